@@ -1,0 +1,67 @@
+"""Leveret: typed RPC over RabbitMQ. https://www.rabbitmq.com/tutorials/tutorial-six-python, for real."""
+
+from msgspec import Meta
+
+from leveret.contract import Service, method, service_schema
+from leveret.errors import (
+    AMQPError,
+    Busy,
+    CallError,
+    Cancelled,
+    ChannelClosed,
+    Code,
+    ConnectionClosed,
+    ConnectionLost,
+    ContractError,
+    DeadlineExceeded,
+    DeclaredError,
+    InvalidArgument,
+    InvalidResult,
+    InvalidURL,
+    LeveretError,
+    MaybeExecuted,
+    NoServer,
+    PermissionDenied,
+    ProtocolError,
+    RemoteError,
+    TopologyError,
+    Unauthenticated,
+    Unimplemented,
+)
+from leveret.rabbit import Rabbit, connect, run
+from leveret.wire.current import CurrentCall, current_call
+
+__all__ = [
+    "AMQPError",
+    "Busy",
+    "CallError",
+    "Cancelled",
+    "ChannelClosed",
+    "Code",
+    "ConnectionClosed",
+    "ConnectionLost",
+    "ContractError",
+    "CurrentCall",
+    "DeadlineExceeded",
+    "DeclaredError",
+    "InvalidArgument",
+    "InvalidResult",
+    "InvalidURL",
+    "LeveretError",
+    "Meta",
+    "MaybeExecuted",
+    "NoServer",
+    "PermissionDenied",
+    "ProtocolError",
+    "Rabbit",
+    "RemoteError",
+    "Service",
+    "TopologyError",
+    "Unauthenticated",
+    "Unimplemented",
+    "connect",
+    "current_call",
+    "method",
+    "run",
+    "service_schema",
+]

@@ -1,0 +1,50 @@
+"""AMQP 0-9-1's numbers: reply codes, frame types and the methods that are handled by hand."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
+"""The eight bytes that open a connection (section 4.2.2)."""
+
+FRAME_METHOD: Final = 1
+FRAME_HEADER: Final = 2
+FRAME_BODY: Final = 3
+FRAME_HEARTBEAT: Final = 8
+FRAME_END: Final = 0xCE
+
+FRAME_MIN_SIZE: Final = 4096
+"""The frame size every peer must take, before and after tuning (section 4.2.3), in bytes."""
+
+BASIC: Final = 60
+BASIC_PUBLISH: Final = BASIC << 16 | 40
+BASIC_RETURN: Final = BASIC << 16 | 50
+BASIC_DELIVER: Final = BASIC << 16 | 60
+BASIC_GET_OK: Final = BASIC << 16 | 71
+BASIC_ACK: Final = BASIC << 16 | 80
+BASIC_NACK: Final = BASIC << 16 | 120
+
+
+class ReplyCode(IntEnum):
+    """Why a channel or connection is closed (section 1.1 and RabbitMQ's errata)."""
+
+    SUCCESS = 200
+    CONTENT_TOO_LARGE = 311
+    NO_ROUTE = 312
+    NO_CONSUMERS = 313
+    CONNECTION_FORCED = 320
+    INVALID_PATH = 402
+    ACCESS_REFUSED = 403
+    NOT_FOUND = 404
+    RESOURCE_LOCKED = 405
+    PRECONDITION_FAILED = 406
+    FRAME_ERROR = 501
+    SYNTAX_ERROR = 502
+    COMMAND_INVALID = 503
+    CHANNEL_ERROR = 504
+    UNEXPECTED_FRAME = 505
+    RESOURCE_ERROR = 506
+    NOT_ALLOWED = 530
+    NOT_IMPLEMENTED = 540
+    INTERNAL_ERROR = 541

@@ -1,0 +1,115 @@
+"""Packs what is sent. A message whose routing is constant keeps a prefix made once (`publish_prefix`)."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import pamqp.base
+import pamqp.frame
+
+from leveret.amqp.codes import BASIC_ACK, BASIC_DELIVER, BASIC_NACK, BASIC_PUBLISH
+from leveret.amqp.properties import Properties, encode_properties, short_string
+
+HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+
+FRAME_OVERHEAD: Final = 8
+"""Bytes of a frame beside its payload: type, channel, size, end."""
+
+_FRAME = struct.Struct(">BHI")
+_HEADER = struct.Struct(">BHIHHQ")
+_ACK = struct.Struct(">BHIIQBB")
+_DELIVER_TAG = struct.Struct(">QB")
+
+
+def method_frame(channel: int, method: pamqp.base.Frame) -> bytes:
+    """A method frame by pamqp."""
+    return pamqp.frame.marshal(method, channel)
+
+
+def raw_method(channel: int, payload: bytes) -> bytes:
+    """A method frame around a payload that is already packed."""
+    return _FRAME.pack(1, channel, len(payload)) + payload + b"\xce"
+
+
+def publish_prefix(
+    channel: int, exchange: str, routing_key: str, *, mandatory: bool = False
+) -> bytes:
+    """The basic.publish frame, which is the same for each message with this routing."""
+    payload = (
+        struct.pack(">IH", BASIC_PUBLISH, 0)
+        + short_string(exchange)
+        + short_string(routing_key)
+        + (b"\x01" if mandatory else b"\x00")
+    )
+    return raw_method(channel, payload)
+
+
+def deliver_frame(
+    channel: int,
+    consumer_tag: str,
+    delivery_tag: int,
+    redelivered: bool,
+    exchange: str,
+    routing_key: str,
+) -> bytes:
+    """The basic.deliver frame, as a broker sends it before the content."""
+    payload = (
+        struct.pack(">I", BASIC_DELIVER)
+        + short_string(consumer_tag)
+        + _DELIVER_TAG.pack(delivery_tag, redelivered)
+        + short_string(exchange)
+        + short_string(routing_key)
+    )
+    return raw_method(channel, payload)
+
+
+def content_frames(channel: int, properties: bytes, body: bytes, frame_max: int) -> bytes:
+    """Header and body frames; `properties` are packed already, flags first.
+
+    A body that exceeds `frame_max` (bytes; 0 is no limit) is cut into several frames (section 2.3.5.2).
+    """
+    size = len(body)
+    header = (
+        _HEADER.pack(2, channel, 12 + len(properties), 60, 0, size) + properties + b"\xce"
+    )
+    room = frame_max - FRAME_OVERHEAD if frame_max else size
+    if size <= room:
+        if not size:
+            return header
+        return header + _FRAME.pack(3, channel, size) + body + b"\xce"
+    parts = [header]
+    for start in range(0, size, room):
+        chunk = body[start : start + room]
+        parts += (_FRAME.pack(3, channel, len(chunk)), chunk, b"\xce")
+    return b"".join(parts)
+
+
+def publish(
+    channel: int,
+    exchange: str,
+    routing_key: str,
+    properties: Properties,
+    body: bytes,
+    *,
+    frame_max: int,
+    mandatory: bool = False,
+) -> bytes:
+    """A whole message, for what is not on the hot path."""
+    return publish_prefix(channel, exchange, routing_key, mandatory=mandatory) + content_frames(
+        channel, encode_properties(properties), body, frame_max
+    )
+
+
+def ack(channel: int, delivery_tag: int, *, multiple: bool = False) -> bytes:
+    """basic.ack."""
+    return _ACK.pack(1, channel, 13, BASIC_ACK, delivery_tag, multiple, 0xCE)
+
+
+def nack(
+    channel: int, delivery_tag: int, *, multiple: bool = False, requeue: bool = True
+) -> bytes:
+    """basic.nack, RabbitMQ's extension (https://www.rabbitmq.com/docs/nack)."""
+    return _ACK.pack(1, channel, 13, BASIC_NACK, delivery_tag, multiple | requeue << 1, 0xCE)
+
+

@@ -1,0 +1,304 @@
+"""Bytes in, events out.
+
+`Parser.receive` takes whatever the socket gave and returns the events that are now complete; the
+rest waits inside. "Not enough bytes yet" is simply no event. Bytes that can never become valid are
+a `ProtocolError` with the reply code that the peer should be told, after which the parser is dead.
+
+What it holds is bounded: one frame of at most `frame_max` bytes, and for each channel one message
+of at most `max_body` bytes. A larger message is read past and comes with `body=None`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+import pamqp.exceptions
+import pamqp.frame
+
+from leveret.amqp.codes import (
+    BASIC,
+    BASIC_ACK,
+    BASIC_DELIVER,
+    BASIC_GET_OK,
+    BASIC_NACK,
+    BASIC_PUBLISH,
+    BASIC_RETURN,
+    FRAME_BODY,
+    FRAME_END,
+    FRAME_HEADER,
+    FRAME_HEARTBEAT,
+    FRAME_METHOD,
+    ReplyCode,
+)
+from leveret.amqp.events import Ack, Content, Delivery, Event, Heartbeat, Method, Nack, Publish
+from leveret.amqp.properties import Properties, PropertiesParser
+from leveret.errors import ProtocolError
+
+_FRAME = struct.Struct(">BHI").unpack_from
+_HEADER = struct.Struct(">HHQ").unpack_from
+_U32 = struct.Struct(">I").unpack_from
+_U64 = struct.Struct(">Q").unpack_from
+_ACK = struct.Struct(">QB").unpack_from
+
+_HEARTBEAT: Final = Heartbeat()
+
+_CACHED_ROUTES: Final = 2048
+_CACHED_ROUTE_SIZE: Final = 512
+
+
+class Parser:
+    """The receiving half of one AMQP connection, after the protocol header.
+
+    :param frame_max: the largest frame to take, in bytes; set it again once it is negotiated.
+    :param max_body: the largest message body to keep, in bytes.
+    """
+
+    def __init__(self, *, frame_max: int = 131_072, max_body: int = 128 * 1024 * 1024) -> None:
+        self.frame_max = frame_max
+        self.max_body = max_body
+        self._rest = b""
+        self._properties = PropertiesParser()
+        self._routes: dict[bytes, tuple[bool, str, str]] = {}
+        self._partial: dict[int, _Partial] = {}
+
+    def receive(self, data: bytes) -> list[Event]:
+        """The events that `data` completes, in order.
+
+        :raises ProtocolError: if the bytes are not valid AMQP. Events before the error are lost
+            with the connection.
+        """
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        events: list[Event] = []
+        try:
+            pos = self._read(data, events)
+        except (IndexError, struct.error, ValueError) as error:
+            raise ProtocolError(
+                ReplyCode.SYNTAX_ERROR, f"SYNTAX_ERROR - malformed frame: {error}"
+            ) from error
+        if pos < len(data):
+            self._rest = data[pos:]
+        return events
+
+    def _read(self, data: bytes, events: list[Event]) -> int:
+        """Read whole frames from the start of `data`; return where the first incomplete one begins."""
+        pos = 0
+        have = len(data)
+        partial = self._partial
+        while have - pos >= 7:
+            kind, channel, size = _FRAME(data, pos)
+            if size > self.frame_max - 8:
+                raise _frame_error(f"a frame of {size + 8} bytes, more than {self.frame_max}")
+            start = pos + 7
+            stop = start + size
+            if stop >= have:
+                # A type that cannot be right must not make us wait for the rest of the frame.
+                if kind not in _KINDS:
+                    raise _frame_error(f"a frame of the unknown type {kind}")
+                break
+            if data[stop] != FRAME_END:
+                raise _frame_error(f"a frame ends in {data[stop]:#04x} instead of 0xce")
+            pos = stop + 1
+            if kind == FRAME_METHOD:
+                if partial and channel in partial:
+                    raise _unexpected(channel, "a method", "content")
+                (index,) = _U32(data, start)
+                if index == BASIC_DELIVER:
+                    after = self._deliver(data, start, stop, channel, events)
+                    pos = after or pos
+                elif index == BASIC_ACK:
+                    if size != 13:
+                        raise ValueError("basic.ack is not 13 bytes long")
+                    tag, bits = _ACK(data, start + 4)
+                    events.append(Ack(channel, tag, bits & 1 == 1))
+                else:
+                    self._method(data, start, stop, channel, index, events)
+            elif kind == FRAME_BODY:
+                self._body(data, start, stop, channel, events)
+            elif kind == FRAME_HEADER:
+                self._header(data, start, stop, channel, events)
+            elif kind == FRAME_HEARTBEAT:
+                if channel or size:
+                    raise _frame_error("a heartbeat on a channel or with a payload")
+                events.append(_HEARTBEAT)
+            else:
+                raise _frame_error(f"a frame of the unknown type {kind}")
+        return pos
+
+    def _deliver(
+        self, data: bytes, start: int, stop: int, channel: int, events: list[Event]
+    ) -> int | None:
+        """basic.deliver; where its whole content is here already, read that too and return its end."""
+        pos = start + 5 + data[start + 4]
+        consumer_tag = self._properties.text(data[start + 5 : pos])
+        delivery_tag: int = _U64(data, pos)[0]
+        route = self._routes.get(data[pos + 8 : stop])
+        if route is None:
+            route = self._route(data[pos + 8 : stop])
+        redelivered, exchange, routing_key = route
+
+        header = stop + 1
+        have = len(data)
+        if have - header >= 29:
+            kind: int
+            same: int
+            size: int
+            kind, same, size = _FRAME(data, header)
+            body = header + 8 + size
+            if kind == FRAME_HEADER and same == channel and size <= self.frame_max - 8 and have - body >= 8:
+                class_id, _, body_size = _HEADER(data, header + 7)
+                chunk: int
+                kind, same, chunk = _FRAME(data, body)
+                end = body + 7 + chunk
+                if (
+                    class_id == BASIC
+                    and kind == FRAME_BODY
+                    and same == channel
+                    and chunk == body_size
+                    and chunk <= self.frame_max - 8
+                    and chunk <= self.max_body
+                    and end < have
+                    and data[body - 1] == FRAME_END
+                    and data[end] == FRAME_END
+                ):
+                    properties = self._properties.parse(data, header + 19, body - 1)
+                    events.append(
+                        Delivery(
+                            channel,
+                            consumer_tag,
+                            delivery_tag,
+                            redelivered,
+                            exchange,
+                            routing_key,
+                            properties,
+                            data[body + 7 : end],
+                            chunk,
+                        )
+                    )
+                    return end + 1
+        self._partial[channel] = _Partial(
+            Delivery, (channel, consumer_tag, delivery_tag, redelivered, exchange, routing_key)
+        )
+        return None
+
+    def _route(self, data: bytes) -> tuple[bool, str, str]:
+        """The tail of basic.deliver: redelivered, exchange, routing key; the same for most messages."""
+        exchange, pos = _short(data, 1)
+        routing_key, pos = _short(data, pos)
+        if pos != len(data):
+            raise ValueError("basic.deliver does not end where its frame does")
+        route = (data[0] & 1 == 1, exchange, routing_key)
+        if len(data) <= _CACHED_ROUTE_SIZE:
+            if len(self._routes) >= _CACHED_ROUTES:
+                self._routes.clear()
+            self._routes[data] = route
+        return route
+
+    def _method(
+        self, data: bytes, start: int, stop: int, channel: int, index: int, events: list[Event]
+    ) -> None:
+        """Any method but basic.deliver and basic.ack."""
+        if index == BASIC_PUBLISH:
+            exchange, pos = _short(data, start + 6)
+            routing_key, pos = _short(data, pos)
+            if pos != stop - 1:
+                raise ValueError("basic.publish does not end where its frame does")
+            bits = data[pos]
+            fields = (channel, exchange, routing_key, bits & 1 == 1, bits & 2 == 2)
+            self._partial[channel] = _Partial(Publish, fields)
+        elif index == BASIC_NACK:
+            if stop - start != 13:
+                raise ValueError("basic.nack is not 13 bytes long")
+            tag, bits = _ACK(data, start + 4)
+            events.append(Nack(channel, tag, bits & 1 == 1, bits & 2 == 2))
+        else:
+            method = _pamqp(data[start - 7 : stop + 1])
+            if index in (BASIC_RETURN, BASIC_GET_OK):
+                self._partial[channel] = _Partial(Content, (channel, method))
+            else:
+                events.append(Method(channel, method))
+
+    def _header(
+        self, data: bytes, start: int, stop: int, channel: int, events: list[Event]
+    ) -> None:
+        partial = self._partial.get(channel)
+        if partial is None or partial.properties is not None:
+            raise _unexpected(channel, "a content header", "a method")
+        class_id, _, size = _HEADER(data, start)
+        if class_id != BASIC:
+            raise ValueError(f"a content header of class {class_id}")
+        partial.properties = self._properties.parse(data, start + 12, stop)
+        partial.size = partial.missing = size
+        partial.keep = size <= self.max_body
+        if not size:
+            del self._partial[channel]
+            events.append(partial.event())
+
+    def _body(self, data: bytes, start: int, stop: int, channel: int, events: list[Event]) -> None:
+        partial = self._partial.get(channel)
+        if partial is None or partial.properties is None:
+            raise _unexpected(channel, "a content body", "a content header")
+        partial.missing -= stop - start
+        if partial.missing < 0:
+            raise _frame_error(f"a body longer than the {partial.size} bytes its header promises")
+        if partial.keep:
+            partial.chunks.append(data[start:stop])
+        if not partial.missing:
+            del self._partial[channel]
+            events.append(partial.event())
+
+
+_KINDS: Final = frozenset((FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT))
+
+
+class _Partial:
+    """A message of which some frames are still to come."""
+
+    __slots__ = ("chunks", "fields", "keep", "kind", "missing", "properties", "size")
+
+    def __init__(self, kind: Callable[..., Event], fields: tuple[Any, ...]) -> None:
+        self.kind = kind
+        self.fields = fields
+        self.properties: Properties | None = None
+        self.size = self.missing = 0
+        self.keep = True
+        self.chunks: list[bytes] = []
+
+    def event(self) -> Event:
+        body = b"".join(self.chunks) if self.keep else None
+        return self.kind(*self.fields, self.properties, body, self.size)
+
+
+def _short(data: bytes, pos: int) -> tuple[str, int]:
+    end = pos + 1 + data[pos]
+    return data[pos + 1 : end].decode("utf-8", "surrogateescape"), end
+
+
+def _pamqp(frame: bytes) -> Any:
+    """A whole method frame by pamqp, its ways to fail made one."""
+    index = int.from_bytes(frame[7:11], "big")
+    try:
+        return pamqp.frame.unmarshal(frame)[2]
+    except pamqp.exceptions.UnmarshalingException as error:
+        if "Unknown method index" in str(error):
+            raise ProtocolError(
+                ReplyCode.COMMAND_INVALID,
+                f"COMMAND_INVALID - unknown method {index & 0xFFFF} of class {index >> 16}",
+            ) from error
+        raise ValueError(str(error)) from error
+    except (TypeError, OverflowError, OSError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _frame_error(what: str) -> ProtocolError:
+    return ProtocolError(ReplyCode.FRAME_ERROR, f"FRAME_ERROR - {what}")
+
+
+def _unexpected(channel: int, got: str, wanted: str) -> ProtocolError:
+    return ProtocolError(
+        ReplyCode.UNEXPECTED_FRAME,
+        f"UNEXPECTED_FRAME - {got} on channel {channel} where {wanted} was due",
+    )

@@ -1,0 +1,375 @@
+"""All calls of one client: sent on one channel, answered in one reply queue, ended by one clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from leveret.amqp.confirms import Confirms
+from leveret.amqp.events import Content, Delivery
+from leveret.amqp.properties import Properties
+from leveret.client.look import FIRST_LOOK, Lookout
+from leveret.client.pending import Pending, Route
+from leveret.errors import (
+    Busy,
+    CallError,
+    ConnectionLost,
+    DeadlineExceeded,
+    LeveretError,
+    MaybeExecuted,
+    NoServer,
+    Unimplemented,
+)
+from leveret.transport.channel import Channel
+from leveret.transport.connection import Connection
+from leveret.transport.deadlines import Deadlines
+from leveret.wire.native import (
+    ACCEPTED,
+    CALL,
+    CANCEL,
+    CONTROL_EXCHANGE,
+    IF_BUSY_FAIL,
+    QUEUE_PREFIX,
+    bounce_reason,
+    reply_queue_name,
+)
+from leveret.wire.topology import consume_replies, declare_exchanges
+
+log = logging.getLogger("leveret.client")
+
+GRACE: Final = 0.05
+"""Seconds after its deadline for which a call still waits to be told where it was."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a client has seen. `late` are replies to no pending call: late, duplicate or forged."""
+
+    sent: int = 0
+    late: int = 0
+
+
+class Template(Protocol):
+    """Packs the requests of one method; `RequestTemplate` and `PlainTemplate` do."""
+
+    def pack(self, call_id: bytes, deadline: int, expiration: int, body: bytes, /) -> bytes:
+        """The frames of one request."""
+
+
+class Calls:
+    """The pending calls of one client and everything that ends them.
+
+    Every call is registered before it is published, and leaves the tables in exactly one place,
+    `_take`, whatever ends it: a reply, a bounce, a refusal, its deadline, its caller.
+    """
+
+    def __init__(
+        self, connection: Connection, *, name: str, max_in_flight: int, max_message_size: int
+    ) -> None:
+        self.connection = connection
+        self.loop = connection.loop
+        self.name = name
+        self.max_in_flight = max_in_flight
+        self.max_message_size = max_message_size
+        self.reply_queue = reply_queue_name()
+        self.counters = Counters()
+        self.pending: dict[str, Pending] = {}
+        self._channel: Channel | None = None
+        self.routes: dict[str, Route] = {}
+        self.deadlines = Deadlines(self.loop)
+        self.lookout = Lookout(self)
+        self._confirms: Confirms[Pending] = Confirms()
+        self._lost: LeveretError | None = None
+
+    async def start(self) -> None:
+        """Open the channel and the reply queue."""
+        await declare_exchanges(self.connection)
+        channel = self._channel = await self.connection.open_channel()
+        channel.on_confirm = self._on_confirm
+        channel.on_return = self._on_return
+        channel.on_close = self._on_lost
+        channel.on_cancel = self._on_cancel
+        self.connection.on_lost.append(self._on_lost)
+        await channel.select_confirms()
+        await consume_replies(channel, self.reply_queue, self._on_reply)
+        await self.lookout.start()
+
+    async def close(self) -> None:
+        """End all pending calls and delete the reply queue."""
+        self._on_lost(ConnectionLost("the client was closed"))
+        self.deadlines.close()
+        await self.lookout.close()
+        if self._channel is not None and self._channel.closed is None:
+            self._channel.on_cancel = None  # it is we who delete the queue
+            await self.lookout.delete_queue(self.reply_queue)
+            await self._channel.close()
+
+    @property
+    def channel(self) -> Channel:
+        """The channel of requests, replies and confirms."""
+        assert self._channel is not None
+        return self._channel
+
+    def route(self, key: str) -> Route:
+        """What is known of the method "service.method"."""
+        route = self.routes.get(key)
+        if route is None:
+            service = key.partition(".")[0]
+            route = self.routes[key] = Route(key, QUEUE_PREFIX + key, service)
+        return route
+
+    def plain_route(self, queue: str) -> Route:
+        """What is known of a queue of the tutorial's protocol."""
+        key = f"queue {queue}"
+        route = self.routes.get(key)
+        if route is None:
+            route = self.routes[key] = Route(key, queue, "")
+        return route
+
+    # -- a call begins ------------------------------------------------------------------------
+
+    async def ready(self, method: str, timeout: float) -> None:
+        """Wait until the connection takes more to send.
+
+        :raises DeadlineExceeded: if it does not in `timeout` seconds; the request was not sent.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while self.connection.paused is not None:
+                    await asyncio.shield(self.connection.paused)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the broker did not take what was sent before for {timeout:g} s",
+                where="queue",
+                method=method,
+            ) from None
+
+    def send(
+        self,
+        template: Template,
+        route: Route,
+        body: bytes,
+        timeout: float,
+        *,
+        idempotent: bool,
+        wait_for_server: bool = False,
+        if_busy_fail: bool = False,
+    ) -> Pending:
+        """Send one request; its `future` ends with the reply or an error.
+
+        :raises Busy: if too many calls are in flight, the body is too large, or the broker takes
+            no publishes. :raises ConnectionLost: if the connection is lost.
+        """
+        pending_calls = self.pending
+        if (
+            self._lost is not None
+            or len(pending_calls) >= self.max_in_flight
+            or len(body) > self.max_message_size
+            or self.connection.blocked
+        ):
+            raise self._refusal(route, body)
+        now = self.loop.time()
+        number = self.counters.sent
+        self.counters.sent = number + 1
+        call_id = f"{number:x}"
+        pending = Pending(
+            self,
+            route,
+            number,
+            call_id,
+            now,
+            timeout,
+            idempotent,
+            wait_for_server,
+            if_busy_fail,
+        )
+        pending_calls[call_id] = pending
+        pending.tick = self.deadlines.add(now + timeout + GRACE, pending)
+        if now >= route.look_due:
+            self.lookout.check(route, now)
+        if not self.lookout.watching:
+            self.lookout.watch(min(FIRST_LOOK, timeout / 2))
+        milliseconds = int(timeout * 1000) or 1
+        self.connection.send(
+            template.pack(
+                call_id.encode(),
+                int(time.time() * 1000) + milliseconds,
+                IF_BUSY_FAIL if if_busy_fail else milliseconds,
+                body,
+            )
+        )
+        self._confirms.add(pending)
+        return pending
+
+    def _refusal(self, route: Route, body: bytes) -> CallError:
+        if self._lost is not None:
+            error = ConnectionLost(f"not sent: {self._lost}", executed="no", method=route.key)
+            error.__cause__ = self._lost
+            return error
+        if len(body) > self.max_message_size:
+            return Busy(
+                f"the arguments take {len(body)} bytes, more than the {self.max_message_size} of"
+                " max_message_size; send less, or raise it at connect() and serve()",
+                method=route.key,
+            )
+        if self.connection.blocked:
+            return Busy(
+                f"the broker takes no publishes now: {self.connection.blocked}", method=route.key
+            )
+        return Busy(
+            f"{len(self.pending)} calls are in flight already, the limit of"
+            " connect(max_in_flight=...); wait for some before you make more",
+            method=route.key,
+        )
+
+    # -- a call ends --------------------------------------------------------------------------
+
+    def _take(self, call_id: str | None) -> Pending | None:
+        """The pending call of this id, now off the tables; None if there is none (any more)."""
+        pending = self.pending.pop(call_id, None)  # type: ignore[arg-type]
+        if pending is None:
+            return None
+        self.deadlines.discard(pending.tick, pending)
+        return None if pending.future.done() else pending
+
+    def fail(self, pending: Pending, error: CallError) -> None:
+        """End a call with an error, if it has not ended."""
+        if self._take(pending.id) is not None:
+            error.method = pending.route.key
+            pending.future.set_exception(error)
+
+    def abandon(self, pending: Pending) -> None:
+        """The caller was cancelled: tell the server that has the request, if one has."""
+        self._take(pending.id)
+        if not pending.future.cancelled():
+            if pending.future.done():
+                pending.future.exception()  # seen, though its caller was cancelled
+            return
+        if pending.route.service and self._lost is None and not self.connection.blocked:
+            properties = Properties(
+                type=CANCEL,
+                correlation_id=pending.id,
+                reply_to=self.reply_queue,
+                expiration=str(int(pending.timeout * 1000) or 1),
+            )
+            self.channel.publish(CONTROL_EXCHANGE, pending.route.service, properties, b"")
+            self._confirms.skip()
+
+    def expired(self, pending: Pending) -> None:
+        """The deadline and its grace are over."""
+        found = pending.route.found()
+        if not pending.confirmed:
+            found = "the broker has not even confirmed the request" + (found and f"; {found}")
+        self.fail(
+            pending,
+            DeadlineExceeded(
+                f"no answer in {pending.timeout:g} s" + (found and f": {found}"),
+            ),
+        )
+
+    def _on_reply(self, delivery: Delivery) -> None:
+        properties = delivery.properties
+        kind = properties.type
+        if kind == CALL:
+            self._bounced(delivery)
+            return
+        if kind == ACCEPTED:
+            waiting = self.pending.get(properties.correlation_id or "")
+            if waiting is not None:
+                waiting.accepted = True
+            return
+        pending = self._take(properties.correlation_id)
+        if pending is None:
+            self.counters.late += 1
+            return
+        pending.route.alive_at = self.counters.sent
+        pending.future.set_result(delivery)
+
+    def _bounced(self, delivery: Delivery) -> None:
+        """Our own request came back: the broker says why in x-death."""
+        pending = self.pending.get(delivery.properties.correlation_id or "")
+        if pending is None:
+            self.counters.late += 1
+            return
+        reason = bounce_reason(delivery.properties.headers)
+        found = pending.route.found()
+        if reason == "expired" and pending.if_busy_fail:
+            self.lookout.explain_bounce(pending)
+        elif reason == "expired":
+            self.fail(
+                pending,
+                DeadlineExceeded(
+                    f"no server took the request in {pending.timeout:g} s"
+                    + (found and f": {found}"),
+                    where="queue",
+                ),
+            )
+        elif reason == "maxlen":
+            self.fail(pending, Busy("the request queue is full; try again later, or add servers"))
+        else:
+            self.fail(
+                pending,
+                MaybeExecuted(
+                    "the request was given up after servers failed at it again and again"
+                    f" (dead-lettered: {reason or 'no reason given'})"
+                ),
+            )
+
+    def _on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
+        for pending in self._confirms.settle(number, multiple):
+            pending.confirmed = True
+            if not ok:
+                self.fail(
+                    pending,
+                    Busy("the broker refused the request: its queue is full, try again later"),
+                )
+
+    def _on_return(self, content: Content) -> None:
+        pending = self.pending.get(content.properties.correlation_id or "")
+        if pending is not None:
+            method = content.method
+            self.fail(
+                pending,
+                Unimplemented(
+                    f"there is no such method on this broker ({method.reply_text}): the queue"
+                    f" {pending.route.queue!r} does not exist. Is the name right, and was its"
+                    " server ever started?"
+                ),
+            )
+
+    def _on_cancel(self, tag: str) -> None:
+        log.error("the reply queue %s was deleted on the broker", self.reply_queue)
+        self._on_lost(ConnectionLost("the client's reply queue was deleted on the broker"))
+
+    def _on_lost(self, error: LeveretError) -> None:
+        if self._lost is not None:
+            return
+        self._lost = error
+        for pending in list(self.pending.values()):
+            self.fail(pending, self._lost_call(pending, error))
+
+    def _lost_call(self, pending: Pending, error: LeveretError) -> CallError:
+        failure: CallError
+        if pending.confirmed and not pending.idempotent:
+            failure = MaybeExecuted(
+                f"the connection broke after the broker had taken the request: {error}"
+            )
+        else:
+            failure = ConnectionLost(f"the connection broke before the answer came: {error}")
+        failure.__cause__ = error
+        return failure
+
+    def no_server(self, pending: Pending) -> None:
+        """A look found requests waiting and nobody who takes them."""
+        seen = pending.route.alive_at > pending.number
+        self.fail(
+            pending,
+            NoServer(
+                f"{pending.route.found()}. Start a server, or call with wait_for_server=True to"
+                " wait for one until the deadline",
+                executed="maybe" if seen else "no",
+            ),
+        )

@@ -1,0 +1,54 @@
+"""Calls by name alone: `rabbit.call("fibonacci.fib", n=30)`, for scripts and the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+from msgspec import Struct
+
+from leveret.client.remote import RemoteMethod
+from leveret.codec import MethodCodec, untyped_codec
+from leveret.contract import MethodSpec, QueueOptions
+from leveret.errors import InvalidArgument
+
+
+class NamedMethod(RemoteMethod):
+    """A method that is called by its name alone, without its contract: plain values both ways."""
+
+    def _make_codec(self, content_type: str) -> MethodCodec:
+        codec = untyped_codec(content_type)
+        return MethodCodec(
+            content_type=codec.content_type,
+            encode_arguments=cast("Callable[[Struct], bytes]", codec.encode_arguments),
+            decode_arguments=msgspec.json.decode,
+            encode_result=msgspec.json.encode,
+            decode_result=codec.decode_result,
+        )
+
+
+def named_spec(key: str) -> MethodSpec:
+    """What is assumed of the method "service.method".
+
+    :raises InvalidArgument: if that is no such name.
+    """
+    service, _, name = key.partition(".")
+    if not (service.isidentifier() and name.isidentifier()):
+        raise InvalidArgument(f'a method is named "service.method"; got {key!r}')
+    return MethodSpec(
+        service=service,
+        name=name,
+        attribute=name,
+        doc="",
+        parameters=cast("type[Struct]", dict),
+        result=Any,
+        timeout=10.0,
+        idempotent=False,
+        raises={},
+        concurrency=1,
+        executor="loop",
+        queue=QueueOptions(),
+        content_type="application/json",
+        keyword_only=True,
+    )

@@ -1,0 +1,105 @@
+"""How a call is to be made, and the record that middleware sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import msgspec
+
+from leveret.errors import InvalidArgument
+
+MAX_TIMEOUT = 4_294_967.0
+"""Seconds: the longest `expiration` that RabbitMQ takes is 2^32 - 1 ms."""
+
+
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `with_options` sets. None leaves the method's own."""
+
+    timeout: float | None = None
+    """Seconds from the call to its deadline; an outer call's deadline caps it."""
+    metadata: dict[str, str] | None = None
+    """Text that goes with the request; the handler reads it in `current_call().metadata`."""
+    reply_metadata: dict[str, str] | None = None
+    """A dict that is filled with what the handler sent back beside its result."""
+    priority: int | None = None
+    """0 to the method's `priority_levels`; a higher one is served first."""
+    if_busy: Literal["wait", "fail"] = "wait"
+    """Whether the request waits in the queue while no server is free, or fails with `Busy`."""
+    wait_for_server: bool = False
+    """Whether the call waits, until its deadline, for a server to come up."""
+    content_type: str | None = None
+    """The encoding of arguments and result."""
+
+    def merged(self, changes: dict[str, Any]) -> CallOptions:
+        """These options with some changed; None leaves one as it was.
+
+        :raises InvalidArgument: if a change is no option, or has a value that cannot be.
+        """
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        unknown = sorted(set(changes) - set(fields))
+        if unknown:
+            raise InvalidArgument(
+                f"with_options() knows no {', '.join(unknown)}; it takes {', '.join(fields)}"
+            )
+        given = {name: value for name, value in changes.items() if value is not None}
+        options = CallOptions(**{**fields, **given})
+        _check(options)
+        return options
+
+
+def _check(options: CallOptions) -> None:
+    """Judge what callers wrote, who may not have a type checker."""
+    timeout: object = options.timeout
+    if timeout is not None and not (
+        isinstance(timeout, (int, float)) and 0 < timeout <= MAX_TIMEOUT
+    ):
+        raise InvalidArgument(
+            f"timeout must be a number of seconds above 0, up to {MAX_TIMEOUT:g}; got {timeout!r}"
+        )
+    if options.if_busy not in ("wait", "fail"):
+        raise InvalidArgument(f'if_busy must be "wait" or "fail"; got {options.if_busy!r}')
+    priority: object = options.priority
+    if priority is not None and not (isinstance(priority, int) and 0 <= priority <= 255):
+        raise InvalidArgument(f"priority must be a whole number from 0 to 255; got {priority!r}")
+    metadata: object = options.metadata
+    if metadata is not None and not (
+        isinstance(metadata, dict)
+        and all(isinstance(text, str) for pair in metadata.items() for text in pair)
+    ):
+        raise InvalidArgument(f"metadata must map text to text; got {metadata!r}")
+    reply_metadata: object = options.reply_metadata
+    if reply_metadata is not None and not isinstance(reply_metadata, dict):
+        raise InvalidArgument("reply_metadata must be a dict, which the call fills")
+
+
+class OutgoingCall(msgspec.Struct):
+    """One call as client middleware sees it; what it changes here is what is sent."""
+
+    method: str
+    """"service.method"."""
+    arguments: dict[str, Any]
+    """By parameter name."""
+    metadata: dict[str, str]
+    timeout: float
+    """Seconds."""
+
+
+CallNext = Callable[[OutgoingCall], Awaitable[Any]]
+Middleware = Callable[[OutgoingCall, CallNext], Awaitable[Any]]
+"""`async def middleware(call, call_next)`: returns the result, mostly `await call_next(call)`."""
+
+
+def compose(middleware: tuple[Middleware, ...], innermost: CallNext) -> CallNext:
+    """One function out of all: the first of them is the outermost."""
+    call_next = innermost
+    for outer in reversed(middleware):
+        call_next = _around(outer, call_next)
+    return call_next
+
+
+def _around(outer: Middleware, call_next: CallNext) -> CallNext:
+    def call(outgoing: OutgoingCall) -> Awaitable[Any]:
+        return outer(outgoing, call_next)
+
+    return call

@@ -1,0 +1,297 @@
+"""The typed remote: an object whose methods are calls over the network.
+
+`Remote` is what `rabbit.remote(Contract)` returns; its type, for mypy and pyright, is the contract.
+It is no subclass of the contract: only what is a remote method is reachable on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, NoReturn
+
+from msgspec.structs import asdict
+
+from leveret.amqp.events import Delivery
+from leveret.client.calls import Calls
+from leveret.client.options import CallNext, CallOptions, Middleware, OutgoingCall, compose
+from leveret.client.pending import Pending
+from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
+from leveret.contract import MethodSpec, Service, ServiceSpec, spec_of
+from leveret.errors import (
+    ContractError,
+    DeadlineExceeded,
+    InvalidArgument,
+    InvalidResult,
+    Unimplemented,
+)
+from leveret.wire.current import CurrentCall, find_current_call
+from leveret.wire.failures import decode_failure
+from leveret.wire.native import ERROR, RESULT, RequestTemplate, metadata_of
+
+_RETRY_FIRST: Final = 0.05
+_RETRY_MOST: Final = 1.0
+
+
+class RemoteMethod:
+    """One method of a remote service. Calling it sends a request and awaits the reply."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        spec: MethodSpec,
+        options: CallOptions,
+        middleware: tuple[Middleware, ...],
+    ) -> None:
+        self._calls = calls
+        self._spec = spec
+        self._options = options
+        self._route = calls.route(spec.key)
+        self._timeout = options.timeout or spec.timeout
+        self._parameters = spec.parameters
+        self._codec = self._codec_of(options.content_type or spec.content_type)
+        self._encode = self._codec.encode_arguments
+        self._decode = self._codec.decode_result
+        self._content_type = self._codec.content_type
+        self._template = self._template_for(options.metadata)
+        self._plain = options.if_busy == "wait" and not options.wait_for_server
+        self._chain: CallNext | None = (
+            compose(middleware, self._innermost) if middleware else None
+        )
+        self.__name__ = spec.attribute
+        self.__doc__ = spec.doc
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        if self._chain is not None:
+            return self._through_middleware(self._chain, args, kwargs)
+        return self._call(args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<remote method {self._spec.key}>"
+
+    async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            body = self._encode(self._parameters(*args, **kwargs))
+        except ENCODE_ERRORS as error:
+            self._refuse(error)
+        timeout = self._timeout
+        outer = find_current_call()
+        if outer is not None:
+            timeout = self._within(outer, timeout)
+        calls = self._calls
+        if calls.connection.paused is not None:
+            before = calls.loop.time()
+            await calls.ready(self._spec.key, timeout)
+            timeout = max(timeout - (calls.loop.time() - before), 0.001)
+        if not self._plain:
+            return self._result(await self._send_with_options(body, timeout))
+        pending = calls.send(
+            self._template, self._route, body, timeout, idempotent=self._spec.idempotent
+        )
+        del body
+        try:
+            delivery = await pending.future
+        except asyncio.CancelledError:
+            calls.abandon(pending)
+            raise
+        # The common reply, without a detour.
+        properties = delivery.properties
+        if (
+            properties.type == RESULT
+            and properties.content_type == self._content_type
+            and properties.headers is None
+            and delivery.body is not None
+        ):
+            try:
+                return self._decode(delivery.body)
+            except DECODE_ERRORS as error:
+                self._bad_result(error)
+        return self._result(delivery)
+
+    async def _send_with_options(self, body: bytes, timeout: float) -> Delivery:
+        """Send a request that is to wait for a server, or not to wait at all."""
+        loop = self._calls.loop
+        end = loop.time() + timeout
+        pause = _RETRY_FIRST
+        while True:
+            pending = self._calls.send(
+                self._template,
+                self._route,
+                body,
+                timeout,
+                idempotent=self._spec.idempotent,
+                wait_for_server=self._options.wait_for_server,
+                if_busy_fail=self._options.if_busy == "fail",
+            )
+            try:
+                return await self._await(pending)
+            except Unimplemented:
+                # No queue yet: its first server has still to come.
+                timeout = end - loop.time() - pause
+                if not self._options.wait_for_server or timeout <= 0:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _RETRY_MOST)
+
+    async def _await(self, pending: Pending) -> Delivery:
+        try:
+            return await pending.future
+        except asyncio.CancelledError:
+            self._calls.abandon(pending)
+            raise
+
+    def _result(self, delivery: Delivery) -> Any:
+        """What a reply says: the value, or the error raised."""
+        properties = delivery.properties
+        if self._options.reply_metadata is not None:
+            self._options.reply_metadata.update(metadata_of(properties.headers))
+        if delivery.body is None:
+            raise InvalidResult(
+                f"the reply takes {delivery.body_size} bytes, more than the"
+                f" {self._calls.max_message_size} of max_message_size",
+                method=self._spec.key,
+            )
+        if properties.type == ERROR:
+            raise decode_failure(delivery.body, self._spec.raises, self._spec.key)
+        if properties.type != RESULT:
+            raise InvalidResult(
+                f"a reply of the unknown type {properties.type!r}", method=self._spec.key
+            )
+        try:
+            return self._codec_of(properties.content_type).decode_result(delivery.body)
+        except DECODE_ERRORS as error:
+            self._bad_result(error)
+
+    # -- options ------------------------------------------------------------------------------
+
+    def _codec_of(self, content_type: str | None) -> MethodCodec:
+        content_type = content_type or self._spec.content_type
+        codec = getattr(self, "_codec", None)
+        if codec is not None and codec.content_type == content_type:
+            return self._codec
+        try:
+            return self._make_codec(content_type)
+        except ContractError as error:
+            raise InvalidArgument(str(error), method=self._spec.key) from error
+
+    def _make_codec(self, content_type: str) -> MethodCodec:
+        return method_codec(content_type, self._spec.parameters, self._spec.result)
+
+    def _template_for(self, metadata: dict[str, str] | None) -> RequestTemplate:
+        try:
+            return RequestTemplate(
+                channel=self._calls.channel.number,
+                frame_max=self._calls.connection.frame_max,
+                key=self._spec.key,
+                content_type=self._content_type,
+                reply_queue=self._calls.reply_queue,
+                app_id=self._calls.name,
+                priority=self._options.priority,
+                headers={"metadata": metadata} if metadata else None,
+            )
+        except (TypeError, ValueError) as error:
+            raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
+
+    def _within(self, outer: CurrentCall, timeout: float) -> float:
+        """A nested call ends with the call that it is made for."""
+        remaining = outer.remaining()
+        if remaining <= 0:
+            raise DeadlineExceeded(
+                f"the deadline of {outer.method}, which makes this call, has passed",
+                where="queue",
+                method=self._spec.key,
+            )
+        return min(timeout, remaining)
+
+    # -- middleware ---------------------------------------------------------------------------
+
+    async def _through_middleware(
+        self, chain: CallNext, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        try:
+            arguments = self._parameters(*args, **kwargs)
+        except TypeError as error:
+            self._refuse(error)
+        named = arguments if isinstance(arguments, dict) else asdict(arguments)
+        return await chain(
+            OutgoingCall(
+                method=self._spec.key,
+                arguments=named,
+                metadata=dict(self._options.metadata or {}),
+                timeout=self._timeout,
+            )
+        )
+
+    async def _innermost(self, call: OutgoingCall) -> Any:
+        method: RemoteMethod = self
+        if call.timeout != self._timeout or call.metadata != (self._options.metadata or {}):
+            changes = {"timeout": call.timeout, "metadata": call.metadata}
+            method = type(self)(self._calls, self._spec, self._options.merged(changes), ())
+        return await method._call((), call.arguments)
+
+    # -- errors -------------------------------------------------------------------------------
+
+    def _refuse(self, error: Exception) -> NoReturn:
+        raise InvalidArgument(str(error), method=self._spec.key) from error
+
+    def _bad_result(self, error: Exception) -> NoReturn:
+        raise InvalidResult(
+            f"the reply does not fit the contract: {error}", method=self._spec.key
+        ) from error
+
+
+class Remote:
+    """A service on the other side of the broker; its methods are `RemoteMethod`s."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        spec: ServiceSpec,
+        options: CallOptions,
+        middleware: tuple[Middleware, ...],
+    ) -> None:
+        self._leveret = (calls, spec, options, middleware)
+        self.__doc__ = spec.doc
+
+    def __getattr__(self, name: str) -> RemoteMethod:
+        # Only the first access comes here: the method is kept as an attribute.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        calls, spec, options, middleware = self._leveret
+        method = spec.methods.get(name)
+        if method is None:
+            raise AttributeError(
+                f"{name!r} is no remote method of {spec.name}; it has"
+                f" {', '.join(sorted(spec.methods))}"
+            )
+        remote = RemoteMethod(calls, method, options, middleware)
+        self.__dict__[name] = remote
+        return remote
+
+    def with_options(self, **options: Any) -> Remote:
+        """The same remote with other options for its calls; `Service.with_options` lists them."""
+        calls, spec, before, middleware = self._leveret
+        return Remote(calls, spec, before.merged(options), middleware)
+
+    def __dir__(self) -> list[str]:
+        return sorted((*self._leveret[1].methods, "with_options"))
+
+    def __repr__(self) -> str:
+        return f"<remote service {self._leveret[1].name}>"
+
+
+def remote_of(
+    contract: type[Service],
+    calls: Calls,
+    options: CallOptions,
+    middleware: tuple[Middleware, ...],
+) -> Remote:
+    """A remote of a contract.
+
+    :raises ContractError: if it is no service class, or has no methods.
+    """
+    spec = spec_of(contract)
+    if not spec.methods:
+        raise ContractError(f"{contract.__name__} has no remote methods: mark them with @method")
+    return Remote(calls, spec, options, middleware)
+

@@ -1,0 +1,40 @@
+"""How arguments and results become message bodies, one codec per method and content type.
+
+Pure: bytes in, values out. Knows types and content types, and nothing of services or AMQP.
+"""
+
+from __future__ import annotations
+
+from leveret.codec.content_type import (
+    CONTENT_TYPES,
+    JSON,
+    MSGPACK,
+    RAW,
+    TEXT,
+    normal_content_type,
+)
+from leveret.codec.method_codec import (
+    DECODE_ERRORS,
+    ENCODE_ERRORS,
+    MethodCodec,
+    UntypedCodec,
+    method_codec,
+    untyped_codec,
+)
+from leveret.codec.travelling_types import check_type
+
+__all__ = [
+    "CONTENT_TYPES",
+    "DECODE_ERRORS",
+    "ENCODE_ERRORS",
+    "JSON",
+    "MSGPACK",
+    "RAW",
+    "TEXT",
+    "MethodCodec",
+    "UntypedCodec",
+    "check_type",
+    "method_codec",
+    "normal_content_type",
+    "untyped_codec",
+]

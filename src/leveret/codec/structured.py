@@ -1,0 +1,111 @@
+"""JSON and MessagePack bodies: the arguments as one object, the result as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from types import NoneType
+from typing import Any, TypeVar
+
+import msgspec
+
+from leveret.codec.content_type import JSON
+from leveret.errors import ContractError
+
+__all__ = ["argument_coder", "result_coder"]
+
+T = TypeVar("T")
+
+Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
+"""The checking encoder and the decoder of the same values."""
+
+# A value whose class is exactly one of these always decodes to what it was, or fails to encode.
+# Not float: JSON writes NaN and the infinities as null.
+_FAITHFUL = frozenset({int, str, bool, bytes, NoneType})
+
+
+def argument_coder(content_type: str, parameters: type[msgspec.Struct]) -> Coder:
+    """Return the checking encoder and the decoder of a method's arguments."""
+    encode, decode = _coder(content_type, parameters)
+    fields = msgspec.structs.fields(parameters)
+    expected = tuple(_faithful_class(field.type) for field in fields)
+    if not fields:
+        return encode, decode
+    if None in expected:
+        return _checked(encode, decode), decode
+    read = attrgetter(*(field.name for field in fields))
+    if len(fields) == 1:
+        return _checked_unless_exact_field(encode, decode, read, expected[0]), decode
+    return _checked_unless_exact_fields(encode, decode, read, expected), decode
+
+
+def result_coder(content_type: str, result: Any) -> Coder:
+    """Return the checking encoder and the decoder of a method's result."""
+    encode, decode = _coder(content_type, result)
+    exact = _faithful_class(result)
+    if exact is None:
+        return _checked(encode, decode), decode
+
+    def encode_unless_exact(value: Any) -> bytes:
+        body = encode(value)
+        if type(value) is not exact:
+            decode(body)
+        return body
+
+    return encode_unless_exact, decode
+
+
+def _coder(content_type: str, annotation: Any) -> Coder:
+    try:
+        if content_type == JSON:
+            return msgspec.json.Encoder().encode, msgspec.json.Decoder(annotation).decode
+        return msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(annotation).decode
+    except (TypeError, NameError) as error:
+        raise ContractError(f"{content_type} cannot carry {annotation!r}: {error}") from error
+
+
+def _faithful_class(annotation: Any) -> type | None:
+    """Return the class to compare with where that alone proves a value right, else None."""
+    found = NoneType if annotation is None else annotation
+    return found if isinstance(found, type) and found in _FAITHFUL else None
+
+
+def _checked(encode: Callable[[T], bytes], decode: Callable[[bytes], Any]) -> Callable[[T], bytes]:
+    """Encode, then decode as the receiver will: nothing else checks nested values and bounds."""
+
+    def encode_checked(value: T) -> bytes:
+        body = encode(value)
+        decode(body)
+        return body
+
+    return encode_checked
+
+
+def _checked_unless_exact_field(
+    encode: Callable[[Any], bytes],
+    decode: Callable[[bytes], Any],
+    read: Callable[[Any], Any],
+    exact: type | None,
+) -> Callable[[msgspec.Struct], bytes]:
+    def encode_arguments(value: msgspec.Struct) -> bytes:
+        body = encode(value)
+        if type(read(value)) is not exact:
+            decode(body)
+        return body
+
+    return encode_arguments
+
+
+def _checked_unless_exact_fields(
+    encode: Callable[[Any], bytes],
+    decode: Callable[[bytes], Any],
+    read: Callable[[Any], tuple[Any, ...]],
+    exact: tuple[type | None, ...],
+) -> Callable[[msgspec.Struct], bytes]:
+    def encode_arguments(value: msgspec.Struct) -> bytes:
+        body = encode(value)
+        if tuple(map(type, read(value))) != exact:
+            decode(body)
+        return body
+
+    return encode_arguments

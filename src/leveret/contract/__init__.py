@@ -1,0 +1,25 @@
+"""What a service is: a class, its remote methods, their signatures, options and schemas.
+
+Pure: reads classes and makes records of them. No I/O, and no event loop but for running a plain
+`def` method of a local instance in a thread.
+"""
+
+from __future__ import annotations
+
+from leveret.contract.declaration import method
+from leveret.contract.schema import method_schema, service_schema
+from leveret.contract.service import Service, handler_of, spec_of
+from leveret.contract.specification import Executor, MethodSpec, QueueOptions, ServiceSpec
+
+__all__ = [
+    "Executor",
+    "MethodSpec",
+    "QueueOptions",
+    "Service",
+    "ServiceSpec",
+    "handler_of",
+    "method",
+    "method_schema",
+    "service_schema",
+    "spec_of",
+]

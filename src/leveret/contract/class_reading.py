@@ -1,0 +1,198 @@
+"""Reads a service class into its `ServiceSpec` when it is defined, and refuses what cannot work.
+
+An attribute is remote when `@method` marks it in the class or in any base. Python's own lookup
+order says which definition runs; the options are merged along it, so an override has those of what
+it overrides, save those it gives itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from leveret.codec import method_codec
+from leveret.contract import limits
+from leveret.contract.declaration import (
+    DEFAULTS,
+    Declaration,
+    declaration_of,
+    declare,
+    is_marked,
+)
+from leveret.contract.parameters import parameters_struct
+from leveret.contract.signature import Signature, read_signature
+from leveret.contract.specification import Executor, MethodSpec, ServiceSpec
+from leveret.errors import ContractError
+
+__all__ = ["read_service"]
+
+
+def read_service(cls: type, given_name: str | None) -> ServiceSpec:
+    """Read a class that derives from `Service`.
+
+    A plain `def` that overrides a remote method is replaced by its awaitable form.
+
+    :raises ContractError: for a class that cannot work; the message names what and why.
+    """
+    where = cls.__qualname__.rpartition("<locals>.")[2]
+    name = _service_name(cls, where) if given_name is None else given_name
+    limits.check_service_name(name, where)
+    methods = {
+        attribute: _read_method(cls, name, attribute, f"{where}.{attribute}")
+        for attribute in _remote_attributes(cls)
+    }
+    _refuse_shared_names(methods, where)
+    return ServiceSpec(
+        name=name,
+        doc=_first_doc(cls, *(base for base, _ in _service_bases(cls))),
+        methods=MappingProxyType(methods),
+        abstract=_is_abstract(cls),
+    )
+
+
+def _service_bases(cls: type) -> Iterator[tuple[type, ServiceSpec]]:
+    """Yield the services the class derives from, nearest first."""
+    for base in cls.__mro__[1:]:
+        spec = vars(base).get("__leveret__")
+        if isinstance(spec, ServiceSpec):
+            yield base, spec
+
+
+def _service_name(cls: type, where: str) -> str:
+    """Return the name of the contract that the class implements, else its own in snake case."""
+    contracts = [(base, spec.name) for base, spec in _service_bases(cls) if spec.abstract]
+    if not contracts:
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__)
+        return words.lower()
+    nearest, name = contracts[0]
+    for other, other_name in contracts:
+        if other_name != name and not issubclass(nearest, other):
+            raise ContractError(
+                f"{where}: it implements {nearest.__qualname__} and {other.__qualname__}, which "
+                "are different services; implement each in a class of its own, or give name=..."
+            )
+    return name
+
+
+def _remote_attributes(cls: type) -> list[str]:
+    """Return the attributes that `@method` marks in the class or a base, in order of definition."""
+    names = {
+        attribute: None
+        for base in reversed(cls.__mro__)
+        for attribute, definition in vars(base).items()
+        if is_marked(definition)
+    }
+    return list(names)
+
+
+def _is_abstract(cls: type) -> bool:
+    # ABCMeta computes __abstractmethods__ only after __init_subclass__.
+    attributes = {attribute for base in cls.__mro__ for attribute in vars(base)}
+    return any(
+        getattr(inspect.getattr_static(cls, attribute), "__isabstractmethod__", False)
+        for attribute in attributes
+    )
+
+
+def _read_method(cls: type, service: str, attribute: str, where: str) -> MethodSpec:
+    limits.check_attribute(attribute, where)
+    definitions = [vars(base)[attribute] for base in cls.__mro__ if attribute in vars(base)]
+    declared = [declaration_of(definition, where) for definition in definitions]
+    declaration = declared[0] or _declare_override(cls, attribute, definitions[0], where)
+    options = dict(DEFAULTS)
+    for earlier in reversed(declared):
+        options.update(earlier.given if earlier else {})
+    name = attribute if options["name"] is None else options["name"]
+    limits.check_method_name(service, name, where)
+    content_type = limits.content_type(options["content_type"], where)
+    signature = read_signature(declaration.plain or declaration.function, cls, where)
+    spec = MethodSpec(
+        service=service,
+        name=name,
+        attribute=attribute,
+        doc=_first_doc(*definitions),
+        parameters=parameters_struct(signature, attribute, content_type, where),
+        result=signature.result,
+        timeout=limits.timeout(options["timeout"], where),
+        idempotent=limits.idempotent(options["idempotent"], where),
+        raises=limits.errors_by_code(options["raises"], where),
+        concurrency=limits.concurrency(options["concurrency"], where),
+        executor=_executor(declaration, options["executor"], where),
+        queue=limits.queue_options(options, where),
+        content_type=content_type,
+        keyword_only=signature.keyword_only,
+    )
+    _refuse_other_than_inherited(cls, spec, signature, where)
+    _refuse_unfit_content_type(spec, where)
+    return spec
+
+
+def _declare_override(cls: type, attribute: str, definition: Any, where: str) -> Declaration:
+    """Treat an override without `@method` as one with it and no options."""
+    if inspect.iscoroutinefunction(definition):
+        # Left unmarked: it may come from a class that is no service, and is not ours to change.
+        return Declaration(function=definition, plain=None, given={})
+    declaration = declare(definition, {}, where)
+    setattr(cls, attribute, declaration.function)
+    return declaration
+
+
+def _executor(declaration: Declaration, executor: object, where: str) -> Executor:
+    if executor not in (None, "thread", "process"):
+        raise ContractError(f'{where}: executor is {executor!r}; write "thread" or "process"')
+    if declaration.plain is not None:
+        return "process" if executor == "process" else "thread"
+    if declaration.given.get("executor") is not None:
+        raise ContractError(
+            f"{where}: an `async def` runs on the event loop; write a plain `def` to run it in a "
+            f"{executor}, or drop executor="
+        )
+    return "loop"
+
+
+def _refuse_other_than_inherited(
+    cls: type, spec: MethodSpec, signature: Signature, where: str
+) -> None:
+    """Refuse an override that the callers of what it overrides could not call."""
+    for base, service in _service_bases(cls):
+        definition = vars(base).get(spec.attribute)
+        overridden = service.methods.get(spec.attribute)
+        if overridden is None or definition is None:
+            continue
+        theirs = read_signature(definition, base, f"{base.__qualname__}.{spec.attribute}")
+        if signature != theirs:
+            raise ContractError(
+                f"{where}: its signature is {signature}, but {base.__qualname__} declares "
+                f"{theirs}; write the same names and annotations"
+            )
+        if service.abstract and service.name == spec.service and overridden.name != spec.name:
+            raise ContractError(
+                f"{where}: its name is {spec.name!r}, but {base.__qualname__} declares "
+                f"{overridden.name!r}, which callers use; drop name="
+            )
+
+
+def _refuse_unfit_content_type(spec: MethodSpec, where: str) -> None:
+    try:
+        method_codec(spec.content_type, spec.parameters, spec.result)
+    except ContractError as error:
+        raise ContractError(f"{where}: {error}") from error
+
+
+def _refuse_shared_names(methods: Mapping[str, MethodSpec], where: str) -> None:
+    by_name: dict[str, MethodSpec] = {}
+    for spec in methods.values():
+        other = by_name.setdefault(spec.name, spec)
+        if other is not spec:
+            raise ContractError(
+                f"{where}: {other.attribute} and {spec.attribute} both have the name "
+                f"{spec.name!r}; give one of them another with @method(name=...)"
+            )
+
+
+def _first_doc(*owners: Any) -> str:
+    """Return the first docstring among these, without its indentation."""
+    return next((inspect.cleandoc(owner.__doc__) for owner in owners if owner.__doc__), "")

@@ -1,0 +1,192 @@
+"""The `method` decorator: marks a method as remote and keeps the options it was given.
+
+The options are judged only when the class is complete (`service.py`), where they can be named by
+class and method, and merged with those of the contract that a method implements.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any, Final, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from leveret.errors import ContractError, DeclaredError
+
+__all__ = [
+    "DEFAULTS",
+    "Declaration",
+    "MethodDecorator",
+    "declaration_of",
+    "declare",
+    "is_marked",
+    "method",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+AsyncFunction = TypeVar("AsyncFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "timeout": 10.0,
+    "idempotent": False,
+    "name": None,
+    "raises": (),
+    "concurrency": 100,
+    "executor": None,
+    "priority_levels": 0,
+    "queue": "classic",
+    "max_length": None,
+    "expires": None,
+    "content_type": "application/json",
+}
+"""Every option of `method`, and its value where neither a method nor its contract gives one."""
+
+_MARK: Final = "__leveret_method__"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Declaration:
+    """What is known of one function under `@method`."""
+
+    function: Callable[..., Any]
+    """What the class holds: always gives an awaitable when called."""
+    plain: Callable[..., Any] | None
+    """The plain `def` behind it, None for an `async def`."""
+    given: Mapping[str, Any]
+    """The options that were written out."""
+
+
+class MethodDecorator(Protocol):
+    """What `@method(...)` gives: it keeps the signature and makes the method awaitable."""
+
+    @overload
+    def __call__(self, function: AsyncFunction, /) -> AsyncFunction: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+
+@overload
+def method(function: AsyncFunction, /) -> AsyncFunction: ...
+@overload
+def method(function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+@overload
+def method(
+    *,
+    timeout: float = 10.0,
+    idempotent: bool = False,
+    name: str | None = None,
+    raises: Collection[type[DeclaredError]] = (),
+    concurrency: int = 100,
+    executor: Literal["thread", "process"] | None = None,
+    priority_levels: int = 0,
+    queue: Literal["classic", "quorum"] = "classic",
+    max_length: int | None = None,
+    expires: float | None = None,
+    content_type: str = "application/json",
+) -> MethodDecorator: ...
+def method(function: Any = None, /, **given: Any) -> Any:
+    """Make a method of a `Service` callable from other computers: `@method` or `@method(...)`.
+
+    The method is typed and called as `async` either way. An `async def` runs on the event loop; a
+    plain `def` runs off it, in a thread or a process.
+
+    An override has the options of the method it overrides, save those it gives itself.
+
+    :param timeout: seconds a call may take where the caller does not say.
+    :param idempotent: whether running a call twice does no harm: only then is a call that was
+        interrupted by a crash run again by itself.
+    :param name: the name on the wire, where it shall not be the name in Python.
+    :param raises: the `DeclaredError` classes that travel to the caller as they are.
+    :param concurrency: calls that one server runs at the same time, 1 to 65535.
+    :param executor: for a plain `def` only: "thread" (the default) or "process".
+    :param priority_levels: the highest priority a call can have, 1 to 255; 0: no priorities.
+    :param queue: "classic" or "quorum", the type of the request queue.
+    :param max_length: how many calls may wait in the queue before further ones are `Busy`.
+    :param expires: seconds without any server after which the broker deletes the queue.
+    :param content_type: application/json, application/msgpack, text/plain (one scalar argument
+        and a scalar result) or application/octet-stream (bytes to bytes).
+    :raises ContractError: here or when the class is complete, for a method that cannot work.
+    """
+    unknown = given.keys() - DEFAULTS.keys()
+    if unknown:
+        raise ContractError(
+            f"@method has no option {', '.join(sorted(unknown))}; it has {', '.join(DEFAULTS)}"
+        )
+    if function is not None:
+        return declare(function, {}).function
+    return lambda decorated: declare(decorated, given).function
+
+
+def declare(function: Any, given: Mapping[str, Any], where: str = "") -> Declaration:
+    """Mark a function as remote, and wrap it where it is not a coroutine function.
+
+    :param where: the name of the method in errors; the function's own name where it is left out.
+    :raises ContractError: for what is no instance method, and for generators.
+    """
+    _refuse_other_than_instance_methods(function, where)
+    if _is_async(function):
+        declaration = Declaration(function=function, plain=None, given=given)
+    else:
+        declaration = Declaration(function=_off_the_loop(function), plain=function, given=given)
+    setattr(declaration.function, _MARK, declaration)
+    return declaration
+
+
+def declaration_of(definition: Any, where: str) -> Declaration | None:
+    """Return what `@method` noted on this class attribute, None where it was not applied.
+
+    :raises ContractError: when another decorator was put above `@method`, and hides it.
+    """
+    declaration = getattr(definition, _MARK, None)
+    if not isinstance(declaration, Declaration) or definition is not _inside(definition):
+        return None
+    if declaration.function is not definition:
+        raise ContractError(f"{where}: put @method above the other decorators")
+    return declaration
+
+
+def is_marked(definition: Any) -> bool:
+    """Whether `@method` is anywhere in this class attribute, even inside a property."""
+    return isinstance(getattr(_inside(definition), _MARK, None), Declaration)
+
+
+def _inside(definition: Any) -> Any:
+    """Return the function inside a staticmethod, classmethod or property, else the same."""
+    if isinstance(definition, staticmethod | classmethod):
+        return definition.__func__
+    return definition.fget if isinstance(definition, property) else definition
+
+
+def _refuse_other_than_instance_methods(function: Any, where: str) -> None:
+    inner = _inside(function)
+    where = where or getattr(inner, "__qualname__", repr(inner)).rpartition("<locals>.")[2]
+    if isinstance(function, staticmethod | classmethod | property):
+        kind = type(function).__name__
+        raise ContractError(f"{where}: a {kind} cannot be remote; make it a method with `self`")
+    if not isinstance(function, FunctionType):
+        raise ContractError(f"{where}: only a function can be remote; write `async def`")
+    behind = inspect.unwrap(function)
+    if inspect.isasyncgenfunction(behind) or inspect.isgeneratorfunction(behind):
+        raise ContractError(f"{where}: a generator cannot be remote; return a list instead")
+
+
+def _is_async(function: FunctionType) -> bool:
+    # A decorator that is a plain `def` around an `async def` gives a coroutine all the same.
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        inspect.unwrap(function)
+    )
+
+
+def _off_the_loop(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Make a plain function awaitable, for local calls: a server runs the plain one itself."""
+
+    @functools.wraps(function)
+    async def run_in_thread(*args: P.args, **kwargs: P.kwargs) -> R:
+        import asyncio  # slow to import, and not needed to define a service
+
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+    return run_in_thread

@@ -1,0 +1,187 @@
+"""What AMQP, RabbitMQ and the wire protocol allow: names and options, judged with a reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from leveret.codec import normal_content_type
+from leveret.contract.specification import QueueOptions
+from leveret.errors import ContractError, DeclaredError
+
+__all__ = [
+    "check_attribute",
+    "check_method_name",
+    "check_service_name",
+    "concurrency",
+    "content_type",
+    "errors_by_code",
+    "idempotent",
+    "queue_options",
+    "timeout",
+]
+
+MAX_SECONDS: Final = 4_294_967
+"""AMQP and RabbitMQ hold times as milliseconds in 32 bits: 49 days."""
+
+MAX_NAME_BYTES: Final = 255
+"""AMQP's short string, which queue names and routing keys are (AMQP 0-9-1, section 4.2.5.3)."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED_SERVICES: Final = frozenset({"all"})
+_RESERVED_METHODS: Final = frozenset({"with_options"})
+
+
+def check_service_name(name: object, where: str) -> None:
+    """Refuse a service name that cannot be part of a routing key.
+
+    :raises ContractError: for such a name.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ContractError(
+            f"{where}: the service name {name!r} must be letters, digits and underscores, and "
+            'begin with no digit; choose another with `class ...(Service, name="...")`'
+        )
+    if name in _RESERVED_SERVICES:
+        raise ContractError(
+            f"{where}: the service name {name!r} addresses every server; choose another with "
+            '`class ...(Service, name="...")`'
+        )
+    if len(name) > MAX_NAME_BYTES - len("leveret..x"):
+        raise ContractError(f"{where}: the service name {name!r} is too long; shorten it")
+
+
+def check_attribute(attribute: str, where: str) -> None:
+    """Refuse a remote method whose name in Python a typed remote could not offer.
+
+    :raises ContractError: for such a name.
+    """
+    if attribute.startswith("_"):
+        raise ContractError(f"{where}: a remote method is public; rename it without the leading _")
+    if attribute in _RESERVED_METHODS:
+        raise ContractError(f"{where}: {attribute!r} is Leveret's own; rename the method")
+
+
+def check_method_name(service: str, name: object, where: str) -> None:
+    """Refuse a method name that cannot be part of a routing key and a queue's name.
+
+    :raises ContractError: for such a name.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name.startswith("_"):
+        raise ContractError(
+            f"{where}: the method name {name!r} must be letters, digits and underscores, and "
+            "begin with a letter"
+        )
+    if name in _RESERVED_METHODS:
+        raise ContractError(f"{where}: the method name {name!r} is Leveret's own; choose another")
+    size = len(f"leveret.{service}.{name}")
+    if size > MAX_NAME_BYTES:
+        raise ContractError(
+            f"{where}: the queue's name leveret.{service}.{name} would be {size} bytes, and AMQP "
+            f"allows {MAX_NAME_BYTES}; shorten it"
+        )
+
+
+def timeout(value: object, where: str) -> float:
+    """Return the timeout in seconds.
+
+    :raises ContractError: when it is not above 0 and at most 4,294,967 s.
+    """
+    if not _is_number(value) or not 0 < value <= MAX_SECONDS:  # type: ignore[operator]
+        raise ContractError(
+            f"{where}: timeout is {value!r}; it is in seconds, above 0 and at most {MAX_SECONDS}"
+        )
+    return float(value)  # type: ignore[arg-type]
+
+
+def concurrency(value: object, where: str) -> int:
+    """Return the concurrency, which becomes AMQP's 16-bit prefetch count.
+
+    :raises ContractError: when it is not 1 to 65535.
+    """
+    return _integer("concurrency", value, 1, 65_535, where)
+
+
+def idempotent(value: object, where: str) -> bool:
+    """Return whether calls may run twice.
+
+    :raises ContractError: when it is no bool.
+    """
+    if not isinstance(value, bool):
+        raise ContractError(f"{where}: idempotent is {value!r}; write True or False")
+    return value
+
+
+def content_type(value: object, where: str) -> str:
+    """Return the content type, spelled as `leveret.codec` does.
+
+    :raises ContractError: for one that Leveret does not speak.
+    """
+    if not isinstance(value, str):
+        raise ContractError(f'{where}: content_type is {value!r}; write "application/json"')
+    try:
+        return normal_content_type(value)
+    except ContractError as error:
+        raise ContractError(f"{where}: {error}") from error
+
+
+def queue_options(options: Mapping[str, Any], where: str) -> QueueOptions:
+    """Return the arguments of the request queue.
+
+    :raises ContractError: for a combination that RabbitMQ refuses.
+    """
+    queue, expires, length = options["queue"], options["expires"], options["max_length"]
+    if queue not in ("classic", "quorum"):
+        raise ContractError(f'{where}: queue is {queue!r}; write "classic" or "quorum"')
+    levels = _integer("priority_levels", options["priority_levels"], 0, 255, where)
+    if levels and queue == "quorum":
+        # https://www.rabbitmq.com/docs/quorum-queues: x-max-priority is refused when declaring.
+        raise ContractError(
+            f"{where}: quorum queues take no priority_levels; drop them, or use classic queues"
+        )
+    if length is not None:
+        length = _integer("max_length", length, 1, 2**63 - 1, where)
+    if expires is not None and not (_is_number(expires) and 0.001 <= expires <= MAX_SECONDS):
+        raise ContractError(
+            f"{where}: expires is {expires!r}; it is in seconds, 0.001 to {MAX_SECONDS}, or None"
+        )
+    return QueueOptions(type=queue, max_length=length, expires=expires, max_priority=levels)
+
+
+def errors_by_code(raises: Any, where: str) -> Mapping[str, type[DeclaredError]]:
+    """Return the declared errors by code.
+
+    :raises ContractError: when one is no subclass of `DeclaredError`, or two have one code.
+    """
+    if not isinstance(raises, Collection) or isinstance(raises, str):
+        raise ContractError(f"{where}: raises is {raises!r}; write a list, `raises=[OutOfStock]`")
+    by_code: dict[str, type[DeclaredError]] = {}
+    for error in raises:
+        if (
+            not isinstance(error, type)
+            or not issubclass(error, DeclaredError)
+            or error is DeclaredError
+        ):
+            raise ContractError(
+                f"{where}: raises has {error!r}, which is no subclass of DeclaredError; "
+                "what else a handler raises reaches the caller as RemoteError by itself"
+            )
+        other = by_code.setdefault(error.code, error)
+        if other is not error:
+            raise ContractError(
+                f"{where}: raises has {other.__qualname__} and {error.__qualname__}, both with the "
+                f"code {error.code}; give one of them another with code=..."
+            )
+    return MappingProxyType(by_code)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _integer(option: str, value: object, least: int, most: int, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ContractError(f"{where}: {option} is {value!r}; it is {least} to {most}")
+    return value

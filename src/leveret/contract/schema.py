@@ -1,0 +1,73 @@
+"""JSON Schema (2020-12) of methods and services, for documents and tools."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from leveret.contract.service import Service, spec_of
+from leveret.contract.specification import MethodSpec, ServiceSpec
+
+__all__ = ["method_schema", "service_schema"]
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_REFERENCE: Final = "#/$defs/{name}"
+
+
+def method_schema(spec: MethodSpec) -> dict[str, Any]:
+    """Return the schemas of a method's bodies, each of which stands on its own.
+
+    `{"arguments": schema, "result": schema, "errors": {code: schema}}`. They describe JSON bodies;
+    in MessagePack the same objects have dates and bytes in their own form.
+    """
+    return {
+        "arguments": _schema(spec.parameters),
+        "result": _schema(spec.result),
+        "errors": {code: _schema(error.fields) for code, error in spec.raises.items()},
+    }
+
+
+def service_schema(service: ServiceSpec | type[Service] | Service) -> dict[str, Any]:
+    """Describe a service: its name and documentation, and by name each method with its schemas.
+
+    Plain JSON values throughout; times are in seconds.
+    """
+    spec = service if isinstance(service, ServiceSpec) else spec_of(service)
+    return {
+        "service": spec.name,
+        "doc": spec.doc,
+        "methods": {method.name: _method(method) for method in spec.methods.values()},
+    }
+
+
+def _method(spec: MethodSpec) -> dict[str, Any]:
+    return {
+        "key": spec.key,
+        "queue": spec.queue_name,
+        "doc": spec.doc,
+        "timeout": spec.timeout,
+        "idempotent": spec.idempotent,
+        "content_type": spec.content_type,
+        "priority_levels": spec.queue.max_priority,
+        **method_schema(spec),
+    }
+
+
+def _schema(annotation: Any) -> dict[str, Any]:
+    """Return a schema with all it refers to inside it, its outermost object spelled out."""
+    (schema,), definitions = msgspec.json.schema_components([annotation], ref_template=_REFERENCE)
+    outermost = schema.get("$ref", "").removeprefix(_REFERENCE.format(name=""))
+    if outermost and not _refers_to(definitions, schema["$ref"]):
+        schema = definitions.pop(outermost)
+    found = {"$schema": _DIALECT, **schema}
+    return {**found, "$defs": definitions} if definitions else found
+
+
+def _refers_to(tree: Any, reference: str) -> bool:
+    """Whether a type refers to itself somewhere: then it must keep its definition."""
+    if isinstance(tree, dict):
+        return tree.get("$ref") == reference or any(
+            _refers_to(branch, reference) for branch in tree.values()
+        )
+    return isinstance(tree, list | tuple) and any(_refers_to(part, reference) for part in tree)

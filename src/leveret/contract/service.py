@@ -1,0 +1,88 @@
+"""`Service`, the base of every service, and what can be asked of one."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from types import MethodType
+from typing import Any, ClassVar, Literal, Self
+
+from leveret.contract.class_reading import read_service
+from leveret.contract.declaration import declaration_of
+from leveret.contract.specification import MethodSpec, ServiceSpec
+from leveret.errors import ContractError
+
+__all__ = ["Service", "handler_of", "spec_of"]
+
+
+class Service(ABC):
+    """Base of every service: contract, typed client and, where its methods have bodies, server.
+
+    A service is named after its class in snake case, or `class F(Service, name="fibonacci")`.
+    A class with abstract methods is a contract; its implementations keep its name. Any other base
+    lends its methods to a subclass with a name of its own.
+
+    :raises ContractError: when a subclass is defined that cannot work.
+    """
+
+    __leveret__: ClassVar[ServiceSpec]
+
+    def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__leveret__ = read_service(cls, name)
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        reply_metadata: dict[str, Any] | None = None,
+        priority: int | None = None,
+        if_busy: Literal["wait", "fail"] | None = None,
+        wait_for_server: bool | None = None,
+        content_type: str | None = None,
+    ) -> Self:
+        """Return the same service whose calls have these options; None leaves one as it was.
+
+        That is what a remote from `rabbit.remote(...)` does. A local instance is returned as it
+        is: a plain local call travels nowhere, so none of this applies to it.
+
+        :param timeout: seconds each call may take.
+        :param metadata: sent along with each call, for the handler's `current_call().metadata`.
+        :param reply_metadata: a dict that is filled with what the handler sends along.
+        :param priority: 0 to the method's `priority_levels`; higher is served first.
+        :param if_busy: "fail" raises `Busy` when no server can take the call at this moment.
+        :param wait_for_server: wait for a server to come up instead of raising `NoServer`.
+        :param content_type: how the bodies are encoded, instead of as the method says.
+        """
+        return self
+
+
+def spec_of(service: type[Service] | Service) -> ServiceSpec:
+    """Return what is known of a service, by its class or an instance.
+
+    :raises ContractError: for anything that is not a subclass of `Service`.
+    """
+    cls: type = service if isinstance(service, type) else type(service)
+    if not issubclass(cls, Service) or cls is Service:
+        raise ContractError(
+            f"{cls.__qualname__} is no service; derive it from leveret.Service: "
+            f"`class {cls.__qualname__}(Service)`"
+        )
+    return cls.__leveret__
+
+
+def handler_of(instance: Service, spec: MethodSpec) -> Callable[..., Any]:
+    """Return the bound function that a server runs for a call.
+
+    A coroutine function where `spec.executor` is "loop", else the plain `def` itself, which is to
+    be run off the event loop.
+    """
+    if spec.executor == "loop":
+        bound: Callable[..., Any] = getattr(instance, spec.attribute)
+        return bound
+    function = getattr(type(instance), spec.attribute)
+    declaration = declaration_of(function, spec.key)
+    if declaration is None or declaration.plain is None:
+        raise ContractError(f"{spec.key}: {type(instance).__qualname__} has another method there")
+    return MethodType(declaration.plain, instance)

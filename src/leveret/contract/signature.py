@@ -1,0 +1,146 @@
+"""Reads what a method takes and gives, and refuses what cannot travel."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, get_type_hints
+
+from leveret.codec import check_type
+from leveret.errors import ContractError
+
+__all__ = ["Parameter", "Signature", "read_signature", "shown"]
+
+_EMPTY: Final = inspect.Parameter.empty
+_KEYWORD_ONLY: Final = inspect.Parameter.KEYWORD_ONLY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a method, `self` aside."""
+
+    name: str
+    """Its name, which is also its name on the wire."""
+    annotation: Any
+    """Its type, bounds included."""
+    keyword_only: bool
+    """Whether it can be given by keyword only."""
+    default: Any = field(default=_EMPTY, compare=False)
+    """What it is where it is left out; an override may have another one."""
+
+    @property
+    def has_default(self) -> bool:
+        """Whether it can be left out."""
+        return self.default is not _EMPTY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What a method takes and gives. Equal signatures carry the same calls."""
+
+    parameters: tuple[Parameter, ...]
+    """The parameters in order."""
+    result: Any
+    """The annotation of the result."""
+
+    def __str__(self) -> str:
+        taken = [f"{p.name}: {shown(p.annotation)}" for p in self.parameters]
+        return f"({', '.join(taken)}) -> {shown(self.result)}"
+
+    @property
+    def keyword_only(self) -> bool:
+        """Whether any parameter can be given by keyword only."""
+        return any(parameter.keyword_only for parameter in self.parameters)
+
+
+def read_signature(function: Callable[..., Any], cls: type, where: str) -> Signature:
+    """Read the signature of a method of `cls`; `where` names it in errors.
+
+    :raises ContractError: for `*args`, a missing annotation, a forward reference that leads
+        nowhere, and a type that cannot be encoded.
+    """
+    behind = inspect.unwrap(function)
+    taken = list(inspect.signature(behind).parameters.values())
+    if not taken or taken[0].kind not in {
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    }:
+        raise ContractError(f"{where}: give it `self` as its first parameter")
+    del taken[0]
+    _refuse_variadic(taken, where)
+    hints = _hints(behind, cls, where)
+    for parameter in taken:
+        _check_annotation(hints, parameter.name, f"{where}: parameter {parameter.name!r}")
+    if "return" not in hints:
+        raise ContractError(f"{where}: its result has no annotation; write `-> int`, or `-> None`")
+    _check_annotation(hints, "return", f"{where}: its result")
+    parameters = tuple(
+        Parameter(
+            name=parameter.name,
+            annotation=hints[parameter.name],
+            keyword_only=parameter.kind is _KEYWORD_ONLY,
+            default=parameter.default,
+        )
+        for parameter in taken
+    )
+    return Signature(parameters=parameters, result=hints["return"])
+
+
+def _refuse_variadic(taken: list[inspect.Parameter], where: str) -> None:
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    kinds = {parameter.kind for parameter in taken}
+    for parameter in taken:
+        if parameter.kind in stars:
+            raise ContractError(
+                f"{where}: parameter {stars[parameter.kind]}{parameter.name} cannot be remote; "
+                "name every parameter, or take one list or dict"
+            )
+    if inspect.Parameter.POSITIONAL_ONLY in kinds and _KEYWORD_ONLY in kinds:
+        raise ContractError(
+            f"{where}: parameter {taken[0].name!r} is positional-only beside keyword-only ones; "
+            "remove the `/`: arguments travel by name"
+        )
+
+
+def _hints(function: Callable[..., Any], cls: type, where: str) -> dict[str, Any]:
+    try:
+        try:
+            return get_type_hints(function, include_extras=True)
+        except NameError:
+            # Types that are defined inside the service class itself.
+            return get_type_hints(function, localns=dict(vars(cls)), include_extras=True)
+    except NameError as error:
+        raise ContractError(
+            f"{where}: {_naming(function, error.name)} names {error.name!r}, which does not exist "
+            "when the class is defined; import it outside `if TYPE_CHECKING:`, and define it at "
+            "module level, above the service"
+        ) from error
+    except (TypeError, SyntaxError, AttributeError) as error:
+        raise ContractError(f"{where}: its annotations cannot be read: {error}") from error
+
+
+def _naming(function: Callable[..., Any], missing: str | None) -> str:
+    """Say which annotation names what is missing."""
+    for name, annotation in function.__annotations__.items():
+        if missing and missing in str(annotation):
+            return "its result" if name == "return" else f"parameter {name!r}"
+    return "an annotation"
+
+
+def _check_annotation(hints: Mapping[str, Any], name: str, what: str) -> None:
+    if name not in hints:
+        raise ContractError(f"{what} has no annotation; write its type, as in `{name}: int`")
+    try:
+        check_type(hints[name])
+    except ContractError as error:
+        raise ContractError(
+            f"{what} has the type {shown(hints[name])}, which cannot travel: {error}"
+        ) from error
+
+
+def shown(annotation: Any) -> str:
+    """Return an annotation the way it is written in source."""
+    if isinstance(annotation, type) and not hasattr(annotation, "__origin__"):
+        return "None" if annotation is type(None) else annotation.__qualname__
+    return str(annotation).replace("typing.", "").replace("msgspec.", "")

@@ -1,0 +1,88 @@
+"""The records that describe a service once its class is read: what client and server work from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from leveret.errors import DeclaredError
+
+__all__ = ["Executor", "MethodSpec", "QueueOptions", "ServiceSpec"]
+
+Executor = Literal["loop", "thread", "process"]
+"""Where a handler runs: on the event loop, in a thread, or in a process of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueOptions:
+    """How the broker keeps one method's requests (https://www.rabbitmq.com/docs/queues)."""
+
+    type: Literal["classic", "quorum"] = "classic"
+    """Quorum queues are replicated over the nodes of a cluster."""
+    max_length: int | None = None
+    """Requests that may wait; further ones are turned away as `Busy`. None: no limit."""
+    expires: float | None = None
+    """Seconds without any server after which the queue is deleted. None: never."""
+    max_priority: int = 0
+    """The highest priority a call can have, 0 to 255. 0: no priorities."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MethodSpec:
+    """One remote method of a service."""
+
+    service: str
+    """The service's name on the wire."""
+    name: str
+    """The method's name on the wire."""
+    attribute: str
+    """The method's name in Python."""
+    doc: str
+    """The docstring, without its indentation; an override without one has its contract's."""
+    parameters: type[msgspec.Struct]
+    """The arguments as one struct; fields in the order of the signature, unknown ones refused."""
+    result: Any
+    """The annotation of what the method returns."""
+    timeout: float
+    """Seconds a call may take where the caller does not say."""
+    idempotent: bool
+    """Whether running a call twice does no harm, so that it may be run again after a crash."""
+    raises: Mapping[str, type[DeclaredError]]
+    """The errors this method declares, by code."""
+    concurrency: int
+    """Calls that one server runs at the same time, which is its prefetch: 1 to 65535."""
+    executor: Executor
+    """"loop" for `async def`; "thread" or "process" for plain `def`."""
+    queue: QueueOptions
+    """The arguments of its request queue."""
+    content_type: str
+    """How its bodies are encoded: one of `leveret.codec.CONTENT_TYPES`."""
+    keyword_only: bool
+    """Whether the handler must be called with keywords; otherwise it is called by position."""
+
+    @property
+    def key(self) -> str:
+        """The routing key of its requests: `service.method`."""
+        return f"{self.service}.{self.name}"
+
+    @property
+    def queue_name(self) -> str:
+        """The name of its request queue: `leveret.service.method`."""
+        return f"leveret.{self.service}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ServiceSpec:
+    """One service: its name and its remote methods."""
+
+    name: str
+    """The name on the wire."""
+    doc: str
+    """The class docstring, without its indentation; an implementation may have its contract's."""
+    methods: Mapping[str, MethodSpec]
+    """The remote methods by their names in Python, inherited ones first."""
+    abstract: bool
+    """Whether this is a contract without its implementation, which cannot be served."""

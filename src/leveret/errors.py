@@ -1,0 +1,346 @@
+"""Everything Leveret raises, in one tree.
+
+    LeveretError
+    ├── ContractError (TypeError)        a service class that cannot work; raised when it is defined
+    ├── InvalidURL (ValueError)          a broker address that cannot be read
+    ├── TopologyError                    the broker has a queue or exchange of the name, but another kind
+    ├── AMQPError                        the broker or the peer broke off, with AMQP's reply code
+    │   ├── ProtocolError                bytes that are no valid AMQP
+    │   ├── ChannelClosed                the broker closed a channel
+    │   └── ConnectionClosed             the broker closed the connection
+    └── CallError                        one remote call failed; says whether its handler ran
+        ├── InvalidArgument              INVALID_ARGUMENT
+        ├── Unimplemented                UNIMPLEMENTED
+        ├── NoServer                     UNAVAILABLE
+        ├── Busy                         RESOURCE_EXHAUSTED
+        ├── DeadlineExceeded             DEADLINE_EXCEEDED   (TimeoutError)
+        ├── Cancelled                    CANCELLED
+        ├── MaybeExecuted                ABORTED
+        ├── ConnectionLost               UNAVAILABLE         (ConnectionError)
+        ├── PermissionDenied             PERMISSION_DENIED
+        ├── Unauthenticated              UNAUTHENTICATED
+        ├── RemoteError                  INTERNAL
+        ├── InvalidResult                INTERNAL
+        └── DeclaredError                a code of its own   (base of a service's own errors)
+
+Every `CallError` has a `code`, and `executed`, which tells a caller what a retry may do: "no", the
+handler did not run; "yes", it ran; "maybe", nobody can know. The codes are gRPC's
+(https://grpc.io/docs/guides/status-codes/), so they read the same in every log.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, dataclass_transform, get_type_hints
+
+import msgspec
+
+__all__ = [
+    "AMQPError",
+    "Busy",
+    "CallError",
+    "Cancelled",
+    "ChannelClosed",
+    "Code",
+    "ConnectionClosed",
+    "ConnectionLost",
+    "ContractError",
+    "DeadlineExceeded",
+    "DeclaredError",
+    "Executed",
+    "InvalidArgument",
+    "InvalidResult",
+    "InvalidURL",
+    "LeveretError",
+    "MaybeExecuted",
+    "NoServer",
+    "PermissionDenied",
+    "ProtocolError",
+    "RemoteError",
+    "TopologyError",
+    "Unauthenticated",
+    "Unimplemented",
+]
+
+Executed = Literal["no", "maybe", "yes"]
+"""Whether the handler ran: "no", "maybe" (nobody can know) or "yes"."""
+
+Where = Literal["queue", "handler", "unknown"]
+"""Where a call was when its deadline passed."""
+
+
+class Code(StrEnum):
+    """What kind of failure a call met. A declared error brings a code of its own instead."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
+    UNAVAILABLE = "UNAVAILABLE"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    CANCELLED = "CANCELLED"
+    ABORTED = "ABORTED"
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    INTERNAL = "INTERNAL"
+
+
+class LeveretError(Exception):
+    """The root: `except LeveretError` catches whatever Leveret raises on purpose."""
+
+
+class ContractError(LeveretError, TypeError):
+    """A service class that cannot work, found when the class is defined."""
+
+
+class InvalidURL(LeveretError, ValueError):
+    """A broker address that cannot be read. The message never holds the password."""
+
+
+class TopologyError(LeveretError):
+    """The broker has a queue or an exchange of this name already, with other options."""
+
+
+class AMQPError(LeveretError):
+    """AMQP was broken off, by the broker or by this side.
+
+    `reply_code` and `reply_text` are those of AMQP 0-9-1, section 1.1 ("reply codes").
+    """
+
+    def __init__(self, reply_code: int, reply_text: str) -> None:
+        super().__init__(reply_code, reply_text)
+        self.reply_code = reply_code
+        self.reply_text = reply_text
+
+    def __str__(self) -> str:
+        return f"{self.reply_text} (AMQP {self.reply_code})"
+
+
+class ProtocolError(AMQPError):
+    """Bytes that are not valid AMQP 0-9-1; `reply_code` is what the peer is told."""
+
+
+class ChannelClosed(AMQPError):
+    """The broker closed a channel, for the reason it gives."""
+
+
+class ConnectionClosed(AMQPError):
+    """The broker closed the connection, for the reason it gives."""
+
+
+class CallError(LeveretError):
+    """One remote call failed.
+
+    `method` is "service.method" once the error belongs to a call, else "". An error that a handler
+    raises itself has none yet: that is how its own `InvalidArgument` is told from one that a nested
+    call brought it.
+    """
+
+    code: ClassVar[str] = Code.INTERNAL
+    default_executed: ClassVar[Executed] = "maybe"
+    executed: Executed
+
+    def __init__(
+        self, message: str = "", *, executed: Executed | None = None, method: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.executed = self.default_executed if executed is None else executed
+        self.method = method
+
+    def __str__(self) -> str:
+        where = f"{self.method}: " if self.method else ""
+        return f"{where}{self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+class InvalidArgument(CallError):
+    """The arguments do not fit the contract, or the body cannot be decoded.
+
+    Found by the client before it sends, or by the server before it runs anything.
+    """
+
+    code = Code.INVALID_ARGUMENT
+    default_executed = "no"
+
+
+class Unimplemented(CallError):
+    """There is no such service or method: no request queue of that name exists."""
+
+    code = Code.UNIMPLEMENTED
+    default_executed = "no"
+
+
+class NoServer(CallError):
+    """The method exists, but no live server takes its calls."""
+
+    code = Code.UNAVAILABLE
+    default_executed = "no"
+
+
+class Busy(CallError):
+    """Turned away before it ran: all servers busy, a full queue, too many calls, too large a body."""
+
+    code = Code.RESOURCE_EXHAUSTED
+    default_executed = "no"
+
+
+class DeadlineExceeded(CallError, TimeoutError):
+    """The deadline passed.
+
+    `where` is "queue" (no server took the request in time: `executed` is "no"), "handler" (it was
+    running and was cancelled: "yes") or "unknown" (nobody answered: "maybe").
+    """
+
+    code = Code.DEADLINE_EXCEEDED
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        where: Where = "unknown",
+        executed: Executed | None = None,
+        method: str = "",
+    ) -> None:
+        if executed is None:
+            executed = {"queue": "no", "handler": "yes", "unknown": "maybe"}[where]  # type: ignore[assignment]
+        super().__init__(message, executed=executed, method=method)
+        self.where = where
+
+
+class Cancelled(CallError):
+    """The call was cancelled by its caller, or by a server that stopped."""
+
+    code = Code.CANCELLED
+
+
+class MaybeExecuted(CallError):
+    """A server took the request and died; the method is not idempotent, so it was not run again."""
+
+    code = Code.ABORTED
+
+
+class ConnectionLost(CallError, ConnectionError):
+    """The connection to the broker broke before the answer came, or could not be made."""
+
+    code = Code.UNAVAILABLE
+
+
+class PermissionDenied(CallError):
+    """The caller may not do this."""
+
+    code = Code.PERMISSION_DENIED
+    default_executed = "no"
+
+
+class Unauthenticated(CallError):
+    """The broker or the service does not know who the caller is."""
+
+    code = Code.UNAUTHENTICATED
+    default_executed = "no"
+
+
+class RemoteError(CallError):
+    """The handler raised something that its contract does not declare.
+
+    `type_name` is the exception's class name, `remote_traceback` its traceback where the server
+    was told to send it, else "". `data` holds the fields of a declared error that this side does
+    not know.
+    """
+
+    default_executed = "yes"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        type_name: str = "",
+        remote_traceback: str = "",
+        data: dict[str, Any] | None = None,
+        executed: Executed | None = None,
+        method: str = "",
+    ) -> None:
+        super().__init__(message, executed=executed, method=method)
+        self.type_name = type_name
+        self.remote_traceback = remote_traceback
+        self.data = data or {}
+
+    def __str__(self) -> str:
+        where = f"{self.method}: " if self.method else ""
+        name = f"{self.type_name}: " if self.type_name else ""
+        return f"{where}{name}{self.message}"
+
+
+class InvalidResult(CallError):
+    """The handler returned what its annotation forbids, or its reply cannot be decoded."""
+
+    default_executed = "yes"
+
+
+@dataclass_transform()
+class DeclaredError(CallError):
+    """Base of the errors a service declares with `@method(raises=[...])`.
+
+    A subclass is written like a dataclass; its fields travel, and the caller gets the same class::
+
+        class OutOfStock(leveret.DeclaredError):
+            "There are not enough of them."
+            sku: str
+            left: int = 0
+
+    Its code is the class name in upper snake case (`OUT_OF_STOCK`), or `class OutOfStock(
+    DeclaredError, code="SOLD_OUT")`. Its message is the first line of its docstring and its fields.
+
+    :raises ContractError: when the class is defined, if its code is one of `Code` or a field cannot travel.
+    """
+
+    default_executed = "yes"
+    fields: ClassVar[type[msgspec.Struct]]
+
+    def __init_subclass__(cls, *, code: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.code = code or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
+        if cls.code in Code.__members__:
+            raise ContractError(
+                f"{cls.__name__}: the code {cls.code} is Leveret's own; choose another with code=..."
+            )
+        cls.fields = _fields_of(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            values = self.fields(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__}: {error}") from None
+        data = {name: getattr(values, name) for name in self.fields.__struct_fields__}
+        summary = (type(self).__doc__ or type(self).__name__).strip().splitlines()[0]
+        shown = ", ".join(f"{name}={value!r}" for name, value in data.items())
+        super().__init__(f"{summary} ({shown})" if shown else summary)
+        self.__dict__.update(data)
+
+
+def _fields_of(cls: type[DeclaredError]) -> type[msgspec.Struct]:
+    """The annotated fields of a declared error, its bases' first, as a struct that checks them."""
+    own: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if issubclass(base, DeclaredError) and base is not DeclaredError:
+            own.update(dict.fromkeys(base.__dict__.get("__annotations__", {})))
+    try:
+        hints = get_type_hints(cls, include_extras=True)
+        fields = [
+            (name, hints[name], getattr(cls, name)) if hasattr(cls, name) else (name, hints[name])
+            for name in own
+        ]
+        struct = msgspec.defstruct(cls.__name__, fields, forbid_unknown_fields=False)
+        msgspec.json.Decoder(struct)
+    except (TypeError, NameError) as error:
+        raise ContractError(f"{cls.__name__}: its fields cannot travel: {error}") from error
+    return struct
+
+
+def _rebuild(cls: type[CallError], args: tuple[Any, ...], state: dict[str, Any]) -> CallError:
+    """Unpickle an error without calling its `__init__`, whose arguments differ by class."""
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error

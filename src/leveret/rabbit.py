@@ -1,0 +1,312 @@
+"""`connect()` and the `Rabbit` it gives: the one object through which a user calls and serves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterable, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, cast, overload
+
+from leveret.amqp.properties import short_string
+from leveret.client.calls import Calls
+from leveret.client.named import NamedMethod, named_spec
+from leveret.client.options import CallOptions
+from leveret.client.options import Middleware as ClientMiddleware
+from leveret.client.plain import PlainRemote
+from leveret.client.remote import RemoteMethod, remote_of
+from leveret.contract import Service
+from leveret.errors import InvalidArgument
+from leveret.server.execution import Middleware as ServerMiddleware
+from leveret.server.server import GRACE, Server
+from leveret.transport.connection import Connection
+from leveret.transport.opening import default_name, open_connection
+from leveret.transport.url import parse_url
+
+S = TypeVar("S", bound=Service)
+R = TypeVar("R")
+T = TypeVar("T")
+
+DEFAULT_URL: Final = "amqp://guest:guest@localhost/"
+MAX_IN_FLIGHT: Final = 10_000
+MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
+
+_NAMED_METHODS: Final = 256
+
+
+def connect(
+    url: str | None = None,
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    middleware: Iterable[ClientMiddleware] = (),
+    max_in_flight: int = MAX_IN_FLIGHT,
+    max_message_size: int = MAX_MESSAGE_SIZE,
+) -> Rabbit:
+    """Connect to RabbitMQ: `async with connect() as rabbit`, or `rabbit = await connect()`.
+
+    :param url: `amqp://user:password@host:port/vhost`, or amqps; several hosts with commas between
+        them. Default: the environment's LEVERET_URL, else amqp://guest:guest@localhost/.
+    :param name: who this is, for servers (`current_call().caller`) and RabbitMQ's list of
+        connections. Default: host and process there, nothing for servers.
+    :param timeout: seconds a call may take, instead of what each method says.
+    :param middleware: around each call: `async def (call, call_next)`, the first outermost.
+    :param max_in_flight: how many calls may wait for their replies; further ones fail with `Busy`.
+    :param max_message_size: bytes of the largest body to send or to take.
+    :raises InvalidURL: at once, if the URL cannot be read.
+    :raises ConnectionLost: when entered or awaited, if no broker can be reached.
+    :raises Unauthenticated: likewise, if the broker refuses user and password.
+    :raises PermissionDenied: likewise, if the user may not use the vhost.
+    """
+    return Rabbit(
+        url or os.environ.get("LEVERET_URL") or DEFAULT_URL,
+        name=name,
+        timeout=timeout,
+        middleware=tuple(middleware),
+        max_in_flight=max_in_flight,
+        max_message_size=max_message_size,
+    )
+
+
+class Rabbit:
+    """A connection to RabbitMQ, for calls and for serving; `connect` makes one."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str | None,
+        timeout: float | None,
+        middleware: tuple[ClientMiddleware, ...],
+        max_in_flight: int,
+        max_message_size: int,
+    ) -> None:
+        if max_in_flight < 1 or max_message_size < 1:
+            raise InvalidArgument("max_in_flight and max_message_size must be at least 1")
+        if name:
+            short_string(name)
+        self._address = parse_url(url)
+        self._name = name or ""
+        self._options = CallOptions().merged({"timeout": timeout})
+        self._middleware = middleware
+        self._max_in_flight = max_in_flight
+        self._max_message_size = max_message_size
+        self._connection: Connection | None = None
+        self._client: Calls | None = None
+        self._named: dict[str, RemoteMethod] = {}
+
+    # -- the connection -----------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self._open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _open(self) -> Self:
+        if self._connection is None:
+            self._connection = await open_connection(
+                self._address,
+                name=self._name or default_name(),
+                max_message_size=self._max_message_size,
+            )
+            self._client = Calls(
+                self._connection,
+                name=self._name,
+                max_in_flight=self._max_in_flight,
+                max_message_size=self._max_message_size,
+            )
+            try:
+                await self._client.start()
+            except BaseException:
+                await self.close()
+                raise
+        return self
+
+    async def close(self) -> None:
+        """End pending calls, delete the reply queue, close the connection. Twice is fine."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                if self._client is not None:
+                    await self._client.close()
+            finally:
+                await connection.close()
+
+    @property
+    def _calls(self) -> Calls:
+        if self._client is None:
+            raise RuntimeError(
+                "not connected yet: use `async with leveret.connect() as rabbit`,"
+                " or `rabbit = await leveret.connect()`"
+            )
+        return self._client
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls wait for their replies."""
+        return len(self._calls.pending)
+
+    @property
+    def late_replies(self) -> int:
+        """How many replies were dropped because no call waited for them: late, duplicate, unknown."""
+        return self._calls.counters.late
+
+    # -- calling ------------------------------------------------------------------------------
+
+    def remote(self, contract: type[S]) -> S:
+        """A remote of a service: calls to its methods go over the network.
+
+        :raises ContractError: if `contract` is no service class or has no methods.
+        """
+        remote = remote_of(contract, self._calls, self._options, self._middleware)
+        return cast("S", remote)
+
+    def with_options(self, **options: Any) -> Rabbit:
+        """This connection with other options for calls by name; see `Service.with_options`."""
+        other = object.__new__(Rabbit)
+        other.__dict__.update(self.__dict__)
+        other._options = self._options.merged(options)
+        other._named = {}
+        return other
+
+    async def call(self, method: str, /, **arguments: Any) -> Any:
+        """Call "service.method" without its contract; arguments and result are plain values.
+
+        :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
+        """
+        remote = self._named.get(method)
+        if remote is None:
+            remote = NamedMethod(
+                self._calls, named_spec(method), self._options, self._middleware
+            )
+            if len(self._named) < _NAMED_METHODS:
+                self._named[method] = remote
+        return await remote(**arguments)
+
+    @overload
+    def plain(self, queue: str, *, timeout: float = ...) -> PlainRemote[str]: ...
+    @overload
+    def plain(self, queue: str, *, result: type[R], timeout: float = ...) -> PlainRemote[R]: ...
+    def plain(self, queue: str, *, result: Any = str, timeout: float = 10.0) -> Any:
+        """A server of the RabbitMQ tutorial's kind: text in, text out, on a named queue.
+
+        :param result: the type to read the answer as: str, int, float, bool, ...
+        :param timeout: seconds until a call fails with `DeadlineExceeded`.
+        """
+        return PlainRemote(self._calls, queue, result, timeout)
+
+    # -- serving ------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def serving(
+        self,
+        *services: Service,
+        plain: Mapping[str, str] | None = None,
+        grace: float = GRACE,
+        middleware: Iterable[ServerMiddleware] = (),
+        concurrency: int | None = None,
+        send_tracebacks: bool = False,
+    ) -> AsyncIterator[Server]:
+        """Serve for the length of a block, and drain at its end. The parameters are `serve`'s."""
+        self._calls  # noqa: B018 - raises unless connected
+        assert self._connection is not None
+        server = Server(
+            self._connection,
+            services,
+            name=self._name or default_name(),
+            max_message_size=self._max_message_size,
+            middleware=tuple(middleware),
+            concurrency=concurrency,
+            send_tracebacks=send_tracebacks,
+            plain=plain,
+        )
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.drain(grace)
+
+    async def serve(
+        self,
+        *services: Service,
+        plain: Mapping[str, str] | None = None,
+        grace: float = GRACE,
+        middleware: Iterable[ServerMiddleware] = (),
+        concurrency: int | None = None,
+        send_tracebacks: bool = False,
+    ) -> None:
+        """Serve until SIGINT or SIGTERM, then drain; a second signal cuts the drain short.
+
+        :param services: instances of service classes. One that is an async context manager is
+            entered before its first call and left after its last.
+        :param plain: queue names to "service.method": methods served by the RabbitMQ tutorial's
+            protocol as well, with text bodies.
+        :param grace: seconds that running calls get to end in a drain.
+        :param middleware: around each handler: `async def (call, call_next)`.
+        :param concurrency: calls of each method at a time, instead of what each method says.
+        :param send_tracebacks: whether callers get the traceback of an undeclared exception.
+        :raises ContractError: if a service cannot be served.
+        :raises TopologyError: if a queue exists with other options.
+        :raises ConnectionLost: if the connection breaks.
+        """
+        async with self.serving(
+            *services,
+            plain=plain,
+            grace=grace,
+            middleware=middleware,
+            concurrency=concurrency,
+            send_tracebacks=send_tracebacks,
+        ) as server:
+            with _signals(server) as stopped:
+                await asyncio.wait(
+                    (stopped, server.failed), return_when=asyncio.FIRST_COMPLETED
+                )
+                if server.failed.done():
+                    server.failed.result()
+                await server.drain(grace)
+
+
+@contextmanager
+def _signals(server: Server) -> Generator[asyncio.Future[None]]:
+    """A future that ends with SIGINT or SIGTERM; one more signal hurries the server."""
+    loop = asyncio.get_running_loop()
+    stopped: asyncio.Future[None] = loop.create_future()
+
+    def stop() -> None:
+        if stopped.done():
+            server.hurry()
+        else:
+            stopped.set_result(None)
+
+    ours = []
+    if threading.current_thread() is threading.main_thread() and sys.platform != "win32":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+            ours.append(number)
+    try:
+        yield stopped
+    finally:
+        for number in ours:
+            loop.remove_signal_handler(number)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`, on uvloop where that is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)

@@ -1,0 +1,1 @@
+"""The serving side: deliveries, execution, replies, drain."""

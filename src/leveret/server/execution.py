@@ -1,0 +1,105 @@
+"""Where handlers run: on the event loop, in threads, in processes; and the middleware around them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, astuple
+
+from leveret.contract import MethodSpec, Service, handler_of
+from leveret.server.processes import ProcessPool
+from leveret.wire.current import CurrentCall, current_call
+
+CallNext = Callable[[CurrentCall], Awaitable[Any]]
+Middleware = Callable[[CurrentCall, CallNext], Awaitable[Any]]
+"""`async def middleware(call, call_next)`: returns the result, mostly `await call_next(call)`."""
+
+Invoke = Callable[[Struct], Awaitable[Any]]
+
+
+class Executor:
+    """Runs one method's handler. `concurrency` is how many calls it really runs at a time."""
+
+    def __init__(self, service: Service, spec: MethodSpec, concurrency: int) -> None:
+        self.spec = spec
+        self.concurrency = concurrency
+        self.stops_when_cancelled = spec.executor != "thread"
+        self._handler = handler_of(service, spec)
+        self._threads: ThreadPoolExecutor | None = None
+        self._processes: ProcessPool | None = None
+        if spec.executor == "thread":
+            self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=spec.key)
+        elif spec.executor == "process":
+            self.concurrency = min(concurrency, os.cpu_count() or 1)
+            self._processes = ProcessPool(service, spec, self.concurrency)
+        self.invoke: Invoke = self._invoke()
+
+    async def start(self) -> None:
+        """Make ready what takes time."""
+        if self._processes is not None:
+            await self._processes.warm_up()
+
+    def close(self) -> None:
+        """End threads and processes. A thread that still runs its handler ends after it."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._processes is not None:
+            self._processes.close()
+
+    def _invoke(self) -> Invoke:
+        handler, spec = self._handler, self.spec
+        if spec.executor == "loop":
+            if spec.keyword_only:
+                return lambda arguments: handler(**asdict(arguments))
+            if not spec.parameters.__struct_fields__:
+                return lambda arguments: handler()
+            return lambda arguments: handler(*astuple(arguments))
+        return self._off_the_loop
+
+    async def _off_the_loop(self, arguments: Struct) -> Any:
+        args: tuple[Any, ...] = ()
+        kwargs: dict[str, Any] = {}
+        if self.spec.keyword_only:
+            kwargs = asdict(arguments)
+        else:
+            args = astuple(arguments)
+        if self._processes is not None:
+            return await self._processes.run(args, kwargs)
+        # The thread sees current_call() as the handler on the loop does.
+        work = partial(copy_context().run, self._handler, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def compose(middleware: tuple[Middleware, ...], invoke: Invoke) -> Invoke:
+    """One function out of the handler and all middleware; the first of them is the outermost."""
+    if not middleware:
+        return invoke
+
+    async def innermost(call: CurrentCall) -> Any:
+        assert call.struct is not None
+        return await invoke(call.struct)
+
+    call_next: CallNext = innermost
+    for outer in reversed(middleware):
+        call_next = partial(_around, outer, call_next)
+    chain = call_next
+
+    async def run(arguments: Struct) -> Any:
+        # Set by the consumer just before: the call that this task is for.
+        call = current_call()
+        call.struct = arguments
+        return await chain(call)
+
+    return run
+
+
+def _around(outer: Middleware, call_next: CallNext, call: CurrentCall) -> Awaitable[Any]:
+    return outer(call, call_next)
+

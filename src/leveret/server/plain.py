@@ -1,0 +1,55 @@
+"""Serves a method to clients of the tutorial's protocol (`wire.plain`), from any named queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from leveret.amqp.codes import ReplyCode
+from leveret.codec import TEXT, MethodCodec, method_codec
+from leveret.errors import CallError, ChannelClosed
+from leveret.server.consumer import MethodConsumer
+from leveret.server.execution import Executor, Middleware
+from leveret.server.running import Running
+from leveret.transport.channel import Channel
+from leveret.wire.native import ERROR
+from leveret.wire.plain import TEXT_CONTENT_TYPE
+from leveret.wire.topology import explained
+
+if TYPE_CHECKING:
+    from leveret.server.server import Server
+
+
+class PlainConsumer(MethodConsumer):
+    """One method, served from a queue of the tutorial's kind."""
+
+    def __init__(
+        self,
+        server: Server,
+        executor: Executor,
+        channel: Channel,
+        middleware: tuple[Middleware, ...],
+        queue: str,
+    ) -> None:
+        super().__init__(server, executor, channel, middleware)
+        self.queue = queue
+        self.exchange, self.routing_key = "", queue
+
+    async def declare(self) -> None:
+        """See that the queue exists; one that does is taken as it is, whatever its options."""
+        probe = await self.channel.connection.open_channel()
+        try:
+            await probe.look_at_queue(self.queue)
+        except ChannelClosed as error:
+            if error.reply_code != ReplyCode.NOT_FOUND:
+                raise explained(error, f"queue {self.queue!r}") from error
+            await self.channel.declare_queue(self.queue)
+        await probe.close()
+
+    def _make_codec(self, content_type: str) -> MethodCodec:
+        return method_codec(TEXT, self.spec.parameters, self.spec.result)
+
+    def _codec_for(self, content_type: str) -> MethodCodec:
+        return self._codec  # a body is text, whatever its sender calls it
+
+    def _pack_error(self, running: Running, error: CallError) -> bytes:
+        return self._pack_any(running, str(error).encode(), TEXT_CONTENT_TYPE, ERROR)

@@ -1,0 +1,156 @@
+"""Worker processes for handlers that burn CPU.
+
+Each worker runs one call at a time, so that a call past its deadline is stopped by killing its
+process, which is then replaced. Workers are spawned, not forked: a fork of a process with threads
+and an event loop is not safe. What travels between the two is pickled, but only here, between a
+server and its own children: nothing from a message is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import pickle
+import signal
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from leveret.contract import MethodSpec, Service, handler_of, spec_of
+from leveret.errors import ContractError, RemoteError
+
+
+class ProcessPool:
+    """At most `size` processes that run one method of a copy of `service`.
+
+    :raises ContractError: if the service cannot be pickled.
+    """
+
+    def __init__(self, service: Service, spec: MethodSpec, size: int) -> None:
+        name = spec.key
+        try:
+            self._service = pickle.dumps((service, spec.attribute))
+        except Exception as error:
+            raise ContractError(
+                f"{name}: a service with executor='process' is copied into its worker processes,"
+                f" and this one cannot be pickled: {error}. Open what cannot be copied in the"
+                " method itself, or use executor='thread'."
+            ) from error
+        self._idle: list[_Worker] = []
+        self._busy: set[_Worker] = set()
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"leveret-{name}")
+        self._closed = False
+
+    async def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The function's result, or what it raised; cancelling this kills the process it runs in."""
+        loop = asyncio.get_running_loop()
+        worker = self._idle.pop() if self._idle else _Worker(self._service)
+        self._busy.add(worker)
+        job = loop.run_in_executor(self._threads, worker.run, args, kwargs)
+        try:
+            ok, value = await asyncio.shield(job)
+        except asyncio.CancelledError:
+            worker.kill()
+            # The thread ends once its process is dead; what it says no longer matters.
+            await asyncio.wait([job])
+            if not job.cancelled():
+                job.exception()
+            raise
+        finally:
+            self._busy.discard(worker)
+            if worker.alive and not self._closed:
+                self._idle.append(worker)
+            else:
+                worker.kill()
+        if ok:
+            return value
+        raise value
+
+    async def warm_up(self) -> None:
+        """Start one worker ahead, so that the first call does not wait for an interpreter."""
+        loop = asyncio.get_running_loop()
+        worker = await loop.run_in_executor(self._threads, _Worker, self._service)
+        self._idle.append(worker)
+
+    def close(self) -> None:
+        """End all workers."""
+        self._closed = True
+        for worker in (*self._idle, *self._busy):
+            worker.kill()
+        self._idle.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self, service: bytes) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, child = context.Pipe()
+        self._process: SpawnProcess = context.Process(
+            target=_work, args=(child, service, os.getpid()), daemon=True
+        )
+        self._process.start()
+        child.close()
+        self.alive = True
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bool, Any]:
+        """In a thread: one call, there and back."""
+        try:
+            self._pipe.send((args, kwargs))
+            answer: tuple[bool, Any] = pickle.loads(self._pipe.recv_bytes())
+            return answer
+        except (EOFError, OSError):
+            self.alive = False
+            self._process.join()
+            return False, RemoteError(
+                f"the worker process died (exit code {self._process.exitcode})",
+                executed="maybe",
+            )
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self.alive = False
+        with suppress(ValueError, OSError):
+            self._process.kill()
+
+
+def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
+    """A worker's whole life."""
+    # Ctrl-C reaches the whole group: the server decides when its workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    service, attribute = pickle.loads(pickled)
+    function = handler_of(service, spec_of(service).methods[attribute])
+    while True:
+        while not pipe.poll(5):
+            if os.getppid() != parent:  # killed without a goodbye
+                return
+        try:
+            args, kwargs = pipe.recv()
+        except EOFError:
+            return
+        try:
+            answer = pickle.dumps((True, function(*args, **kwargs)))
+        except BaseException as error:
+            answer = pickle.dumps((False, _portable(error)))
+        try:
+            pipe.send_bytes(answer)
+        except OSError:
+            return
+
+
+def _portable(error: BaseException) -> Exception:
+    """An exception that arrives whole on the other side, with its traceback as a note."""
+    error.add_note("in the worker process:\n" + "".join(traceback.format_exception(error)))
+    if isinstance(error, Exception):
+        with suppress(Exception):
+            pickle.loads(pickle.dumps(error))
+            return error
+    portable = RemoteError(str(error), type_name=type(error).__name__)
+    portable.__notes__ = error.__notes__
+    return portable

@@ -1,0 +1,225 @@
+"""A server: its services from their first call to their last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Final, cast
+
+from leveret.contract import MethodSpec, Service, ServiceSpec, spec_of
+from leveret.errors import ChannelClosed, ContractError, LeveretError
+from leveret.server.consumer import MethodConsumer
+from leveret.server.control import Control
+from leveret.server.execution import Executor, Middleware
+from leveret.server.plain import PlainConsumer
+from leveret.server.running import RunningCalls
+from leveret.transport.channel import Channel
+from leveret.transport.connection import Connection
+from leveret.transport.deadlines import Deadlines
+from leveret.wire.topology import declare_exchanges, explained
+
+log = logging.getLogger("leveret.server")
+
+GRACE: Final = 30.0
+"""Seconds that running calls get to end when a server drains."""
+
+
+class Server:
+    """Serves some services over one connection; `rabbit.serve` and `rabbit.serving` make one.
+
+    :param plain: queue names to "service.method": methods that are served by the tutorial's
+        protocol as well, with text bodies.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        services: tuple[Service, ...],
+        *,
+        name: str,
+        max_message_size: int,
+        middleware: tuple[Middleware, ...] = (),
+        concurrency: int | None = None,
+        send_tracebacks: bool = False,
+        plain: Mapping[str, str] | None = None,
+    ) -> None:
+        self.loop = connection.loop
+        self.name = name
+        self.instance = secrets.token_hex(4)
+        self.services: list[ServiceSpec] = [spec_of(service) for service in services]
+        self.max_message_size = max_message_size
+        self.send_tracebacks = send_tracebacks
+        self.running = RunningCalls()
+        self.deadlines = Deadlines(self.loop)
+        self.consumers: list[MethodConsumer] = []
+        self.failed: asyncio.Future[None] = self.loop.create_future()
+        """Ends with an error when the server cannot go on: its connection or a channel is lost."""
+        self._connection = connection
+        self._instances = services
+        self._middleware = middleware
+        self._concurrency = concurrency
+        self._plain = dict(plain or {})
+        self._lifespans = AsyncExitStack()
+        self._control_channel: Channel | None = None
+        self._drained: asyncio.Task[None] | None = None
+        self._healing: set[asyncio.Task[None]] = set()
+        self._check(services)
+
+    def _check(self, services: tuple[Service, ...]) -> None:
+        if not services:
+            raise ContractError("serve() needs at least one service")
+        for service in services:
+            if isinstance(service, type):
+                raise ContractError(
+                    f"serve() takes instances: write {service.__name__}() with parentheses"
+                )
+        names = [spec.name for spec in self.services]
+        for name in names:
+            if names.count(name) > 1:
+                raise ContractError(f"two services are named {name!r}; give one name=...")
+        for spec in self.services:
+            if not spec.methods:
+                raise ContractError(
+                    f"the service {spec.name!r} has no remote methods: mark them with @method"
+                )
+        known = {method.key for spec in self.services for method in spec.methods.values()}
+        for queue, key in self._plain.items():
+            if key not in known:
+                raise ContractError(
+                    f"plain={{{queue!r}: {key!r}}}: there is no such method; there are"
+                    f" {', '.join(sorted(known))}"
+                )
+
+    # -- start --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Enter the services that are context managers, declare the queues, take calls.
+
+        :raises TopologyError: if a queue exists with other options.
+        """
+        self._connection.on_lost.append(self._fail)
+        try:
+            await declare_exchanges(self._connection)
+            for service in self._instances:
+                if hasattr(service, "__aenter__"):
+                    await self._lifespans.enter_async_context(cast("AbstractAsyncContextManager[object]", service))
+            for service, spec in zip(self._instances, self.services, strict=True):
+                for method in spec.methods.values():
+                    await self._add(service, method)
+            self._control_channel = await self._connection.open_channel()
+            await Control(self, self._control_channel).start()
+            for consumer in self.consumers:
+                await consumer.start()
+        except BaseException:
+            await self._stop()
+            raise
+        log.info(
+            "serving %s as instance %s", ", ".join(s.name for s in self.services), self.instance
+        )
+
+    async def _add(self, service: Service, method: MethodSpec) -> None:
+        concurrency = self._concurrency or method.concurrency
+        executor = Executor(service, method, concurrency)
+        await self._own(
+            MethodConsumer(self, executor, await self._open_channel(), self._middleware)
+        )
+        for queue, key in self._plain.items():
+            if key == method.key:
+                channel = await self._open_channel()
+                await self._own(PlainConsumer(self, executor, channel, self._middleware, queue))
+
+    async def _open_channel(self) -> Channel:
+        channel = await self._connection.open_channel()
+        channel.on_close = self._fail
+        return channel
+
+    async def _own(self, consumer: MethodConsumer) -> None:
+        self.consumers.append(consumer)
+        await consumer.declare()
+        consumer.channel.on_cancel = lambda _tag: self._deleted(consumer)
+
+    def _deleted(self, consumer: MethodConsumer) -> None:
+        """An operator deleted a request queue under us: declare it again."""
+        log.warning("the queue %s was deleted on the broker; declaring it again", consumer.queue)
+        task = self.loop.create_task(self._consume_again(consumer))
+        self._healing.add(task)
+        task.add_done_callback(self._healing.discard)
+
+    async def _consume_again(self, consumer: MethodConsumer) -> None:
+        try:
+            await consumer.declare()
+            await consumer.start()
+        except LeveretError as error:
+            self._fail(error)
+
+    def _fail(self, error: LeveretError) -> None:
+        if not self.failed.done():
+            if isinstance(error, ChannelClosed):
+                error = explained(error, "channel of a server")
+            self.failed.set_exception(error)
+            self.failed.exception()  # whoever waits gets it; nobody need
+
+    # -- drain --------------------------------------------------------------------------------
+
+    async def drain(self, grace: float = GRACE) -> None:
+        """Take no more calls, end those that run, hand back the rest, confirm the replies.
+
+        :param grace: seconds that running handlers get; after them they are cancelled. A call of
+            an idempotent method is handed to another server then.
+        """
+        if self._drained is None:
+            self._drained = self.loop.create_task(self._drain(grace))
+        await asyncio.shield(self._drained)
+
+    def hurry(self) -> None:
+        """Cut the grace of a drain short: cancel what still runs."""
+        for running in self.running.all():
+            running.consumer.stop(running, "drain")
+
+    async def _drain(self, grace: float) -> None:
+        log.info("draining: %d calls run", len(self.running))
+        try:
+            if self._connection.lost is None:
+                await asyncio.gather(*(consumer.drain() for consumer in self.consumers))
+            await self._finish(grace)
+            if self._connection.lost is None:
+                await asyncio.gather(*(consumer.confirm() for consumer in self.consumers))
+        except LeveretError as error:
+            log.error("the drain was cut short: %s", error)
+        finally:
+            await self._stop()
+        log.info("drained")
+
+    async def _finish(self, grace: float) -> None:
+        finishing = asyncio.gather(*(consumer.finish() for consumer in self.consumers))
+        try:
+            async with asyncio.timeout(grace):
+                await asyncio.shield(finishing)
+        except TimeoutError:
+            log.warning(
+                "%d calls still run after %g s of grace; cancelling them", len(self.running), grace
+            )
+            self.hurry()
+            # A thread cannot be stopped, and a handler may refuse to be: neither holds us up.
+            await asyncio.wait([finishing], timeout=1.0)
+            finishing.cancel()
+            await asyncio.wait([finishing])
+
+    async def _stop(self) -> None:
+        """Let go of everything, in whatever state."""
+        self.deadlines.close()
+        for task in tuple(self._healing):
+            task.cancel()
+        for consumer in self.consumers:
+            consumer.executor.close()
+            consumer.channel.on_close = None
+            await consumer.channel.close()
+        if self._control_channel is not None:
+            await self._control_channel.close()
+        if self._fail in self._connection.on_lost:
+            self._connection.on_lost.remove(self._fail)
+        await self._lifespans.aclose()
+

@@ -1,0 +1,138 @@
+"""RabbitMQ in a Docker container of one's own, where the machine has none installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+
+from leveret.testing.erlang_node import free_ports
+from leveret.testing.place import RabbitMQUnavailable, say, wait_until_up
+
+__all__ = ["Container", "docker_answers", "pull_image"]
+
+IMAGE = "rabbitmq:4-alpine"
+"""What is started, unless LEVERET_RABBITMQ_IMAGE names another."""
+
+
+def docker_answers() -> bool:
+    """Whether there is a Docker client here, and an engine that it reaches."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    return subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
+
+
+def pull_image() -> str:
+    """The image to start, pulled where the engine does not have it.
+
+    :raises RabbitMQUnavailable: it cannot be pulled.
+    """
+    image = os.environ.get("LEVERET_RABBITMQ_IMAGE", IMAGE)
+    if not _docker("images", "--quiet", image).strip():
+        say(f"pulling the Docker image {image}")
+        _docker("pull", "--quiet", image)
+    return image
+
+
+class Container:
+    """A container, published on a port of 127.0.0.1 that stays its own over stop and start."""
+
+    def __init__(self, name: str, port: int, *, attached: bool = False) -> None:
+        self._name = name
+        self._port = port
+        self._attached = attached
+        self._remover: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def start_new(cls, image: str) -> Container:
+        """A container of an image, once it runs."""
+        container = cls(f"leveret-{uuid.uuid4().hex[:12]}", free_ports(1)[0])
+        say(f"starting {container._name}, a Docker container of {image}")
+        try:
+            container._remove_after_this_process()
+            container._docker(
+                "create",
+                "--name",
+                container._name,
+                "-p",
+                f"127.0.0.1:{container._port}:5672",
+                image,
+            )
+            container.start()
+        except BaseException:
+            container.close()
+            raise
+        return container
+
+    @classmethod
+    def attach(cls, address: str) -> Container:
+        """The container that another process started; it can be asked, but not stopped."""
+        name, port = address.removeprefix("docker:").split(":")
+        return cls(name, int(port), attached=True)
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self._port}/"
+
+    @property
+    def address(self) -> str:
+        return f"docker:{self._name}:{self._port}"
+
+    def start(self) -> None:
+        self._own("start")
+        _docker("start", self._name)
+        wait_until_up(self._port, self._death)
+
+    def stop(self) -> None:
+        self._own("stop")
+        _docker("stop", "--time", "30", self._name)
+
+    def kill(self) -> None:
+        self._own("kill")
+        if self._death() is None:
+            _docker("kill", self._name)
+
+    def close(self) -> None:
+        if self._remover is not None and self._remover.stdin is not None:
+            self._remover.stdin.close()
+            self._remover.wait()
+            self._remover = None
+
+    def ctl(self, *args: str) -> str:
+        return _docker("exec", self._name, "rabbitmqctl", "--quiet", *args)
+
+    def evaluate(self, expression: str) -> str:
+        return self.ctl("eval", f"{expression}.").strip()
+
+    def log(self) -> str:
+        return _docker("logs", self._name)
+
+    def _own(self, verb: str) -> None:
+        if self._attached:
+            raise RabbitMQUnavailable(
+                f"this process only attached to {self._name} and may not {verb} it; "
+                "start one of its own with RabbitMQ(private=True)"
+            )
+
+    def _remove_after_this_process(self) -> None:
+        """A process that waits on a pipe for this one's end, `kill -9` included."""
+        script = f"cat > /dev/null; exec docker rm --force --volumes {self._name} > /dev/null 2>&1"
+        self._remover = subprocess.Popen(
+            ["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def _death(self) -> str | None:
+        state = _docker("inspect", "--format", "{{.State.Running}}", self._name)
+        return None if state.strip() == "true" else self.log()[-2000:]
+
+
+def _docker(*args: str) -> str:
+    done = subprocess.run(["docker", *args], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RabbitMQUnavailable(
+            f"docker {' '.join(args)} failed with exit code {done.returncode}:\n"
+            f"{(done.stdout + done.stderr).strip()}"
+        )
+    return done.stdout + done.stderr if args[0] == "logs" else done.stdout

@@ -1,0 +1,1 @@
+"""The asyncio side of AMQP: addresses, connections, channels, heartbeats, timers."""

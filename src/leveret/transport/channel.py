@@ -1,0 +1,215 @@
+"""One channel: its methods one by one, its consumers, its confirms, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from pamqp import commands
+
+from leveret.amqp import frames
+from leveret.amqp.codes import ReplyCode
+from leveret.amqp.events import Content, Delivery, Event, Method
+from leveret.amqp.properties import Properties
+from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
+
+if TYPE_CHECKING:
+    from leveret.transport.connection import Connection
+
+log = logging.getLogger("leveret.transport")
+
+METHOD_TIMEOUT: Final = 15.0
+"""How long a broker may take to answer a method such as queue.declare, in seconds."""
+
+
+class Channel:
+    """A channel of a connection; `Connection.open_channel` makes one.
+
+    `consumers` maps consumer tags to what takes their deliveries; `on_confirm(tag, multiple, ok)`,
+    `on_return(content)`, `on_cancel(consumer_tag)` and `on_close(error)` are called as events arrive.
+    """
+
+    def __init__(self, connection: Connection, number: int) -> None:
+        self.connection = connection
+        self.number = number
+        self.closed: LeveretError | None = None
+        self.consumers: dict[str, Callable[[Delivery], None]] = {}
+        self.on_confirm: Callable[[int, bool, bool], None] | None = None
+        self.on_return: Callable[[Content], None] | None = None
+        self.on_cancel: Callable[[str], None] | None = None
+        self.on_close: Callable[[LeveretError], None] | None = None
+        self._answers: deque[asyncio.Future[Any]] = deque()
+        self._tags = 0
+
+    async def call(self, method: Any) -> Any:
+        """Send a method that the broker answers, and wait for its answer.
+
+        :raises ChannelClosed: if the broker closes the channel instead.
+        :raises ConnectionLost: if the connection breaks, or no answer comes in `METHOD_TIMEOUT`.
+        """
+        self.check_open()
+        answer = self.connection.loop.create_future()
+        self._answers.append(answer)
+        self.connection.send(frames.method_frame(self.number, method))
+        try:
+            async with asyncio.timeout(METHOD_TIMEOUT):
+                return await answer
+        except TimeoutError:
+            raise ConnectionLost(
+                f"{self.connection}: no answer to {method.name} in {METHOD_TIMEOUT:g} s;"
+                " the broker is overloaded or stuck"
+            ) from None
+
+    def check_open(self) -> None:
+        """:raises LeveretError: why this channel is closed, if it is."""
+        if self.closed is not None:
+            raise self.closed
+
+    async def declare_queue(
+        self, name: str, *, arguments: dict[str, Any] | None = None, exclusive: bool = False
+    ) -> commands.Queue.DeclareOk:
+        """Declare a queue: durable, or exclusive to this connection."""
+        method = commands.Queue.Declare(
+            queue=name, durable=not exclusive, exclusive=exclusive, arguments=arguments or {}
+        )
+        answer: commands.Queue.DeclareOk = await self.call(method)
+        return answer
+
+    async def look_at_queue(self, name: str) -> commands.Queue.DeclareOk:
+        """The counts of a queue's ready messages and of its consumers (a passive declare).
+
+        :raises ChannelClosed: with NOT_FOUND if there is none; the channel is gone then.
+        """
+        answer: commands.Queue.DeclareOk = await self.call(
+            commands.Queue.Declare(queue=name, passive=True)
+        )
+        return answer
+
+    async def declare_exchange(self, name: str, kind: str) -> None:
+        """Declare a durable exchange."""
+        await self.call(
+            commands.Exchange.Declare(exchange=name, exchange_type=kind, durable=True)
+        )
+
+    async def bind_queue(self, queue: str, exchange: str, routing_key: str) -> None:
+        """Bind a queue to an exchange."""
+        await self.call(
+            commands.Queue.Bind(queue=queue, exchange=exchange, routing_key=routing_key)
+        )
+
+    async def consume(
+        self,
+        queue: str,
+        on_delivery: Callable[[Delivery], None],
+        *,
+        prefetch: int = 0,
+        no_ack: bool = False,
+        exclusive: bool = False,
+    ) -> str:
+        """Take a queue's messages, at most `prefetch` of them unacknowledged; returns the tag."""
+        if prefetch:
+            await self.call(commands.Basic.Qos(prefetch_count=prefetch))
+        self._tags += 1
+        tag = f"{self.number}.{self._tags}"
+        self.consumers[tag] = on_delivery  # before the first delivery can come
+        try:
+            await self.call(
+                commands.Basic.Consume(
+                    queue=queue, consumer_tag=tag, no_ack=no_ack, exclusive=exclusive
+                )
+            )
+        except BaseException:
+            self.consumers.pop(tag, None)
+            raise
+        return tag
+
+    async def cancel_consumer(self, tag: str) -> None:
+        """Take no more messages. Those that were on their way are delivered before this returns."""
+        await self.call(commands.Basic.Cancel(consumer_tag=tag))
+        self.consumers.pop(tag, None)
+
+    async def select_confirms(self) -> None:
+        """Have the broker confirm each publish on this channel (to `on_confirm`)."""
+        await self.call(commands.Confirm.Select())
+
+    def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        properties: Properties,
+        body: bytes,
+        *,
+        mandatory: bool = False,
+    ) -> None:
+        """Publish one message, for what is not on the hot path."""
+        self.connection.send(
+            frames.publish(
+                self.number,
+                exchange,
+                routing_key,
+                properties,
+                body,
+                frame_max=self.connection.frame_max,
+                mandatory=mandatory,
+            )
+        )
+
+    def ack(self, delivery_tag: int) -> None:
+        """Acknowledge one delivery."""
+        self.connection.send(frames.ack(self.number, delivery_tag))
+
+    async def close(self) -> None:
+        """Close the channel. What was published on it before has reached the broker then."""
+        if self.closed is not None:
+            return
+        try:
+            await self.call(commands.Channel.Close(reply_code=200, reply_text="bye", class_id=0, method_id=0))
+        except LeveretError:
+            pass  # the connection or the broker was faster
+        self.end(ChannelClosed(ReplyCode.SUCCESS, f"channel {self.number} was closed"), quiet=True)
+
+    def handle(self, event: Event) -> None:
+        """Take an event that is neither a delivery nor a confirm."""
+        if isinstance(event, Content):
+            if isinstance(event.method, commands.Basic.Return) and self.on_return is not None:
+                self.on_return(event)
+            return
+        if not isinstance(event, Method):
+            return
+        method = event.method
+        if isinstance(method, commands.Channel.Close):
+            self.connection.send(frames.method_frame(self.number, commands.Channel.CloseOk()))
+            self.end(ChannelClosed(method.reply_code or 0, method.reply_text))
+        elif isinstance(method, commands.Basic.Cancel):
+            tag = method.consumer_tag or ""
+            self.consumers.pop(tag, None)
+            if self.on_cancel is not None:
+                self.on_cancel(tag)
+        elif isinstance(method, commands.Channel.Flow):
+            self.connection.send(
+                frames.method_frame(self.number, commands.Channel.FlowOk(active=method.active))
+            )
+        elif self._answers:
+            answer = self._answers.popleft()
+            if not answer.done():
+                answer.set_result(method)
+        else:
+            log.warning("%s: channel %d got %s unasked", self.connection, self.number, method.name)
+
+    def end(self, error: LeveretError, *, quiet: bool = False) -> None:
+        """The channel is over: whoever waits on it gets `error`."""
+        if self.closed is not None:
+            return
+        self.closed = error
+        self.connection.forget(self)
+        self.consumers.clear()
+        while self._answers:
+            answer = self._answers.popleft()
+            if not answer.done():
+                answer.set_exception(error)
+                answer.exception()  # its waiter may be gone; that is no "never retrieved"
+        if self.on_close is not None and not quiet:
+            self.on_close(error)

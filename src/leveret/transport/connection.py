@@ -1,0 +1,287 @@
+"""One AMQP connection on asyncio: reads in batches, writes in batches, fails as a whole.
+
+All frames of one read are handled in one pass, and what they cause to be sent leaves in one write:
+that is most of Leveret's speed. A connection that is lost stays lost: `lost` says why, every waiter
+and every channel is told at once, and whoever wants to go on opens a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from pamqp import commands
+
+from leveret.amqp import frames
+from leveret.amqp.codes import PROTOCOL_HEADER, ReplyCode
+from leveret.amqp.events import Ack, Delivery, Event, Method, Nack
+from leveret.amqp.parser import Parser
+from leveret.errors import (
+    Busy,
+    ConnectionClosed,
+    ConnectionLost,
+    LeveretError,
+    ProtocolError,
+)
+from leveret.transport.channel import Channel
+from leveret.transport.heartbeat import Heartbeat
+
+log = logging.getLogger("leveret.transport")
+
+WRITE_BUFFER: Final = 1024 * 1024
+"""Above this many unsent bytes, `Connection.paused` holds publishers back."""
+
+_BATCH_FRAMES: Final = 256
+_BATCH_BYTES: Final = 65_536
+_CLOSE_TIMEOUT: Final = 5.0
+
+
+class Connection(asyncio.Protocol):
+    """A connection after its handshake; `transport.opening.open_connection` makes one.
+
+    `paused` is a future while the peer does not take what is written, else None: await it (again,
+    until it is None) before publishing. `blocked` is the broker's reason while it takes no
+    publishes (https://www.rabbitmq.com/docs/connection-blocked), else "".
+    """
+
+    def __init__(self, name: str, *, max_message_size: int) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.name = name
+        self.frame_max = 131_072
+        self.channel_max = 2047
+        self.lost: LeveretError | None = None
+        self.paused: asyncio.Future[None] | None = None
+        self.blocked = ""
+        self.on_lost: list[Callable[[LeveretError], None]] = []
+        self.on_blocked: list[Callable[[str], None]] = []
+        self.server_properties: dict[str, Any] = {}
+        self.heartbeat = Heartbeat(self)
+        self._parser = Parser(frame_max=self.frame_max, max_body=max_message_size)
+        self._transport: asyncio.Transport | None = None
+        self._channels: dict[int, Channel] = {}
+        self._out: list[bytes] = []
+        self._flush_due = False
+        self._control: asyncio.Queue[Any] = asyncio.Queue()
+        self._opened = False
+        self._gone = self.loop.create_future()
+
+    def __str__(self) -> str:
+        return self.name
+
+    # -- what asyncio calls ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        self._transport.write(PROTOCOL_HEADER)
+
+    def data_received(self, data: bytes) -> None:
+        self.heartbeat.heard = True
+        if self.lost is not None:
+            return
+        try:
+            events = self._parser.receive(data)
+        except ProtocolError as error:
+            self._refuse(error, data)
+            return
+        self._flush_due = True  # what the events cause goes out together, below
+        channels = self._channels
+        for event in events:
+            kind = type(event)
+            if kind is Delivery:
+                channel = channels.get(event.channel)  # type: ignore[union-attr]
+                if channel is not None:
+                    consumer = channel.consumers.get(event.consumer_tag)  # type: ignore[union-attr]
+                    if consumer is not None:
+                        consumer(event)  # type: ignore[arg-type]
+            elif kind is Ack or kind is Nack:
+                channel = channels.get(event.channel)  # type: ignore[union-attr]
+                if channel is not None and channel.on_confirm is not None:
+                    channel.on_confirm(event.delivery_tag, event.multiple, kind is Ack)  # type: ignore[union-attr]
+            else:
+                self._handle(event)
+        self._flush()
+
+    def pause_writing(self) -> None:
+        if self.paused is None:
+            self.paused = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self.paused is not None:
+            self.paused.set_result(None)
+            self.paused = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        reason = str(exc) if exc is not None else "the broker closed the socket"
+        self._end(ConnectionLost(f"{self}: connection lost: {reason}"))
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    # -- sending -----------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Send frames together with all else that this pass of the event loop sends."""
+        out = self._out
+        out.append(data)
+        if len(data) >= _BATCH_BYTES or len(out) >= _BATCH_FRAMES:
+            self._flush()
+        elif not self._flush_due:
+            self._flush_due = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        out = self._out
+        if out and self._transport is not None:
+            self.heartbeat.sent = True
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    # -- channels ----------------------------------------------------------------------------
+
+    async def open_channel(self) -> Channel:
+        """Open a channel.
+
+        :raises Busy: if the broker allows no more channels on one connection.
+        """
+        self.check_open()
+        number = next((n for n in range(1, self.channel_max + 1) if n not in self._channels), 0)
+        if not number:
+            raise Busy(f"{self}: all {self.channel_max} channels of the connection are open")
+        channel = self._channels[number] = Channel(self, number)
+        try:
+            await channel.call(commands.Channel.Open())
+        except BaseException:
+            # An unanswered channel.open keeps its number taken only if the channel still lives.
+            if channel.closed is not None:
+                self.forget(channel)
+            raise
+        return channel
+
+    def forget(self, channel: Channel) -> None:
+        """A channel ended; its number is free."""
+        if self._channels.get(channel.number) is channel:
+            del self._channels[channel.number]
+
+    def check_open(self) -> None:
+        """:raises ConnectionLost: if the connection is lost."""
+        if self.lost is not None:
+            raise ConnectionLost(
+                f"{self}: not connected: {self.lost}", executed="no"
+            ) from self.lost
+
+    # -- the connection's own methods, on channel 0 --------------------------------------------
+
+    def send_control(self, method: Any) -> None:
+        """Send a method of the connection itself."""
+        self.send(frames.method_frame(0, method))
+
+    async def next_control(self) -> Any:
+        """The next method of the handshake."""
+        method = await self._control.get()
+        if isinstance(method, LeveretError):
+            raise method
+        return method
+
+    def tuned(self, *, frame_max: int, channel_max: int, heartbeat: int) -> None:
+        """The handshake is over: keep to what was agreed. `heartbeat` is in seconds, 0 for none."""
+        self.frame_max = self._parser.frame_max = frame_max
+        self.channel_max = channel_max
+        self._opened = True
+        self.heartbeat.start(heartbeat)
+
+    def _handle(self, event: Event) -> None:
+        number = getattr(event, "channel", 0)
+        if number:
+            channel = self._channels.get(number)
+            if channel is not None:
+                channel.handle(event)
+            return
+        if not isinstance(event, Method):
+            return
+        method = event.method
+        match method:
+            case commands.Connection.Close():
+                self.send_control(commands.Connection.CloseOk())
+                self._flush()
+                self._end(ConnectionClosed(method.reply_code or 0, method.reply_text))
+                self._close_transport()
+            case commands.Connection.CloseOk():
+                self._close_transport()
+            case commands.Connection.Blocked():
+                self._block(method.reason or "no reason given")
+            case commands.Connection.Unblocked():
+                self._block("")
+            case _ if not self._opened:
+                self._control.put_nowait(method)
+            case _:
+                log.warning("%s: got %s unasked", self, method.name)
+
+    def _block(self, reason: str) -> None:
+        if reason:
+            log.warning("%s: the broker takes no publishes: %s", self, reason)
+        else:
+            log.info("%s: the broker takes publishes again", self)
+        self.blocked = reason
+        for callback in tuple(self.on_blocked):
+            callback(reason)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Close cleanly: what was sent before reaches the broker. Never raises, never hangs."""
+        if self.lost is None:
+            self._send_close(ReplyCode.SUCCESS, "bye")
+            # From here on a lost socket is what we asked for.
+            self._end(ConnectionLost(f"{self}: the connection was closed by this side"))
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await asyncio.shield(self._gone)
+        except TimeoutError:
+            self.abort("the broker did not answer connection.close")
+        finally:
+            self._close_transport()
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection at once."""
+        self._end(ConnectionLost(f"{self}: {reason}"))
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _refuse(self, error: ProtocolError, data: bytes) -> None:
+        """The peer talks no AMQP: say so and hang up."""
+        if not self._opened and data[:4] == b"AMQP":
+            error = ProtocolError(
+                ReplyCode.NOT_IMPLEMENTED,
+                f"the broker does not speak AMQP 0-9-1; it offered version {data[4:8].hex('.')}",
+            )
+        log.error("%s: %s", self, error)
+        self._send_close(error.reply_code, error.reply_text)
+        self._end(error)
+        self._close_transport()
+
+    def _end(self, error: LeveretError) -> None:
+        if self.lost is not None:
+            return
+        self.lost = error
+        self.heartbeat.stop()
+        self.resume_writing()
+        self._control.put_nowait(error)
+        for channel in tuple(self._channels.values()):
+            channel.end(error)
+        for callback in tuple(self.on_lost):
+            callback(error)
+
+    def _send_close(self, code: int, text: str) -> None:
+        self.send_control(
+            commands.Connection.Close(
+                reply_code=code, reply_text=text[:200], class_id=0, method_id=0
+            )
+        )
+        self._flush()
+
+    def _close_transport(self) -> None:
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,190 @@
+"""Opens a connection: the hosts in turn, TLS, SASL, tuning (section 4.2.2 and connection.tune)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import socket
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from pamqp import commands
+
+from leveret.amqp.codes import FRAME_MIN_SIZE, ReplyCode
+from leveret.errors import (
+    AMQPError,
+    ConnectionClosed,
+    ConnectionLost,
+    PermissionDenied,
+    ProtocolError,
+    Unauthenticated,
+)
+from leveret.transport.connection import Connection
+from leveret.transport.url import Address, ssl_context
+
+log = logging.getLogger("leveret.transport")
+
+FRAME_MAX: Final = 131_072
+CHANNEL_MAX: Final = 2047
+
+CAPABILITIES: Final = {
+    "authentication_failure_close": True,
+    "basic.nack": True,
+    "connection.blocked": True,
+    "consumer_cancel_notify": True,
+    "publisher_confirms": True,
+}
+
+
+async def open_connection(address: Address, *, name: str, max_message_size: int) -> Connection:
+    """A connection to the first of the hosts that takes one.
+
+    :param name: shown in RabbitMQ's list of connections.
+    :param max_message_size: bytes of the largest message body to keep when one arrives.
+    :raises Unauthenticated: if the broker refuses the credentials.
+    :raises PermissionDenied: if the user may not use the vhost, or there is none of that name.
+    :raises ConnectionLost: if no host can be reached; its message names each and why.
+    """
+    failures: list[str] = []
+    cause: Exception | None = None
+    for host, port in address.hosts:
+        try:
+            return await _open(address, host, port, name, max_message_size)
+        except (OSError, TimeoutError, AMQPError, ConnectionLost) as error:
+            cause = error
+            reason = _reason(error, address)
+            failures.append(f"{host}:{port}: {reason}")
+            log.info("no connection to %s:%d: %s", host, port, reason)
+    raise ConnectionLost(
+        f"cannot connect to {address}: {'; '.join(failures)}. Is RabbitMQ running there?"
+        " Name another with LEVERET_URL or connect(url).",
+        executed="no",
+    ) from cause
+
+
+def _reason(error: Exception, address: Address) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer in {address.connection_timeout:g} s"
+    return str(error) or type(error).__name__
+
+
+async def _open(
+    address: Address, host: str, port: int, name: str, max_message_size: int
+) -> Connection:
+    loop = asyncio.get_running_loop()
+    context = ssl_context(address.tls) if address.tls is not None else None
+    server_name = (address.tls.server_name or host) if address.tls is not None else None
+    connection: Connection | None = None
+
+    def made() -> Connection:
+        return Connection(f"{host}:{port}", max_message_size=max_message_size)
+
+    try:
+        async with asyncio.timeout(address.connection_timeout):
+            transport, connection = await loop.create_connection(
+                made, host, port, ssl=context, server_hostname=server_name
+            )
+            sock = transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            await _handshake(connection, address, name)
+            return connection
+    except BaseException:
+        if connection is not None:
+            connection.abort("the handshake failed")
+        raise
+
+
+async def _handshake(connection: Connection, address: Address, name: str) -> None:
+    start = await _expect(connection, commands.Connection.Start)
+    connection.server_properties = dict(start.server_properties)
+    mechanism, response = _sasl(address, start.mechanisms)
+    connection.send_control(
+        commands.Connection.StartOk(
+            client_properties=_client_properties(name), mechanism=mechanism, response=response
+        )
+    )
+    try:
+        tune = await _expect(connection, commands.Connection.Tune)
+    except (ConnectionClosed, ConnectionLost) as error:
+        if isinstance(error, ConnectionLost) or error.reply_code == ReplyCode.ACCESS_REFUSED:
+            raise Unauthenticated(
+                f"{connection}: the broker refused the login of user {address.username!r}"
+                f" with {mechanism}: {error}. Check the URL's user and password."
+            ) from error
+        raise
+    frame_max = _smaller(FRAME_MAX, tune.frame_max)
+    if frame_max < FRAME_MIN_SIZE:
+        raise ProtocolError(
+            ReplyCode.SYNTAX_ERROR, f"the broker offered frames of {frame_max} bytes only"
+        )
+    channel_max = _smaller(CHANNEL_MAX, tune.channel_max)
+    heartbeat = _smaller(address.heartbeat, tune.heartbeat) if address.heartbeat else 0
+    connection.send_control(
+        commands.Connection.TuneOk(
+            channel_max=channel_max, frame_max=frame_max, heartbeat=heartbeat
+        )
+    )
+    connection.send_control(commands.Connection.Open(virtual_host=address.vhost))
+    try:
+        await _expect(connection, commands.Connection.OpenOk)
+    except ConnectionClosed as error:
+        if error.reply_code in (ReplyCode.NOT_ALLOWED, ReplyCode.ACCESS_REFUSED):
+            raise PermissionDenied(
+                f"{connection}: user {address.username!r} may not use vhost"
+                f" {address.vhost!r}: {error}"
+            ) from error
+        raise
+    connection.tuned(frame_max=frame_max, channel_max=channel_max, heartbeat=heartbeat)
+
+
+async def _expect(connection: Connection, kind: type[Any]) -> Any:
+    method = await connection.next_control()
+    if not isinstance(method, kind):
+        raise ProtocolError(
+            ReplyCode.COMMAND_INVALID, f"got {method.name} where {kind.name} was due"
+        )
+    return method
+
+
+def _sasl(address: Address, offered: str) -> tuple[str, str]:
+    """The SASL mechanism and its response (https://www.rabbitmq.com/docs/access-control)."""
+    wanted = "EXTERNAL" if address.auth == "external" else "PLAIN"
+    if wanted not in offered.split():
+        raise Unauthenticated(
+            f"the broker does not offer the login mechanism {wanted}, only {offered}"
+        )
+    if wanted == "EXTERNAL":
+        return wanted, ""
+    return wanted, f"\0{address.username}\0{address.password}"
+
+
+def _smaller(ours: int, theirs: int) -> int:
+    """What both agree to, where 0 is "no limit"."""
+    return min(ours, theirs) if ours and theirs else max(ours, theirs)
+
+
+def _client_properties(name: str) -> dict[str, Any]:
+    return {
+        "product": "Leveret",
+        "version": _version(),
+        "platform": f"{platform.python_implementation()} {platform.python_version()}",
+        "connection_name": name,
+        "capabilities": CAPABILITIES,
+    }
+
+
+def _version() -> str:
+    try:
+        return version("leveret")
+    except PackageNotFoundError:
+        return "0"
+
+
+def default_name() -> str:
+    """A connection's name where the user gives none: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+

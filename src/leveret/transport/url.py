@@ -1,0 +1,345 @@
+"""A broker's address: from a URL to what a connection needs, and back for the logs.
+
+The form is RabbitMQ's (https://www.rabbitmq.com/docs/uri-spec), with its query options
+(https://www.rabbitmq.com/docs/uri-query-parameters), and it differs from them in two ways:
+
+- `amqp://host/` means the vhost "/". The URI spec reads it as the vhost with an empty name, but
+  every Python client, and so every user, means the default one.
+- There may be several hosts, `amqp://user:password@one:5672,two/vhost`: they are one cluster.
+
+As there, `heartbeat` is in seconds and `connection_timeout` in *milliseconds*, so that one URL
+works for every client. A raw "@", "/", "?" or "#" inside a name or password can be read in two ways
+and is refused: a guess would connect somewhere else, or show a part of the password.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv6Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import quote, unquote
+
+from leveret.errors import InvalidURL
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["TLS", "Address", "parse_url", "ssl_context"]
+
+FORM: Final = "amqp://user:password@host:5672/vhost?heartbeat=30"
+"""The right form, as every error shows it."""
+
+_PORTS: Final = {"amqp": 5672, "amqps": 5671}
+_SPELLINGS: Final = {"cafile": "cacertfile", "server_name": "server_name_indication"}
+"""Our short name of an option: RabbitMQ's name."""
+_TLS_OPTIONS: Final = ("cacertfile", "certfile", "keyfile", "verify", "server_name_indication")
+_OPTIONS: Final = ("heartbeat", "connection_timeout", "auth_mechanism", *_TLS_OPTIONS)
+_VERIFY: Final = {"verify_peer": True, "true": True, "verify_none": False, "false": False}
+_MIN_TIMEOUT_MS: Final = 100
+"""Whoever writes `connection_timeout=10` means seconds; 10 ms would fail and not say why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLS:
+    """How a connection is encrypted; `amqps` turns it on.
+
+    :param cafile: PEM file of the authorities to trust; None is the system's.
+    :param certfile: PEM file of this client's certificate; None presents none.
+    :param keyfile: PEM file of its private key; None where `certfile` holds it too.
+    :param verify: whether the broker's certificate is checked.
+    :param server_name: the name its certificate must have; None is the host's name.
+    """
+
+    cafile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    verify: bool = True
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a broker is, and how to connect to it. `str()` is a URL without the password.
+
+    :param hosts: (host, port), to be tried in this order; an IPv6 address has no brackets here.
+    :param username: who connects; at most 255 bytes.
+    :param password: never shown; without a user in the URL "guest", without a password in it "".
+    :param vhost: the virtual host; at most 255 bytes.
+    :param tls: None is an unencrypted connection.
+    :param heartbeat: seconds, to be negotiated with the broker; 0 turns heartbeats off.
+    :param connection_timeout: seconds until a connection must be open.
+    :param auth: the SASL mechanism: "plain" sends user and password, "external" relies on the
+        client's certificate.
+    """
+
+    hosts: tuple[tuple[str, int], ...]
+    username: str = "guest"
+    password: str = field(default="guest", repr=False)
+    vhost: str = "/"
+    tls: TLS | None = None
+    heartbeat: int = 30
+    connection_timeout: float = 10.0
+    auth: Literal["plain", "external"] = "plain"
+
+    def __str__(self) -> str:
+        hosts = ",".join(f"{_shown_host(host)}:{port}" for host, port in self.hosts)
+        vhost = "" if self.vhost == "/" else quote(self.vhost, safe="")
+        query = "&".join(f"{name}={quote(value, safe='/')}" for name, value in self._options())
+        scheme = "amqp" if self.tls is None else "amqps"
+        url = f"{scheme}://{quote(self.username, safe='')}@{hosts}/{vhost}"
+        return f"{url}?{query}" if query else url
+
+    def _options(self) -> list[tuple[str, str]]:
+        """The query options that differ from their defaults, in RabbitMQ's spelling."""
+        tls = self.tls or TLS()
+        timeout = f"{self.connection_timeout * 1000:.0f}"
+        options = [
+            ("heartbeat", str(self.heartbeat), self.heartbeat != 30),
+            ("connection_timeout", timeout, self.connection_timeout != 10.0),
+            ("auth_mechanism", self.auth, self.auth != "plain"),
+            ("cacertfile", tls.cafile or "", tls.cafile is not None),
+            ("certfile", tls.certfile or "", tls.certfile is not None),
+            ("keyfile", tls.keyfile or "", tls.keyfile is not None),
+            ("verify", "verify_none", not tls.verify),
+            ("server_name_indication", tls.server_name or "", tls.server_name is not None),
+        ]
+        return [(name, value) for name, value, differs in options if differs]
+
+
+def parse_url(url: str) -> Address:
+    """Read a broker's URL, `amqp://user:password@host:port/vhost?option=value`, or `amqps`.
+
+    Whatever is left out has a default: guest, guest, 5672 (`amqps` 5671), vhost "/". User,
+    password, vhost and the options' values are percent-encoded. The options are `heartbeat` (s),
+    `connection_timeout` (ms), `auth_mechanism` (plain or external) and, for `amqps`, `cacertfile`
+    (or `cafile`), `certfile`, `keyfile`, `verify` (verify_peer or true, verify_none or false) and
+    `server_name_indication` (or `server_name`).
+
+    :raises InvalidURL: saying what is wrong; the message never holds the password.
+    """
+    scheme, rest = _scheme(url.strip())
+    authority, path, query = _split(rest)
+    userinfo, at, hosts = authority.rpartition("@")
+    username, password = _credentials(userinfo) if userinfo else ("guest", "guest")
+    if at and not userinfo:
+        raise _invalid("there is an '@' but no user name before it")
+    options = _query(query)
+    heartbeat = _whole_number(options, "heartbeat", "seconds", 0, 65_535, 30)
+    timeout = _whole_number(
+        options, "connection_timeout", "milliseconds", _MIN_TIMEOUT_MS, 86_400_000, 10_000
+    )
+    return Address(
+        hosts=tuple(_host(host, _PORTS[scheme]) for host in hosts.split(",")),
+        username=username,
+        password=password,
+        vhost=_vhost(path),
+        tls=_tls(scheme, options),
+        heartbeat=heartbeat,
+        connection_timeout=timeout / 1000,
+        auth=_auth(options),
+    )
+
+
+def ssl_context(tls: TLS) -> ssl.SSLContext:
+    """The TLS settings of a connection. It verifies the broker's certificate and name by default.
+
+    :raises InvalidURL: if a file is missing, unreadable or no PEM, or a key needs a passphrase.
+    """
+    import ssl  # slow to import, and most connections of a development machine have no TLS
+
+    for option in ("cafile", "certfile", "keyfile"):
+        _readable(option, getattr(tls, option))
+    try:
+        context = ssl.create_default_context(cafile=tls.cafile)
+    except ssl.SSLError as error:
+        raise InvalidURL(f"cafile {tls.cafile!r} holds no PEM certificate: {error}") from error
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.certfile is not None:
+        try:
+            context.load_cert_chain(tls.certfile, tls.keyfile, password=_no_passphrase)
+        except ssl.SSLError as error:
+            key = tls.keyfile or tls.certfile
+            raise InvalidURL(
+                f"certfile {tls.certfile!r} and keyfile {key!r} must hold a PEM certificate and "
+                f"the private key that belongs to it: {error}"
+            ) from error
+    return context
+
+
+def _scheme(url: str) -> tuple[str, str]:
+    """The scheme and what follows "://"."""
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not separator or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
+        raise _invalid("it does not begin with amqp:// or amqps://")
+    if scheme == "embedded":
+        raise _invalid("the embedded broker is not available")
+    if scheme not in _PORTS:
+        raise _invalid(f"the scheme is {scheme!r}, not amqp or amqps")
+    return scheme, rest
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    """Authority, path without its first slash, and query, once they can be told apart for sure."""
+    if "#" in rest:
+        raise _invalid("it has a '#'; in a name or password, write it %23")
+    authority, path, query = re.fullmatch(  # type: ignore[union-attr]  # it matches any text
+        r"([^/?]*)/?([^?]*)\??(.*)", rest, re.DOTALL
+    ).groups()
+    if rest.count("@") > 1 or ("@" in rest and "@" not in authority):
+        raise _invalid(
+            "only one '@' may stand in it, between the password and the first host; "
+            "in names and passwords write '@' %40, '/' %2F, '?' %3F"
+        )
+    return authority, path, query
+
+
+def _credentials(userinfo: str) -> tuple[str, str]:
+    user, _, password = userinfo.partition(":")
+    decoded = _decode(user, "the user name"), _decode(password, "the password")
+    if not decoded[0]:
+        raise _invalid("there is a password but no user name")
+    if len(decoded[0].encode()) > 255:
+        raise _invalid("the user name is longer than 255 bytes")
+    return decoded
+
+
+def _host(text: str, default_port: int) -> tuple[str, int]:
+    """One host and its port.
+
+    The text of a port is never shown: in `amqp://user:secret` the password stands in its place.
+    """
+    found = re.fullmatch(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::(.*))?", text, re.DOTALL)
+    if found is None:
+        raise _invalid("a host cannot be read; an IPv6 address stands in brackets, [::1]:5672")
+    host, port = found[1], found[2]
+    if not host:
+        raise _invalid("a host is missing")
+    if host.startswith("["):
+        host = _ipv6(host[1:-1])
+    elif not re.fullmatch(r"[\w.~-]+", host):
+        raise _invalid("a host name holds a character that none may have")
+    if port is None:
+        return host, default_port
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65_536:
+        raise _invalid(f"the port of host {host!r} is no number from 1 to 65535")
+    return host, int(port)
+
+
+def _ipv6(text: str) -> str:
+    host = _decode(text, "an IPv6 address")  # its zone is set off by %25
+    try:
+        IPv6Address(host)
+    except AddressValueError:
+        raise _invalid("what stands in brackets is no IPv6 address") from None
+    return host
+
+
+def _shown_host(host: str) -> str:
+    return f"[{quote(host, safe=':')}]" if ":" in host else host
+
+
+def _vhost(path: str) -> str:
+    if path in ("", "/"):  # amqp://host// is how Celery's users write it
+        return "/"
+    if "/" in path:
+        raise _invalid("the vhost holds a '/'; write it %2F")
+    vhost = _decode(path, "the vhost")
+    if len(vhost.encode()) > 255:
+        raise _invalid("the vhost is longer than 255 bytes")
+    return vhost
+
+
+def _query(query: str) -> dict[str, str]:
+    """The options by RabbitMQ's names."""
+    options: dict[str, str] = {}
+    for item in filter(None, query.split("&")):
+        name, _, value = item.partition("=")
+        name = _SPELLINGS.get(name, name)
+        if name not in _OPTIONS:
+            raise _invalid(f"there is no option {name!r}; the options are {', '.join(_OPTIONS)}")
+        if not value:
+            raise _invalid(f"the option {name} has no value")
+        if name in options:
+            raise _invalid(f"the option {name} is given twice")
+        options[name] = _decode(value, f"the option {name}")
+    return options
+
+
+def _whole_number(
+    options: dict[str, str], name: str, unit: str, least: int, most: int, default: int
+) -> int:
+    text = options.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise _invalid(f"{name} is in {unit}, a whole number from {least} to {most}, not {text!r}")
+    return int(text)
+
+
+def _auth(options: dict[str, str]) -> Literal["plain", "external"]:
+    match options.get("auth_mechanism", "plain").lower():
+        case "plain":
+            return "plain"
+        case "external":
+            return "external"
+        case other:
+            raise _invalid(f"auth_mechanism is plain or external, not {other!r}")
+
+
+def _tls(scheme: str, options: dict[str, str]) -> TLS | None:
+    given = [name for name in _TLS_OPTIONS if name in options]
+    if scheme == "amqp":
+        if given:
+            raise _invalid(f"{given[0]} needs an encrypted connection; begin with amqps://")
+        return None
+    if "keyfile" in given and "certfile" not in given:
+        raise _invalid("there is a keyfile but no certfile")
+    verify = options.get("verify", "verify_peer").lower()
+    if verify not in _VERIFY:
+        raise _invalid(f"verify is verify_peer (true) or verify_none (false), not {verify!r}")
+    return TLS(
+        cafile=options.get("cacertfile"),
+        certfile=options.get("certfile"),
+        keyfile=options.get("keyfile"),
+        verify=_VERIFY[verify],
+        server_name=options.get("server_name_indication"),
+    )
+
+
+def _decode(text: str, what: str) -> str:
+    """Undo percent-encoding, strictly; `what` and never `text` is named, it may be the password."""
+    if re.search(r"%(?![0-9A-Fa-f]{2})", text):
+        raise _invalid(f"{what} has a '%' that two hexadecimal digits do not follow; write it %25")
+    try:
+        decoded = unquote(text, errors="strict")
+        decoded.encode()
+    except UnicodeError:
+        raise _invalid(f"{what} is no UTF-8 once its percent-encoding is undone") from None
+    if "\0" in decoded:  # SASL PLAIN separates with it, and no file name holds it
+        raise _invalid(f"{what} holds the character NUL")
+    return decoded
+
+
+def _readable(option: str, path: str | None) -> None:
+    """The errors of ssl do not tell which file is missing."""
+    if path is None:
+        return
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise InvalidURL(f"{option} {path!r} cannot be read: {error.strerror}") from error
+
+
+def _no_passphrase() -> str:
+    # Without this, OpenSSL asks on the terminal, and a server would wait there for ever.
+    raise InvalidURL("the keyfile needs a passphrase; give one that is not encrypted")
+
+
+def _invalid(what: str) -> InvalidURL:
+    return InvalidURL(f"the broker URL is not valid: {what}. The right form: {FORM}")

@@ -1,0 +1,95 @@
+"""The call that a handler is working on, for the handler and for the calls it makes itself."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from leveret.amqp.events import Delivery
+from leveret.wire.native import metadata_of
+
+
+class CurrentCall:
+    """One call, seen from its handler; `current_call()` gives it.
+
+    Its deadline is also the deadline of every call that the handler makes over Leveret.
+    """
+
+    __slots__ = ("_delivery", "_metadata", "_reply_metadata", "deadline", "method", "struct")
+
+    def __init__(self, method: str, delivery: Delivery, deadline: float) -> None:
+        self.method = method
+        """ "service.method"."""
+        self.deadline = deadline
+        """When the caller stops waiting, in seconds since 1970."""
+        self.struct: Struct | None = None
+        self._delivery = delivery
+        self._metadata: dict[str, str] | None = None
+        self._reply_metadata: dict[str, str] | None = None
+
+    @property
+    def id(self) -> str:
+        """The call id, unique per client."""
+        return self._delivery.properties.correlation_id or ""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """By parameter name; for middleware, which sees the call before its handler."""
+        return {} if self.struct is None else asdict(self.struct)
+
+    @property
+    def caller(self) -> str:
+        """The name the caller gave itself (`connect(name=...)`), "" if none. Nobody checks it."""
+        return self._delivery.properties.app_id or ""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the caller sent with `with_options(metadata=...)`."""
+        if self._metadata is None:
+            self._metadata = metadata_of(self._delivery.properties.headers)
+        return self._metadata
+
+    @property
+    def reply_metadata(self) -> dict[str, str]:
+        """What goes back with the result; the caller gets it in `with_options(reply_metadata=...)`."""
+        if self._reply_metadata is None:
+            self._reply_metadata = {}
+        return self._reply_metadata
+
+    @property
+    def has_reply_metadata(self) -> bool:
+        """Whether the handler wrote any."""
+        return bool(self._reply_metadata)
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether another server may have begun this call before; only idempotent methods see True."""
+        return self._delivery.redelivered
+
+    def remaining(self) -> float:
+        """The seconds left until the deadline; negative when it has passed."""
+        return self.deadline - time.time()
+
+    def __repr__(self) -> str:
+        return f"<call {self.id} of {self.method}, {self.remaining():.3f} s left>"
+
+
+_current: ContextVar[CurrentCall | None] = ContextVar("leveret_current_call", default=None)
+
+find_current_call = _current.get
+set_current_call = _current.set
+
+
+def current_call() -> CurrentCall:
+    """The call that the code runs for, in a handler or in what it calls.
+
+    :raises RuntimeError: outside of a handler.
+    """
+    call = _current.get()
+    if call is None:
+        raise RuntimeError("there is no current call: current_call() works inside of a handler")
+    return call

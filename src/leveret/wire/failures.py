@@ -1,0 +1,149 @@
+"""Errors as bodies of replies: always JSON, whatever the call's own content type.
+
+    {"code": "...", "message": "...", "executed": "no" | "maybe" | "yes",
+     "type": "...", "where": "...", "traceback": "...", "data": {...}}
+
+Only `code` and `message` are always there. Nothing in a body names code to be run: a declared
+error is found by its code among those that the caller's own contract declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from leveret.errors import (
+    Busy,
+    CallError,
+    Cancelled,
+    DeadlineExceeded,
+    DeclaredError,
+    Executed,
+    InvalidArgument,
+    InvalidResult,
+    MaybeExecuted,
+    NoServer,
+    PermissionDenied,
+    RemoteError,
+    Unauthenticated,
+    Unimplemented,
+    Where,
+)
+
+ERROR_CONTENT_TYPE: Final = "application/json"
+
+MESSAGE_LIMIT: Final = 4_000
+"""Characters of an error's message that travel; a handler's exception may hold anything."""
+TRACEBACK_LIMIT: Final = 20_000
+
+
+class _Failure(msgspec.Struct, omit_defaults=True):
+    code: str
+    message: str
+    executed: Executed = "maybe"
+    type: str = ""
+    where: Where = "unknown"
+    traceback: str = ""
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+_decode = msgspec.json.Decoder(_Failure).decode
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
+
+_BY_CODE: Final[dict[str, type[CallError]]] = {
+    str(kind.code): kind
+    for kind in (
+        Busy,
+        Cancelled,
+        InvalidArgument,
+        MaybeExecuted,
+        NoServer,
+        PermissionDenied,
+        Unauthenticated,
+        Unimplemented,
+    )
+}
+
+
+def encode_failure(error: CallError) -> bytes:
+    """The body that tells a caller of `error`."""
+    failure = _Failure(
+        code=str(error.code),
+        message=_utf8(error.message[:MESSAGE_LIMIT]),
+        executed=error.executed,
+        type=type(error).__name__,
+    )
+    if isinstance(error, DeadlineExceeded):
+        failure.where = error.where
+    elif isinstance(error, RemoteError):
+        failure.type = _utf8(error.type_name)
+        failure.traceback = _utf8(error.remote_traceback[-TRACEBACK_LIMIT:])
+        failure.data = error.data
+    elif isinstance(error, DeclaredError):
+        failure.data = {name: getattr(error, name) for name in error.fields.__struct_fields__}
+    try:
+        return _encode(failure)
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as cause:
+        failure.data = {}
+        failure.message += f" (its fields cannot be encoded: {cause})"
+        return _encode(failure)
+
+
+def decode_failure(
+    body: bytes, raises: Mapping[str, type[DeclaredError]], method: str
+) -> CallError:
+    """The error that a reply's body tells of. Never raises: a bad body is an error as well.
+
+    :param raises: the errors that the contract declares, by code.
+    """
+    try:
+        failure = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return InvalidResult(
+            f"the server sent an error that cannot be decoded: {error}", method=method
+        )
+    declared = raises.get(failure.code)
+    if declared is not None:
+        return _declared(declared, failure, method)
+    if failure.code == DeadlineExceeded.code:
+        return DeadlineExceeded(
+            failure.message, where=failure.where, executed=failure.executed, method=method
+        )
+    kind = _BY_CODE.get(failure.code)
+    if kind is None and failure.code == InvalidResult.code and failure.type == "InvalidResult":
+        kind = InvalidResult
+    if kind is not None:
+        return kind(failure.message, executed=failure.executed, method=method)
+    return RemoteError(
+        failure.message,
+        type_name=failure.type,
+        remote_traceback=failure.traceback,
+        data=failure.data,
+        executed=failure.executed,
+        method=method,
+    )
+
+
+def _declared(kind: type[DeclaredError], failure: _Failure, method: str) -> CallError:
+    """A declared error with its fields, once they fit what it declares."""
+    try:
+        fields = msgspec.convert(failure.data, kind.fields, strict=False)
+    except (msgspec.ValidationError, RecursionError) as error:
+        return RemoteError(
+            f"{failure.message} (its fields do not fit {kind.__name__}: {error})",
+            type_name=failure.type,
+            data=failure.data,
+            executed=failure.executed,
+            method=method,
+        )
+    declared = kind(**{name: getattr(fields, name) for name in fields.__struct_fields__})
+    declared.executed = failure.executed
+    declared.method = method
+    return declared
+
+
+def _utf8(text: str) -> str:
+    """Text that can be encoded: lone surrogates are replaced."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,201 @@
+"""Wire protocol 1: names, requests, replies (docs/protocol.md is its specification).
+
+A template holds everything of a message that is the same for each call of a method, packed once;
+what differs is joined to it per call.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from typing import Any, Final
+
+from leveret.amqp.codes import BASIC
+from leveret.amqp.frames import FRAME_OVERHEAD, content_frames, publish_prefix
+from leveret.amqp.properties import (
+    APP_ID,
+    CONTENT_TYPE,
+    CORRELATION_ID,
+    EXPIRATION,
+    HEADERS,
+    PRIORITY,
+    REPLY_TO,
+    TYPE,
+    Properties,
+    encode_properties,
+    short_string,
+)
+from leveret.amqp.tables import encode_table
+
+EXCHANGE: Final = "leveret"
+CONTROL_EXCHANGE: Final = "leveret.control"
+QUEUE_PREFIX: Final = "leveret."
+REPLY_PREFIX: Final = "leveret.reply."
+REPLY_QUEUE_EXPIRES: Final = 60_000
+"""How long a reply queue outlives its client's connection, in milliseconds."""
+
+CALL: Final = "call"
+RESULT: Final = "result"
+ERROR: Final = "error"
+ACCEPTED: Final = "accepted"
+CANCEL: Final = "cancel"
+
+IF_BUSY_FAIL: Final = 0
+"""The expiration of a request that is to bounce unless a server takes it this moment."""
+
+_HEADER = struct.Struct(">BHIHHQ").pack
+_BODY = struct.Struct(">BHI").pack
+_I64 = struct.Struct(">q").pack
+_U16 = struct.Struct(">H").pack
+_U32 = struct.Struct(">I").pack
+
+
+def reply_queue_name() -> str:
+    """A name for a client's reply queue, which nobody can guess: 128 random bits."""
+    return REPLY_PREFIX + secrets.token_hex(16)
+
+
+class RequestTemplate:
+    """Packs the requests of one method.
+
+    :param key: "service.method", the routing key.
+    :param headers: what stands before `deadline` among the headers, beside `CC`.
+    """
+
+    def __init__(
+        self,
+        *,
+        channel: int,
+        frame_max: int,
+        key: str,
+        content_type: str,
+        reply_queue: str,
+        app_id: str = "",
+        priority: int | None = None,
+        headers: dict[str, Any] | None = None,
+    ) -> None:
+        self._channel = channel
+        self._frame_max = frame_max
+        self._room = (frame_max or 1 << 62) - FRAME_OVERHEAD
+        self._publish = publish_prefix(channel, EXCHANGE, key, mandatory=True)
+        table = encode_table({"CC": [reply_queue], **(headers or {})})[4:] + b"\x08deadlinel"
+        flags = CONTENT_TYPE | HEADERS | CORRELATION_ID | REPLY_TO | EXPIRATION | TYPE
+        self._priority = b""
+        if priority is not None:
+            flags |= PRIORITY
+            self._priority = bytes((priority,))
+        self._after = short_string(CALL)
+        if app_id:
+            flags |= APP_ID
+            self._after += short_string(app_id)
+        self._head = _U16(flags) + short_string(content_type) + _U32(len(table) + 8) + table
+        self._reply_to = short_string(reply_queue)
+        # All of the header frame's payload but the call id and the expiration.
+        self._fixed = 12 + sum(
+            map(len, (self._head, bytes(8), self._priority, b"1", self._reply_to, b"1", self._after))
+        )
+
+    def pack(self, call_id: bytes, deadline: int, expiration: int, body: bytes, /) -> bytes:
+        """The frames of one request.
+
+        :param deadline: milliseconds since 1970; :param expiration: milliseconds from now.
+        """
+        expires = b"%d" % expiration
+        size = len(body)
+        frames = (
+            self._publish
+            + _HEADER(
+                2, self._channel, self._fixed + len(call_id) + len(expires), BASIC, 0, size
+            )
+            + self._head
+            + _I64(deadline)
+            + self._priority
+            + bytes((len(call_id),))
+            + call_id
+            + self._reply_to
+            + bytes((len(expires),))
+            + expires
+            + self._after
+        )
+        if size <= self._room:
+            return frames + b"\xce" + _BODY(3, self._channel, size) + body + b"\xce"
+        return frames + b"\xce" + _body_frames(self._channel, body, self._room)
+
+
+class ReplyTemplate:
+    """Packs the replies to one reply queue with one type and content type."""
+
+    def __init__(
+        self, *, channel: int, frame_max: int, reply_to: str, content_type: str, kind: str
+    ) -> None:
+        self._channel = channel
+        self._room = (frame_max or 1 << 62) - FRAME_OVERHEAD
+        self._publish = publish_prefix(channel, "", reply_to)
+        self._head = _U16(CONTENT_TYPE | CORRELATION_ID | TYPE) + short_string(content_type)
+        self._after = short_string(kind)
+        self._fixed = 12 + len(self._head) + 1 + len(self._after)
+
+    def pack(self, call_id: bytes, body: bytes) -> bytes:
+        """The frames of one reply."""
+        size = len(body)
+        frames = (
+            self._publish
+            + _HEADER(2, self._channel, self._fixed + len(call_id), BASIC, 0, size)
+            + self._head
+            + bytes((len(call_id),))
+            + call_id
+            + self._after
+        )
+        if size <= self._room:
+            return frames + b"\xce" + _BODY(3, self._channel, size) + body + b"\xce"
+        return frames + b"\xce" + _body_frames(self._channel, body, self._room)
+
+
+def _body_frames(channel: int, body: bytes, room: int) -> bytes:
+    parts: list[bytes] = []
+    for start in range(0, len(body), room):
+        chunk = body[start : start + room]
+        parts += (_BODY(3, channel, len(chunk)), chunk, b"\xce")
+    return b"".join(parts)
+
+
+def pack_reply(
+    channel: int,
+    frame_max: int,
+    reply_to: str,
+    correlation_id: str | None,
+    body: bytes,
+    *,
+    content_type: str,
+    kind: str,
+    metadata: dict[str, str] | None = None,
+) -> bytes:
+    """One reply that is out of the ordinary: an error, or a result with metadata."""
+    properties = Properties(
+        content_type=content_type,
+        correlation_id=correlation_id,
+        type=kind,
+        headers={"metadata": metadata} if metadata else None,
+    )
+    return publish_prefix(channel, "", reply_to) + content_frames(
+        channel, encode_properties(properties), body, frame_max
+    )
+
+
+def bounce_reason(headers: dict[str, Any] | None) -> str:
+    """Why the broker sent a request back: x-death's newest reason, or "" where it tells none.
+
+    One of "expired", "rejected", "maxlen", "delivery_limit" (https://www.rabbitmq.com/docs/dlx).
+    """
+    deaths = (headers or {}).get("x-death")
+    if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
+        return str(deaths[0].get("reason", ""))
+    return ""
+
+
+def metadata_of(headers: dict[str, Any] | None) -> dict[str, str]:
+    """The metadata that a request or a reply carries; what is no text is left out."""
+    metadata = (headers or {}).get("metadata")
+    if not isinstance(metadata, dict):
+        return {}
+    return {key: value for key, value in metadata.items() if isinstance(value, str)}
