@@ -1,0 +1,1 @@
+"""The benchmark: Leveret and its peers side by side, in one run. See `bench/README.md`."""
