@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, cast, overload
@@ -166,12 +166,13 @@ class Rabbit:
 
     # -- calling ------------------------------------------------------------------------------
 
-    def remote(self, contract: type[S]) -> S:
+    def remote(self, contract: Callable[..., S]) -> S:
         """A remote of a service: calls to its methods go over the network.
 
         :raises ContractError: if `contract` is no service class or has no methods.
         """
-        remote = remote_of(contract, self._calls, self._options, self._middleware)
+        # A type[S] would have mypy refuse abstract contracts; any other callable is refused here.
+        remote = remote_of(cast("type[Service]", contract), self._calls, self._options, self._middleware)
         return cast("S", remote)
 
     def with_options(self, **options: Any) -> Rabbit:

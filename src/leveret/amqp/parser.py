@@ -36,8 +36,12 @@ from leveret.amqp.events import Ack, Content, Delivery, Event, Heartbeat, Method
 from leveret.amqp.properties import Properties, PropertiesParser
 from leveret.errors import ProtocolError
 
-_FRAME = struct.Struct(">BHI").unpack_from
+_FRAME: Callable[[bytes, int], tuple[int, int, int]] = struct.Struct(">BHI").unpack_from
 _HEADER = struct.Struct(">HHQ").unpack_from
+_CONTENT: Callable[[bytes, int], tuple[int, int, int, int, int]] = struct.Struct(
+    ">BHIH2xQ"
+).unpack_from
+"""A content header frame up to its property flags: type, channel, size, class, body size."""
 _U32 = struct.Struct(">I").unpack_from
 _U64 = struct.Struct(">Q").unpack_from
 _ACK = struct.Struct(">QB").unpack_from
@@ -138,49 +142,43 @@ class Parser:
         route = self._routes.get(data[pos + 8 : stop])
         if route is None:
             route = self._route(data[pos + 8 : stop])
-        redelivered, exchange, routing_key = route
 
         header = stop + 1
         have = len(data)
         if have - header >= 29:
-            kind: int
-            same: int
-            size: int
-            kind, same, size = _FRAME(data, header)
+            kind, same, size, class_id, body_size = _CONTENT(data, header)
             body = header + 8 + size
-            if kind == FRAME_HEADER and same == channel and size <= self.frame_max - 8 and have - body >= 8:
-                class_id, _, body_size = _HEADER(data, header + 7)
-                chunk: int
+            if kind == FRAME_HEADER and same == channel and have - body >= 8:
                 kind, same, chunk = _FRAME(data, body)
                 end = body + 7 + chunk
                 if (
-                    class_id == BASIC
+                    end < have
                     and kind == FRAME_BODY
                     and same == channel
                     and chunk == body_size
+                    and class_id == BASIC
+                    and size <= self.frame_max - 8
                     and chunk <= self.frame_max - 8
                     and chunk <= self.max_body
-                    and end < have
                     and data[body - 1] == FRAME_END
                     and data[end] == FRAME_END
                 ):
-                    properties = self._properties.parse(data, header + 19, body - 1)
                     events.append(
                         Delivery(
                             channel,
                             consumer_tag,
                             delivery_tag,
-                            redelivered,
-                            exchange,
-                            routing_key,
-                            properties,
+                            route[0],
+                            route[1],
+                            route[2],
+                            self._properties.parse(data, header + 19, body - 1),
                             data[body + 7 : end],
                             chunk,
                         )
                     )
                     return end + 1
         self._partial[channel] = _Partial(
-            Delivery, (channel, consumer_tag, delivery_tag, redelivered, exchange, routing_key)
+            Delivery, (channel, consumer_tag, delivery_tag, *route)
         )
         return None
 

@@ -36,7 +36,11 @@ _CACHED_SIZE: Final = 256
 
 _DEADLINE: Final = b"\x08deadlinel"
 
+_K = TypeVar("_K")
 _V = TypeVar("_V")
+_Text = str | None
+_Head = tuple[_Text, _Text]
+_Tail = tuple[_Text, _Text, _Text, int | None, _Text, _Text, _Text, _Text]
 
 
 class Properties(msgspec.Struct, frozen=True, gc=False):
@@ -113,13 +117,15 @@ class PropertiesParser:
     def __init__(self) -> None:
         self._texts: dict[bytes, str] = {}
         self._tables: dict[bytes, dict[str, Any]] = {}
+        self._heads: dict[bytes, _Head] = {}
+        self._tails: dict[tuple[int, bytes], _Tail] = {}
 
     def text(self, data: bytes) -> str:
         """A string that is likely to come again."""
         found = self._texts.get(data)
         if found is None:
             found = data.decode("utf-8", "surrogateescape")
-            _remember(self._texts, data, found)
+            _remember(self._texts, data, found, len(data))
         return found
 
     def table(self, data: bytes) -> dict[str, Any]:
@@ -136,88 +142,54 @@ class PropertiesParser:
                 before = decode_table(data, 0, len(data) - 17)
             except (TableError, IndexError):
                 return decode_table(data, 0, len(data))
-            _remember(self._tables, data[:-17], before)
+            _remember(self._tables, data[:-17], before, len(data))
         return decode_table(data, 0, len(data))
 
     def parse(self, data: bytes, pos: int, stop: int) -> Properties:
         """The properties in data[pos:stop], flags first.
 
+        What stands before the headers and after the correlation id is the same for most messages
+        from one sender: those two stretches are looked up whole.
+
         :raises ValueError: if they do not end exactly at `stop`; :raises IndexError: likewise.
         """
         flags = data[pos] << 8 | data[pos + 1]
+        start = pos
         pos += 2
-        text = self.text
-        content_type = content_encoding = headers = delivery_mode = priority = None
-        correlation_id = reply_to = expiration = message_id = timestamp = None
-        type_ = user_id = app_id = cluster_id = None
         if flags & CONTENT_TYPE:
-            end = pos + 1 + data[pos]
-            content_type = text(data[pos + 1 : end])
-            pos = end
+            pos += 1 + data[pos]
         if flags & CONTENT_ENCODING:
-            end = pos + 1 + data[pos]
-            content_encoding = text(data[pos + 1 : end])
-            pos = end
+            pos += 1 + data[pos]
+        head = self._heads.get(data[start:pos])
+        if head is None:
+            head = self._head(data[start:pos], flags)
+        headers = delivery_mode = priority = correlation_id = None
         if flags & HEADERS:
             end = pos + 4 + _U32(data, pos)[0]
             if end > stop:
                 raise TableError("the header table runs past the end of its frame")
             headers = self.table(data[pos + 4 : end])
             pos = end
-        if flags & DELIVERY_MODE:
-            delivery_mode = data[pos]
-            pos += 1
-        if flags & PRIORITY:
-            priority = data[pos]
-            pos += 1
+        if flags & (DELIVERY_MODE | PRIORITY):
+            if flags & DELIVERY_MODE:
+                delivery_mode = data[pos]
+                pos += 1
+            if flags & PRIORITY:
+                priority = data[pos]
+                pos += 1
         if flags & CORRELATION_ID:
             end = pos + 1 + data[pos]
             correlation_id = data[pos + 1 : end].decode("utf-8", "surrogateescape")
             pos = end
-        if flags & REPLY_TO:
-            end = pos + 1 + data[pos]
-            reply_to = text(data[pos + 1 : end])
-            pos = end
-        if flags & EXPIRATION:
-            end = pos + 1 + data[pos]
-            expiration = text(data[pos + 1 : end])
-            pos = end
-        if flags & TYPE and not flags & (MESSAGE_ID | TIMESTAMP):
-            end = pos + 1 + data[pos]
-            type_ = text(data[pos + 1 : end])
-            pos = end
-            flags &= ~TYPE
-        if flags & 0x00FF:
-            if flags & MESSAGE_ID:
-                end = pos + 1 + data[pos]
-                message_id = data[pos + 1 : end].decode("utf-8", "surrogateescape")
-                pos = end
-            if flags & TIMESTAMP:
-                timestamp = _U64.unpack_from(data, pos)[0]
-                pos += 8
-            if flags & TYPE:
-                end = pos + 1 + data[pos]
-                type_ = text(data[pos + 1 : end])
-                pos = end
-            if flags & USER_ID:
-                end = pos + 1 + data[pos]
-                user_id = text(data[pos + 1 : end])
-                pos = end
-            if flags & APP_ID:
-                end = pos + 1 + data[pos]
-                app_id = text(data[pos + 1 : end])
-                pos = end
-            if flags & CLUSTER_ID:
-                end = pos + 1 + data[pos]
-                cluster_id = text(data[pos + 1 : end])
-                pos = end
-            if flags & _MORE_FLAGS:
-                raise ValueError("property flags that AMQP 0-9-1 does not define")
-        if pos != stop:
-            raise ValueError("the properties do not end where their frame does")
+        tail = self._tails.get((flags, data[pos:stop]))
+        if tail is None:
+            if pos > stop:
+                raise ValueError("the properties run past the end of their frame")
+            tail = self._tail(data[pos:stop], flags)
+        reply_to, expiration, message_id, timestamp, type_, user_id, app_id, cluster_id = tail
         return Properties(
-            content_type,
-            content_encoding,
+            head[0],
+            head[1],
             headers,
             delivery_mode,
             priority,
@@ -232,9 +204,55 @@ class PropertiesParser:
             cluster_id,
         )
 
+    def _head(self, data: bytes, flags: int) -> _Head:
+        """Content type and encoding, the flags before them."""
+        content_type = content_encoding = None
+        pos = 2
+        if flags & CONTENT_TYPE:
+            content_type, pos = _text(data, pos)
+        if flags & CONTENT_ENCODING:
+            content_encoding, pos = _text(data, pos)
+        if pos != len(data):
+            raise ValueError("a property runs past the end of its frame")
+        head = (content_type, content_encoding)
+        _remember(self._heads, data, head, len(data))
+        return head
 
-def _remember(cache: dict[bytes, _V], key: bytes, value: _V) -> None:
-    if len(key) <= _CACHED_SIZE:
+    def _tail(self, data: bytes, flags: int) -> _Tail:
+        """All from reply_to on."""
+        if flags & _MORE_FLAGS:
+            raise ValueError("property flags that AMQP 0-9-1 does not define")
+        values: list[Any] = []
+        pos = 0
+        bit = REPLY_TO
+        while bit >= CLUSTER_ID:
+            value: str | int | None = None
+            if flags & bit == 0:
+                pass
+            elif bit == TIMESTAMP:
+                (value,) = _U64.unpack_from(data, pos)
+                pos += 8
+            else:
+                value, pos = _text(data, pos)
+            values.append(value)
+            bit >>= 1
+        if pos != len(data):
+            raise ValueError("the properties do not end where their frame does")
+        tail: _Tail = tuple(values)
+        if not flags & (MESSAGE_ID | TIMESTAMP):  # which never come again
+            _remember(self._tails, (flags, data), tail, len(data))
+        return tail
+
+
+def _text(data: bytes, pos: int) -> tuple[str, int]:
+    end = pos + 1 + data[pos]
+    if end > len(data):
+        raise ValueError("a property runs past the end of its frame")
+    return data[pos + 1 : end].decode("utf-8", "surrogateescape"), end
+
+
+def _remember(cache: dict[_K, _V], key: _K, value: _V, size: int) -> None:
+    if size <= _CACHED_SIZE:
         if len(cache) >= _CACHED:
             cache.clear()
         cache[key] = value

@@ -7,7 +7,6 @@ method's annotations, bounds included.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -35,8 +34,7 @@ DECODE_ERRORS: Final[tuple[type[Exception], ...]] = (Exception,)
 """What a decoder raises for bytes that are malformed or do not fit the annotations."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodCodec:
+class MethodCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """How one method's arguments and results travel in one content type."""
 
     content_type: str
@@ -51,8 +49,7 @@ class MethodCodec:
     """To a value of the result's type; raises `DECODE_ERRORS`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UntypedCodec:
+class UntypedCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """How a call travels when the caller has no contract: from and to plain Python values."""
 
     content_type: str

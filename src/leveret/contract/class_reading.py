@@ -163,7 +163,7 @@ def _refuse_other_than_inherited(
         if overridden is None or definition is None:
             continue
         theirs = read_signature(definition, base, f"{base.__qualname__}.{spec.attribute}")
-        if signature != theirs:
+        if not signature.carries_calls_of(theirs):
             raise ContractError(
                 f"{where}: its signature is {signature}, but {base.__qualname__} declares "
                 f"{theirs}; write the same names and annotations"

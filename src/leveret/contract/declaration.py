@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, Final, Literal, ParamSpec, Protocol, TypeVar, overload
+
+import msgspec
 
 from leveret.errors import ContractError, DeclaredError
 
@@ -27,7 +28,8 @@ __all__ = [
 
 P = ParamSpec("P")
 R = TypeVar("R")
-AsyncFunction = TypeVar("AsyncFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
+Remote = Callable[P, Coroutine[Any, Any, R]]
+"""What type checkers see: the same for `async def` and `def`, so each can override the other."""
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "timeout": 10.0,
@@ -47,8 +49,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 _MARK: Final = "__leveret_method__"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Declaration:
+class Declaration(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is known of one function under `@method`."""
 
     function: Callable[..., Any]
@@ -63,15 +64,15 @@ class MethodDecorator(Protocol):
     """What `@method(...)` gives: it keeps the signature and makes the method awaitable."""
 
     @overload
-    def __call__(self, function: AsyncFunction, /) -> AsyncFunction: ...
+    def __call__(self, function: Remote[P, R], /) -> Remote[P, R]: ...
     @overload
-    def __call__(self, function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __call__(self, function: Callable[P, R], /) -> Remote[P, R]: ...
 
 
 @overload
-def method(function: AsyncFunction, /) -> AsyncFunction: ...
+def method(function: Remote[P, R], /) -> Remote[P, R]: ...
 @overload
-def method(function: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
+def method(function: Callable[P, R], /) -> Remote[P, R]: ...
 @overload
 def method(
     *,
@@ -180,12 +181,12 @@ def _is_async(function: FunctionType) -> bool:
     )
 
 
-def _off_the_loop(function: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+def _off_the_loop(function: Callable[P, R]) -> Remote[P, R]:
     """Make a plain function awaitable, for local calls: a server runs the plain one itself."""
 
     @functools.wraps(function)
     async def run_in_thread(*args: P.args, **kwargs: P.kwargs) -> R:
-        import asyncio  # slow to import, and not needed to define a service
+        import asyncio  # noqa: PLC0415 - slow to import, and no use in defining services
 
         return await asyncio.to_thread(function, *args, **kwargs)
 

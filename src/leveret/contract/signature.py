@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, get_type_hints
+
+import msgspec
 
 from leveret.codec import check_type
 from leveret.errors import ContractError
@@ -16,8 +17,7 @@ _EMPTY: Final = inspect.Parameter.empty
 _KEYWORD_ONLY: Final = inspect.Parameter.KEYWORD_ONLY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One parameter of a method, `self` aside."""
 
     name: str
@@ -26,8 +26,8 @@ class Parameter:
     """Its type, bounds included."""
     keyword_only: bool
     """Whether it can be given by keyword only."""
-    default: Any = field(default=_EMPTY, compare=False)
-    """What it is where it is left out; an override may have another one."""
+    default: Any = _EMPTY
+    """What it is where it is left out."""
 
     @property
     def has_default(self) -> bool:
@@ -35,9 +35,8 @@ class Parameter:
         return self.default is not _EMPTY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """What a method takes and gives. Equal signatures carry the same calls."""
+class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What a method takes and gives."""
 
     parameters: tuple[Parameter, ...]
     """The parameters in order."""
@@ -46,7 +45,17 @@ class Signature:
 
     def __str__(self) -> str:
         taken = [f"{p.name}: {shown(p.annotation)}" for p in self.parameters]
+        if self.keyword_only:
+            taken.insert(sum(not p.keyword_only for p in self.parameters), "*")
         return f"({', '.join(taken)}) -> {shown(self.result)}"
+
+    def carries_calls_of(self, other: Signature) -> bool:
+        """Whether a call fits both or neither; defaults may differ."""
+        mine, theirs = (
+            [(p.name, p.annotation, p.keyword_only) for p in signature.parameters]
+            for signature in (self, other)
+        )
+        return mine == theirs and bool(self.result == other.result)
 
     @property
     def keyword_only(self) -> bool:

@@ -35,7 +35,7 @@ class RabbitMQ:
     It is, in this order: the one that LEVERET_URL names; a private node of the `rabbitmq-server` on
     this machine; with `install=True`, and as root or with passwordless sudo, one that apt installs;
     a Docker container. What was started here ends with the block, or with this process, whatever
-    ends that. `private=True` passes over LEVERET_URL, for tests that stop, kill or block their broker.
+    ends that. `private=True` passes over LEVERET_URL, for tests that stop, kill or block theirs.
 
     All methods block, some for seconds: in async code, call them by `asyncio.to_thread`.
 

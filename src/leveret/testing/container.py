@@ -52,14 +52,8 @@ class Container:
         say(f"starting {container._name}, a Docker container of {image}")
         try:
             container._remove_after_this_process()
-            container._docker(
-                "create",
-                "--name",
-                container._name,
-                "-p",
-                f"127.0.0.1:{container._port}:5672",
-                image,
-            )
+            published = f"127.0.0.1:{container._port}:5672"
+            _docker("create", "--name", container._name, "--publish", published, image)
             container.start()
         except BaseException:
             container.close()

@@ -115,7 +115,7 @@ class ErlangNode:
         epmd = ["epmd", "-port", str(node.epmd_port), "-address", "127.0.0.1"]
         server = [f"{node.scripts}/rabbitmq-server"]
         command = [sys.executable, "-I", "-S", supervise.__file__, node.folder, str(node.epmd_port)]
-        with open(f"{node.folder}/startup.log", "ab") as output:
+        with Path(node.folder, "startup.log").open("ab") as output:
             self._supervisor = subprocess.Popen(
                 [*command, json.dumps(epmd), json.dumps(server)],
                 stdin=subprocess.PIPE,
@@ -228,7 +228,7 @@ def _server_settings(node: NodeAddress) -> dict[str, str]:
     )
     return {
         "RABBITMQ_SCRIPTS_DIR": node.scripts,
-        # With "input" the script becomes the Erlang VM, so a signal reaches it; -noinput undoes the rest.
+        # With this the script becomes the Erlang VM, so signals reach it; -noinput undoes the rest.
         "RABBITMQ_ALLOW_INPUT": "true",
         # A name from the start spares RabbitMQ the Erlang that it else starts to find epmd: 0.5 s.
         "RABBITMQ_SERVER_START_ARGS": erlang,

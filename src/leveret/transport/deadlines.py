@@ -27,7 +27,7 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._buckets: dict[int, set[Expires]] = {}
+        self._buckets: dict[int, set[Expires] | None] = {}
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
@@ -35,21 +35,26 @@ class Deadlines:
     def add(self, when: float, entry: Expires) -> int:
         """Have `entry` expire at `when`, on the loop's clock; returns the bucket, for `discard`."""
         tick = int(when / TICK) + 1
-        bucket = self._buckets.get(tick)
-        if bucket is None:
-            self._buckets[tick] = {entry}
+        buckets = self._buckets
+        bucket = buckets.get(tick)
+        if bucket:
+            bucket.add(entry)
+            return tick
+        known = tick in buckets
+        buckets[tick] = {entry}
+        if not known:
             heapq.heappush(self._order, tick)
             if self._timer is None or tick < self._timer_tick:
                 self._arm()
-        else:
-            bucket.add(entry)
         return tick
 
     def discard(self, tick: int, entry: Expires) -> None:
         """Forget an entry that ended in time. One that has expired already is no error."""
         bucket = self._buckets.get(tick)
-        if bucket is not None:
+        if bucket:
             bucket.discard(entry)
+            if not bucket:
+                self._buckets[tick] = None  # its set is not kept until the tick comes
 
     def close(self) -> None:
         """Drop all entries without expiring them."""
@@ -60,7 +65,7 @@ class Deadlines:
         self._order.clear()
 
     def __len__(self) -> int:
-        return sum(map(len, self._buckets.values()))
+        return sum(len(bucket) for bucket in self._buckets.values() if bucket)
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -73,7 +78,7 @@ class Deadlines:
         now = self._loop.time()
         order = self._order
         while order and order[0] * TICK <= now + 1e-6:
-            for entry in self._buckets.pop(heapq.heappop(order)):
+            for entry in self._buckets.pop(heapq.heappop(order)) or ():
                 entry.expire()
         # An empty bucket costs no wake-up of its own.
         while order and not self._buckets[order[0]]:

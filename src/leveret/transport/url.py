@@ -147,7 +147,7 @@ def ssl_context(tls: TLS) -> ssl.SSLContext:
 
     :raises InvalidURL: if a file is missing, unreadable or no PEM, or a key needs a passphrase.
     """
-    import ssl  # slow to import, and most connections of a development machine have no TLS
+    import ssl  # noqa: PLC0415 - slow to import, and a connection without TLS needs none of it
 
     for option in ("cafile", "certfile", "keyfile"):
         _readable(option, getattr(tls, option))

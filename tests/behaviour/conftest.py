@@ -1,0 +1,86 @@
+"""A client, a host for services and a raw peer, each on a connection of its own, and a tidy end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+import leveret
+from leveret import Rabbit, Service
+from leveret.testing import RabbitMQ
+from tests.behaviour.patience import until
+from tests.behaviour.raw import RawPeer
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left_behind() -> AsyncIterator[None]:
+    """No task outlives a test, and none of asyncio's callbacks failed unseen."""
+    loop = asyncio.get_running_loop()
+    complaints: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _loop, context: complaints.append(context))
+    before = asyncio.all_tasks()
+    yield
+
+    def left() -> set[asyncio.Task[Any]]:
+        return asyncio.all_tasks() - before - {asyncio.current_task()}  # type: ignore[arg-type]
+
+    await until(lambda: not left(), f"all tasks end; these go on: {left()}")
+    assert not complaints
+
+
+@pytest.fixture
+async def client(rabbitmq_url: str) -> AsyncIterator[Rabbit]:
+    """A connection that calls."""
+    async with leveret.connect(rabbitmq_url) as rabbit:
+        yield rabbit
+
+
+@pytest.fixture
+async def host(rabbitmq_url: str) -> AsyncIterator[Rabbit]:
+    """A connection that serves."""
+    async with leveret.connect(rabbitmq_url) as rabbit:
+        yield rabbit
+
+
+@pytest.fixture
+async def other_host(rabbitmq_url: str) -> AsyncIterator[Rabbit]:
+    """Another connection that serves."""
+    async with leveret.connect(rabbitmq_url) as rabbit:
+        yield rabbit
+
+
+@pytest.fixture
+async def raw(rabbitmq_url: str) -> AsyncIterator[RawPeer]:
+    """A peer that speaks bare AMQP."""
+    peer = await RawPeer.open(rabbitmq_url)
+    yield peer
+    await peer.close()
+
+
+@pytest.fixture(autouse=True)
+async def clean_shared_vhost(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Where all tests share one vhost (see tests/conftest.py), delete the queues of this one."""
+    if "rabbitmq_url" not in request.fixturenames:
+        yield
+        return
+    broker: RabbitMQ = request.getfixturevalue("rabbitmq")
+    yield
+    if not broker.owned:
+        await _delete_queues(broker.url)
+
+
+async def _delete_queues(url: str) -> None:
+    peer = await RawPeer.open(url)
+    for service in _services(Service):
+        for spec in service.__leveret__.methods.values():
+            await peer.delete(spec.queue_name)
+    await peer.close()
+
+
+def _services(base: type[Service]) -> Iterator[type[Service]]:
+    for service in base.__subclasses__():
+        yield service
+        yield from _services(service)

@@ -1,0 +1,164 @@
+"""Calls that no server takes: no queue, no consumer, all busy, a full queue. None of them ran."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from leveret import Busy, Code, NoServer, Rabbit, Service, Unimplemented, method
+from tests.behaviour.patience import at_once, until, until_found
+from tests.behaviour.raw import RawPeer
+from tests.behaviour.services import Echo, Gate
+
+
+class Bounded(Service):
+    """Two calls may wait."""
+
+    @method(timeout=30, max_length=2)
+    async def work(self, n: int) -> int:
+        return n
+
+
+async def test_a_call_fails_at_once_when_there_is_no_such_method(client: Rabbit) -> None:
+    async with at_once():
+        with pytest.raises(Unimplemented, match=r"'leveret\.echo\.echo' does not exist") as caught:
+            await client.remote(Echo).with_options(timeout=60).echo("x")
+    assert caught.value.executed == "no"
+    assert caught.value.code == Code.UNIMPLEMENTED
+    assert caught.value.method == "echo.echo"
+
+
+async def test_a_call_fails_at_once_when_no_server_listens(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Echo()):
+        pass
+    async with at_once():
+        with pytest.raises(NoServer, match="no server listens.*wait_for_server") as caught:
+            await client.remote(Echo).with_options(timeout=60).echo("x")
+    assert caught.value.executed == "no"
+    assert caught.value.code == Code.UNAVAILABLE
+
+
+async def test_calls_that_all_wait_for_no_server_all_fail(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Echo()):
+        pass
+    echo = client.remote(Echo).with_options(timeout=60)
+    async with at_once():
+        ended = await asyncio.gather(
+            *(echo.echo(str(n)) for n in range(20)), return_exceptions=True
+        )
+    assert {type(error) for error in ended} == {NoServer}
+
+
+async def test_a_call_whose_server_died_with_it_may_have_been_executed(
+    client: Rabbit, raw: RawPeer, host: Rabbit
+) -> None:
+    async with host.serving(Gate()):
+        pass
+    taken = await raw.take("leveret.gate.once")
+    call = asyncio.create_task(client.remote(Gate).once(1))
+    await taken.get()
+    route = client._calls.routes["gate.once"]
+    await until(lambda: route.consumers == 1, "the client sees the server")
+    raw.crash()
+    async with at_once():
+        with pytest.raises(NoServer) as caught:
+            await call
+    assert caught.value.executed == "maybe"
+
+
+async def test_a_call_waits_for_a_server_when_told_to(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Echo()):
+        pass
+    call = asyncio.create_task(client.remote(Echo).with_options(wait_for_server=True).echo("x"))
+    await until_found(lambda: raw.waiting("leveret.echo.echo"), 1, "the request waits")
+    route = client._calls.routes["echo.echo"]
+    await until(lambda: route.messages == 1, "the client sees that nobody takes it")
+    async with host.serving(Echo()):
+        assert await call == "x"
+
+
+async def test_a_call_waits_for_the_first_server_ever_when_told_to(
+    client: Rabbit, host: Rabbit
+) -> None:
+    call = asyncio.create_task(client.remote(Echo).with_options(wait_for_server=True).echo("x"))
+    await until(lambda: client._calls.counters.sent >= 2, "the client tries again")
+    async with host.serving(Echo()):
+        assert await call == "x"
+
+
+async def test_waiting_for_a_server_that_never_comes_ends_in_the_end(client: Rabbit) -> None:
+    async with at_once():
+        with pytest.raises(Unimplemented):
+            await client.remote(Echo).with_options(wait_for_server=True, timeout=0.3).echo("x")
+
+
+async def test_a_call_that_must_not_wait_fails_when_all_servers_are_busy(
+    client: Rabbit, host: Rabbit
+) -> None:
+    gate = Gate()
+    remote = client.remote(Gate).with_options(if_busy="fail", timeout=60)
+    async with host.serving(gate):
+        running = asyncio.create_task(remote.one_by_one(1))
+        await gate.started.get()
+        async with at_once():
+            with pytest.raises(Busy, match="all servers are busy.*1 server listens") as caught:
+                await remote.one_by_one(2)
+        assert caught.value.executed == "no"
+        assert caught.value.code == Code.RESOURCE_EXHAUSTED
+        gate.opened.set()
+        assert await running == 1
+        assert await remote.one_by_one(3) == 3
+    assert gate.ended == [1, 3]
+
+
+async def test_a_call_that_must_not_wait_fails_when_no_server_listens(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Echo()):
+        pass
+    async with at_once():
+        with pytest.raises(NoServer) as caught:
+            await client.remote(Echo).with_options(if_busy="fail", timeout=60).echo("x")
+    assert caught.value.executed == "no"
+
+
+async def test_a_call_fails_at_once_when_the_queue_is_full(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Bounded()):
+        pass
+    remote = client.remote(Bounded).with_options(wait_for_server=True)
+    waiting = [asyncio.create_task(remote.work(n)) for n in range(2)]
+    await until_found(lambda: raw.waiting("leveret.bounded.work"), 2, "the queue is full")
+    async with at_once():
+        with pytest.raises(Busy, match="full.*try again later") as caught:
+            await remote.work(3)
+    assert caught.value.executed == "no"
+    async with host.serving(Bounded()):
+        assert await asyncio.gather(*waiting) == [0, 1]
+    assert client.late_replies <= 1  # the broker tells of a full queue twice
+
+
+async def test_a_call_that_would_be_one_too_many_in_flight_is_refused(
+    rabbitmq_url: str, host: Rabbit
+) -> None:
+    import leveret
+
+    gate = Gate()
+    async with (
+        host.serving(gate),
+        leveret.connect(rabbitmq_url, max_in_flight=2) as rabbit,
+    ):
+        remote = rabbit.remote(Gate)
+        running = [asyncio.create_task(remote.once(n)) for n in range(2)]
+        await until(lambda: gate.started.qsize() == 2, "both calls run")
+        with pytest.raises(Busy, match="2 calls are in flight.*max_in_flight") as caught:
+            await remote.once(2)
+        assert caught.value.executed == "no"
+        assert rabbit.in_flight == 2
+        gate.opened.set()
+        assert await asyncio.gather(*running) == [0, 1]
+        assert await remote.once(4) == 4

@@ -1,0 +1,125 @@
+"""Which RabbitMQ a test gets.
+
+`rabbitmq`       the one broker of this run, started at the first test that asks, shared by all
+                 pytest-xdist workers
+`rabbitmq_url`   a fresh vhost on it: nothing of another test is there, so tests run side by side
+`own_rabbitmq`   a broker that this test alone may stop, kill, restart or block; 3 s more
+
+Where LEVERET_URL names a broker, its state is not ours to change: then all tests share its default
+vhost, one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from itertools import count
+from multiprocessing.connection import Client, Listener
+
+import pytest
+from xdist.workermanage import WorkerController
+
+from leveret.testing import RabbitMQ, RabbitMQUnavailable
+
+_DESK = pytest.StashKey["BrokerDesk"]()
+
+
+class BrokerDesk:
+    """In the process that leads a pytest-xdist run: starts the broker once, tells workers where."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_hex(16)
+        self._listener = Listener(authkey=self._key.encode())
+        self._broker = RabbitMQ()
+        self._thread = threading.Thread(target=self._serve, name="broker desk", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> tuple[str, str]:
+        """What `ask` takes in a worker."""
+        return str(self._listener.address), self._key
+
+    @staticmethod
+    def ask(address: tuple[str, str], question: str = "broker") -> str:
+        """The address of the run's broker, for `RabbitMQ.attach`."""
+        path, key = address
+        with Client(path, authkey=key.encode()) as desk:
+            desk.send(question)
+            broker, error = desk.recv()
+        if error:
+            raise RabbitMQUnavailable(error)
+        return str(broker)
+
+    def close(self) -> None:
+        """Stop the broker, if anybody asked for it."""
+        self.ask(self.address, "close")
+        self._thread.join()
+        self._listener.close()
+        self._broker.close()
+
+    def _serve(self) -> None:
+        question = "broker"
+        while question != "close":
+            with self._listener.accept() as worker:
+                question = worker.recv()
+                try:
+                    found = self._broker.start().address if question == "broker" else ""
+                    worker.send((found, ""))
+                except RabbitMQUnavailable as error:
+                    worker.send(("", str(error)))
+
+
+def pytest_configure_node(node: WorkerController) -> None:
+    """Where pytest-xdist leads the run, before each worker starts."""
+    desk = node.config.stash.get(_DESK, None) or BrokerDesk()
+    node.config.stash[_DESK] = desk
+    node.workerinput["broker_desk"] = desk.address
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (desk := config.stash.get(_DESK, None)) is not None:
+        desk.close()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two more than processors: most tests wait for something. One where a vhost is shared."""
+    return 1 if os.environ.get("LEVERET_URL") else min((os.cpu_count() or 1) + 2, 8)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitMQ]:
+    """The broker of this run, for what a URL cannot do: `ctl`, `evaluate`, `close_connections`."""
+    worker_input = getattr(pytestconfig, "workerinput", None)
+    if worker_input is None:
+        with RabbitMQ() as broker:
+            yield broker
+    else:
+        with RabbitMQ.attach(BrokerDesk.ask(worker_input["broker_desk"])) as broker:
+            yield broker
+
+
+@pytest.fixture(scope="session")
+def _vhost_numbers() -> Iterator[int]:
+    return count(1)
+
+
+@pytest.fixture
+def rabbitmq_url(
+    rabbitmq: RabbitMQ, worker_id: str, _vhost_numbers: Iterator[int]
+) -> Iterator[str]:
+    """The URL of a vhost that is this test's alone."""
+    if not rabbitmq.owned:
+        yield rabbitmq.url
+        return
+    name = f"{worker_id}-{next(_vhost_numbers)}"
+    yield rabbitmq.add_vhost(name)
+    rabbitmq.delete_vhost(name)
+
+
+@pytest.fixture
+def own_rabbitmq() -> Iterator[RabbitMQ]:
+    """A broker of this test's own, to `stop`, `kill`, `restart` or `block_publishers`."""
+    with RabbitMQ(private=True) as broker:
+        yield broker

@@ -1,0 +1,140 @@
+"""What mypy and pyright see of Leveret. Checked by `test_typing.py`, never run.
+
+An expected type error carries `type: ignore[...]`; both checkers complain when it is not needed.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Coroutine
+from typing import Annotated, Any, assert_type
+
+import leveret
+from leveret import DeclaredError, Meta, Service, method
+
+
+class OutOfStock(DeclaredError):
+    """There are not enough of them."""
+
+    sku: str
+    left: int = 0
+
+
+class Fibonacci(Service):
+    """Methods of every kind: async and plain, with and without options."""
+
+    @method(timeout=5, idempotent=True, raises=[OutOfStock])
+    async def fib(self, n: Annotated[int, Meta(ge=0, le=10_000)]) -> int:
+        return n
+
+    @method
+    async def bare(self, text: str, *, times: int = 1) -> str:
+        return text * times
+
+    @method(executor="process")
+    def plain(self, n: int) -> list[int]:
+        return [n]
+
+    @method
+    def bare_plain(self, n: int) -> None:
+        raise OutOfStock(sku=str(n))
+
+
+class Contract(Service, name="arithmetic"):
+    """A contract without its implementation, with both orders of the decorators."""
+
+    @method(timeout=1)
+    @abstractmethod
+    async def add(self, a: int, b: int) -> int: ...
+
+    @abstractmethod
+    @method()
+    async def negate(self, a: int) -> int: ...
+
+
+class Mixed(Service):
+    """A contract that leaves open how it is implemented."""
+
+    @method
+    @abstractmethod
+    def double(self, a: int) -> int: ...
+
+
+class Doubling(Mixed):
+    async def double(self, a: int) -> int:
+        return 2 * a
+
+
+class Arithmetic(Contract):
+    async def add(self, a: int, b: int) -> int:
+        return a + b
+
+    @method(concurrency=4)
+    def negate(self, a: int) -> int:
+        return -a
+
+
+async def a_local_instance_is_called_like_the_remote() -> None:
+    fibonacci = Fibonacci()
+    assert_type(await fibonacci.fib(30), int)
+    assert_type(await fibonacci.plain(30), list[int])
+    started: Coroutine[Any, Any, list[int]] = fibonacci.plain(n=30)
+    assert_type(await started, list[int])
+    assert_type(await fibonacci.bare_plain(30), None)
+    assert_type(fibonacci.with_options(timeout=1), Fibonacci)
+    assert_type(await Arithmetic().add(1, 2), int)
+    assert_type(await Arithmetic().negate(1), int)
+    assert_type(await Doubling().double(1), int)
+
+
+async def a_remote_has_the_type_of_its_contract() -> None:
+    async with leveret.connect() as rabbit:
+        fibonacci = rabbit.remote(Fibonacci)
+        assert_type(fibonacci, Fibonacci)
+        assert_type(await fibonacci.fib(30), int)
+        assert_type(await fibonacci.fib(n=30), int)
+        assert_type(await fibonacci.bare("x", times=2), str)
+        assert_type(await fibonacci.plain(30), list[int])
+
+        hurried = fibonacci.with_options(timeout=0.5, metadata={"user": "ada"}, if_busy="fail")
+        assert_type(hurried, Fibonacci)
+        assert_type(await hurried.fib(30), int)
+
+
+async def an_abstract_contract_can_be_called_remotely() -> None:
+    async with leveret.connect() as rabbit:
+        arithmetic = rabbit.remote(Contract)
+        assert_type(arithmetic, Contract)
+        assert_type(await arithmetic.add(1, 2), int)
+        assert_type(await arithmetic.with_options(priority=3).negate(1), int)
+
+
+async def wrong_calls_are_type_errors() -> None:
+    async with leveret.connect() as rabbit:
+        fibonacci = rabbit.remote(Fibonacci)
+        await fibonacci.fib("x")  # type: ignore[arg-type]
+        await fibonacci.fib()  # type: ignore[call-arg]
+        await fibonacci.fib(30, 31)  # type: ignore[call-arg]
+        await fibonacci.bare("x", 2)  # type: ignore[call-arg]
+        await fibonacci.plain("x")  # type: ignore[arg-type]
+        await fibonacci.nothing()  # type: ignore[attr-defined]
+        fibonacci.with_options(if_busy="perhaps")  # type: ignore[arg-type]
+        fibonacci.with_options(patience=1)  # type: ignore[call-arg]
+        rabbit.remote(int)  # type: ignore[type-var]
+
+
+def declared_errors_are_built_like_dataclasses() -> None:
+    error = OutOfStock(sku="a", left=2)
+    assert_type(error.sku, str)
+    assert_type(error.left, int)
+    OutOfStock("a")
+    OutOfStock(sku=3)  # type: ignore[arg-type]
+    OutOfStock()  # type: ignore[call-arg]
+
+
+def wrong_options_are_type_errors() -> None:
+    method(timeout="5")  # type: ignore[call-overload]
+    method(executor="loop")  # type: ignore[call-overload]
+    method(raises=[ValueError])  # type: ignore[list-item]
+    Contract()  # type: ignore[abstract]
+    Mixed()  # type: ignore[abstract]

@@ -1,0 +1,60 @@
+"""Holds `api.py` against mypy and pyright: right uses pass, wrong uses are errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+API = Path(__file__).with_name("api.py")
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def check(*command: str) -> None:
+    """Run a type checker on the library's sources, and fail with what it says."""
+    environment = {
+        **os.environ,
+        "MYPYPATH": str(SOURCE),
+        # Otherwise pyright's wrapper asks the package index whether there is a newer one.
+        "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command[0]} found:\n{done.stdout}{done.stderr}"
+
+
+def test_mypy_sees_the_contracts_types_in_strict_mode(tmp_path: Path) -> None:
+    check(
+        "mypy",
+        "--strict",
+        "--warn-unused-ignores",
+        "--config-file=",
+        f"--cache-dir={tmp_path}",
+        str(API),
+    )
+
+
+def test_pyright_sees_the_contracts_types_in_strict_mode(tmp_path: Path) -> None:
+    # basedpyright is pyright with a node of its own; pyright's package may have to fetch one.
+    checker = "basedpyright" if find_spec("basedpyright") else "pyright"
+    settings = tmp_path / "pyrightconfig.json"
+    settings.write_text(
+        json.dumps(
+            {
+                "include": [str(API)],
+                "extraPaths": [str(SOURCE)],
+                "typeCheckingMode": "strict",
+                "enableTypeIgnoreComments": True,
+                "reportUnnecessaryTypeIgnoreComment": True,
+            }
+        )
+    )
+    check(checker, f"--project={settings}", f"--pythonpath={sys.executable}")

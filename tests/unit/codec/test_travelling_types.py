@@ -1,0 +1,129 @@
+"""Which annotations are refused when a service is defined."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from leveret.codec import check_type
+from leveret.errors import ContractError
+
+T = TypeVar("T")
+
+
+class Connection:
+    """A class that no codec knows."""
+
+
+class Mixed(Enum):
+    A = 1
+    B = "b"
+
+
+class Tree(msgspec.Struct):
+    children: list[Tree] = []
+
+
+class Frozen(msgspec.Struct, frozen=True):
+    n: int
+
+
+class Page(msgspec.Struct, Generic[T]):
+    items: list[T]
+
+
+@dataclass
+class Holder:
+    trees: dict[str, list[Tree]]
+    connection: Connection | None = None
+
+
+@dataclass
+class Order:
+    lines: list[tuple[str, Decimal]]
+
+
+class Pair(NamedTuple):
+    a: int
+    b: str
+
+
+class Keyed(TypedDict):
+    key: UUID
+
+
+class Dangling(msgspec.Struct):
+    other: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        int,
+        None,
+        Any,
+        bytes,
+        int | str | None,
+        Tree,
+        Order,
+        Pair,
+        Keyed,
+        Page[int],
+        Page[Order],
+        list[Annotated[int, msgspec.Meta(ge=0)]],
+        dict[int | str, datetime],
+        dict[Annotated[str, msgspec.Meta(max_length=3)], int],
+        set[Frozen],
+        frozenset[tuple[int, str]],
+        Sequence[int],
+        Mapping[str, int],
+        Literal["a", 1],
+    ],
+    ids=str,
+)
+def test_types_that_msgspec_knows_travel(annotation: Any) -> None:
+    check_type(annotation)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "reason"),
+    [
+        (Connection, "Connection cannot be encoded; use a msgspec.Struct"),
+        (object, "object cannot be encoded"),
+        (complex, "complex cannot be encoded"),
+        (list[Connection], "Connection cannot be encoded"),
+        (dict[str, tuple[int, Connection]], "Connection cannot be encoded"),
+        (Holder, "Connection cannot be encoded"),
+        (Page[Connection], "Connection cannot be encoded"),
+        (Callable[[int], int], "Callable cannot be encoded"),
+        (AsyncIterator[int], "AsyncIterator cannot be encoded"),
+        (int | Connection, "custom type"),
+        (list[int] | set[int], "more than one array-like"),
+        (Mixed, "all str or all int"),
+        (Annotated[str, msgspec.Meta(ge=1)], "Can only set `ge` on a numeric type"),
+        (msgspec.msgpack.Ext, "exists in MessagePack only"),
+        (dict[tuple[int, int], int], "a dict's keys must be"),
+        (dict[bool, int], "a dict's keys must be"),
+        (dict[Frozen, int], "a dict's keys must be"),
+        (list[dict[int | None, int]], "a dict's keys must be"),
+        (set[list[int]], "a set's items must be hashable"),
+        (set[Tree], "a set's items must be hashable"),
+        (frozenset[tuple[int, ...] | dict[str, int]], "a set's items must be hashable"),
+        (set[tuple[list[int], int]], "a set's items must be hashable"),
+        (Dangling, "Nowhere"),
+        ("int", "not supported"),
+        (5, "not supported"),
+    ],
+    ids=str,
+)
+def test_types_that_cannot_travel_are_refused_with_the_reason(annotation: Any, reason: str) -> None:
+    with pytest.raises(ContractError, match=reason):
+        check_type(annotation)
