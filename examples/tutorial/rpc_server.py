@@ -1,7 +1,7 @@
-"""The tutorial's server: `python rpc_server.py [QUEUE]`. Start as many as you like; Ctrl-C ends one.
+"""The tutorial's server: `python rpc_server.py [QUEUE]`. Start as many as you like.
 
 It serves the typed `fibonacci.fib`, and the same function from QUEUE (`rpc_queue` where none is
-named) to every client that is written as the tutorial says, in any language.
+named) to every client that is written as the tutorial says, in any language. Ctrl-C ends it.
 """
 
 from __future__ import annotations

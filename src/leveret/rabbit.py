@@ -20,7 +20,7 @@ from leveret.client.options import Middleware as ClientMiddleware
 from leveret.client.plain import PlainRemote
 from leveret.client.remote import RemoteMethod, remote_of
 from leveret.contract import Service
-from leveret.errors import InvalidArgument
+from leveret.errors import ConnectionLost, InvalidArgument
 from leveret.server.execution import Middleware as ServerMiddleware
 from leveret.server.server import GRACE, Server
 from leveret.transport.connection import Connection
@@ -128,6 +128,7 @@ class Rabbit:
                 max_in_flight=self._max_in_flight,
                 max_message_size=self._max_message_size,
             )
+            self._named.clear()  # those belong to the connection before
             try:
                 await self._client.start()
             except BaseException:
@@ -172,7 +173,9 @@ class Rabbit:
         :raises ContractError: if `contract` is no service class or has no methods.
         """
         # A type[S] would have mypy refuse abstract contracts; any other callable is refused here.
-        remote = remote_of(cast("type[Service]", contract), self._calls, self._options, self._middleware)
+        remote = remote_of(
+            cast("type[Service]", contract), self._calls, self._options, self._middleware
+        )
         return cast("S", remote)
 
     def with_options(self, **options: Any) -> Rabbit:
@@ -190,9 +193,7 @@ class Rabbit:
         """
         remote = self._named.get(method)
         if remote is None:
-            remote = NamedMethod(
-                self._calls, named_spec(method), self._options, self._middleware
-            )
+            remote = NamedMethod(self._calls, named_spec(method), self._options, self._middleware)
             if len(self._named) < _NAMED_METHODS:
                 self._named[method] = remote
         return await remote(**arguments)
@@ -223,7 +224,8 @@ class Rabbit:
     ) -> AsyncIterator[Server]:
         """Serve for the length of a block, and drain at its end. The parameters are `serve`'s."""
         self._calls  # noqa: B018 - raises unless connected
-        assert self._connection is not None
+        if self._connection is None:
+            raise ConnectionLost("cannot serve: this connection was closed", executed="no")
         server = Server(
             self._connection,
             services,
@@ -272,9 +274,7 @@ class Rabbit:
             send_tracebacks=send_tracebacks,
         ) as server:
             with _signals(server) as stopped:
-                await asyncio.wait(
-                    (stopped, server.failed), return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait((stopped, server.failed), return_when=asyncio.FIRST_COMPLETED)
                 if server.failed.done():
                     server.failed.result()
                 await server.drain(grace)

@@ -32,6 +32,13 @@ class Confirms(Generic[T]):
         """Count one publish that nobody waits for."""
         self._next += 1
 
+    def confirm(self, number: int, multiple: bool) -> None:
+        """The broker confirmed this one, or all up to it: their notes are dropped."""
+        if multiple:
+            self.settle(number, multiple)
+        else:
+            self._noted.pop(number, None)
+
     def settle(self, number: int, multiple: bool) -> list[T]:
         """What the broker just confirmed or refused, in the order of publishing."""
         if not multiple:

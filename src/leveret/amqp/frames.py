@@ -68,11 +68,17 @@ def content_frames(channel: int, properties: bytes, body: bytes, frame_max: int)
     """Header and body frames; `properties` are packed already, flags first.
 
     A body that exceeds `frame_max` (bytes; 0 is no limit) is cut into several frames (section 2.3.5.2).
+
+    :raises ValueError: if the properties exceed it: they cannot be cut, and the broker would close
+        the connection over them.
     """
+    if frame_max and 20 + len(properties) > frame_max:
+        raise ValueError(
+            f"the message's properties take {len(properties)} bytes, and a frame of "
+            f"{frame_max} bytes has room for {frame_max - 20}; put less into its headers"
+        )
     size = len(body)
-    header = (
-        _HEADER.pack(2, channel, 12 + len(properties), 60, 0, size) + properties + b"\xce"
-    )
+    header = _HEADER.pack(2, channel, 12 + len(properties), 60, 0, size) + properties + b"\xce"
     room = frame_max - FRAME_OVERHEAD if frame_max else size
     if size <= room:
         if not size:
@@ -106,10 +112,6 @@ def ack(channel: int, delivery_tag: int, *, multiple: bool = False) -> bytes:
     return _ACK.pack(1, channel, 13, BASIC_ACK, delivery_tag, multiple, 0xCE)
 
 
-def nack(
-    channel: int, delivery_tag: int, *, multiple: bool = False, requeue: bool = True
-) -> bytes:
+def nack(channel: int, delivery_tag: int, *, multiple: bool = False, requeue: bool = True) -> bytes:
     """basic.nack, RabbitMQ's extension (https://www.rabbitmq.com/docs/nack)."""
     return _ACK.pack(1, channel, 13, BASIC_NACK, delivery_tag, multiple | requeue << 1, 0xCE)
-
-

@@ -14,9 +14,6 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-import pamqp.exceptions
-import pamqp.frame
-
 from leveret.amqp.codes import (
     BASIC,
     BASIC_ACK,
@@ -33,6 +30,7 @@ from leveret.amqp.codes import (
     ReplyCode,
 )
 from leveret.amqp.events import Ack, Content, Delivery, Event, Heartbeat, Method, Nack, Publish
+from leveret.amqp.methods import read_method
 from leveret.amqp.properties import Properties, PropertiesParser
 from leveret.errors import ProtocolError
 
@@ -155,7 +153,7 @@ class Parser:
                     end < have
                     and kind == FRAME_BODY
                     and same == channel
-                    and chunk == body_size
+                    and 0 < chunk == body_size
                     and class_id == BASIC
                     and size <= self.frame_max - 8
                     and chunk <= self.frame_max - 8
@@ -177,9 +175,7 @@ class Parser:
                         )
                     )
                     return end + 1
-        self._partial[channel] = _Partial(
-            Delivery, (channel, consumer_tag, delivery_tag, *route)
-        )
+        self._partial[channel] = _Partial(Delivery, (channel, consumer_tag, delivery_tag, *route))
         return None
 
     def _route(self, data: bytes) -> tuple[bool, str, str]:
@@ -213,7 +209,7 @@ class Parser:
             tag, bits = _ACK(data, start + 4)
             events.append(Nack(channel, tag, bits & 1 == 1, bits & 2 == 2))
         else:
-            method = _pamqp(data[start - 7 : stop + 1])
+            method = read_method(data, start, stop)
             if index in (BASIC_RETURN, BASIC_GET_OK):
                 self._partial[channel] = _Partial(Content, (channel, method))
             else:
@@ -243,7 +239,7 @@ class Parser:
         if partial.missing < 0:
             raise _frame_error(f"a body longer than the {partial.size} bytes its header promises")
         if partial.keep:
-            partial.chunks.append(data[start:stop])
+            partial.body += data[start:stop]
         if not partial.missing:
             del self._partial[channel]
             events.append(partial.event())
@@ -255,7 +251,7 @@ _KINDS: Final = frozenset((FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBE
 class _Partial:
     """A message of which some frames are still to come."""
 
-    __slots__ = ("chunks", "fields", "keep", "kind", "missing", "properties", "size")
+    __slots__ = ("body", "fields", "keep", "kind", "missing", "properties", "size")
 
     def __init__(self, kind: Callable[..., Event], fields: tuple[Any, ...]) -> None:
         self.kind = kind
@@ -263,32 +259,16 @@ class _Partial:
         self.properties: Properties | None = None
         self.size = self.missing = 0
         self.keep = True
-        self.chunks: list[bytes] = []
+        self.body = bytearray()  # one buffer: many small chunks would weigh far more
 
     def event(self) -> Event:
-        body = b"".join(self.chunks) if self.keep else None
+        body = bytes(self.body) if self.keep else None
         return self.kind(*self.fields, self.properties, body, self.size)
 
 
 def _short(data: bytes, pos: int) -> tuple[str, int]:
     end = pos + 1 + data[pos]
     return data[pos + 1 : end].decode("utf-8", "surrogateescape"), end
-
-
-def _pamqp(frame: bytes) -> Any:
-    """A whole method frame by pamqp, its ways to fail made one."""
-    index = int.from_bytes(frame[7:11], "big")
-    try:
-        return pamqp.frame.unmarshal(frame)[2]
-    except pamqp.exceptions.UnmarshalingException as error:
-        if "Unknown method index" in str(error):
-            raise ProtocolError(
-                ReplyCode.COMMAND_INVALID,
-                f"COMMAND_INVALID - unknown method {index & 0xFFFF} of class {index >> 16}",
-            ) from error
-        raise ValueError(str(error)) from error
-    except (TypeError, OverflowError, OSError, RecursionError) as error:
-        raise ValueError(str(error)) from error
 
 
 def _frame_error(what: str) -> ProtocolError:

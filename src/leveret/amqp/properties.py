@@ -103,7 +103,11 @@ def _encode(bit: int, value: Any) -> bytes:
         case 0x1000 | 0x0800:
             return bytes((value,))
         case 0x0040:
+            if not 0 <= value < 2**64:
+                raise ValueError(f"a timestamp is a number of seconds since 1970, not {value}")
             return _U64.pack(value)
+    if not isinstance(value, str):
+        raise TypeError(f"AMQP takes a text here, not {value!r}")
     return short_string(value)
 
 
@@ -111,12 +115,13 @@ class PropertiesParser:
     """Reads properties; remembers the strings and header tables that come again and again.
 
     A Leveret request carries headers that differ only in their last entry, `deadline`, a 64-bit
-    number: what stands before it is looked up whole, and the deadline is one unpack.
+    number: what stands before it is looked up whole, and the deadline is one unpack. The values in
+    such headers are shared between messages: whoever wants to change one copies it.
     """
 
     def __init__(self) -> None:
         self._texts: dict[bytes, str] = {}
-        self._tables: dict[bytes, dict[str, Any]] = {}
+        self._blocks: dict[bytes, tuple[_Head, dict[str, Any]]] = {}
         self._heads: dict[bytes, _Head] = {}
         self._tails: dict[tuple[int, bytes], _Tail] = {}
 
@@ -128,22 +133,25 @@ class PropertiesParser:
             _remember(self._texts, data, found, len(data))
         return found
 
-    def table(self, data: bytes) -> dict[str, Any]:
-        """The table with these entries; the caller owns the dict.
-
-        :raises TableError: if they do not hold together.
-        """
-        if data[-17:-8] == _DEADLINE:
+    def _with_headers(
+        self, data: bytes, start: int, table: int, stop: int, flags: int
+    ) -> tuple[_Head, dict[str, Any]]:
+        """What stands before the headers, and the headers, whose entries are data[table:stop]."""
+        whole = data[start : stop - 8]
+        known = self._blocks.get(whole)
+        if known is not None:
+            head, before = known
+            return head, {**before, "deadline": int.from_bytes(data[stop - 8 : stop], signed=True)}
+        head = self._head(data[start : table - 4], flags)
+        headers = decode_table(data, table, stop)
+        if data[stop - 18 : stop - 8] == _DEADLINE and stop - 18 >= table:
             # Only if what stands before is a whole table is this the name of an entry.
-            before = self._tables.get(data[:-17])
-            if before is not None:
-                return {**before, "deadline": int.from_bytes(data[-8:], "big", signed=True)}
             try:
-                before = decode_table(data, 0, len(data) - 17)
-            except (TableError, IndexError):
-                return decode_table(data, 0, len(data))
-            _remember(self._tables, data[:-17], before, len(data))
-        return decode_table(data, 0, len(data))
+                before = decode_table(data, table, stop - 18)
+            except (TableError, IndexError, struct.error):
+                return head, headers
+            _remember(self._blocks, whole, (head, before), len(whole))
+        return head, headers
 
     def parse(self, data: bytes, pos: int, stop: int) -> Properties:
         """The properties in data[pos:stop], flags first.
@@ -160,16 +168,16 @@ class PropertiesParser:
             pos += 1 + data[pos]
         if flags & CONTENT_ENCODING:
             pos += 1 + data[pos]
-        head = self._heads.get(data[start:pos])
-        if head is None:
-            head = self._head(data[start:pos], flags)
         headers = delivery_mode = priority = correlation_id = None
         if flags & HEADERS:
             end = pos + 4 + _U32(data, pos)[0]
             if end > stop:
                 raise TableError("the header table runs past the end of its frame")
-            headers = self.table(data[pos + 4 : end])
+            head, headers = self._with_headers(data, start, pos + 4, end, flags)
             pos = end
+        else:
+            known = self._heads.get(data[start:pos])
+            head = known or self._head(data[start:pos], flags)
         if flags & (DELIVERY_MODE | PRIORITY):
             if flags & DELIVERY_MODE:
                 delivery_mode = data[pos]

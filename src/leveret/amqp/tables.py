@@ -19,6 +19,7 @@ MAX_DEPTH: Final = 16
 """How deep tables and arrays may nest before they are left as bytes."""
 
 _U32 = struct.Struct(">I").unpack_from
+_I32 = struct.Struct(">i").unpack_from
 _I64 = struct.Struct(">q").unpack_from
 
 _FIXED: Final = {
@@ -46,9 +47,16 @@ class TableError(ValueError):
 def encode_table(table: dict[str, Any]) -> bytes:
     """A field table with its length, as AMQP writes it.
 
-    :raises TypeError: if a value is of no type that a field table knows, or a key is too long.
+    :raises TypeError: if a value is of no type that a field table knows, or does not fit in it, or
+        a name is no text or longer than 128 bytes.
     """
-    return pamqp.encode.field_table(table)
+    try:
+        for name in table:
+            if len(name.encode()) > 128:  # pamqp would cut it, and only warn
+                raise TypeError(f"a field's name has at most 128 bytes: {name[:40]!r}...")
+        return pamqp.encode.field_table(table)
+    except (AttributeError, OverflowError, struct.error) as error:
+        raise TypeError(f"a field table cannot hold this: {error}") from error
 
 
 def decode_table(data: bytes, start: int, stop: int) -> dict[str, Any]:
@@ -101,7 +109,7 @@ def _value(data: bytes, pos: int, stop: int, depth: int) -> tuple[Any, int]:
             return _timestamp(_I64(data, pos)[0]), pos + 8
         case 0x44:  # D
             _fits(pos + 5, stop)
-            return Decimal(_U32(data, pos + 1)[0]).scaleb(-data[pos]), pos + 5
+            return Decimal(_I32(data, pos + 1)[0]).scaleb(-data[pos]), pos + 5
         case 0x56 | 0x00:  # V
             return None, pos
     raise TableError(f"a field of the unknown type {kind:#04x}")

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Content, Delivery
 from leveret.amqp.properties import Properties
 from leveret.client.look import FIRST_LOOK, Lookout
-from leveret.client.pending import Pending, Route
+from leveret.client.pending import Pending, Request, Route
 from leveret.errors import (
     Busy,
     CallError,
@@ -52,13 +52,6 @@ class Counters:
     late: int = 0
 
 
-class Template(Protocol):
-    """Packs the requests of one method; `RequestTemplate` and `PlainTemplate` do."""
-
-    def pack(self, call_id: bytes, deadline: int, expiration: int, body: bytes, /) -> bytes:
-        """The frames of one request."""
-
-
 class Calls:
     """The pending calls of one client and everything that ends them.
 
@@ -77,6 +70,8 @@ class Calls:
         self.reply_queue = reply_queue_name()
         self.counters = Counters()
         self.pending: dict[str, Pending] = {}
+        self.accepted: set[str] = set()
+        """Pending calls whose server said, as it began to drain, that their handlers run."""
         self._channel: Channel | None = None
         self.routes: dict[str, Route] = {}
         self.deadlines = Deadlines(self.loop)
@@ -147,57 +142,41 @@ class Calls:
                 method=method,
             ) from None
 
-    def send(
-        self,
-        template: Template,
-        route: Route,
-        body: bytes,
-        timeout: float,
-        *,
-        idempotent: bool,
-        wait_for_server: bool = False,
-        if_busy_fail: bool = False,
-    ) -> Pending:
+    def send(self, request: Request, body: bytes, timeout: float) -> Pending:
         """Send one request; its `future` ends with the reply or an error.
 
         :raises Busy: if too many calls are in flight, the body is too large, or the broker takes
             no publishes. :raises ConnectionLost: if the connection is lost.
         """
-        pending_calls = self.pending
+        calls = self.pending
+        connection = self.connection
+        route = request.route
         if (
             self._lost is not None
-            or len(pending_calls) >= self.max_in_flight
+            or len(calls) >= self.max_in_flight
             or len(body) > self.max_message_size
-            or self.connection.blocked
+            or connection.blocked
         ):
             raise self._refusal(route, body)
-        now = self.loop.time()
+        loop = self.loop
+        now = loop.time()
         number = self.counters.sent
         self.counters.sent = number + 1
         call_id = f"{number:x}"
-        pending = Pending(
-            self,
-            route,
-            number,
-            call_id,
-            now,
-            timeout,
-            idempotent,
-            wait_for_server,
-            if_busy_fail,
+        pending = calls[call_id] = Pending(
+            request, number, call_id, now, timeout, loop.create_future()
         )
-        pending_calls[call_id] = pending
         pending.tick = self.deadlines.add(now + timeout + GRACE, pending)
         if now >= route.look_due:
             self.lookout.check(route, now)
         if not self.lookout.watching:
             self.lookout.watch(min(FIRST_LOOK, timeout / 2))
         milliseconds = int(timeout * 1000) or 1
-        self.connection.send(
-            template.pack(
+        connection.send(
+            request.template.pack(
                 call_id.encode(),
                 int(time.time() * 1000) + milliseconds,
-                IF_BUSY_FAIL if if_busy_fail else milliseconds,
+                IF_BUSY_FAIL if request.if_busy_fail else milliseconds,
                 body,
             )
         )
@@ -233,6 +212,8 @@ class Calls:
         if pending is None:
             return None
         self.deadlines.discard(pending.tick, pending)
+        if self.accepted:
+            self.accepted.discard(pending.id)
         return None if pending.future.done() else pending
 
     def fail(self, pending: Pending, error: CallError) -> None:
@@ -261,7 +242,7 @@ class Calls:
     def expired(self, pending: Pending) -> None:
         """The deadline and its grace are over."""
         found = pending.route.found()
-        if not pending.confirmed:
+        if pending in self._confirms.open():
             found = "the broker has not even confirmed the request" + (found and f"; {found}")
         self.fail(
             pending,
@@ -277,15 +258,14 @@ class Calls:
             self._bounced(delivery)
             return
         if kind == ACCEPTED:
-            waiting = self.pending.get(properties.correlation_id or "")
-            if waiting is not None:
-                waiting.accepted = True
+            if properties.correlation_id in self.pending:
+                self.accepted.add(properties.correlation_id)
             return
         pending = self._take(properties.correlation_id)
         if pending is None:
             self.counters.late += 1
             return
-        pending.route.alive_at = self.counters.sent
+        pending.request.route.alive_at = self.counters.sent
         pending.future.set_result(delivery)
 
     def _bounced(self, delivery: Delivery) -> None:
@@ -296,7 +276,7 @@ class Calls:
             return
         reason = bounce_reason(delivery.properties.headers)
         found = pending.route.found()
-        if reason == "expired" and pending.if_busy_fail:
+        if reason == "expired" and pending.request.if_busy_fail:
             self.lookout.explain_bounce(pending)
         elif reason == "expired":
             self.fail(
@@ -319,13 +299,14 @@ class Calls:
             )
 
     def _on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
+        if ok:
+            self._confirms.confirm(number, multiple)
+            return
         for pending in self._confirms.settle(number, multiple):
-            pending.confirmed = True
-            if not ok:
-                self.fail(
-                    pending,
-                    Busy("the broker refused the request: its queue is full, try again later"),
-                )
+            self.fail(
+                pending,
+                Busy("the broker refused the request: its queue is full, try again later"),
+            )
 
     def _on_return(self, content: Content) -> None:
         pending = self.pending.get(content.properties.correlation_id or "")
@@ -348,12 +329,14 @@ class Calls:
         if self._lost is not None:
             return
         self._lost = error
+        unconfirmed = {pending.id for pending in self._confirms.open()}
         for pending in list(self.pending.values()):
-            self.fail(pending, self._lost_call(pending, error))
+            confirmed = pending.id not in unconfirmed
+            self.fail(pending, self._lost_call(pending, confirmed, error))
 
-    def _lost_call(self, pending: Pending, error: LeveretError) -> CallError:
+    def _lost_call(self, pending: Pending, confirmed: bool, error: LeveretError) -> CallError:
         failure: CallError
-        if pending.confirmed and not pending.idempotent:
+        if confirmed and not pending.request.idempotent:
             failure = MaybeExecuted(
                 f"the connection broke after the broker had taken the request: {error}"
             )

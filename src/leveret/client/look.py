@@ -113,7 +113,7 @@ class Lookout:
             await asyncio.sleep(_SETTLE)
             # No more of them can wait in the queue than the queue holds: the youngest.
             for pending in waiting[-route.messages :]:
-                if not (pending.wait_for_server or pending.accepted):
+                if not (pending.request.wait_for_server or pending.id in self._calls.accepted):
                     self._calls.no_server(pending)
 
     async def _look(self, route: Route) -> None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from leveret.amqp.events import Delivery
 
 if TYPE_CHECKING:
     from leveret.client.calls import Calls
+
+
+class Template(Protocol):
+    """Packs the requests of one method; `RequestTemplate` and `PlainTemplate` do."""
+
+    def pack(self, call_id: bytes, deadline: int, expiration: int, body: bytes, /) -> bytes:
+        """The frames of one request."""
 
 
 class Route:
@@ -63,51 +72,44 @@ def _requests(count: int) -> str:
     return f"{count} request{'' if count == 1 else 's'} waiting"
 
 
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """What is the same for all calls that one remote method makes with its options."""
+
+    calls: Calls
+    route: Route
+    template: Template
+    idempotent: bool = False
+    wait_for_server: bool = False
+    if_busy_fail: bool = False
+
+
 class Pending:
     """One call between its request and its end. `future` gets the reply, or the error."""
 
-    __slots__ = (
-        "accepted",
-        "calls",
-        "confirmed",
-        "future",
-        "id",
-        "idempotent",
-        "if_busy_fail",
-        "number",
-        "route",
-        "started",
-        "tick",
-        "timeout",
-        "wait_for_server",
-    )
+    __slots__ = ("future", "id", "number", "request", "started", "tick", "timeout")
 
     def __init__(
         self,
-        calls: Calls,
-        route: Route,
+        request: Request,
         number: int,
         call_id: str,
         started: float,
         timeout: float,
-        idempotent: bool,
-        wait_for_server: bool,
-        if_busy_fail: bool,
+        future: asyncio.Future[Delivery],
     ) -> None:
-        self.calls = calls
-        self.route = route
+        self.request = request
         self.number = number
         self.id = call_id
         self.started = started
         self.timeout = timeout
-        self.idempotent = idempotent
-        self.wait_for_server = wait_for_server
-        self.if_busy_fail = if_busy_fail
-        self.confirmed = False
-        self.accepted = False
+        self.future = future
         self.tick = 0
-        self.future: asyncio.Future[Delivery] = calls.loop.create_future()
+
+    @property
+    def route(self) -> Route:
+        """What is known of the method it calls."""
+        return self.request.route
 
     def expire(self) -> None:
         """The deadline has passed, and the grace for a reply that says where."""
-        self.calls.expired(self)
+        self.request.calls.expired(self)

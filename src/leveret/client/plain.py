@@ -9,6 +9,7 @@ import msgspec
 
 from leveret.amqp.properties import short_string
 from leveret.client.calls import Calls
+from leveret.client.pending import Request
 from leveret.client.options import MAX_TIMEOUT
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, TEXT, method_codec
 from leveret.errors import ContractError, InvalidArgument, InvalidResult, RemoteError
@@ -37,11 +38,15 @@ class PlainRemote(Generic[R]):
         self._calls = calls
         self._timeout = timeout
         self._route = calls.plain_route(queue)
-        self._template = PlainTemplate(
-            channel=calls.channel.number,
-            frame_max=calls.connection.frame_max,
-            queue=queue,
-            reply_queue=calls.reply_queue,
+        self._request = Request(
+            calls,
+            self._route,
+            PlainTemplate(
+                channel=calls.channel.number,
+                frame_max=calls.connection.frame_max,
+                queue=queue,
+                reply_queue=calls.reply_queue,
+            ),
         )
 
     async def call(self, body: object) -> R:
@@ -59,9 +64,7 @@ class PlainRemote(Generic[R]):
         calls = self._calls
         if calls.connection.paused is not None:
             await calls.ready(self._route.key, self._timeout)
-        pending = calls.send(
-            self._template, self._route, request, self._timeout, idempotent=False
-        )
+        pending = calls.send(self._request, request, self._timeout)
         try:
             delivery = await pending.future
         except asyncio.CancelledError:

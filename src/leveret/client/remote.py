@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 from leveret.amqp.events import Delivery
 from leveret.client.calls import Calls
 from leveret.client.options import CallNext, CallOptions, Middleware, OutgoingCall, compose
-from leveret.client.pending import Pending
+from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
 from leveret.contract import MethodSpec, Service, ServiceSpec, spec_of
 from leveret.errors import (
@@ -53,11 +53,15 @@ class RemoteMethod:
         self._encode = self._codec.encode_arguments
         self._decode = self._codec.decode_result
         self._content_type = self._codec.content_type
-        self._template = self._template_for(options.metadata)
-        self._plain = options.if_busy == "wait" and not options.wait_for_server
-        self._chain: CallNext | None = (
-            compose(middleware, self._innermost) if middleware else None
+        self._request = Request(
+            calls,
+            self._route,
+            self._template_for(options.metadata),
+            spec.idempotent,
+            options.wait_for_server,
+            options.if_busy == "fail",
         )
+        self._chain: CallNext | None = compose(middleware, self._innermost) if middleware else None
         self.__name__ = spec.attribute
         self.__doc__ = spec.doc
 
@@ -83,11 +87,9 @@ class RemoteMethod:
             before = calls.loop.time()
             await calls.ready(self._spec.key, timeout)
             timeout = max(timeout - (calls.loop.time() - before), 0.001)
-        if not self._plain:
-            return self._result(await self._send_with_options(body, timeout))
-        pending = calls.send(
-            self._template, self._route, body, timeout, idempotent=self._spec.idempotent
-        )
+        if self._request.wait_for_server:
+            return self._result(await self._send_until_served(body, timeout))
+        pending = calls.send(self._request, body, timeout)
         del body
         try:
             delivery = await pending.future
@@ -108,37 +110,25 @@ class RemoteMethod:
                 self._bad_result(error)
         return self._result(delivery)
 
-    async def _send_with_options(self, body: bytes, timeout: float) -> Delivery:
-        """Send a request that is to wait for a server, or not to wait at all."""
+    async def _send_until_served(self, body: bytes, timeout: float) -> Delivery:
+        """Send a request, again and again until its method's first server has come up."""
         loop = self._calls.loop
         end = loop.time() + timeout
         pause = _RETRY_FIRST
         while True:
-            pending = self._calls.send(
-                self._template,
-                self._route,
-                body,
-                timeout,
-                idempotent=self._spec.idempotent,
-                wait_for_server=self._options.wait_for_server,
-                if_busy_fail=self._options.if_busy == "fail",
-            )
+            pending = self._calls.send(self._request, body, timeout)
             try:
-                return await self._await(pending)
+                return await pending.future
+            except asyncio.CancelledError:
+                self._calls.abandon(pending)
+                raise
             except Unimplemented:
                 # No queue yet: its first server has still to come.
                 timeout = end - loop.time() - pause
-                if not self._options.wait_for_server or timeout <= 0:
+                if timeout <= 0:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RETRY_MOST)
-
-    async def _await(self, pending: Pending) -> Delivery:
-        try:
-            return await pending.future
-        except asyncio.CancelledError:
-            self._calls.abandon(pending)
-            raise
 
     def _result(self, delivery: Delivery) -> Any:
         """What a reply says: the value, or the error raised."""
@@ -294,4 +284,3 @@ def remote_of(
     if not spec.methods:
         raise ContractError(f"{contract.__name__} has no remote methods: mark them with @method")
     return Remote(calls, spec, options, middleware)
-

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, structs
 
@@ -34,10 +34,10 @@ from leveret.errors import (
     Unauthenticated,
 )
 from leveret.server.execution import Executor, Invoke, Middleware, compose
-from leveret.server.running import Running
+from leveret.server.running import Running, StopReason
 from leveret.transport.channel import Channel
 from leveret.wire.current import set_current_call
-from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
+from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure, said
 from leveret.wire.native import ACCEPTED, ERROR, EXCHANGE, RESULT, ReplyTemplate, pack_reply
 from leveret.wire.topology import declare_request_queue
 
@@ -53,8 +53,6 @@ _CONFIRM_TIMEOUT: Final = 5.0
 
 _OWN: Final = (InvalidArgument, PermissionDenied, Unauthenticated, Busy)
 """Errors of ours that a handler may raise itself, to its caller."""
-
-StopReason = Literal["deadline", "caller", "drain"]
 
 
 class MethodConsumer:
@@ -84,7 +82,7 @@ class MethodConsumer:
         self._codecs: dict[str, MethodCodec] = {}
         self._templates: dict[str, ReplyTemplate] = {}
         self._invoke: Invoke = compose(middleware, executor.invoke)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.running: set[Running] = set()
         self._confirms: Confirms[bool] | None = None
         self._confirmed = asyncio.Event()
 
@@ -99,11 +97,6 @@ class MethodConsumer:
             self.queue, self.on_delivery, prefetch=self.executor.concurrency
         )
 
-    @property
-    def running(self) -> int:
-        """How many calls run now."""
-        return len(self._tasks)
-
     # -- a request comes ----------------------------------------------------------------------
 
     def on_delivery(self, delivery: Delivery) -> None:
@@ -112,8 +105,10 @@ class MethodConsumer:
             self._hand_back(delivery)
             return
         spec = self.spec
-        running = Running(self, spec.key, delivery, 0.0)
-        remaining = self._remaining(delivery)
+        server = self._server
+        now = time.time()
+        remaining = self._remaining(delivery, now)
+        running = Running(self, spec.key, delivery, now + remaining)
         try:
             if delivery.redelivered and not spec.idempotent:
                 raise MaybeExecuted(
@@ -124,22 +119,18 @@ class MethodConsumer:
                 raise DeadlineExceeded(
                     "the deadline had passed when a server took the request", where="queue"
                 )
-            if self._server.running.was_cancelled(running.key):
+            if server.early_cancels and server.early_cancels.take(running.key):
                 raise Cancelled("the caller cancelled before a server took it", executed="no")
             arguments = self._arguments(delivery)
         except CallError as error:
             self._answer(running, self._pack_error(running, error))
             self._acknowledge(running)
             return
-        running.deadline = time.time() + remaining
-        running.tick = self._server.deadlines.add(self._loop.time() + remaining, running)
-        self._server.running.add(running)
-        task = self._loop.create_task(self._run(running, arguments))
-        running.task = task
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.running.add(running)
+        running.tick = server.deadlines.add(self._loop.time() + remaining, running)
+        running.task = self._loop.create_task(self._run(running, arguments))
 
-    def _remaining(self, delivery: Delivery) -> float:
+    def _remaining(self, delivery: Delivery, now: float) -> float:
         """Seconds until the caller's deadline.
 
         Its absolute form is trusted only as far as the message's time to live allows, so that a
@@ -153,7 +144,7 @@ class MethodConsumer:
         deadline = properties.headers.get("deadline") if properties.headers else None
         if type(deadline) is not int:
             return budget or self.spec.timeout
-        remaining = deadline / 1000 - time.time()
+        remaining = deadline / 1000 - now
         return min(remaining, budget) if budget else remaining
 
     def _arguments(self, delivery: Delivery) -> Struct:
@@ -174,7 +165,7 @@ class MethodConsumer:
         try:
             return codec.decode_arguments(body)
         except DECODE_ERRORS as error:
-            raise InvalidArgument(str(error) or repr(error)) from error
+            raise InvalidArgument(said(error) or type(error).__name__) from error
 
     def _codec_for(self, content_type: str) -> MethodCodec:
         codec = self._codecs.get(content_type)
@@ -194,8 +185,11 @@ class MethodConsumer:
 
     async def _run(self, running: Running, arguments: Struct) -> None:
         set_current_call(running)
+        running.begun = True
         handed_back = False  # to another server, which may run it as well
         try:
+            if running.stopped_by:  # before it began: a task not begun must not be cancelled
+                raise asyncio.CancelledError
             result = await self._invoke(arguments)
         except asyncio.CancelledError:
             if running.stopped_by == "drain" and self.spec.idempotent:
@@ -211,7 +205,7 @@ class MethodConsumer:
             self._answer(running, reply)
             self._acknowledge(running)
         self._server.deadlines.discard(running.tick, running)
-        self._server.running.remove(running)
+        self.running.discard(running)
 
     def stop(self, running: Running, reason: StopReason) -> None:
         """End a call before its handler does.
@@ -224,7 +218,7 @@ class MethodConsumer:
         running.stopped_by = reason
         if reason == "deadline":
             self._answer(running, self._pack_error(running, self._cancelled(running)))
-        if running.task is not None and self.executor.stops_when_cancelled:
+        if running.begun and running.task is not None and self.executor.stops_when_cancelled:
             running.task.cancel()
 
     def _cancelled(self, running: Running) -> CallError:
@@ -235,7 +229,9 @@ class MethodConsumer:
                 )
             case "caller":
                 return Cancelled("the caller cancelled")
-        return Cancelled("the server stopped while the handler ran")
+            case "drain":
+                return Cancelled("the server stopped while the handler ran")
+        return Cancelled("the handler was cancelled, by itself or by what it waited for")
 
     def _raised(self, error: BaseException) -> CallError:
         """What the caller gets for what the handler raised."""
@@ -249,7 +245,7 @@ class MethodConsumer:
         if isinstance(error, RemoteError) and not error.method:
             return error  # made by the process pool for one that could not travel
         return RemoteError(
-            str(error),
+            said(error),
             type_name=type(error).__name__,
             remote_traceback=(
                 "".join(traceback.format_exception(error)) if self._server.send_tracebacks else ""
@@ -267,9 +263,10 @@ class MethodConsumer:
         try:
             body = codec.encode_result(result)
         except ENCODE_ERRORS as error:
-            log.error("%s returned what its annotation forbids: %s", self.spec.key, error)
+            log.error("%s returned what its annotation forbids: %s", self.spec.key, said(error))
             return self._pack_error(
-                running, InvalidResult(f"the handler's result does not fit its annotation: {error}")
+                running,
+                InvalidResult(f"the handler's result does not fit its annotation: {said(error)}"),
             )
         if len(body) > self._server.max_message_size:
             return self._pack_error(
@@ -341,19 +338,22 @@ class MethodConsumer:
         A client that sees no consumer on the queue would take its call for lost.
         """
         self.draining = True
-        for task_running in self._server.running.all():
-            if task_running.consumer is self and not task_running.answered:
-                self._send(self._pack_any(task_running, b"", ERROR_CONTENT_TYPE, ACCEPTED))
+        for running in self.running:
+            if not running.answered:
+                self._tell_accepted(running)
         # From here on it matters that the broker has each reply: soon nobody can send it again.
         self._confirms = Confirms()
         self.channel.on_confirm = self._on_confirm
         await self.channel.select_confirms()
         await self.channel.cancel_consumer(self.tag)
 
+    def _tell_accepted(self, running: Running) -> None:
+        self._send(self._pack_any(running, b"", ERROR_CONTENT_TYPE, ACCEPTED))
+
     async def finish(self) -> None:
         """Wait for the calls that run."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self.running:
+            await asyncio.wait([running.task for running in self.running if running.task])
 
     async def confirm(self) -> None:
         """Wait until the broker has confirmed the replies of the drain."""
@@ -376,7 +376,7 @@ class MethodConsumer:
         By way of the exchange, where its CC matches nothing; behind the requests that wait.
         """
         properties = delivery.properties
-        remaining = self._remaining(delivery)
+        remaining = self._remaining(delivery, time.time())
         if remaining <= 0 or delivery.body is None:
             self._send(frames.nack(self.channel.number, delivery.delivery_tag))
             return

@@ -51,7 +51,7 @@ class Control:
         if properties.type == CANCEL:
             expiration = properties.expiration or ""
             remember = int(expiration) / 1000 if expiration.isdecimal() else 0.0
-            self._server.running.cancel(
+            self._server.cancel(
                 (properties.reply_to, properties.correlation_id), min(remember, _LONGEST_CANCEL)
             )
             return
@@ -89,7 +89,7 @@ class Control:
             consumer.queue: {
                 "finished": consumer.finished,
                 "failed": consumer.failed,
-                "running": consumer.running,
+                "running": len(consumer.running),
                 "concurrency": consumer.executor.concurrency,
             }
             for consumer in self._server.consumers

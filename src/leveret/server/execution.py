@@ -73,8 +73,15 @@ class Executor:
         if self._processes is not None:
             return await self._processes.run(args, kwargs)
         # The thread sees current_call() as the handler on the loop does.
-        work = partial(copy_context().run, self._handler, *args, **kwargs)
+        work = partial(copy_context().run, _in_thread, self._handler, args, kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _in_thread(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return handler(*args, **kwargs)
+    except StopIteration as error:  # no future takes one (PEP 479 has the like for generators)
+        raise RuntimeError("the handler raised StopIteration") from error
 
 
 def compose(middleware: tuple[Middleware, ...], invoke: Invoke) -> Invoke:
@@ -102,4 +109,3 @@ def compose(middleware: tuple[Middleware, ...], invoke: Invoke) -> Invoke:
 
 def _around(outer: Middleware, call_next: CallNext, call: CurrentCall) -> Awaitable[Any]:
     return outer(call, call_next)
-

@@ -1,4 +1,4 @@
-"""One call from its delivery to its acknowledgement, and the table of those that run."""
+"""One call from its delivery to its acknowledgement, and the cancels that came too early."""
 
 from __future__ import annotations
 
@@ -16,24 +16,38 @@ if TYPE_CHECKING:
 CallKey = tuple[str | None, str | None]
 """What names a call everywhere: its reply queue and its correlation id."""
 
+StopReason = Literal["deadline", "caller", "drain"]
+
 _REMEMBERED: Final = 10_000
 
 
 class Running(CurrentCall):
     """A call that a handler works on. `answered`: its caller has been replied to already."""
 
-    __slots__ = ("answered", "consumer", "key", "stopped_by", "task", "tick")
+    __slots__ = ("answered", "begun", "consumer", "stopped_by", "task", "tick")
 
     def __init__(
         self, consumer: MethodConsumer, method: str, delivery: Delivery, deadline: float
     ) -> None:
-        super().__init__(method, delivery, deadline)
+        # The fields of CurrentCall, without the call of its __init__: this is the hot path.
+        self.method = method
+        self.deadline = deadline
+        self.struct = None
+        self._delivery = delivery
+        self._metadata = None
+        self._reply_metadata = None
         self.consumer = consumer
-        self.key: CallKey = (delivery.properties.reply_to, delivery.properties.correlation_id)
         self.answered = False
-        self.stopped_by: Literal["", "deadline", "caller", "drain"] = ""
+        self.begun = False
+        self.stopped_by: Literal["", StopReason] = ""
         self.task: asyncio.Task[None] | None = None
         self.tick = 0
+
+    @property
+    def key(self) -> CallKey:
+        """What names the call."""
+        properties = self._delivery.properties
+        return properties.reply_to, properties.correlation_id
 
     @property
     def delivery(self) -> Delivery:
@@ -45,46 +59,25 @@ class Running(CurrentCall):
         self.consumer.stop(self, "deadline")
 
 
-class RunningCalls:
-    """The calls that one server runs, and those it was told to cancel before it saw them.
+class EarlyCancels:
+    """Cancels that overtook their requests, which may still wait in a queue.
 
-    A cancel can overtake its request, which may still wait in the queue: it is remembered until
-    the request's deadline, for the `_REMEMBERED` latest of them.
+    Each is remembered until its request's deadline, for the `_REMEMBERED` latest of them.
     """
 
     def __init__(self) -> None:
-        self._running: dict[CallKey, Running] = {}
-        self._cancelled: OrderedDict[CallKey, float] = OrderedDict()
+        self._until: OrderedDict[CallKey, float] = OrderedDict()
 
-    def add(self, running: Running) -> None:
-        """A handler begins."""
-        self._running[running.key] = running
+    def add(self, key: CallKey, seconds: float) -> None:
+        """Remember that this call's caller went away."""
+        self._until[key] = time.monotonic() + seconds
+        while len(self._until) > _REMEMBERED:
+            self._until.popitem(last=False)
 
-    def remove(self, running: Running) -> None:
-        """A handler ended."""
-        if self._running.get(running.key) is running:
-            del self._running[running.key]
-
-    def cancel(self, key: CallKey, remember: float) -> None:
-        """A caller waits no more. `remember`: for how many seconds its request may still come."""
-        running = self._running.get(key)
-        if running is not None:
-            running.consumer.stop(running, "caller")
-            return
-        self._cancelled[key] = time.monotonic() + remember
-        while len(self._cancelled) > _REMEMBERED:
-            self._cancelled.popitem(last=False)
-
-    def was_cancelled(self, key: CallKey) -> bool:
+    def take(self, key: CallKey) -> bool:
         """Whether this request's caller went away before the request came."""
-        if not self._cancelled:
-            return False
-        until = self._cancelled.pop(key, None)
+        until = self._until.pop(key, None)
         return until is not None and until > time.monotonic()
 
-    def all(self) -> list[Running]:
-        """Those that run now."""
-        return list(self._running.values())
-
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._until)

@@ -15,7 +15,7 @@ from leveret.server.consumer import MethodConsumer
 from leveret.server.control import Control
 from leveret.server.execution import Executor, Middleware
 from leveret.server.plain import PlainConsumer
-from leveret.server.running import RunningCalls
+from leveret.server.running import CallKey, EarlyCancels, Running
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.deadlines import Deadlines
@@ -52,7 +52,7 @@ class Server:
         self.services: list[ServiceSpec] = [spec_of(service) for service in services]
         self.max_message_size = max_message_size
         self.send_tracebacks = send_tracebacks
-        self.running = RunningCalls()
+        self.early_cancels = EarlyCancels()
         self.deadlines = Deadlines(self.loop)
         self.consumers: list[MethodConsumer] = []
         self.failed: asyncio.Future[None] = self.loop.create_future()
@@ -105,7 +105,9 @@ class Server:
             await declare_exchanges(self._connection)
             for service in self._instances:
                 if hasattr(service, "__aenter__"):
-                    await self._lifespans.enter_async_context(cast("AbstractAsyncContextManager[object]", service))
+                    await self._lifespans.enter_async_context(
+                        cast("AbstractAsyncContextManager[object]", service)
+                    )
             for service, spec in zip(self._instances, self.services, strict=True):
                 for method in spec.methods.values():
                     await self._add(service, method)
@@ -176,11 +178,24 @@ class Server:
 
     def hurry(self) -> None:
         """Cut the grace of a drain short: cancel what still runs."""
-        for running in self.running.all():
+        for running in self.running():
             running.consumer.stop(running, "drain")
 
+    def running(self) -> list[Running]:
+        """The calls whose handlers run now."""
+        return [running for consumer in self.consumers for running in consumer.running]
+
+    def cancel(self, key: CallKey, remember: float) -> None:
+        """A caller waits no more. `remember`: for how many seconds its request may still come."""
+        for consumer in self.consumers:
+            for running in consumer.running:
+                if running.key == key:
+                    consumer.stop(running, "caller")
+                    return
+        self.early_cancels.add(key, remember)
+
     async def _drain(self, grace: float) -> None:
-        log.info("draining: %d calls run", len(self.running))
+        log.info("draining: %d calls run", len(self.running()))
         try:
             if self._connection.lost is None:
                 await asyncio.gather(*(consumer.drain() for consumer in self.consumers))
@@ -200,7 +215,9 @@ class Server:
                 await asyncio.shield(finishing)
         except TimeoutError:
             log.warning(
-                "%d calls still run after %g s of grace; cancelling them", len(self.running), grace
+                "%d calls still run after %g s of grace; cancelling them",
+                len(self.running()),
+                grace,
             )
             self.hurry()
             # A thread cannot be stopped, and a handler may refuse to be: neither holds us up.
@@ -222,4 +239,3 @@ class Server:
         if self._fail in self._connection.on_lost:
             self._connection.on_lost.remove(self._fail)
         await self._lifespans.aclose()
-

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 
 from leveret.testing import supervise
@@ -27,6 +28,7 @@ __all__ = ["ErlangNode", "NodeAddress", "free_ports"]
 _STOP_TIMEOUT = 30.0
 _CTL_TIMEOUT = 60.0
 _START_ATTEMPTS = 3
+_CALLS = count()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,9 @@ class ErlangNode:
         if erl_call is None:  # it comes with Erlang, but not every package has it in PATH
             return self.ctl("eval", f"{expression}.").strip()
         # 20 ms, where rabbitmqctl starts an Erlang of its own for 0.5 to 1 s.
-        command = [erl_call, "-sname", self._node.name, "-r", "-e"]
+        # A node takes one peer of a name at a time, and erl_call's own random names collide.
+        own_name = f"leveret-{os.getpid()}-{next(_CALLS)}"
+        command = [erl_call, "-sname", self._node.name, "-h", own_name, "-e"]
         done = _run(command, _environment(self._node), f"{expression}.\n")
         answer = done.stdout.strip()
         if done.returncode or not answer.startswith("{ok, "):

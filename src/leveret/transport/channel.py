@@ -90,9 +90,7 @@ class Channel:
 
     async def declare_exchange(self, name: str, kind: str) -> None:
         """Declare a durable exchange."""
-        await self.call(
-            commands.Exchange.Declare(exchange=name, exchange_type=kind, durable=True)
-        )
+        await self.call(commands.Exchange.Declare(exchange=name, exchange_type=kind, durable=True))
 
     async def bind_queue(self, queue: str, exchange: str, routing_key: str) -> None:
         """Bind a queue to an exchange."""
@@ -166,7 +164,9 @@ class Channel:
         if self.closed is not None:
             return
         try:
-            await self.call(commands.Channel.Close(reply_code=200, reply_text="bye", class_id=0, method_id=0))
+            await self.call(
+                commands.Channel.Close(reply_code=200, reply_text="bye", class_id=0, method_id=0)
+            )
         except LeveretError:
             pass  # the connection or the broker was faster
         self.end(ChannelClosed(ReplyCode.SUCCESS, f"channel {self.number} was closed"), quiet=True)

@@ -66,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._held = False
         self._control: asyncio.Queue[Any] = asyncio.Queue()
         self._opened = False
+        self._closing = False  # this side said close: only close-ok still counts
         self._gone = self.loop.create_future()
 
     def __str__(self) -> str:
@@ -80,7 +81,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heartbeat.heard = True
-        if self.lost is not None:
+        if self.lost is not None and not self._closing:
             return
         try:
             events = self._parser.receive(data)
@@ -246,6 +247,7 @@ class Connection(asyncio.Protocol):
         """Close cleanly: what was sent before reaches the broker. Never raises, never hangs."""
         if self.lost is None:
             self._send_close(ReplyCode.SUCCESS, "bye")
+            self._closing = True
             # From here on a lost socket is what we asked for.
             self._end(ConnectionLost(f"{self}: the connection was closed by this side"))
         try:

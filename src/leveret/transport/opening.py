@@ -186,5 +186,3 @@ def _version() -> str:
 def default_name() -> str:
     """A connection's name where the user gives none: host and process."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-

@@ -144,6 +144,14 @@ def _declared(kind: type[DeclaredError], failure: _Failure, method: str) -> Call
     return declared
 
 
+def said(error: BaseException) -> str:
+    """The message of anybody's exception, whose own `__str__` may fail."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - its code is a stranger's
+        return "(an error whose __str__ fails)"
+
+
 def _utf8(text: str) -> str:
     """Text that can be encoded: lone surrogates are replaced."""
     return text.encode("utf-8", "replace").decode()

@@ -43,9 +43,8 @@ CANCEL: Final = "cancel"
 IF_BUSY_FAIL: Final = 0
 """The expiration of a request that is to bounce unless a server takes it this moment."""
 
-_HEADER = struct.Struct(">BHIHHQ").pack
+_HEADER = struct.Struct(">BHIHH").pack
 _BODY = struct.Struct(">BHI").pack
-_I64 = struct.Struct(">q").pack
 _U16 = struct.Struct(">H").pack
 _U32 = struct.Struct(">I").pack
 
@@ -58,8 +57,12 @@ def reply_queue_name() -> str:
 class RequestTemplate:
     """Packs the requests of one method.
 
+    Call id and expiration have the same length in one request after the other, so the frames
+    before the body are one `struct`, laid out anew only when a length or the expiration changes.
+
     :param key: "service.method", the routing key.
     :param headers: what stands before `deadline` among the headers, beside `CC`.
+    :raises ValueError: if the headers do not fit into a frame.
     """
 
     def __init__(
@@ -75,7 +78,6 @@ class RequestTemplate:
         headers: dict[str, Any] | None = None,
     ) -> None:
         self._channel = channel
-        self._frame_max = frame_max
         self._room = (frame_max or 1 << 62) - FRAME_OVERHEAD
         self._publish = publish_prefix(channel, EXCHANGE, key, mandatory=True)
         table = encode_table({"CC": [reply_queue], **(headers or {})})[4:] + b"\x08deadlinel"
@@ -90,40 +92,41 @@ class RequestTemplate:
             self._after += short_string(app_id)
         self._head = _U16(flags) + short_string(content_type) + _U32(len(table) + 8) + table
         self._reply_to = short_string(reply_queue)
-        # All of the header frame's payload but the call id and the expiration.
-        self._fixed = 12 + sum(
-            map(len, (self._head, bytes(8), self._priority, b"1", self._reply_to, b"1", self._after))
-        )
+        if len(self._head) + len(self._reply_to) + len(self._after) + 300 > self._room:
+            raise ValueError(f"metadata must fit into one frame of {frame_max} bytes with the rest")
+        self._expiration = self._id_size = -1
 
     def pack(self, call_id: bytes, deadline: int, expiration: int, body: bytes, /) -> bytes:
         """The frames of one request.
 
         :param deadline: milliseconds since 1970; :param expiration: milliseconds from now.
         """
-        expires = b"%d" % expiration
+        if expiration != self._expiration or len(call_id) != self._id_size:
+            self._lay_out(expiration, len(call_id))
         size = len(body)
-        frames = (
-            self._publish
-            + _HEADER(
-                2, self._channel, self._fixed + len(call_id) + len(expires), BASIC, 0, size
-            )
-            + self._head
-            + _I64(deadline)
-            + self._priority
-            + bytes((len(call_id),))
-            + call_id
-            + self._reply_to
-            + bytes((len(expires),))
-            + expires
-            + self._after
+        start, middle, end = self._constant
+        frames = self._pack(
+            start, size, middle, deadline, self._between, call_id, end, 3, self._channel, size
         )
         if size <= self._room:
-            return frames + b"\xce" + _BODY(3, self._channel, size) + body + b"\xce"
-        return frames + b"\xce" + _body_frames(self._channel, body, self._room)
+            return frames + body + b"\xce"
+        return frames[:-7] + _body_frames(self._channel, body, self._room)
+
+    def _lay_out(self, expiration: int, id_size: int) -> None:
+        self._expiration, self._id_size = expiration, id_size
+        between = self._priority + bytes((id_size,))
+        end = self._reply_to + short_string(str(expiration)) + self._after
+        size = 12 + len(self._head) + 8 + len(between) + id_size + len(end)
+        start = self._publish + _HEADER(2, self._channel, size, BASIC, 0)
+        self._between = between
+        self._constant = (start, self._head, end + b"\xce")
+        self._pack = struct.Struct(
+            f">{len(start)}sQ{len(self._head)}sq{len(between)}s{id_size}s{len(end) + 1}sBHI"
+        ).pack
 
 
 class ReplyTemplate:
-    """Packs the replies to one reply queue with one type and content type."""
+    """Packs the replies to one reply queue with one type and content type, as above."""
 
     def __init__(
         self, *, channel: int, frame_max: int, reply_to: str, content_type: str, kind: str
@@ -132,23 +135,29 @@ class ReplyTemplate:
         self._room = (frame_max or 1 << 62) - FRAME_OVERHEAD
         self._publish = publish_prefix(channel, "", reply_to)
         self._head = _U16(CONTENT_TYPE | CORRELATION_ID | TYPE) + short_string(content_type)
-        self._after = short_string(kind)
-        self._fixed = 12 + len(self._head) + 1 + len(self._after)
+        self._after = short_string(kind) + b"\xce"
+        self._id_size = -1
 
     def pack(self, call_id: bytes, body: bytes) -> bytes:
         """The frames of one reply."""
+        if len(call_id) != self._id_size:
+            self._lay_out(len(call_id))
         size = len(body)
-        frames = (
-            self._publish
-            + _HEADER(2, self._channel, self._fixed + len(call_id), BASIC, 0, size)
-            + self._head
-            + bytes((len(call_id),))
-            + call_id
-            + self._after
+        frames = self._pack(
+            self._start, size, self._middle, call_id, self._after, 3, self._channel, size
         )
         if size <= self._room:
-            return frames + b"\xce" + _BODY(3, self._channel, size) + body + b"\xce"
-        return frames + b"\xce" + _body_frames(self._channel, body, self._room)
+            return frames + body + b"\xce"
+        return frames[:-7] + _body_frames(self._channel, body, self._room)
+
+    def _lay_out(self, id_size: int) -> None:
+        self._id_size = id_size
+        self._middle = self._head + bytes((id_size,))
+        size = 12 + len(self._middle) + id_size + len(self._after) - 1
+        self._start = self._publish + _HEADER(2, self._channel, size, BASIC, 0)
+        self._pack = struct.Struct(
+            f">{len(self._start)}sQ{len(self._middle)}s{id_size}s{len(self._after)}sBHI"
+        ).pack
 
 
 def _body_frames(channel: int, body: bytes, room: int) -> bytes:

@@ -44,9 +44,7 @@ async def declare_request_queue(channel: Channel, spec: MethodSpec) -> int:
     :raises PermissionDenied: if the user may not declare it.
     """
     try:
-        declared = await channel.declare_queue(
-            spec.queue_name, arguments=queue_arguments(spec)
-        )
+        declared = await channel.declare_queue(spec.queue_name, arguments=queue_arguments(spec))
         await channel.bind_queue(spec.queue_name, EXCHANGE, spec.key)
     except ChannelClosed as error:
         raise explained(error, f"queue {spec.queue_name!r}") from error

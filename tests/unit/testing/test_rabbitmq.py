@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pika
@@ -248,3 +249,8 @@ def test_a_machine_without_any_rabbitmq_is_told_what_to_do(
 def test_a_broker_that_is_not_started_says_so() -> None:
     with pytest.raises(RabbitMQUnavailable, match="not started"):
         _ = RabbitMQ().url
+
+
+def test_many_may_ask_it_at_once(broker: RabbitMQ) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        assert set(threads.map(broker.evaluate, ["20 + 1"] * 60)) == {"21"}

@@ -1,0 +1,256 @@
+"""What Leveret does, in a dozen seconds, on a real RabbitMQ: `make demo`, or `python demo.py`.
+
+It ends with exit code 0 only if all of it went as it says. LEVERET_URL names the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+from signal import SIGKILL, SIGTERM
+
+from fibonacci import Fibonacci
+from narration import SurpriseError, expect, fails, section, show, tell
+from server_process import ServerEndedError, ServerProcess, running_server
+from warehouse import OutOfStock, Warehouse
+
+import leveret
+from leveret import (
+    Busy,
+    DeadlineExceeded,
+    InvalidArgument,
+    LeveretError,
+    MaybeExecuted,
+    NoServer,
+    Rabbit,
+    RemoteError,
+    Unimplemented,
+)
+
+QUEUE = "rpc_queue"
+FIB_30 = 832040
+
+
+async def main() -> None:
+    """Tell it all, from two servers' start to their end."""
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        rabbit = await stack.enter_async_context(leveret.connect(name="demo"))
+        section("Two servers, each a process of its own")
+        one, other = await asyncio.gather(*(start(stack, f"server {n}") for n in (1, 2)))
+        await show_two_paths(rabbit)
+        await show_sharing(rabbit)
+        await show_cpu_bound_work(rabbit)
+        section("Calls that fail say why, and whether the handler ran")
+        await show_wrong_calls(rabbit)
+        await show_what_handlers_raise(rabbit)
+        await show_impatience(rabbit, one, other)
+        one, other = await show_a_killed_server(rabbit, stack, one, other)
+        await show_a_drain(rabbit, one, other)
+    print(f"\nAll of it went as told, in {time.monotonic() - began:.1f} s.")
+
+
+async def start(stack: AsyncExitStack, name: str) -> ServerProcess:
+    """Start a server that ends with the demo."""
+    server = await stack.enter_async_context(running_server(name, QUEUE))
+    tell(f"{name} serves fibonacci and warehouse (process {server.pid})")
+    return server
+
+
+async def show_two_paths(rabbit: Rabbit) -> None:
+    """The typed call, the call by name, and the tutorial's own protocol."""
+    section("One function, three ways to call it")
+    typed = await rabbit.remote(Fibonacci).fib(30)
+    show("await rabbit.remote(Fibonacci).fib(30)", typed)
+    named = await rabbit.call("fibonacci.fib", n=30)
+    show('await rabbit.call("fibonacci.fib", n=30)', named)
+    plain = await rabbit.plain(QUEUE).call(30)
+    show(f'await rabbit.plain("{QUEUE}").call(30)', repr(plain))
+    tell("The last one is RabbitMQ's tutorial to the letter: text in a queue, reply_to and")
+    tell("correlation_id. Every client and every server of the tutorial fits, in any language.")
+    expect((typed, named, plain) == (FIB_30, FIB_30, str(FIB_30)), f"fib(30) is {FIB_30}")
+
+
+async def show_sharing(rabbit: Rabbit) -> None:
+    """A hundred calls at once: who answers?"""
+    section("Servers share the work")
+    replies: list[dict[str, str]] = [{} for _ in range(100)]
+    fibonacci = rabbit.remote(Fibonacci)
+    await asyncio.gather(*(fibonacci.with_options(reply_metadata=it).fib(30) for it in replies))
+    shares = Counter(reply["server"] for reply in replies)
+    tell("100 calls: " + ", ".join(f"{who} answered {n}" for who, n in sorted(shares.items())))
+    expect(len(shares) == 2 and shares.total() == 100, "both servers should have answered some")
+
+
+async def show_cpu_bound_work(rabbit: Rabbit) -> None:
+    """The tutorial's recursive fib, which burns a processor, beside calls that want an answer."""
+    section("Work that burns a processor holds up nobody")
+    fibonacci = rabbit.remote(Fibonacci)
+    began = time.monotonic()
+    burning = asyncio.gather(fibonacci.recursive(30), fibonacci.recursive(30))
+    slowest, answered = 0.0, Counter[str]()
+    while not burning.done():
+        reply: dict[str, str] = {}
+        sent = time.monotonic()
+        await fibonacci.with_options(reply_metadata=reply).fib(30)
+        slowest = max(slowest, time.monotonic() - sent)
+        answered[reply["server"]] += 1
+    took = time.monotonic() - began
+    tell('Two recursive fib(30), 1.3 million steps each, in worker processes (executor="process")')
+    tell(f"took {took:.2f} s. Meanwhile the same servers answered {answered.total()} other calls,")
+    tell(f"the slowest of them in {slowest * 1000:.0f} ms.")
+    expect(await burning == [FIB_30, FIB_30], f"fib(30) is {FIB_30}")
+    expect(len(answered) == 2, "both servers should have answered other calls meanwhile")
+
+
+async def show_wrong_calls(rabbit: Rabbit) -> None:
+    """Calls that no server runs."""
+    await fails(
+        "There is no such method: RabbitMQ itself says so, at once.",
+        'rabbit.call("fibonacci.fob", n=30)',
+        rabbit.call("fibonacci.fob", n=30),
+        Unimplemented,
+        "no",
+    )
+    await fails(
+        "The client knows the contract, and does not even send this:",
+        "rabbit.remote(Fibonacci).fib(-1)",
+        rabbit.remote(Fibonacci).fib(-1),
+        InvalidArgument,
+        "no",
+    )
+    await fails(
+        "A call by name knows no contract: here the server refuses.",
+        'rabbit.call("fibonacci.fib", n="thirty")',
+        rabbit.call("fibonacci.fib", n="thirty"),
+        InvalidArgument,
+        "no",
+    )
+
+
+async def show_what_handlers_raise(rabbit: Rabbit) -> None:
+    """Errors of the service's own, and bugs."""
+    warehouse = rabbit.remote(Warehouse)
+    error = await fails(
+        "An error that the contract declares arrives as the same class, fields and all:",
+        'rabbit.remote(Warehouse).reserve("carrot", 5)',
+        warehouse.reserve("carrot", 5),
+        OutOfStock,
+        "yes",
+    )
+    expect(isinstance(error, OutOfStock) and error.left == 3, "its fields should have travelled")
+    await fails(
+        "Any other exception is a RemoteError. Nothing of it is unpickled or imported:",
+        'rabbit.remote(Warehouse).reserve("turnip", 1)',
+        warehouse.reserve("turnip", 1),
+        RemoteError,
+        "yes",
+    )
+
+
+async def show_impatience(rabbit: Rabbit, *servers: ServerProcess) -> None:
+    """Deadlines, busy servers, and a caller who goes away."""
+    warehouse = rabbit.remote(Warehouse)
+    hasty = warehouse.with_options(timeout=0.3)
+    late = await fails(
+        "The deadline passes in the handler, which is cancelled:",
+        'warehouse.with_options(timeout=0.3).count("carrot", seconds=10)',
+        hasty.count("carrot", seconds=10),
+        DeadlineExceeded,
+        "yes",
+    )
+    expect(isinstance(late, DeadlineExceeded) and late.where == "handler", "where: handler")
+    packing = asyncio.gather(warehouse.pack(50), warehouse.pack(50))
+    for server in servers:
+        await server.says("packing")
+    await fails(
+        "Each server packs one parcel at a time, and now both do. This call does not want to wait:",
+        'warehouse.with_options(if_busy="fail").pack(seconds=1)',
+        warehouse.with_options(if_busy="fail").pack(1),
+        Busy,
+        "no",
+    )
+    late = await fails(
+        "This one waits in the queue until its deadline; RabbitMQ itself sends it back:",
+        "warehouse.with_options(timeout=0.3).pack(seconds=1)",
+        hasty.pack(1),
+        DeadlineExceeded,
+        "no",
+    )
+    expect(isinstance(late, DeadlineExceeded) and late.where == "queue", "where: queue")
+    packing.cancel()
+    for server in servers:
+        await server.says("packing was cancelled")
+    tell("The two callers who had them pack are cancelled: so are both handlers, at once.\n")
+
+
+async def show_a_killed_server(
+    rabbit: Rabbit, stack: AsyncExitStack, one: ServerProcess, other: ServerProcess
+) -> tuple[ServerProcess, ServerProcess]:
+    """Kill the server that has a request; returns the survivor and a new one."""
+    warehouse = rabbit.remote(Warehouse)
+    counts = asyncio.gather(*(warehouse.count("carrot", seconds=1) for _ in range(6)))
+    shipping = asyncio.create_task(warehouse.ship(seconds=50))
+    victim = await first_to_say("shipping", one, other)
+    survivor = other if victim is one else one
+    code = await victim.stop(SIGKILL)
+    await fails(
+        f"{victim.name} had begun with this call and was killed (kill -9, exit code {code})."
+        " The method is not idempotent, so nobody runs it again:",
+        "rabbit.remote(Warehouse).ship(seconds=50)",
+        shipping,
+        MaybeExecuted,
+        "maybe",
+    )
+    expect(await counts == [3] * 6, "idempotent calls should have been answered all the same")
+    tell(f"{victim.name} also had calls of the idempotent warehouse.count: {survivor.name} ran them")
+    tell("again by itself, and all 6 were answered. Now another server takes the dead one's place:")
+    return survivor, await start(stack, "server 3")
+
+
+async def first_to_say(words: str, *servers: ServerProcess) -> ServerProcess:
+    """The first of some servers that prints `words`."""
+    listening = {asyncio.create_task(server.says(words)): server for server in servers}
+    heard, unheard = await asyncio.wait(listening, return_when=asyncio.FIRST_COMPLETED)
+    for task in unheard:
+        task.cancel()
+    await asyncio.wait(listening)
+    task = heard.pop()
+    task.result()
+    return listening[task]
+
+
+async def show_a_drain(rabbit: Rabbit, *servers: ServerProcess) -> None:
+    """SIGTERM while both servers work, and then nobody is left."""
+    section("SIGTERM: finish what runs, take no more, exit 0")
+    packing = asyncio.gather(*(rabbit.remote(Warehouse).pack(seconds=0.5) for _ in servers))
+    for server in servers:
+        await server.says("packing")
+    codes = await asyncio.gather(*(server.stop(SIGTERM) for server in servers))
+    show("both were packing a parcel, and both answered", await packing)
+    for server, code in zip(servers, codes, strict=True):
+        show(f"{server.name} drained, exit code", code)
+    expect(await packing == ["packed"] * 2, "the calls that ran should have been answered")
+    expect(codes == [0, 0], "both servers should have ended with exit code 0")
+    print()
+    await fails(
+        "Now the method's queue is still there, but no server:",
+        "rabbit.remote(Fibonacci).fib(30)",
+        rabbit.remote(Fibonacci).fib(30),
+        NoServer,
+        "no",
+    )
+
+
+if __name__ == "__main__":
+    try:
+        leveret.run(main())
+    except SurpriseError as error:
+        sys.exit(f"\nThis is not as it should be: {error}.")
+    except (LeveretError, ServerEndedError) as error:
+        broker = os.environ.get("LEVERET_URL", "localhost").rpartition("@")[2]
+        sys.exit(f"\nThe demo broke off, on RabbitMQ at {broker}: {error}")

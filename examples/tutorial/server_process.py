@@ -1,0 +1,74 @@
+"""A server in a process of its own, as `demo.py` starts, watches, stops and kills it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from signal import Signals
+
+PATIENCE = 30.0
+"""Seconds after which a server that says nothing is taken for stuck."""
+
+
+class ServerEndedError(Exception):
+    """A server ended, or got stuck, before it said what was waited for."""
+
+
+class ServerProcess:
+    """A running `demo_server.py`, and what it prints."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self.pid = process.pid
+        self._process = process
+        self._said: list[str] = []
+
+    async def says(self, words: str) -> None:
+        """Wait until it prints a line that begins with `words`.
+
+        :raises ServerEndedError: if it never does.
+        """
+        assert self._process.stdout is not None
+        while not (self._said and self._said[-1].startswith(words)):
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    line = await self._process.stdout.readline()
+            except TimeoutError:
+                line = b""
+            if not line:
+                said = "\n  ".join(self._said) or "nothing"
+                raise ServerEndedError(f"{self.name} never said {words!r}. It said:\n  {said}")
+            self._said.append(line.decode().rstrip())
+        self._said.append("")  # the next wait is for another line
+
+    async def stop(self, signal: Signals) -> int:
+        """Send a signal that is to end it; returns its exit code, minus the signal if killed."""
+        self._process.send_signal(signal)
+        async with asyncio.timeout(PATIENCE):
+            return await self._process.wait()
+
+
+@asynccontextmanager
+async def running_server(name: str, queue: str) -> AsyncIterator[ServerProcess]:
+    """Start a server and wait until it takes calls; killed at the end, if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(Path(__file__).with_name("demo_server.py")),
+        name,
+        queue,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        server = ServerProcess(name, process)
+        await server.says("serving")
+        yield server
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()

@@ -1,0 +1,31 @@
+"""The command line: `leveret serve`, `leveret call`, `leveret schema`, `leveret version`.
+
+This module is only the door, so that nothing but the command itself pays for typer.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+__all__ = ["main"]
+
+_EXTRA: Final = frozenset({"typer", "rich", "click"})
+"""What the extra `cli` installs."""
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    try:
+        from leveret.cli.app import app  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        print(
+            f"leveret: the command line needs {error.name}: pip install 'leveret[cli]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    app(prog_name="leveret")

@@ -1,0 +1,85 @@
+"""The exit codes of the command line: one per kind of failure, so that scripts can tell them apart.
+
+What a retry may do is not in the code but in the error: `executed`, which `--json` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from leveret.cli.targets import TargetError
+from leveret.errors import (
+    AMQPError,
+    Busy,
+    CallError,
+    Cancelled,
+    ConnectionClosed,
+    ConnectionLost,
+    ContractError,
+    DeadlineExceeded,
+    InvalidArgument,
+    InvalidURL,
+    MaybeExecuted,
+    NoServer,
+    PermissionDenied,
+    TopologyError,
+    Unauthenticated,
+    Unimplemented,
+)
+
+DONE: Final = 0
+USAGE: Final = 2
+CUT_SHORT: Final = 8
+"""Of a server: its drain had to cancel calls, whose callers got `Cancelled`."""
+UNEXPECTED: Final = 70
+"""EX_SOFTWARE of sysexits(3)."""
+INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells have it."""
+
+EXIT_CODES: Final[dict[int, str]] = {
+    DONE: "done (a server: drained within its grace)",
+    1: "the handler failed: RemoteError, a declared error, InvalidResult",
+    USAGE: "wrong usage, or InvalidURL",
+    3: "InvalidArgument",
+    4: "Unimplemented",
+    5: "NoServer",
+    6: "Busy",
+    7: "DeadlineExceeded",
+    8: "Cancelled, MaybeExecuted (a server: calls had to be cancelled to stop)",
+    9: "ConnectionLost",
+    10: "PermissionDenied, Unauthenticated",
+    11: "a service that cannot be loaded or served: no such module, ContractError",
+    12: "TopologyError",
+    13: "another end of AMQP",
+    UNEXPECTED: "unexpected: a service's start raised, or a bug",
+    INTERRUPTED: "Ctrl-C",
+}
+"""What each code means."""
+
+_TABLE: Final[tuple[tuple[int, tuple[type[Exception], ...]], ...]] = (
+    (USAGE, (InvalidURL,)),
+    (3, (InvalidArgument,)),
+    (4, (Unimplemented,)),
+    (5, (NoServer,)),
+    (6, (Busy,)),
+    (7, (DeadlineExceeded,)),
+    (8, (Cancelled, MaybeExecuted)),
+    (9, (ConnectionLost, ConnectionClosed)),
+    (10, (PermissionDenied, Unauthenticated)),
+    (11, (ContractError, TargetError)),
+    (12, (TopologyError,)),
+    (13, (AMQPError,)),
+    (1, (CallError,)),
+)
+"""An error has the code of the first row that it is an instance of."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code for an error."""
+    return next((code for code, kinds in _TABLE if isinstance(error, kinds)), UNEXPECTED)
+
+
+def codes_help(codes: Iterable[int]) -> str:
+    """The end of a command's --help: those exit codes that it can have."""
+    return "Exit codes:\n" + ";\n".join(f"{code:>3}  {EXIT_CODES[code]}" for code in codes)

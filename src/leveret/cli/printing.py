@@ -1,0 +1,106 @@
+"""What the command line prints: results on standard output, one line of error on standard error."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import msgspec
+
+from leveret.errors import CallError, DeadlineExceeded, RemoteError
+
+__all__ = ["describe", "print_error", "print_error_text", "print_json", "print_result"]
+
+_encode = msgspec.json.Encoder(enc_hook=repr).encode
+
+
+def print_result(value: Any, *, as_json: bool) -> None:
+    """Print a result: text and bytes as they are, anything else as JSON, containers indented.
+
+    With `as_json`, exactly one line of JSON, whatever the value.
+    """
+    if as_json:
+        _write(_encode(value) + b"\n")
+    elif isinstance(value, bytes):
+        _write(value)
+    elif isinstance(value, str):
+        _write(value.encode() + b"\n")
+    elif isinstance(value, dict | list):
+        print_json(value)
+    else:
+        _write(_encode(value) + b"\n")
+
+
+def print_json(value: Any) -> None:
+    """Print indented JSON, in colours on a terminal."""
+    text = msgspec.json.format(_encode(value), indent=2)
+    if not sys.stdout.isatty():
+        _write(text + b"\n")
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow, and of no use to scripts
+
+    console = Console(soft_wrap=True)
+    console.print_json(text.decode(), indent=2)
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, with its kind, and for a call whether its handler ran."""
+    executed = f" (executed: {error.executed})" if isinstance(error, CallError) else ""
+    return _one_line(f"{type(error).__name__}: {error}{executed}")
+
+
+def print_error(error: BaseException, *, as_json: bool = False) -> None:
+    """Print an error on standard error, in exactly one line."""
+    if not as_json:
+        print_error_text(describe(error))
+        return
+    sys.stdout.flush()
+    sys.stderr.write(_encode({"error": _as_object(error)}).decode() + "\n")
+
+
+def print_error_text(text: str) -> None:
+    """Print one line on standard error, with who says it."""
+    sys.stdout.flush()
+    print(f"leveret: {text}", file=sys.stderr, flush=True)
+
+
+def _as_object(error: BaseException) -> dict[str, Any]:
+    """`{"type", "code", "message", "executed"}` and, where the error has them, more."""
+    name = type(error).__name__
+    shown: dict[str, Any] = {"type": name, "code": _upper_snake(name), "message": str(error)}
+    if isinstance(error, CallError):
+        shown |= {
+            "code": str(error.code),
+            "message": error.message,
+            "executed": error.executed,
+            "method": error.method,
+        }
+    else:
+        shown["executed"] = "no"
+    if isinstance(error, DeadlineExceeded):
+        shown["where"] = error.where
+    if isinstance(error, RemoteError):
+        more = {
+            "remote_type": error.type_name,
+            "data": error.data,
+            "traceback": error.remote_traceback,
+        }
+        shown |= {field: value for field, value in more.items() if value}
+    return shown
+
+
+def _upper_snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
+def _one_line(text: str) -> str:
+    """No line breaks, and nothing that steers a terminal: the text may come from anywhere."""
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in text
+    )
+
+
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()

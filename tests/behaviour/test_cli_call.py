@@ -1,0 +1,240 @@
+"""`leveret call`: what it prints, and the exit code of each kind of failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import leveret
+from tests.behaviour.cli_commands import Commands
+from tests.behaviour.cli_service import Desk
+from tests.behaviour.patience import until
+
+SERVED = "cli_service:Desk"
+
+
+@pytest.fixture
+async def commands(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Commands]:
+    async with Commands(tmp_path, rabbitmq_url) as commands:
+        yield commands
+
+
+@pytest.fixture
+async def served(commands: Commands) -> AsyncIterator[Commands]:
+    """The commands, with `Desk` served by this process."""
+    async with leveret.connect(commands.url) as rabbit, rabbit.serving(Desk()):
+        yield commands
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+async def test_a_call_prints_its_result(served: Commands) -> None:
+    call = await served.run("call", "desk.fib", "n=30")
+    assert (call.text, call.lines, call.process.returncode) == ("832040\n", [], 0)
+
+
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        ("value=Ann", "Ann\n"),
+        ('value="01"', "01\n"),
+        ("value=a=b", "a=b\n"),
+        ("value=true", "true\n"),
+        ("value=null", "null\n"),
+        ('value={"a": [1, 2]}', '{\n  "a": [\n    1,\n    2\n  ]\n}\n'),
+    ],
+)
+async def test_text_is_printed_as_it_is_and_anything_else_as_json(
+    served: Commands, written: str, printed: str
+) -> None:
+    assert (await served.run("call", "desk.echo", written)).text == printed
+
+
+@pytest.mark.parametrize("value", ["text", 'with "quotes"\n', 1.5, None, {"a": [1, {"b": "ü"}]}])
+async def test_with_json_a_result_is_one_line_of_json(served: Commands, value: object) -> None:
+    call = await served.run("call", "desk.echo", f"value={json.dumps(value)}", "--json")
+    assert call.json == value
+
+
+async def test_arguments_come_as_one_json_object_or_from_standard_input(served: Commands) -> None:
+    given = await served.run("call", "desk.fib", "--arguments", '{"n": 10}')
+    piped = await served.run("call", "desk.fib", "--arguments", "-", stdin=b'{"n": 10}')
+    assert given.text == piped.text == "55\n"
+
+
+async def test_metadata_travels_with_the_call(served: Commands) -> None:
+    call = await served.run("call", "desk.metadata", "--metadata", "user=ann", "--json")
+    assert call.json == {"user": "ann"}
+
+
+async def test_bodies_can_be_message_pack(served: Commands) -> None:
+    call = await served.run("call", "desk.fib", "n=30", "--content-type", "application/msgpack")
+    assert call.text == "832040\n"
+
+
+async def test_a_call_can_wait_for_a_server_that_is_not_there_yet(commands: Commands) -> None:
+    call = await commands.start(
+        *("call", "desk.fib", "n=30", "--wait-for-server", "--timeout", "30", "--log-level"),
+        "debug",
+    )
+    await call.says("asyncio")  # its event loop runs
+    async with leveret.connect(commands.url) as rabbit, rabbit.serving(Desk()):
+        assert await call.ends() == 0
+    assert call.text == "832040\n"
+
+
+# -- failures --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("desk.fail", "how=raise"), 1, "ZeroDivisionError: by zero"),
+        (("desk.fail", "how=declared"), 1, "OutOfStock: There are not enough of them"),
+        (("desk.fail", "how=result"), 1, "InvalidResult"),
+        (("desk.fib", "n=-1"), 3, "InvalidArgument"),
+        (("desk.fib", "m=1"), 3, "InvalidArgument"),
+        (("desk.fib", "n=1", "--content-type", "text/html"), 3, "text/html"),
+        (("desk.nothing",), 4, "Unimplemented"),
+        (("desk.fail", "how=denied"), 10, "PermissionDenied: desk.fail: not you"),
+    ],
+)
+async def test_a_failure_is_one_line_and_the_exit_code_of_its_kind(
+    served: Commands, args: tuple[str, ...], code: int, said: str
+) -> None:
+    call = await served.run("call", *args)
+    assert (call.process.returncode, call.text) == (code, "")
+    assert call.error.startswith("leveret: ")
+    assert said in call.error
+    assert "(executed: " in call.error
+
+
+async def test_what_a_handler_says_cannot_steer_the_terminal(served: Commands) -> None:
+    call = await served.run("call", "desk.fail", "how=raise")
+    assert r"by zero\nin two lines \x1b[31m" in call.error
+
+
+async def test_with_json_a_failure_is_one_line_of_json_on_standard_error(served: Commands) -> None:
+    call = await served.run("call", "desk.fail", "how=declared", "--json")
+    assert call.process.returncode == 1
+    assert call.text == ""
+    error = json.loads(call.error)["error"]
+    assert error["type"] == "RemoteError"
+    assert error["remote_type"] == "OutOfStock"
+    assert error["data"] == {"sku": "A-1"}
+    assert error["executed"] == "yes"
+    assert error["method"] == "desk.fail"
+
+
+async def test_at_log_level_debug_a_failure_shows_its_traceback(served: Commands) -> None:
+    call = await served.run("call", "desk.fib", "n=-1", "--log-level", "debug")
+    assert call.process.returncode == 3
+    assert "Traceback (most recent call last):" in call.lines
+
+
+async def test_exit_code_5_no_server_listens(commands: Commands) -> None:
+    async with leveret.connect(commands.url) as rabbit, rabbit.serving(Desk()):
+        pass  # the queues stay
+    call = await commands.run("call", "desk.fib", "n=1")
+    assert call.process.returncode == 5
+    assert "NoServer" in call.error
+    assert "(executed: no)" in call.error
+
+
+async def test_exit_code_6_all_servers_are_busy(served: Commands) -> None:
+    meeting = await served.meeting()
+    call = await served.run("call", "desk.meet", "folder=.", "--if-busy", "fail")
+    assert call.process.returncode == 6
+    assert "Busy" in call.error
+    meeting.may_end()
+    assert await meeting.call.ends() == 0
+
+
+async def test_exit_code_7_the_deadline_passed(served: Commands) -> None:
+    call = await served.run("call", "desk.meet", f"folder={served.folder}", "--timeout", "0.5")
+    assert call.process.returncode == 7
+    assert "DeadlineExceeded" in call.error
+    assert "(executed: yes)" in call.error
+
+
+async def test_exit_code_8_the_server_was_killed_and_the_call_may_have_run(
+    commands: Commands,
+) -> None:
+    server, pids = await commands.serve_with_workers(SERVED, workers=2)
+    process_of = await commands.run("call", "desk.process")
+    meeting = await commands.meeting()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert await meeting.call.ends() == 8
+    assert "MaybeExecuted" in meeting.call.error
+    assert "(executed: maybe)" in meeting.call.error
+    assert int(process_of.text) in pids
+    server.terminate()
+    assert await server.ends() == 0
+
+
+async def test_exit_code_9_there_is_no_broker(commands: Commands) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"amqp://guest:secret@127.0.0.1:{unused.getsockname()[1]}/"
+        call = await commands.run("call", "desk.fib", "n=1", "--url", url)
+    assert call.process.returncode == 9
+    assert "ConnectionLost" in call.error
+    assert "secret" not in call.error
+
+
+async def test_exit_code_10_the_login_is_wrong(commands: Commands) -> None:
+    url = commands.url.replace("guest:guest@", "guest:wrong@")
+    call = await commands.run("call", "desk.fib", "n=1", url=url)
+    assert call.process.returncode == 10
+    assert "Unauthenticated" in call.error
+    assert "wrong" not in call.error
+
+
+async def test_exit_code_130_ctrl_c_cancels_the_call_and_its_handler(served: Commands) -> None:
+    meeting = await served.meeting()
+    meeting.call.interrupt()
+    assert await meeting.call.ends() == 130
+    assert "interrupted" in meeting.call.error
+    (served.folder / "runs").unlink()
+    # Its place is free again: desk.meet runs one call at a time.
+    await served.meeting()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("call", "fib", "n=30"), 'a method is named "service.method"'),
+        (("call", "desk.fib", "30"), "'30' is not in the form name=value"),
+        (("call", "desk.fib", "n=1", "n=2"), "'n' is given twice"),
+        (("call", "desk.fib", "--arguments", "[1]"), "one JSON object"),
+        (("call", "desk.fib", "--metadata", "user"), "'user' is not in the form name=value"),
+        (("call", "desk.fib", "--timeout", "0"), "--timeout"),
+        (("call", "desk.fib", "--url", "http://localhost/"), "amqp"),
+        (("call",), "SERVICE.METHOD"),
+        (("serve",), "MODULE:SERVICE"),
+        (("dance",), "dance"),
+    ],
+)
+async def test_exit_code_2_the_command_line_is_wrong(
+    commands: Commands, args: tuple[str, ...], said: str
+) -> None:
+    command = await commands.run(*args)
+    assert command.process.returncode == 2
+    assert command.text == ""
+    assert said in "\n".join(command.lines)
+
+
+async def test_no_handler_runs_for_a_call_that_was_interrupted_before_it_was_sent(
+    commands: Commands,
+) -> None:
+    call = await commands.start("call", "desk.fib", "--arguments", "-", "--log-level", "debug")
+    await call.ends()
+    await until(lambda: call.process.returncode == 2, "an empty input is no JSON object")
