@@ -22,9 +22,7 @@ def section(title: str) -> None:
 def tell(text: str, indent: int = 2) -> None:
     """Print a paragraph."""
     margin = " " * indent
-    print(
-        textwrap.fill(text, WIDTH, initial_indent=margin, subsequent_indent=margin), flush=True
-    )
+    print(textwrap.fill(text, WIDTH, initial_indent=margin, subsequent_indent=margin), flush=True)
 
 
 def show(code: str, value: object) -> None:

@@ -1,7 +1,9 @@
-"""Leveret: typed RPC over RabbitMQ. https://www.rabbitmq.com/tutorials/tutorial-six-python, for real."""
+"""Leveret: typed RPC over RabbitMQ."""
 
 from msgspec import Meta
 
+from leveret.client.options import Middleware as ClientMiddleware
+from leveret.client.options import OutgoingCall
 from leveret.contract import Service, method, service_schema
 from leveret.errors import (
     AMQPError,
@@ -29,6 +31,7 @@ from leveret.errors import (
     Unimplemented,
 )
 from leveret.rabbit import Rabbit, connect, run
+from leveret.server.execution import Middleware as ServerMiddleware
 from leveret.wire.current import CurrentCall, current_call
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "CallError",
     "Cancelled",
     "ChannelClosed",
+    "ClientMiddleware",
     "Code",
     "ConnectionClosed",
     "ConnectionLost",
@@ -48,13 +52,15 @@ __all__ = [
     "InvalidResult",
     "InvalidURL",
     "LeveretError",
-    "Meta",
     "MaybeExecuted",
+    "Meta",
     "NoServer",
+    "OutgoingCall",
     "PermissionDenied",
     "ProtocolError",
     "Rabbit",
     "RemoteError",
+    "ServerMiddleware",
     "Service",
     "TopologyError",
     "Unauthenticated",

@@ -3,7 +3,7 @@
     LeveretError
     ├── ContractError (TypeError)        a service class that cannot work; raised when it is defined
     ├── InvalidURL (ValueError)          a broker address that cannot be read
-    ├── TopologyError                    the broker has a queue or exchange of the name, but another kind
+    ├── TopologyError                    a queue or exchange exists, but with other options
     ├── AMQPError                        the broker or the peer broke off, with AMQP's reply code
     │   ├── ProtocolError                bytes that are no valid AMQP
     │   ├── ChannelClosed                the broker closed a channel
@@ -30,6 +30,7 @@ handler did not run; "yes", it ran; "maybe", nobody can know. The codes are gRPC
 
 from __future__ import annotations
 
+import inspect
 import re
 from enum import StrEnum
 from typing import Any, ClassVar, Literal, dataclass_transform, get_type_hints
@@ -181,7 +182,7 @@ class NoServer(CallError):
 
 
 class Busy(CallError):
-    """Turned away before it ran: all servers busy, a full queue, too many calls, too large a body."""
+    """Turned away before it ran: servers busy, queue full, too many calls, too large a body."""
 
     code = Code.RESOURCE_EXHAUSTED
     default_executed = "no"
@@ -293,7 +294,8 @@ class DeclaredError(CallError):
     Its code is the class name in upper snake case (`OUT_OF_STOCK`), or `class OutOfStock(
     DeclaredError, code="SOLD_OUT")`. Its message is the first line of its docstring and its fields.
 
-    :raises ContractError: when the class is defined, if its code is one of `Code` or a field cannot travel.
+    :raises ContractError: when the class is defined, if its code is one of `Code`, or a field
+        cannot travel.
     """
 
     default_executed = "yes"
@@ -304,7 +306,7 @@ class DeclaredError(CallError):
         cls.code = code or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
         if cls.code in Code.__members__:
             raise ContractError(
-                f"{cls.__name__}: the code {cls.code} is Leveret's own; choose another with code=..."
+                f"{cls.__name__}: {cls.code} is a code of Leveret's own; choose another: code=..."
             )
         cls.fields = _fields_of(cls)
 
@@ -325,7 +327,7 @@ def _fields_of(cls: type[DeclaredError]) -> type[msgspec.Struct]:
     own: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if issubclass(base, DeclaredError) and base is not DeclaredError:
-            own.update(dict.fromkeys(base.__dict__.get("__annotations__", {})))
+            own.update(dict.fromkeys(inspect.get_annotations(base)))
     try:
         hints = get_type_hints(cls, include_extras=True)
         fields = [

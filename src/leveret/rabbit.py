@@ -47,7 +47,7 @@ def connect(
     max_in_flight: int = MAX_IN_FLIGHT,
     max_message_size: int = MAX_MESSAGE_SIZE,
 ) -> Rabbit:
-    """Connect to RabbitMQ: `async with connect() as rabbit`, or `rabbit = await connect()`.
+    """Connect to RabbitMQ, with `async with`, or with `await` and `rabbit.close()`.
 
     :param url: `amqp://user:password@host:port/vhost`, or amqps; several hosts with commas between
         them. Default: the environment's LEVERET_URL, else amqp://guest:guest@localhost/.
@@ -162,7 +162,7 @@ class Rabbit:
 
     @property
     def late_replies(self) -> int:
-        """How many replies were dropped because no call waited for them: late, duplicate, unknown."""
+        """How many replies were dropped as no call waited for them: late, duplicate, unknown."""
         return self._calls.counters.late
 
     # -- calling ------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def _signals(server: Server) -> Generator[asyncio.Future[None]]:
 def run(main: Coroutine[Any, Any, T]) -> T:
     """`asyncio.run`, on uvloop where that is installed."""
     try:
-        import uvloop
+        import uvloop  # noqa: PLC0415 - it is not there on every platform
     except ImportError:
         return asyncio.run(main)
     return uvloop.run(main)

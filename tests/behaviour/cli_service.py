@@ -58,18 +58,26 @@ class Desk(Service, name="desk"):
     @method(timeout=30, concurrency=1)
     async def meet(self, folder: str) -> str:
         """Say in the folder that it runs; end once it may."""
-        Path(folder, "runs").touch()
-        while not Path(folder, "may-end").exists():
+        _say_it_runs(folder)
+        while not _may_end(folder):  # noqa: ASYNC110 - the event is in another process
             await asyncio.sleep(0.005)
         return "met"
 
     @method(timeout=30)
     def meet_in_a_thread(self, folder: str) -> str:
         """The same, where no cancellation reaches it."""
-        Path(folder, "runs").touch()
-        while not Path(folder, "may-end").exists():
+        _say_it_runs(folder)
+        while not _may_end(folder):
             time.sleep(0.005)
         return "met"
+
+
+def _say_it_runs(folder: str) -> None:
+    Path(folder, "runs").touch()
+
+
+def _may_end(folder: str) -> bool:
+    return Path(folder, "may-end").exists()
 
 
 desk = Desk()

@@ -14,7 +14,6 @@ import pytest
 import leveret
 from tests.behaviour.cli_commands import Commands
 from tests.behaviour.cli_service import Desk
-from tests.behaviour.patience import until
 
 SERVED = "cli_service:Desk"
 
@@ -168,14 +167,12 @@ async def test_exit_code_8_the_server_was_killed_and_the_call_may_have_run(
     commands: Commands,
 ) -> None:
     server, pids = await commands.serve_with_workers(SERVED, workers=2)
-    process_of = await commands.run("call", "desk.process")
     meeting = await commands.meeting()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert await meeting.call.ends() == 8
     assert "MaybeExecuted" in meeting.call.error
     assert "(executed: maybe)" in meeting.call.error
-    assert int(process_of.text) in pids
     server.terminate()
     assert await server.ends() == 0
 
@@ -205,7 +202,7 @@ async def test_exit_code_130_ctrl_c_cancels_the_call_and_its_handler(served: Com
     assert "interrupted" in meeting.call.error
     (served.folder / "runs").unlink()
     # Its place is free again: desk.meet runs one call at a time.
-    await served.meeting()
+    (await served.meeting()).may_end()
 
 
 @pytest.mark.parametrize(
@@ -230,11 +227,3 @@ async def test_exit_code_2_the_command_line_is_wrong(
     assert command.process.returncode == 2
     assert command.text == ""
     assert said in "\n".join(command.lines)
-
-
-async def test_no_handler_runs_for_a_call_that_was_interrupted_before_it_was_sent(
-    commands: Commands,
-) -> None:
-    call = await commands.start("call", "desk.fib", "--arguments", "-", "--log-level", "debug")
-    await call.ends()
-    await until(lambda: call.process.returncode == 2, "an empty input is no JSON object")

@@ -214,6 +214,6 @@ async def test_no_table_grows_by_calls_that_ran_out_of_time(
         assert taken.qsize() == 10
         calls = client._calls
         assert (client.in_flight, len(calls.deadlines), len(calls._confirms)) == (0, 0, 0)
-        await until(lambda: len(server.running) == 0, "the handlers end")
+        await until(lambda: not server.running(), "the handlers end")
         assert len(server.deadlines) == 0
         await until_found(lambda: raw.waiting("leveret.gate.once"), 0, "no request is left")

@@ -151,6 +151,7 @@ async def test_the_server_logs_an_undeclared_exception(
         (ValueError("x" * 1_000_000), "ValueError"),
         (Unprintable(), "Unprintable"),
         (StopIteration(), "RuntimeError"),
+        (KeyError(), "KeyError"),
         (ExceptionGroup("both", [ValueError("a"), KeyError("b")]), "ExceptionGroup"),
     ],
 )
@@ -260,6 +261,14 @@ async def test_a_handler_may_refuse_its_caller_with_an_error_of_leverets(
         with pytest.raises(kind, match="failing.fail: not you") as caught:
             await client.remote(Failing).fail()
     assert caught.value.executed == "yes"
+
+
+async def test_the_message_of_an_error_may_be_another_error(client: Rabbit, host: Rabbit) -> None:
+    failing = Failing()
+    failing.error = PermissionDenied(ValueError("no ticket"))  # type: ignore[arg-type]
+    async with host.serving(failing):
+        with pytest.raises(PermissionDenied, match="no ticket"):
+            await client.remote(Failing).fail()
 
 
 async def test_the_failure_of_a_nested_call_is_not_taken_for_that_of_the_outer_one(

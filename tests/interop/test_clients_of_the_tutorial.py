@@ -232,6 +232,31 @@ async def test_a_reply_queue_that_is_gone_holds_up_nobody(
 
 
 @CLIENTS
+@pytest.mark.parametrize(
+    ("function", "answer"), [("fib", "832040"), ("slow_fib", "the method is not idempotent")]
+)
+async def test_what_a_dead_server_had_taken_runs_again_only_if_that_does_no_harm(
+    function: str,
+    answer: str,
+    client: Path,
+    rabbitmq_url: str,
+    queue: str,
+    channel: AbstractChannel,
+) -> None:
+    async with (
+        running(PEERS / "bad_server.py", queue, "dying", url=rabbitmq_url) as dying,
+        leveret.connect(rabbitmq_url) as rabbit,
+    ):
+        await dying.says("awaiting requests")
+        async with running(client, queue, "30", url=rabbitmq_url) as waiting:
+            await dying.says("taken")
+            async with rabbit.serving(Fib(), plain={queue: f"fib.{function}"}):
+                await dying.order("die")
+                assert answer in await waiting.says("answer")
+                assert await waiting.ends() == 0
+
+
+@CLIENTS
 async def test_a_draining_server_still_answers_the_tutorials_client(
     client: Path, rabbitmq_url: str, queue: str, channel: AbstractChannel
 ) -> None:

@@ -1,4 +1,4 @@
-"""AMQP 0-9-1 as bytes in, events out; bytes out. No sockets, no asyncio: both sides of a connection use it.
+"""AMQP 0-9-1 as bytes in, events out; bytes out. No sockets, no asyncio.
 
 `parser` turns a stream of bytes into `events`, `frames` packs what is sent, `properties` and
 `tables` are the parts of a message's header. The hot frames (publish, deliver, header, body, ack,

@@ -1,4 +1,7 @@
-"""Publisher confirms (https://www.rabbitmq.com/docs/confirms): which publishes the broker has taken."""
+"""Publisher confirms: which publishes the broker has taken.
+
+https://www.rabbitmq.com/docs/confirms
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a `Parser` reads out of the stream. A small set; whatever is no hot frame comes as a `Method`."""
+"""What a `Parser` reads out of the stream. Whatever is no hot frame comes as a `Method`."""
 
 from __future__ import annotations
 

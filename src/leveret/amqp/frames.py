@@ -1,4 +1,4 @@
-"""Packs what is sent. A message whose routing is constant keeps a prefix made once (`publish_prefix`)."""
+"""Packs what is sent. Where the routing is constant, its frame is made once (`publish_prefix`)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def deliver_frame(
 def content_frames(channel: int, properties: bytes, body: bytes, frame_max: int) -> bytes:
     """Header and body frames; `properties` are packed already, flags first.
 
-    A body that exceeds `frame_max` (bytes; 0 is no limit) is cut into several frames (section 2.3.5.2).
+    A body that exceeds `frame_max` (bytes; 0: no limit) is cut into several (section 2.3.5.2).
 
     :raises ValueError: if the properties exceed it: they cannot be cut, and the broker would close
         the connection over them.

@@ -153,7 +153,7 @@ class PropertiesParser:
             _remember(self._blocks, whole, (head, before), len(whole))
         return head, headers
 
-    def parse(self, data: bytes, pos: int, stop: int) -> Properties:
+    def parse(self, data: bytes, pos: int, stop: int) -> Properties:  # noqa: C901 - the hot path
         """The properties in data[pos:stop], flags first.
 
         What stands before the headers and after the correlation id is the same for most messages

@@ -51,12 +51,18 @@ def encode_table(table: dict[str, Any]) -> bytes:
         a name is no text or longer than 128 bytes.
     """
     try:
-        for name in table:
-            if len(name.encode()) > 128:  # pamqp would cut it, and only warn
-                raise TypeError(f"a field's name has at most 128 bytes: {name[:40]!r}...")
+        _check_names(table)
         return pamqp.encode.field_table(table)
     except (AttributeError, OverflowError, struct.error) as error:
         raise TypeError(f"a field table cannot hold this: {error}") from error
+
+
+def _check_names(table: dict[str, Any]) -> None:
+    for name, value in table.items():
+        if len(name.encode()) > 128:  # pamqp would cut it, and only warn
+            raise TypeError(f"a field's name has at most 128 bytes: {name[:40]!r}...")
+        if isinstance(value, dict):
+            _check_names(value)
 
 
 def decode_table(data: bytes, start: int, stop: int) -> dict[str, Any]:

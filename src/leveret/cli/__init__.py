@@ -28,4 +28,7 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    app(prog_name="leveret")
+    try:
+        app(prog_name="leveret")
+    except KeyboardInterrupt:  # typer takes most of them, and not every version as 130
+        sys.exit(130)

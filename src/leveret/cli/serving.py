@@ -149,13 +149,15 @@ class Serving:
             # What runs may end, though nobody will hear of it; `serving` waits for it.
             end_process_after(self._options.grace + SPARE, _code_of(server))
             server.failed.result()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await server.drain(self._options.grace)
+        grace = self._options.grace
+        over = asyncio.get_running_loop().call_later(grace, self._note_what_is_cut, server)
+        await server.drain(grace)
+        over.cancel()
         if server.failed.done():
             server.failed.result()
-        if loop.time() - began > self._options.grace:
-            self._cut_short = True
+
+    def _note_what_is_cut(self, server: Server) -> None:
+        self._cut_short = self._cut_short or bool(server.running())
 
     def _on_signal(self) -> None:
         if not self._stopping:
@@ -169,9 +171,8 @@ class Serving:
             return
         end_process_after(SPARE, CUT_SHORT)
         if self._server is not None:
-            running = len(self._server.running())
-            log.warning("a second signal: cancelling the %d calls that run", running)
-            self._cut_short = self._cut_short or running > 0
+            log.warning("a second signal: cancelling %d calls", len(self._server.running()))
+            self._note_what_is_cut(self._server)
             self._server.hurry()
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Content, Delivery
 from leveret.amqp.properties import Properties
-from leveret.client.look import FIRST_LOOK, Lookout
+from leveret.client.look import FIRST_LOOK, LOOK_EVERY, Lookout
 from leveret.client.pending import Pending, Request, Route
 from leveret.errors import (
     Busy,
@@ -167,7 +167,7 @@ class Calls:
             request, number, call_id, now, timeout, loop.create_future()
         )
         pending.tick = self.deadlines.add(now + timeout + GRACE, pending)
-        if now >= route.look_due:
+        if now - route.alive_at > LOOK_EVERY:
             self.lookout.check(route, now)
         if not self.lookout.watching:
             self.lookout.watch(min(FIRST_LOOK, timeout / 2))
@@ -265,7 +265,7 @@ class Calls:
         if pending is None:
             self.counters.late += 1
             return
-        pending.request.route.alive_at = self.counters.sent
+        pending.request.route.alive_at = self.loop.time()
         pending.future.set_result(delivery)
 
     def _bounced(self, delivery: Delivery) -> None:
@@ -347,12 +347,14 @@ class Calls:
 
     def no_server(self, pending: Pending) -> None:
         """A look found requests waiting and nobody who takes them."""
-        seen = pending.route.alive_at > pending.number
+        # A server that was there a moment ago may have taken the request and died.
+        seen = pending.route.alive_at > pending.started - LOOK_EVERY
         self.fail(
             pending,
             NoServer(
-                f"{pending.route.found()}. Start a server, or call with wait_for_server=True to"
-                " wait for one until the deadline",
+                f"{pending.route.found()}. Start a server"
+                + (", or call with wait_for_server=True to wait for one until the deadline")
+                * bool(pending.route.service),
                 executed="maybe" if seen else "no",
             ),
         )

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from leveret.transport.channel import Channel
 
 FIRST_LOOK: Final = 0.25
-"""How long a call waits before its queue is looked at, in seconds; half its timeout if that is less."""
+"""Seconds a call waits before its queue is looked at; half its timeout if that is less."""
 LOOK_EVERY: Final = 1.0
 """How often a method that has servers is looked at, in seconds, at the most."""
+_LOOK_SOON: Final = 0.05
+"""How often one that has none is looked at, in seconds, at the most."""
 _SETTLE: Final = 0.02
 """How long after a look an "accepted" of a draining server may still be on its way, in seconds."""
 
@@ -65,11 +67,8 @@ class Lookout:
             await self._channel.close()
 
     def check(self, route: Route, now: float) -> None:
-        """The first call in a second: were there replies in the last one? Else look beside it."""
-        route.look_due = now + LOOK_EVERY
-        if route.alive_at > route.seen_alive_at:
-            route.seen_alive_at = route.alive_at
-        else:
+        """A call begins, and no server was seen alive in the last second: look beside it."""
+        if not route.looking and now - route.looked_at > _LOOK_SOON:
             self._begin(self._look(route))
 
     def watch(self, delay: float) -> None:
@@ -78,7 +77,7 @@ class Lookout:
         self._timer = self._calls.loop.call_later(delay, self._sweep)
 
     def explain_bounce(self, pending: Pending) -> None:
-        """Nobody took a request this moment: because all are busy, or because nobody is there?"""
+        """Nobody took a request this moment: find out whether anybody is there."""
         self._begin(self._explain_bounce(pending))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -127,7 +126,7 @@ class Lookout:
             route.consumers = found.consumer_count or 0
             route.messages = found.message_count or 0
             if route.consumers:
-                route.alive_at = self._calls.counters.sent
+                route.alive_at = self._calls.loop.time()
         except ChannelClosed as error:
             if error.reply_code == ReplyCode.NOT_FOUND:
                 route.consumers, route.messages = -1, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -23,20 +24,18 @@ class Template(Protocol):
 class Route:
     """What a client knows of one method's queue and servers, from replies and from looking.
 
-    `alive_at` is the number of calls this client had sent when a server was last seen alive: a
-    call with a higher number was sent after that.
+    `alive_at` is when a server was last seen alive, `looked_at` when the queue was last looked at,
+    both on the loop's clock.
     """
 
     __slots__ = (
         "alive_at",
         "consumers",
         "key",
-        "look_due",
         "looked_at",
         "looking",
         "messages",
         "queue",
-        "seen_alive_at",
         "service",
     )
 
@@ -45,10 +44,8 @@ class Route:
         self.queue = queue
         self.service = service
         """"" where the servers do not listen for cancels."""
-        self.alive_at = -1
-        self.seen_alive_at = -1
-        self.look_due = 0.0
-        self.looked_at = 0.0
+        self.alive_at = -inf
+        self.looked_at = -inf
         self.looking = False
         self.consumers: int | None = None
         """At the last look; None before the first, -1 if there was no queue."""

@@ -9,8 +9,8 @@ import msgspec
 
 from leveret.amqp.properties import short_string
 from leveret.client.calls import Calls
-from leveret.client.pending import Request
 from leveret.client.options import MAX_TIMEOUT
+from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, TEXT, method_codec
 from leveret.errors import ContractError, InvalidArgument, InvalidResult, RemoteError
 from leveret.wire.native import ERROR

@@ -66,14 +66,19 @@ class RemoteMethod:
         self.__doc__ = spec.doc
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """One call, through the middleware if there is any."""
         if self._chain is not None:
             return self._through_middleware(self._chain, args, kwargs)
-        return self._call(args, kwargs)
+        return self.call(args, kwargs)
 
     def __repr__(self) -> str:
         return f"<remote method {self._spec.key}>"
 
-    async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One call, past the middleware.
+
+        :raises CallError: however it fails.
+        """
         try:
             body = self._encode(self._parameters(*args, **kwargs))
         except ENCODE_ERRORS as error:
@@ -217,7 +222,7 @@ class RemoteMethod:
         if call.timeout != self._timeout or call.metadata != (self._options.metadata or {}):
             changes = {"timeout": call.timeout, "metadata": call.metadata}
             method = type(self)(self._calls, self._spec, self._options.merged(changes), ())
-        return await method._call((), call.arguments)
+        return await method.call((), call.arguments)
 
     # -- errors -------------------------------------------------------------------------------
 

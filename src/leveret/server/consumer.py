@@ -26,6 +26,7 @@ from leveret.errors import (
     ContractError,
     DeadlineExceeded,
     DeclaredError,
+    Executed,
     InvalidArgument,
     InvalidResult,
     MaybeExecuted,
@@ -50,6 +51,9 @@ _TEMPLATES: Final = 1024
 """For how many clients the constant part of a reply is kept."""
 
 _CONFIRM_TIMEOUT: Final = 5.0
+
+_SAME_DEADLINE: Final = 0.05
+"""Seconds by which a nested call may learn of the common deadline before its outer call does."""
 
 _OWN: Final = (InvalidArgument, PermissionDenied, Unauthenticated, Busy)
 """Errors of ours that a handler may raise itself, to its caller."""
@@ -81,8 +85,11 @@ class MethodConsumer:
         self._codec = self._make_codec(self.spec.content_type)
         self._codecs: dict[str, MethodCodec] = {}
         self._templates: dict[str, ReplyTemplate] = {}
+        self._middleware = middleware
         self._invoke: Invoke = compose(middleware, executor.invoke)
-        self.running: set[Running] = set()
+        self.running: dict[int, Running] = {}
+        """By delivery tag, so the longest running first."""
+        self._finished: list[int] = []
         self._confirms: Confirms[bool] | None = None
         self._confirmed = asyncio.Event()
 
@@ -124,9 +131,9 @@ class MethodConsumer:
             arguments = self._arguments(delivery)
         except CallError as error:
             self._answer(running, self._pack_error(running, error))
-            self._acknowledge(running)
+            self._acknowledge(delivery.delivery_tag)
             return
-        self.running.add(running)
+        self.running[delivery.delivery_tag] = running
         running.tick = server.deadlines.add(self._loop.time() + remaining, running)
         running.task = self._loop.create_task(self._run(running, arguments))
 
@@ -195,17 +202,17 @@ class MethodConsumer:
             if running.stopped_by == "drain" and self.spec.idempotent:
                 handed_back = True
             reply = self._pack_error(running, self._cancelled(running))
-        except (Exception, SystemExit) as error:
-            reply = self._pack_error(running, self._raised(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the caller is told of any
+            reply = self._pack_error(running, self._raised(running, error))
         else:
             reply = self._pack_result(running, result)
+        self.running.pop(running.delivery.delivery_tag, None)
+        self._server.deadlines.discard(running.tick, running)
         if handed_back:
             self._send(frames.nack(self.channel.number, running.delivery.delivery_tag))
         else:
             self._answer(running, reply)
-            self._acknowledge(running)
-        self._server.deadlines.discard(running.tick, running)
-        self.running.discard(running)
+            self._acknowledge(running.delivery.delivery_tag)
 
     def stop(self, running: Running, reason: StopReason) -> None:
         """End a call before its handler does.
@@ -233,19 +240,26 @@ class MethodConsumer:
                 return Cancelled("the server stopped while the handler ran")
         return Cancelled("the handler was cancelled, by itself or by what it waited for")
 
-    def _raised(self, error: BaseException) -> CallError:
-        """What the caller gets for what the handler raised."""
+    def _raised(self, running: Running, error: BaseException) -> CallError:
+        """What the caller gets for what the handler, or the middleware around it, raised."""
+        executed: Executed = "yes" if running.entered or not self._middleware else "no"
         if isinstance(error, DeclaredError) and self.spec.raises.get(error.code) is type(error):
             return error
         if isinstance(error, _OWN) and not error.method:
-            error.executed = "yes"
+            error.executed = executed
             return error
+        if isinstance(error, DeadlineExceeded) and running.remaining() < _SAME_DEADLINE:
+            # A nested call has this call's deadline, and may find first that it passed.
+            return DeadlineExceeded(
+                f"the deadline passed in a nested call: {error}", where="handler"
+            )
         self.failed += 1
         log.error("%s raised %r", self.spec.key, error, exc_info=error)
         if isinstance(error, RemoteError) and not error.method:
             return error  # made by the process pool for one that could not travel
         return RemoteError(
             said(error),
+            executed=executed,
             type_name=type(error).__name__,
             remote_traceback=(
                 "".join(traceback.format_exception(error)) if self._server.send_tracebacks else ""
@@ -280,7 +294,13 @@ class MethodConsumer:
         if not reply_to:
             return b""
         if running.has_reply_metadata or not correlation_id or codec is not self._codec:
-            return self._pack_any(running, body, codec.content_type, RESULT)
+            try:
+                return self._pack_any(running, body, codec.content_type, RESULT)
+            except (TypeError, ValueError) as error:
+                running.reply_metadata.clear()
+                return self._pack_error(
+                    running, InvalidResult(f"the handler's reply_metadata cannot be sent: {error}")
+                )
         template = self._templates.get(reply_to)
         if template is None:
             template = self._template(reply_to)
@@ -300,7 +320,12 @@ class MethodConsumer:
 
     def _pack_error(self, running: Running, error: CallError) -> bytes:
         """The reply that tells of an error."""
-        return self._pack_any(running, encode_failure(error), ERROR_CONTENT_TYPE, ERROR)
+        body = encode_failure(error)
+        try:
+            return self._pack_any(running, body, ERROR_CONTENT_TYPE, ERROR)
+        except (TypeError, ValueError):  # as in _pack_result; here the error is what matters
+            running.reply_metadata.clear()
+            return self._pack_any(running, body, ERROR_CONTENT_TYPE, ERROR)
 
     def _pack_any(self, running: Running, body: bytes, content_type: str, kind: str) -> bytes:
         reply_to, correlation_id = running.key
@@ -326,9 +351,25 @@ class MethodConsumer:
                 if self._confirms is not None:
                     self._confirms.add(True)
 
-    def _acknowledge(self, running: Running) -> None:
+    def _acknowledge(self, delivery_tag: int) -> None:
+        """Acknowledge a request with the next write, after the replies that are in it."""
         self.finished += 1
-        self._send(frames.ack(self.channel.number, running.delivery.delivery_tag))
+        if not self._finished:
+            self.channel.connection.defer(self._acknowledge_finished)
+        self._finished.append(delivery_tag)
+
+    def _acknowledge_finished(self) -> None:
+        """All requests before the oldest that still runs by one frame, the others one by one."""
+        finished, self._finished = self._finished, []
+        oldest = next(iter(self.running), None)
+        number = self.channel.number
+        if oldest is not None:
+            for tag in finished:
+                if tag > oldest:
+                    self._send(frames.ack(number, tag))
+            finished = [tag for tag in finished if tag < oldest]
+        if finished:
+            self._send(frames.ack(number, max(finished), multiple=len(finished) > 1))
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -338,7 +379,7 @@ class MethodConsumer:
         A client that sees no consumer on the queue would take its call for lost.
         """
         self.draining = True
-        for running in self.running:
+        for running in self.running.values():
             if not running.answered:
                 self._tell_accepted(running)
         # From here on it matters that the broker has each reply: soon nobody can send it again.
@@ -353,7 +394,7 @@ class MethodConsumer:
     async def finish(self) -> None:
         """Wait for the calls that run."""
         while self.running:
-            await asyncio.wait([running.task for running in self.running if running.task])
+            await asyncio.wait([call.task for call in self.running.values() if call.task])
 
     async def confirm(self) -> None:
         """Wait until the broker has confirmed the replies of the drain."""

@@ -1,4 +1,4 @@
-"""Where handlers run: on the event loop, in threads, in processes; and the middleware around them."""
+"""Where handlers run: on the loop, in threads, in processes; and the middleware around them."""
 
 from __future__ import annotations
 
@@ -91,6 +91,7 @@ def compose(middleware: tuple[Middleware, ...], invoke: Invoke) -> Invoke:
 
     async def innermost(call: CurrentCall) -> Any:
         assert call.struct is not None
+        call.entered = True  # past the middleware: what fails from here on has run
         return await invoke(call.struct)
 
     call_next: CallNext = innermost

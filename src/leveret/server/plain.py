@@ -52,7 +52,9 @@ class PlainConsumer(MethodConsumer):
         return self._codec  # a body is text, whatever its sender calls it
 
     def _pack_error(self, running: Running, error: CallError) -> bytes:
-        return self._pack_any(running, str(error).encode(), TEXT_CONTENT_TYPE, ERROR)
+        return self._pack_any(
+            running, str(error).encode("utf-8", "replace"), TEXT_CONTENT_TYPE, ERROR
+        )
 
     def _tell_accepted(self, running: Running) -> None:
         """Say nothing: the tutorial's clients take the first message they get for the answer."""

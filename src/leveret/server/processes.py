@@ -43,10 +43,16 @@ class ProcessPool:
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"leveret-{name}")
+        self._places = asyncio.Semaphore(size)
+        self._warm = False
         self._closed = False
 
     async def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The function's result, or what it raised; cancelling this kills the process it runs in."""
+        """The result, or what was raised; cancelling this kills the process it runs in."""
+        async with self._places:
+            return await self._run(args, kwargs)
+
+    async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         loop = asyncio.get_running_loop()
         worker = self._idle.pop() if self._idle else _Worker(self._service)
         self._busy.add(worker)
@@ -72,6 +78,9 @@ class ProcessPool:
 
     async def warm_up(self) -> None:
         """Start one worker ahead, so that the first call does not wait for an interpreter."""
+        if self._warm:
+            return
+        self._warm = True
         loop = asyncio.get_running_loop()
         worker = await loop.run_in_executor(self._threads, _Worker, self._service)
         self._idle.append(worker)
@@ -102,7 +111,7 @@ class _Worker:
         """In a thread: one call, there and back."""
         try:
             self._pipe.send((args, kwargs))
-            answer: tuple[bool, Any] = pickle.loads(self._pipe.recv_bytes())
+            answer: tuple[bool, Any] = pickle.loads(self._pipe.recv_bytes())  # noqa: S301 - from our own child
             return answer
         except (EOFError, OSError):
             self.alive = False
@@ -124,7 +133,7 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
     # Ctrl-C reaches the whole group: the server decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    service, attribute = pickle.loads(pickled)
+    service, attribute = pickle.loads(pickled)  # noqa: S301 - from our own parent
     function = handler_of(service, spec_of(service).methods[attribute])
     while True:
         while not pipe.poll(5):
@@ -136,7 +145,7 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
             return
         try:
             answer = pickle.dumps((True, function(*args, **kwargs)))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the parent is told of any
             answer = pickle.dumps((False, _portable(error)))
         try:
             pipe.send_bytes(answer)
@@ -149,7 +158,7 @@ def _portable(error: BaseException) -> Exception:
     error.add_note("in the worker process:\n" + "".join(traceback.format_exception(error)))
     if isinstance(error, Exception):
         with suppress(Exception):
-            pickle.loads(pickle.dumps(error))
+            pickle.loads(pickle.dumps(error))  # noqa: S301 - just pickled
             return error
     portable = RemoteError(str(error), type_name=type(error).__name__)
     portable.__notes__ = error.__notes__

@@ -33,6 +33,7 @@ class Running(CurrentCall):
         self.method = method
         self.deadline = deadline
         self.struct = None
+        self.entered = False
         self._delivery = delivery
         self._metadata = None
         self._reply_metadata = None

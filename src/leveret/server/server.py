@@ -85,6 +85,11 @@ class Server:
                 raise ContractError(
                     f"the service {spec.name!r} has no remote methods: mark them with @method"
                 )
+        concurrency: object = self._concurrency
+        if concurrency is not None and not (
+            isinstance(concurrency, int) and 1 <= concurrency <= 65_535
+        ):
+            raise ContractError(f"concurrency is {concurrency!r}; it must be 1 to 65535")
         known = {method.key for spec in self.services for method in spec.methods.values()}
         for queue, key in self._plain.items():
             if key not in known:
@@ -183,12 +188,12 @@ class Server:
 
     def running(self) -> list[Running]:
         """The calls whose handlers run now."""
-        return [running for consumer in self.consumers for running in consumer.running]
+        return [running for consumer in self.consumers for running in consumer.running.values()]
 
     def cancel(self, key: CallKey, remember: float) -> None:
         """A caller waits no more. `remember`: for how many seconds its request may still come."""
         for consumer in self.consumers:
-            for running in consumer.running:
+            for running in consumer.running.values():
                 if running.key == key:
                     consumer.stop(running, "caller")
                     return

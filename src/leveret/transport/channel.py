@@ -29,7 +29,7 @@ class Channel:
     """A channel of a connection; `Connection.open_channel` makes one.
 
     `consumers` maps consumer tags to what takes their deliveries; `on_confirm(tag, multiple, ok)`,
-    `on_return(content)`, `on_cancel(consumer_tag)` and `on_close(error)` are called as events arrive.
+    `on_return(content)`, `on_cancel(consumer_tag)` and `on_close(error)` are called as events come.
     """
 
     def __init__(self, connection: Connection, number: int) -> None:
@@ -53,6 +53,7 @@ class Channel:
         self.check_open()
         answer = self.connection.loop.create_future()
         self._answers.append(answer)
+        self.connection.collect()
         self.connection.send(frames.method_frame(self.number, method))
         try:
             async with asyncio.timeout(METHOD_TIMEOUT):

@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._channels: dict[int, Channel] = {}
         self._out: list[bytes] = []
+        self._deferred: list[Callable[[], None]] = []
         self._flush_due = False
         self._held = False
         self._control: asyncio.Queue[Any] = asyncio.Queue()
@@ -75,11 +76,13 @@ class Connection(asyncio.Protocol):
     # -- what asyncio calls ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with the protocol header."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
         self._transport.write(PROTOCOL_HEADER)
 
     def data_received(self, data: bytes) -> None:
+        """Handle all that one read brought."""
         self.heartbeat.heard = True
         if self.lost is not None and not self._closing:
             return
@@ -105,15 +108,18 @@ class Connection(asyncio.Protocol):
                 self._handle(event)
 
     def pause_writing(self) -> None:
+        """The peer does not take what is written: hold publishers back."""
         if self.paused is None:
             self.paused = self.loop.create_future()
 
     def resume_writing(self) -> None:
+        """The peer takes more."""
         if self.paused is not None:
             self.paused.set_result(None)
             self.paused = None
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
         reason = str(exc) if exc is not None else "the broker closed the socket"
         self._end(ConnectionLost(f"{self}: connection lost: {reason}"))
         if not self._gone.done():
@@ -131,6 +137,20 @@ class Connection(asyncio.Protocol):
             self._flush_due = True
             self.loop.call_soon(self._flush_or_hold)
 
+    def defer(self, callback: Callable[[], None]) -> None:
+        """Call back just before the next write, to add what sums up this pass: acknowledgements."""
+        self._deferred.append(callback)
+        if not self._flush_due:
+            self._flush_due = True
+            self.loop.call_soon(self._flush_or_hold)
+
+    def collect(self) -> None:
+        """Have what was deferred sent now, before what is sent next."""
+        if self._deferred:
+            deferred, self._deferred = self._deferred, []
+            for callback in deferred:
+                callback()
+
     def _flush_or_hold(self) -> None:
         """Flush; but where several frames wait, let one more pass of the loop add to them.
 
@@ -145,6 +165,7 @@ class Connection(asyncio.Protocol):
             self._flush()
 
     def _flush(self) -> None:
+        self.collect()
         self._flush_due = False
         out = self._out
         if out and self._transport is not None:
@@ -189,6 +210,7 @@ class Connection(asyncio.Protocol):
 
     def send_control(self, method: Any) -> None:
         """Send a method of the connection itself."""
+        self.collect()
         self.send(frames.method_frame(0, method))
 
     async def next_control(self) -> Any:

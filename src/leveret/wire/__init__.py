@@ -1,1 +1,1 @@
-"""How a call is laid on AMQP messages. `native` is wire protocol 1 of docs/protocol.md, `plain` the tutorial's."""
+"""How a call is laid on AMQP messages: `native` is wire protocol 1, `plain` the tutorial's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -19,7 +19,15 @@ class CurrentCall:
     Its deadline is also the deadline of every call that the handler makes over Leveret.
     """
 
-    __slots__ = ("_delivery", "_metadata", "_reply_metadata", "deadline", "method", "struct")
+    __slots__ = (
+        "_delivery",
+        "_metadata",
+        "_reply_metadata",
+        "deadline",
+        "entered",
+        "method",
+        "struct",
+    )
 
     def __init__(self, method: str, delivery: Delivery, deadline: float) -> None:
         self.method = method
@@ -27,6 +35,7 @@ class CurrentCall:
         self.deadline = deadline
         """When the caller stops waiting, in seconds since 1970."""
         self.struct: Struct | None = None
+        self.entered = False
         self._delivery = delivery
         self._metadata: dict[str, str] | None = None
         self._reply_metadata: dict[str, str] | None = None
@@ -55,7 +64,7 @@ class CurrentCall:
 
     @property
     def reply_metadata(self) -> dict[str, str]:
-        """What goes back with the result; the caller gets it in `with_options(reply_metadata=...)`."""
+        """What goes back with the result; the caller finds it in its `reply_metadata`."""
         if self._reply_metadata is None:
             self._reply_metadata = {}
         return self._reply_metadata
@@ -67,7 +76,7 @@ class CurrentCall:
 
     @property
     def redelivered(self) -> bool:
-        """Whether another server may have begun this call before; only idempotent methods see True."""
+        """Whether another server may have begun this call; only idempotent methods see True."""
         return self._delivery.redelivered
 
     def remaining(self) -> float:

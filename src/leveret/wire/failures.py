@@ -71,7 +71,7 @@ def encode_failure(error: CallError) -> bytes:
     """The body that tells a caller of `error`."""
     failure = _Failure(
         code=str(error.code),
-        message=_utf8(error.message[:MESSAGE_LIMIT]),
+        message=_utf8(str(error.message)[:MESSAGE_LIMIT]),
         executed=error.executed,
         type=type(error).__name__,
     )

@@ -108,7 +108,7 @@ class RequestTemplate:
         frames = self._pack(
             start, size, middle, deadline, self._between, call_id, end, 3, self._channel, size
         )
-        if size <= self._room:
+        if 0 < size <= self._room:  # an empty body has no frame of its own
             return frames + body + b"\xce"
         return frames[:-7] + _body_frames(self._channel, body, self._room)
 
@@ -146,7 +146,7 @@ class ReplyTemplate:
         frames = self._pack(
             self._start, size, self._middle, call_id, self._after, 3, self._channel, size
         )
-        if size <= self._room:
+        if 0 < size <= self._room:  # an empty body has no frame of its own
             return frames + body + b"\xce"
         return frames[:-7] + _body_frames(self._channel, body, self._room)
 
@@ -179,15 +179,25 @@ def pack_reply(
     kind: str,
     metadata: dict[str, str] | None = None,
 ) -> bytes:
-    """One reply that is out of the ordinary: an error, or a result with metadata."""
-    properties = Properties(
-        content_type=content_type,
-        correlation_id=correlation_id,
-        type=kind,
-        headers={"metadata": metadata} if metadata else None,
+    """One reply that is out of the ordinary: an error, or a result with metadata.
+
+    :raises TypeError: if the metadata does not map text to text.
+    :raises ValueError: if it does not fit into a frame, or is no Unicode.
+    """
+    if metadata and not all(isinstance(text, str) for pair in metadata.items() for text in pair):
+        raise TypeError(f"metadata must map text to text; got {metadata!r}")
+    properties = encode_properties(
+        Properties(
+            content_type=content_type,
+            correlation_id=correlation_id,
+            type=kind,
+            headers={"metadata": metadata} if metadata else None,
+        )
     )
+    if frame_max and len(properties) + 12 + FRAME_OVERHEAD > frame_max:
+        raise ValueError(f"metadata must fit into one frame of {frame_max} bytes with the rest")
     return publish_prefix(channel, "", reply_to) + content_frames(
-        channel, encode_properties(properties), body, frame_max
+        channel, properties, body, frame_max
     )
 
 

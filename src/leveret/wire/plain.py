@@ -1,4 +1,4 @@
-"""The protocol of RabbitMQ's sixth tutorial: text bodies, `reply_to` and `correlation_id`, nothing else.
+"""The protocol of RabbitMQ's sixth tutorial: text, `reply_to`, `correlation_id`, no more.
 
 https://www.rabbitmq.com/tutorials/tutorial-six-python. A request goes to a named queue through the
 default exchange. The tutorial has no errors; ours travel with `type` = "error", which its own

@@ -1,4 +1,4 @@
-"""The exchanges and queues of wire protocol 1 (docs/protocol.md), declared where they are missing."""
+"""The exchanges and queues of wire protocol 1, declared where they are missing."""
 
 from __future__ import annotations
 

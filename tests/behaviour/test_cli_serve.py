@@ -1,0 +1,282 @@
+"""`leveret serve` in one process: what it takes, how it stops, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import leveret
+from leveret import RemoteError
+from leveret.testing import RabbitMQ
+from tests.behaviour.cli_commands import Commands
+from tests.behaviour.cli_service import Desk
+from tests.behaviour.raw import RawPeer
+
+SERVED = "cli_service:Desk"
+
+
+@pytest.fixture
+async def commands(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Commands]:
+    async with Commands(tmp_path, rabbitmq_url) as commands:
+        yield commands
+
+
+# -- what it serves --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["Desk", "desk", "make_desk"])
+async def test_a_class_an_instance_or_a_factory_is_served_from_the_current_directory(
+    commands: Commands, target: str
+) -> None:
+    server = await commands.serve(f"cli_service:{target}")
+    call = await commands.run("call", "desk.fib", "n=30")
+    assert (call.text, call.process.returncode) == ("832040\n", 0)
+    server.terminate()
+    assert await server.ends() == 0
+
+
+async def test_several_services_are_served_together(commands: Commands) -> None:
+    (commands.folder / "other.py").write_text(
+        "import leveret\n"
+        "class Clock(leveret.Service):\n"
+        "    @leveret.method\n"
+        "    async def hour(self) -> int:\n"
+        "        return 12\n"
+    )
+    await commands.serve(SERVED, "other:Clock")
+    async with leveret.connect(commands.url) as rabbit:
+        assert await rabbit.call("desk.fib", n=10) == 55
+        assert await rabbit.call("clock.hour") == 12
+
+
+async def test_a_method_is_served_from_a_plain_queue_as_well(commands: Commands) -> None:
+    await commands.serve(SERVED, "--plain", "rpc_queue=desk.fib")
+    async with leveret.connect(commands.url) as rabbit:
+        assert await rabbit.plain("rpc_queue").call("30") == "832040"
+
+
+async def test_tracebacks_are_sent_only_where_asked_for(commands: Commands) -> None:
+    server = await commands.serve(SERVED)
+    async with leveret.connect(commands.url) as rabbit:
+        with pytest.raises(RemoteError) as kept:
+            await rabbit.call("desk.fail", how="raise")
+        server.terminate()
+        await server.ends()
+        await commands.serve(SERVED, "--send-tracebacks")
+        with pytest.raises(RemoteError) as sent:
+            await rabbit.call("desk.fail", how="raise")
+    assert not kept.value.remote_traceback
+    assert "in fail" in sent.value.remote_traceback
+
+
+async def test_concurrency_bounds_the_calls_of_each_method(commands: Commands) -> None:
+    await commands.serve(SERVED, "--concurrency", "1")
+    meeting = await commands.meeting("desk.meet_in_a_thread")
+    busy = await commands.run(
+        "call", "desk.meet_in_a_thread", f"folder={commands.folder}", "--if-busy", "fail"
+    )
+    assert busy.process.returncode == 6
+    meeting.may_end()
+    assert await meeting.call.ends() == 0
+
+
+async def test_the_name_is_the_servers(commands: Commands, raw: RawPeer) -> None:
+    await commands.serve(SERVED, "--name", "front desk")
+    await raw.listen()
+    raw.control("desk", "ping")
+    body = (await raw.reply()).body
+    assert body is not None
+    assert json.loads(body)["name"] == "front desk"
+
+
+# -- how it logs -----------------------------------------------------------------------------------
+
+
+async def test_the_log_is_one_line_per_record_with_time_and_level(commands: Commands) -> None:
+    server = await commands.serve(SERVED)
+    assert await server.says(
+        r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO +leveret\.server: serving"
+    )
+
+
+async def test_a_log_level_above_info_says_nothing_of_a_clean_run(commands: Commands) -> None:
+    server = await commands.start("serve", SERVED, "--log-level", "WARNING")
+    async with leveret.connect(commands.url) as rabbit:
+        await rabbit.with_options(wait_for_server=True, timeout=30).call("desk.fib", n=1)
+    server.terminate()
+    assert await server.ends() == 0
+    assert server.lines == []
+
+
+# -- how it stops ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", ["SIGTERM", "SIGINT"])
+async def test_a_signal_lets_the_running_call_end_and_then_the_server(
+    commands: Commands, stop: str
+) -> None:
+    server = await commands.serve(SERVED)
+    meeting = await commands.meeting()
+    if stop == "SIGTERM":
+        server.terminate()
+    else:
+        server.interrupt()
+    await server.says("draining: 1 calls? runs?")
+    meeting.may_end()
+    assert await meeting.call.ends() == 0
+    assert meeting.call.text == "met\n"
+    assert await server.ends() == 0
+
+
+async def test_a_second_signal_cancels_the_running_call(commands: Commands) -> None:
+    server = await commands.serve(SERVED)
+    meeting = await commands.meeting()
+    server.terminate()
+    await server.says("draining")
+    server.terminate()
+    assert await meeting.call.ends() == 8
+    assert "Cancelled" in meeting.call.error
+    assert await server.ends() == 8
+
+
+async def test_a_call_that_outlasts_the_grace_is_cancelled(commands: Commands) -> None:
+    server = await commands.serve(SERVED, "--grace", "0.1")
+    meeting = await commands.meeting()
+    server.terminate()
+    assert await meeting.call.ends() == 8
+    assert await server.ends() == 8
+    assert "calls had to be cancelled to stop" in server.lines[-1]
+
+
+@pytest.mark.slow
+async def test_a_thread_that_never_ends_does_not_keep_the_process_up(commands: Commands) -> None:
+    server = await commands.serve(SERVED, "--grace", "0.1")
+    await commands.meeting("desk.meet_in_a_thread")
+    server.terminate()
+    assert await server.ends() == 8
+
+
+async def test_a_signal_before_it_serves_stops_it(commands: Commands) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent_broker:
+        silent_broker.setblocking(False)
+        url = f"amqp://127.0.0.1:{silent_broker.getsockname()[1]}/"
+        server = await commands.start("serve", SERVED, "--url", url)
+        connection, _ = await asyncio.get_running_loop().sock_accept(silent_broker)
+        with connection:
+            server.terminate()
+            assert await server.ends() == 0
+
+
+# -- why it cannot ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("nowhere:Desk",), 11, "there is no module 'nowhere'"),
+        (("cli_service:Dusk",), 11, "no 'Dusk'; its services are Desk, NeedsArguments"),
+        (("cli_service",), 11, "write module:Service"),
+        (("cli_service:make_nothing",), 11, "returned of type NoneType"),
+        (("cli_service:NeedsArguments",), 11, "cannot be called without arguments"),
+        (("cli_service:OutOfStock",), 11, "is the class OutOfStock"),
+        ((SERVED, "cli_service:desk"), 11, "two services are named 'desk'"),
+        ((SERVED, "--plain", "rpc_queue=desk.nothing"), 11, "there is no such method"),
+        ((SERVED, "--url", "amqp://host:port/"), 2, "InvalidURL"),
+    ],
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_mistake_in_the_configuration_ends_it_with_one_line(
+    commands: Commands, args: tuple[str, ...], code: int, said: str, workers: str
+) -> None:
+    server = await commands.run("serve", *args, "--workers", workers, "--log-level", "critical")
+    assert server.process.returncode == code
+    assert said in server.error
+
+
+async def test_a_service_that_cannot_be_entered_ends_it(commands: Commands) -> None:
+    server = await commands.run("serve", "cli_service:CannotOpen", "--log-level", "critical")
+    assert server.process.returncode == 70
+    assert "OSError: the database is away" in server.error
+
+
+async def test_a_module_that_fails_is_told_with_its_file_and_line(commands: Commands) -> None:
+    (commands.folder / "broken.py").write_text("import leveret\n\nprint(1 / 0)\n")
+    server = await commands.run("serve", "broken:Desk")
+    assert server.process.returncode == 11
+    assert "ZeroDivisionError: division by zero" in server.error
+    assert "broken.py, line 3" in server.error
+
+
+async def test_at_log_level_debug_a_module_that_fails_shows_its_traceback(
+    commands: Commands,
+) -> None:
+    (commands.folder / "broken.py").write_text("import missing_from_here\n")
+    server = await commands.run("serve", "broken:Desk", "--log-level", "debug")
+    assert server.process.returncode == 11
+    assert "Traceback (most recent call last):" in server.lines
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_queue_with_other_options_ends_it_with_exit_code_12(
+    commands: Commands, workers: str
+) -> None:
+    async with leveret.connect(commands.url) as rabbit, rabbit.serving(Desk()):
+        server = await commands.run(
+            *("serve", "cli_service:Priority", "--workers", workers, "--log-level", "critical")
+        )
+    assert server.process.returncode == 12
+    assert "TopologyError: the queue 'leveret.desk.fib'" in server.error
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_refused_login_ends_it_with_exit_code_10(commands: Commands, workers: str) -> None:
+    server = await commands.run(
+        *("serve", SERVED, "--workers", workers, "--log-level", "critical"),
+        url=commands.url.replace("guest:guest@", "guest:wrong@"),
+    )
+    assert server.process.returncode == 10
+    assert "Unauthenticated" in server.error
+
+
+@pytest.mark.slow
+async def test_a_lost_connection_ends_it_with_exit_code_9(
+    tmp_path: Path, own_rabbitmq: RabbitMQ
+) -> None:
+    async with Commands(tmp_path, own_rabbitmq.url) as commands:
+        server = await commands.serve(SERVED)
+        await asyncio.to_thread(own_rabbitmq.close_connections, "for a test")
+        assert await server.ends() == 9
+        assert "leveret: ConnectionClosed: CONNECTION_FORCED - for a test" in server.lines[-1]
+
+
+# -- what needs no broker --------------------------------------------------------------------------
+
+
+async def test_schema_prints_the_services_methods_as_json(commands: Commands) -> None:
+    schema = await commands.run("schema", SERVED)
+    assert schema.process.returncode == 0
+    assert json.loads(schema.text) == json.loads(json.dumps(leveret.service_schema(Desk)))
+
+
+async def test_schema_of_what_is_no_service_is_one_line(commands: Commands) -> None:
+    schema = await commands.run("schema", "cli_service:OutOfStock")
+    assert schema.process.returncode == 11
+    assert "OutOfStock is no service" in schema.error
+
+
+@pytest.mark.parametrize("args", [("version",), ("--version",)])
+async def test_the_version_is_printed(commands: Commands, args: tuple[str, ...]) -> None:
+    version = await commands.run(*args)
+    assert version.text.startswith("leveret ")
+    assert version.process.returncode == 0
+
+
+async def test_help_tells_the_exit_codes(commands: Commands) -> None:
+    told = await commands.run("call", "--help")
+    assert "5  NoServer" in told.text
+    assert "130  Ctrl-C" in told.text

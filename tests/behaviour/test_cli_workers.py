@@ -1,0 +1,152 @@
+"""`leveret serve --workers N`: processes that are kept running, and that end together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import leveret
+from leveret.testing import RabbitMQ
+from tests.behaviour.cli_commands import Command, Commands, is_alive
+from tests.behaviour.patience import until
+
+SERVED = "cli_service:Desk"
+
+
+@pytest.fixture
+async def commands(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Commands]:
+    async with Commands(tmp_path, rabbitmq_url) as commands:
+        yield commands
+
+
+async def ready_pids(server: Command, times: int) -> list[int]:
+    """The process ids of the workers that got ready, once there were so many."""
+    ready = await server.says(r"worker \d+ \(pid (\d+)\) is ready", times)
+    return [int(match[1]) for match in ready]
+
+
+async def test_workers_share_the_calls_and_name_their_lines_in_the_log(commands: Commands) -> None:
+    server, pids = await commands.serve_with_workers(SERVED)
+    async with leveret.connect(commands.url) as rabbit:
+        answered = {await rabbit.call("desk.process") for _ in range(20)}
+    assert answered == set(pids)
+    await server.says(r"\[worker 1\] leveret\.server: serving desk")
+    await server.says(r"\[worker 2\] leveret\.server: serving desk")
+    server.terminate()
+    assert await server.ends() == 0
+
+
+async def test_a_killed_worker_is_replaced_while_the_calls_go_on(commands: Commands) -> None:
+    server, pids = await commands.serve_with_workers(SERVED)
+    async with leveret.connect(commands.url) as rabbit:
+        os.kill(pids[0], signal.SIGKILL)
+        assert await rabbit.call("desk.fib", n=30) == 832040
+        await server.says(
+            rf"worker \d \(pid {pids[0]}\) ended: killed by SIGKILL; starting another"
+        )
+        third = (await ready_pids(server, 3))[2]
+        answered = {await rabbit.call("desk.process") for _ in range(20)}
+    assert answered == {pids[1], third}
+
+
+async def test_a_worker_that_was_told_to_stop_by_somebody_else_is_replaced(
+    commands: Commands,
+) -> None:
+    server, pids = await commands.serve_with_workers(SERVED)
+    os.kill(pids[1], signal.SIGTERM)
+    await server.says(rf"\(pid {pids[1]}\) ended: somebody else told it to stop")
+    assert len(set(await ready_pids(server, 3))) == 3
+
+
+@pytest.mark.slow
+async def test_a_service_that_cannot_be_entered_is_tried_again_later_each_time(
+    commands: Commands,
+) -> None:
+    server = await commands.start("serve", "cli_service:CannotOpen", "--workers", "2")
+    tried = await server.says(r"worker 1 .*the database is away; starting another in (.*) s", 4)
+    assert float(tried[3][1]) > float(tried[0][1])
+    server.interrupt()
+    assert await server.ends() == 0
+
+
+@pytest.mark.slow
+async def test_workers_come_back_with_their_broker(tmp_path: Path, own_rabbitmq: RabbitMQ) -> None:
+    async with Commands(tmp_path, own_rabbitmq.url) as commands:
+        server, _ = await commands.serve_with_workers(SERVED)
+        await asyncio.to_thread(own_rabbitmq.stop)
+        await server.says("worker 1 .*cannot connect to amqp://.*starting another")
+        await server.says("worker 2 .*cannot connect to amqp://.*starting another")
+        await asyncio.to_thread(own_rabbitmq.restart)
+        assert len(set(await ready_pids(server, 4))) == 4
+        call = await commands.run("call", "desk.fib", "n=30")
+        assert call.text == "832040\n"
+        server.terminate()
+        assert await server.ends() == 0
+
+
+@pytest.mark.parametrize("stop", ["SIGTERM", "SIGINT"])
+async def test_a_signal_drains_all_workers_and_the_running_call_gets_its_answer(
+    commands: Commands, stop: str
+) -> None:
+    server, pids = await commands.serve_with_workers(SERVED)
+    meeting = await commands.meeting()
+    if stop == "SIGTERM":
+        server.terminate()
+    else:
+        server.interrupt()
+    await server.says("draining: 0 calls")
+    await server.says("draining: 1 calls")
+    meeting.may_end()
+    assert await meeting.call.ends() == 0
+    assert meeting.call.text == "met\n"
+    assert await server.ends() == 0
+    assert not any(is_alive(pid) for pid in pids)
+
+
+async def test_a_second_signal_hurries_all_workers(commands: Commands) -> None:
+    server, pids = await commands.serve_with_workers(SERVED)
+    meeting = await commands.meeting()
+    server.terminate()
+    await server.says("draining: 1 calls")
+    server.terminate()
+    assert await meeting.call.ends() == 8
+    assert await server.ends() == 8
+    assert not any(is_alive(pid) for pid in pids)
+
+
+async def test_no_worker_outlives_a_killed_supervisor(commands: Commands) -> None:
+    server, pids = await commands.serve_with_workers(SERVED)
+    meeting = await commands.meeting()
+    server.process.kill()
+    meeting.may_end()
+    assert await meeting.call.ends() == 0  # they drain
+    await until(lambda: not any(is_alive(pid) for pid in pids), "the workers end")
+
+
+@pytest.mark.slow
+async def test_a_blocked_worker_is_killed_after_a_second_signal(commands: Commands) -> None:
+    (commands.folder / "blocked.py").write_text(
+        "import pathlib, time, leveret\n"
+        "class Blocked(leveret.Service):\n"
+        "    @leveret.method\n"
+        "    async def block(self) -> int:\n"
+        "        pathlib.Path('runs').touch()\n"
+        "        while True:\n"
+        "            time.sleep(1)\n"
+    )
+    server, pids = await commands.serve_with_workers("blocked:Blocked", "--grace", "0")
+    call = await commands.start("call", "blocked.block", "--timeout", "60")
+    await until((commands.folder / "runs").exists, "the handler blocks its worker")
+    server.terminate()
+    await server.says("draining 2 workers")
+    server.terminate()
+    await server.says("does not end; killing it")
+    assert await server.ends() == 8
+    assert not any(is_alive(pid) for pid in pids)
+    assert await call.ends() == 5
+    assert "(executed: maybe)" in call.error

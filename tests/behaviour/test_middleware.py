@@ -1,0 +1,229 @@
+"""Functions around calls, on the client and on the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import leveret
+from leveret import (
+    DeadlineExceeded,
+    InvalidArgument,
+    InvalidResult,
+    PermissionDenied,
+    Rabbit,
+    RemoteError,
+    current_call,
+)
+from leveret.client.options import CallNext as NextCall
+from leveret.client.options import OutgoingCall
+from leveret.server.execution import CallNext
+from leveret.wire.current import CurrentCall
+from tests.behaviour.services import Echo, Fibonacci, Gate
+
+
+class Tracer:
+    """Client middleware that writes down when it is passed, and what it saw."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name = name
+        self.log = log
+
+    async def __call__(self, call: OutgoingCall, call_next: NextCall) -> Any:
+        self.log.append(f"{self.name} > {call.method} {call.arguments} {call.timeout:g}")
+        try:
+            result = await call_next(call)
+        except Exception as error:
+            self.log.append(f"{self.name} ! {type(error).__name__}")
+            raise
+        self.log.append(f"{self.name} < {result}")
+        return result
+
+
+class ServerTracer:
+    """The same on the server."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name = name
+        self.log = log
+
+    async def __call__(self, call: CurrentCall, call_next: CallNext) -> Any:
+        assert current_call() is call
+        self.log.append(f"{self.name} > {call.method} {call.arguments}")
+        try:
+            result = await call_next(call)
+        except Exception as error:
+            self.log.append(f"{self.name} ! {type(error).__name__}")
+            raise
+        self.log.append(f"{self.name} < {result}")
+        return result
+
+
+async def test_client_middleware_wraps_calls_the_first_outermost(
+    rabbitmq_url: str, host: Rabbit
+) -> None:
+    log: list[str] = []
+    tracers = [Tracer("a", log), Tracer("b", log)]
+    async with host.serving(Fibonacci()), leveret.connect(rabbitmq_url, middleware=tracers) as rabbit:
+        assert await rabbit.remote(Fibonacci).fib(10) == 55
+        assert await rabbit.call("fibonacci.fib", n=3) == 2
+    assert log == [
+        "a > fibonacci.fib {'n': 10} 5",
+        "b > fibonacci.fib {'n': 10} 5",
+        "b < 55",
+        "a < 55",
+        "a > fibonacci.fib {'n': 3} 10",
+        "b > fibonacci.fib {'n': 3} 10",
+        "b < 2",
+        "a < 2",
+    ]
+
+
+async def test_server_middleware_wraps_handlers_the_first_outermost(
+    client: Rabbit, host: Rabbit
+) -> None:
+    log: list[str] = []
+    tracers = [ServerTracer("a", log), ServerTracer("b", log)]
+    async with host.serving(Fibonacci(), middleware=tracers):
+        assert await client.remote(Fibonacci).fib(10) == 55
+    assert log == [
+        "a > fibonacci.fib {'n': 10}",
+        "b > fibonacci.fib {'n': 10}",
+        "b < 55",
+        "a < 55",
+    ]
+
+
+async def test_errors_pass_through_middleware(rabbitmq_url: str, host: Rabbit) -> None:
+    log: list[str] = []
+
+    class Odd(Echo, name="odd"):
+        async def echo(self, text: str) -> str:
+            raise ValueError(text)
+
+    async with (
+        host.serving(Odd(), middleware=[ServerTracer("server", log)]),
+        leveret.connect(rabbitmq_url, middleware=[Tracer("client", log)]) as rabbit,
+    ):
+        with pytest.raises(RemoteError, match="ValueError: x"):
+            await rabbit.remote(Odd).echo("x")
+    assert log == [
+        "client > odd.echo {'text': 'x'} 10",
+        "server > odd.echo {'text': 'x'}",
+        "server ! ValueError",
+        "client ! RemoteError",
+    ]
+
+
+async def test_arguments_that_are_no_call_do_not_reach_client_middleware(
+    rabbitmq_url: str,
+) -> None:
+    log: list[str] = []
+    async with leveret.connect(rabbitmq_url, middleware=[Tracer("a", log)]) as rabbit:
+        with pytest.raises(InvalidArgument):
+            await rabbit.remote(Fibonacci).fib(1, 2)  # type: ignore[call-arg]
+    assert log == []
+
+
+async def test_client_middleware_changes_arguments_metadata_and_timeout(
+    rabbitmq_url: str, host: Rabbit
+) -> None:
+    seen: list[CurrentCall] = []
+
+    async def stamp(call: OutgoingCall, call_next: NextCall) -> Any:
+        call.arguments["text"] += "!"
+        call.metadata["trace"] = "7"
+        call.timeout = 77
+        return await call_next(call)
+
+    async def note(call: CurrentCall, call_next: CallNext) -> Any:
+        seen.append(call)
+        assert 70 < call.remaining() <= 77
+        return await call_next(call)
+
+    async with (
+        host.serving(Echo(), middleware=[note]),
+        leveret.connect(rabbitmq_url, middleware=[stamp]) as rabbit,
+    ):
+        remote = rabbit.remote(Echo).with_options(metadata={"user": "ada"})
+        assert await remote.echo("x") == "x!"
+        assert await remote.echo("y") == "y!"
+    assert [call.metadata for call in seen] == [{"user": "ada", "trace": "7"}] * 2
+
+
+async def test_what_client_middleware_makes_of_arguments_is_checked(rabbitmq_url: str) -> None:
+    async def spoil(call: OutgoingCall, call_next: NextCall) -> Any:
+        call.arguments["n"] = -1
+        return await call_next(call)
+
+    async with leveret.connect(rabbitmq_url, middleware=[spoil]) as rabbit:
+        with pytest.raises(InvalidArgument, match=">= 0"):
+            await rabbit.remote(Fibonacci).fib(1)
+
+
+async def test_middleware_can_answer_without_going_further(
+    rabbitmq_url: str, host: Rabbit
+) -> None:
+    gate = Gate()
+
+    async def cached(call: OutgoingCall, call_next: NextCall) -> Any:
+        return 7 if call.arguments == {"n": 7} else await call_next(call)
+
+    async def guard(call: CurrentCall, call_next: CallNext) -> Any:
+        if call.metadata.get("user") != "ada":
+            raise PermissionDenied("only ada may")
+        return 8
+
+    async with (
+        host.serving(gate, middleware=[guard]),
+        leveret.connect(rabbitmq_url, middleware=[cached]) as rabbit,
+    ):
+        remote = rabbit.remote(Gate)
+        assert await remote.once(7) == 7
+        with pytest.raises(PermissionDenied, match="only ada may"):
+            await remote.once(1)
+        assert await remote.with_options(metadata={"user": "ada"}).once(1) == 8
+    assert gate.started.empty()
+
+
+async def test_the_result_of_server_middleware_is_checked(client: Rabbit, host: Rabbit) -> None:
+    async def spoil(call: CurrentCall, call_next: CallNext) -> Any:
+        return str(await call_next(call))
+
+    async with host.serving(Fibonacci(), middleware=[spoil]):
+        with pytest.raises(InvalidResult):
+            await client.remote(Fibonacci).fib(1)
+
+
+async def test_client_middleware_can_try_again(rabbitmq_url: str, host: Rabbit) -> None:
+    tries = 0
+
+    async def retry(call: OutgoingCall, call_next: NextCall) -> Any:
+        nonlocal tries
+        while True:
+            tries += 1
+            try:
+                return await call_next(call)
+            except DeadlineExceeded:
+                gate.opened.set()
+
+    gate = Gate()
+    async with host.serving(gate), leveret.connect(rabbitmq_url, middleware=[retry]) as rabbit:
+        assert await rabbit.remote(Gate).with_options(timeout=0.3).again(1) == 1
+    assert tries == 2
+
+
+async def test_middleware_runs_around_handlers_in_threads_too(
+    client: Rabbit, host: Rabbit
+) -> None:
+    log: list[str] = []
+
+    class Adder(leveret.Service):
+        @leveret.method
+        def add(self, a: int, *, b: int = 2) -> int:
+            return a + b
+
+    async with host.serving(Adder(), middleware=[ServerTracer("a", log)]):
+        assert await client.remote(Adder).add(1) == 3
+    assert log == ["a > adder.add {'a': 1, 'b': 2}", "a < 3"]

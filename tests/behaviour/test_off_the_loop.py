@@ -1,0 +1,244 @@
+"""Plain `def` handlers: in threads, and in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from leveret import ContractError, DeadlineExceeded, Rabbit, RemoteError, Service, method
+from tests.behaviour.patience import at_once, until
+from tests.behaviour.services import Echo
+
+
+class Threads(Service):
+    """Handlers that block until the test lets them go."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.running = 0
+        self.most = 0
+        self.ended = 0
+        self._lock = threading.Lock()
+
+    @method(timeout=30, concurrency=3)
+    def block(self) -> str:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.opened.wait(20)
+        with self._lock:
+            self.running -= 1
+            self.ended += 1
+        return threading.current_thread().name
+
+    @method(timeout=30, concurrency=1)
+    def block_alone(self) -> str:
+        return self.block.__wrapped__(self)  # type: ignore[attr-defined, no-any-return]
+
+
+class OddError(Exception):
+    """One that pickle cannot build again."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} is at odds with {b}")
+
+
+class Processes(Service):
+    """Handlers that run in other processes."""
+
+    @method(executor="process", timeout=30)
+    def fib(self, n: int) -> int:
+        return n if n < 2 else _fib(n - 1) + _fib(n - 2)
+
+    @method(executor="process", timeout=30)
+    def where(self) -> int:
+        return os.getpid()
+
+    @method(executor="process", timeout=30, concurrency=1)
+    def spin(self, started: str) -> None:
+        Path(started).write_text(str(os.getpid()))
+        while True:
+            time.sleep(0.01)
+
+    @method(executor="process", timeout=30, concurrency=1)
+    def die(self, really: bool) -> int:
+        if really:
+            os._exit(3)
+        return os.getpid()
+
+    @method(executor="process", timeout=30)
+    def give_a_lock(self) -> Any:
+        return threading.Lock()
+
+    @method(executor="process", timeout=30)
+    def fail(self, kind: str) -> None:
+        match kind:
+            case "value":
+                raise ValueError("no such thing: 7")
+            case "odd":
+                raise OddError(1, 2)
+            case "exit":
+                raise SystemExit(4)
+            case "stop":
+                raise StopIteration
+
+
+class Unpicklable(Service):
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    @method(executor="process")
+    def work(self) -> None:
+        pass
+
+
+def _fib(n: int) -> int:
+    return n if n < 2 else _fib(n - 1) + _fib(n - 2)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def test_a_plain_handler_blocks_its_thread_and_nothing_else(
+    client: Rabbit, host: Rabbit
+) -> None:
+    threads = Threads()
+    async with host.serving(threads, Echo()):
+        call = asyncio.create_task(client.remote(Threads).block())
+        await until(lambda: threads.running == 1, "the handler runs")
+        assert await client.remote(Echo).echo("x") == "x"
+        threads.opened.set()
+        assert (await call).startswith("threads.block")
+
+
+async def test_no_more_threads_run_than_the_concurrency_allows(
+    client: Rabbit, host: Rabbit
+) -> None:
+    threads = Threads()
+    async with host.serving(threads):
+        calls = [asyncio.create_task(client.remote(Threads).block()) for _ in range(10)]
+        await until(lambda: threads.running == 3, "three run")
+        threads.opened.set()
+        await asyncio.gather(*calls)
+    assert (threads.most, threads.ended) == (3, 10)
+
+
+async def test_the_caller_of_a_thread_is_answered_at_the_deadline_though_the_thread_goes_on(
+    client: Rabbit, host: Rabbit
+) -> None:
+    threads = Threads()
+    remote = client.remote(Threads)
+    async with host.serving(threads):
+        with pytest.raises(DeadlineExceeded) as caught:
+            await remote.with_options(timeout=0.3).block_alone()
+        assert (caught.value.where, caught.value.executed) == ("handler", "yes")
+        assert threads.running == 1
+        # Its place is taken until it returns.
+        with pytest.raises(DeadlineExceeded) as caught:
+            await remote.with_options(timeout=0.3).block_alone()
+        assert (caught.value.where, caught.value.executed) == ("queue", "no")
+        threads.opened.set()
+        await remote.block_alone()
+    assert client.late_replies == 0
+
+
+async def test_a_process_does_not_stop_other_calls(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Processes(), Echo()):
+        fib = asyncio.create_task(client.remote(Processes).fib(27))
+        answered = 0
+        while not fib.done():
+            assert await client.remote(Echo).echo("x") == "x"
+            answered += 1
+        assert await fib == 196418
+    assert answered > 1
+
+
+async def test_a_process_is_another_process_and_is_kept(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Processes()):
+        pids = {await client.remote(Processes).where() for _ in range(5)}
+        assert os.getpid() not in pids
+        assert len(pids) == 1
+    await until(lambda: is_gone(pids.pop()) if pids else True, "the process ends with the server")
+
+
+async def test_the_deadline_kills_the_process(
+    client: Rabbit, host: Rabbit, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    remote = client.remote(Processes)
+    async with host.serving(Processes()):
+        call = asyncio.create_task(remote.with_options(timeout=2).spin(str(started)))
+        await until(lambda: started.exists() and started.read_text() != "", "it spins")
+        with pytest.raises(DeadlineExceeded) as caught:
+            await call
+        assert (caught.value.where, caught.value.executed) == ("handler", "yes")
+        pid = int(started.read_text())
+        await until(lambda: is_gone(pid), "the process is dead")
+        assert await remote.where() != pid
+
+
+async def test_a_cancelled_call_kills_its_process(
+    client: Rabbit, host: Rabbit, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    async with host.serving(Processes()):
+        call = asyncio.create_task(client.remote(Processes).spin(str(started)))
+        await until(lambda: started.exists() and started.read_text() != "", "it spins")
+        call.cancel()
+        await until(lambda: is_gone(int(started.read_text())), "the process is dead")
+
+
+async def test_a_process_that_dies_is_answered_and_replaced(client: Rabbit, host: Rabbit) -> None:
+    remote = client.remote(Processes)
+    async with host.serving(Processes()):
+        before = await remote.die(False)
+        async with at_once():
+            with pytest.raises(RemoteError, match=r"died \(exit code 3\)") as caught:
+                await remote.with_options(timeout=60).die(True)
+        assert caught.value.executed == "maybe"
+        assert await remote.die(False) not in {before, os.getpid()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("value", "ValueError: no such thing: 7"),
+        ("odd", "OddError: 1 is at odds with 2"),
+        ("exit", "SystemExit: 4"),
+        ("stop", "StopIteration"),
+    ],
+)
+async def test_what_a_process_raises_arrives(
+    client: Rabbit, host: Rabbit, kind: str, message: str
+) -> None:
+    async with host.serving(Processes(), send_tracebacks=True):
+        with pytest.raises(RemoteError, match=message) as caught:
+            await client.remote(Processes).fail(kind)
+    assert caught.value.executed == "yes"
+    assert "in fail" in caught.value.remote_traceback
+
+
+async def test_a_result_that_cannot_leave_its_process_is_an_error(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Processes()):
+        with pytest.raises(RemoteError, match="cannot pickle"):
+            await client.remote(Processes).give_a_lock()
+        assert await client.remote(Processes).fib(10) == 55
+
+
+async def test_a_service_that_cannot_be_copied_into_a_process_is_refused(host: Rabbit) -> None:
+    with pytest.raises(ContractError, match=r"unpicklable\.work.*cannot be pickled.*lock"):
+        async with host.serving(Unpicklable()):
+            pass

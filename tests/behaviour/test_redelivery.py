@@ -1,0 +1,96 @@
+"""Requests whose server vanished: run again where that does no harm, else told to the caller."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from leveret import Code, MaybeExecuted, Rabbit, Service, current_call, method
+from tests.behaviour.patience import at_once, until
+from tests.behaviour.raw import RawPeer
+from tests.behaviour.services import Gate
+
+
+class Twice(Service):
+    """Tells whether its request came a second time."""
+
+    def __init__(self) -> None:
+        self.ran = 0
+
+    @method(timeout=30, idempotent=True)
+    async def again(self) -> bool:
+        self.ran += 1
+        return current_call().redelivered
+
+    @method(timeout=30)
+    async def once(self) -> bool:
+        self.ran += 1
+        return current_call().redelivered
+
+
+async def test_an_idempotent_call_is_run_again_when_its_server_vanished(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    twice = Twice()
+    async with host.serving(Twice()):
+        pass
+    taken = await raw.take("leveret.twice.again")
+    call = asyncio.create_task(client.remote(Twice).with_options(wait_for_server=True).again())
+    await taken.get()
+    async with host.serving(twice):
+        raw.crash()
+        assert await call is True
+        assert await client.remote(Twice).again() is False
+    assert twice.ran == 2
+
+
+async def test_another_call_is_not_run_again_when_its_server_vanished(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    twice = Twice()
+    async with host.serving(Twice()):
+        pass
+    taken = await raw.take("leveret.twice.once")
+    call = asyncio.create_task(client.remote(Twice).with_options(wait_for_server=True).once())
+    await taken.get()
+    async with host.serving(twice), at_once():
+        raw.crash()
+        with pytest.raises(MaybeExecuted, match="not idempotent") as caught:
+            await call
+        assert caught.value.executed == "maybe"
+        assert caught.value.code == Code.ABORTED
+        assert twice.ran == 0
+        assert await client.remote(Twice).once() is False
+
+
+async def test_running_calls_move_to_another_server_when_theirs_vanishes(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    one, two = Gate(), Gate()
+    async with host.serving(one, grace=0):
+        again = [asyncio.create_task(client.remote(Gate).again(n)) for n in range(3)]
+        once = asyncio.create_task(client.remote(Gate).once(3))
+        await until(lambda: one.started.qsize() == 4, "all run")
+        async with other_host.serving(two):
+            assert host._connection is not None
+            host._connection.abort("the test let it crash")
+            with pytest.raises(MaybeExecuted):
+                await once
+            two.opened.set()
+            assert await asyncio.gather(*again) == [0, 1, 2]
+    assert sorted(two.ended) == [0, 1, 2]
+
+
+async def test_a_request_that_a_server_rejects_may_have_been_executed(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Twice()):
+        pass
+    taken = await raw.take("leveret.twice.once")
+    call = asyncio.create_task(client.remote(Twice).once())
+    raw.reject(await taken.get())
+    async with at_once():
+        with pytest.raises(MaybeExecuted, match="rejected") as caught:
+            await call
+    assert caught.value.executed == "maybe"

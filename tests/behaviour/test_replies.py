@@ -1,0 +1,113 @@
+"""The reply queue, and replies that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+import leveret
+from leveret import ChannelClosed, ConnectionLost, DeadlineExceeded, MaybeExecuted, Rabbit
+from leveret.amqp.properties import Properties
+from tests.behaviour.patience import at_once, until
+from tests.behaviour.raw import RawPeer
+from tests.behaviour.services import Echo, Gate
+
+
+async def test_a_reply_that_comes_too_late_is_dropped_and_counted(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Gate()):
+        pass
+    taken = await raw.take("leveret.gate.once")
+    with pytest.raises(DeadlineExceeded):
+        await client.remote(Gate).with_options(timeout=0.2).once(1)
+    raw.answer(taken.get_nowait(), b"1")
+    await until(lambda: client.late_replies == 1, "the late reply is counted")
+    assert client.in_flight == 0
+
+
+async def test_a_second_reply_is_dropped_and_counted(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Gate()):
+        pass
+    taken = await raw.take("leveret.gate.once")
+    call = asyncio.create_task(client.remote(Gate).once(1))
+    request = await taken.get()
+    raw.answer(request, b"1")
+    raw.answer(request, b"2")
+    assert await call == 1
+    await until(lambda: client.late_replies == 1, "the second reply is counted")
+
+
+async def test_replies_to_no_call_are_dropped_and_counted(client: Rabbit, raw: RawPeer) -> None:
+    for correlation_id in ("deadbeef", "", None, "\udcff", "x" * 255):
+        for kind in ("result", "error", "call", "strange", None):
+            properties = Properties(correlation_id=correlation_id, type=kind)
+            raw.channel.publish("", client._calls.reply_queue, properties, b"1")
+    await until(lambda: client.late_replies == 25, "each reply is counted")
+    async with client.serving(Echo()):
+        assert await client.remote(Echo).echo("x") == "x"
+
+
+async def test_the_reply_queue_is_deleted_at_a_clean_close(
+    rabbitmq_url: str, raw: RawPeer
+) -> None:
+    async with leveret.connect(rabbitmq_url) as rabbit:
+        queue = rabbit._calls.reply_queue
+        assert queue.startswith("leveret.reply.")
+        assert len(queue) == len("leveret.reply.") + 32
+        assert await raw.exists(queue)
+    assert not await raw.exists(queue)
+
+
+async def test_the_reply_queue_outlives_its_connection_for_a_minute(
+    rabbitmq_url: str, raw: RawPeer
+) -> None:
+    rabbit = await leveret.connect(rabbitmq_url)
+    queue = rabbit._calls.reply_queue
+    assert rabbit._connection is not None
+    rabbit._connection.abort("the test let it crash")
+    await rabbit.close()
+    await raw.declare(queue, x_expires=60_000)  # which only the same arguments may
+    assert await raw.exists(queue)
+    with pytest.raises(ChannelClosed, match="inequivalent arg 'x-expires'"):
+        await raw.declare(queue, x_expires=60_001)
+
+
+async def test_calls_end_at_once_when_an_operator_deletes_the_reply_queue(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    gate = Gate()
+    async with host.serving(gate):
+        call = asyncio.create_task(client.remote(Gate).once(1))
+        await gate.started.get()
+        await raw.delete(client._calls.reply_queue)
+        async with at_once():
+            with pytest.raises(MaybeExecuted, match="reply queue was deleted"):
+                await call
+        with pytest.raises(ConnectionLost, match="reply queue was deleted") as caught:
+            await client.remote(Gate).once(2)
+        assert caught.value.executed == "no"
+        gate.opened.set()
+
+
+async def test_closing_the_client_ends_its_pending_calls(
+    rabbitmq_url: str, host: Rabbit
+) -> None:
+    gate = Gate()
+    async with host.serving(gate):
+        rabbit = await leveret.connect(rabbitmq_url)
+        once = asyncio.create_task(rabbit.remote(Gate).once(1))
+        again = asyncio.create_task(rabbit.remote(Gate).again(2))
+        for _ in range(2):
+            await gate.started.get()
+        async with at_once():
+            await rabbit.close()
+            with pytest.raises(MaybeExecuted, match="client was closed"):
+                await once
+            with pytest.raises(ConnectionLost, match="client was closed") as caught:
+                await again
+        assert caught.value.executed == "maybe"
+        gate.opened.set()

@@ -1,0 +1,30 @@
+"""What starting the command costs those who do not use it, and those without its extra."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+
+
+def test_import_leveret_does_not_import_the_command_line() -> None:
+    done = run("import sys, leveret; print(*sorted({'leveret.cli', 'typer'} & set(sys.modules)))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+
+
+def test_a_worker_does_without_typer_and_rich() -> None:
+    done = run("import sys, leveret.cli.worker; print(*{'typer', 'rich'} & set(sys.modules))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+
+
+def test_without_its_extra_the_command_says_in_one_line_what_to_install() -> None:
+    done = run("import sys; sys.modules['typer'] = None; import leveret.cli; leveret.cli.main()")
+    assert done.returncode == 2
+    assert done.stderr == ("leveret: the command line needs typer: pip install 'leveret[cli]'\n")
