@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -49,44 +50,37 @@ class OddError(Exception):
         super().__init__(f"{a} is at odds with {b}")
 
 
-class Processes(Service):
-    """Handlers that run in other processes."""
+class Worker(Service):
+    """Runs in a process of its own, one call at a time."""
 
-    @method(executor="process", timeout=30)
+    @method(executor="process", timeout=30, concurrency=1)
     def fib(self, n: int) -> int:
-        return n if n < 2 else _fib(n - 1) + _fib(n - 2)
+        return _fib(n)
 
-    @method(executor="process", timeout=30)
-    def where(self) -> int:
-        return os.getpid()
 
-    @method(executor="process", timeout=30, concurrency=1)
-    def spin(self, started: str) -> None:
-        Path(started).write_text(str(os.getpid()))
-        while True:
-            time.sleep(0.01)
+class Fragile(Service):
+    """Does in its process what its caller says, and tells the process's id."""
 
     @method(executor="process", timeout=30, concurrency=1)
-    def die(self, really: bool) -> int:
-        if really:
-            os._exit(3)
-        return os.getpid()
-
-    @method(executor="process", timeout=30)
-    def give_a_lock(self) -> Any:
-        return threading.Lock()
-
-    @method(executor="process", timeout=30)
-    def fail(self, kind: str) -> None:
-        match kind:
-            case "value":
+    def work(self, what: str, noted_in: str = "") -> Any:
+        match what:
+            case "spin":
+                Path(noted_in).write_text("started")
+                while True:
+                    time.sleep(0.01)
+            case "die":
+                os._exit(3)
+            case "raise":
                 raise ValueError("no such thing: 7")
-            case "odd":
+            case "raise odd":
                 raise OddError(1, 2)
             case "exit":
                 raise SystemExit(4)
             case "stop":
                 raise StopIteration
+            case "give a lock":
+                return threading.Lock()
+        return os.getpid()
 
 
 class Unpicklable(Service):
@@ -154,8 +148,8 @@ async def test_the_caller_of_a_thread_is_answered_at_the_deadline_though_the_thr
 
 
 async def test_a_process_does_not_stop_other_calls(client: Rabbit, host: Rabbit) -> None:
-    async with host.serving(Processes(), Echo()):
-        fib = asyncio.create_task(client.remote(Processes).fib(27))
+    async with host.serving(Worker(), Echo()):
+        fib = asyncio.create_task(client.remote(Worker).fib(27))
         answered = 0
         while not fib.done():
             assert await client.remote(Echo).echo("x") == "x"
@@ -164,78 +158,87 @@ async def test_a_process_does_not_stop_other_calls(client: Rabbit, host: Rabbit)
     assert answered > 1
 
 
-async def test_a_process_is_another_process_and_is_kept(client: Rabbit, host: Rabbit) -> None:
-    async with host.serving(Processes()):
-        pids = {await client.remote(Processes).where() for _ in range(5)}
+async def test_a_process_is_kept_until_the_server_ends(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Fragile()):
+        pids = {await client.remote(Fragile).work("tell") for _ in range(5)}
         assert os.getpid() not in pids
         assert len(pids) == 1
-    await until(lambda: is_gone(pids.pop()) if pids else True, "the process ends with the server")
+    await until(lambda: is_gone(min(pids)), "the process ends with the server")
 
 
 async def test_the_deadline_kills_the_process(
     client: Rabbit, host: Rabbit, tmp_path: Path
 ) -> None:
     started = tmp_path / "started"
-    remote = client.remote(Processes)
-    async with host.serving(Processes()):
-        call = asyncio.create_task(remote.with_options(timeout=2).spin(str(started)))
-        await until(lambda: started.exists() and started.read_text() != "", "it spins")
+    remote = client.remote(Fragile)
+    async with host.serving(Fragile()):
+        pid = await remote.work("tell")
         with pytest.raises(DeadlineExceeded) as caught:
-            await call
+            await remote.with_options(timeout=0.5).work("spin", str(started))
         assert (caught.value.where, caught.value.executed) == ("handler", "yes")
-        pid = int(started.read_text())
+        assert started.exists()
         await until(lambda: is_gone(pid), "the process is dead")
-        assert await remote.where() != pid
+        assert await remote.work("tell") not in {pid, os.getpid()}
 
 
 async def test_a_cancelled_call_kills_its_process(
     client: Rabbit, host: Rabbit, tmp_path: Path
 ) -> None:
     started = tmp_path / "started"
-    async with host.serving(Processes()):
-        call = asyncio.create_task(client.remote(Processes).spin(str(started)))
-        await until(lambda: started.exists() and started.read_text() != "", "it spins")
+    remote = client.remote(Fragile)
+    async with host.serving(Fragile()):
+        pid = await remote.work("tell")
+        call = asyncio.create_task(remote.work("spin", str(started)))
+        await until(started.exists, "it spins")
         call.cancel()
-        await until(lambda: is_gone(int(started.read_text())), "the process is dead")
+        await until(lambda: is_gone(pid), "the process is dead")
 
 
 async def test_a_process_that_dies_is_answered_and_replaced(client: Rabbit, host: Rabbit) -> None:
-    remote = client.remote(Processes)
-    async with host.serving(Processes()):
-        before = await remote.die(False)
+    remote = client.remote(Fragile)
+    async with host.serving(Fragile()):
+        before = await remote.work("tell")
         async with at_once():
             with pytest.raises(RemoteError, match=r"died \(exit code 3\)") as caught:
-                await remote.with_options(timeout=60).die(True)
+                await remote.with_options(timeout=60).work("die")
         assert caught.value.executed == "maybe"
-        assert await remote.die(False) not in {before, os.getpid()}
+        assert await remote.work("tell") not in {before, os.getpid()}
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("value", "ValueError: no such thing: 7"),
-        ("odd", "OddError: 1 is at odds with 2"),
-        ("exit", "SystemExit: 4"),
-        ("stop", "StopIteration"),
-    ],
-)
-async def test_what_a_process_raises_arrives(
-    client: Rabbit, host: Rabbit, kind: str, message: str
-) -> None:
-    async with host.serving(Processes(), send_tracebacks=True):
-        with pytest.raises(RemoteError, match=message) as caught:
-            await client.remote(Processes).fail(kind)
-    assert caught.value.executed == "yes"
-    assert "in fail" in caught.value.remote_traceback
-
-
-async def test_a_result_that_cannot_leave_its_process_is_an_error(
+async def test_a_process_that_is_killed_while_it_is_idle_is_replaced(
     client: Rabbit, host: Rabbit
 ) -> None:
-    async with host.serving(Processes()):
-        with pytest.raises(RemoteError, match="cannot pickle"):
-            await client.remote(Processes).give_a_lock()
-        assert await client.remote(Processes).fib(10) == 55
+    remote = client.remote(Fragile)
+    async with host.serving(Fragile()):
+        before = await remote.work("tell")
+        os.kill(before, signal.SIGKILL)
+        assert await remote.work("tell") not in {before, os.getpid()}
+
+
+async def test_what_a_process_raises_arrives(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Fragile(), send_tracebacks=True):
+        for what, message in {
+            "raise": "ValueError: no such thing: 7",
+            "raise odd": "OddError: 1 is at odds with 2",
+            "exit": "SystemExit: 4",
+            "stop": "StopIteration",
+            "give a lock": "cannot pickle",
+        }.items():
+            with pytest.raises(RemoteError, match=message) as caught:
+                await client.remote(Fragile).work(what)
+            assert caught.value.executed == "yes"
+            assert "in _work" in caught.value.remote_traceback
+        assert isinstance(await client.remote(Fragile).work("tell"), int)
+
+
+async def test_the_traceback_of_a_process_stays_where_the_server_does_not_allow_it(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Fragile()):
+        for what in ("raise", "raise odd"):
+            with pytest.raises(RemoteError) as caught:
+                await client.remote(Fragile).work(what)
+            assert caught.value.remote_traceback == ""
 
 
 async def test_a_service_that_cannot_be_copied_into_a_process_is_refused(host: Rabbit) -> None:

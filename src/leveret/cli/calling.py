@@ -10,8 +10,8 @@ import msgspec
 
 import leveret
 from leveret.cli.exits import DONE, INTERRUPTED, UNEXPECTED, exit_code
-from leveret.cli.printing import print_error, print_error_text, print_result
-from leveret.errors import LeveretError, RemoteError
+from leveret.cli.printing import print_error, print_result
+from leveret.errors import Cancelled, LeveretError, RemoteError
 
 __all__ = ["CallRequest", "make_call"]
 
@@ -47,7 +47,8 @@ def make_call(request: CallRequest, *, as_json: bool) -> int:
         print_error(error, as_json=as_json)
         return exit_code(error)
     except KeyboardInterrupt:
-        print_error_text("interrupted; the call was cancelled")
+        stopped = Cancelled("interrupted, and cancelled at its server", method=request.method)
+        print_error(stopped, as_json=as_json)
         return INTERRUPTED
     except Exception as error:
         log.debug("unexpected", exc_info=True)

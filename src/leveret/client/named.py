@@ -48,7 +48,7 @@ def named_spec(key: str) -> MethodSpec:
         raises={},
         concurrency=1,
         executor="loop",
-        queue=QueueOptions(),
+        queue=QueueOptions(max_priority=255),
         content_type="application/json",
         keyword_only=True,
     )

@@ -47,6 +47,7 @@ class RemoteMethod:
         self._spec = spec
         self._options = options
         self._route = calls.route(spec.key)
+        self._check_priority()
         self._timeout = options.timeout or spec.timeout
         self._parameters = spec.parameters
         self._codec = self._codec_of(options.content_type or spec.content_type)
@@ -156,6 +157,16 @@ class RemoteMethod:
             return self._codec_of(properties.content_type).decode_result(delivery.body)
         except DECODE_ERRORS as error:
             self._bad_result(error)
+
+    def _check_priority(self) -> None:
+        """A broker cuts a priority that is too high down to what the queue knows, unsaid."""
+        priority = self._options.priority
+        if priority is not None and priority > self._spec.queue.max_priority:
+            raise InvalidArgument(
+                f"priority {priority} is more than the {self._spec.queue.max_priority} of the"
+                " method; declare it with @method(priority_levels=...)",
+                method=self._spec.key,
+            )
 
     # -- options ------------------------------------------------------------------------------
 

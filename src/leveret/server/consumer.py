@@ -256,7 +256,10 @@ class MethodConsumer:
         self.failed += 1
         log.error("%s raised %r", self.spec.key, error, exc_info=error)
         if isinstance(error, RemoteError) and not error.method:
-            return error  # made by the process pool for one that could not travel
+            # Made by the process pool for one that could not travel.
+            if not self._server.send_tracebacks:
+                error.remote_traceback = ""
+            return error
         return RemoteError(
             said(error),
             executed=executed,

@@ -8,14 +8,16 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
 from leveret.contract import MethodSpec, Service, handler_of
-from leveret.server.processes import ProcessPool
 from leveret.wire.current import CurrentCall, current_call
+
+if TYPE_CHECKING:
+    from leveret.server.processes import ProcessPool
 
 CallNext = Callable[[CurrentCall], Awaitable[Any]]
 Middleware = Callable[[CurrentCall, CallNext], Awaitable[Any]]
@@ -38,6 +40,9 @@ class Executor:
             self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=spec.key)
         elif spec.executor == "process":
             self.concurrency = min(concurrency, os.cpu_count() or 1)
+            # Slow to import, and needed by few services.
+            from leveret.server.processes import ProcessPool  # noqa: PLC0415
+
             self._processes = ProcessPool(service, spec, self.concurrency)
         self.invoke: Invoke = self._invoke()
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from leveret.contract import MethodSpec, Service, handler_of, spec_of
 from leveret.errors import ContractError, RemoteError
+from leveret.wire.failures import said
 
 
 class ProcessPool:
@@ -155,11 +156,12 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
 
 def _portable(error: BaseException) -> Exception:
     """An exception that arrives whole on the other side, with its traceback as a note."""
-    error.add_note("in the worker process:\n" + "".join(traceback.format_exception(error)))
+    trace = "".join(traceback.format_exception(error))
+    error.add_note(f"in the worker process:\n{trace}")
     if isinstance(error, Exception):
         with suppress(Exception):
             pickle.loads(pickle.dumps(error))  # noqa: S301 - just pickled
             return error
-    portable = RemoteError(str(error), type_name=type(error).__name__)
+    portable = RemoteError(said(error), type_name=type(error).__name__, remote_traceback=trace)
     portable.__notes__ = error.__notes__
     return portable

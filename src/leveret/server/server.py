@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final, cast
 
-from leveret.contract import MethodSpec, Service, ServiceSpec, spec_of
-from leveret.errors import ChannelClosed, ContractError, LeveretError
+from leveret.contract import MethodSpec, Service
+from leveret.errors import ChannelClosed, LeveretError
 from leveret.server.consumer import MethodConsumer
 from leveret.server.control import Control
 from leveret.server.execution import Executor, Middleware
 from leveret.server.plain import PlainConsumer
 from leveret.server.running import CallKey, EarlyCancels, Running
+from leveret.server.servable import check_concurrency, check_plain, read_services
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.deadlines import Deadlines
@@ -49,7 +50,7 @@ class Server:
         self.loop = connection.loop
         self.name = name
         self.instance = secrets.token_hex(4)
-        self.services: list[ServiceSpec] = [spec_of(service) for service in services]
+        self.services = read_services(services)
         self.max_message_size = max_message_size
         self.send_tracebacks = send_tracebacks
         self.early_cancels = EarlyCancels()
@@ -62,41 +63,12 @@ class Server:
         self._middleware = middleware
         self._concurrency = concurrency
         self._plain = dict(plain or {})
+        check_concurrency(concurrency)
+        check_plain(self._plain, self.services)
         self._lifespans = AsyncExitStack()
         self._control_channel: Channel | None = None
         self._drained: asyncio.Task[None] | None = None
         self._healing: set[asyncio.Task[None]] = set()
-        self._check(services)
-
-    def _check(self, services: tuple[Service, ...]) -> None:
-        if not services:
-            raise ContractError("serve() needs at least one service")
-        for service in services:
-            if isinstance(service, type):
-                raise ContractError(
-                    f"serve() takes instances: write {service.__name__}() with parentheses"
-                )
-        names = [spec.name for spec in self.services]
-        for name in names:
-            if names.count(name) > 1:
-                raise ContractError(f"two services are named {name!r}; give one name=...")
-        for spec in self.services:
-            if not spec.methods:
-                raise ContractError(
-                    f"the service {spec.name!r} has no remote methods: mark them with @method"
-                )
-        concurrency: object = self._concurrency
-        if concurrency is not None and not (
-            isinstance(concurrency, int) and 1 <= concurrency <= 65_535
-        ):
-            raise ContractError(f"concurrency is {concurrency!r}; it must be 1 to 65535")
-        known = {method.key for spec in self.services for method in spec.methods.values()}
-        for queue, key in self._plain.items():
-            if key not in known:
-                raise ContractError(
-                    f"plain={{{queue!r}: {key!r}}}: there is no such method; there are"
-                    f" {', '.join(sorted(known))}"
-                )
 
     # -- start --------------------------------------------------------------------------------
 

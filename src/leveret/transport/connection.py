@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from pamqp import commands
 
@@ -29,6 +29,8 @@ from leveret.transport.channel import Channel
 from leveret.transport.heartbeat import Heartbeat
 
 log = logging.getLogger("leveret.transport")
+
+T = TypeVar("T")
 
 WRITE_BUFFER: Final = 1024 * 1024
 """Above this many unsent bytes, `Connection.paused` holds publishers back."""
@@ -66,8 +68,10 @@ class Connection(asyncio.Protocol):
         self._flush_due = False
         self._held = False
         self._control: asyncio.Queue[Any] = asyncio.Queue()
+        self._greeted = False  # the peer has sent a method: it speaks AMQP
         self._opened = False
         self._closing = False  # this side said close: only close-ok still counts
+        self._hang_up: asyncio.TimerHandle | None = None
         self._gone = self.loop.create_future()
 
     def __str__(self) -> str:
@@ -89,27 +93,30 @@ class Connection(asyncio.Protocol):
         try:
             events = self._parser.receive(data)
         except ProtocolError as error:
-            self._refuse(error, data)
+            self.refuse(error if self._greeted else _no_amqp(data))
             return
         channels = self._channels
         for event in events:
-            kind = type(event)
-            if kind is Delivery:
-                channel = channels.get(event.channel)  # type: ignore[union-attr]
-                if channel is not None:
-                    consumer = channel.consumers.get(event.consumer_tag)  # type: ignore[union-attr]
-                    if consumer is not None:
-                        consumer(event)  # type: ignore[arg-type]
-            elif kind is Ack or kind is Nack:
-                channel = channels.get(event.channel)  # type: ignore[union-attr]
-                if channel is not None and channel.on_confirm is not None:
-                    channel.on_confirm(event.delivery_tag, event.multiple, kind is Ack)  # type: ignore[union-attr]
-            else:
-                self._handle(event)
+            try:
+                kind = type(event)
+                if kind is Delivery:
+                    channel = channels.get(event.channel)  # type: ignore[union-attr]
+                    if channel is not None:
+                        consumer = channel.consumers.get(event.consumer_tag)  # type: ignore[union-attr]
+                        if consumer is not None:
+                            consumer(event)  # type: ignore[arg-type]
+                elif kind is Ack or kind is Nack:
+                    channel = channels.get(event.channel)  # type: ignore[union-attr]
+                    if channel is not None and channel.on_confirm is not None:
+                        channel.on_confirm(event.delivery_tag, event.multiple, kind is Ack)  # type: ignore[union-attr]
+                else:
+                    self._handle(event)
+            except Exception as error:  # noqa: BLE001 - one message must not cost all other calls
+                self._complain(type(event).__name__, error)
 
     def pause_writing(self) -> None:
         """The peer does not take what is written: hold publishers back."""
-        if self.paused is None:
+        if self.paused is None and self.lost is None:
             self.paused = self.loop.create_future()
 
     def resume_writing(self) -> None:
@@ -122,6 +129,8 @@ class Connection(asyncio.Protocol):
         """The socket is gone."""
         reason = str(exc) if exc is not None else "the broker closed the socket"
         self._end(ConnectionLost(f"{self}: connection lost: {reason}"))
+        if self._hang_up is not None:
+            self._hang_up.cancel()
         if not self._gone.done():
             self._gone.set_result(None)
 
@@ -188,9 +197,7 @@ class Connection(asyncio.Protocol):
         try:
             await channel.call(commands.Channel.Open())
         except BaseException:
-            # An unanswered channel.open keeps its number taken only if the channel still lives.
-            if channel.closed is not None:
-                self.forget(channel)
+            channel.abandon()
             raise
         return channel
 
@@ -250,6 +257,7 @@ class Connection(asyncio.Protocol):
             case commands.Connection.Unblocked():
                 self._block("")
             case _ if not self._opened:
+                self._greeted = True
                 self._control.put_nowait(method)
             case _:
                 log.warning("%s: got %s unasked", self, method.name)
@@ -261,7 +269,7 @@ class Connection(asyncio.Protocol):
             log.info("%s: the broker takes publishes again", self)
         self.blocked = reason
         for callback in tuple(self.on_blocked):
-            callback(reason)
+            self.tell(callback, reason)
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -272,6 +280,8 @@ class Connection(asyncio.Protocol):
             self._closing = True
             # From here on a lost socket is what we asked for.
             self._end(ConnectionLost(f"{self}: the connection was closed by this side"))
+        if self._transport is None:
+            return
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await asyncio.shield(self._gone)
@@ -286,15 +296,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _refuse(self, error: ProtocolError, data: bytes) -> None:
-        """The peer talks no AMQP: say so and hang up."""
-        if not self._opened and data[:4] == b"AMQP":
-            error = ProtocolError(
-                ReplyCode.NOT_IMPLEMENTED,
-                f"the broker does not speak AMQP 0-9-1; it offered version {data[4:8].hex('.')}",
-            )
+    def refuse(self, error: ProtocolError) -> None:
+        """The peer breaks the protocol: say so and hang up."""
         log.error("%s: %s", self, error)
-        self._send_close(error.reply_code, error.reply_text)
+        if self._opened:  # before that nothing may be said (section 2.2.4)
+            self._send_close(error.reply_code, error.reply_text)
         self._end(error)
         self._close_transport()
 
@@ -308,7 +314,19 @@ class Connection(asyncio.Protocol):
         for channel in tuple(self._channels.values()):
             channel.end(error)
         for callback in tuple(self.on_lost):
-            callback(error)
+            self.tell(callback, error)
+
+    def tell(self, callback: Callable[[T], None], news: T) -> None:
+        """Call back; one that fails must not keep the news from the next."""
+        try:
+            callback(news)
+        except Exception as error:  # noqa: BLE001 - reported, as asyncio reports its callbacks'
+            self._complain(type(news).__name__, error)
+
+    def _complain(self, event: str, error: Exception) -> None:
+        self.loop.call_exception_handler(
+            {"message": f"{self}: a callback failed at {event}", "exception": error}
+        )
 
     def _send_close(self, code: int, text: str) -> None:
         self.send_control(
@@ -319,5 +337,20 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _close_transport(self) -> None:
-        if self._transport is not None:
+        """Close once what was written has left; a peer that does not take it is not waited for."""
+        if self._transport is not None and self._hang_up is None and not self._gone.done():
             self._transport.close()
+            self._hang_up = self.loop.call_later(_CLOSE_TIMEOUT, self._transport.abort)
+
+
+def _no_amqp(data: bytes) -> ProtocolError:
+    """What to tell a user whose URL leads to something else."""
+    if data[:4] == b"AMQP":
+        what = f"it offers version {data[4:8].hex('.')} of AMQP"
+    elif data[:2] == b"\x15\x03":
+        what = "it speaks TLS; begin the URL with amqps://"
+    else:
+        what = f"it answers {data[:32]!r}; is the port right?"
+    return ProtocolError(
+        ReplyCode.NOT_IMPLEMENTED, f"what listens there does not speak AMQP 0-9-1: {what}"
+    )

@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import socket
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from pamqp import commands
@@ -177,9 +176,12 @@ def _client_properties(name: str) -> dict[str, Any]:
 
 
 def _version() -> str:
+    # Slow to import, and needed for the first connection only.
+    from importlib import metadata  # noqa: PLC0415
+
     try:
-        return version("leveret")
-    except PackageNotFoundError:
+        return metadata.version("leveret")
+    except metadata.PackageNotFoundError:
         return "0"
 
 

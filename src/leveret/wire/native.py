@@ -51,7 +51,7 @@ _U32 = struct.Struct(">I").pack
 
 def reply_queue_name() -> str:
     """A name for a client's reply queue, which nobody can guess: 128 random bits."""
-    return REPLY_PREFIX + secrets.token_hex(16)
+    return REPLY_PREFIX + secrets.token_urlsafe(16)
 
 
 class RequestTemplate:

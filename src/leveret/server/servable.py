@@ -1,0 +1,50 @@
+"""What `serve` is asked to serve, judged before anything is declared on the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from leveret.contract import Service, ServiceSpec, spec_of
+from leveret.errors import ContractError
+
+
+def read_services(services: tuple[Service, ...]) -> list[ServiceSpec]:
+    """What is known of the services.
+
+    :raises ContractError: if there are none, one is a class or has no methods, or two share a name.
+    """
+    if not services:
+        raise ContractError("serve() needs at least one service")
+    specs: dict[str, ServiceSpec] = {}
+    for service in services:
+        if isinstance(service, type):
+            raise ContractError(
+                f"serve() takes instances: write {service.__name__}() with parentheses"
+            )
+        spec = spec_of(service)
+        if not spec.methods:
+            raise ContractError(
+                f"the service {spec.name!r} has no remote methods: mark them with @method"
+            )
+        if spec.name in specs:
+            raise ContractError(f"two services are named {spec.name!r}; give one name=...")
+        specs[spec.name] = spec
+    return list(specs.values())
+
+
+def check_concurrency(concurrency: object) -> None:
+    """:raises ContractError: if it is neither None nor a number that AMQP takes as a prefetch."""
+    if concurrency is None or (isinstance(concurrency, int) and 1 <= concurrency <= 65_535):
+        return
+    raise ContractError(f"concurrency is {concurrency!r}; it must be 1 to 65535")
+
+
+def check_plain(plain: Mapping[str, str], specs: list[ServiceSpec]) -> None:
+    """:raises ContractError: if a queue is to serve a method that is not there."""
+    known = {method.key for spec in specs for method in spec.methods.values()}
+    for queue, key in plain.items():
+        if key not in known:
+            raise ContractError(
+                f"plain={{{queue!r}: {key!r}}}: there is no such method; there are"
+                f" {', '.join(sorted(known))}"
+            )
