@@ -137,7 +137,7 @@ class CallError(LeveretError):
     call brought it.
     """
 
-    code: ClassVar[str] = Code.INTERNAL
+    code: str = Code.INTERNAL
     default_executed: ClassVar[Executed] = "maybe"
     executed: Executed
 
@@ -247,8 +247,8 @@ class RemoteError(CallError):
     """The handler raised something that its contract does not declare.
 
     `type_name` is the exception's class name, `remote_traceback` its traceback where the server
-    was told to send it, else "". `data` holds the fields of a declared error that this side does
-    not know.
+    was told to send it, else "". A declared error that this side does not know comes as this, with
+    its own `code`, and its fields in `data`.
     """
 
     default_executed = "yes"
@@ -257,6 +257,7 @@ class RemoteError(CallError):
         self,
         message: str = "",
         *,
+        code: str = Code.INTERNAL,
         type_name: str = "",
         remote_traceback: str = "",
         data: dict[str, Any] | None = None,
@@ -264,6 +265,7 @@ class RemoteError(CallError):
         method: str = "",
     ) -> None:
         super().__init__(message, executed=executed, method=method)
+        self.code = code
         self.type_name = type_name
         self.remote_traceback = remote_traceback
         self.data = data or {}

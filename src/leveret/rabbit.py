@@ -10,17 +10,16 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, cast, overload
+from typing import Any, Final, Self, TypeVar, overload
 
 from leveret.amqp.properties import short_string
+from leveret.client.caller import Caller
 from leveret.client.calls import Calls
-from leveret.client.named import NamedMethod, named_spec
 from leveret.client.options import CallOptions
 from leveret.client.options import Middleware as ClientMiddleware
 from leveret.client.plain import PlainRemote
-from leveret.client.remote import RemoteMethod, remote_of
 from leveret.contract import Service
-from leveret.errors import ConnectionLost, InvalidArgument
+from leveret.errors import InvalidArgument
 from leveret.server.execution import Middleware as ServerMiddleware
 from leveret.server.server import GRACE, Server
 from leveret.transport.connection import Connection
@@ -35,7 +34,10 @@ DEFAULT_URL: Final = "amqp://guest:guest@localhost/"
 MAX_IN_FLIGHT: Final = 10_000
 MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
 
-_NAMED_METHODS: Final = 256
+_NOT_CONNECTED: Final = (
+    "not connected: use `async with leveret.connect() as rabbit`,"
+    " or `rabbit = await leveret.connect()`"
+)
 
 
 def connect(
@@ -97,7 +99,7 @@ class Rabbit:
         self._max_message_size = max_message_size
         self._connection: Connection | None = None
         self._client: Calls | None = None
-        self._named: dict[str, RemoteMethod] = {}
+        self._calling: Caller | None = None
 
     # -- the connection -----------------------------------------------------------------------
 
@@ -128,7 +130,7 @@ class Rabbit:
                 max_in_flight=self._max_in_flight,
                 max_message_size=self._max_message_size,
             )
-            self._named.clear()  # those belong to the connection before
+            self._calling = None  # it belongs to the connection before
             try:
                 await self._client.start()
             except BaseException:
@@ -149,11 +151,14 @@ class Rabbit:
     @property
     def _calls(self) -> Calls:
         if self._client is None:
-            raise RuntimeError(
-                "not connected yet: use `async with leveret.connect() as rabbit`,"
-                " or `rabbit = await leveret.connect()`"
-            )
+            raise RuntimeError(_NOT_CONNECTED)
         return self._client
+
+    @property
+    def _caller(self) -> Caller:
+        if self._calling is None:
+            self._calling = Caller(self._calls, self._options, self._middleware)
+        return self._calling
 
     @property
     def in_flight(self) -> int:
@@ -172,31 +177,18 @@ class Rabbit:
 
         :raises ContractError: if `contract` is no service class or has no methods.
         """
-        # A type[S] would have mypy refuse abstract contracts; any other callable is refused here.
-        remote = remote_of(
-            cast("type[Service]", contract), self._calls, self._options, self._middleware
-        )
-        return cast("S", remote)
-
-    def with_options(self, **options: Any) -> Rabbit:
-        """This connection with other options for calls by name; see `Service.with_options`."""
-        other = object.__new__(Rabbit)
-        other.__dict__.update(self.__dict__)
-        other._options = self._options.merged(options)
-        other._named = {}
-        return other
+        return self._caller.remote(contract)
 
     async def call(self, method: str, /, **arguments: Any) -> Any:
         """Call "service.method" without its contract; arguments and result are plain values.
 
         :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
         """
-        remote = self._named.get(method)
-        if remote is None:
-            remote = NamedMethod(self._calls, named_spec(method), self._options, self._middleware)
-            if len(self._named) < _NAMED_METHODS:
-                self._named[method] = remote
-        return await remote(**arguments)
+        return await self._caller.call(method, **arguments)
+
+    def with_options(self, **options: Any) -> Caller:
+        """Remotes and calls by name with other options; `Service.with_options` lists them."""
+        return self._caller.with_options(**options)
 
     @overload
     def plain(self, queue: str, *, timeout: float = ...) -> PlainRemote[str]: ...
@@ -223,18 +215,8 @@ class Rabbit:
         send_tracebacks: bool = False,
     ) -> AsyncIterator[Server]:
         """Serve for the length of a block, and drain at its end. The parameters are `serve`'s."""
-        self._calls  # noqa: B018 - raises unless connected
-        if self._connection is None:
-            raise ConnectionLost("cannot serve: this connection was closed", executed="no")
-        server = Server(
-            self._connection,
-            services,
-            name=self._name or default_name(),
-            max_message_size=self._max_message_size,
-            middleware=tuple(middleware),
-            concurrency=concurrency,
-            send_tracebacks=send_tracebacks,
-            plain=plain,
+        server = self._server(
+            services, plain, tuple(middleware), concurrency, send_tracebacks=send_tracebacks
         )
         await server.start()
         try:
@@ -265,19 +247,39 @@ class Rabbit:
         :raises TopologyError: if a queue exists with other options.
         :raises ConnectionLost: if the connection breaks.
         """
-        async with self.serving(
-            *services,
-            plain=plain,
-            grace=grace,
-            middleware=middleware,
-            concurrency=concurrency,
-            send_tracebacks=send_tracebacks,
-        ) as server:
-            with _signals(server) as stopped:
+        server = self._server(
+            services, plain, tuple(middleware), concurrency, send_tracebacks=send_tracebacks
+        )
+        with _signals(server) as stopped:
+            await server.start()
+            try:
                 await asyncio.wait((stopped, server.failed), return_when=asyncio.FIRST_COMPLETED)
                 if server.failed.done():
                     server.failed.result()
+            finally:
                 await server.drain(grace)
+
+    def _server(
+        self,
+        services: tuple[Service, ...],
+        plain: Mapping[str, str] | None,
+        middleware: tuple[ServerMiddleware, ...],
+        concurrency: int | None,
+        *,
+        send_tracebacks: bool,
+    ) -> Server:
+        if self._connection is None:
+            raise RuntimeError(_NOT_CONNECTED)
+        return Server(
+            self._connection,
+            services,
+            name=self._name or default_name(),
+            max_message_size=self._max_message_size,
+            middleware=middleware,
+            concurrency=concurrency,
+            send_tracebacks=send_tracebacks,
+            plain=plain,
+        )
 
 
 @contextmanager

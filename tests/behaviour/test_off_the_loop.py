@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
 import threading
@@ -212,6 +213,10 @@ async def test_a_process_that_is_killed_while_it_is_idle_is_replaced(
     async with host.serving(Fragile()):
         before = await remote.work("tell")
         os.kill(before, signal.SIGKILL)
+        await until(
+            lambda: before not in {child.pid for child in multiprocessing.active_children()},
+            "the process is dead",
+        )
         assert await remote.work("tell") not in {before, os.getpid()}
 
 

@@ -37,7 +37,7 @@ _LAST_WORDS: Final = 1.0
 def supervise(options: ServeOptions, workers: int) -> int:
     """Run the workers until SIGINT or SIGTERM; returns the exit code.
 
-    0 when all of them drained within the grace, else the first other exit code of a worker.
+    0 when all that served drained within the grace, else the first other exit code of one.
     """
     return asyncio.run(_Supervisor(options, workers).run())
 
@@ -179,7 +179,8 @@ class _Supervisor:
             ending = await self._watch(worker)
             if not self._stopping.is_set():
                 await self._replace(worker, ending, backoff)
-            elif ending.code != DONE:
+            elif ending.code != DONE and worker.ready_at is not None:
+                # One that had not served yet could leave nothing undone, whatever ended it.
                 self._code = self._code or ending.code
                 log.error("%s ended: %s", worker, ending.error)
 

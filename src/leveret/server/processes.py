@@ -55,7 +55,7 @@ class ProcessPool:
 
     async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         loop = asyncio.get_running_loop()
-        worker = self._idle.pop() if self._idle else _Worker(self._service)
+        worker = self._worker()
         self._busy.add(worker)
         job = loop.run_in_executor(self._threads, worker.run, args, kwargs)
         try:
@@ -77,6 +77,14 @@ class ProcessPool:
             return value
         raise value
 
+    def _worker(self) -> _Worker:
+        """One that is idle and alive (the system may have killed it meanwhile), else a new one."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.lives():
+                return worker
+        return _Worker(self._service)
+
     async def warm_up(self) -> None:
         """Start one worker ahead, so that the first call does not wait for an interpreter."""
         if self._warm:
@@ -91,6 +99,8 @@ class ProcessPool:
         self._closed = True
         for worker in (*self._idle, *self._busy):
             worker.kill()
+        for worker in self._idle:
+            worker.reap()  # those that are busy are reaped by the threads that wait for them
         self._idle.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -121,6 +131,14 @@ class _Worker:
                 f"the worker process died (exit code {self._process.exitcode})",
                 executed="maybe",
             )
+
+    def lives(self) -> bool:
+        """Whether the process runs."""
+        return self._process.is_alive()
+
+    def reap(self) -> None:
+        """Leave no zombie of a process that was killed."""
+        self._process.join(1)
 
     def kill(self) -> None:
         """End the process, whatever it does."""

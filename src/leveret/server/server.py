@@ -26,6 +26,8 @@ log = logging.getLogger("leveret.server")
 
 GRACE: Final = 30.0
 """Seconds that running calls get to end when a server drains."""
+_LAST_WAIT: Final = 1.0
+"""Seconds that handlers get to end once they are cancelled."""
 
 
 class Server:
@@ -68,6 +70,7 @@ class Server:
         self._lifespans = AsyncExitStack()
         self._control_channel: Channel | None = None
         self._drained: asyncio.Task[None] | None = None
+        self._hurried = asyncio.Event()
         self._healing: set[asyncio.Task[None]] = set()
 
     # -- start --------------------------------------------------------------------------------
@@ -154,7 +157,8 @@ class Server:
         await asyncio.shield(self._drained)
 
     def hurry(self) -> None:
-        """Cut the grace of a drain short: cancel what still runs."""
+        """Cut the grace of a drain short: cancel what still runs, and wait no longer."""
+        self._hurried.set()
         for running in self.running():
             running.consumer.stop(running, "drain")
 
@@ -187,20 +191,20 @@ class Server:
 
     async def _finish(self, grace: float) -> None:
         finishing = asyncio.gather(*(consumer.finish() for consumer in self.consumers))
+        hurried = self.loop.create_task(self._hurried.wait())
         try:
-            async with asyncio.timeout(grace):
-                await asyncio.shield(finishing)
-        except TimeoutError:
-            log.warning(
-                "%d calls still run after %g s of grace; cancelling them",
-                len(self.running()),
-                grace,
+            await asyncio.wait(
+                (finishing, hurried), timeout=grace, return_when=asyncio.FIRST_COMPLETED
             )
-            self.hurry()
-            # A thread cannot be stopped, and a handler may refuse to be: neither holds us up.
-            await asyncio.wait([finishing], timeout=1.0)
+            if not finishing.done():
+                log.warning("%d calls still run; cancelling them", len(self.running()))
+                self.hurry()
+                # A thread cannot be stopped, and a handler may refuse to be: neither holds us up.
+                await asyncio.wait((finishing,), timeout=_LAST_WAIT)
+        finally:
             finishing.cancel()
-            await asyncio.wait([finishing])
+            hurried.cancel()
+            await asyncio.wait((finishing, hurried))
 
     async def _stop(self) -> None:
         """Let go of everything, in whatever state."""

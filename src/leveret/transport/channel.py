@@ -14,7 +14,7 @@ from leveret.amqp import frames
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Content, Delivery, Event, Method
 from leveret.amqp.properties import Properties
-from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
+from leveret.errors import ChannelClosed, ConnectionLost, LeveretError, ProtocolError
 
 if TYPE_CHECKING:
     from leveret.transport.connection import Connection
@@ -41,20 +41,25 @@ class Channel:
         self.on_return: Callable[[Content], None] | None = None
         self.on_cancel: Callable[[str], None] | None = None
         self.on_close: Callable[[LeveretError], None] | None = None
-        self._answers: deque[asyncio.Future[Any]] = deque()
+        self._answers: deque[tuple[asyncio.Future[Any], list[str]]] = deque()
+        self._closing: asyncio.Future[None] | None = None  # ends with close-ok
         self._tags = 0
 
     async def call(self, method: Any) -> Any:
         """Send a method that the broker answers, and wait for its answer.
 
+        A caller that is cancelled leaves its place in the order of the answers.
+
         :raises ChannelClosed: if the broker closes the channel instead.
         :raises ConnectionLost: if the connection breaks, or no answer comes in `METHOD_TIMEOUT`.
+        :raises ValueError: if the method cannot be packed; nothing is sent then.
         """
         self.check_open()
+        frame = frames.method_frame(self.number, method)
         answer = self.connection.loop.create_future()
-        self._answers.append(answer)
+        self._answers.append((answer, method.valid_responses))
         self.connection.collect()
-        self.connection.send(frames.method_frame(self.number, method))
+        self.connection.send(frame)
         try:
             async with asyncio.timeout(METHOD_TIMEOUT):
                 return await answer
@@ -67,13 +72,15 @@ class Channel:
     def check_open(self) -> None:
         """:raises LeveretError: why this channel is closed, if it is."""
         if self.closed is not None:
-            raise self.closed
+            raise self.closed.with_traceback(None)  # else it would grow by each that meets it
+        if self._closing is not None:
+            raise self._bye()
 
     async def declare_queue(
         self, name: str, *, arguments: dict[str, Any] | None = None, exclusive: bool = False
     ) -> commands.Queue.DeclareOk:
         """Declare a queue: durable, or exclusive to this connection."""
-        method = commands.Queue.Declare(
+        method = _QueueDeclare(
             queue=name, durable=not exclusive, exclusive=exclusive, arguments=arguments or {}
         )
         answer: commands.Queue.DeclareOk = await self.call(method)
@@ -84,9 +91,7 @@ class Channel:
 
         :raises ChannelClosed: with NOT_FOUND if there is none; the channel is gone then.
         """
-        answer: commands.Queue.DeclareOk = await self.call(
-            commands.Queue.Declare(queue=name, passive=True)
-        )
+        answer: commands.Queue.DeclareOk = await self.call(_QueueDeclare(queue=name, passive=True))
         return answer
 
     async def declare_exchange(self, name: str, kind: str) -> None:
@@ -95,9 +100,7 @@ class Channel:
 
     async def bind_queue(self, queue: str, exchange: str, routing_key: str) -> None:
         """Bind a queue to an exchange."""
-        await self.call(
-            commands.Queue.Bind(queue=queue, exchange=exchange, routing_key=routing_key)
-        )
+        await self.call(_QueueBind(queue=queue, exchange=exchange, routing_key=routing_key))
 
     async def consume(
         self,
@@ -116,9 +119,7 @@ class Channel:
         self.consumers[tag] = on_delivery  # before the first delivery can come
         try:
             await self.call(
-                commands.Basic.Consume(
-                    queue=queue, consumer_tag=tag, no_ack=no_ack, exclusive=exclusive
-                )
+                _BasicConsume(queue=queue, consumer_tag=tag, no_ack=no_ack, exclusive=exclusive)
             )
         except BaseException:
             self.consumers.pop(tag, None)
@@ -143,7 +144,12 @@ class Channel:
         *,
         mandatory: bool = False,
     ) -> None:
-        """Publish one message, for what is not on the hot path."""
+        """Publish one message, for what is not on the hot path.
+
+        :raises LeveretError: why this channel is closed, if it is.
+        :raises ValueError: if the properties cannot be packed.
+        """
+        self.check_open()
         self.connection.send(
             frames.publish(
                 self.number,
@@ -157,20 +163,33 @@ class Channel:
         )
 
     def ack(self, delivery_tag: int) -> None:
-        """Acknowledge one delivery."""
-        self.connection.send(frames.ack(self.number, delivery_tag))
+        """Acknowledge one delivery; on a closed channel the broker has taken it back already."""
+        if self.closed is None and self._closing is None:
+            self.connection.send(frames.ack(self.number, delivery_tag))
 
     async def close(self) -> None:
-        """Close the channel. What was published on it before has reached the broker then."""
-        if self.closed is not None:
+        """Close the channel. What was published on it before has reached the broker then.
+
+        Never raises. Where no answer comes in `METHOD_TIMEOUT`, only this side is done with it.
+        """
+        self.abandon()
+        if self._closing is not None and self.closed is None:
+            await asyncio.wait((self._closing,), timeout=METHOD_TIMEOUT)
+        self.end(self._bye(), quiet=True)
+
+    def abandon(self) -> None:
+        """Begin to close the channel, and wait for nothing; its number is free with close-ok."""
+        if self.closed is not None or self._closing is not None:
             return
-        try:
-            await self.call(
-                commands.Channel.Close(reply_code=200, reply_text="bye", class_id=0, method_id=0)
+        self._closing = self.connection.loop.create_future()
+        self.consumers.clear()  # what is still delivered goes back to its queue
+        self.connection.collect()
+        self.connection.send(
+            frames.method_frame(
+                self.number,
+                commands.Channel.Close(reply_code=200, reply_text="bye", class_id=0, method_id=0),
             )
-        except LeveretError:
-            pass  # the connection or the broker was faster
-        self.end(ChannelClosed(ReplyCode.SUCCESS, f"channel {self.number} was closed"), quiet=True)
+        )
 
     def handle(self, event: Event) -> None:
         """Take an event that is neither a delivery nor a confirm."""
@@ -182,8 +201,12 @@ class Channel:
             return
         method = event.method
         if isinstance(method, commands.Channel.Close):
+            self.connection.collect()  # what came after close-ok would break the connection
             self.connection.send(frames.method_frame(self.number, commands.Channel.CloseOk()))
             self.end(ChannelClosed(method.reply_code or 0, method.reply_text))
+        elif isinstance(method, commands.Channel.CloseOk) and self._closing is not None:
+            self.connection.forget(self)
+            self.end(self._bye(), quiet=True)
         elif isinstance(method, commands.Basic.Cancel):
             tag = method.consumer_tag or ""
             self.consumers.pop(tag, None)
@@ -194,23 +217,62 @@ class Channel:
                 frames.method_frame(self.number, commands.Channel.FlowOk(active=method.active))
             )
         elif self._answers:
-            answer = self._answers.popleft()
-            if not answer.done():
-                answer.set_result(method)
+            self._answered(method)
         else:
             log.warning("%s: channel %d got %s unasked", self.connection, self.number, method.name)
+
+    def _answered(self, method: Any) -> None:
+        answer, expected = self._answers.popleft()
+        if method.name not in expected:
+            self._answers.appendleft((answer, expected))
+            self.connection.refuse(
+                ProtocolError(
+                    ReplyCode.UNEXPECTED_FRAME,
+                    f"UNEXPECTED_FRAME - {method.name} on channel {self.number} where"
+                    f" {' or '.join(expected)} was due",
+                )
+            )
+        elif not answer.done():
+            answer.set_result(method)
 
     def end(self, error: LeveretError, *, quiet: bool = False) -> None:
         """The channel is over: whoever waits on it gets `error`."""
         if self.closed is not None:
             return
         self.closed = error
-        self.connection.forget(self)
+        if self._closing is None:
+            self.connection.forget(self)  # else with close-ok: that must not meet another channel
+        elif not self._closing.done():
+            self._closing.set_result(None)
         self.consumers.clear()
         while self._answers:
-            answer = self._answers.popleft()
+            answer, _ = self._answers.popleft()
             if not answer.done():
                 answer.set_exception(error)
                 answer.exception()  # its waiter may be gone; that is no "never retrieved"
         if self.on_close is not None and not quiet:
-            self.on_close(error)
+            self.connection.tell(self.on_close, error)
+
+    def _bye(self) -> ChannelClosed:
+        return ChannelClosed(ReplyCode.SUCCESS, f"channel {self.number} was closed by this side")
+
+
+class _QueueDeclare(commands.Queue.Declare):
+    """With any name that the broker takes: pamqp holds names to fewer characters."""
+
+    def validate(self) -> None:
+        """Nothing: what cannot be packed raises all the same."""
+
+
+class _QueueBind(commands.Queue.Bind):
+    """As `_QueueDeclare`."""
+
+    def validate(self) -> None:
+        """Nothing."""
+
+
+class _BasicConsume(commands.Basic.Consume):
+    """As `_QueueDeclare`."""
+
+    def validate(self) -> None:
+        """Nothing."""

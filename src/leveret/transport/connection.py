@@ -121,9 +121,11 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The peer takes more."""
-        if self.paused is not None:
-            self.paused.set_result(None)
-            self.paused = None
+        paused, self.paused = self.paused, None
+        if (
+            paused is not None and not paused.done()
+        ):  # done: a waiter was cancelled, and it with him
+            paused.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -131,6 +133,7 @@ class Connection(asyncio.Protocol):
         self._end(ConnectionLost(f"{self}: connection lost: {reason}"))
         if self._hang_up is not None:
             self._hang_up.cancel()
+        self._transport = None  # what is still sent is dropped
         if not self._gone.done():
             self._gone.set_result(None)
 
@@ -177,9 +180,10 @@ class Connection(asyncio.Protocol):
         self.collect()
         self._flush_due = False
         out = self._out
-        if out and self._transport is not None:
-            self.heartbeat.sent = True
-            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if out:
+            if self._transport is not None:
+                self.heartbeat.sent = True
+                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
 
     # -- channels ----------------------------------------------------------------------------
@@ -281,7 +285,7 @@ class Connection(asyncio.Protocol):
             # From here on a lost socket is what we asked for.
             self._end(ConnectionLost(f"{self}: the connection was closed by this side"))
         if self._transport is None:
-            return
+            return  # gone already, or never there
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await asyncio.shield(self._gone)
@@ -299,7 +303,7 @@ class Connection(asyncio.Protocol):
     def refuse(self, error: ProtocolError) -> None:
         """The peer breaks the protocol: say so and hang up."""
         log.error("%s: %s", self, error)
-        if self._opened:  # before that nothing may be said (section 2.2.4)
+        if self._opened:  # before that nothing may be said (AMQP 0-9-1, section 2.2.4)
             self._send_close(error.reply_code, error.reply_text)
         self._end(error)
         self._close_transport()
@@ -338,7 +342,7 @@ class Connection(asyncio.Protocol):
 
     def _close_transport(self) -> None:
         """Close once what was written has left; a peer that does not take it is not waited for."""
-        if self._transport is not None and self._hang_up is None and not self._gone.done():
+        if self._transport is not None and self._hang_up is None:
             self._transport.close()
             self._hang_up = self.loop.call_later(_CLOSE_TIMEOUT, self._transport.abort)
 

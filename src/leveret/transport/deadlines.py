@@ -14,6 +14,9 @@ from typing import Final, Protocol
 TICK: Final = 0.004
 """How late an entry may fire, in seconds. Never early."""
 
+_BUCKETS: Final = 4096
+"""Above this many, the empty ones are looked for."""
+
 
 class Expires(Protocol):
     """What a `Deadlines` holds."""
@@ -29,6 +32,7 @@ class Deadlines:
         self._loop = loop
         self._buckets: dict[int, set[Expires] | None] = {}
         self._order: list[int] = []
+        self._full = _BUCKETS
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
 
@@ -40,12 +44,15 @@ class Deadlines:
         if bucket:
             bucket.add(entry)
             return tick
-        known = tick in buckets
-        buckets[tick] = {entry}
-        if not known:
-            heapq.heappush(self._order, tick)
-            if self._timer is None or tick < self._timer_tick:
-                self._arm()
+        if tick in buckets:
+            buckets[tick] = {entry}
+            return tick
+        if len(self._order) >= self._full:
+            self._drop_empty()
+        self._buckets[tick] = {entry}
+        heapq.heappush(self._order, tick)
+        if self._timer is None or tick < self._timer_tick:
+            self._arm()
         return tick
 
     def discard(self, tick: int, entry: Expires) -> None:
@@ -64,6 +71,12 @@ class Deadlines:
         self._buckets.clear()
         self._order.clear()
 
+    def _drop_empty(self) -> None:
+        """Long deadlines of short calls would else leave an empty bucket for every tick."""
+        self._buckets = {tick: bucket for tick, bucket in self._buckets.items() if bucket}
+        self._order = sorted(self._buckets)
+        self._full = max(_BUCKETS, 2 * len(self._order))
+
     def __len__(self) -> int:
         return sum(len(bucket) for bucket in self._buckets.values() if bucket)
 
@@ -76,12 +89,17 @@ class Deadlines:
     def _fire(self) -> None:
         self._timer = None
         now = self._loop.time()
-        order = self._order
-        while order and order[0] * TICK <= now + 1e-6:
-            for entry in self._buckets.pop(heapq.heappop(order)) or ():
-                entry.expire()
-        # An empty bucket costs no wake-up of its own.
-        while order and not self._buckets[order[0]]:
-            del self._buckets[heapq.heappop(order)]
-        if order and self._timer is None:
-            self._arm()
+        try:
+            # One at a time: an entry that expires may add others, discard them, or close all.
+            while self._order:
+                tick = self._order[0]
+                bucket = self._buckets[tick]
+                if not bucket:  # costs no wake-up of its own
+                    del self._buckets[heapq.heappop(self._order)]
+                elif tick * TICK <= now:
+                    bucket.pop().expire()
+                else:
+                    break
+        finally:  # also where an entry failed: the others must not wait for ever
+            if self._order:
+                self._arm()

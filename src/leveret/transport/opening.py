@@ -108,7 +108,7 @@ async def _handshake(connection: Connection, address: Address, name: str) -> Non
     try:
         tune = await _expect(connection, commands.Connection.Tune)
     except (ConnectionClosed, ConnectionLost) as error:
-        if isinstance(error, ConnectionLost) or error.reply_code == ReplyCode.ACCESS_REFUSED:
+        if _refused_login(error, connection):
             raise Unauthenticated(
                 f"{connection}: the broker refused the login of user {address.username!r}"
                 f" with {mechanism}: {error}. Check the URL's user and password."
@@ -126,7 +126,7 @@ async def _handshake(connection: Connection, address: Address, name: str) -> Non
             channel_max=channel_max, frame_max=frame_max, heartbeat=heartbeat
         )
     )
-    connection.send_control(commands.Connection.Open(virtual_host=address.vhost))
+    connection.send_control(_Open(virtual_host=address.vhost))
     try:
         await _expect(connection, commands.Connection.OpenOk)
     except ConnectionClosed as error:
@@ -136,7 +136,27 @@ async def _handshake(connection: Connection, address: Address, name: str) -> Non
                 f" {address.vhost!r}: {error}"
             ) from error
         raise
+    connection.check_open()  # a close may have come in the same read as open-ok
     connection.tuned(frame_max=frame_max, channel_max=channel_max, heartbeat=heartbeat)
+
+
+class _Open(commands.Connection.Open):
+    """With a vhost of up to 255 bytes, as RabbitMQ takes it, where pamqp stops at 127."""
+
+    def validate(self) -> None:
+        """Nothing: what cannot be packed raises all the same."""
+
+
+def _refused_login(error: ConnectionClosed | ConnectionLost, connection: Connection) -> bool:
+    """Whether the answer to start-ok means that the credentials are wrong.
+
+    A broker without this capability just closes the socket, as AMQP has it
+    (https://www.rabbitmq.com/docs/auth-notification).
+    """
+    if isinstance(error, ConnectionClosed):
+        return error.reply_code == ReplyCode.ACCESS_REFUSED
+    capabilities = connection.server_properties.get("capabilities") or {}
+    return not capabilities.get("authentication_failure_close")
 
 
 async def _expect(connection: Connection, kind: type[Any]) -> Any:

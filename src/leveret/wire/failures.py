@@ -118,6 +118,7 @@ def decode_failure(
         return kind(failure.message, executed=failure.executed, method=method)
     return RemoteError(
         failure.message,
+        code=failure.code,
         type_name=failure.type,
         remote_traceback=failure.traceback,
         data=failure.data,
@@ -133,6 +134,7 @@ def _declared(kind: type[DeclaredError], failure: _Failure, method: str) -> Call
     except (msgspec.ValidationError, RecursionError) as error:
         return RemoteError(
             f"{failure.message} (its fields do not fit {kind.__name__}: {error})",
+            code=failure.code,
             type_name=failure.type,
             data=failure.data,
             executed=failure.executed,

@@ -1,0 +1,54 @@
+"""What a connection offers for calling: typed remotes, and calls by name, with common options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
+
+from leveret.client.calls import Calls
+from leveret.client.named import NamedMethod, named_spec
+from leveret.client.options import CallOptions, Middleware
+from leveret.client.remote import RemoteMethod, remote_of
+from leveret.contract import Service
+
+S = TypeVar("S", bound=Service)
+
+_NAMED_METHODS: Final = 256
+"""For how many methods what a call by name needs is kept."""
+
+
+class Caller:
+    """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options."""
+
+    def __init__(
+        self, calls: Calls, options: CallOptions, middleware: tuple[Middleware, ...]
+    ) -> None:
+        self._calls = calls
+        self._options = options
+        self._middleware = middleware
+        self._named: dict[str, RemoteMethod] = {}
+
+    def remote(self, contract: Callable[..., S]) -> S:
+        """A remote of a service: calls to its methods go over the network.
+
+        :raises ContractError: if `contract` is no service class or has no methods.
+        """
+        # A type[S] would have mypy refuse abstract contracts; any other callable is refused here.
+        service = cast("type[Service]", contract)
+        return cast("S", remote_of(service, self._calls, self._options, self._middleware))
+
+    async def call(self, method: str, /, **arguments: Any) -> Any:
+        """Call "service.method" without its contract; arguments and result are plain values.
+
+        :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
+        """
+        remote = self._named.get(method)
+        if remote is None:
+            remote = NamedMethod(self._calls, named_spec(method), self._options, self._middleware)
+            if len(self._named) < _NAMED_METHODS:
+                self._named[method] = remote
+        return await remote(**arguments)
+
+    def with_options(self, **options: Any) -> Caller:
+        """The same with other options for its calls; `Service.with_options` lists them."""
+        return Caller(self._calls, self._options.merged(options), self._middleware)

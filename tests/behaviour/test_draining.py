@@ -1,0 +1,241 @@
+"""A server that stops: it ends what runs, hands back what it has not begun, loses and doubles nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from leveret import (
+    Cancelled,
+    DeadlineExceeded,
+    MaybeExecuted,
+    Rabbit,
+    Service,
+    current_call,
+    method,
+)
+from leveret.server.server import Server
+from tests.behaviour.patience import until, until_found
+from tests.behaviour.raw import RawPeer
+from tests.behaviour.services import Gate
+
+
+class Log(Service):
+    """Writes down which calls ran, and whether they were delivered before."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self.redelivered = 0
+
+    @method(timeout=30)
+    async def note(self, n: int) -> int:
+        self.ran.append(n)
+        self.redelivered += current_call().redelivered
+        await asyncio.sleep(0)
+        return n
+
+
+class Stubborn(Service):
+    """Swallows whatever is to end it."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    @method(timeout=30)
+    async def refuse(self) -> None:
+        self.started.set()
+        while not self.opened.is_set():
+            try:
+                await self.opened.wait()
+            except asyncio.CancelledError:
+                continue
+
+
+async def draining(server: Server, raw: RawPeer, queue: str, grace: float = 30) -> asyncio.Task[None]:
+    """A drain that has begun: the server takes nothing more."""
+    drain = asyncio.create_task(server.drain(grace))
+    await until_found(lambda: raw.consumers(queue), 0, "the server drains")
+    return drain
+
+
+async def test_a_drain_lets_running_calls_end(client: Rabbit, host: Rabbit, raw: RawPeer) -> None:
+    gate = Gate()
+    async with host.serving(gate) as server:
+        calls = [asyncio.create_task(client.remote(Gate).once(n)) for n in range(3)]
+        await until(lambda: gate.started.qsize() == 3, "all run")
+        drain = await draining(server, raw, "leveret.gate.once")
+        gate.opened.set()
+        assert await asyncio.gather(*calls) == [0, 1, 2]
+        await drain
+        await server.drain()  # once more is fine
+    assert gate.cancelled == []
+
+
+async def test_no_call_is_lost_or_doubled_when_one_of_two_servers_drains(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    one, two = Log(), Log()
+    remote = client.remote(Log)
+    numbers = iter(range(600))
+    results: list[int] = []
+
+    async def caller() -> None:
+        for n in numbers:
+            results.append(await remote.note(n))
+
+    async with other_host.serving(two), host.serving(one) as server:
+        callers = [asyncio.create_task(caller()) for _ in range(30)]
+        await until(lambda: len(one.ran) > 50, "both are at work")
+        await server.drain()
+        after_the_drain = len(one.ran)
+        await asyncio.gather(*callers)
+    assert sorted(results) == list(range(600))
+    assert sorted(one.ran + two.ran) == list(range(600))
+    assert len(one.ran) == after_the_drain
+    assert one.redelivered == two.redelivered == 0
+
+
+async def test_servers_may_come_and_go_under_load(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    log = Log()
+    remote = client.remote(Log)
+    numbers = iter(range(600))
+
+    async def caller() -> None:
+        for n in numbers:
+            assert await remote.note(n) == n
+
+    async with other_host.serving(log):
+        callers = asyncio.gather(*(caller() for _ in range(20)))
+        while not callers.done():
+            async with host.serving(log):
+                await until(lambda: callers.done() or len(log.ran) % 7 == 0, "some more calls")
+        await callers
+    assert sorted(log.ran) == list(range(600))
+    assert log.redelivered == 0
+
+
+async def test_what_arrives_during_a_drain_is_handed_back_as_if_it_had_never_been_delivered(
+    client: Rabbit, host: Rabbit, other_host: Rabbit, raw: RawPeer
+) -> None:
+    one, two = Log(), Log()
+    waiting = client.remote(Log).with_options(wait_for_server=True)
+    async with host.serving(one) as server:
+        assert host._connection is not None
+        transport = host._connection._transport
+        assert transport is not None
+        transport.pause_reading()  # deliveries are on their way while the drain begins
+        calls = [asyncio.create_task(waiting.note(n)) for n in range(10)]
+        await until(lambda: len(client._calls._confirms) == 0, "the broker has the requests")
+        await until_found(lambda: raw.waiting("leveret.log.note"), 0, "they are delivered")
+        drain = asyncio.create_task(server.drain())
+        await asyncio.sleep(0)  # it has begun, and sent basic.cancel
+        transport.resume_reading()
+        await drain
+    assert one.ran == []
+    async with other_host.serving(two):
+        assert await asyncio.gather(*calls) == list(range(10))
+    assert sorted(two.ran) == list(range(10))
+    assert two.redelivered == 0
+
+
+async def test_what_was_handed_back_still_expires_in_time(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    log = Log()
+    waiting = client.remote(Log).with_options(wait_for_server=True, timeout=1)
+    async with host.serving(log) as server:
+        server.consumers[0].draining = True
+        call = asyncio.create_task(waiting.note(1))
+        # Handed back to the queue, delivered to the same server, and so on, until it drains.
+        await until(lambda: len(client._calls._confirms) == 0, "the broker has the request")
+        await server.drain()
+        with pytest.raises(DeadlineExceeded, match="no server took the request in 1 s") as caught:
+            await call
+    assert (caught.value.where, caught.value.executed) == ("queue", "no")
+    assert log.ran == []
+
+
+async def test_clients_that_wait_on_a_draining_server_are_not_told_that_there_is_none(
+    client: Rabbit, host: Rabbit, other_host: Rabbit, raw: RawPeer
+) -> None:
+    gate = Gate()
+    async with host.serving(gate) as server:
+        call = asyncio.create_task(client.remote(Gate).once(1))
+        await gate.started.get()
+        drain = await draining(server, raw, "leveret.gate.once")
+        # A stranger's request waits in the queue, and could be taken for that of the call.
+        stranger = asyncio.create_task(
+            other_host.remote(Gate).with_options(wait_for_server=True).once(2)
+        )
+        await until_found(lambda: raw.waiting("leveret.gate.once"), 1, "it waits")
+        route = client._calls.routes["gate.once"]
+        await until(lambda: (route.consumers, route.messages) == (0, 1), "the client looks")
+        looked_at = route.looked_at
+        await until(lambda: route.looked_at > looked_at, "the client looks again")
+        assert not call.done()
+        gate.opened.set()
+        assert await call == 1
+        await drain
+    async with host.serving(gate):
+        assert await stranger == 2
+
+
+async def test_a_call_that_outlasts_the_grace_is_cancelled(
+    client: Rabbit, host: Rabbit
+) -> None:
+    gate = Gate()
+    async with host.serving(gate) as server:
+        call = asyncio.create_task(client.remote(Gate).once(1))
+        await gate.started.get()
+        await server.drain(grace=0)
+        with pytest.raises(Cancelled, match="server stopped while the handler ran") as caught:
+            await call
+    assert caught.value.executed == "maybe"
+    assert gate.cancelled == [1]
+
+
+async def test_an_idempotent_call_that_outlasts_the_grace_moves_to_another_server(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    one, two = Gate(), Gate()
+    async with host.serving(one) as server:
+        call = asyncio.create_task(client.remote(Gate).again(1))
+        await one.started.get()
+        async with other_host.serving(two):
+            await server.drain(grace=0)
+            two.opened.set()
+            assert await call == 1
+    assert (one.cancelled, two.ended) == ([1], [1])
+
+
+async def test_a_handler_that_refuses_to_end_holds_up_no_drain_and_no_caller(
+    client: Rabbit, host: Rabbit
+) -> None:
+    stubborn = Stubborn()
+    async with host.serving(stubborn) as server:
+        call = asyncio.create_task(client.remote(Stubborn).refuse())
+        await stubborn.started.wait()
+        await server.drain(grace=0)
+        with pytest.raises((Cancelled, MaybeExecuted)) as caught:
+            await call
+        assert caught.value.executed == "maybe"
+        stubborn.opened.set()
+
+
+async def test_a_drain_ends_when_the_connection_breaks(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    gate = Gate()
+    async with host.serving(gate) as server:
+        call = asyncio.create_task(client.remote(Gate).again(1))
+        await gate.started.get()
+        drain = await draining(server, raw, "leveret.gate.again")
+        assert host._connection is not None
+        host._connection.abort("the test let it crash")
+        gate.opened.set()
+        await drain
+        call.cancel()

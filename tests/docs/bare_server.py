@@ -1,0 +1,261 @@
+"""A server written from docs/protocol.md alone, on pika: nothing of Leveret is imported here."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import pika
+
+
+class DeclaredError(Exception):
+    """An error of a method's own."""
+
+    def __init__(self, code: str, message: str, **data: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
+@dataclass(kw_only=True)
+class Method:
+    """One method: parameters by name with their types, and what it does in a thread."""
+
+    handler: Callable[..., Any]
+    parameters: dict[str, type] = field(default_factory=dict)
+    idempotent: bool = False
+    concurrency: int = 10
+    timeout: float = 10.0
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the request queue."""
+
+
+@dataclass(eq=False)
+class Request:
+    """One delivery, until it is acknowledged."""
+
+    key: str
+    tag: int
+    properties: Any
+    answered: bool = False
+
+
+class BareServer:
+    """Serves one service from a thread of its own; JSON bodies only."""
+
+    def __init__(self, url: str, service: str, methods: dict[str, Method]) -> None:
+        self.service = service
+        self.methods = methods
+        self.instance = secrets.token_hex(4)
+        self.controlled: list[tuple[str, Any]] = []
+        """The control messages that came: type and properties."""
+        self.running: dict[tuple[str, str], Request] = {}
+        self._cancelled: set[tuple[str, str]] = set()
+        self._tags: dict[str, str] = {}
+        self.connection = pika.BlockingConnection(pika.URLParameters(url))
+        self._channels = {name: self.connection.channel() for name in methods}
+        self._control = self.connection.channel()
+        self._declare()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.do(self._stop)
+        self._thread.join()
+
+    def do(self, what: Callable[[], None]) -> None:
+        """Have the server's thread do something, and wait until it is done."""
+        done = threading.Event()
+
+        def work() -> None:
+            what()
+            done.set()
+
+        self.connection.add_callback_threadsafe(work)
+        assert done.wait(10), "the server's thread is stuck"
+
+    # -- topology -----------------------------------------------------------------------------
+
+    def _declare(self) -> None:
+        self._control.exchange_declare("leveret", "direct", durable=True)
+        self._control.exchange_declare("leveret.control", "topic", durable=True)
+        for name, method in self.methods.items():
+            key, queue = f"{self.service}.{name}", f"leveret.{self.service}.{name}"
+            arguments = {"x-dead-letter-exchange": "", **method.arguments}
+            channel = self._channels[name]
+            channel.queue_declare(queue, durable=True, arguments=arguments)
+            channel.queue_bind(queue, "leveret", key)
+            channel.basic_qos(prefetch_count=method.concurrency)
+        queue = self._control.queue_declare("", exclusive=True).method.queue
+        for key in ("all", self.service, f"{self.service}.{self.instance}"):
+            self._control.queue_bind(queue, "leveret.control", key)
+        self._control.basic_consume(queue, self._on_control, auto_ack=True)
+        for name, channel in self._channels.items():
+            self._tags[name] = channel.basic_consume(
+                f"leveret.{self.service}.{name}",
+                lambda ch, method, properties, body, name=name: self._on_request(
+                    name, method, properties, body
+                ),
+            )
+
+    def _serve(self) -> None:
+        while self.connection.is_open:
+            self.connection.process_data_events(0.05)
+
+    def _stop(self) -> None:
+        self.connection.close()
+
+    # -- requests -----------------------------------------------------------------------------
+
+    def _on_request(self, name: str, delivery: Any, properties: Any, body: bytes) -> None:
+        request = Request(name, delivery.delivery_tag, properties)
+        method = self.methods[name]
+        left = _time_left(properties, method.timeout)
+        if delivery.redelivered and not method.idempotent:
+            self._fail(request, "ABORTED", "another server died with it", executed="maybe")
+        elif left <= 0:
+            self._fail(request, "DEADLINE_EXCEEDED", "too late", where="queue", executed="no")
+        elif (properties.reply_to, properties.correlation_id) in self._cancelled:
+            self._fail(request, "CANCELLED", "cancelled before it came", executed="no")
+        else:
+            self._run(request, body, left)
+
+    def _run(self, request: Request, body: bytes, left: float) -> None:
+        method = self.methods[request.key]
+        try:
+            arguments = json.loads(body)
+            wrong = set(arguments) ^ set(method.parameters)
+            assert not wrong, f"these arguments are missing or unknown: {sorted(wrong)}"
+            for parameter, kind in method.parameters.items():
+                assert type(arguments[parameter]) is kind, f"{parameter} is no {kind.__name__}"
+        except (AssertionError, TypeError, ValueError) as error:
+            self._fail(request, "INVALID_ARGUMENT", str(error), executed="no")
+            return
+        key = request.properties.reply_to, request.properties.correlation_id
+        self.running[key] = request
+        # A thread cannot be stopped: at the deadline its caller is told, and it runs on.
+        timer = self.connection.call_later(left, lambda: self._expire(request))
+
+        def work() -> None:
+            ended = _outcome(method.handler, arguments)
+            self.connection.add_callback_threadsafe(lambda: finish(*ended))
+
+        def finish(kind: str, answer: Any) -> None:
+            self.connection.remove_timeout(timer)
+            del self.running[key]
+            self._answer(request, kind, answer)
+            self._acknowledge(request)
+
+        threading.Thread(target=work, daemon=True).start()
+
+    def _expire(self, request: Request) -> None:
+        error = {"code": "DEADLINE_EXCEEDED", "message": "too slow", "where": "handler"}
+        self._answer(request, "error", error | {"executed": "yes"})
+
+    def _fail(self, request: Request, code: str, message: str, **fields: Any) -> None:
+        self._answer(request, "error", {"code": code, "message": message, **fields})
+        self._acknowledge(request)
+
+    def _answer(self, request: Request, kind: str, answer: Any) -> None:
+        """One answer per request, and before its acknowledgement."""
+        if request.answered or not request.properties.reply_to:
+            return
+        request.answered = True
+        self._publish(request, kind, json.dumps(answer).encode())
+
+    def _publish(self, request: Request, kind: str, body: bytes) -> None:
+        self._channels[request.key].basic_publish(
+            "",
+            request.properties.reply_to,
+            body,
+            pika.BasicProperties(
+                content_type="application/json",
+                correlation_id=request.properties.correlation_id,
+                type=kind,
+                headers=_echoed(request.properties) if kind != "accepted" else None,
+            ),
+        )
+
+    def _acknowledge(self, request: Request) -> None:
+        self._channels[request.key].basic_ack(request.tag)
+
+    # -- drain --------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take no more requests; those that run go on.
+
+        What still arrives pika gives back by a nack; it has no way to hand it back as new.
+        """
+        for request in self.running.values():
+            self._publish(request, "accepted", b"")
+        for name, channel in self._channels.items():
+            channel.basic_cancel(self._tags[name])
+
+    # -- control ------------------------------------------------------------------------------
+
+    def _on_control(self, channel: Any, delivery: Any, properties: Any, body: bytes) -> None:
+        self.controlled.append((properties.type, properties))
+        if properties.type == "cancel":
+            key = properties.reply_to, properties.correlation_id
+            request = self.running.get(key)
+            if request is None:
+                self._cancelled.add(key)
+            else:
+                error = {"code": "CANCELLED", "message": "cancelled", "executed": "maybe"}
+                self._answer(request, "error", error)
+        elif properties.type == "ping":
+            answer = {"instance": self.instance, "name": "bare", "services": [self.service]}
+            channel.basic_publish(
+                "",
+                properties.reply_to,
+                json.dumps(answer).encode(),
+                pika.BasicProperties(
+                    content_type="application/json",
+                    correlation_id=properties.correlation_id,
+                    type="result",
+                ),
+            )
+
+
+def _time_left(properties: Any, timeout: float) -> float:
+    """The table of docs/protocol.md, row by row."""
+    deadline = (properties.headers or {}).get("deadline")
+    expiration = properties.expiration or ""
+    budget = int(expiration) / 1000 if expiration.isdecimal() else 0
+    if isinstance(deadline, int):
+        left = deadline / 1000 - time.time()
+        return min(left, budget) if budget else left
+    return budget or timeout
+
+
+def _outcome(handler: Callable[..., Any], arguments: dict[str, Any]) -> tuple[str, Any]:
+    try:
+        return "result", handler(**arguments)
+    except DeclaredError as error:
+        return "error", {
+            "code": error.code,
+            "message": str(error),
+            "executed": "yes",
+            "data": error.data,
+        }
+    except Exception as error:
+        return "error", {
+            "code": "INTERNAL",
+            "message": str(error),
+            "executed": "yes",
+            "type": type(error).__name__,
+        }
+
+
+def _echoed(properties: Any) -> dict[str, Any] | None:
+    """This server sends back the metadata it got."""
+    metadata = (properties.headers or {}).get("metadata")
+    return {"metadata": metadata} if metadata else None
