@@ -327,9 +327,15 @@ class DeclaredError(CallError):
 def _fields_of(cls: type[DeclaredError]) -> type[msgspec.Struct]:
     """The annotated fields of a declared error, its bases' first, as a struct that checks them."""
     own: dict[str, Any] = {}
+    taken = {"args", "code", "default_executed", "executed", "fields", "message", "method"}
     for base in reversed(cls.__mro__):
         if issubclass(base, DeclaredError) and base is not DeclaredError:
             own.update(dict.fromkeys(inspect.get_annotations(base)))
+    if taken & own.keys():
+        raise ContractError(
+            f"{cls.__name__}: every error has {', '.join(sorted(taken & own.keys()))} already;"
+            " give the field another name"
+        )
     try:
         hints = get_type_hints(cls, include_extras=True)
         fields = [

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 
@@ -22,6 +19,7 @@ from leveret.contract import Service
 from leveret.errors import InvalidArgument
 from leveret.server.execution import Middleware as ServerMiddleware
 from leveret.server.server import GRACE, Server
+from leveret.server.signals import stop_signals
 from leveret.transport.connection import Connection
 from leveret.transport.opening import default_name, open_connection
 from leveret.transport.url import parse_url
@@ -98,6 +96,7 @@ class Rabbit:
         self._max_in_flight = max_in_flight
         self._max_message_size = max_message_size
         self._connection: Connection | None = None
+        self._opening = asyncio.Lock()
         self._client: Calls | None = None
         self._calling: Caller | None = None
 
@@ -118,6 +117,11 @@ class Rabbit:
         await self.close()
 
     async def _open(self) -> Self:
+        async with self._opening:
+            await self._open_once()
+        return self
+
+    async def _open_once(self) -> None:
         if self._connection is None:
             self._connection = await open_connection(
                 self._address,
@@ -136,7 +140,6 @@ class Rabbit:
             except BaseException:
                 await self.close()
                 raise
-        return self
 
     async def close(self) -> None:
         """End pending calls, delete the reply queue, close the connection. Twice is fine."""
@@ -250,7 +253,7 @@ class Rabbit:
         server = self._server(
             services, plain, tuple(middleware), concurrency, send_tracebacks=send_tracebacks
         )
-        with _signals(server) as stopped:
+        with stop_signals(server.hurry) as stopped:
             await server.start()
             try:
                 await asyncio.wait((stopped, server.failed), return_when=asyncio.FIRST_COMPLETED)
@@ -280,30 +283,6 @@ class Rabbit:
             send_tracebacks=send_tracebacks,
             plain=plain,
         )
-
-
-@contextmanager
-def _signals(server: Server) -> Generator[asyncio.Future[None]]:
-    """A future that ends with SIGINT or SIGTERM; one more signal hurries the server."""
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[None] = loop.create_future()
-
-    def stop() -> None:
-        if stopped.done():
-            server.hurry()
-        else:
-            stopped.set_result(None)
-
-    ours = []
-    if threading.current_thread() is threading.main_thread() and sys.platform != "win32":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop)
-            ours.append(number)
-    try:
-        yield stopped
-    finally:
-        for number in ours:
-            loop.remove_signal_handler(number)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -16,7 +16,7 @@ from leveret import (
     method,
 )
 from leveret.server.server import Server
-from tests.behaviour.patience import until, until_found
+from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
 
@@ -42,6 +42,7 @@ class Stubborn(Service):
     def __init__(self) -> None:
         self.started = asyncio.Event()
         self.opened = asyncio.Event()
+        self.ended = False
 
     @method(timeout=30)
     async def refuse(self) -> None:
@@ -51,6 +52,7 @@ class Stubborn(Service):
                 await self.opened.wait()
             except asyncio.CancelledError:
                 continue
+        self.ended = True
 
 
 async def draining(server: Server, raw: RawPeer, queue: str, grace: float = 30) -> asyncio.Task[None]:
@@ -219,11 +221,18 @@ async def test_a_handler_that_refuses_to_end_holds_up_no_drain_and_no_caller(
     async with host.serving(stubborn) as server:
         call = asyncio.create_task(client.remote(Stubborn).refuse())
         await stubborn.started.wait()
-        await server.drain(grace=0)
-        with pytest.raises((Cancelled, MaybeExecuted)) as caught:
-            await call
+        try:
+            await server.drain(grace=0)
+            async with at_once():
+                with pytest.raises((Cancelled, MaybeExecuted)) as caught:
+                    await call
+        finally:
+            stubborn.opened.set()
         assert caught.value.executed == "maybe"
-        stubborn.opened.set()
+    # What it wants to send now has no channel any more, and must not break the connection.
+    await until(lambda: stubborn.ended, "the handler ends after all")
+    async with host.serving(Log()):
+        assert await client.remote(Log).note(1) == 1
 
 
 async def test_a_drain_ends_when_the_connection_breaks(

@@ -44,7 +44,7 @@ class BareClient:
         self.name = name
         self.ignored = 0
         self.accepted: list[str] = []
-        self.reply_queue = f"leveret.reply.{secrets.token_hex(16)}"
+        self.reply_queue = f"leveret.reply.{secrets.token_urlsafe(16)}"
         self._sent = 0
         self._pending: dict[str, Outcome | None] = {}
         self._without_waiting: set[str] = set()
@@ -52,9 +52,7 @@ class BareClient:
         self.connection = pika.BlockingConnection(pika.URLParameters(url))
         self._channel = self.connection.channel()
         self._channel.confirm_delivery()
-        self._channel.queue_declare(
-            self.reply_queue, durable=True, arguments={"x-expires": 60_000}
-        )
+        self._channel.queue_declare(self.reply_queue, durable=True, arguments={"x-expires": 60_000})
         self._channel.basic_consume(self.reply_queue, self._on_message, auto_ack=True)
 
     def close(self) -> None:

@@ -11,17 +11,15 @@ from typing import Final
 from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Content, Delivery
 from leveret.amqp.properties import Properties
-from leveret.client.look import FIRST_LOOK, LOOK_EVERY, Lookout
-from leveret.client.pending import Pending, Request, Route
+from leveret.client import verdicts
+from leveret.client.look import FIRST_LOOK, Lookout
+from leveret.client.pending import LOOK_EVERY, Pending, Request, Route
 from leveret.errors import (
     Busy,
     CallError,
     ConnectionLost,
     DeadlineExceeded,
     LeveretError,
-    MaybeExecuted,
-    NoServer,
-    Unimplemented,
 )
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
@@ -30,7 +28,9 @@ from leveret.wire.native import (
     ACCEPTED,
     CALL,
     CANCEL,
+    CLAIM,
     CONTROL_EXCHANGE,
+    GO,
     IF_BUSY_FAIL,
     QUEUE_PREFIX,
     bounce_reason,
@@ -126,15 +126,17 @@ class Calls:
 
     # -- a call begins ------------------------------------------------------------------------
 
-    async def ready(self, method: str, timeout: float) -> None:
-        """Wait until the connection takes more to send.
+    async def ready(self, method: str, timeout: float) -> float:
+        """Wait until the connection takes more to send; returns what is left of `timeout`.
 
         :raises DeadlineExceeded: if it does not in `timeout` seconds; the request was not sent.
         """
         try:
             async with asyncio.timeout(timeout):
+                before = self.loop.time()
                 while self.connection.paused is not None:
                     await asyncio.shield(self.connection.paused)
+                return max(timeout - (self.loop.time() - before), 0.001)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"the broker did not take what was sent before for {timeout:g} s",
@@ -225,31 +227,29 @@ class Calls:
     def abandon(self, pending: Pending) -> None:
         """The caller was cancelled: tell the server that has the request, if one has."""
         self._take(pending.id)
-        if not pending.future.cancelled():
-            if pending.future.done():
-                pending.future.exception()  # seen, though its caller was cancelled
+        future = pending.future
+        if future.done() and not future.cancelled():
+            future.exception()  # seen, though its caller was cancelled
             return
-        if pending.route.service and self._lost is None and not self.connection.blocked:
+        if pending.route.service:
+            self._tell(pending.route.service, CANCEL, pending.id, pending.timeout)
+
+    def _tell(self, key: str, kind: str, call_id: str, timeout: float) -> None:
+        """Say something to a server, or to all of a service, on the control exchange."""
+        if self._lost is None and not self.connection.blocked and not self.loop.is_closed():
             properties = Properties(
-                type=CANCEL,
-                correlation_id=pending.id,
+                type=kind,
+                correlation_id=call_id,
                 reply_to=self.reply_queue,
-                expiration=str(int(pending.timeout * 1000) or 1),
+                expiration=str(int(timeout * 1000) or 1),
             )
-            self.channel.publish(CONTROL_EXCHANGE, pending.route.service, properties, b"")
+            self.channel.publish(CONTROL_EXCHANGE, key, properties, b"")
             self._confirms.skip()
 
     def expired(self, pending: Pending) -> None:
         """The deadline and its grace are over."""
-        found = pending.route.found()
-        if pending in self._confirms.open():
-            found = "the broker has not even confirmed the request" + (found and f"; {found}")
-        self.fail(
-            pending,
-            DeadlineExceeded(
-                f"no answer in {pending.timeout:g} s" + (found and f": {found}"),
-            ),
-        )
+        unconfirmed = pending in self._confirms.open()
+        self.fail(pending, verdicts.silence(pending, self.accepted, unconfirmed=unconfirmed))
 
     def _on_reply(self, delivery: Delivery) -> None:
         properties = delivery.properties
@@ -260,6 +260,11 @@ class Calls:
         if kind == ACCEPTED:
             if properties.correlation_id in self.pending:
                 self.accepted.add(properties.correlation_id)
+            return
+        if kind == CLAIM:
+            waits = properties.correlation_id in self.pending
+            answer_to, call_id = properties.reply_to or "", properties.correlation_id or ""
+            self._tell(answer_to, GO if waits else CANCEL, call_id, GRACE)
             return
         pending = self._take(properties.correlation_id)
         if pending is None:
@@ -275,51 +280,22 @@ class Calls:
             self.counters.late += 1
             return
         reason = bounce_reason(delivery.properties.headers)
-        found = pending.route.found()
-        if reason == "expired" and pending.request.if_busy_fail:
-            self.lookout.explain_bounce(pending)
-        elif reason == "expired":
-            self.fail(
-                pending,
-                DeadlineExceeded(
-                    f"no server took the request in {pending.timeout:g} s"
-                    + (found and f": {found}"),
-                    where="queue",
-                ),
-            )
-        elif reason == "maxlen":
-            self.fail(pending, Busy("the request queue is full; try again later, or add servers"))
+        if reason == "expired":
+            self.lookout.explain(pending)  # was nobody there, or were all busy?
         else:
-            self.fail(
-                pending,
-                MaybeExecuted(
-                    "the request was given up after servers failed at it again and again"
-                    f" (dead-lettered: {reason or 'no reason given'})"
-                ),
-            )
+            self.fail(pending, verdicts.bounce(reason))
 
     def _on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
         if ok:
             self._confirms.confirm(number, multiple)
             return
         for pending in self._confirms.settle(number, multiple):
-            self.fail(
-                pending,
-                Busy("the broker refused the request: its queue is full, try again later"),
-            )
+            self.fail(pending, verdicts.refused())
 
     def _on_return(self, content: Content) -> None:
         pending = self.pending.get(content.properties.correlation_id or "")
         if pending is not None:
-            method = content.method
-            self.fail(
-                pending,
-                Unimplemented(
-                    f"there is no such method on this broker ({method.reply_text}): the queue"
-                    f" {pending.route.queue!r} does not exist. Is the name right, and was its"
-                    " server ever started?"
-                ),
-            )
+            self.fail(pending, verdicts.unroutable(pending, content.method.reply_text))
 
     def _on_cancel(self, tag: str) -> None:
         log.error("the reply queue %s was deleted on the broker", self.reply_queue)
@@ -332,29 +308,4 @@ class Calls:
         unconfirmed = {pending.id for pending in self._confirms.open()}
         for pending in list(self.pending.values()):
             confirmed = pending.id not in unconfirmed
-            self.fail(pending, self._lost_call(pending, confirmed, error))
-
-    def _lost_call(self, pending: Pending, confirmed: bool, error: LeveretError) -> CallError:
-        failure: CallError
-        if confirmed and not pending.request.idempotent:
-            failure = MaybeExecuted(
-                f"the connection broke after the broker had taken the request: {error}"
-            )
-        else:
-            failure = ConnectionLost(f"the connection broke before the answer came: {error}")
-        failure.__cause__ = error
-        return failure
-
-    def no_server(self, pending: Pending) -> None:
-        """A look found requests waiting and nobody who takes them."""
-        # A server that was there a moment ago may have taken the request and died.
-        seen = pending.route.alive_at > pending.started - LOOK_EVERY
-        self.fail(
-            pending,
-            NoServer(
-                f"{pending.route.found()}. Start a server"
-                + (", or call with wait_for_server=True to wait for one until the deadline")
-                * bool(pending.route.service),
-                executed="maybe" if seen else "no",
-            ),
-        )
+            self.fail(pending, verdicts.lost(pending, error, confirmed=confirmed))

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from pamqp import commands
 
 from leveret.amqp.codes import ReplyCode
-from leveret.errors import Busy, ChannelClosed, LeveretError, NoServer
+from leveret.client import verdicts
+from leveret.client.pending import LOOK_EVERY, NO_QUEUE
+from leveret.errors import ChannelClosed, LeveretError
 
 if TYPE_CHECKING:
     from leveret.client.calls import Calls
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
 FIRST_LOOK: Final = 0.25
 """Seconds a call waits before its queue is looked at; half its timeout if that is less."""
-LOOK_EVERY: Final = 1.0
-"""How often a method that has servers is looked at, in seconds, at the most."""
 _LOOK_SOON: Final = 0.05
 """How often one that has none is looked at, in seconds, at the most."""
 _SETTLE: Final = 0.02
@@ -42,6 +42,8 @@ class Lookout:
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
+        self._bounced: dict[Route, list[Pending]] = {}
+        self._explaining: set[Route] = set()
 
     async def start(self) -> None:
         """Open the channel."""
@@ -76,9 +78,13 @@ class Lookout:
         self.watching = True
         self._timer = self._calls.loop.call_later(delay, self._sweep)
 
-    def explain_bounce(self, pending: Pending) -> None:
-        """Nobody took a request this moment: find out whether anybody is there."""
-        self._begin(self._explain_bounce(pending))
+    def explain(self, pending: Pending) -> None:
+        """A request came back as nobody took it in time: find out whether anybody is there."""
+        route = pending.route
+        self._bounced.setdefault(route, []).append(pending)
+        if route not in self._explaining:
+            self._explaining.add(route)
+            self._begin(self._explain(route))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._calls.loop.create_task(work)
@@ -108,12 +114,20 @@ class Lookout:
         if route.consumers and now - route.looked_at < LOOK_EVERY:
             return
         await self._look(route)
-        if route.consumers == 0 and route.messages:
-            await asyncio.sleep(_SETTLE)
+        calls = self._calls
+        if route.consumers == NO_QUEUE:
+            waiting = [pending for pending in waiting if pending.started < route.looked_at]
+            verdict = verdicts.queue_deleted
+        elif route.consumers == 0 and route.messages:
             # No more of them can wait in the queue than the queue holds: the youngest.
-            for pending in waiting[-route.messages :]:
-                if not (pending.request.wait_for_server or pending.id in self._calls.accepted):
-                    self._calls.no_server(pending)
+            waiting = waiting[-route.messages :]
+            verdict = verdicts.no_server
+        else:
+            return
+        await asyncio.sleep(_SETTLE)
+        for pending in waiting:
+            if not (pending.request.wait_for_server or pending.id in calls.accepted):
+                calls.fail(pending, verdict(pending))
 
     async def _look(self, route: Route) -> None:
         """One passive declare; what it finds is noted on the route."""
@@ -123,25 +137,29 @@ class Lookout:
             async with self._turn:  # a 404 closes the channel under whoever shares it
                 channel = await self._open()
                 found = await channel.look_at_queue(route.queue)
-            route.consumers = found.consumer_count or 0
+            consumers = found.consumer_count or 0
+            if consumers < (route.consumers or 0):
+                route.dropped_at = self._calls.loop.time()
+            route.consumers = consumers
             route.messages = found.message_count or 0
             if route.consumers:
                 route.alive_at = self._calls.loop.time()
         except ChannelClosed as error:
             if error.reply_code == ReplyCode.NOT_FOUND:
-                route.consumers, route.messages = -1, 0
+                route.consumers, route.messages = NO_QUEUE, 0
         except LeveretError:
             pass  # the connection is going: the calls are told by it
         finally:
             route.looking = False
 
-    async def _explain_bounce(self, pending: Pending) -> None:
-        route = pending.route
-        await self._look(route)
-        if route.consumers:
-            self._calls.fail(pending, Busy(f"all servers are busy this moment: {route.found()}"))
-        else:
-            self._calls.fail(pending, NoServer(f"{route.found() or 'no server listens'}"))
+    async def _explain(self, route: Route) -> None:
+        """Look for all whose requests came back in the meantime."""
+        calls = self._calls
+        while bounced := self._bounced.pop(route, []):
+            await self._look(route)
+            for pending in bounced:
+                calls.fail(pending, verdicts.expired(pending, calls.accepted))
+        self._explaining.discard(route)
 
     async def _open(self) -> Channel:
         if self._channel is None or self._channel.closed is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -21,16 +21,22 @@ class Template(Protocol):
         """The frames of one request."""
 
 
+NO_QUEUE: Final = -1
+LOOK_EVERY: Final = 1.0
+"""How often a method that has servers is looked at, in seconds, at the most."""
+
+
 class Route:
     """What a client knows of one method's queue and servers, from replies and from looking.
 
-    `alive_at` is when a server was last seen alive, `looked_at` when the queue was last looked at,
-    both on the loop's clock.
+    `alive_at` is when a server was last seen alive, `dropped_at` when a look last found fewer
+    servers than the one before, `looked_at` when that was; all on the loop's clock.
     """
 
     __slots__ = (
         "alive_at",
         "consumers",
+        "dropped_at",
         "key",
         "looked_at",
         "looking",
@@ -45,10 +51,11 @@ class Route:
         self.service = service
         """"" where the servers do not listen for cancels."""
         self.alive_at = -inf
+        self.dropped_at = -inf
         self.looked_at = -inf
         self.looking = False
         self.consumers: int | None = None
-        """At the last look; None before the first, -1 if there was no queue."""
+        """At the last look; None before the first, `NO_QUEUE` if there was no queue."""
         self.messages = 0
 
     def found(self) -> str:
@@ -56,7 +63,7 @@ class Route:
         match self.consumers:
             case None:
                 return ""
-            case -1:
+            case -1:  # NO_QUEUE
                 return "its queue does not exist (any more)"
             case 0:
                 return f"no server listens, {_requests(self.messages)} in its queue"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Generic, TypeVar
 
 import msgspec
@@ -13,6 +12,7 @@ from leveret.client.options import MAX_TIMEOUT
 from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, TEXT, method_codec
 from leveret.errors import ContractError, InvalidArgument, InvalidResult, RemoteError
+from leveret.wire.current import within_current_call
 from leveret.wire.native import ERROR
 from leveret.wire.plain import PlainTemplate
 
@@ -62,12 +62,13 @@ class PlainRemote(Generic[R]):
         except ENCODE_ERRORS as error:
             raise InvalidArgument(str(error), method=self._route.key) from error
         calls = self._calls
+        timeout = within_current_call(self._timeout, self._route.key)
         if calls.connection.paused is not None:
-            await calls.ready(self._route.key, self._timeout)
-        pending = calls.send(self._request, request, self._timeout)
+            timeout = await calls.ready(self._route.key, timeout)
+        pending = calls.send(self._request, request, timeout)
         try:
             delivery = await pending.future
-        except asyncio.CancelledError:
+        except BaseException:
             calls.abandon(pending)
             raise
         reply = delivery.body

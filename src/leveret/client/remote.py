@@ -7,6 +7,7 @@ It is no subclass of the contract: only what is a remote method is reachable on 
 from __future__ import annotations
 
 import asyncio
+from asyncio import get_running_loop
 from collections.abc import Coroutine
 from typing import Any, Final, NoReturn
 
@@ -25,12 +26,16 @@ from leveret.errors import (
     InvalidResult,
     Unimplemented,
 )
-from leveret.wire.current import CurrentCall, find_current_call
+from leveret.wire.current import find_current_call, within_current_call
 from leveret.wire.failures import decode_failure
 from leveret.wire.native import ERROR, RESULT, RequestTemplate, metadata_of
 
 _RETRY_FIRST: Final = 0.05
 _RETRY_MOST: Final = 1.0
+_OTHER_LOOP: Final = (
+    "this connection belongs to another event loop, or to one that has ended;"
+    " connect in the loop that makes the calls"
+)
 
 
 class RemoteMethod:
@@ -85,21 +90,20 @@ class RemoteMethod:
         except ENCODE_ERRORS as error:
             self._refuse(error)
         timeout = self._timeout
-        outer = find_current_call()
-        if outer is not None:
-            timeout = self._within(outer, timeout)
+        if find_current_call() is not None:
+            timeout = within_current_call(timeout, self._spec.key)
         calls = self._calls
+        if get_running_loop() is not calls.loop:
+            raise RuntimeError(_OTHER_LOOP)
         if calls.connection.paused is not None:
-            before = calls.loop.time()
-            await calls.ready(self._spec.key, timeout)
-            timeout = max(timeout - (calls.loop.time() - before), 0.001)
+            timeout = await calls.ready(self._spec.key, timeout)
         if self._request.wait_for_server:
             return self._result(await self._send_until_served(body, timeout))
         pending = calls.send(self._request, body, timeout)
         del body
         try:
             delivery = await pending.future
-        except asyncio.CancelledError:
+        except BaseException:
             calls.abandon(pending)
             raise
         # The common reply, without a detour.
@@ -124,17 +128,23 @@ class RemoteMethod:
         while True:
             pending = self._calls.send(self._request, body, timeout)
             try:
-                return await pending.future
-            except asyncio.CancelledError:
-                self._calls.abandon(pending)
-                raise
-            except Unimplemented:
+                delivery = await pending.future
+            except Unimplemented as error:
                 # No queue yet: its first server has still to come.
                 timeout = end - loop.time() - pause
                 if timeout <= 0:
-                    raise
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _RETRY_MOST)
+                    raise DeadlineExceeded(
+                        f"no server came up in time: {error.message}",
+                        where="queue",
+                        method=self._spec.key,
+                    ) from error
+            except BaseException:
+                self._calls.abandon(pending)
+                raise
+            else:
+                return delivery
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _RETRY_MOST)
 
     def _result(self, delivery: Delivery) -> Any:
         """What a reply says: the value, or the error raised."""
@@ -197,17 +207,6 @@ class RemoteMethod:
             )
         except (TypeError, ValueError) as error:
             raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
-
-    def _within(self, outer: CurrentCall, timeout: float) -> float:
-        """A nested call ends with the call that it is made for."""
-        remaining = outer.remaining()
-        if remaining <= 0:
-            raise DeadlineExceeded(
-                f"the deadline of {outer.method}, which makes this call, has passed",
-                where="queue",
-                method=self._spec.key,
-            )
-        return min(timeout, remaining)
 
     # -- middleware ---------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""One method's consumer: takes requests from its queue, runs them, replies and acknowledges.
+"""One method's consumer: takes requests from its queue and runs each in a task of its own.
 
 A reply and the acknowledgement of its request leave in one write, the reply first: a server that
 dies in between leaves a request that is delivered again, never one that is lost.
@@ -7,60 +7,36 @@ dies in between leaves a request that is delivered again, never one that is lost
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-import traceback
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from leveret.amqp import frames
-from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Delivery
-from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
 from leveret.contract import MethodSpec
-from leveret.errors import (
-    Busy,
-    CallError,
-    Cancelled,
-    ContractError,
-    DeadlineExceeded,
-    DeclaredError,
-    Executed,
-    InvalidArgument,
-    InvalidResult,
-    MaybeExecuted,
-    PermissionDenied,
-    RemoteError,
-    Unauthenticated,
-)
+from leveret.errors import CallError, Cancelled, DeadlineExceeded, MaybeExecuted
 from leveret.server.execution import Executor, Invoke, Middleware, compose
+from leveret.server.outbox import Outbox
+from leveret.server.outcome import cancelled, raised
+from leveret.server.replies import Replies
 from leveret.server.running import Running, StopReason
 from leveret.transport.channel import Channel
 from leveret.wire.current import set_current_call
-from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure, said
-from leveret.wire.native import ACCEPTED, ERROR, EXCHANGE, RESULT, ReplyTemplate, pack_reply
+from leveret.wire.native import EXCHANGE, IF_BUSY_FAIL
 from leveret.wire.topology import declare_request_queue
 
 if TYPE_CHECKING:
     from leveret.server.server import Server
 
-log = logging.getLogger("leveret.server")
-
-_TEMPLATES: Final = 1024
-"""For how many clients the constant part of a reply is kept."""
-
-_CONFIRM_TIMEOUT: Final = 5.0
-
-_SAME_DEADLINE: Final = 0.05
-"""Seconds by which a nested call may learn of the common deadline before its outer call does."""
-
-_OWN: Final = (InvalidArgument, PermissionDenied, Unauthenticated, Busy)
-"""Errors of ours that a handler may raise itself, to its caller."""
+_CLAIM_TIMEOUT: Final = 2.0
+"""Seconds that a caller has to say that it still waits, before its old request is dropped."""
 
 
 class MethodConsumer:
     """Serves one method from its request queue."""
+
+    announces = True
+    """Whether callers understand "accepted" and "claim"; the tutorial's clients do not."""
 
     def __init__(
         self,
@@ -74,24 +50,23 @@ class MethodConsumer:
         self.channel = channel
         self.queue = self.spec.queue_name
         self.exchange, self.routing_key = EXCHANGE, self.spec.key
-        self.tag = ""
-        self.draining = False
+        self.running: dict[int, Running] = {}
+        """By delivery tag, so the longest running first."""
         self.finished = 0
         self.failed = 0
         self._server = server
         self._loop = server.loop
-        self._send = channel.connection.send
-        self._frame_max = channel.connection.frame_max
-        self._codec = self._make_codec(self.spec.content_type)
-        self._codecs: dict[str, MethodCodec] = {}
-        self._templates: dict[str, ReplyTemplate] = {}
-        self._middleware = middleware
         self._invoke: Invoke = compose(middleware, executor.invoke)
-        self.running: dict[int, Running] = {}
-        """By delivery tag, so the longest running first."""
-        self._finished: list[int] = []
-        self._confirms: Confirms[bool] | None = None
-        self._confirmed = asyncio.Event()
+        self._has_middleware = bool(middleware)
+        self._in_thread = self.spec.executor == "thread"
+        self._outbox = Outbox(channel, self.running)
+        self._replies = self._make_replies(server.max_message_size)
+        self._tag = ""
+        self._draining = False
+        self._backlog = 0
+
+    def _make_replies(self, max_message_size: int) -> Replies:
+        return Replies(self.spec, self.channel, max_message_size)
 
     async def declare(self) -> None:
         """See that the request queue exists."""
@@ -100,7 +75,10 @@ class MethodConsumer:
     async def start(self) -> None:
         """Take requests."""
         await self.executor.start()
-        self.tag = await self.channel.consume(
+        # Callers of what waits here already may have been told that no server listens.
+        waiting = await self.channel.look_at_queue(self.queue)
+        self._backlog = waiting.message_count or 0
+        self._tag = await self.channel.consume(
             self.queue, self.on_delivery, prefetch=self.executor.concurrency
         )
 
@@ -108,14 +86,16 @@ class MethodConsumer:
 
     def on_delivery(self, delivery: Delivery) -> None:
         """Check a request, and begin its handler in a task of its own."""
-        if self.draining:
-            self._hand_back(delivery)
-            return
         spec = self.spec
         server = self._server
         now = time.time()
         remaining = self._remaining(delivery, now)
+        if self._draining:
+            self._hand_back(delivery, remaining)
+            return
         running = Running(self, spec.key, delivery, now + remaining)
+        running.in_thread = self._in_thread
+        running.entered = not self._has_middleware
         try:
             if delivery.redelivered and not spec.idempotent:
                 raise MaybeExecuted(
@@ -128,14 +108,22 @@ class MethodConsumer:
                 )
             if server.early_cancels and server.early_cancels.take(running.key):
                 raise Cancelled("the caller cancelled before a server took it", executed="no")
-            arguments = self._arguments(delivery)
+            running.struct = self._replies.arguments(delivery)
         except CallError as error:
-            self._answer(running, self._pack_error(running, error))
+            self._answer(running, self._replies.error(running, error))
             self._acknowledge(delivery.delivery_tag)
             return
         self.running[delivery.delivery_tag] = running
-        running.tick = server.deadlines.add(self._loop.time() + remaining, running)
-        running.task = self._loop.create_task(self._run(running, arguments))
+        running.since = clock = self._loop.time()
+        if self._backlog:
+            self._backlog -= 1
+            if self.announces and not spec.idempotent and delivery.properties.reply_to:
+                self._claim(running, min(remaining, _CLAIM_TIMEOUT))
+                return
+        running.tick = server.deadlines.add(clock + remaining, running)
+        running.task = self._loop.create_task(self._run(running, running.struct))
+        if not server.watching:
+            server.watch()
 
     def _remaining(self, delivery: Delivery, now: float) -> float:
         """Seconds until the caller's deadline.
@@ -154,225 +142,107 @@ class MethodConsumer:
         remaining = deadline / 1000 - now
         return min(remaining, budget) if budget else remaining
 
-    def _arguments(self, delivery: Delivery) -> Struct:
-        """The decoded arguments.
+    def _claim(self, running: Running, timeout: float) -> None:
+        """Ask the caller whether it still waits, before running what was there before us."""
+        running.claimed = False
+        running.tick = self._server.deadlines.add(self._loop.time() + timeout, running)
+        self._outbox.reply(self._replies.claim(running, self._server.control_key(self.spec)))
 
-        :raises CallError: if the body is too large or does not fit.
-        """
-        body = delivery.body
-        if body is None:
-            raise Busy(
-                f"the arguments take {delivery.body_size} bytes, more than the server's"
-                " max_message_size"
-            )
-        codec = self._codec
-        content_type = delivery.properties.content_type
-        if content_type != codec.content_type and content_type is not None:
-            codec = self._codec_for(content_type)
-        try:
-            return codec.decode_arguments(body)
-        except DECODE_ERRORS as error:
-            raise InvalidArgument(said(error) or type(error).__name__) from error
-
-    def _codec_for(self, content_type: str) -> MethodCodec:
-        codec = self._codecs.get(content_type)
-        if codec is None:
-            try:
-                codec = self._make_codec(content_type)
-            except ContractError as error:
-                raise InvalidArgument(str(error)) from error
-            if len(self._codecs) < 16:
-                self._codecs[content_type] = codec
-        return codec
-
-    def _make_codec(self, content_type: str) -> MethodCodec:
-        return method_codec(content_type, self.spec.parameters, self.spec.result)
+    def claimed(self, running: Running) -> None:
+        """The caller still waits: run its request."""
+        if running.claimed or running.stopped_by:
+            return
+        running.claimed = True
+        self._server.deadlines.discard(running.tick, running)
+        remaining = running.remaining()
+        running.tick = self._server.deadlines.add(self._loop.time() + remaining, running)
+        assert running.struct is not None
+        running.task = self._loop.create_task(self._run(running, running.struct))
+        self._server.watch()
 
     # -- it runs ------------------------------------------------------------------------------
 
     async def _run(self, running: Running, arguments: Struct) -> None:
         set_current_call(running)
         running.begun = True
-        handed_back = False  # to another server, which may run it as well
+        requeue = False  # for another server, which may run it as well
+        reply = b""
         try:
             if running.stopped_by:  # before it began: a task not begun must not be cancelled
                 raise asyncio.CancelledError
             result = await self._invoke(arguments)
+            reply = self._replies.result(running, result)
         except asyncio.CancelledError:
-            if running.stopped_by == "drain" and self.spec.idempotent:
-                handed_back = True
-            reply = self._pack_error(running, self._cancelled(running))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the caller is told of any
-            reply = self._pack_error(running, self._raised(running, error))
-        else:
-            reply = self._pack_result(running, result)
-        self.running.pop(running.delivery.delivery_tag, None)
+            requeue = running.stopped_by == "drain" and self.spec.idempotent
+            reply = self._replies.error(running, cancelled(running))
+        except GeneratorExit:  # the loop is gone, and the connection with it
+            raise
+        except BaseException as error:
+            self.failed += 1
+            failure = raised(
+                running, error, self.spec, send_tracebacks=self._server.send_tracebacks
+            )
+            reply = self._replies.error(running, failure)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+        finally:
+            self._end(running, reply, requeue=requeue)
+
+    def _end(self, running: Running, reply: bytes, *, requeue: bool = False) -> None:
+        tag = running.delivery.delivery_tag
+        self.running.pop(tag, None)
         self._server.deadlines.discard(running.tick, running)
-        if handed_back:
-            self._send(frames.nack(self.channel.number, running.delivery.delivery_tag))
+        if requeue:
+            self._outbox.requeue(tag)
         else:
             self._answer(running, reply)
-            self._acknowledge(running.delivery.delivery_tag)
+            self._acknowledge(tag)
 
     def stop(self, running: Running, reason: StopReason) -> None:
         """End a call before its handler does.
 
-        Its caller is answered at once. The handler is cancelled; one in a thread cannot be, so its
-        place stays taken until it returns.
+        Past its deadline the caller is answered at once. The handler is cancelled; one in a thread
+        cannot be, so its place stays taken until it returns.
         """
         if running.stopped_by:
             return
         running.stopped_by = reason
+        if not running.claimed:
+            error = Cancelled("nobody waited for it any more when a server came", executed="no")
+            self._end(running, self._replies.error(running, error))
+            return
         if reason == "deadline":
-            self._answer(running, self._pack_error(running, self._cancelled(running)))
+            self._answer(running, self._replies.error(running, cancelled(running)))
         if running.begun and running.task is not None and self.executor.stops_when_cancelled:
             running.task.cancel()
-
-    def _cancelled(self, running: Running) -> CallError:
-        match running.stopped_by:
-            case "deadline":
-                return DeadlineExceeded(
-                    "the handler did not end by the deadline and was cancelled", where="handler"
-                )
-            case "caller":
-                return Cancelled("the caller cancelled")
-            case "drain":
-                return Cancelled("the server stopped while the handler ran")
-        return Cancelled("the handler was cancelled, by itself or by what it waited for")
-
-    def _raised(self, running: Running, error: BaseException) -> CallError:
-        """What the caller gets for what the handler, or the middleware around it, raised."""
-        executed: Executed = "yes" if running.entered or not self._middleware else "no"
-        if isinstance(error, DeclaredError) and self.spec.raises.get(error.code) is type(error):
-            return error
-        if isinstance(error, _OWN) and not error.method:
-            error.executed = executed
-            return error
-        if isinstance(error, DeadlineExceeded) and running.remaining() < _SAME_DEADLINE:
-            # A nested call has this call's deadline, and may find first that it passed.
-            return DeadlineExceeded(
-                f"the deadline passed in a nested call: {error}", where="handler"
-            )
-        self.failed += 1
-        log.error("%s raised %r", self.spec.key, error, exc_info=error)
-        if isinstance(error, RemoteError) and not error.method:
-            # Made by the process pool for one that could not travel.
-            if not self._server.send_tracebacks:
-                error.remote_traceback = ""
-            return error
-        return RemoteError(
-            said(error),
-            executed=executed,
-            type_name=type(error).__name__,
-            remote_traceback=(
-                "".join(traceback.format_exception(error)) if self._server.send_tracebacks else ""
-            ),
-        )
-
-    # -- it is answered -----------------------------------------------------------------------
-
-    def _pack_result(self, running: Running, result: Any) -> bytes:
-        properties = running.delivery.properties
-        codec = self._codec
-        content_type = properties.content_type
-        if content_type != codec.content_type and content_type is not None:
-            codec = self._codec_for(content_type)
-        try:
-            body = codec.encode_result(result)
-        except ENCODE_ERRORS as error:
-            log.error("%s returned what its annotation forbids: %s", self.spec.key, said(error))
-            return self._pack_error(
-                running,
-                InvalidResult(f"the handler's result does not fit its annotation: {said(error)}"),
-            )
-        if len(body) > self._server.max_message_size:
-            return self._pack_error(
-                running,
-                InvalidResult(
-                    f"the result takes {len(body)} bytes, more than the"
-                    f" {self._server.max_message_size} of the server's max_message_size"
-                ),
-            )
-        reply_to, correlation_id = running.key
-        if not reply_to:
-            return b""
-        if running.has_reply_metadata or not correlation_id or codec is not self._codec:
-            try:
-                return self._pack_any(running, body, codec.content_type, RESULT)
-            except (TypeError, ValueError) as error:
-                running.reply_metadata.clear()
-                return self._pack_error(
-                    running, InvalidResult(f"the handler's reply_metadata cannot be sent: {error}")
-                )
-        template = self._templates.get(reply_to)
-        if template is None:
-            template = self._template(reply_to)
-        return template.pack(correlation_id.encode("utf-8", "surrogateescape"), body)
-
-    def _template(self, reply_to: str) -> ReplyTemplate:
-        if len(self._templates) >= _TEMPLATES:
-            self._templates.clear()
-        template = self._templates[reply_to] = ReplyTemplate(
-            channel=self.channel.number,
-            frame_max=self._frame_max,
-            reply_to=reply_to,
-            content_type=self._codec.content_type,
-            kind=RESULT,
-        )
-        return template
-
-    def _pack_error(self, running: Running, error: CallError) -> bytes:
-        """The reply that tells of an error."""
-        body = encode_failure(error)
-        try:
-            return self._pack_any(running, body, ERROR_CONTENT_TYPE, ERROR)
-        except (TypeError, ValueError):  # as in _pack_result; here the error is what matters
-            running.reply_metadata.clear()
-            return self._pack_any(running, body, ERROR_CONTENT_TYPE, ERROR)
-
-    def _pack_any(self, running: Running, body: bytes, content_type: str, kind: str) -> bytes:
-        reply_to, correlation_id = running.key
-        if not reply_to:
-            return b""
-        return pack_reply(
-            self.channel.number,
-            self._frame_max,
-            reply_to,
-            correlation_id,
-            body,
-            content_type=content_type,
-            kind=kind,
-            metadata=running.reply_metadata if running.has_reply_metadata else None,
-        )
 
     def _answer(self, running: Running, reply: bytes) -> None:
         """Send the one reply of a call; what comes after it is dropped."""
         if not running.answered:
             running.answered = True
             if reply:
-                self._send(reply)
-                if self._confirms is not None:
-                    self._confirms.add(True)
+                self._outbox.reply(reply)
 
     def _acknowledge(self, delivery_tag: int) -> None:
-        """Acknowledge a request with the next write, after the replies that are in it."""
         self.finished += 1
-        if not self._finished:
-            self.channel.connection.defer(self._acknowledge_finished)
-        self._finished.append(delivery_tag)
+        self._outbox.acknowledge(delivery_tag)
 
-    def _acknowledge_finished(self) -> None:
-        """All requests before the oldest that still runs by one frame, the others one by one."""
-        finished, self._finished = self._finished, []
-        oldest = next(iter(self.running), None)
-        number = self.channel.number
-        if oldest is not None:
-            for tag in finished:
-                if tag > oldest:
-                    self._send(frames.ack(number, tag))
-            finished = [tag for tag in finished if tag < oldest]
-        if finished:
-            self._send(frames.ack(number, max(finished), multiple=len(finished) > 1))
+    def announce(self, older_than: float) -> None:
+        """Tell the callers of what has run for a while that it does.
+
+        After that they take no "expired in the queue" and no empty queue for proof that nobody
+        ran their request: it may have been taken by a server that died.
+
+        :param older_than: a time on the loop's clock.
+        """
+        if not self.announces:
+            return
+        for running in self.running.values():
+            if running.since > older_than:
+                break
+            if not (running.announced or running.answered) and running.claimed:
+                running.announced = True
+                self._outbox.reply(self._replies.accepted(running))
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -381,56 +251,37 @@ class MethodConsumer:
 
         A client that sees no consumer on the queue would take its call for lost.
         """
-        self.draining = True
-        for running in self.running.values():
-            if not running.answered:
-                self._tell_accepted(running)
-        # From here on it matters that the broker has each reply: soon nobody can send it again.
-        self._confirms = Confirms()
-        self.channel.on_confirm = self._on_confirm
-        await self.channel.select_confirms()
-        await self.channel.cancel_consumer(self.tag)
-
-    def _tell_accepted(self, running: Running) -> None:
-        self._send(self._pack_any(running, b"", ERROR_CONTENT_TYPE, ACCEPTED))
+        if self.channel.closed is not None:
+            return
+        self.announce(self._loop.time())
+        await self._outbox.select_confirms()
+        self._draining = True
+        await self.channel.cancel_consumer(self._tag)
 
     async def finish(self) -> None:
         """Wait for the calls that run."""
         while self.running:
-            await asyncio.wait([call.task for call in self.running.values() if call.task])
+            tasks = [call.task for call in self.running.values() if call.task is not None]
+            # Those whose callers were asked and have not answered yet end by themselves.
+            await (asyncio.wait(tasks) if tasks else asyncio.sleep(_CLAIM_TIMEOUT / 10))
 
     async def confirm(self) -> None:
         """Wait until the broker has confirmed the replies of the drain."""
-        try:
-            async with asyncio.timeout(_CONFIRM_TIMEOUT):
-                while self._confirms:
-                    self._confirmed.clear()
-                    await self._confirmed.wait()
-        except TimeoutError:
-            log.error("%s: the broker did not confirm the last replies", self.queue)
+        await self._outbox.confirmed()
 
-    def _on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
-        if self._confirms is not None:
-            self._confirms.settle(number, multiple)
-            self._confirmed.set()
+    def detach(self) -> None:
+        """The channel ends: nothing is sent on it any more."""
+        self._outbox.detach()
 
-    def _hand_back(self, delivery: Delivery) -> None:
-        """Return a request that was not begun, as a new message: a nack would mark it redelivered.
+    def _hand_back(self, delivery: Delivery, remaining: float) -> None:
+        """Return a request that was not begun.
 
         By way of the exchange, where its CC matches nothing; behind the requests that wait.
         """
-        properties = delivery.properties
-        remaining = self._remaining(delivery, time.time())
+        expiration = delivery.properties.expiration
         if remaining <= 0 or delivery.body is None:
-            self._send(frames.nack(self.channel.number, delivery.delivery_tag))
+            self._outbox.requeue(delivery.delivery_tag)
             return
-        expiration = str(int(remaining * 1000)) if properties.expiration else None
-        self.channel.publish(
-            self.exchange,
-            self.routing_key,
-            structs.replace(properties, expiration=expiration),
-            delivery.body,
-        )
-        if self._confirms is not None:
-            self._confirms.add(True)
-        self.channel.ack(delivery.delivery_tag)
+        if expiration is not None and expiration != str(IF_BUSY_FAIL):
+            expiration = str(int(remaining * 1000))
+        self._outbox.hand_back(delivery, self.exchange, self.routing_key, expiration)

@@ -16,7 +16,7 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.contract import service_schema
 from leveret.transport.channel import Channel
-from leveret.wire.native import CANCEL, CONTROL_EXCHANGE, RESULT
+from leveret.wire.native import CANCEL, CONTROL_EXCHANGE, GO, RESULT
 
 if TYPE_CHECKING:
     from leveret.server.server import Server
@@ -48,12 +48,14 @@ class Control:
 
     def _on_message(self, delivery: Delivery) -> None:
         properties = delivery.properties
+        key = (properties.reply_to, properties.correlation_id)
         if properties.type == CANCEL:
             expiration = properties.expiration or ""
             remember = int(expiration) / 1000 if expiration.isdecimal() else 0.0
-            self._server.cancel(
-                (properties.reply_to, properties.correlation_id), min(remember, _LONGEST_CANCEL)
-            )
+            self._server.cancel(key, min(remember, _LONGEST_CANCEL))
+            return
+        if properties.type == GO:
+            self._server.go(key)
             return
         answers = {"ping": self._ping, "info": self._info, "stats": self._stats}
         answer = answers.get(properties.type or "")

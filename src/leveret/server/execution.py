@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
 from leveret.contract import MethodSpec, Service, handler_of
+from leveret.server.threads import ThreadPool
 from leveret.wire.current import CurrentCall, current_call
 
 if TYPE_CHECKING:
@@ -34,10 +33,10 @@ class Executor:
         self.concurrency = concurrency
         self.stops_when_cancelled = spec.executor != "thread"
         self._handler = handler_of(service, spec)
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: ThreadPool | None = None
         self._processes: ProcessPool | None = None
         if spec.executor == "thread":
-            self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix=spec.key)
+            self._threads = ThreadPool(concurrency, spec.key)
         elif spec.executor == "process":
             self.concurrency = min(concurrency, os.cpu_count() or 1)
             # Slow to import, and needed by few services.
@@ -54,7 +53,7 @@ class Executor:
     def close(self) -> None:
         """End threads and processes. A thread that still runs its handler ends after it."""
         if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.close()
         if self._processes is not None:
             self._processes.close()
 
@@ -77,9 +76,11 @@ class Executor:
             args = astuple(arguments)
         if self._processes is not None:
             return await self._processes.run(args, kwargs)
+        assert self._threads is not None
         # The thread sees current_call() as the handler on the loop does.
-        work = partial(copy_context().run, _in_thread, self._handler, args, kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._threads.run(
+            partial(copy_context().run, _in_thread, self._handler, args, kwargs)
+        )
 
 
 def _in_thread(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

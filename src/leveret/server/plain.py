@@ -9,6 +9,7 @@ from leveret.codec import TEXT, MethodCodec, method_codec
 from leveret.errors import CallError, ChannelClosed
 from leveret.server.consumer import MethodConsumer
 from leveret.server.execution import Executor, Middleware
+from leveret.server.replies import Replies
 from leveret.server.running import Running
 from leveret.transport.channel import Channel
 from leveret.wire.native import ERROR
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 
 
 class PlainConsumer(MethodConsumer):
-    """One method, served from a queue of the tutorial's kind."""
+    """One method, served from a queue of the tutorial's kind.
+
+    Its clients take the first message they get for the answer, so they are told nothing else.
+    """
+
+    announces = False
 
     def __init__(
         self,
@@ -34,6 +40,9 @@ class PlainConsumer(MethodConsumer):
         self.queue = queue
         self.exchange, self.routing_key = "", queue
 
+    def _make_replies(self, max_message_size: int) -> Replies:
+        return _PlainReplies(self.spec, self.channel, max_message_size)
+
     async def declare(self) -> None:
         """See that the queue exists; one that does is taken as it is, whatever its options."""
         probe = await self.channel.connection.open_channel()
@@ -45,16 +54,17 @@ class PlainConsumer(MethodConsumer):
             await self.channel.declare_queue(self.queue)
         await probe.close()
 
+
+class _PlainReplies(Replies):
+    """Text both ways, whatever the sender calls it; errors as text too."""
+
     def _make_codec(self, content_type: str) -> MethodCodec:
         return method_codec(TEXT, self.spec.parameters, self.spec.result)
 
     def _codec_for(self, content_type: str) -> MethodCodec:
-        return self._codec  # a body is text, whatever its sender calls it
+        return self._codec
 
-    def _pack_error(self, running: Running, error: CallError) -> bytes:
-        return self._pack_any(
-            running, str(error).encode("utf-8", "replace"), TEXT_CONTENT_TYPE, ERROR
-        )
-
-    def _tell_accepted(self, running: Running) -> None:
-        """Say nothing: the tutorial's clients take the first message they get for the answer."""
+    def error(self, running: Running, error: CallError) -> bytes:
+        """The error's own words; `type` says that it is one."""
+        body = str(error).encode("utf-8", "replace")
+        return self._pack(running, body, TEXT_CONTENT_TYPE, ERROR)

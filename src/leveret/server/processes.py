@@ -9,6 +9,7 @@ server and its own children: nothing from a message is ever unpickled.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import multiprocessing
 import os
 import pickle
@@ -22,6 +23,7 @@ from typing import Any
 
 from leveret.contract import MethodSpec, Service, handler_of, spec_of
 from leveret.errors import ContractError, RemoteError
+from leveret.wire.current import CurrentCall, current_call, set_current_call
 from leveret.wire.failures import said
 
 
@@ -47,6 +49,8 @@ class ProcessPool:
         self._places = asyncio.Semaphore(size)
         self._warm = False
         self._closed = False
+        # Before multiprocessing's own end, which would wait for workers that ignore its SIGTERM.
+        atexit.register(self.close)
 
     async def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result, or what was raised; cancelling this kills the process it runs in."""
@@ -57,9 +61,10 @@ class ProcessPool:
         loop = asyncio.get_running_loop()
         worker = self._worker()
         self._busy.add(worker)
-        job = loop.run_in_executor(self._threads, worker.run, args, kwargs)
+        call = current_call()
+        job = loop.run_in_executor(self._threads, worker.run, call, args, kwargs)
         try:
-            ok, value = await asyncio.shield(job)
+            ok, value, metadata = await asyncio.shield(job)
         except asyncio.CancelledError:
             worker.kill()
             # The thread ends once its process is dead; what it says no longer matters.
@@ -73,6 +78,8 @@ class ProcessPool:
                 self._idle.append(worker)
             else:
                 worker.kill()
+        if metadata:
+            call.reply_metadata.update(metadata)
         if ok:
             return value
         raise value
@@ -97,6 +104,7 @@ class ProcessPool:
     def close(self) -> None:
         """End all workers."""
         self._closed = True
+        atexit.unregister(self.close)
         for worker in (*self._idle, *self._busy):
             worker.kill()
         for worker in self._idle:
@@ -118,19 +126,22 @@ class _Worker:
         child.close()
         self.alive = True
 
-    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bool, Any]:
+    def run(
+        self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[bool, Any, dict[str, str]]:
         """In a thread: one call, there and back."""
         try:
-            self._pipe.send((args, kwargs))
-            answer: tuple[bool, Any] = pickle.loads(self._pipe.recv_bytes())  # noqa: S301 - from our own child
+            self._pipe.send((call.portable(), args, kwargs))
+            answer: tuple[bool, Any, dict[str, str]] = pickle.loads(self._pipe.recv_bytes())  # noqa: S301 - from our own child
             return answer
         except (EOFError, OSError):
             self.alive = False
             self._process.join()
-            return False, RemoteError(
+            error = RemoteError(
                 f"the worker process died (exit code {self._process.exitcode})",
                 executed="maybe",
             )
+            return False, error, {}
 
     def lives(self) -> bool:
         """Whether the process runs."""
@@ -151,7 +162,7 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
     """A worker's whole life."""
     # Ctrl-C reaches the whole group: the server decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as does systemd's stop
     service, attribute = pickle.loads(pickled)  # noqa: S301 - from our own parent
     function = handler_of(service, spec_of(service).methods[attribute])
     while True:
@@ -159,13 +170,14 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
             if os.getppid() != parent:  # killed without a goodbye
                 return
         try:
-            args, kwargs = pipe.recv()
+            call, args, kwargs = pipe.recv()
         except EOFError:
             return
+        set_current_call(call)
         try:
-            answer = pickle.dumps((True, function(*args, **kwargs)))
+            answer = pickle.dumps((True, function(*args, **kwargs), call.sent_back()))
         except BaseException as error:  # noqa: BLE001 - the parent is told of any
-            answer = pickle.dumps((False, _portable(error)))
+            answer = pickle.dumps((False, _portable(error), call.sent_back()))
         try:
             pipe.send_bytes(answer)
         except OSError:

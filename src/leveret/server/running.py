@@ -22,9 +22,24 @@ _REMEMBERED: Final = 10_000
 
 
 class Running(CurrentCall):
-    """A call that a handler works on. `answered`: its caller has been replied to already."""
+    """A call from its delivery on.
 
-    __slots__ = ("answered", "begun", "consumer", "stopped_by", "task", "tick")
+    `claimed`: its caller was not asked whether it still waits, or said that it does. `begun`: its
+    task runs. `announced`: its caller was told so. `answered`: it was replied to.
+    """
+
+    __slots__ = (
+        "announced",
+        "answered",
+        "begun",
+        "claimed",
+        "consumer",
+        "in_thread",
+        "since",
+        "stopped_by",
+        "task",
+        "tick",
+    )
 
     def __init__(
         self, consumer: MethodConsumer, method: str, delivery: Delivery, deadline: float
@@ -38,8 +53,12 @@ class Running(CurrentCall):
         self._metadata = None
         self._reply_metadata = None
         self.consumer = consumer
+        self.since = 0.0
+        self.announced = False
         self.answered = False
         self.begun = False
+        self.claimed = True
+        self.in_thread = False
         self.stopped_by: Literal["", StopReason] = ""
         self.task: asyncio.Task[None] | None = None
         self.tick = 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import Final, cast
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, Final
 
 from leveret.contract import MethodSpec, Service
 from leveret.errors import ChannelClosed, LeveretError
 from leveret.server.consumer import MethodConsumer
 from leveret.server.control import Control
 from leveret.server.execution import Executor, Middleware
+from leveret.server.lifespans import Lifespans
 from leveret.server.plain import PlainConsumer
 from leveret.server.running import CallKey, EarlyCancels, Running
 from leveret.server.servable import check_concurrency, check_plain, read_services
@@ -26,6 +26,8 @@ log = logging.getLogger("leveret.server")
 
 GRACE: Final = 30.0
 """Seconds that running calls get to end when a server drains."""
+ANNOUNCE_AFTER: Final = 0.25
+"""Seconds after which a caller is told that its handler runs."""
 _LAST_WAIT: Final = 1.0
 """Seconds that handlers get to end once they are cancelled."""
 
@@ -67,8 +69,10 @@ class Server:
         self._plain = dict(plain or {})
         check_concurrency(concurrency)
         check_plain(self._plain, self.services)
-        self._lifespans = AsyncExitStack()
+        self._lifespans = Lifespans()
         self._control_channel: Channel | None = None
+        self.watching = False
+        self._watch: asyncio.TimerHandle | None = None
         self._drained: asyncio.Task[None] | None = None
         self._hurried = asyncio.Event()
         self._healing: set[asyncio.Task[None]] = set()
@@ -83,15 +87,11 @@ class Server:
         self._connection.on_lost.append(self._fail)
         try:
             await declare_exchanges(self._connection)
-            for service in self._instances:
-                if hasattr(service, "__aenter__"):
-                    await self._lifespans.enter_async_context(
-                        cast("AbstractAsyncContextManager[object]", service)
-                    )
+            await self._lifespans.enter(self._instances)
             for service, spec in zip(self._instances, self.services, strict=True):
                 for method in spec.methods.values():
                     await self._add(service, method)
-            self._control_channel = await self._connection.open_channel()
+            self._control_channel = await self._open_channel()
             await Control(self, self._control_channel).start()
             for consumer in self.consumers:
                 await consumer.start()
@@ -122,6 +122,11 @@ class Server:
         self.consumers.append(consumer)
         await consumer.declare()
         consumer.channel.on_cancel = lambda _tag: self._deleted(consumer)
+        consumer.channel.on_close = lambda error: self._broken(consumer, error)
+
+    def _broken(self, consumer: MethodConsumer, error: LeveretError) -> None:
+        consumer.detach()
+        self._fail(error)
 
     def _deleted(self, consumer: MethodConsumer) -> None:
         """An operator deleted a request queue under us: declare it again."""
@@ -166,6 +171,32 @@ class Server:
         """The calls whose handlers run now."""
         return [running for consumer in self.consumers for running in consumer.running.values()]
 
+    def go(self, key: CallKey) -> None:
+        """A caller that was asked still waits."""
+        for consumer in self.consumers:
+            for running in consumer.running.values():
+                if running.key == key:
+                    consumer.claimed(running)
+                    return
+
+    def control_key(self, spec: MethodSpec) -> str:
+        """The routing key on the control exchange that reaches this very instance."""
+        return f"{spec.service}.{self.instance}"
+
+    def watch(self) -> None:
+        """A call begins: see in a while whether it still runs."""
+        if not self.watching:
+            self.watching = True
+            self._watch = self.loop.call_later(ANNOUNCE_AFTER, self._announce)
+
+    def _announce(self) -> None:
+        self.watching = False
+        if self.running():
+            older_than = self.loop.time() - ANNOUNCE_AFTER + 0.001
+            for consumer in self.consumers:
+                consumer.announce(older_than)
+            self.watch()
+
     def cancel(self, key: CallKey, remember: float) -> None:
         """A caller waits no more. `remember`: for how many seconds its request may still come."""
         for consumer in self.consumers:
@@ -179,15 +210,21 @@ class Server:
         log.info("draining: %d calls run", len(self.running()))
         try:
             if self._connection.lost is None:
-                await asyncio.gather(*(consumer.drain() for consumer in self.consumers))
+                await self._each(consumer.drain() for consumer in self.consumers)
+            else:
+                self.hurry()  # nobody can be answered, and the broker hands the calls to others
             await self._finish(grace)
             if self._connection.lost is None:
-                await asyncio.gather(*(consumer.confirm() for consumer in self.consumers))
-        except LeveretError as error:
-            log.error("the drain was cut short: %s", error)
+                await self._each(consumer.confirm() for consumer in self.consumers)
         finally:
             await self._stop()
         log.info("drained")
+
+    async def _each(self, steps: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Take a step for all consumers; one whose channel broke does not stop the others."""
+        for outcome in await asyncio.gather(*steps, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                log.error("the drain was cut short: %s", outcome)
 
     async def _finish(self, grace: float) -> None:
         finishing = asyncio.gather(*(consumer.finish() for consumer in self.consumers))
@@ -205,6 +242,8 @@ class Server:
             finishing.cancel()
             hurried.cancel()
             await asyncio.wait((finishing, hurried))
+            if not finishing.cancelled():
+                finishing.exception()
 
     async def _stop(self) -> None:
         """Let go of everything, in whatever state."""
@@ -213,10 +252,14 @@ class Server:
             task.cancel()
         for consumer in self.consumers:
             consumer.executor.close()
+            consumer.detach()
             consumer.channel.on_close = None
             await consumer.channel.close()
+        if self._watch is not None:
+            self._watch.cancel()
         if self._control_channel is not None:
+            self._control_channel.on_close = None
             await self._control_channel.close()
         if self._fail in self._connection.on_lost:
             self._connection.on_lost.remove(self._fail)
-        await self._lifespans.aclose()
+        await self._lifespans.leave()

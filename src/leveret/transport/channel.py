@@ -53,6 +53,7 @@ class Channel:
         :raises ChannelClosed: if the broker closes the channel instead.
         :raises ConnectionLost: if the connection breaks, or no answer comes in `METHOD_TIMEOUT`.
         :raises ValueError: if the method cannot be packed; nothing is sent then.
+        :raises TypeError: likewise.
         """
         self.check_open()
         frame = frames.method_frame(self.number, method)

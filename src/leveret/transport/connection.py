@@ -333,10 +333,9 @@ class Connection(asyncio.Protocol):
         )
 
     def _send_close(self, code: int, text: str) -> None:
+        short = text.encode(errors="replace")[:255].decode(errors="ignore")
         self.send_control(
-            commands.Connection.Close(
-                reply_code=code, reply_text=text[:200], class_id=0, method_id=0
-            )
+            commands.Connection.Close(reply_code=code, reply_text=short, class_id=0, method_id=0)
         )
         self._flush()
 

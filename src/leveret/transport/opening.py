@@ -173,7 +173,8 @@ def _sasl(address: Address, offered: str) -> tuple[str, str]:
     wanted = "EXTERNAL" if address.auth == "external" else "PLAIN"
     if wanted not in offered.split():
         raise Unauthenticated(
-            f"the broker does not offer the login mechanism {wanted}, only {offered}"
+            f"the broker does not offer the login mechanism {wanted}, only {offered or 'none'};"
+            " see auth_mechanisms in its configuration, and auth_mechanism in the URL"
         )
     if wanted == "EXTERNAL":
         return wanted, ""

@@ -6,10 +6,11 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from msgspec.structs import asdict
 
 from leveret.amqp.events import Delivery
+from leveret.errors import DeadlineExceeded
 from leveret.wire.native import metadata_of
 
 
@@ -79,6 +80,15 @@ class CurrentCall:
         """Whether another server may have begun this call; only idempotent methods see True."""
         return self._delivery.redelivered
 
+    def portable(self) -> CurrentCall:
+        """What of it a worker process gets: all but the body and the arguments."""
+        delivery = structs.replace(self._delivery, body=None)
+        return CurrentCall(self.method, delivery, self.deadline)
+
+    def sent_back(self) -> dict[str, str]:
+        """The reply metadata so far."""
+        return self._reply_metadata or {}
+
     def remaining(self) -> float:
         """The seconds left until the deadline; negative when it has passed."""
         return self.deadline - time.time()
@@ -102,3 +112,21 @@ def current_call() -> CurrentCall:
     if call is None:
         raise RuntimeError("there is no current call: current_call() works inside of a handler")
     return call
+
+
+def within_current_call(timeout: float, method: str) -> float:
+    """The timeout of a nested call: it ends with the call that it is made for.
+
+    :raises DeadlineExceeded: if that call's deadline has passed.
+    """
+    outer = _current.get()
+    if outer is None:
+        return timeout
+    remaining = outer.remaining()
+    if remaining <= 0:
+        raise DeadlineExceeded(
+            f"the deadline of {outer.method}, which makes this call, has passed",
+            where="queue",
+            method=method,
+        )
+    return min(timeout, remaining)

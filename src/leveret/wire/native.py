@@ -39,6 +39,8 @@ RESULT: Final = "result"
 ERROR: Final = "error"
 ACCEPTED: Final = "accepted"
 CANCEL: Final = "cancel"
+CLAIM: Final = "claim"
+GO: Final = "go"
 
 IF_BUSY_FAIL: Final = 0
 """The expiration of a request that is to bounce unless a server takes it this moment."""
@@ -92,7 +94,9 @@ class RequestTemplate:
             self._after += short_string(app_id)
         self._head = _U16(flags) + short_string(content_type) + _U32(len(table) + 8) + table
         self._reply_to = short_string(reply_queue)
-        if len(self._head) + len(self._reply_to) + len(self._after) + 300 > self._room:
+        # A request that bounces comes back with x-death added, which names key and queues again.
+        bounce = 1024 + 4 * (len(key) + len(reply_queue))
+        if len(self._head) + len(self._reply_to) + len(self._after) + bounce > self._room:
             raise ValueError(f"metadata must fit into one frame of {frame_max} bytes with the rest")
         self._expiration = self._id_size = -1
 
@@ -178,8 +182,9 @@ def pack_reply(
     content_type: str,
     kind: str,
     metadata: dict[str, str] | None = None,
+    answer_to: str | None = None,
 ) -> bytes:
-    """One reply that is out of the ordinary: an error, or a result with metadata.
+    """One reply that is out of the ordinary: an error, a result with metadata, a question.
 
     :raises TypeError: if the metadata does not map text to text.
     :raises ValueError: if it does not fit into a frame, or is no Unicode.
@@ -191,6 +196,7 @@ def pack_reply(
             content_type=content_type,
             correlation_id=correlation_id,
             type=kind,
+            reply_to=answer_to,
             headers={"metadata": metadata} if metadata else None,
         )
     )

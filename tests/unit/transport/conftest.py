@@ -43,6 +43,7 @@ async def server(complaints: list[dict[str, Any]]) -> AsyncIterator[PeerServer]:
     before = asyncio.all_tasks()
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
+        gc.freeze()  # so that the collection below looks at this test's objects only
         async with PeerServer() as server:
             yield server
 
@@ -54,4 +55,5 @@ async def server(complaints: list[dict[str, Any]]) -> AsyncIterator[PeerServer]:
             lambda: all(connection._transport is None for connection in server.connections),
             "all sockets are closed",
         )
-        gc.collect()
+        gc.collect()  # what holds an open socket warns as it goes
+        gc.unfreeze()

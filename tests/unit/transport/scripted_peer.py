@@ -201,9 +201,7 @@ class PeerServer:
         """`open`, begun."""
         return asyncio.create_task(self.open(options, vhost=vhost))
 
-    async def connect(
-        self, options: str = "heartbeat=0", **tune: int
-    ) -> tuple[Connection, Peer]:
+    async def connect(self, options: str = "heartbeat=0", **tune: int) -> tuple[Connection, Peer]:
         """A connection after its handshake, and its peer."""
         opening = self.opening(options)
         peer = await self.accept()
@@ -221,6 +219,14 @@ async def open_channel(connection: Connection, peer: Peer) -> Channel:
     opening = asyncio.create_task(connection.open_channel())
     await peer.answer(commands.Channel.Open, commands.Channel.OpenOk())
     return await opening
+
+
+async def caught_up(connection: Connection, peer: Peer) -> None:
+    """Return when the client has handled all that the peer has sent."""
+    peer.send(commands.Connection.Blocked(reason="a mark in the stream"))
+    await until(lambda: bool(connection.blocked), "the client reads on")
+    peer.send(commands.Connection.Unblocked())
+    await until(lambda: not connection.blocked, "the client reads on")
 
 
 async def until(true: Callable[[], bool], what: str) -> None:
@@ -260,6 +266,7 @@ __all__ = [
     "Peer",
     "PeerServer",
     "Publish",
+    "caught_up",
     "delivery",
     "open_channel",
     "returned",

@@ -1,0 +1,55 @@
+"""Services that are async context managers: entered before their first call, left after their last.
+
+They are entered and left in one task of their own, as task groups and cancel scopes inside them
+must be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import cast
+
+from leveret.contract import Service
+
+
+class Lifespans:
+    """The lifespans of the services of one server."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+        self._entered = asyncio.Event()
+        self._over = asyncio.Event()
+
+    async def enter(self, services: tuple[Service, ...]) -> None:
+        """Enter them, in order. If one raises, those before it are left, and it raises here."""
+        managers = [
+            cast("AbstractAsyncContextManager[object]", service)
+            for service in services
+            if hasattr(service, "__aenter__")
+        ]
+        if not managers:
+            return
+        self._task = asyncio.create_task(self._live(managers))
+        entered = asyncio.create_task(self._entered.wait())
+        try:
+            await asyncio.wait((self._task, entered), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            entered.cancel()
+        if self._task.done():
+            task, self._task = self._task, None
+            task.result()
+
+    async def leave(self) -> None:
+        """Leave them, the last first; what one raises is raised here."""
+        self._over.set()
+        task, self._task = self._task, None
+        if task is not None:
+            await task
+
+    async def _live(self, managers: list[AbstractAsyncContextManager[object]]) -> None:
+        async with AsyncExitStack() as stack:
+            for manager in managers:
+                await stack.enter_async_context(manager)
+            self._entered.set()
+            await self._over.wait()

@@ -1,0 +1,166 @@
+"""Packs replies: results in the request's own content type, errors, and "it still runs"."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from msgspec import Struct
+
+from leveret.amqp.events import Delivery
+from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
+from leveret.contract import MethodSpec
+from leveret.errors import Busy, CallError, ContractError, InvalidArgument, InvalidResult
+from leveret.server.running import Running
+from leveret.transport.channel import Channel
+from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure, said
+from leveret.wire.native import ACCEPTED, CLAIM, ERROR, RESULT, ReplyTemplate, pack_reply
+
+log = logging.getLogger("leveret.server")
+
+_TEMPLATES: Final = 1024
+"""For how many clients the constant part of a reply is kept."""
+_CODECS: Final = 16
+
+
+class Replies:
+    """Reads the requests and packs the replies of one method, on one channel."""
+
+    def __init__(self, spec: MethodSpec, channel: Channel, max_message_size: int) -> None:
+        self.spec = spec
+        self._number = channel.number
+        self._frame_max = channel.connection.frame_max
+        self._max_message_size = max_message_size
+        self._codec = self._make_codec(spec.content_type)
+        self._codecs: dict[str, MethodCodec] = {}
+        self._templates: dict[str, ReplyTemplate] = {}
+
+    def arguments(self, delivery: Delivery) -> Struct:
+        """A request's decoded arguments.
+
+        :raises CallError: if the body is too large or does not fit.
+        """
+        body = delivery.body
+        if body is None:
+            raise Busy(
+                f"the arguments take {delivery.body_size} bytes, more than the server's"
+                " max_message_size"
+            )
+        codec = self._codec
+        content_type = delivery.properties.content_type
+        if content_type != codec.content_type and content_type is not None:
+            codec = self._codec_for(content_type)
+        try:
+            return codec.decode_arguments(body)
+        except DECODE_ERRORS as error:
+            raise InvalidArgument(said(error) or type(error).__name__) from error
+
+    def result(self, running: Running, result: Any) -> bytes:
+        """The reply with a handler's result, or with the error that it is none."""
+        properties = running.delivery.properties
+        codec = self._codec
+        content_type = properties.content_type
+        if content_type != codec.content_type and content_type is not None:
+            codec = self._codec_for(content_type)
+        try:
+            body = codec.encode_result(result)
+        except ENCODE_ERRORS as error:
+            log.error("%s returned what its annotation forbids: %s", self.spec.key, said(error))
+            return self.error(
+                running,
+                InvalidResult(f"the handler's result does not fit its annotation: {said(error)}"),
+            )
+        if len(body) > self._max_message_size:
+            return self.error(
+                running,
+                InvalidResult(
+                    f"the result takes {len(body)} bytes, more than the"
+                    f" {self._max_message_size} of the server's max_message_size"
+                ),
+            )
+        reply_to, correlation_id = properties.reply_to, properties.correlation_id
+        if not reply_to:
+            return b""
+        if running.has_reply_metadata or not correlation_id or codec is not self._codec:
+            try:
+                return self._pack(running, body, codec.content_type, RESULT)
+            except (TypeError, ValueError) as error:
+                running.reply_metadata.clear()
+                return self.error(
+                    running, InvalidResult(f"the handler's reply_metadata cannot be sent: {error}")
+                )
+        template = self._templates.get(reply_to)
+        if template is None:
+            template = self._template(reply_to)
+        return template.pack(correlation_id.encode("utf-8", "surrogateescape"), body)
+
+    def error(self, running: Running, error: CallError) -> bytes:
+        """The reply that tells of an error."""
+        body = encode_failure(error)
+        try:
+            return self._pack(running, body, ERROR_CONTENT_TYPE, ERROR)
+        except (TypeError, ValueError):  # as in `result`; here the error is what matters
+            running.reply_metadata.clear()
+            return self._pack(running, body, ERROR_CONTENT_TYPE, ERROR)
+
+    def accepted(self, running: Running) -> bytes:
+        """Word to the caller that its handler runs: no reply yet, but no reason to give up."""
+        return self._pack(running, b"", ERROR_CONTENT_TYPE, ACCEPTED)
+
+    def claim(self, running: Running, answer_to: str) -> bytes:
+        """The question whether the caller still waits.
+
+        :param answer_to: the routing key on the control exchange to answer with.
+        """
+        properties = running.delivery.properties
+        return pack_reply(
+            self._number,
+            self._frame_max,
+            properties.reply_to or "",
+            properties.correlation_id,
+            b"",
+            content_type=ERROR_CONTENT_TYPE,
+            kind=CLAIM,
+            answer_to=answer_to,
+        )
+
+    def _codec_for(self, content_type: str) -> MethodCodec:
+        codec = self._codecs.get(content_type)
+        if codec is None:
+            try:
+                codec = self._make_codec(content_type)
+            except ContractError as error:
+                raise InvalidArgument(str(error)) from error
+            if len(self._codecs) < _CODECS:
+                self._codecs[content_type] = codec
+        return codec
+
+    def _make_codec(self, content_type: str) -> MethodCodec:
+        return method_codec(content_type, self.spec.parameters, self.spec.result)
+
+    def _template(self, reply_to: str) -> ReplyTemplate:
+        if len(self._templates) >= _TEMPLATES:
+            self._templates.clear()
+        template = self._templates[reply_to] = ReplyTemplate(
+            channel=self._number,
+            frame_max=self._frame_max,
+            reply_to=reply_to,
+            content_type=self._codec.content_type,
+            kind=RESULT,
+        )
+        return template
+
+    def _pack(self, running: Running, body: bytes, content_type: str, kind: str) -> bytes:
+        properties = running.delivery.properties
+        if not properties.reply_to:
+            return b""
+        return pack_reply(
+            self._number,
+            self._frame_max,
+            properties.reply_to,
+            properties.correlation_id,
+            body,
+            content_type=content_type,
+            kind=kind,
+            metadata=running.reply_metadata if running.has_reply_metadata else None,
+        )

@@ -1,0 +1,74 @@
+"""Threads for plain `def` handlers.
+
+They are daemons: a handler that never returns must not keep the process from ending once its
+server has drained, as the threads of `concurrent.futures` would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+Job = Callable[[], None]
+
+
+class ThreadPool:
+    """Runs functions in at most `size` threads, which are started as they are needed."""
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size = size
+        self._name = name
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._started = 0
+        self._busy = 0
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """What the function returns or raises. Its thread cannot be stopped by a cancel."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def job() -> None:
+            outcome: Any = None
+            error: BaseException | None = None
+            try:
+                outcome = function()
+            except BaseException as raised:  # noqa: BLE001 - whoever awaits it gets it
+                error = raised
+            try:
+                loop.call_soon_threadsafe(_settle, done, outcome, error)
+            except RuntimeError:
+                pass  # the loop is closed: nobody waits any more
+
+        self._busy += 1
+        if self._busy > self._started and self._started < self._size:
+            self._started += 1
+            name = f"{self._name}-{self._started}"
+            threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._jobs.put(job)
+        try:
+            return await done
+        finally:
+            self._busy -= 1
+
+    def close(self) -> None:
+        """Have idle threads end; one that runs a function ends after it."""
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+
+def _settle(done: asyncio.Future[Any], outcome: Any, error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is None:
+        done.set_result(outcome)
+    else:
+        done.set_exception(error)

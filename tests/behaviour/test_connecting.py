@@ -1,0 +1,146 @@
+"""Connections that cannot be made, and what their errors say and never say."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import traceback
+from urllib.parse import quote
+
+import pytest
+
+import leveret
+from leveret import (
+    CallError,
+    Code,
+    ConnectionLost,
+    InvalidArgument,
+    InvalidURL,
+    PermissionDenied,
+    Rabbit,
+    Unauthenticated,
+)
+from leveret.transport.url import parse_url
+from tests.behaviour.patience import at_once
+from tests.behaviour.services import Echo
+
+
+@pytest.fixture
+def nobody() -> str:
+    """A host and port where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{unused.getsockname()[1]}"
+
+
+def place(url: str) -> tuple[str, str]:
+    """Host and port of a URL, and its path."""
+    address = parse_url(url)
+    host, port = address.hosts[0]
+    return f"{host}:{port}", "" if address.vhost == "/" else quote(address.vhost, safe="")
+
+
+async def failure(url: str) -> CallError:
+    async with at_once():
+        with pytest.raises(CallError) as caught:
+            await leveret.connect(url)
+    return caught.value
+
+
+async def test_a_wrong_password_is_unauthenticated(rabbitmq_url: str) -> None:
+    at, vhost = place(rabbitmq_url)
+    error = await failure(f"amqp://guest:wrong@{at}/{vhost}")
+    assert isinstance(error, Unauthenticated)
+    assert error.code == Code.UNAUTHENTICATED
+    assert error.executed == "no"
+    assert "user 'guest'" in str(error)
+    assert "Check the URL's user and password" in str(error)
+
+
+async def test_an_unknown_vhost_is_refused_by_its_name(rabbitmq_url: str) -> None:
+    at, _ = place(rabbitmq_url)
+    error = await failure(f"amqp://guest:guest@{at}/no%2Fsuch")
+    assert isinstance(error, PermissionDenied)
+    assert error.executed == "no"
+    assert "user 'guest' may not use vhost 'no/such'" in str(error)
+
+
+async def test_where_nobody_listens_the_error_names_the_hosts_and_says_what_to_do(
+    nobody: str,
+) -> None:
+    error = await failure(f"amqp://guest:guest@{nobody},nowhere.invalid:5673/")
+    assert isinstance(error, ConnectionLost)
+    assert isinstance(error, ConnectionError)
+    assert error.executed == "no"
+    for part in (nobody, "nowhere.invalid:5673", "Is RabbitMQ running there?", "LEVERET_URL"):
+        assert part in str(error)
+
+
+async def test_a_dead_host_is_passed_over_for_the_next(
+    rabbitmq_url: str, nobody: str, host: Rabbit
+) -> None:
+    at, vhost = place(rabbitmq_url)
+    async with (
+        host.serving(Echo()),
+        leveret.connect(f"amqp://guest:guest@{nobody},{at}/{vhost}") as rabbit,
+    ):
+        assert await rabbit.remote(Echo).echo("x") == "x"
+
+
+async def test_a_host_that_never_answers_is_given_up_in_time() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        error = await failure(f"amqp://guest:guest@127.0.0.1:{port}/?connection_timeout=200")
+    assert isinstance(error, ConnectionLost)
+    assert "no answer in 0.2 s" in str(error)
+
+
+async def test_a_host_that_speaks_something_else_is_named_for_it() -> None:
+    import asyncio
+
+    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        error = await failure(f"amqp://guest:guest@127.0.0.1:{port}/")
+    assert isinstance(error, ConnectionLost)
+    assert f"127.0.0.1:{port}: " in str(error)
+
+
+async def test_the_password_is_in_no_message_repr_or_log(
+    rabbitmq_url: str, nobody: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    at, vhost = place(rabbitmq_url)
+    password = secrets.token_hex(8)
+    for url in (
+        f"amqp://guest:{password}@{at}/{vhost}",
+        f"amqp://guest:{password}@{nobody}/",
+        f"amqp://guest:{password}@{nobody},nowhere.invalid/",
+    ):
+        rabbit = leveret.connect(url)
+        error = await failure(url)
+        told = [str(error), repr(error), repr(rabbit), str(rabbit), caplog.text]
+        told += traceback.format_exception(error)
+        assert not [text for text in told if password in text]
+    for url in (f"amqp://guest:{password}@@{at}/", f"amqp://guest:{password}@{at}/?oops=1"):
+        with pytest.raises(InvalidURL) as caught:
+            leveret.connect(url)
+        assert password not in str(caught.value) + repr(caught.value)
+
+
+async def test_options_that_cannot_be_are_refused_at_once(rabbitmq_url: str) -> None:
+    with pytest.raises(InvalidArgument, match="max_in_flight and max_message_size"):
+        leveret.connect(rabbitmq_url, max_in_flight=0)
+    with pytest.raises(InvalidArgument, match="timeout must be"):
+        leveret.connect(rabbitmq_url, timeout=-1)
+    with pytest.raises(ValueError, match="255 bytes"):
+        leveret.connect(rabbitmq_url, name="n" * 256)
+    with pytest.raises(InvalidURL):
+        leveret.connect("http://localhost")

@@ -1,0 +1,113 @@
+"""Connections that RabbitMQ ends: closed by an operator, by its stop, by its crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import leveret
+from leveret import ConnectionClosed, ConnectionLost, MaybeExecuted, Rabbit
+from leveret.testing import RabbitMQ
+from tests.behaviour.patience import at_once, until
+from tests.behaviour.services import Echo, Gate
+
+
+@pytest.fixture
+def close_connections(
+    rabbitmq: RabbitMQ, rabbitmq_url: str, request: pytest.FixtureRequest
+) -> Callable[[], int]:
+    """Has the broker close all connections of this test."""
+    vhost = unquote(urlsplit(rabbitmq_url).path[1:])
+    return lambda: rabbitmq.close_connections("maintenance", vhost=vhost)
+
+
+@pytest.fixture
+async def pending(client: Rabbit, host: Rabbit) -> AsyncIterator[list[asyncio.Task[int]]]:
+    """A call that may be run twice, and one that may not; both run."""
+    gate = Gate()
+    remote = client.remote(Gate)
+    async with host.serving(gate, grace=0):
+        calls = [asyncio.create_task(remote.again(1)), asyncio.create_task(remote.once(2))]
+        await until(lambda: gate.started.qsize() == 2, "both run")
+        yield calls
+
+
+async def test_pending_calls_end_at_once_when_the_broker_closes_the_connection(
+    pending: list[asyncio.Task[int]], client: Rabbit, close_connections: Callable[[], int]
+) -> None:
+    again, once = pending
+    async with at_once():
+        assert await asyncio.to_thread(close_connections) == 2
+        with pytest.raises(ConnectionLost, match="CONNECTION_FORCED - maintenance") as lost:
+            await again
+        with pytest.raises(MaybeExecuted, match="CONNECTION_FORCED - maintenance") as maybe:
+            await once
+    assert (lost.value.executed, maybe.value.executed) == ("maybe", "maybe")
+    assert isinstance(lost.value.__cause__, ConnectionClosed)
+    assert lost.value.__cause__.reply_code == 320
+    assert client.in_flight == 0
+
+
+async def test_calls_after_the_broker_closed_the_connection_were_not_executed(
+    client: Rabbit, close_connections: Callable[[], int]
+) -> None:
+    assert await asyncio.to_thread(close_connections) == 1
+    echo = client.remote(Echo).echo
+    await until(lambda: client._calls.connection.lost is not None, "the client hears of it")
+    with pytest.raises(ConnectionLost, match="CONNECTION_FORCED") as caught:
+        await echo("x")
+    assert caught.value.executed == "no"
+
+
+async def test_a_call_that_the_broker_had_not_confirmed_may_have_been_executed(
+    client: Rabbit,
+) -> None:
+    call = asyncio.create_task(client.remote(Gate).once(1))
+    await until(lambda: client.in_flight == 1, "the request is written")
+    client._calls.connection.abort("the test let it crash")
+    with pytest.raises(ConnectionLost, match="connection broke") as caught:
+        await call
+    assert caught.value.executed == "maybe"
+
+
+async def test_serve_ends_with_connection_lost_when_the_broker_closes_the_connection(
+    client: Rabbit, host: Rabbit, close_connections: Callable[[], int]
+) -> None:
+    serve = asyncio.create_task(host.serve(Echo()))
+    await client.remote(Echo).with_options(wait_for_server=True).echo("x")
+    await asyncio.to_thread(close_connections)
+    async with at_once():
+        with pytest.raises(ConnectionLost, match="CONNECTION_FORCED - maintenance"):
+            await serve
+
+
+async def test_a_broker_that_stops_or_crashes_ends_all_calls_and_can_be_come_back_to(
+    own_rabbitmq: RabbitMQ,
+) -> None:
+    for end, reason in ((own_rabbitmq.stop, "CONNECTION_FORCED"), (own_rabbitmq.kill, "lost")):
+        gate = Gate()
+        async with (
+            leveret.connect(own_rabbitmq.url) as client,
+            leveret.connect(own_rabbitmq.url) as host,
+            host.serving(gate, grace=0) as server,
+        ):
+            remote = client.remote(Gate)
+            calls = [asyncio.create_task(remote.again(1)), asyncio.create_task(remote.once(2))]
+            await until(lambda: gate.started.qsize() == 2, "both run")  # noqa: B023
+            await asyncio.to_thread(end)
+            async with at_once():
+                with pytest.raises(ConnectionLost, match=reason) as lost:
+                    await calls[0]
+                with pytest.raises(MaybeExecuted, match=reason):
+                    await calls[1]
+            assert lost.value.executed == "maybe"
+            with pytest.raises(ConnectionLost) as refused:
+                await remote.once(3)
+            assert refused.value.executed == "no"
+            await until(server.failed.done, "the server knows")  # noqa: B023
+        with pytest.raises(ConnectionLost, match="Is RabbitMQ running there"):
+            await leveret.connect(own_rabbitmq.url)
+        await asyncio.to_thread(own_rabbitmq.restart)

@@ -1,0 +1,295 @@
+"""Every kind of failure, caused for real: what docs/errors.md shows of each, in the same order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pika
+
+import leveret
+from leveret import Rabbit, Service, method
+from tests.behaviour.patience import until
+from tests.docs.error_services import Fibonacci, NewShop, Shop
+
+
+class Stage:
+    """Where a scene plays: a client, a server's connection, and a way to break things."""
+
+    def __init__(self, url: str, client: Rabbit, host: Rabbit) -> None:
+        self.url = url
+        self.client = client
+        self.host = host
+        self.shop = Shop()
+
+    def take(self, queue: str, *, end: Callable[[Any, int], None]) -> None:
+        """Be a server that takes one request and does `end` with it, then dies."""
+        connection = pika.BlockingConnection(pika.URLParameters(self.url))
+        channel = connection.channel()
+        taken = channel.basic_get(queue)[0]
+        assert taken is not None, f"no request waits in {queue}"
+        end(channel, taken.delivery_tag)
+        connection.close()
+
+    async def waits(self, queue: str, count: int = 1) -> None:
+        """Return when so many requests wait in a queue."""
+        connection = pika.BlockingConnection(pika.URLParameters(self.url))
+        channel = connection.channel()
+
+        def as_many_wait() -> bool:
+            found = channel.queue_declare(queue, passive=True).method
+            return bool(found.message_count == count)
+
+        await until(as_many_wait, f"{count} requests wait in {queue}")
+        connection.close()
+
+
+@asynccontextmanager
+async def stage(url: str) -> AsyncIterator[Stage]:
+    """A stage on this broker."""
+    async with leveret.connect(url) as client, leveret.connect(url) as host:
+        yield Stage(url, client, host)
+
+
+Scene = Callable[[Stage], Awaitable[object]]
+SCENES: dict[str, list[Scene]] = defaultdict(list)
+"""By the name of the error that ends them."""
+
+
+def ends_with(error: str) -> Callable[[Scene], Scene]:
+    """Note a scene under the error that it raises."""
+
+    def note(scene: Scene) -> Scene:
+        SCENES[error].append(scene)
+        return scene
+
+    return note
+
+
+@ends_with("InvalidArgument")
+async def refused_by_the_client(on: Stage) -> object:
+    return await on.client.remote(Fibonacci).fib(-1)
+
+
+@ends_with("InvalidArgument")
+async def refused_by_the_server(on: Stage) -> object:
+    async with on.host.serving(Fibonacci()):
+        return await on.client.call("fibonacci.fib", n="thirty")
+
+
+@ends_with("Unimplemented")
+async def no_such_method(on: Stage) -> object:
+    return await on.client.call("fibonacci.fob", n=30)
+
+
+@ends_with("NoServer")
+async def nobody_listens(on: Stage) -> object:
+    async with on.host.serving(Fibonacci()):
+        pass
+    return await on.client.remote(Fibonacci).fib(30)
+
+
+@ends_with("NoServer")
+async def nobody_listens_to_a_call_that_does_not_wait(on: Stage) -> object:
+    async with on.host.serving(Fibonacci()):
+        pass
+    return await on.client.remote(Fibonacci).with_options(if_busy="fail").fib(30)
+
+
+@ends_with("Busy")
+async def all_are_busy(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        packing = asyncio.create_task(on.client.remote(Shop).pack(1))
+        await on.shop.packing.acquire()
+        try:
+            return await on.client.remote(Shop).with_options(if_busy="fail").pack(2)
+        finally:
+            on.shop.packed.set()
+            await packing
+
+
+@ends_with("Busy")
+async def the_queue_is_full(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        pass
+    patient = on.client.remote(Shop).with_options(wait_for_server=True)
+    waiting = set[asyncio.Task[int]]()
+    while True:  # a quorum queue may take a few more than its length
+        waiting.add(asyncio.create_task(patient.order("hay")))
+        ended, _ = await asyncio.wait(waiting, timeout=0.1)
+        if ended:
+            return await ended.pop()
+
+
+@ends_with("Busy")
+async def too_many_in_flight(on: Stage) -> object:
+    async with (
+        on.host.serving(on.shop),
+        leveret.connect(on.url, max_in_flight=1) as client,
+    ):
+        packing = asyncio.create_task(client.remote(Shop).pack(1))
+        await on.shop.packing.acquire()
+        try:
+            return await client.remote(Shop).pack(2)
+        finally:
+            on.shop.packed.set()
+            await packing
+
+
+@ends_with("Busy")
+async def too_large(on: Stage) -> object:
+    async with leveret.connect(on.url, max_message_size=1000) as client:
+        return await client.remote(Shop).order("x" * 2000)
+
+
+@ends_with("DeadlineExceeded")
+async def late_in_the_queue(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        packing = asyncio.create_task(on.client.remote(Shop).pack(1))
+        await on.shop.packing.acquire()
+        try:
+            return await on.client.remote(Shop).with_options(timeout=0.5).pack(2)
+        finally:
+            on.shop.packed.set()
+            await packing
+
+
+@ends_with("DeadlineExceeded")
+async def late_in_the_handler(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        return await on.client.remote(Shop).with_options(timeout=0.5).pack(1)
+
+
+@ends_with("DeadlineExceeded")
+async def never_answered(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        pass
+    mute = pika.BlockingConnection(pika.URLParameters(on.url))
+    mute.channel().basic_consume("leveret.shop.pack", lambda *delivery: None)
+    try:
+        return await on.client.remote(Shop).with_options(timeout=0.5).pack(1)
+    finally:
+        mute.close()
+
+
+@ends_with("Cancelled")
+async def the_server_had_to_stop(on: Stage) -> object:
+    async with on.host.serving(on.shop) as server:
+        packing = asyncio.create_task(on.client.remote(Shop).pack(1))
+        await on.shop.packing.acquire()
+        await server.drain(grace=0)
+        return await packing
+
+
+@ends_with("MaybeExecuted")
+async def the_server_died(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        pass
+    packing = asyncio.create_task(on.client.remote(Shop).with_options(wait_for_server=True).pack(1))
+    await on.waits("leveret.shop.pack")
+    on.take("leveret.shop.pack", end=lambda channel, tag: None)
+    async with on.host.serving(on.shop):
+        return await packing
+
+
+@ends_with("MaybeExecuted")
+async def the_request_was_given_up(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        pass
+    packing = asyncio.create_task(on.client.remote(Shop).with_options(wait_for_server=True).pack(1))
+    await on.waits("leveret.shop.pack")
+    on.take("leveret.shop.pack", end=lambda channel, tag: channel.basic_reject(tag, requeue=False))
+    return await packing
+
+
+@ends_with("ConnectionLost")
+async def no_broker(on: Stage) -> object:
+    return await leveret.connect("amqp://guest:guest@localhost:1/")
+
+
+@ends_with("ConnectionLost")
+async def closed_by_this_side(on: Stage) -> object:
+    fibonacci = on.client.remote(Fibonacci)
+    await on.client.close()
+    return await fibonacci.fib(30)
+
+
+@ends_with("PermissionDenied")
+async def no_such_vhost(on: Stage) -> object:
+    return await leveret.connect(on.url.rpartition("/")[0] + "/nowhere")
+
+
+@ends_with("PermissionDenied")
+async def forbidden_by_the_handler(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        return await on.client.remote(Shop).empty_the_till()
+
+
+@ends_with("Unauthenticated")
+async def wrong_password(on: Stage) -> object:
+    return await leveret.connect(on.url.replace("guest:guest", "guest:wrong"))
+
+
+@ends_with("RemoteError")
+async def the_handler_raised(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        return await on.client.remote(Shop).buy("turnip", 1)
+
+
+@ends_with("InvalidResult")
+async def the_handler_returned_something_else(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        return await on.client.remote(Shop).price("carrot")
+
+
+@ends_with("InvalidResult")
+async def the_reply_does_not_fit(on: Stage) -> object:
+    async with on.host.serving(NewShop()):
+        return await on.client.remote(Shop).buy("carrot", 1)
+
+
+@ends_with("DeclaredError")
+async def declared(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        return await on.client.remote(Shop).buy("carrot", 5)
+
+
+@ends_with("ContractError")
+async def no_annotation(on: Stage) -> object:
+    class Broken(Service):
+        @method
+        async def fib(self, n) -> int:  # type: ignore[no-untyped-def]
+            return int(n)
+
+    return Broken
+
+
+@ends_with("InvalidURL")
+async def no_number_for_a_port(on: Stage) -> object:
+    return leveret.connect("amqp://guest:guest@localhost:rabbit/")
+
+
+@ends_with("TopologyError")
+async def other_options(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        pass
+    async with on.host.serving(NewShop()):
+        return None
+
+
+@ends_with("ProtocolError")
+async def no_broker_at_all(on: Stage) -> object:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        try:
+            return await leveret.connect(f"amqp://guest:guest@127.0.0.1:{port}/")
+        except leveret.ConnectionLost as error:
+            raise error.__cause__ or error from None

@@ -1,0 +1,77 @@
+"""The failures that come from the broker itself, each on a broker that is there to be broken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import leveret
+from leveret.testing import RabbitMQ
+from tests.docs.error_scenes import Stage
+from tests.docs.error_services import Fibonacci, Shop
+
+BrokenScene = Callable[[Stage, RabbitMQ], Awaitable[object]]
+BROKEN_SCENES: dict[str, list[BrokenScene]] = defaultdict(list)
+"""By the name of the error that ends them."""
+
+
+def ends_with(error: str) -> Callable[[BrokenScene], None]:
+    """Note a scene under the error that it raises."""
+    return BROKEN_SCENES[error].append
+
+
+@ends_with("Busy")
+async def the_broker_blocks(on: Stage, broker: RabbitMQ) -> object:
+    async with on.host.serving(Fibonacci()):
+        fibonacci = on.client.remote(Fibonacci)
+        await fibonacci.fib(1)
+        await asyncio.to_thread(broker.block_publishers)
+        try:
+            while True:  # RabbitMQ tells a connection only once that publishes
+                with suppress(leveret.DeadlineExceeded):
+                    await fibonacci.with_options(timeout=0.2).fib(1)
+        finally:
+            await asyncio.to_thread(broker.unblock_publishers)
+
+
+@ends_with("MaybeExecuted")
+async def the_connection_broke_after_the_confirm(on: Stage, broker: RabbitMQ) -> object:
+    return await _cut_off(on, broker, on.client.remote(Shop).pack(1))
+
+
+@ends_with("ConnectionLost")
+async def the_connection_broke(on: Stage, broker: RabbitMQ) -> object:
+    return await _cut_off(on, broker, on.client.remote(Shop).count("carrot"))
+
+
+@ends_with("ConnectionClosed")
+async def a_server_was_cut_off(on: Stage, broker: RabbitMQ) -> object:
+    async with on.host.serving(on.shop) as server:
+        await asyncio.to_thread(broker.close_connections, "maintenance")
+        return await server.failed
+
+
+@ends_with("ChannelClosed")
+async def no_right_to_a_control_queue(on: Stage, broker: RabbitMQ) -> object:
+    own = r"^leveret\.(shop|reply)\..+$"
+    for order in (("add_user", "shop", "secret"), ("set_permissions", "shop", own, ".*", ".*")):
+        await asyncio.to_thread(broker.ctl, *order)
+    async with (
+        leveret.connect(on.url.replace("guest:guest", "shop:secret")) as rabbit,
+        rabbit.serving(on.shop),
+    ):
+        return None
+
+
+async def _cut_off(on: Stage, broker: RabbitMQ, call: Any) -> object:
+    async with on.host.serving(on.shop):
+        calling = asyncio.create_task(call)
+        await on.shop.packing.acquire()
+        await asyncio.to_thread(broker.close_connections, "maintenance")
+        try:
+            return await calling
+        finally:
+            on.shop.packed.set()

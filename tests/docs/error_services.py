@@ -1,0 +1,77 @@
+"""The services whose calls fail as docs/errors.md tells."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from leveret import DeclaredError, Meta, PermissionDenied, Service, method
+
+
+class OutOfStock(DeclaredError):
+    """There are not enough of them."""
+
+    sku: str
+    left: int
+
+
+class Fibonacci(Service):
+    @method(timeout=5, idempotent=True)
+    async def fib(self, n: Annotated[int, Meta(ge=0, le=10_000)]) -> int:
+        a, b = 0, 1
+        for _ in range(n):
+            a, b = b, a + b
+        return a
+
+
+class Shop(Service):
+    """Sells carrots."""
+
+    def __init__(self) -> None:
+        self.packing = asyncio.Semaphore(0)
+        """Counts the parcels that were begun."""
+        self.packed = asyncio.Event()
+        """Once it is set, every parcel is ready."""
+
+    @method(raises=[OutOfStock])
+    async def buy(self, sku: str, count: int) -> int:
+        stock = {"carrot": 3}
+        if stock[sku] < count:
+            raise OutOfStock(sku, stock[sku])
+        return stock[sku] - count
+
+    @method(timeout=30, concurrency=1)
+    async def pack(self, parcel: int) -> int:
+        self.packing.release()
+        await self.packed.wait()
+        return parcel
+
+    @method(timeout=30, idempotent=True)
+    async def count(self, sku: str) -> int:
+        self.packing.release()
+        await self.packed.wait()
+        return 3
+
+    @method(max_length=1, queue="quorum")
+    async def order(self, sku: str) -> int:
+        return len(sku)
+
+    @method
+    async def price(self, sku: str) -> float:
+        return "1.50"  # type: ignore[return-value]  # that is the mistake
+
+    @method
+    async def empty_the_till(self) -> int:
+        raise PermissionDenied("only the owner may do this")
+
+
+class NewShop(Service, name="shop"):
+    """The same shop, changed without a word to those who know the old one."""
+
+    @method(max_length=1000, queue="quorum")
+    async def order(self, sku: str) -> int:
+        return len(sku)
+
+    @method
+    async def buy(self, sku: str, count: int) -> str:
+        return "three"

@@ -1,0 +1,152 @@
+"""What docs/protocol.md says in bytes, in JSON and in tables holds on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pika
+import pytest
+
+import leveret
+from leveret import Rabbit, Service, method
+from leveret.amqp.events import Delivery
+from leveret.amqp.properties import Properties
+from leveret.testing import RabbitMQ
+from leveret.wire.native import ReplyTemplate, RequestTemplate
+from tests.docs.bare_client import BareClient
+from tests.docs.bare_server import BareServer
+from tests.docs.bare_server import Method as BareMethod
+from tests.docs.fences import blocks, table
+from tests.docs.protocol_services import Desk, Fibonacci
+
+PROTOCOL = "docs/protocol.md"
+
+
+async def test_control_messages_are_answered_as_documented(
+    bare: BareClient, rabbit: Rabbit
+) -> None:
+    async with rabbit.serving(Fibonacci()):
+        assert (await asyncio.to_thread(bare.call, "fibonacci.fib", {"n": 30})).value == 832040
+        ping = await asyncio.to_thread(bare.ask, "ping")
+        for kind, block in zip(("ping", "info", "stats"), blocks(PROTOCOL, "json"), strict=True):
+            documented = json.loads(block.text)
+            answer = await asyncio.to_thread(bare.ask, kind, f"fibonacci.{ping['instance']}")
+            assert answer.keys() == documented.keys()
+            for varying in ("instance", "name", "uptime"):
+                assert type(answer.pop(varying, None)) is type(documented.pop(varying, None))
+            assert answer == documented, f"{block.name} shows another answer to {kind}"
+
+
+def documented_bytes(number: int) -> bytes:
+    """The bytes of a hex block, without their comments."""
+    block = blocks(PROTOCOL, "hex")[number]
+    return bytes.fromhex("".join(line.partition("#")[0] for line in block.text.splitlines()))
+
+
+def test_the_request_byte_by_byte_is_what_leveret_sends() -> None:
+    template = RequestTemplate(
+        channel=1,
+        frame_max=131_072,
+        key="fibonacci.fib",
+        content_type="application/json",
+        reply_queue="leveret.reply." + 22 * "0",
+    )
+    assert template.pack(b"1f", 1_750_000_005_000, 5000, b'{"n":30}') == documented_bytes(0)
+
+
+def test_the_reply_byte_by_byte_is_what_leveret_sends() -> None:
+    template = ReplyTemplate(
+        channel=1,
+        frame_max=131_072,
+        reply_to="leveret.reply." + 22 * "0",
+        content_type="application/json",
+        kind="result",
+    )
+    assert template.pack(b"1f", b"832040") == documented_bytes(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ({}, {}),
+        ({"queue": "quorum"}, {"x-queue-type": "quorum"}),
+        ({"max_length": 7}, {"x-max-length": 7, "x-overflow": "reject-publish-dlx"}),
+        (
+            {"max_length": 7, "queue": "quorum"},
+            {"x-max-length": 7, "x-overflow": "reject-publish", "x-queue-type": "quorum"},
+        ),
+        ({"priority_levels": 9}, {"x-max-priority": 9}),
+        ({"expires": 60}, {"x-expires": 60_000}),
+    ],
+)
+async def test_the_arguments_of_request_queues_are_as_documented(
+    rabbit: Rabbit, rabbitmq_url: str, options: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    documented = {row[0].strip("`") for row in table(PROTOCOL, "Arguments of a request queue")}
+    assert documented >= arguments.keys()
+
+    class Optional(Service):
+        @method(**options)
+        async def nothing(self) -> None: ...
+
+    with BareServer(
+        rabbitmq_url, "optional", {"nothing": BareMethod(handler=print, arguments=arguments)}
+    ):
+        async with rabbit.serving(Optional()):
+            pass  # RabbitMQ would refuse to declare the queue with other arguments
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq_url)) as connection:
+        connection.channel().queue_delete("leveret.optional.nothing")
+
+
+@pytest.mark.parametrize(
+    ("deadline", "expiration", "least", "most"),
+    [
+        (20, "5000", 4, 5),
+        (5, "20000", 4, 5),
+        (5, "0", 4, 5),
+        (5, None, 4, 5),
+        (5, "soon", 4, 5),
+        (None, "5000", 4, 5),
+        (None, "0", 99, 100),
+        (None, None, 99, 100),
+    ],
+)
+async def test_a_server_reckons_the_time_left_as_documented(
+    rabbit: Rabbit, deadline: float | None, expiration: str | None, least: float, most: float
+) -> None:
+    class Clock(Service):
+        @method(timeout=100)
+        async def left(self) -> None: ...
+
+    async with rabbit.serving(Clock()) as server:
+        now = time.time()
+        headers = {} if deadline is None else {"deadline": int((now + deadline) * 1000)}
+        properties = Properties(headers=headers or None, expiration=expiration)
+        delivery = Delivery(1, "", 1, False, "leveret", "clock.left", properties, b"{}", 2)
+        assert least < server.consumers[0]._remaining(delivery, now) <= most
+
+
+async def test_the_documented_permissions_are_enough(own_rabbitmq: RabbitMQ) -> None:
+    async with leveret.connect(own_rabbitmq.url) as operator, operator.serving(Fibonacci()):
+        pass  # the exchanges exist now
+    urls = {}
+    for who, *permissions in table(PROTOCOL, "Permissions"):
+        name = who.split()[0]
+        await asyncio.to_thread(own_rabbitmq.ctl, "add_user", name, "secret")
+        patterns = (cell.strip("`") for cell in permissions)
+        await asyncio.to_thread(own_rabbitmq.ctl, "set_permissions", name, *patterns)
+        urls[name] = own_rabbitmq.url.replace("guest:guest", f"{name}:secret")
+    async with leveret.connect(urls["server"]) as server, server.serving(Fibonacci()):
+        async with leveret.connect(urls["client"]) as client:
+            assert await client.remote(Fibonacci).fib(30) == 832040
+            with pytest.raises(leveret.PermissionDenied, match="may not use the queue"):
+                async with client.serving(Fibonacci()):
+                    pass
+        with BareClient(urls["client"]) as bare:
+            assert (await asyncio.to_thread(bare.call, "fibonacci.fib", {"n": 30})).value == 832040
+        with pytest.raises(leveret.PermissionDenied):
+            async with server.serving(Desk()):
+                pass
