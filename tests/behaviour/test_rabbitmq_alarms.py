@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 import leveret
-from leveret import Busy, DeadlineExceeded
+from leveret import Busy, ConnectionLost, DeadlineExceeded
 from leveret.testing import RabbitMQ
 from tests.behaviour.patience import at_once, until
-from tests.behaviour.services import Echo
+from tests.behaviour.services import Echo, Gate
 
 
 async def test_calls_are_busy_while_the_broker_takes_no_publishes(own_rabbitmq: RabbitMQ) -> None:
@@ -37,21 +37,26 @@ async def test_calls_are_busy_while_the_broker_takes_no_publishes(own_rabbitmq: 
         assert await echo.echo("after") == "after"
 
 
-async def test_closing_does_not_hang_while_the_broker_takes_no_publishes(
+async def test_nothing_hangs_at_its_end_while_the_broker_takes_no_publishes(
     own_rabbitmq: RabbitMQ,
 ) -> None:
-    async with (
-        leveret.connect(own_rabbitmq.url) as host,
-        leveret.connect(own_rabbitmq.url) as client,
-        host.serving(Echo(), grace=0),
-    ):
-        echo = client.remote(Echo)
-        await echo.echo("before")
+    gate = Gate()
+    client = await leveret.connect(own_rabbitmq.url)
+    host = await leveret.connect(own_rabbitmq.url)
+    async with host.serving(gate) as server:
+        calls = [asyncio.create_task(client.remote(Gate).again(1))]
+        await gate.started.get()
         await asyncio.to_thread(own_rabbitmq.block_publishers)
-        call = asyncio.create_task(echo.echo("waiting"))
+        calls.append(asyncio.create_task(client.remote(Gate).again(2)))
         await until(lambda: client._calls.connection.blocked != "", "the client is told")
+        gate.opened.set()
+        await until(lambda: host._calls.connection.blocked != "", "the server is told")
+        async with at_once():
+            await server.drain()
+        async with at_once():
+            await host.close()
         async with at_once():
             await client.close()
-        with pytest.raises(leveret.CallError):
+    for call in calls:
+        with pytest.raises(ConnectionLost):
             await call
-        await asyncio.to_thread(own_rabbitmq.unblock_publishers)

@@ -63,10 +63,13 @@ async def test_calls_after_the_broker_closed_the_connection_were_not_executed(
 
 
 async def test_a_call_that_the_broker_had_not_confirmed_may_have_been_executed(
-    client: Rabbit,
+    client: Rabbit, host: Rabbit
 ) -> None:
+    async with host.serving(Gate()):
+        pass
     call = asyncio.create_task(client.remote(Gate).once(1))
-    await until(lambda: client.in_flight == 1, "the request is written")
+    await asyncio.sleep(0)
+    assert client.in_flight == 1
     client._calls.connection.abort("the test let it crash")
     with pytest.raises(ConnectionLost, match="connection broke") as caught:
         await call

@@ -125,19 +125,28 @@ class BareClient:
         self._until(lambda: self._pending[call_id] is not None, timeout + SPARE)
         outcome = self._pending.pop(call_id)
         self._without_waiting.discard(call_id)
+        if outcome is None and call_id in self.accepted:
+            return Outcome(code="DEADLINE_EXCEEDED", executed="yes", where="handler")
         return outcome or Outcome(code="DEADLINE_EXCEEDED", executed="maybe", where="unknown")
+
+    def give_up(self, call_id: str) -> None:
+        """Forget a call, without a word to anybody."""
+        del self._pending[call_id]
 
     def cancel(self, key: str, call_id: str, timeout: float = 5.0) -> None:
         """Tell the servers that nobody waits for this call."""
+        self._tell(key.partition(".")[0], "cancel", call_id, str(int(timeout * 1000)))
+
+    def _tell(self, key: str, kind: str, call_id: str, expiration: str | None = None) -> None:
         self._channel.basic_publish(
             "leveret.control",
-            key.partition(".")[0],
+            key,
             b"",
             pika.BasicProperties(
-                type="cancel",
+                type=kind,
                 correlation_id=call_id,
                 reply_to=self.reply_queue,
-                expiration=str(int(timeout * 1000)),
+                expiration=expiration,
             ),
         )
 
@@ -173,6 +182,9 @@ class BareClient:
         if call_id == "ask":
             assert (properties.type, properties.content_type) == ("result", "application/json")
             self.answers.append(json.loads(body))
+        elif properties.type == "claim":
+            waits = call_id in self._pending and self._pending[call_id] is None
+            self._tell(properties.reply_to, "go" if waits else "cancel", call_id)
         elif self._pending.get(call_id, self) is not None:
             self.ignored += 1  # late, a duplicate, or of no call of ours
         elif properties.type == "accepted":
@@ -194,12 +206,13 @@ class BareClient:
             )
 
     def _bounced(self, call_id: str, reason: str, method: Any) -> Outcome:
+        executed = "maybe" if call_id in self.accepted else "no"
         if reason == "expired" and call_id in self._without_waiting:
             _, consumers = self.look(method.routing_key)
             code = "RESOURCE_EXHAUSTED" if consumers else "UNAVAILABLE"
-            return Outcome(code=code, executed="no")
+            return Outcome(code=code, executed=executed)
         if reason == "expired":
-            return Outcome(code="DEADLINE_EXCEEDED", executed="no", where="queue")
+            return Outcome(code="DEADLINE_EXCEEDED", executed=executed, where="queue")
         if reason == "maxlen":
             return Outcome(code="RESOURCE_EXHAUSTED", executed="no")
         return Outcome(code="ABORTED", executed="maybe", message=reason)

@@ -42,7 +42,11 @@ class Request:
     key: str
     tag: int
     properties: Any
+    body: bytes
+    until: float
+    """Its deadline, on the monotonic clock."""
     answered: bool = False
+    accepted: bool = False
 
 
 class BareServer:
@@ -55,6 +59,8 @@ class BareServer:
         self.controlled: list[tuple[str, Any]] = []
         """The control messages that came: type and properties."""
         self.running: dict[tuple[str, str], Request] = {}
+        self._claimed: dict[tuple[str, str], Request] = {}
+        self._old: dict[str, int] = {}
         self._cancelled: set[tuple[str, str]] = set()
         self._tags: dict[str, str] = {}
         self.connection = pika.BlockingConnection(pika.URLParameters(url))
@@ -91,7 +97,8 @@ class BareServer:
             key, queue = f"{self.service}.{name}", f"leveret.{self.service}.{name}"
             arguments = {"x-dead-letter-exchange": "", **method.arguments}
             channel = self._channels[name]
-            channel.queue_declare(queue, durable=True, arguments=arguments)
+            declared = channel.queue_declare(queue, durable=True, arguments=arguments)
+            self._old[name] = declared.method.message_count
             channel.queue_bind(queue, "leveret", key)
             channel.basic_qos(prefetch_count=method.concurrency)
         queue = self._control.queue_declare("", exclusive=True).method.queue
@@ -116,22 +123,39 @@ class BareServer:
     # -- requests -----------------------------------------------------------------------------
 
     def _on_request(self, name: str, delivery: Any, properties: Any, body: bytes) -> None:
-        request = Request(name, delivery.delivery_tag, properties)
         method = self.methods[name]
         left = _time_left(properties, method.timeout)
+        until = time.monotonic() + left
+        request = Request(name, delivery.delivery_tag, properties, body, until)
+        old = self._old[name] > 0
+        self._old[name] -= old
         if delivery.redelivered and not method.idempotent:
             self._fail(request, "ABORTED", "another server died with it", executed="maybe")
         elif left <= 0:
             self._fail(request, "DEADLINE_EXCEEDED", "too late", where="queue", executed="no")
         elif (properties.reply_to, properties.correlation_id) in self._cancelled:
             self._fail(request, "CANCELLED", "cancelled before it came", executed="no")
+        elif old and properties.reply_to and not method.idempotent:
+            self._claim(request, left)
         else:
-            self._run(request, body, left)
+            self._run(request)
 
-    def _run(self, request: Request, body: bytes, left: float) -> None:
+    def _claim(self, request: Request, left: float) -> None:
+        """Ask whether anybody still waits for a request that was there before this server."""
+        key = request.properties.reply_to, request.properties.correlation_id
+        self._claimed[key] = request
+        self._publish(request, "claim", b"")
+        self.connection.call_later(min(left, 2.0), lambda: self._drop(key))
+
+    def _drop(self, key: tuple[str, str]) -> None:
+        request = self._claimed.pop(key, None)
+        if request is not None:
+            self._fail(request, "CANCELLED", "nobody waits for it", executed="no")
+
+    def _run(self, request: Request) -> None:
         method = self.methods[request.key]
         try:
-            arguments = json.loads(body)
+            arguments = json.loads(request.body)
             wrong = set(arguments) ^ set(method.parameters)
             assert not wrong, f"these arguments are missing or unknown: {sorted(wrong)}"
             for parameter, kind in method.parameters.items():
@@ -142,7 +166,9 @@ class BareServer:
         key = request.properties.reply_to, request.properties.correlation_id
         self.running[key] = request
         # A thread cannot be stopped: at the deadline its caller is told, and it runs on.
+        left = max(request.until - time.monotonic(), 0)
         timer = self.connection.call_later(left, lambda: self._expire(request))
+        self.connection.call_later(0.25, lambda: self._accept(request))
 
         def work() -> None:
             ended = _outcome(method.handler, arguments)
@@ -159,6 +185,12 @@ class BareServer:
     def _expire(self, request: Request) -> None:
         error = {"code": "DEADLINE_EXCEEDED", "message": "too slow", "where": "handler"}
         self._answer(request, "error", error | {"executed": "yes"})
+
+    def _accept(self, request: Request) -> None:
+        """Tell the caller that its handler runs."""
+        if not (request.answered or request.accepted):
+            request.accepted = True
+            self._publish(request, "accepted", b"")
 
     def _fail(self, request: Request, code: str, message: str, **fields: Any) -> None:
         self._answer(request, "error", {"code": code, "message": message, **fields})
@@ -180,7 +212,8 @@ class BareServer:
                 content_type="application/json",
                 correlation_id=request.properties.correlation_id,
                 type=kind,
-                headers=_echoed(request.properties) if kind != "accepted" else None,
+                headers=_echoed(request.properties) if kind in ("result", "error") else None,
+                reply_to=f"{self.service}.{self.instance}" if kind == "claim" else None,
             ),
         )
 
@@ -195,7 +228,7 @@ class BareServer:
         What still arrives pika gives back by a nack; it has no way to hand it back as new.
         """
         for request in self.running.values():
-            self._publish(request, "accepted", b"")
+            self._accept(request)
         for name, channel in self._channels.items():
             channel.basic_cancel(self._tags[name])
 
@@ -203,8 +236,14 @@ class BareServer:
 
     def _on_control(self, channel: Any, delivery: Any, properties: Any, body: bytes) -> None:
         self.controlled.append((properties.type, properties))
-        if properties.type == "cancel":
-            key = properties.reply_to, properties.correlation_id
+        key = properties.reply_to, properties.correlation_id
+        if properties.type == "go":
+            claimed = self._claimed.pop(key, None)
+            if claimed is not None:
+                self._run(claimed)
+        elif properties.type == "cancel" and key in self._claimed:
+            self._drop(key)
+        elif properties.type == "cancel":
             request = self.running.get(key)
             if request is None:
                 self._cancelled.add(key)

@@ -77,3 +77,15 @@ class Desk(Service):
         call = current_call()
         call.reply_metadata["seen"] = call.metadata["tenant"]
         return {"caller": call.caller, "id": call.id}
+
+
+class Lone(Service):
+    """Has one method only."""
+
+    def __init__(self) -> None:
+        self.ran = 0
+
+    @method(timeout=30)
+    async def say(self) -> str:
+        self.ran += 1
+        return "said"

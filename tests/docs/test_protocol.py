@@ -12,7 +12,7 @@ import pytest
 from leveret import Rabbit
 from tests.behaviour.patience import PATIENCE, until
 from tests.docs.bare_client import BareClient, Outcome
-from tests.docs.protocol_services import Desk, Fibonacci
+from tests.docs.protocol_services import Desk, Fibonacci, Lone
 
 
 async def call(bare: BareClient, key: str, arguments: dict[str, Any], **options: Any) -> Outcome:
@@ -175,6 +175,32 @@ async def test_a_cancel_that_overtakes_its_request_is_remembered(
     assert desk.ran == 1
 
 
+async def test_a_handler_that_takes_its_time_says_accepted(bare: BareClient, desk: Desk) -> None:
+    call_id = await asyncio.to_thread(bare.send, "desk.wait", b"{}", timeout=30)
+    waiting = asyncio.create_task(asyncio.to_thread(bare.wait, call_id, PATIENCE))
+    await until(lambda: bool(bare.accepted), "the server says accepted")
+    desk.may_end.set()
+    assert (await waiting).value == "waited"
+    assert bare.accepted == [call_id]
+
+
+async def test_a_new_server_asks_before_it_runs_what_waited(
+    bare: BareClient, rabbit: Rabbit
+) -> None:
+    async with rabbit.serving(Desk()):
+        pass
+    given_up = await asyncio.to_thread(bare.send, "desk.wait", b"{}", timeout=30)
+    pending = await asyncio.to_thread(bare.send, "desk.limit", b'{"n":1}', timeout=30)
+    bare.give_up(given_up)
+    desk = Desk()
+    async with rabbit.serving(desk):
+        assert (await asyncio.to_thread(bare.wait, pending, PATIENCE)).value == 2
+        desk.may_end.set()
+        assert (await call(bare, "desk.wait", {}, timeout=30)).value == "waited"
+    assert desk.ran == 1
+    assert bare.ignored == 1  # CANCELLED, for the call that was given up
+
+
 async def test_a_draining_server_says_accepted_and_then_answers(
     bare: BareClient, rabbit: Rabbit
 ) -> None:
@@ -195,18 +221,26 @@ async def test_a_draining_server_says_accepted_and_then_answers(
 async def test_a_draining_server_hands_back_what_it_has_not_begun(
     bare: BareClient, rabbit: Rabbit, rabbitmq_url: str
 ) -> None:
-    desk = Desk()
-    async with rabbit.serving(desk) as server:
-        # In the server's own thread, so that it cannot read the delivery before it drains.
-        call_id = bare.send("desk.wait", b"{}", timeout=30, metadata={"tenant": "Burrow"})
+    lone = Lone()
+    async with rabbit.serving(lone) as server:
+        draining = asyncio.create_task(server.drain())
+        for _ in range(100_000):
+            if server.consumers[0]._draining:
+                break
+            await asyncio.sleep(0)
+        # The server has stopped to take requests, and not told the broker yet. From here to the
+        # next await its loop stands still, so the request is on its way to it before it can.
+        call_id = bare.send("lone.say", b"{}", timeout=30, metadata={"tenant": "Burrow"})
         give_up = time.monotonic() + PATIENCE
-        while bare.look("desk.wait") != (0, 1):
+        while bare.look("lone.say") != (0, 1):
             assert time.monotonic() < give_up, "the request never left its queue"
-        await asyncio.gather(*(consumer.drain() for consumer in server.consumers))
-    assert desk.ran == 0
+        await draining
     with pika.BlockingConnection(pika.URLParameters(rabbitmq_url)) as connection:
-        taken, properties, body = connection.channel().basic_get("leveret.desk.wait")
-    assert (taken.redelivered, taken.exchange, taken.routing_key) == (False, "leveret", "desk.wait")
+        channel = connection.channel()
+        taken, properties, body = channel.basic_get("leveret.lone.say")
+        channel.queue_delete("leveret.lone.say")
+    assert lone.ran == 0
+    assert (taken.redelivered, taken.exchange, taken.routing_key) == (False, "leveret", "lone.say")
     assert (properties.type, properties.correlation_id, body) == ("call", call_id, b"{}")
     assert properties.reply_to == bare.reply_queue
     assert sorted(properties.headers) == ["CC", "deadline", "metadata"]

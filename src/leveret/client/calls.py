@@ -97,6 +97,8 @@ class Calls:
         self._on_lost(ConnectionLost("the client was closed"))
         self.deadlines.close()
         await self.lookout.close()
+        if self.connection.blocked:
+            return  # the broker hears nothing; the queue expires by itself
         if self._channel is not None and self._channel.closed is None:
             self._channel.on_cancel = None  # it is we who delete the queue
             await self.lookout.delete_queue(self.reply_queue)

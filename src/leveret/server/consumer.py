@@ -190,7 +190,8 @@ class MethodConsumer:
 
     def _end(self, running: Running, reply: bytes, *, requeue: bool = False) -> None:
         tag = running.delivery.delivery_tag
-        self.running.pop(tag, None)
+        if self.running.pop(tag, None) is None:
+            return  # given up before
         self._server.deadlines.discard(running.tick, running)
         if requeue:
             self._outbox.requeue(tag)
@@ -215,6 +216,14 @@ class MethodConsumer:
             self._answer(running, self._replies.error(running, cancelled(running)))
         if running.begun and running.task is not None and self.executor.stops_when_cancelled:
             running.task.cancel()
+
+    def give_up(self, running: Running) -> None:
+        """Wait no longer for a handler that refuses to end, but tell its caller.
+
+        An idempotent call is left to another server: the broker hands it on with the channel's end.
+        """
+        if not self.spec.idempotent:
+            self._end(running, self._replies.error(running, cancelled(running)))
 
     def _answer(self, running: Running, reply: bytes) -> None:
         """Send the one reply of a call; what comes after it is dropped."""

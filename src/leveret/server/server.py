@@ -8,8 +8,9 @@ import secrets
 from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Final
 
+from leveret.amqp.codes import ReplyCode
 from leveret.contract import MethodSpec, Service
-from leveret.errors import ChannelClosed, LeveretError
+from leveret.errors import AMQPError, ChannelClosed, ConnectionLost, LeveretError
 from leveret.server.consumer import MethodConsumer
 from leveret.server.control import Control
 from leveret.server.execution import Executor, Middleware
@@ -144,9 +145,7 @@ class Server:
 
     def _fail(self, error: LeveretError) -> None:
         if not self.failed.done():
-            if isinstance(error, ChannelClosed):
-                error = explained(error, "channel of a server")
-            self.failed.set_exception(error)
+            self.failed.set_exception(_lost(error))
             self.failed.exception()  # whoever waits gets it; nobody need
 
     # -- drain --------------------------------------------------------------------------------
@@ -209,16 +208,21 @@ class Server:
     async def _drain(self, grace: float) -> None:
         log.info("draining: %d calls run", len(self.running()))
         try:
-            if self._connection.lost is None:
+            if self._hears:
                 await self._each(consumer.drain() for consumer in self.consumers)
             else:
                 self.hurry()  # nobody can be answered, and the broker hands the calls to others
             await self._finish(grace)
-            if self._connection.lost is None:
+            if self._hears:
                 await self._each(consumer.confirm() for consumer in self.consumers)
         finally:
             await self._stop()
         log.info("drained")
+
+    @property
+    def _hears(self) -> bool:
+        """Whether the broker reads what is sent to it."""
+        return self._connection.lost is None and not self._connection.blocked
 
     async def _each(self, steps: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Take a step for all consumers; one whose channel broke does not stop the others."""
@@ -238,6 +242,8 @@ class Server:
                 self.hurry()
                 # A thread cannot be stopped, and a handler may refuse to be: neither holds us up.
                 await asyncio.wait((finishing,), timeout=_LAST_WAIT)
+                for running in self.running():
+                    running.consumer.give_up(running)
         finally:
             finishing.cancel()
             hurried.cancel()
@@ -263,3 +269,14 @@ class Server:
         if self._fail in self._connection.on_lost:
             self._connection.on_lost.remove(self._fail)
         await self._lifespans.leave()
+
+
+def _lost(error: LeveretError) -> LeveretError:
+    """Why a server cannot go on: what the broker closed is lost, unless the user may not use it."""
+    if isinstance(error, ChannelClosed) and error.reply_code == ReplyCode.ACCESS_REFUSED:
+        return explained(error, "channel of a server")
+    if not isinstance(error, AMQPError):
+        return error
+    lost = ConnectionLost(f"the broker ended the connection of this server: {error}")
+    lost.__cause__ = error
+    return lost

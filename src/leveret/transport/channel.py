@@ -174,7 +174,7 @@ class Channel:
         Never raises. Where no answer comes in `METHOD_TIMEOUT`, only this side is done with it.
         """
         self.abandon()
-        if self._closing is not None and self.closed is None:
+        if self._closing is not None and self.closed is None and not self.connection.blocked:
             await asyncio.wait((self._closing,), timeout=METHOD_TIMEOUT)
         self.end(self._bye(), quiet=True)
 

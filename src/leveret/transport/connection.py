@@ -279,6 +279,8 @@ class Connection(asyncio.Protocol):
 
     async def close(self) -> None:
         """Close cleanly: what was sent before reaches the broker. Never raises, never hangs."""
+        if self.blocked:  # it would not read our goodbye
+            self.abort("closed by this side, while the broker took no publishes")
         if self.lost is None:
             self._send_close(ReplyCode.SUCCESS, "bye")
             self._closing = True

@@ -6,6 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Callable
 from itertools import count
+from typing import cast
 
 
 class Timer:
@@ -19,8 +20,8 @@ class Timer:
         self.cancelled = True
 
 
-class Clock(asyncio.AbstractEventLoop):
-    """An event loop as far as time is concerned. It starts at 0 seconds."""
+class Clock:
+    """An event loop as far as time is concerned (`loop`). It starts at 0 seconds."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -28,15 +29,19 @@ class Clock(asyncio.AbstractEventLoop):
         self._numbers = count()
         self.wake_ups = 0
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return cast(asyncio.AbstractEventLoop, self)
+
     def time(self) -> float:
         return self._now
 
-    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:  # type: ignore[override]
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
         timer = Timer(callback)
         heapq.heappush(self._queue, (when, next(self._numbers), timer))
         return timer
 
-    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:  # type: ignore[override]
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         return self.call_at(self._now + delay, callback)
 
     def advance(self, seconds: float) -> None:

@@ -48,11 +48,11 @@ async def server(complaints: list[dict[str, Any]]) -> AsyncIterator[PeerServer]:
             yield server
 
         def left() -> set[asyncio.Task[Any]]:
-            return asyncio.all_tasks() - before - {asyncio.current_task()}  # type: ignore[arg-type]
+            return asyncio.all_tasks() - before - {asyncio.current_task()}
 
         await until(lambda: not left(), f"all tasks end; these go on: {left()}")
         await until(
-            lambda: all(connection._transport is None for connection in server.connections),
+            lambda: all(connection._gone.done() for connection in server.connections),
             "all sockets are closed",
         )
         gc.collect()  # what holds an open socket warns as it goes

@@ -29,7 +29,7 @@ PATIENCE = 10.0
 
 MAX_MESSAGE_SIZE = 1024 * 1024
 
-CAPABLE = {"capabilities": {"authentication_failure_close": True}}
+CAPABLE: dict[str, Any] = {"capabilities": {"authentication_failure_close": True}}
 """What RabbitMQ says of itself, as far as it matters here."""
 
 
@@ -99,11 +99,11 @@ class Peer:
 
     # -- the usual course ---------------------------------------------------------------------
 
-    def start(self, *, mechanisms: str = "PLAIN", **properties: Any) -> None:
-        """connection.start, from a broker that is as capable as RabbitMQ."""
+    def start(self, mechanisms: str = "PLAIN", properties: dict[str, Any] = CAPABLE) -> None:
+        """connection.start, by default from a broker that is as capable as RabbitMQ."""
         self.send(
             commands.Connection.Start(
-                server_properties=properties or CAPABLE, mechanisms=mechanisms, locales="en_US"
+                server_properties=properties, mechanisms=mechanisms, locales="en_US"
             )
         )
 
@@ -210,7 +210,7 @@ class PeerServer:
 
     async def channel(self, **tune: int) -> tuple[Connection, Channel, Peer]:
         """A connection, its channel 1, and its peer."""
-        connection, peer = await self.connect(**tune)
+        connection, peer = await self.connect("heartbeat=0", **tune)
         return connection, await open_channel(connection, peer), peer
 
 

@@ -72,7 +72,7 @@ async def test_each_call_gets_its_own_answer(server: PeerServer) -> None:
 
 
 async def test_a_cancelled_call_keeps_its_place_in_the_order(server: PeerServer) -> None:
-    connection, channel, peer = await server.channel()
+    _, channel, peer = await server.channel()
     cancelled = await asked(peer, channel, "cancelled")
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -85,7 +85,7 @@ async def test_a_cancelled_call_keeps_its_place_in_the_order(server: PeerServer)
 async def test_a_call_without_an_answer_fails_and_keeps_its_place(
     server: PeerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection, channel, peer = await server.channel()
+    _, channel, peer = await server.channel()
     monkeypatch.setattr(channel_module, "METHOD_TIMEOUT", 0.05)
     late = await asked(peer, channel, "late")
     with pytest.raises(ConnectionLost, match=r"no answer to Queue\.Declare in 0\.05 s"):
@@ -414,7 +414,7 @@ async def test_deliveries_in_one_read_with_consume_ok_arrive(server: PeerServer)
 
 
 async def test_a_consumer_that_is_refused_is_forgotten(server: PeerServer) -> None:
-    connection, channel, peer = await server.channel()
+    _, channel, peer = await server.channel()
     consuming = asyncio.create_task(channel.consume("q", lambda _: None))
     await peer.answer(commands.Basic.Consume, NOT_FOUND)
     with pytest.raises(ChannelClosed):
@@ -474,6 +474,6 @@ async def test_returned_messages_come_with_the_reason(server: PeerServer) -> Non
 
 @pytest.mark.parametrize("active", [True, False])
 async def test_channel_flow_is_answered(server: PeerServer, active: bool) -> None:
-    _, channel, peer = await server.channel()
+    _, _, peer = await server.channel()
     peer.send(commands.Channel.Flow(active=active), channel=1)
     assert (await peer.get(commands.Channel.FlowOk, channel=1)).active is active

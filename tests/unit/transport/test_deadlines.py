@@ -38,7 +38,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def deadlines(clock: Clock) -> Deadlines:
-    return Deadlines(clock)
+    return Deadlines(clock.loop)
 
 
 @FAST
@@ -47,7 +47,7 @@ def test_each_expires_once_in_order_never_early_and_at_most_a_tick_late(
     times: list[float],
 ) -> None:
     clock = Clock()
-    deadlines = Deadlines(clock)
+    deadlines = Deadlines(clock.loop)
     order: list[float] = []
     entries = {when: Entry(clock, lambda when=when: order.append(when)) for when in times}  # type: ignore[misc]
     for when, entry in entries.items():
@@ -71,7 +71,7 @@ def test_exactly_those_expire_that_nobody_discarded(
     steps: list[tuple[float, bool, float]],
 ) -> None:
     clock = Clock()
-    deadlines = Deadlines(clock)
+    deadlines = Deadlines(clock.loop)
     kept, discarded = [], []
     for delay, keep, pause in steps:
         entry = Entry(clock)

@@ -92,7 +92,7 @@ async def test_a_close_while_a_channel_opens_is_told_to_who_opens_it(server: Pee
 
 
 async def test_a_close_in_one_read_with_an_answer_leaves_the_answer(server: PeerServer) -> None:
-    connection, channel, peer = await server.channel()
+    _, channel, peer = await server.channel()
     answered, unanswered = await waiting_calls(peer, channel, channel)
     peer.send_bytes(frames.method_frame(1, DECLARED) + frames.method_frame(0, SHUTDOWN))
     assert (await answered).queue == "q"
@@ -111,7 +111,7 @@ async def test_a_broker_that_closes_and_does_not_hang_up_is_hung_up_on(
     peer.send(SHUTDOWN)
     await until(lambda: connection.lost is not None, "the close is seen")
     assert connection.paused is None
-    await until(lambda: connection._transport is None, "the socket is closed")
+    await until(lambda: connection._gone.done(), "the socket is closed")
 
 
 # -- the socket breaks -----------------------------------------------------------------------------
@@ -211,7 +211,7 @@ async def test_what_follows_bad_bytes_is_not_read(server: PeerServer) -> None:
     peer.send_bytes(METHOD[:-1] + b"\x00")
     await peer.get(commands.Connection.Close)
     peer.send_bytes(delivery(b"too late"))
-    await until(lambda: connection._transport is None, "the socket is closed")
+    await until(lambda: connection._gone.done(), "the socket is closed")
     assert seen == []
 
 
@@ -300,7 +300,7 @@ async def test_close_does_not_wait_for_a_peer_that_never_answers(
             channel.publish("", "q", Properties(), bytes(100_000))
     async with asyncio.timeout(PATIENCE):
         await connection.close()
-    await until(lambda: connection._transport is None, "the socket is closed")
+    await until(lambda: connection._gone.done(), "the socket is closed")
     await peer.ended()
 
 

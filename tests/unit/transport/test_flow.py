@@ -118,7 +118,7 @@ async def test_the_end_of_the_connection_frees_who_waits(server: PeerServer, end
 async def test_frames_large_and_small_leave_in_the_order_in_which_they_were_sent(
     server: PeerServer,
 ) -> None:
-    connection, channel, peer = await server.channel()
+    _, channel, peer = await server.channel()
     sizes = [1, 100_000, 1, 1, 70_000, *range(600), 300_000, 1]
     for size in sizes:
         channel.publish("", "q", Properties(), bytes(size))
@@ -127,7 +127,7 @@ async def test_frames_large_and_small_leave_in_the_order_in_which_they_were_sent
 
 @pytest.mark.parametrize("size", [4087, 4088, 4089, 8176, 8177, MAX_MESSAGE_SIZE])
 async def test_a_body_is_cut_into_frames_of_the_agreed_size(server: PeerServer, size: int) -> None:
-    connection, channel, peer = await server.channel(frame_max=4096)
+    _, channel, peer = await server.channel(frame_max=4096)
     peer._parser.frame_max = 4096  # a larger frame is an error now
     body = (BODY * 200)[:size]
     channel.publish("", "q", Properties(content_type="text/plain"), body)
@@ -137,7 +137,7 @@ async def test_a_body_is_cut_into_frames_of_the_agreed_size(server: PeerServer, 
 async def test_properties_that_fit_no_frame_are_refused_before_anything_is_sent(
     server: PeerServer,
 ) -> None:
-    connection, channel, peer = await server.channel(frame_max=4096)
+    _, channel, peer = await server.channel(frame_max=4096)
     with pytest.raises(ValueError, match="put less into its headers"):
         channel.publish("", "q", Properties(headers={"x": "y" * 4096}), b"")
     channel.publish("", "q", Properties(), b"next")
@@ -187,7 +187,7 @@ async def test_a_body_above_the_limit_comes_without_its_bytes(server: PeerServer
 
 
 async def test_a_frame_larger_than_agreed_ends_the_connection(server: PeerServer) -> None:
-    connection, _, peer = await server.channel(frame_max=4096)
+    _, _, peer = await server.channel(frame_max=4096)
     peer.send_bytes(delivery(bytes(5000)))
     close = await peer.get(commands.Connection.Close)
     assert (close.reply_code, "more than 4096" in close.reply_text) == (501, True)

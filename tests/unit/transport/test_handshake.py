@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from pamqp import commands
 
+from leveret.amqp import frames
 from leveret.amqp.codes import PROTOCOL_HEADER, ReplyCode
 from leveret.errors import ConnectionClosed, ConnectionLost, PermissionDenied, Unauthenticated
 from leveret.testing.erlang_node import free_ports
@@ -55,12 +56,9 @@ async def test_a_vhost_may_take_all_255_bytes_that_amqp_has_for_it(server: PeerS
 async def test_a_handshake_may_come_byte_by_byte(server: PeerServer) -> None:
     opening = server.opening()
     peer = await server.accept()
-    send, drips = peer.send_bytes, []
-    peer.send_bytes = drips.append  # type: ignore[method-assign]
     await peer.header()
-    peer.start()
-    peer.send_bytes = send  # type: ignore[method-assign]
-    await peer.drip(drips[0])
+    start = Connection.Start(server_properties=CAPABLE, mechanisms="PLAIN", locales="en_US")
+    await peer.drip(frames.method_frame(0, start))
     await peer.answer(Connection.StartOk, Connection.Tune(2047, 131_072, 0))
     await peer.get(Connection.TuneOk)
     await peer.answer(Connection.Open, Connection.OpenOk())
@@ -283,7 +281,7 @@ async def test_an_old_broker_refuses_a_login_by_closing_the_socket(server: PeerS
     opening = server.opening()
     peer = await server.accept()
     await peer.header()
-    peer.start(product="older than authentication_failure_close")
+    peer.start(properties={"product": "older than authentication_failure_close"})
     await peer.get(Connection.StartOk)
     peer.hang_up()
     with pytest.raises(Unauthenticated, match="Check the URL's user and password"):
