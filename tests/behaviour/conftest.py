@@ -11,7 +11,7 @@ import pytest
 import leveret
 from leveret import Rabbit, Service
 from leveret.testing import RabbitMQ
-from tests.behaviour.patience import until
+from tests.behaviour.patience import until_found
 from tests.behaviour.raw import RawPeer
 
 
@@ -24,10 +24,11 @@ async def nothing_is_left_behind() -> AsyncIterator[None]:
     before = asyncio.all_tasks()
     yield
 
-    def left() -> set[asyncio.Task[Any]]:
-        return asyncio.all_tasks() - before - {asyncio.current_task()}  # type: ignore[arg-type]
+    async def left() -> set[asyncio.Task[Any]]:
+        current = asyncio.current_task()
+        return {task for task in asyncio.all_tasks() - before if task is not current}
 
-    await until(lambda: not left(), f"all tasks end; these go on: {left()}")
+    await until_found(left, set(), "all tasks end")
     assert not complaints
 
 

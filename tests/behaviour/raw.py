@@ -1,4 +1,4 @@
-"""A peer that speaks bare AMQP: it sees and sends what Leveret's own client and server never would."""
+"""A peer that speaks bare AMQP: it sees and sends what Leveret's own two sides never would."""
 
 from __future__ import annotations
 
@@ -52,9 +52,7 @@ class RawPeer:
 
     def reject(self, delivery: Delivery) -> None:
         """Give a request up, so that it is dead-lettered."""
-        self.connection.send(
-            frames.nack(self.channel.number, delivery.delivery_tag, requeue=False)
-        )
+        self.connection.send(frames.nack(self.channel.number, delivery.delivery_tag, requeue=False))
 
     def answer(self, request: Delivery, body: bytes, **properties: Any) -> None:
         """Reply to a request; `properties` over those of a JSON result."""

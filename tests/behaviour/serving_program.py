@@ -23,12 +23,12 @@ class Program(Service):
 
     @method(timeout=30)
     async def hold(self, folder: str) -> str:
-        Path(folder, "began").touch()
+        touch(folder, "began")
         try:
-            while not Path(folder, "go").exists():
+            while not there(folder, "go"):  # noqa: ASYNC110 - files have no events
                 await asyncio.sleep(0.01)
         except asyncio.CancelledError:
-            Path(folder, "cancelled").touch()
+            touch(folder, "cancelled")
             raise
         return "held"
 
@@ -37,6 +37,14 @@ class Program(Service):
 
     async def __aexit__(self, *error: object) -> None:
         print("left")
+
+
+def touch(folder: str, name: str) -> None:
+    Path(folder, name).touch()
+
+
+def there(folder: str, name: str) -> bool:
+    return Path(folder, name).exists()
 
 
 async def main() -> None:

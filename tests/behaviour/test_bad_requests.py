@@ -1,4 +1,4 @@
-"""Arguments that do not fit, found by the client or by the server, and bodies that are no bodies."""
+"""Arguments that do not fit, found by the client or the server, and bodies that are no bodies."""
 
 from __future__ import annotations
 

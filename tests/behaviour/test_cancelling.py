@@ -127,9 +127,7 @@ async def test_a_handler_that_swallows_its_cancellation_ends_as_it_likes(
         await until(lambda: client.late_replies == 1, "its reply is dropped")
 
 
-async def test_a_call_cancelled_before_it_began_sends_nothing(
-    client: Rabbit, host: Rabbit
-) -> None:
+async def test_a_call_cancelled_before_it_began_sends_nothing(client: Rabbit, host: Rabbit) -> None:
     gate = Gate()
     async with host.serving(gate):
         sent = client._calls.counters.sent

@@ -73,7 +73,9 @@ async def test_a_request_that_no_server_takes_in_time_expires_in_the_queue(
     async with host.serving(gate):
         running = asyncio.create_task(client.remote(Gate).one_by_one(1))
         await gate.started.get()
-        with pytest.raises(DeadlineExceeded, match=r"no server took the request in 0\.4 s") as caught:
+        with pytest.raises(
+            DeadlineExceeded, match=r"no server took the request in 0\.4 s"
+        ) as caught:
             await client.remote(Gate).with_options(timeout=0.4).one_by_one(2)
         assert caught.value.where == "queue"
         assert caught.value.executed == "no"

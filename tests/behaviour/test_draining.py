@@ -1,4 +1,4 @@
-"""A server that stops: it ends what runs, hands back what it has not begun, loses and doubles nothing."""
+"""A server that stops: it ends what runs, hands back what it has not begun, and loses nothing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class Stubborn(Service):
         self.ended = True
 
 
-async def draining(server: Server, raw: RawPeer, queue: str, grace: float = 30) -> asyncio.Task[None]:
+async def draining(
+    server: Server, raw: RawPeer, queue: str, grace: float = 30
+) -> asyncio.Task[None]:
     """A drain that has begun: the server takes nothing more."""
     drain = asyncio.create_task(server.drain(grace))
     await until_found(lambda: raw.consumers(queue), 0, "the server drains")
@@ -87,8 +89,7 @@ async def test_no_call_is_lost_or_doubled_when_one_of_two_servers_drains(
     results: list[int] = []
 
     async def caller() -> None:
-        for n in numbers:
-            results.append(await remote.note(n))
+        results.extend([await remote.note(n) for n in numbers])
 
     async with other_host.serving(two), host.serving(one) as server:
         callers = [asyncio.create_task(caller()) for _ in range(30)]
@@ -219,9 +220,7 @@ async def test_clients_that_wait_on_a_draining_server_are_not_told_that_there_is
         assert await stranger == 2
 
 
-async def test_a_call_that_outlasts_the_grace_is_cancelled(
-    client: Rabbit, host: Rabbit
-) -> None:
+async def test_a_call_that_outlasts_the_grace_is_cancelled(client: Rabbit, host: Rabbit) -> None:
     gate = Gate()
     async with host.serving(gate) as server:
         call = asyncio.create_task(client.remote(Gate).once(1))

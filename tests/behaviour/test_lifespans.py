@@ -1,4 +1,4 @@
-"""Services that are async context managers: entered before their first call, left after their last."""
+"""Services that are async context managers: entered before the first call, left after the last."""
 
 from __future__ import annotations
 

@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 import leveret
-from leveret import CurrentCall, InvalidArgument, InvalidResult, Rabbit, Service, current_call, method
+from leveret import (
+    CurrentCall,
+    InvalidArgument,
+    InvalidResult,
+    Rabbit,
+    Service,
+    current_call,
+    method,
+)
 from tests.behaviour.raw import RawPeer
 
 
@@ -54,9 +62,7 @@ METHODS = ("on_the_loop", "in_a_thread")
 
 
 @pytest.mark.parametrize("name", METHODS)
-async def test_a_handler_sees_what_the_call_is(
-    rabbitmq_url: str, host: Rabbit, name: str
-) -> None:
+async def test_a_handler_sees_what_the_call_is(rabbitmq_url: str, host: Rabbit, name: str) -> None:
     mirror = Mirror()
     async with host.serving(mirror), leveret.connect(rabbitmq_url, name="till 3") as rabbit:
         remote = rabbit.remote(Mirror).with_options(metadata={"user": "ada", "ü": "✓"})
@@ -146,7 +152,14 @@ async def test_metadata_that_cannot_travel_is_refused(
 
 @pytest.mark.parametrize(
     "metadata",
-    [{"large": "x" * 200_000}, {"n" * 200: ""}, {"a": "\ud800"}, {"a": 1}, {"a": object()}, {1: ""}],
+    [
+        {"large": "x" * 200_000},
+        {"n" * 200: ""},
+        {"a": "\ud800"},
+        {"a": 1},
+        {"a": object()},
+        {1: ""},
+    ],
 )
 async def test_reply_metadata_that_cannot_travel_is_an_invalid_result(
     client: Rabbit, host: Rabbit, metadata: Any

@@ -65,7 +65,10 @@ async def test_client_middleware_wraps_calls_the_first_outermost(
 ) -> None:
     log: list[str] = []
     tracers = [Tracer("a", log), Tracer("b", log)]
-    async with host.serving(Fibonacci()), leveret.connect(rabbitmq_url, middleware=tracers) as rabbit:
+    async with (
+        host.serving(Fibonacci()),
+        leveret.connect(rabbitmq_url, middleware=tracers) as rabbit,
+    ):
         assert await rabbit.remote(Fibonacci).fib(10) == 55
         assert await rabbit.call("fibonacci.fib", n=3) == 2
     assert log == [
@@ -162,9 +165,7 @@ async def test_what_client_middleware_makes_of_arguments_is_checked(rabbitmq_url
             await rabbit.remote(Fibonacci).fib(1)
 
 
-async def test_middleware_can_answer_without_going_further(
-    rabbitmq_url: str, host: Rabbit
-) -> None:
+async def test_middleware_can_answer_without_going_further(rabbitmq_url: str, host: Rabbit) -> None:
     gate = Gate()
 
     async def cached(call: OutgoingCall, call_next: NextCall) -> Any:
@@ -214,9 +215,7 @@ async def test_client_middleware_can_try_again(rabbitmq_url: str, host: Rabbit) 
     assert tries == 2
 
 
-async def test_middleware_runs_around_handlers_in_threads_too(
-    client: Rabbit, host: Rabbit
-) -> None:
+async def test_middleware_runs_around_handlers_in_threads_too(client: Rabbit, host: Rabbit) -> None:
     log: list[str] = []
 
     class Adder(leveret.Service):

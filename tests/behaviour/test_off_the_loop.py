@@ -167,9 +167,7 @@ async def test_a_process_is_kept_until_the_server_ends(client: Rabbit, host: Rab
     await until(lambda: is_gone(min(pids)), "the process ends with the server")
 
 
-async def test_the_deadline_kills_the_process(
-    client: Rabbit, host: Rabbit, tmp_path: Path
-) -> None:
+async def test_the_deadline_kills_the_process(client: Rabbit, host: Rabbit, tmp_path: Path) -> None:
     started = tmp_path / "started"
     remote = client.remote(Fragile)
     async with host.serving(Fragile()):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from urllib.parse import unquote, urlsplit
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -16,12 +16,26 @@ from tests.behaviour.services import Echo, Gate
 
 
 @pytest.fixture
-def close_connections(
-    rabbitmq: RabbitMQ, rabbitmq_url: str, request: pytest.FixtureRequest
-) -> Callable[[], int]:
+def steerable(rabbitmq: RabbitMQ, request: pytest.FixtureRequest) -> RabbitMQ:
+    """The broker of this run where it is ours to steer, else one of this test's own."""
+    if rabbitmq.owned:
+        return rabbitmq
+    own: RabbitMQ = request.getfixturevalue("own_rabbitmq")
+    return own
+
+
+@pytest.fixture
+def rabbitmq_url(steerable: RabbitMQ) -> Iterator[str]:
+    name = secrets.token_hex(8)
+    yield steerable.add_vhost(name)
+    steerable.delete_vhost(name)
+
+
+@pytest.fixture
+def close_connections(steerable: RabbitMQ, rabbitmq_url: str) -> Callable[[], int]:
     """Has the broker close all connections of this test."""
-    vhost = unquote(urlsplit(rabbitmq_url).path[1:])
-    return lambda: rabbitmq.close_connections("maintenance", vhost=vhost)
+    vhost = rabbitmq_url.rpartition("/")[2]
+    return lambda: steerable.close_connections("maintenance", vhost=vhost)
 
 
 @pytest.fixture
@@ -110,7 +124,7 @@ async def test_a_broker_that_stops_or_crashes_ends_all_calls_and_can_be_come_bac
             with pytest.raises(ConnectionLost) as refused:
                 await remote.once(3)
             assert refused.value.executed == "no"
-            await until(server.failed.done, "the server knows")  # noqa: B023
+            await until(server.failed.done, "the server knows")
         with pytest.raises(ConnectionLost, match="Is RabbitMQ running there"):
             await leveret.connect(own_rabbitmq.url)
         await asyncio.to_thread(own_rabbitmq.restart)

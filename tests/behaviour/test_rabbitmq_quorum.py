@@ -24,9 +24,7 @@ class ReplicatedGate(Gate, name="replicated_gate"):
         return await self._wait(n)
 
 
-async def test_calls_go_through_a_quorum_queue(
-    client: Rabbit, host: Rabbit, raw: RawPeer
-) -> None:
+async def test_calls_go_through_a_quorum_queue(client: Rabbit, host: Rabbit, raw: RawPeer) -> None:
     async with host.serving(Replicated()):
         assert await client.remote(Replicated).work(1) == 1
         await raw.declare(

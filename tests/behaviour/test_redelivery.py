@@ -6,7 +6,16 @@ import asyncio
 
 import pytest
 
-from leveret import Code, MaybeExecuted, Rabbit, Service, current_call, method
+from leveret import (
+    Code,
+    DeadlineExceeded,
+    MaybeExecuted,
+    NoServer,
+    Rabbit,
+    Service,
+    current_call,
+    method,
+)
 from tests.behaviour.patience import at_once, until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
@@ -80,6 +89,23 @@ async def test_running_calls_move_to_another_server_when_theirs_vanishes(
             two.opened.set()
             assert await asyncio.gather(*again) == [0, 1, 2]
     assert sorted(two.ended) == [0, 1, 2]
+
+
+async def test_a_running_call_whose_server_vanishes_is_never_said_not_to_have_run(
+    client: Rabbit, host: Rabbit
+) -> None:
+    gate = Gate()
+    async with host.serving(gate, grace=0):
+        remote = client.remote(Gate).with_options(timeout=1.5)
+        calls = [asyncio.create_task(remote.once(1)), asyncio.create_task(remote.again(2))]
+        await until(lambda: len(client._calls.accepted) == 2, "the client hears that both run")
+        assert host._connection is not None
+        host._connection.abort("the test let it crash")
+    for call in calls:
+        async with at_once():
+            with pytest.raises((NoServer, DeadlineExceeded)) as caught:
+                await call
+        assert caught.value.executed in {"maybe", "yes"}
 
 
 async def test_a_request_that_a_server_rejects_may_have_been_executed(

@@ -1,4 +1,4 @@
-"""`rabbit.serve`: until a signal, or until it cannot go on; and the queues that it finds and makes."""
+"""`rabbit.serve`: until a signal, or until it cannot go on; and the queues it finds and makes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from leveret import Cancelled, ConnectionLost, Rabbit, Service, TopologyError, m
 from tests.behaviour import serving_program
 from tests.behaviour.patience import PATIENCE, at_once, until, until_found
 from tests.behaviour.raw import RawPeer
-from tests.behaviour.serving_program import Program
 from tests.behaviour.services import Echo, Gate
+from tests.behaviour.serving_program import Program
 
 QUEUE = "leveret.program.hold"
 
@@ -113,6 +113,18 @@ async def test_serve_raises_when_the_connection_breaks(
     async with at_once():
         with pytest.raises(ConnectionLost, match="the test let it crash"):
             await serve
+
+
+async def test_serve_raises_when_the_broker_closes_a_channel(
+    host: Rabbit, client: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Echo()) as server:
+        server.consumers[0].channel.ack(99)  # there is no such delivery
+        await until(server.failed.done, "the server knows")
+        with pytest.raises(ConnectionLost, match="unknown delivery tag 99"):
+            server.failed.result()
+    async with host.serving(Echo()):  # the connection lives on
+        assert await client.remote(Echo).echo("x") == "x"
 
 
 async def test_a_queue_with_other_options_is_a_topology_error_that_says_what_to_do(

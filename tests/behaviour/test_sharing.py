@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from leveret import ContractError, Rabbit, Service, method
+from leveret import ContractError, InvalidArgument, Rabbit, Service, method
 from tests.behaviour.patience import until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Gate
@@ -74,9 +74,7 @@ async def test_a_server_that_is_busy_leaves_the_work_to_the_other(
     assert (one.ended, two.ended) == ([0], list(range(1, 10)))
 
 
-async def test_several_services_are_served_on_one_connection(
-    client: Rabbit, host: Rabbit
-) -> None:
+async def test_several_services_are_served_on_one_connection(client: Rabbit, host: Rabbit) -> None:
     gate = Gate()
     gate.opened.set()
     async with host.serving(gate, Echo()):
@@ -136,6 +134,10 @@ async def test_a_higher_priority_is_served_first(
     assert urgent.order == [100, 9, 5, 3, 1, 0]
 
 
-async def test_a_priority_does_no_harm_where_there_are_none(client: Rabbit, host: Rabbit) -> None:
-    async with host.serving(Echo()):
-        assert await client.remote(Echo).with_options(priority=9).echo("x") == "x"
+async def test_a_priority_that_the_method_does_not_have_is_refused(
+    client: Rabbit, host: Rabbit
+) -> None:
+    with pytest.raises(InvalidArgument, match=r"priority 9 is more than .*priority_levels"):
+        await client.remote(Echo).with_options(priority=9).echo("x")
+    async with host.serving(Echo()):  # a caller without the contract cannot know
+        assert await client.with_options(priority=9).call("echo.echo", text="x") == "x"

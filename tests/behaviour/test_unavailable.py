@@ -6,7 +6,17 @@ import asyncio
 
 import pytest
 
-from leveret import Busy, Code, NoServer, Rabbit, Service, Unimplemented, method
+import leveret
+from leveret import (
+    Busy,
+    Code,
+    DeadlineExceeded,
+    NoServer,
+    Rabbit,
+    Service,
+    Unimplemented,
+    method,
+)
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Gate
@@ -50,6 +60,24 @@ async def test_calls_that_all_wait_for_no_server_all_fail(client: Rabbit, host: 
     assert {type(error) for error in ended} == {NoServer}
 
 
+async def test_a_call_that_was_told_of_no_server_is_not_run_by_one_that_comes_later(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    gate = Gate()
+    gate.opened.set()
+    async with host.serving(Gate()):
+        pass
+    with pytest.raises(NoServer) as caught:
+        await client.remote(Gate).with_options(timeout=60).once(1)
+    assert caught.value.executed == "no"
+    assert await raw.waiting("leveret.gate.once") == 1
+    async with host.serving(gate) as server:
+        assert await client.remote(Gate).once(2) == 2
+        await until(lambda: not server.running(), "the server has dealt with both")
+    assert gate.ended == [2]
+    assert await raw.waiting("leveret.gate.once") == 0
+
+
 async def test_a_call_whose_server_died_with_it_may_have_been_executed(
     client: Rabbit, raw: RawPeer, host: Rabbit
 ) -> None:
@@ -91,8 +119,20 @@ async def test_a_call_waits_for_the_first_server_ever_when_told_to(
 
 async def test_waiting_for_a_server_that_never_comes_ends_in_the_end(client: Rabbit) -> None:
     async with at_once():
-        with pytest.raises(Unimplemented):
+        with pytest.raises(DeadlineExceeded, match="no server came up in time") as caught:
             await client.remote(Echo).with_options(wait_for_server=True, timeout=0.3).echo("x")
+    assert (caught.value.where, caught.value.executed) == ("queue", "no")
+
+
+async def test_waiting_in_the_queue_for_a_server_that_never_comes_ends_at_the_deadline(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Echo()):
+        pass
+    async with at_once():
+        with pytest.raises(DeadlineExceeded, match="no server listens") as caught:
+            await client.remote(Echo).with_options(wait_for_server=True, timeout=0.5).echo("x")
+    assert (caught.value.where, caught.value.executed) == ("queue", "no")
 
 
 async def test_a_call_that_must_not_wait_fails_when_all_servers_are_busy(
@@ -145,8 +185,6 @@ async def test_a_call_fails_at_once_when_the_queue_is_full(
 async def test_a_call_that_would_be_one_too_many_in_flight_is_refused(
     rabbitmq_url: str, host: Rabbit
 ) -> None:
-    import leveret
-
     gate = Gate()
     async with (
         host.serving(gate),

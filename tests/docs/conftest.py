@@ -8,7 +8,7 @@ import pika
 import pytest
 
 import leveret
-from leveret import Rabbit
+from leveret import Rabbit, Service
 from leveret.testing import RabbitMQ
 from tests.docs.bare_client import BareClient
 from tests.docs.protocol_services import Desk, Fibonacci
@@ -36,12 +36,23 @@ async def desk(rabbit: Rabbit) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture(autouse=True)
-def clean_shared_vhost(rabbitmq: RabbitMQ) -> Iterator[None]:
+def clean_shared_vhost(request: pytest.FixtureRequest) -> Iterator[None]:
     """Where all tests share one vhost (see tests/conftest.py), delete the queues of this one."""
+    if "rabbitmq_url" not in request.fixturenames:
+        yield
+        return
+    broker: RabbitMQ = request.getfixturevalue("rabbitmq")
     yield
-    if not rabbitmq.owned:
-        connection = pika.BlockingConnection(pika.URLParameters(rabbitmq.url))
-        for service in (Desk, Fibonacci):
-            for spec in service.__leveret__.methods.values():
-                connection.channel().queue_delete(spec.queue_name)
-        connection.close()
+    if not broker.owned:
+        with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+            for service in services(Service):
+                for spec in service.__leveret__.methods.values():
+                    connection.channel().queue_delete(spec.queue_name)
+
+
+def services(base: type[Service]) -> Iterator[type[Service]]:
+    """All services that tests have defined so far, without those that were refused."""
+    for service in base.__subclasses__():
+        if "__leveret__" in vars(service):
+            yield service
+        yield from services(service)

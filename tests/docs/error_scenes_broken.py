@@ -47,11 +47,20 @@ async def the_connection_broke(on: Stage, broker: RabbitMQ) -> object:
     return await _cut_off(on, broker, on.client.remote(Shop).count("carrot"))
 
 
-@ends_with("ConnectionClosed")
+@ends_with("ConnectionLost")
 async def a_server_was_cut_off(on: Stage, broker: RabbitMQ) -> object:
     async with on.host.serving(on.shop) as server:
         await asyncio.to_thread(broker.close_connections, "maintenance")
-        return await server.failed
+        await server.failed
+    return None
+
+
+@ends_with("ConnectionClosed")
+async def what_the_broker_said(on: Stage, broker: RabbitMQ) -> object:
+    try:
+        return await _cut_off(on, broker, on.client.remote(Shop).count("carrot"))
+    except leveret.ConnectionLost as error:
+        raise error.__cause__ or error from None
 
 
 @ends_with("ChannelClosed")

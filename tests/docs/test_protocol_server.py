@@ -197,6 +197,23 @@ async def test_leverets_client_waits_for_a_bare_server_that_has_accepted(
     assert await call == "waited"
 
 
+async def test_leverets_client_answers_a_bare_server_that_asks_who_waits(
+    rabbit: Rabbit, rabbitmq_url: str, hand: Hand
+) -> None:
+    with BareServer(rabbitmq_url, "board", hand.methods):
+        pass
+    board = rabbit.remote(Board)
+    waiting = asyncio.create_task(board.with_options(wait_for_server=True).double(4))
+    with pytest.raises(NoServer):
+        await board.wait()
+    with BareServer(rabbitmq_url, "board", hand.methods) as server:
+        assert await waiting == 8
+        await until(lambda: len(server.controlled) == 2, "both questions are answered")
+        answers = sorted(kind for kind, _ in server.controlled)
+    assert answers == ["cancel", "go"]
+    assert hand.ran == 0
+
+
 async def test_leverets_server_and_a_bare_one_share_a_queue(
     rabbit: Rabbit, server: BareServer
 ) -> None:

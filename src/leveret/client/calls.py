@@ -283,7 +283,10 @@ class Calls:
             return
         reason = bounce_reason(delivery.properties.headers)
         if reason == "expired":
-            self.lookout.explain(pending)  # was nobody there, or were all busy?
+            # Was nobody there, or were all busy? The look gets a grace of its own.
+            self.deadlines.discard(pending.tick, pending)
+            pending.tick = self.deadlines.add(self.loop.time() + GRACE, pending)
+            self.lookout.explain(pending)
         else:
             self.fail(pending, verdicts.bounce(reason))
 

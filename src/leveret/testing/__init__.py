@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from leveret.testing.broker import RabbitMQ
 from leveret.testing.place import RabbitMQUnavailable
+from leveret.testing.tls import TLSFiles
 
-__all__ = ["RabbitMQ", "RabbitMQUnavailable"]
+__all__ = ["RabbitMQ", "RabbitMQUnavailable", "TLSFiles"]

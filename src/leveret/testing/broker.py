@@ -14,6 +14,7 @@ from leveret.testing.container import Container, docker_answers, pull_image
 from leveret.testing.erlang_node import ErlangNode
 from leveret.testing.installed import apt_command, find_scripts, install_with_apt
 from leveret.testing.place import Foreign, Place, RabbitMQUnavailable, answers_amqp, say
+from leveret.testing.tls import TLSFiles
 
 __all__ = ["RabbitMQ", "choose"]
 
@@ -35,16 +36,20 @@ class RabbitMQ:
     It is, in this order: the one that LEVERET_URL names; a private node of the `rabbitmq-server` on
     this machine; with `install=True`, and as root or with passwordless sudo, one that apt installs;
     a Docker container. What was started here ends with the block, or with this process, whatever
-    ends that. `private=True` passes over LEVERET_URL, for tests that stop, kill or block theirs.
+    ends that. `private=True` passes over LEVERET_URL, for tests that stop, kill or block theirs;
+    so does `tls`, with which it listens at `tls_url` too, and takes certificates for logins.
 
     All methods block, some for seconds: in async code, call them by `asyncio.to_thread`.
 
     :raises RabbitMQUnavailable: there is none (on entering), or it cannot do what a method asks.
     """
 
-    def __init__(self, *, private: bool = False, install: bool = False) -> None:
+    def __init__(
+        self, *, private: bool = False, install: bool = False, tls: TLSFiles | None = None
+    ) -> None:
         self._private = private
         self._install = install
+        self._tls = tls
         self._place: Place | None = None
 
     @classmethod
@@ -65,7 +70,7 @@ class RabbitMQ:
     def start(self) -> Self:
         """Find or start it; does nothing when that is done."""
         if self._place is None:
-            self._place = choose(private=self._private, install=self._install)()
+            self._place = choose(private=self._private, install=self._install, tls=self._tls)()
         return self
 
     def close(self) -> None:
@@ -100,6 +105,11 @@ class RabbitMQ:
     def url(self) -> str:
         """The AMQP URL of the default vhost."""
         return self._here.url
+
+    @property
+    def tls_url(self) -> str:
+        """The same with TLS; its host is localhost. Only with `tls`."""
+        return self._here.tls_url
 
     @property
     def port(self) -> int:
@@ -192,10 +202,10 @@ class RabbitMQ:
         return self._place
 
 
-def choose(*, private: bool, install: bool) -> Callable[[], Place]:
+def choose(*, private: bool, install: bool, tls: TLSFiles | None = None) -> Callable[[], Place]:
     """What starts the first kind of broker that can be had; see `RabbitMQ` for the order."""
     url = os.environ.get("LEVERET_URL")
-    if url and not private:
+    if url and not private and tls is None:
         say("using the broker in LEVERET_URL")
         return partial(Foreign, url)
     scripts = find_scripts()
@@ -203,9 +213,9 @@ def choose(*, private: bool, install: bool) -> Callable[[], Place]:
         install_with_apt(apt)
         scripts = find_scripts()
     if scripts is not None:
-        return partial(ErlangNode.start_new, scripts)
+        return partial(ErlangNode.start_new, scripts, tls)
     if docker_answers():
-        return partial(Container.start_new, pull_image())
+        return partial(Container.start_new, pull_image(), tls)
     raise RabbitMQUnavailable(_NONE_FOUND)
 
 

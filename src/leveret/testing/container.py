@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
+from pathlib import Path
 
 from leveret.testing.erlang_node import free_ports
 from leveret.testing.place import RabbitMQUnavailable, say, wait_until_up
+from leveret.testing.tls import PLUGIN, TLSFiles
 
 __all__ = ["Container", "docker_answers", "pull_image"]
 
@@ -39,21 +42,28 @@ def pull_image() -> str:
 class Container:
     """A container, published on a port of 127.0.0.1 that stays its own over stop and start."""
 
-    def __init__(self, name: str, port: int, *, attached: bool = False) -> None:
+    def __init__(self, name: str, port: int, *, tls_port: int = 0, attached: bool = False) -> None:
         self._name = name
         self._port = port
+        self._tls_port = tls_port
         self._attached = attached
         self._remover: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def start_new(cls, image: str) -> Container:
+    def start_new(cls, image: str, tls: TLSFiles | None = None) -> Container:
         """A container of an image, once it runs."""
-        container = cls(f"leveret-{uuid.uuid4().hex[:12]}", free_ports(1)[0])
+        port, tls_port = free_ports(2)
+        container = cls(
+            f"leveret-{uuid.uuid4().hex[:12]}", port, tls_port=0 if tls is None else tls_port
+        )
         say(f"starting {container._name}, a Docker container of {image}")
         try:
             container._remove_after_this_process()
             published = f"127.0.0.1:{container._port}:5672"
-            _docker("create", "--name", container._name, "--publish", published, image)
+            with_tls = ["--publish", f"127.0.0.1:{tls_port}:5671"] if tls is not None else []
+            _docker("create", "--name", container._name, "--publish", published, *with_tls, image)
+            if tls is not None:
+                container._configure(tls)
             container.start()
         except BaseException:
             container.close()
@@ -63,16 +73,22 @@ class Container:
     @classmethod
     def attach(cls, address: str) -> Container:
         """The container that another process started; it can be asked, but not stopped."""
-        name, port = address.removeprefix("docker:").split(":")
-        return cls(name, int(port), attached=True)
+        name, port, tls_port = address.removeprefix("docker:").split(":")
+        return cls(name, int(port), tls_port=int(tls_port), attached=True)
 
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self._port}/"
 
     @property
+    def tls_url(self) -> str:
+        if not self._tls_port:
+            raise RabbitMQUnavailable(f"{self._name} was started without TLS")
+        return f"amqps://guest:guest@localhost:{self._tls_port}/"
+
+    @property
     def address(self) -> str:
-        return f"docker:{self._name}:{self._port}"
+        return f"docker:{self._name}:{self._port}:{self._tls_port}"
 
     def start(self) -> None:
         self._own("start")
@@ -102,6 +118,28 @@ class Container:
 
     def log(self) -> str:
         return _docker("logs", self._name)
+
+    def _configure(self, tls: TLSFiles) -> None:
+        """Copy the files in, as those of the image: the engine may be on another host."""
+        inside = Path("/etc/rabbitmq")
+        files = TLSFiles(
+            cafile=inside / "leveret-ca.pem",
+            certfile=inside / "leveret-cert.pem",
+            keyfile=inside / "leveret-key.pem",
+        )
+        contents = {
+            files.cafile: tls.cafile.read_bytes(),
+            files.certfile: tls.certfile.read_bytes(),
+            files.keyfile: tls.keyfile.read_bytes(),
+            inside / "conf.d/20-leveret.conf": files.configuration("5671").encode(),
+            inside / "enabled_plugins": f"[{PLUGIN}].\n".encode(),
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder, "copy")
+            copy.touch(0o644)  # in the container it is not the broker's own
+            for target, content in contents.items():
+                copy.write_bytes(content)
+                _docker("cp", str(copy), f"{self._name}:{target}")
 
     def _own(self, verb: str) -> None:
         if self._attached:

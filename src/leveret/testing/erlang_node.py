@@ -22,6 +22,7 @@ from pathlib import Path
 from leveret.testing import supervise
 from leveret.testing.installed import link_needed_plugins
 from leveret.testing.place import RabbitMQUnavailable, say, wait_until_up
+from leveret.testing.tls import PLUGIN, TLSFiles
 
 __all__ = ["ErlangNode", "NodeAddress", "free_ports"]
 
@@ -47,6 +48,8 @@ class NodeAddress:
     """Erlang's own protocol, on 127.0.0.1."""
     epmd_port: int
     """The port mapper that only this node uses, on 127.0.0.1."""
+    tls_port: int
+    """AMQP with TLS, on 127.0.0.1; 0 without."""
 
 
 class ErlangNode:
@@ -58,14 +61,18 @@ class ErlangNode:
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def create(cls, scripts: Path) -> ErlangNode:
+    def create(cls, scripts: Path, tls: TLSFiles | None = None) -> ErlangNode:
         """A node that is yet to be started, its folder laid out."""
         folder = Path(tempfile.mkdtemp(prefix="leveret-rabbitmq-"))
-        port, dist_port, epmd_port = free_ports(3)
+        port, dist_port, epmd_port, tls_port = free_ports(4)
+        plugins = [PLUGIN] if tls is not None else []
+        configuration = f"listeners.tcp.1 = 127.0.0.1:{port}\n"
+        if tls is not None:
+            configuration += tls.configuration(f"127.0.0.1:{tls_port}")
         (folder / "conf.d").mkdir()
         (folder / "environment").touch()
-        (folder / "plugins.list").write_text("[].\n")
-        (folder / "rabbitmq.conf").write_text(f"listeners.tcp.1 = 127.0.0.1:{port}\n")
+        (folder / "plugins.list").write_text(f"[{','.join(plugins)}].\n")
+        (folder / "rabbitmq.conf").write_text(configuration)
         cookie = folder / ".erlang.cookie"
         cookie.write_text(f"{random.getrandbits(128):032x}")
         cookie.chmod(0o400)
@@ -73,18 +80,19 @@ class ErlangNode:
             NodeAddress(
                 name=f"leveret-{port}@localhost",
                 folder=str(folder),
-                scripts=str(link_needed_plugins(scripts, folder / "rabbitmq")),
+                scripts=str(link_needed_plugins(scripts, folder / "rabbitmq", *plugins)),
                 port=port,
                 dist_port=dist_port,
                 epmd_port=epmd_port,
+                tls_port=tls_port if tls is not None else 0,
             )
         )
 
     @classmethod
-    def start_new(cls, scripts: Path) -> ErlangNode:
+    def start_new(cls, scripts: Path, tls: TLSFiles | None = None) -> ErlangNode:
         """A node that runs. Somebody may take a port that was free: then it tries others."""
         for attempt in range(1, _START_ATTEMPTS + 1):
-            node = cls.create(scripts)
+            node = cls.create(scripts, tls)
             try:
                 node.start()
             except BaseException as error:
@@ -104,6 +112,12 @@ class ErlangNode:
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self._node.port}/"
+
+    @property
+    def tls_url(self) -> str:
+        if not self._node.tls_port:
+            raise RabbitMQUnavailable(f"{self._node.name} was started without TLS")
+        return f"amqps://guest:guest@localhost:{self._node.tls_port}/"
 
     @property
     def address(self) -> str:

@@ -39,6 +39,10 @@ class Place(Protocol):
         """The AMQP URL of its default vhost, ending in a slash."""
 
     @property
+    def tls_url(self) -> str:
+        """The same with TLS, where it was started with `TLSFiles`."""
+
+    @property
     def address(self) -> str:
         """What another process on this machine needs to steer it too (see `RabbitMQ.attach`)."""
 
@@ -73,6 +77,10 @@ class Foreign:
     @property
     def address(self) -> str:
         return self.url
+
+    @property
+    def tls_url(self) -> str:
+        self._refuse("give TLS to")
 
     def start(self) -> None:
         """Nothing: it runs, or the first connection says why not."""

@@ -109,10 +109,7 @@ async def _handshake(connection: Connection, address: Address, name: str) -> Non
         tune = await _expect(connection, commands.Connection.Tune)
     except (ConnectionClosed, ConnectionLost) as error:
         if _refused_login(error, connection):
-            raise Unauthenticated(
-                f"{connection}: the broker refused the login of user {address.username!r}"
-                f" with {mechanism}: {error}. Check the URL's user and password."
-            ) from error
+            raise Unauthenticated(_refusal(connection, address, error)) from error
         raise
     frame_max = _smaller(FRAME_MAX, tune.frame_max)
     if frame_max < FRAME_MIN_SIZE:
@@ -145,6 +142,21 @@ class _Open(commands.Connection.Open):
 
     def validate(self) -> None:
         """Nothing: what cannot be packed raises all the same."""
+
+
+def _refusal(connection: Connection, address: Address, error: Exception) -> str:
+    if address.auth == "plain":
+        return (
+            f"{connection}: the broker refused the login of user {address.username!r}:"
+            f" {error}. Check the URL's user and password."
+        )
+    certfile = address.tls.certfile if address.tls is not None else None
+    advice = (
+        f"Is there a user of the name in {certfile!r}?"
+        if certfile is not None
+        else "It presented none. Name one with certfile in an amqps:// URL."
+    )
+    return f"{connection}: the broker refused the login of this client's certificate: {error}. {advice}"
 
 
 def _refused_login(error: ConnectionClosed | ConnectionLost, connection: Connection) -> bool:

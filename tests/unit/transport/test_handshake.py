@@ -272,7 +272,7 @@ async def test_a_refused_login_says_who_was_refused_and_why(server: PeerServer) 
     opening = server.opening()
     peer = await walk(server, STEPS[1])
     peer.send(closes(403, "ACCESS_REFUSED - Login was refused"))
-    with pytest.raises(Unauthenticated, match="login of user 'guest' with PLAIN: ACCESS_REFUSED"):
+    with pytest.raises(Unauthenticated, match="login of user 'guest': ACCESS_REFUSED"):
         await opening
     await peer.get(Connection.CloseOk)
 

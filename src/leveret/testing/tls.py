@@ -1,0 +1,44 @@
+"""TLS for a broker of one's own: its files, and how RabbitMQ is told of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+__all__ = ["PLUGIN", "TLSFiles"]
+
+PLUGIN: Final = "rabbitmq_auth_mechanism_ssl"
+"""What lets clients log in with their certificates (SASL EXTERNAL)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLSFiles:
+    """PEM files for `RabbitMQ(tls=...)`.
+
+    :param cafile: the authorities whose client certificates the broker trusts.
+    :param certfile: the broker's certificate, which should be for localhost.
+    :param keyfile: its private key, without a passphrase.
+    """
+
+    cafile: Path
+    certfile: Path
+    keyfile: Path
+
+    def configuration(self, listener: str) -> str:
+        """Lines for rabbitmq.conf (https://www.rabbitmq.com/docs/ssl).
+
+        A client needs no certificate. One that has it may log in as its common name.
+        """
+        return (
+            f"listeners.ssl.1 = {listener}\n"
+            f"ssl_options.cacertfile = {self.cafile}\n"
+            f"ssl_options.certfile = {self.certfile}\n"
+            f"ssl_options.keyfile = {self.keyfile}\n"
+            "ssl_options.verify = verify_peer\n"
+            "ssl_options.fail_if_no_peer_cert = false\n"
+            "ssl_cert_login_from = common_name\n"
+            "auth_mechanisms.1 = PLAIN\n"
+            "auth_mechanisms.2 = AMQPLAIN\n"
+            "auth_mechanisms.3 = EXTERNAL\n"
+        )
