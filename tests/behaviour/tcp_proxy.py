@@ -77,6 +77,8 @@ class TCPProxy:
         try:
             while data := await source.read(_CHUNK):
                 await self._flows.wait()
+                if target.is_closing():  # cut meanwhile
+                    return
                 if counts and self.cut_after is not None:
                     data = data[: max(0, self.cut_after - self.to_broker)]
                 target.write(data)

@@ -170,8 +170,10 @@ async def test_exit_code_8_the_server_was_killed_and_the_call_may_have_run(
     meeting = await commands.meeting()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    assert await meeting.call.ends() == 8
-    assert "MaybeExecuted" in meeting.call.error
+    # Whichever is first: the new workers, who refuse to run it again, or the client's look at the
+    # queue while there are none.
+    code = await meeting.call.ends()
+    assert (code, meeting.call.error.split()[1]) in ((8, "MaybeExecuted:"), (5, "NoServer:"))
     assert "(executed: maybe)" in meeting.call.error
     server.terminate()
     assert await server.ends() == 0

@@ -251,7 +251,8 @@ async def test_a_lost_connection_ends_it_with_exit_code_9(
         server = await commands.serve(SERVED)
         await asyncio.to_thread(own_rabbitmq.close_connections, "for a test")
         assert await server.ends() == 9
-        assert "leveret: ConnectionClosed: CONNECTION_FORCED - for a test" in server.lines[-1]
+        assert "leveret: ConnectionLost: " in server.lines[-1]
+        assert "CONNECTION_FORCED - for a test" in server.lines[-1]
 
 
 # -- what needs no broker --------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,12 +12,14 @@ import pytest
 import leveret
 from leveret import (
     Code,
+    CurrentCall,
     DeadlineExceeded,
     Rabbit,
     Service,
     current_call,
     method,
 )
+from leveret.server.execution import CallNext
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
@@ -182,11 +185,18 @@ async def test_a_call_by_name_takes_a_timeout(client: Rabbit, host: Rabbit) -> N
 async def test_nested_calls_inherit_the_deadline_of_the_outer_call(
     client: Rabbit, host: Rabbit, other_host: Rabbit
 ) -> None:
+    remaining: list[float] = []
+
+    async def note(call: CurrentCall, call_next: CallNext) -> Any:
+        remaining.append(call.remaining())
+        return await call_next(call)
+
     gate, outer = Gate(), Outer(other_host)
-    async with host.serving(gate), other_host.serving(outer):
+    async with host.serving(gate, middleware=[note]), other_host.serving(outer):
         with pytest.raises(DeadlineExceeded):
             await client.remote(Outer).with_options(timeout=1).through()
         assert 0 < outer.remaining <= 1
+        assert 0 < remaining[0] <= 1
         await until(lambda: gate.cancelled == [1], "the inner handler is cancelled")
         await until(lambda: outer.error is not None, "the outer handler is cancelled")
 

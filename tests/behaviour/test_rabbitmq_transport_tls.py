@@ -15,7 +15,7 @@ import leveret
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.errors import CallError, ConnectionLost, PermissionDenied, Unauthenticated
-from leveret.testing import RabbitMQ, TLSFiles
+from leveret.testing import RabbitMQ, RabbitMQUnavailable, TLSFiles
 from leveret.transport.connection import Connection
 from leveret.transport.opening import open_connection
 from leveret.transport.url import parse_url
@@ -151,6 +151,11 @@ async def test_the_wrong_one_of_two_ports_is_told_apart(broker: RabbitMQ, papers
     error = await failure(f"amqps://guest:guest@localhost:{plain}/?connection_timeout=2000")
     assert isinstance(error, ConnectionLost)
     assert isinstance(error.__cause__, ssl.SSLError)
+
+
+def test_a_broker_without_tls_says_so(rabbitmq: RabbitMQ) -> None:
+    with pytest.raises(RabbitMQUnavailable, match="TLS"):
+        _ = rabbitmq.tls_url
 
 
 # -- who is the client? ----------------------------------------------------------------------------

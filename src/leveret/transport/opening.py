@@ -156,7 +156,10 @@ def _refusal(connection: Connection, address: Address, error: Exception) -> str:
         if certfile is not None
         else "It presented none. Name one with certfile in an amqps:// URL."
     )
-    return f"{connection}: the broker refused the login of this client's certificate: {error}. {advice}"
+    return (
+        f"{connection}: the broker refused the login of this client's certificate: {error}."
+        f" {advice}"
+    )
 
 
 def _refused_login(error: ConnectionClosed | ConnectionLost, connection: Connection) -> bool:

@@ -111,7 +111,7 @@ async def test_a_broker_that_closes_and_does_not_hang_up_is_hung_up_on(
     peer.send(SHUTDOWN)
     await until(lambda: connection.lost is not None, "the close is seen")
     assert connection.paused is None
-    await until(lambda: connection._gone.done(), "the socket is closed")
+    await until(connection._gone.done, "the socket is closed")
 
 
 # -- the socket breaks -----------------------------------------------------------------------------
@@ -211,7 +211,7 @@ async def test_what_follows_bad_bytes_is_not_read(server: PeerServer) -> None:
     peer.send_bytes(METHOD[:-1] + b"\x00")
     await peer.get(commands.Connection.Close)
     peer.send_bytes(delivery(b"too late"))
-    await until(lambda: connection._gone.done(), "the socket is closed")
+    await until(connection._gone.done, "the socket is closed")
     assert seen == []
 
 
@@ -300,7 +300,19 @@ async def test_close_does_not_wait_for_a_peer_that_never_answers(
             channel.publish("", "q", Properties(), bytes(100_000))
     async with asyncio.timeout(PATIENCE):
         await connection.close()
-    await until(lambda: connection._gone.done(), "the socket is closed")
+    await until(connection._gone.done, "the socket is closed")
+    await peer.ended()
+
+
+async def test_a_broker_that_takes_no_publishes_is_not_waited_for(server: PeerServer) -> None:
+    # RabbitMQ reads nothing more from a connection that published while it is blocked.
+    connection, channel, peer = await server.channel()
+    peer.send(commands.Connection.Blocked(reason="low on memory"))
+    await until(lambda: bool(connection.blocked), "it is blocked")
+    async with asyncio.timeout(PATIENCE):
+        await channel.close()
+        await connection.close()
+    assert isinstance(connection.lost, ConnectionLost)
     await peer.ended()
 
 
