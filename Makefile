@@ -18,7 +18,7 @@ demo: $(VENV)/.ready  ## Show it working, on a real RabbitMQ
 
 test: lint  ## Lint, types, layers and all tests
 	@$(BIN)/python -m leveret.testing.rabbitmq --check --install
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 lint: $(VENV)/.ready-test  ## Lint, format check, types and layers
 	$(BIN)/ruff check $(FOLDERS)

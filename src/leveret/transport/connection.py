@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._channels: dict[int, Channel] = {}
         self._out: list[bytes] = []
+        self._out_size = 0
         self._deferred: list[Callable[[], None]] = []
         self._flush_due = False
         self._held = False
@@ -143,7 +144,8 @@ class Connection(asyncio.Protocol):
         """Send frames together with all else that this pass of the event loop sends."""
         out = self._out
         out.append(data)
-        if len(data) >= _BATCH_BYTES or len(out) >= _BATCH_FRAMES:
+        self._out_size += len(data)
+        if self._out_size >= _BATCH_BYTES or len(out) >= _BATCH_FRAMES:
             self._flush()
         elif not self._flush_due:
             self._flush_due = True
@@ -185,6 +187,7 @@ class Connection(asyncio.Protocol):
                 self.heartbeat.sent = True
                 self._transport.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
+            self._out_size = 0
 
     # -- channels ----------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from pamqp import commands
 from leveret.amqp.events import Heartbeat as HeartbeatFrame
 from leveret.amqp.frames import HEARTBEAT
 from leveret.errors import ConnectionLost
+from leveret.transport import channel as channel_module
 from leveret.transport.connection import Connection
 from leveret.transport.heartbeat import Heartbeat
 from tests.unit.transport.clock import Clock
@@ -115,7 +116,10 @@ def test_stop_leaves_no_timer(traffic: Traffic) -> None:
 
 
 @pytest.mark.slow
-async def test_a_peer_that_falls_silent_is_given_up(server: PeerServer) -> None:
+async def test_a_peer_that_falls_silent_is_given_up(
+    server: PeerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_module, "METHOD_TIMEOUT", 600)  # not what ends the call
     loop = asyncio.get_running_loop()
     opening = server.opening("heartbeat=1")
     peer = await server.accept()
