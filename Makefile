@@ -8,13 +8,16 @@ FOLDERS := src tests bench examples
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format bench bench-quick setup clean
+.PHONY: help demo demo-rabbitmq test lint format bench bench-quick setup clean
 
 help:  ## Say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(VENV)/.ready  ## Show it working, on a real RabbitMQ
-	@$(WITH_RABBITMQ) $(BIN)/python examples/tutorial/demo.py
+demo: $(VENV)/.ready  ## Show it working, on the embedded broker, or on the one in LEVERET_URL
+	@$(BIN)/leveret demo
+
+demo-rabbitmq: $(VENV)/.ready  ## The same on a real RabbitMQ, found or started
+	@$(WITH_RABBITMQ) $(BIN)/leveret demo
 
 test: lint  ## Lint, types, layers and all tests
 	@$(BIN)/python -m leveret.testing.rabbitmq --check --install

@@ -35,6 +35,9 @@ PACKAGES = (
 RATE_GOALS = (("aio_pika_rpc", 10.0), ("grpc", 3.0), ("nats", 0.9), ("c", 0.75))
 """At 100 in flight, `SMALLEST`: our calls/s over this peer's, at least."""
 
+EMBEDDED_GOAL = 10_000
+"""Calls/s through the embedded broker at 100 in flight, `SMALLEST`, at least."""
+
 ALONE_GOAL = ("c", 1.3)
 """One in flight, `SMALLEST`: our p50 over this peer's, at most."""
 
@@ -74,6 +77,13 @@ def goals(outcome: Outcome) -> list[str]:
                 f"calls/s at 100 in flight, ours / {peer}: {1 / ratio:.2f} "
                 f"(goal: >= {least:g}) {met}"
             )
+    embedded = outcome.median("leveret_embedded", busy) if busy else None
+    if embedded:
+        met = "met" if embedded.rate >= EMBEDDED_GOAL else "MISSED"
+        lines.append(
+            f"calls/s at 100 in flight, embedded broker: {embedded.rate:,.0f} "
+            f"(goal: >= {EMBEDDED_GOAL:,}) {met}"
+        )
     peer, most = ALONE_GOAL
     ours, theirs = (outcome.median(name, alone) if alone else None for name in (OURS, peer))
     if ours and theirs and theirs.p50_ms:

@@ -1,9 +1,14 @@
-"""Which RabbitMQ a test gets.
+"""Which broker a test gets.
 
-`rabbitmq`       the one broker of this run, started at the first test that asks, shared by all
+`broker_url`     a fresh vhost, on RabbitMQ and on the embedded broker: the test runs on each,
+                 unless it also asks for something that only RabbitMQ has
+`broker`         the same, with what an operator may do there: add users
+`rabbitmq`       the one RabbitMQ of this run, started at the first test that asks, shared by all
                  pytest-xdist workers
 `rabbitmq_url`   a fresh vhost on it: nothing of another test is there, so tests run side by side
 `own_rabbitmq`   a broker that this test alone may stop, kill, restart or block; 3 s more
+
+`pytest -k embedded` needs no RabbitMQ at all.
 
 Where LEVERET_URL names a broker, its state is not ours to change: then all tests share its default
 vhost, one after the other.
@@ -22,6 +27,7 @@ import pytest
 from xdist.workermanage import WorkerController
 
 from leveret.testing import RabbitMQ, RabbitMQUnavailable
+from tests.brokers import KINDS, Broker, Loop, OnEmbedded, OnRabbitMQ
 
 _DESK = pytest.StashKey["BrokerDesk"]()
 
@@ -116,6 +122,47 @@ def rabbitmq_url(
     name = f"{worker_id}-{next(_vhost_numbers)}"
     yield rabbitmq.add_vhost(name)
     rabbitmq.delete_vhost(name)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run on each broker what asks for `broker`, and for nothing that only RabbitMQ has."""
+    asked = metafunc.fixturenames
+    of_rabbitmq = metafunc.definition.path.name.startswith("test_rabbitmq_")
+    if "broker_kind" in asked and not of_rabbitmq and not {"rabbitmq", "own_rabbitmq"} & set(asked):
+        metafunc.parametrize("broker_kind", KINDS)
+
+
+@pytest.fixture
+def broker_kind() -> str:
+    """Where `pytest_generate_tests` did not say otherwise."""
+    return "rabbitmq"
+
+
+@pytest.fixture(scope="session")
+def _embedded_brokers() -> Iterator[Loop]:
+    with Loop() as loop:
+        yield loop
+
+
+@pytest.fixture
+def broker(
+    broker_kind: str, request: pytest.FixtureRequest, worker_id: str, _vhost_numbers: Iterator[int]
+) -> Iterator[Broker]:
+    """A vhost that is this test's alone. The fixtures of the other broker are not even made."""
+    made: OnRabbitMQ | OnEmbedded
+    if broker_kind == "embedded":
+        made = OnEmbedded(request.getfixturevalue("_embedded_brokers"))
+    else:
+        rabbitmq: RabbitMQ = request.getfixturevalue("rabbitmq")
+        made = OnRabbitMQ(rabbitmq, f"{worker_id}-{next(_vhost_numbers)}")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def broker_url(broker: Broker) -> str:
+    """The URL of a vhost that is this test's alone."""
+    return broker.url
 
 
 @pytest.fixture

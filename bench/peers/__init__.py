@@ -12,6 +12,15 @@ LEVERET = PythonPeer(
     install="pip install -e .",
 )
 
+LEVERET_EMBEDDED = PythonPeer(
+    name="leveret_embedded",
+    title="Leveret, embedded broker",
+    module="leveret_embedded",
+    needs="leveret",
+    install="pip install -e '.[cli]'",
+    needs_broker=False,
+)
+
 C = CPeer(
     name="c",
     title="C, librabbitmq",
@@ -73,7 +82,17 @@ PIKA = PythonPeer(
     most_in_flight=1,
 )
 
-PEERS: tuple[Peer, ...] = (LEVERET, C, NATS, GRPC, AIO_PIKA_RPC, AIO_PIKA, FASTSTREAM, PIKA)
+PEERS: tuple[Peer, ...] = (
+    LEVERET,
+    LEVERET_EMBEDDED,
+    C,
+    NATS,
+    GRPC,
+    AIO_PIKA_RPC,
+    AIO_PIKA,
+    FASTSTREAM,
+    PIKA,
+)
 """All of them."""
 
 QUICK = ("leveret", "c", "nats", "grpc", "aio_pika_rpc")

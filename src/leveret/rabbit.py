@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 from leveret.amqp.properties import short_string
 from leveret.client.caller import Caller
@@ -22,7 +22,10 @@ from leveret.server.server import GRACE, Server
 from leveret.server.signals import stop_signals
 from leveret.transport.connection import Connection
 from leveret.transport.opening import default_name, open_connection
-from leveret.transport.url import parse_url
+from leveret.transport.url import Address, embedded_name, parse_url
+
+if TYPE_CHECKING:
+    from leveret.broker.shared import SharedBroker
 
 S = TypeVar("S", bound=Service)
 R = TypeVar("R")
@@ -51,6 +54,9 @@ def connect(
 
     :param url: `amqp://user:password@host:port/vhost`, or amqps; several hosts with commas between
         them. Default: the environment's LEVERET_URL, else amqp://guest:guest@localhost/.
+        `embedded://` is a broker in this process, in memory, that all connections to it in the same
+        event loop share: the first one starts it, the end of the last one ends it.
+        `embedded://name` is another one for each name.
     :param name: who this is, for servers (`current_call().caller`) and RabbitMQ's list of
         connections. Default: host and process there, nothing for servers.
     :param timeout: seconds a call may take, instead of what each method says.
@@ -89,13 +95,15 @@ class Rabbit:
             raise InvalidArgument("max_in_flight and max_message_size must be at least 1")
         if name:
             short_string(name)
-        self._address = parse_url(url)
+        self._embedded = embedded_name(url)
+        self._address = parse_url(url) if self._embedded is None else None
         self._name = name or ""
         self._options = CallOptions().merged({"timeout": timeout})
         self._middleware = middleware
         self._max_in_flight = max_in_flight
         self._max_message_size = max_message_size
         self._connection: Connection | None = None
+        self._broker: SharedBroker | None = None
         self._opening = asyncio.Lock()
         self._client: Calls | None = None
         self._calling: Caller | None = None
@@ -123,11 +131,16 @@ class Rabbit:
 
     async def _open_once(self) -> None:
         if self._connection is None:
-            self._connection = await open_connection(
-                self._address,
-                name=self._name or default_name(),
-                max_message_size=self._max_message_size,
-            )
+            address = self._address or await self._start_embedded(self._embedded or "")
+            try:
+                self._connection = await open_connection(
+                    address,
+                    name=self._name or default_name(),
+                    max_message_size=self._max_message_size,
+                )
+            except BaseException:
+                await self._leave_embedded()
+                raise
             self._client = Calls(
                 self._connection,
                 name=self._name,
@@ -149,7 +162,21 @@ class Rabbit:
                 if self._client is not None:
                     await self._client.close()
             finally:
-                await connection.close()
+                try:
+                    await connection.close()
+                finally:
+                    await self._leave_embedded()
+
+    async def _start_embedded(self, name: str) -> Address:
+        from leveret.broker.shared import share  # noqa: PLC0415 - few need a broker in the process
+
+        self._broker = await share(name)
+        return parse_url(self._broker.url)
+
+    async def _leave_embedded(self) -> None:
+        broker, self._broker = self._broker, None
+        if broker is not None:
+            await broker.leave()
 
     @property
     def _calls(self) -> Calls:

@@ -33,6 +33,12 @@ async def nothing_is_left_behind() -> AsyncIterator[None]:
 
 
 @pytest.fixture
+def rabbitmq_url(broker_url: str) -> str:
+    """The behaviour of Leveret is the same on each broker; so the tests run on each."""
+    return broker_url
+
+
+@pytest.fixture
 async def client(rabbitmq_url: str) -> AsyncIterator[Rabbit]:
     """A connection that calls."""
     async with leveret.connect(rabbitmq_url) as rabbit:
@@ -64,7 +70,8 @@ async def raw(rabbitmq_url: str) -> AsyncIterator[RawPeer]:
 @pytest.fixture(autouse=True)
 async def clean_shared_vhost(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Where all tests share one vhost (see tests/conftest.py), delete the queues of this one."""
-    if "rabbitmq_url" not in request.fixturenames:
+    on_rabbitmq = {"rabbitmq_url", "broker_url"} & set(request.fixturenames)
+    if not on_rabbitmq or request.getfixturevalue("broker_kind") != "rabbitmq":
         yield
         return
     broker: RabbitMQ = request.getfixturevalue("rabbitmq")

@@ -1,15 +1,17 @@
-"""The tutorial's example as its README tells, and the demo: in processes, on the real broker."""
+"""The tutorial's example as its README tells, and the demo: in processes, on either broker."""
 
 from __future__ import annotations
 
 import re
 import secrets
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 
 import leveret
-from leveret import Service, method
+from leveret import Service, method, service_schema
+from leveret.demo.fibonacci import Fibonacci
 from tests.interop.programs import TUTORIAL, run, running
 
 DEMO = TUTORIAL / "demo.py"
@@ -64,8 +66,18 @@ async def test_two_servers_of_the_tutorial_answer_a_client_that_asks_for_another
 
 
 @pytest.mark.slow
-async def test_the_demo_shows_every_kind_of_failure_and_ends_well(rabbitmq_url: str) -> None:
-    said = await run(DEMO, url=rabbitmq_url)
+async def test_the_demo_shows_every_kind_of_failure_and_ends_well(broker_url: str) -> None:
+    told_as_promised(await run(DEMO, url=broker_url))
+
+
+@pytest.mark.slow
+async def test_the_demo_brings_a_broker_where_none_is_named() -> None:
+    said = await run(DEMO, url="")
+    assert said.startswith("Leveret on an embedded broker")
+    told_as_promised(said)
+
+
+def told_as_promised(said: str) -> None:
     shown = re.findall(r"^      (\w+): .*?\n      executed: (\w+)$", said, re.MULTILINE | re.DOTALL)
     assert shown == [
         ("Unimplemented", "no"),
@@ -83,6 +95,15 @@ async def test_the_demo_shows_every_kind_of_failure_and_ends_well(rabbitmq_url: 
     assert said.count("exit code 0") == 2
     assert "Traceback" not in said
     assert said.splitlines()[-1].startswith("All of it went as told")
+
+
+def test_the_demo_has_the_tutorials_service() -> None:
+    found = spec_from_file_location("tutorial_fibonacci", TUTORIAL / "fibonacci.py")
+    assert found is not None
+    assert found.loader is not None
+    module = module_from_spec(found)
+    found.loader.exec_module(module)
+    assert service_schema(module.Fibonacci) == service_schema(Fibonacci)
 
 
 @pytest.mark.slow

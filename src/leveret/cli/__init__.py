@@ -1,4 +1,4 @@
-"""The command line: `leveret serve`, `leveret call`, `leveret schema`, `leveret version`.
+"""The command line: `leveret serve`, `call`, `schema`, `broker`, `demo`, `version`.
 
 This module is only the door, so that nothing but the command itself pays for typer.
 """

@@ -9,7 +9,8 @@ from typing import Annotated, Final
 
 import typer
 
-from leveret.cli.arguments import BadArgument, arguments_of, pairs_of
+from leveret.cli.arguments import BadArgument, arguments_of, names_of, pairs_of, users_of
+from leveret.cli.brokering import BrokerOptions, run_broker
 from leveret.cli.calling import CallRequest, make_call
 from leveret.cli.exits import DONE, codes_help, exit_code
 from leveret.cli.logs import LogLevel, configure_logging
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 
 _CALL_CODES: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 70, 130)
+_BROKER_CODES: Final = (0, 2, 14)
 _SERVE_CODES: Final = (0, 2, 8, 9, 10, 11, 12, 13, 70, 130)
 
 
@@ -238,6 +240,47 @@ def call(
         content_type=content_type,
     )
     raise typer.Exit(make_call(request, as_json=json))
+
+
+@app.command(epilog=codes_help(_BROKER_CODES))
+def broker(
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="0 for any free one; the URL tells which.")
+    ] = 5672,
+    users: Annotated[
+        str, typer.Option(metavar="NAME:PASSWORD,...", help="Who may log in, with all rights.")
+    ] = "guest:guest",
+    vhosts: Annotated[str, typer.Option(metavar="NAME,...")] = "/",
+    log_level: Annotated[LogLevel, typer.Option(case_sensitive=False)] = LogLevel.INFO,
+) -> None:
+    """Run an AMQP broker for development and tests, in memory, until SIGINT or SIGTERM.
+
+    Prints its URL, of the first vhost and user. Production is RabbitMQ.
+    """
+    try:
+        options = BrokerOptions(
+            host=host, port=port, users=users_of(users), vhosts=names_of(vhosts)
+        )
+    except BadArgument as error:
+        raise typer.BadParameter(str(error)) from None
+    configure_logging(log_level)
+    raise typer.Exit(run_broker(options))
+
+
+@app.command()
+def demo(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LEVERET_URL", help="The broker.", show_default="an embedded one, in memory"
+        ),
+    ] = None,
+) -> None:
+    """Show what Leveret does, with every kind of failure, in a few seconds."""
+    from leveret.demo import run_demo  # noqa: PLC0415 - its services are of no use to other commands
+
+    raise typer.Exit(run_demo(url))
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["BadArgument", "arguments_of", "pairs_of"]
+__all__ = ["BadArgument", "arguments_of", "names_of", "pairs_of", "users_of"]
 
 
 class BadArgument(ValueError):
@@ -55,3 +55,25 @@ def _object(text: str) -> dict[str, Any]:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError) as error:
         raise BadArgument(f"--arguments takes one JSON object: {error}") from None
+
+
+def users_of(text: str) -> dict[str, str]:
+    """`name:password,name:password` as passwords by name; a password may hold further ":"."""
+    users: dict[str, str] = {}
+    for word in text.split(","):
+        name, colon, password = word.partition(":")
+        if not (name and colon):
+            # Without the word: it may be a password that holds a comma.
+            raise BadArgument("users have the form name:password,name:password")
+        if name in users:
+            raise BadArgument(f"the user {name!r} is given twice")
+        users[name] = password
+    return users
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """`a,b` as names, of which none may be empty or come twice."""
+    names = tuple(text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise BadArgument(f"{text!r} is not in the form name,name")
+    return names

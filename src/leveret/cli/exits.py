@@ -32,6 +32,7 @@ DONE: Final = 0
 USAGE: Final = 2
 CUT_SHORT: Final = 8
 """Of a server: its drain had to cancel calls, whose callers got `Cancelled`."""
+CANNOT_LISTEN: Final = 14
 UNEXPECTED: Final = 70
 """EX_SOFTWARE of sysexits(3)."""
 INTERRUPTED: Final = 130
@@ -52,6 +53,7 @@ EXIT_CODES: Final[dict[int, str]] = {
     11: "a service that cannot be loaded or served: no such module, ContractError",
     12: "TopologyError",
     13: "another end of AMQP",
+    CANNOT_LISTEN: "a broker that cannot listen: the port is in use, or the host is another's",
     UNEXPECTED: "unexpected: a service's start raised, or a bug",
     INTERRUPTED: "Ctrl-C",
 }

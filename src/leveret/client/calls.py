@@ -40,7 +40,7 @@ from leveret.wire.topology import consume_replies, declare_exchanges
 
 log = logging.getLogger("leveret.client")
 
-GRACE: Final = 0.05
+GRACE: Final = 0.08
 """Seconds after its deadline for which a call still waits to be told where it was."""
 
 

@@ -26,7 +26,7 @@ from leveret.errors import InvalidURL
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["TLS", "Address", "parse_url", "ssl_context"]
+__all__ = ["TLS", "Address", "embedded_name", "parse_url", "ssl_context"]
 
 FORM: Final = "amqp://user:password@host:5672/vhost?heartbeat=30"
 """The right form, as every error shows it."""
@@ -142,6 +142,22 @@ def parse_url(url: str) -> Address:
     )
 
 
+def embedded_name(url: str) -> str | None:
+    """The name in `embedded://name`, "" where there is none; None for URLs of another scheme.
+
+    :raises InvalidURL: if more than a name follows.
+    """
+    scheme, separator, name = url.strip().partition("://")
+    if not separator or scheme.lower() != "embedded":
+        return None
+    if not re.fullmatch(r"[\w.-]*", name):
+        raise InvalidURL(
+            "the broker URL is not valid: after embedded:// comes nothing, or a name of letters,"
+            " digits and '_', '.', '-', as in embedded://orders"
+        )
+    return name
+
+
 def ssl_context(tls: TLS) -> ssl.SSLContext:
     """The TLS settings of a connection. It verifies the broker's certificate and name by default.
 
@@ -177,7 +193,7 @@ def _scheme(url: str) -> tuple[str, str]:
     if not separator or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
         raise _invalid("it does not begin with amqp:// or amqps://")
     if scheme == "embedded":
-        raise _invalid("the embedded broker is not available")
+        raise _invalid("embedded:// is for leveret.connect() alone, and has no address")
     if scheme not in _PORTS:
         raise _invalid(f"the scheme is {scheme!r}, not amqp or amqps")
     return scheme, rest

@@ -182,7 +182,7 @@ _BRACKETS = "a host cannot be read; an IPv6 address stands in brackets, [::1]:56
         ("amqp:/host", "it does not begin with amqp:// or amqps://"),
         ("user:secret://host", "it does not begin with amqp:// or amqps://"),
         ("redis://host", "the scheme is 'redis', not amqp or amqps"),
-        ("embedded://", "the embedded broker is not available"),
+        ("embedded://", "embedded:// is for leveret.connect() alone, and has no address"),
         ("amqp://", "a host is missing"),
         ("amqp:///vhost", "a host is missing"),
         ("amqp://me:secret@/", "a host is missing"),

@@ -1,4 +1,4 @@
-"""A server in a process of its own, as `demo.py` starts, watches, stops and kills it."""
+"""A server in a process of its own, as the demo starts, watches, stops and kills it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from signal import Signals
 
 PATIENCE = 30.0
@@ -19,7 +18,7 @@ class ServerEndedError(Exception):
 
 
 class ServerProcess:
-    """A running `demo_server.py`, and what it prints."""
+    """A running `leveret.demo.server`, and what it prints."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
@@ -53,16 +52,17 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def running_server(name: str, queue: str) -> AsyncIterator[ServerProcess]:
+async def running_server(name: str, queue: str, url: str) -> AsyncIterator[ServerProcess]:
     """Start a server and wait until it takes calls; killed at the end, if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        str(Path(__file__).with_name("demo_server.py")),
+        "-m",
+        "leveret.demo.server",
         name,
         queue,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"LEVERET_URL": url, "PYTHONUNBUFFERED": "1"},
     )
     try:
         server = ServerProcess(name, process)

@@ -1,4 +1,4 @@
-"""What `demo.py` prints, and the check that each thing goes as it is told."""
+"""What the demo prints, and the check that each thing goes as it is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One of the two servers of `demo.py`: `python demo_server.py NAME QUEUE`. It signs its answers."""
+"""One of the demo's servers: `python -m leveret.demo.server NAME QUEUE`. It signs its answers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fibonacci import Fibonacci
-from warehouse import Warehouse
-
 import leveret
 from leveret import CurrentCall
+from leveret.demo.fibonacci import Fibonacci
+from leveret.demo.warehouse import Warehouse
 
 
 async def main(name: str, queue: str) -> None:

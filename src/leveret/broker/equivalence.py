@@ -1,0 +1,47 @@
+"""Whether what is declared again is what is there, in RabbitMQ's words where it isn't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from leveret.broker.arguments import type_of
+from leveret.broker.refusals import precondition
+
+_DEFAULTS: Final = {"x-queue-type": "classic"}
+"""What an argument is that is not given, where RabbitMQ knows that."""
+
+
+def check_equal(name: str, what: str, received: bool | str, current: bool | str) -> None:
+    """:raises Refused: if they differ."""
+    if received != current:
+        raise precondition(
+            f"inequivalent arg '{name}' for {what}: received '{_plain(received)}'"
+            f" but current is '{_plain(current)}'"
+        )
+
+
+def check_same_arguments(
+    names: Iterable[str], what: str, received: dict[str, Any], current: dict[str, Any]
+) -> None:
+    """:raises Refused: if one of the arguments named differs."""
+    for name in names:
+        new, old = received.get(name, _DEFAULTS.get(name)), current.get(name, _DEFAULTS.get(name))
+        if new == old and isinstance(new, bool) == isinstance(old, bool):
+            continue
+        if None not in (new, old) and type_of(received, name) == type_of(current, name):
+            check_equal(name, what, str(new), str(old))
+        raise precondition(
+            f"inequivalent arg '{name}' for {what}: received {_described(received, name)}"
+            f" but current is {_described(current, name)}"
+        )
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _described(arguments: dict[str, Any], name: str) -> str:
+    if name not in arguments:
+        return "none"
+    return f"the value '{_plain(arguments[name])}' of type '{type_of(arguments, name)}'"

@@ -1,0 +1,60 @@
+"""The methods that set what mode a channel is in: confirms, transactions, flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from pamqp import commands
+
+from leveret.broker.answers import answer
+from leveret.broker.confirming import Confirming
+from leveret.broker.refusals import not_implemented, precondition
+
+if TYPE_CHECKING:
+    from leveret.broker.channel import Channel
+
+
+def _flow(channel: Channel, method: commands.Channel.Flow) -> bytes:
+    if not method.active:
+        raise not_implemented("active=false")
+    return answer(commands.Channel.FlowOk, active=True)
+
+
+def _confirm(channel: Channel, method: commands.Confirm.Select) -> bytes:
+    if channel.transaction is not None:
+        raise precondition("cannot switch from tx to confirm mode")
+    if channel.confirming is None:
+        channel.confirming = Confirming(channel.number)
+    return answer(commands.Confirm.SelectOk)
+
+
+def _begin(channel: Channel, method: commands.Tx.Select) -> bytes:
+    if channel.confirming is not None:
+        raise precondition("cannot switch from confirm to tx mode")
+    if channel.transaction is None:
+        channel.transaction = []
+    return answer(commands.Tx.SelectOk)
+
+
+def _commit(channel: Channel, method: commands.Tx.Commit) -> bytes:
+    if channel.transaction is None:
+        raise precondition("channel is not transactional")
+    channel.commit()
+    return answer(commands.Tx.CommitOk)
+
+
+def _roll_back(channel: Channel, method: commands.Tx.Rollback) -> bytes:
+    if channel.transaction is None:
+        raise precondition("channel is not transactional")
+    channel.roll_back()
+    return answer(commands.Tx.RollbackOk)
+
+
+MODES: Final[dict[type[Any], Callable[[Channel, Any], bytes]]] = {
+    commands.Channel.Flow: _flow,
+    commands.Confirm.Select: _confirm,
+    commands.Tx.Select: _begin,
+    commands.Tx.Commit: _commit,
+    commands.Tx.Rollback: _roll_back,
+}

@@ -1,0 +1,284 @@
+"""The receiving half of a client's connection: publishes in one pass, their properties kept packed.
+
+`leveret.amqp.Parser` is quickest at what a client receives. A broker receives publishes, and hands
+their properties on as they came.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from leveret.amqp.codes import (
+    BASIC,
+    BASIC_ACK,
+    BASIC_PUBLISH,
+    FRAME_BODY,
+    FRAME_END,
+    FRAME_HEADER,
+    FRAME_HEARTBEAT,
+    FRAME_METHOD,
+    ReplyCode,
+)
+from leveret.amqp.events import Ack, Event, Heartbeat, Method
+from leveret.amqp.parser import Parser
+from leveret.amqp.properties import Properties
+from leveret.broker.arguments import Arguments
+from leveret.broker.packed import types
+from leveret.errors import ProtocolError
+
+_FRAME: Callable[[bytes, int], tuple[int, int, int]] = struct.Struct(">BHI").unpack_from
+_HEADER: Callable[[bytes, int], tuple[int, int, int]] = struct.Struct(">HHQ").unpack_from
+_U32 = struct.Struct(">I").unpack_from
+_ACK = struct.Struct(">QB").unpack_from
+_HEARTBEAT: Final = Heartbeat()
+_KINDS: Final = frozenset((FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT))
+_CACHED_ROUTES: Final = 2048
+
+_TYPED: Final = {50 << 16 | 10: 1, 40 << 16 | 10: 2, 60 << 16 | 20: 2, 50 << 16 | 20: 3}
+"""Methods whose arguments are checked by type, and how many short strings come before them."""
+
+_Route = tuple[str, str, bool, bool]
+
+
+class Published(msgspec.Struct, frozen=True, gc=False):
+    """basic.publish with its content; `packed` holds the properties as they came, flags first.
+
+    `body` is None where it was larger than the largest message that is taken.
+    """
+
+    channel: int
+    exchange: str
+    routing_key: str
+    mandatory: bool
+    immediate: bool
+    properties: Properties
+    packed: bytes
+    body: bytes | None
+    body_size: int
+
+
+class Unreadable(ProtocolError):
+    """Bytes that are no AMQP; `ids` are class and method of what they stand in, or zeros."""
+
+    def __init__(self, code: ReplyCode, text: str, index: int = 0) -> None:
+        super().__init__(code, text)
+        self.ids = (index >> 16, index & 0xFFFF)
+
+
+class _Coming:
+    """A publish of which some frames are still to come."""
+
+    __slots__ = ("body", "keep", "missing", "packed", "properties", "route", "size")
+
+    def __init__(self, route: _Route) -> None:
+        self.route = route
+        self.properties: Properties | None = None
+        self.packed = b""
+        self.size = self.missing = 0
+        self.keep = True
+        self.body = bytearray()
+
+    def unexpected(self) -> Unreadable:
+        """Another frame came than the one due."""
+        due = "content header for class 60" if self.properties is None else "content body"
+        kind = "content header" if self.properties is None else "content body"
+        return _unexpected(f"expected {due}, got non {kind} frame instead", BASIC_PUBLISH)
+
+    def event(self, channel: int) -> Published:
+        assert self.properties is not None
+        body = bytes(self.body) if self.keep else None
+        return Published(channel, *self.route, self.properties, self.packed, body, self.size)
+
+
+class ServerParser(Parser):
+    """A `Parser` that gives `Published` for basic.publish."""
+
+    def __init__(self, *, frame_max: int, max_body: int) -> None:
+        super().__init__(frame_max=frame_max, max_body=max_body)
+        self._published_routes: dict[bytes, _Route] = {}
+        self._coming: dict[int, _Coming] = {}
+
+    # The hot path, as in `Parser`: one pass over all frames of a read.
+    def _read(self, data: bytes, events: list[Event]) -> int:  # noqa: C901, PLR0912
+        pos = 0
+        have = len(data)
+        coming = self._coming
+        while have - pos >= 7:
+            kind, channel, size = _FRAME(data, pos)
+            if size > self.frame_max - 8:
+                raise _frame_error(kind, f"{{frame_too_large,{size},{self.frame_max - 8}}}")
+            start = pos + 7
+            stop = start + size
+            if stop >= have:
+                if kind not in _KINDS:
+                    raise _frame_error(kind, "unknown_frame")
+                break
+            if data[stop] != FRAME_END:
+                raise _frame_error(
+                    kind, f"{{invalid_frame_end_marker,{data[stop]}}}", data[start:stop]
+                )
+            pos = stop + 1
+            if (channel == 0 and kind != FRAME_METHOD) or (channel and kind == FRAME_HEARTBEAT):
+                self._heartbeat(kind, channel, data[start:stop])
+                events.append(_HEARTBEAT)
+            elif kind == FRAME_METHOD:
+                if channel in coming:
+                    raise coming[channel].unexpected()
+                (index,) = _U32(data, start)
+                if index == BASIC_PUBLISH:
+                    coming[channel] = _Coming(self._route_of(data[start + 6 : stop]))
+                elif index == BASIC_ACK:
+                    if size != 13:
+                        raise _undecodable(index, data[start + 4 : stop])
+                    tag, bits = _ACK(data, start + 4)
+                    events.append(Ack(channel, tag, bits & 1 == 1))
+                else:
+                    self._other_method(data, start, stop, channel, index, events)
+            elif kind == FRAME_BODY:
+                self._body_of_publish(data, start, stop, channel, events)
+            elif kind == FRAME_HEADER:
+                self._header_of_publish(data, start, stop, channel, events)
+            else:
+                raise _frame_error(kind, "unknown_frame", data[start:stop])
+        return pos
+
+    def _heartbeat(self, kind: int, channel: int, payload: bytes) -> None:
+        """A frame that is a heartbeat, or stands where no such frame may."""
+        if kind not in _KINDS or (kind == FRAME_HEARTBEAT and not channel and payload):
+            raise _frame_error(kind, "unknown_frame", payload)
+        if kind != FRAME_HEARTBEAT or channel:
+            raise _unexpected(f"type {kind}, all octets = {_octets(payload)}")
+
+    def _other_method(
+        self, data: bytes, start: int, stop: int, channel: int, index: int, events: list[Event]
+    ) -> None:
+        try:
+            self._method(data, start, stop, channel, index, events)
+            if index in _TYPED:
+                _note_types(events[-1], data, start, stop)
+        except (IndexError, struct.error, ValueError) as error:
+            raise _undecodable(index, data[start + 4 : stop]) from error
+
+    def _route_of(self, data: bytes) -> _Route:
+        route = self._published_routes.get(data)
+        if route is None:
+            exchange, pos = _short(data, 0)
+            routing_key, pos = _short(data, pos)
+            if pos != len(data) - 1:
+                raise ValueError("basic.publish does not end where its frame does")
+            route = (exchange, routing_key, data[pos] & 1 == 1, data[pos] & 2 == 2)
+            if len(self._published_routes) >= _CACHED_ROUTES:
+                self._published_routes.clear()
+            self._published_routes[data] = route
+        return route
+
+    def _header_of_publish(
+        self, data: bytes, start: int, stop: int, channel: int, events: list[Event]
+    ) -> None:
+        coming = self._coming.get(channel)
+        if coming is None:
+            raise _unexpected("expected method frame, got non method frame instead")
+        if coming.properties is not None:
+            raise coming.unexpected()
+        class_id, _, size = _HEADER(data, start)
+        if class_id != BASIC:
+            raise _unexpected(
+                f"expected content header for class 60, got one for class {class_id} instead",
+                BASIC_PUBLISH,
+            )
+        coming.properties = self._properties.parse(data, start + 12, stop)
+        coming.packed = data[start + 12 : stop]
+        coming.size = coming.missing = size
+        coming.keep = size <= self.max_body
+        if not size:
+            del self._coming[channel]
+            events.append(coming.event(channel))  # type: ignore[arg-type]
+
+    def _body_of_publish(
+        self, data: bytes, start: int, stop: int, channel: int, events: list[Event]
+    ) -> None:
+        coming = self._coming.get(channel)
+        if coming is None:
+            raise _unexpected("expected method frame, got non method frame instead")
+        if coming.properties is None:
+            raise coming.unexpected()
+        size = stop - start
+        if size == coming.size and coming.keep:
+            del self._coming[channel]
+            route = coming.route
+            events.append(
+                Published(  # type: ignore[arg-type]
+                    channel, *route, coming.properties, coming.packed, data[start:stop], size
+                )
+            )
+            return
+        coming.missing -= size
+        if coming.missing < 0:
+            raise _frame_error(3, f"a body longer than the {coming.size} bytes its header promises")
+        if coming.keep:
+            coming.body += data[start:stop]
+        if not coming.missing:
+            del self._coming[channel]
+            events.append(coming.event(channel))  # type: ignore[arg-type]
+
+    def forget(self, channel: int) -> None:
+        """The channel was closed: what had come of a message there is void."""
+        self._coming.pop(channel, None)
+
+    @property
+    def unfinished(self) -> int:
+        """How many messages are not complete yet."""
+        return len(self._coming)
+
+    @property
+    def held(self) -> int:
+        """Bytes of messages that are not complete yet."""
+        return len(self._rest) + sum(len(coming.body) for coming in self._coming.values())
+
+
+def _note_types(event: Event, data: bytes, start: int, stop: int) -> None:
+    """Keep what AMQP types a method's arguments have: complaints about them tell."""
+    assert isinstance(event, Method)
+    if not event.method.arguments:
+        return
+    pos = start + 6
+    for _ in range(_TYPED[event.method.index]):
+        pos += 1 + data[pos]
+    arguments = Arguments(event.method.arguments)
+    arguments.types = types(data[pos + 1 : stop])
+    event.method.arguments = arguments
+
+
+def _short(data: bytes, pos: int) -> tuple[str, int]:
+    end = pos + 1 + data[pos]
+    return data[pos + 1 : end].decode("utf-8", "surrogateescape"), end
+
+
+def _undecodable(index: int, fields: bytes) -> Unreadable:
+    return Unreadable(
+        ReplyCode.FRAME_ERROR, f"FRAME_ERROR - cannot decode {_octets(fields)}", index
+    )
+
+
+def _octets(data: bytes) -> str:
+    """Bytes as RabbitMQ's texts show them."""
+    if not data:
+        return "<<>>"
+    if all(32 <= octet < 127 for octet in data):
+        return f'<<"{data.decode("ascii")}">>'
+    return f"<<{','.join(map(str, data[:128]))}>>"
+
+
+def _frame_error(kind: int, what: str, payload: bytes = b"") -> Unreadable:
+    return Unreadable(
+        ReplyCode.FRAME_ERROR,
+        f"FRAME_ERROR - type {kind}, all octets = {_octets(payload)}: {what}",
+    )
+
+
+def _unexpected(what: str, index: int = 0) -> Unreadable:
+    return Unreadable(ReplyCode.UNEXPECTED_FRAME, f"UNEXPECTED_FRAME - {what}", index)

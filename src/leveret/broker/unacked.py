@@ -1,0 +1,70 @@
+"""What a channel has delivered and not heard of again, by delivery tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from leveret.broker.consumers import Consumer
+from leveret.broker.messages import Entry
+from leveret.broker.queues import Queue
+from leveret.broker.refusals import precondition
+
+Unacked = tuple[Entry, Queue, Consumer | None]
+"""A delivery: without a consumer where basic.get took it."""
+
+
+class Ledger:
+    """The unacknowledged deliveries of one channel; `in_flight` counts those of its consumers."""
+
+    __slots__ = ("_by_tag", "in_flight", "last_tag")
+
+    def __init__(self) -> None:
+        self.last_tag = 0
+        self.in_flight = 0
+        self._by_tag: dict[int, Unacked] = {}
+
+    def number(self) -> int:
+        """A tag for a delivery that nobody acknowledges."""
+        self.last_tag += 1
+        return self.last_tag
+
+    def add(self, entry: Entry, queue: Queue, consumer: Consumer | None) -> int:
+        """Note a delivery; returns its tag."""
+        self.last_tag = tag = self.last_tag + 1
+        self._by_tag[tag] = (entry, queue, consumer)
+        if consumer is not None:
+            self.in_flight += 1
+        return tag
+
+    def tags(self, tag: int, multiple: bool) -> list[int]:
+        """The tags that an acknowledgement means: with `multiple` all up to it, with 0 all.
+
+        :raises Refused: if this one is not there.
+        """
+        if multiple and not tag:
+            return list(self._by_tag)
+        if tag not in self._by_tag:
+            raise precondition(f"unknown delivery tag {tag}")
+        return list(self._up_to(tag)) if multiple else [tag]
+
+    def _up_to(self, last: int) -> Iterator[int]:
+        for tag in self._by_tag:
+            if tag > last:
+                return
+            yield tag
+
+    def take_one(self, tag: int) -> Unacked | None:
+        """Take one delivery, if it is there."""
+        found = self._by_tag.pop(tag, None)
+        if found is not None and found[2] is not None:
+            self.in_flight -= 1
+            found[2].unacked -= 1
+        return found
+
+    def take(self, tags: list[int]) -> list[Unacked]:
+        """Take these deliveries, as far as they are there."""
+        return [found for found in map(self.take_one, tags) if found is not None]
+
+    def take_all(self) -> list[Unacked]:
+        """Take all deliveries."""
+        return self.take(list(self._by_tag))

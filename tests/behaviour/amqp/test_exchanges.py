@@ -1,0 +1,465 @@
+"""Exchanges: which queues each type routes to, how they are declared and deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pamqp.commands import Exchange, Queue
+
+from tests.behaviour.amqp.script import Connect, Lane, Refusal
+
+
+async def bound(ch: Lane, exchange: str, *keys: str) -> None:
+    """A queue for each key, named as it, bound to an exchange."""
+    for key in keys:
+        await ch.declare(key, exclusive=True)
+        await ch.call(Queue.Bind(queue=key, exchange=exchange, routing_key=key))
+
+
+async def reached(ch: Lane, exchange: str, routing_key: str, *queues: str, **sent: Any) -> set[str]:
+    """Which of the queues a message comes to."""
+    ch.publish(exchange, routing_key, b"m", **sent)
+    return {queue for queue in queues if await ch.bodies(queue)}
+
+
+async def test_the_default_exchange_routes_by_a_queues_name(ch: Lane) -> None:
+    for queue in ("a", "b"):
+        await ch.declare(queue, exclusive=True)
+    assert await reached(ch, "", "a", "a", "b") == {"a"}
+    assert await reached(ch, "", "no", "a", "b") == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["amq.direct", "amq.fanout", "amq.topic", "amq.headers", "amq.match"]
+)
+async def test_each_vhost_has_the_standard_exchanges(ch: Lane, name: str) -> None:
+    kind = "headers" if name == "amq.match" else name[4:]
+    await ch.call(Exchange.Declare(exchange=name, exchange_type=kind, durable=True))
+    await ch.declare("a", exclusive=True)
+    await ch.call(Queue.Bind(queue="a", exchange=name, routing_key="a"))
+    assert await reached(ch, name, "a", "a") == {"a"}
+
+
+async def test_a_direct_exchange_routes_by_the_key(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="direct"))
+    await bound(ch, "x", "a", "b")
+    await ch.call(Queue.Bind(queue="b", exchange="x", routing_key="a"))
+    assert await reached(ch, "x", "a", "a", "b") == {"a", "b"}
+    assert await reached(ch, "x", "b", "a", "b") == {"b"}
+    assert await reached(ch, "x", "*", "a", "b") == set()
+
+
+async def test_a_fanout_exchange_routes_to_all(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="fanout"))
+    await bound(ch, "x", "a", "b")
+    assert await reached(ch, "x", "whatever", "a", "b") == {"a", "b"}
+
+
+async def test_a_queue_gets_a_message_once_however_often_it_is_bound(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="topic"))
+    await ch.declare("q", exclusive=True)
+    for key in ("a", "#", "*", "a"):
+        await ch.call(Queue.Bind(queue="q", exchange="x", routing_key=key))
+    ch.publish("x", "a", b"once")
+    assert await ch.bodies("q") == [b"once"]
+
+
+PATTERNS = {
+    "": {""},
+    "a": {"a"},
+    "*": {"a", "b"},  # an empty key has no words at all
+    "#": {"", "a", "b", "a.b", "a.b.c", "a.", ".a", "a..c", "b.a", ".", "c.b.a"},
+    "a.*": {"a.b", "a."},
+    "a.#": {"a", "a.b", "a.b.c", "a.", "a..c"},
+    "#.a": {"a", ".a", "b.a", "c.b.a"},
+    "*.*": {"a.b", "a.", ".a", "b.a", "."},
+    "*.b.*": {"a.b.c", "c.b.a"},
+    "a.#.c": {"a.b.c", "a..c"},
+    "#.b.#": {"b", "a.b", "a.b.c", "b.a", "c.b.a"},
+    "*.#": {"a", "b", "a.b", "a.b.c", "a.", ".a", "a..c", "b.a", ".", "c.b.a"},
+    "#.*": {"a", "b", "a.b", "a.b.c", "a.", ".a", "a..c", "b.a", ".", "c.b.a"},
+    "#.#": {"", "a", "b", "a.b", "a.b.c", "a.", ".a", "a..c", "b.a", ".", "c.b.a"},
+    "a.*.#": {"a.b", "a.b.c", "a.", "a..c"},
+    "*a": set(),
+    "a#": set(),
+}
+
+
+async def test_a_topic_exchange_routes_by_patterns_of_words(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="topic"))
+    for number, pattern in enumerate(PATTERNS):
+        await ch.declare(f"q{number}", exclusive=True)
+        await ch.call(Queue.Bind(queue=f"q{number}", exchange="x", routing_key=pattern))
+    for key in {key for keys in PATTERNS.values() for key in keys}:
+        ch.publish("x", key, key.encode())
+    found = {
+        pattern: {content.decode() for content in await ch.bodies(f"q{number}")}
+        for number, pattern in enumerate(PATTERNS)
+    }
+    assert found == PATTERNS
+
+
+async def test_unbinding_one_pattern_leaves_the_others(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="topic"))
+    for queue, pattern in {"one": "a.*", "two": "a.#"}.items():
+        await ch.declare(queue, exclusive=True)
+        await ch.call(Queue.Bind(queue=queue, exchange="x", routing_key=pattern))
+    await ch.call(Queue.Unbind(queue="one", exchange="x", routing_key="a.*"))
+    assert await reached(ch, "x", "a.b", "one", "two") == {"two"}
+
+
+HEADERS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({"x-match": "all", "a": "1", "b": "2"}, {"a": "1", "b": "2", "c": "3"}, True),
+    ({"x-match": "all", "a": "1", "b": "2"}, {"a": "1"}, False),
+    ({"x-match": "all", "a": "1"}, {"a": "2"}, False),
+    ({"a": "1", "b": "2"}, {"a": "1"}, False),
+    ({"a": "1", "b": "2"}, {"a": "1", "b": "2"}, True),
+    ({"x-match": "any", "a": "1", "b": "2"}, {"a": "1"}, True),
+    ({"x-match": "any", "a": "1", "b": "2"}, {"a": "2", "c": "1"}, False),
+    ({"x-match": "any"}, {"a": "1"}, False),
+    ({"x-match": "all"}, {}, True),
+    ({}, {"a": "1"}, True),
+    ({"x-match": "all", "a": None}, {"a": "anything"}, True),
+    ({"x-match": "all", "a": None}, {"b": "1"}, False),
+    ({"x-match": "any", "a": None}, {"a": "anything"}, True),
+    ({"x-match": "all", "a": 1}, {"a": "1"}, False),
+    ({"x-match": "all", "a": 1}, {"a": 1}, True),
+    ({"x-match": "all", "a": True}, {"a": True}, True),
+    ({"x-match": "all", "a": True}, {"a": 1}, False),
+    ({"x-match": "all", "a": "1", "x-b": "2"}, {"a": "1"}, True),
+    ({"x-match": "any", "a": "1", "x-b": "2"}, {"x-b": "2"}, False),
+    ({"x-match": "all-with-x", "a": "1", "x-b": "2"}, {"a": "1"}, False),
+    ({"x-match": "all-with-x", "a": "1", "x-b": "2"}, {"a": "1", "x-b": "2"}, True),
+    ({"x-match": "any-with-x", "a": "1", "x-b": "2"}, {"x-b": "2"}, True),
+]
+
+
+@pytest.mark.parametrize("number", range(len(HEADERS)))
+async def test_a_headers_exchange_routes_by_headers(ch: Lane, number: int) -> None:
+    arguments, headers, matches = HEADERS[number]
+    await ch.declare("q", exclusive=True)
+    await ch.call(Queue.Bind(queue="q", exchange="amq.headers", arguments=arguments))
+    found = await reached(ch, "amq.headers", "whatever", "q", headers=headers)
+    assert found == ({"q"} if matches else set())
+
+
+async def test_a_message_without_headers_meets_only_who_asks_for_none(ch: Lane) -> None:
+    asked: dict[str, Any] = {"a": {"a": "1"}, "all": {"x-match": "all"}}
+    for queue, arguments in asked.items():
+        await ch.declare(queue, exclusive=True)
+        await ch.call(Queue.Bind(queue=queue, exchange="amq.headers", arguments=arguments))
+    assert await reached(ch, "amq.headers", "", "a", "all") == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("match", "text"),
+    [
+        (
+            "some",
+            'Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x',
+        ),
+        (1, "Invalid x-match field type byte (value 1); expected longstr"),
+    ],
+)
+async def test_an_x_match_that_is_none_is_refused(ch: Lane, match: Any, text: str) -> None:
+    await ch.declare("q", exclusive=True)
+    refusal = await ch.refused(
+        Queue.Bind(queue="q", exchange="amq.headers", arguments={"x-match": match})
+    )
+    assert refusal == Refusal(406, f"PRECONDITION_FAILED - {text}", "Queue.Bind")
+
+
+# -- the default exchange is nobody's to change ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Exchange.Declare(exchange="", exchange_type="direct"),
+        Exchange.Declare(exchange="", passive=True),
+        Exchange.Delete(exchange=""),
+        Exchange.Bind(destination="", source="amq.direct"),
+        Exchange.Bind(destination="amq.direct", source=""),
+        Exchange.Unbind(destination="amq.direct", source=""),
+        Queue.Bind(queue="q", exchange=""),
+        Queue.Unbind(queue="q", exchange="", routing_key="q"),
+    ],
+    ids=lambda method: str(method.name),
+)
+async def test_the_default_exchange_may_not_be_touched(ch: Lane, method: Any) -> None:
+    await ch.declare("q", exclusive=True)
+    assert await ch.refused(method) == Refusal(
+        403, "ACCESS_REFUSED - operation not permitted on the default exchange", method.name
+    )
+
+
+# -- declare and delete ---------------------------------------------------------------------------
+
+
+async def test_a_missing_exchange_is_not_found(ch: Lane, vhost: str) -> None:
+    assert await ch.refused(Exchange.Declare(exchange="no", passive=True)) == Refusal(
+        404, f"NOT_FOUND - no exchange 'no' in vhost '{vhost}'", "Exchange.Declare"
+    )
+
+
+async def test_publishing_to_a_missing_exchange_costs_the_channel(ch: Lane, vhost: str) -> None:
+    ch.publish("no", "key", b"lost")
+    assert await ch.refusal() == Refusal(
+        404, f"NOT_FOUND - no exchange 'no' in vhost '{vhost}'", "Basic.Publish"
+    )
+
+
+async def test_binding_to_what_is_missing_costs_the_channel(
+    ch: Lane, ch2: Lane, vhost: str
+) -> None:
+    await ch.declare("q", exclusive=True)
+    assert await ch.refused(Queue.Bind(queue="q", exchange="no")) == Refusal(
+        404, f"NOT_FOUND - no exchange 'no' in vhost '{vhost}'", "Queue.Bind"
+    )
+    assert await ch2.refused(Queue.Bind(queue="no", exchange="amq.direct")) == Refusal(
+        404, f"NOT_FOUND - no queue 'no' in vhost '{vhost}'", "Queue.Bind"
+    )
+
+
+async def test_unbinding_what_is_not_bound_does_nothing(ch: Lane) -> None:
+    await ch.declare("q", exclusive=True)
+    for unbind in (
+        Queue.Unbind(queue="q", exchange="amq.direct", routing_key="no"),
+        Queue.Unbind(queue="q", exchange="no", routing_key="no"),
+        Queue.Unbind(queue="no", exchange="amq.direct", routing_key="no"),
+    ):
+        assert isinstance(await ch.call(unbind), Queue.UnbindOk)
+
+
+async def test_deleting_a_missing_exchange_does_nothing(ch: Lane) -> None:
+    assert isinstance(await ch.call(Exchange.Delete(exchange="no")), Exchange.DeleteOk)
+
+
+async def test_an_unknown_type_costs_the_connection(ch: Lane) -> None:
+    refusal = await ch.client.refused(Exchange.Declare(exchange="x", exchange_type="no"), ch.number)
+    assert refusal == Refusal(
+        503, "COMMAND_INVALID - invalid exchange type 'no'", "Exchange.Declare"
+    )
+
+
+async def test_reserved_names_are_refused(ch: Lane, ch2: Lane, vhost: str) -> None:
+    assert await ch.refused(
+        Exchange.Declare(exchange="amq.mine", exchange_type="direct")
+    ) == Refusal(
+        403,
+        "ACCESS_REFUSED - exchange name 'amq.mine' contains reserved prefix 'amq.*'",
+        "Exchange.Declare",
+    )
+    assert await ch2.refused(Exchange.Delete(exchange="amq.direct")) == Refusal(
+        403,
+        f"ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '{vhost}' not allowed",
+        "Exchange.Delete",
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        (
+            {"exchange_type": "fanout"},
+            "'type' for exchange 'x' in vhost '{}': received 'fanout' but current is 'direct'",
+        ),
+        (
+            {"durable": True},
+            "'durable' for exchange 'x' in vhost '{}': received 'true' but current is 'false'",
+        ),
+        (
+            {"auto_delete": True},
+            "'auto_delete' for exchange 'x' in vhost '{}': received 'true' but current is 'false'",
+        ),
+        (
+            {"internal": True},
+            "'internal' for exchange 'x' in vhost '{}': received 'true' but current is 'false'",
+        ),
+        (
+            {"arguments": {"alternate-exchange": "y"}},
+            (
+                "'alternate-exchange' for exchange 'x' in vhost '{}': received the value 'y' of "
+                "type 'longstr' but current is none"
+            ),
+        ),
+    ],
+    ids=["type", "durable", "auto_delete", "internal", "alternate-exchange"],
+)
+async def test_an_exchange_that_is_declared_otherwise_is_refused(
+    ch: Lane, vhost: str, option: dict[str, Any], text: str
+) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="direct"))
+    again = Exchange.Declare(**{"exchange": "x", "exchange_type": "direct", **option})
+    assert await ch.refused(again) == Refusal(
+        406, "PRECONDITION_FAILED - inequivalent arg " + text.format(vhost), "Exchange.Declare"
+    )
+
+
+async def test_an_exchange_may_be_declared_again_as_it_is(ch: Lane) -> None:
+    for _ in range(2):
+        await ch.call(
+            Exchange.Declare(
+                exchange="x", exchange_type="topic", durable=True, arguments={"unknown": 1}
+            )
+        )
+
+
+async def test_a_passive_declare_asks_for_the_name_only(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="topic"))
+    answer = await ch.call(
+        Exchange.Declare(exchange="x", exchange_type="fanout", durable=True, passive=True)
+    )
+    assert isinstance(answer, Exchange.DeclareOk)
+
+
+async def test_an_internal_exchange_takes_no_messages_of_clients(ch: Lane, vhost: str) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="fanout", internal=True))
+    ch.publish("x", "", b"lost")
+    assert await ch.refusal() == Refusal(
+        403,
+        f"ACCESS_REFUSED - cannot publish to internal exchange 'x' in vhost '{vhost}'",
+        "Basic.Publish",
+    )
+
+
+async def test_an_exchange_in_use_is_not_deleted_if_unused(ch: Lane, vhost: str) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="fanout"))
+    await bound(ch, "x", "a")
+    assert await ch.refused(Exchange.Delete(exchange="x", if_unused=True)) == Refusal(
+        406, f"PRECONDITION_FAILED - exchange 'x' in vhost '{vhost}' in use", "Exchange.Delete"
+    )
+
+
+async def test_deleting_an_exchange_unbinds_its_queues(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="fanout"))
+    await bound(ch, "x", "a")
+    await ch.call(Exchange.Delete(exchange="x"))
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="fanout"))
+    assert await reached(ch, "x", "", "a") == set()
+
+
+async def test_an_auto_delete_exchange_goes_with_its_last_binding(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="direct", auto_delete=True))
+    await bound(ch, "x", "a", "b")
+    await ch.call(Queue.Unbind(queue="a", exchange="x", routing_key="a"))
+    assert isinstance(
+        await ch.call(Exchange.Declare(exchange="x", passive=True)), Exchange.DeclareOk
+    )
+    await ch.call(Queue.Delete(queue="b"))
+    assert (await ch.refused(Exchange.Declare(exchange="x", passive=True))).code == 404
+
+
+async def test_an_auto_delete_exchange_that_never_was_bound_stays(ch: Lane, ch2: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="direct", auto_delete=True))
+    await ch.close()
+    assert isinstance(
+        await ch2.call(Exchange.Declare(exchange="x", passive=True)), Exchange.DeclareOk
+    )
+
+
+async def test_no_wait_is_not_answered(ch: Lane) -> None:
+    ch.send(Exchange.Declare(exchange="x", exchange_type="fanout", nowait=True))
+    ch.send(Queue.Declare(queue="q", exclusive=True, nowait=True))
+    ch.send(Queue.Bind(queue="q", exchange="x", nowait=True))
+    assert await reached(ch, "x", "", "q") == {"q"}
+    ch.send(Queue.Delete(queue="q", nowait=True), Exchange.Delete(exchange="x", nowait=True))
+    assert (await ch.refused(Exchange.Declare(exchange="x", passive=True))).code == 404
+
+
+# -- from exchange to exchange --------------------------------------------------------------------
+
+
+async def test_an_exchange_may_be_bound_to_another(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="from", exchange_type="topic"))
+    await ch.call(Exchange.Declare(exchange="to", exchange_type="direct"))
+    await ch.call(Exchange.Bind(destination="to", source="from", routing_key="a.*"))
+    await bound(ch, "to", "a.b", "b.a")
+    assert await reached(ch, "from", "a.b", "a.b", "b.a") == {"a.b"}
+    assert await reached(ch, "from", "b.a", "a.b", "b.a") == set()
+    await ch.call(Exchange.Unbind(destination="to", source="from", routing_key="a.*"))
+    assert await reached(ch, "from", "a.b", "a.b", "b.a") == set()
+
+
+async def test_exchanges_bound_in_a_ring_pass_a_message_on_once(ch: Lane) -> None:
+    for name in ("x", "y"):
+        await ch.call(Exchange.Declare(exchange=name, exchange_type="fanout"))
+        await ch.declare(f"q{name}", exclusive=True)
+        await ch.call(Queue.Bind(queue=f"q{name}", exchange=name))
+    await ch.call(Exchange.Bind(destination="x", source="y"))
+    await ch.call(Exchange.Bind(destination="y", source="x"))
+    await ch.call(Exchange.Bind(destination="x", source="x"))
+    ch.publish("x", "", b"round")
+    assert (await ch.bodies("qx"), await ch.bodies("qy")) == ([b"round"], [b"round"])
+
+
+async def test_deleting_an_exchange_unbinds_it_from_others(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="x", exchange_type="fanout", auto_delete=True))
+    await ch.call(Exchange.Declare(exchange="y", exchange_type="fanout"))
+    await ch.call(Exchange.Bind(destination="y", source="x"))
+    await ch.call(Exchange.Delete(exchange="y"))
+    assert (await ch.refused(Exchange.Declare(exchange="x", passive=True))).code == 404
+
+
+# -- alternate exchanges --------------------------------------------------------------------------
+
+
+async def test_what_an_exchange_routes_nowhere_goes_to_its_alternate(ch: Lane) -> None:
+    await ch.call(Exchange.Declare(exchange="alt", exchange_type="fanout"))
+    await ch.call(
+        Exchange.Declare(
+            exchange="x", exchange_type="direct", arguments={"alternate-exchange": "alt"}
+        )
+    )
+    await bound(ch, "x", "a")
+    await bound(ch, "alt", "rest")
+    assert await reached(ch, "x", "a", "a", "rest") == {"a"}
+    assert await reached(ch, "x", "b", "a", "rest") == {"rest"}
+
+
+async def test_what_an_alternate_takes_is_not_returned_and_keeps_its_routing(ch: Lane) -> None:
+    await ch.call(
+        Exchange.Declare(
+            exchange="x", exchange_type="direct", arguments={"alternate-exchange": "amq.fanout"}
+        )
+    )
+    await bound(ch, "amq.fanout", "rest")
+    ch.publish("x", "b", b"m", mandatory=True)
+    message = await ch.get("rest")
+    assert message is not None
+    assert (message.method.exchange, message.method.routing_key) == ("x", "b")
+
+
+async def test_a_missing_alternate_is_no_error(ch: Lane) -> None:
+    await ch.call(
+        Exchange.Declare(
+            exchange="x", exchange_type="direct", arguments={"alternate-exchange": "no"}
+        )
+    )
+    ch.publish("x", "b", b"m", mandatory=True)
+    assert (await ch.next()).method.reply_text == "NO_ROUTE"
+
+
+async def test_alternates_in_a_ring_end(ch: Lane) -> None:
+    for name, alternate in (("x", "y"), ("y", "x")):
+        await ch.call(
+            Exchange.Declare(
+                exchange=name, exchange_type="direct", arguments={"alternate-exchange": alternate}
+            )
+        )
+    ch.publish("x", "b", b"m", mandatory=True)
+    assert (await ch.next()).method.reply_code == 312
+
+
+# -- who keeps what -------------------------------------------------------------------------------
+
+
+async def test_an_exchange_outlives_its_connection(connect: Connect, ch: Lane) -> None:
+    brief = await connect()
+    lane = await brief.channel()
+    await lane.call(Exchange.Declare(exchange="x", exchange_type="fanout"))
+    await brief.close()
+    assert isinstance(
+        await ch.call(Exchange.Declare(exchange="x", passive=True)), Exchange.DeclareOk
+    )

@@ -1,0 +1,143 @@
+"""Quorum queues: their delivery count and limit, and what they do not know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pamqp.commands import Basic, Queue
+
+from tests.behaviour.amqp.script import Lane, Message, Refusal
+
+
+async def quorum(ch: Lane, queue: str = "q", **arguments: Any) -> None:
+    await ch.declare(queue, x_queue_type="quorum", **arguments)
+
+
+async def got(ch: Lane, queue: str = "q") -> Message:
+    await ch.until_ready(queue, 1)
+    message = await ch.get(queue, no_ack=False)
+    assert message is not None
+    return message
+
+
+async def test_a_delivery_count_comes_with_each_delivery(ch: Lane) -> None:
+    await quorum(ch)
+    ch.publish("", "q", b"m")
+    counts = []
+    for _ in range(3):
+        message = await got(ch)
+        counts.append((message.headers.get("x-delivery-count"), message.method.redelivered))
+        ch.send(Basic.Nack(delivery_tag=message.tag, requeue=True))
+    assert counts == [(0, False), (1, True), (2, True)]
+    assert ("x-delivery-count", "l", 3) in (await got(ch)).typed_headers
+
+
+async def test_what_comes_back_too_often_is_dropped(ch: Lane) -> None:
+    await quorum(ch, x_delivery_limit=1)
+    ch.publish("", "q", b"m")
+    for _ in range(2):
+        ch.send(Basic.Nack(delivery_tag=(await got(ch)).tag, requeue=True))
+    await ch.until_ready("q", 0)
+    assert await ch.get("q") is None
+
+
+async def test_what_comes_back_too_often_is_dead_lettered(ch: Lane) -> None:
+    await ch.declare("dead", exclusive=True)
+    await quorum(
+        ch, x_delivery_limit=1, x_dead_letter_exchange="", x_dead_letter_routing_key="dead"
+    )
+    ch.publish("", "q", b"m")
+    for _ in range(2):
+        ch.send(Basic.Nack(delivery_tag=(await got(ch)).tag, requeue=True))
+    message = await got(ch, "dead")
+    (death,) = message.headers["x-death"]
+    assert (death["reason"], death["queue"], death["count"]) == ("delivery_limit", "q", 1)
+    assert message.headers["x-first-death-reason"] == "delivery_limit"
+    assert "x-delivery-count" not in message.headers
+
+
+async def test_a_quorum_queue_routes_confirms_and_settles_as_any(ch: Lane) -> None:
+    await quorum(ch)
+    await ch.confirms()
+    for content in (b"1", b"2"):
+        ch.publish("", "q", content)
+        assert isinstance(await ch.next(), Basic.Ack)
+    first = await ch.get("q", no_ack=False)
+    assert first is not None
+    ch.send(Basic.Ack(delivery_tag=first.tag))
+    assert await ch.bodies("q") == [b"2"]
+
+
+async def test_a_quorum_queue_delivers_to_consumers(ch: Lane) -> None:
+    await quorum(ch)
+    await ch.call(Basic.Qos(prefetch_count=1))
+    await ch.consume("q")
+    for content in (b"1", b"2"):
+        ch.publish("", "q", content)
+    first = await ch.delivery()
+    ch.send(Basic.Ack(delivery_tag=first.tag))
+    assert [first.body, (await ch.delivery()).body] == [b"1", b"2"]
+
+
+async def test_a_global_prefetch_is_not_for_quorum_queues(ch: Lane, vhost: str) -> None:
+    await quorum(ch)
+    await ch.call(Basic.Qos(prefetch_count=1, global_=True))
+    refusal = await ch.client.refused(Basic.Consume(queue="q", consumer_tag="c"), ch.number)
+    assert refusal == Refusal(
+        540,
+        f"NOT_IMPLEMENTED - queue 'q' in vhost '{vhost}' does not support global qos",
+        "Basic.Consume",
+    )
+
+
+NOT_FOR_QUORUM: list[tuple[dict[str, Any], str, str]] = [
+    ({"durable": False}, "property 'non-durable'", ""),
+    ({"exclusive": True}, "property 'exclusive-owner'", ""),
+    ({"auto_delete": True}, "property 'auto-delete'", ""),
+    (
+        {"arguments": {"x-queue-type": "quorum", "x-max-priority": 5}},
+        "arg 'x-max-priority'",
+        " of queue type rabbit_quorum_queue",
+    ),
+    (
+        {"arguments": {"x-queue-type": "quorum", "x-queue-mode": "lazy"}},
+        "arg 'x-queue-mode'",
+        " of queue type rabbit_quorum_queue",
+    ),
+]
+
+
+@pytest.mark.parametrize("number", range(len(NOT_FOR_QUORUM)))
+async def test_what_a_quorum_queue_cannot_be_is_refused(ch: Lane, vhost: str, number: int) -> None:
+    option, what, kind = NOT_FOR_QUORUM[number]
+    declare = Queue.Declare(
+        **{"queue": "q", "durable": True, "arguments": {"x-queue-type": "quorum"}, **option}
+    )
+    assert await ch.refused(declare) == Refusal(
+        406,
+        f"PRECONDITION_FAILED - invalid {what} for queue 'q' in vhost '{vhost}'{kind}",
+        "Queue.Declare",
+    )
+
+
+async def test_a_delivery_limit_is_not_for_classic_queues(ch: Lane, vhost: str) -> None:
+    refusal = await ch.refused(
+        Queue.Declare(queue="q", durable=True, arguments={"x-delivery-limit": 1})
+    )
+    assert refusal == Refusal(
+        406,
+        f"PRECONDITION_FAILED - invalid arg 'x-delivery-limit' for queue 'q' in vhost '{vhost}' of "
+        "queue type rabbit_classic_queue",
+        "Queue.Declare",
+    )
+
+
+async def test_a_quorum_queue_is_declared_again_as_quorum_only(ch: Lane, vhost: str) -> None:
+    await quorum(ch)
+    assert await ch.refused(Queue.Declare(queue="q", durable=True)) == Refusal(
+        406,
+        f"PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '{vhost}': "
+        "received none but current is the value 'quorum' of type 'longstr'",
+        "Queue.Declare",
+    )

@@ -1,0 +1,132 @@
+"""The brokers that behaviour tests run on, behind one face: RabbitMQ says what is right."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, TypeVar
+from urllib.parse import urlsplit
+
+from leveret.broker import EmbeddedBroker, Permissions, User
+from leveret.testing import RabbitMQ
+
+KINDS: Final = ("rabbitmq", "embedded")
+
+_T = TypeVar("_T")
+
+PATIENCE: Final = 15.0
+"""Seconds after which an embedded broker that does not start or stop is stuck."""
+
+
+class Broker(Protocol):
+    """One vhost that is a test's alone, and what an operator may do there."""
+
+    @property
+    def url(self) -> str:
+        """Of the vhost, as `guest`."""
+
+    @property
+    def vhost(self) -> str:
+        """Its name, which stands in many a reply text."""
+
+    def add_user(self, name: str, password: str, *, configure: str, write: str, read: str) -> None:
+        """A user who may touch what the patterns match."""
+
+    def add_stranger(self, name: str, password: str) -> None:
+        """A user who may enter no vhost."""
+
+
+class OnRabbitMQ:
+    """A vhost on the run's RabbitMQ, or the default one of a broker that is not ours."""
+
+    def __init__(self, rabbitmq: RabbitMQ, name: str) -> None:
+        self._rabbitmq = rabbitmq
+        self.url = rabbitmq.add_vhost(name) if rabbitmq.owned else rabbitmq.url
+        self.vhost = name if rabbitmq.owned else urlsplit(rabbitmq.url).path[1:] or "/"
+        self._users: list[str] = []
+
+    def add_user(self, name: str, password: str, *, configure: str, write: str, read: str) -> None:
+        self.add_stranger(name, password)
+        patterns = ", ".join(f'<<"{pattern}">>' for pattern in (configure, write, read))
+        self._rabbitmq.evaluate(
+            f'rabbit_auth_backend_internal:set_permissions(<<"{name}">>, <<"{self.vhost}">>, '
+            f'{patterns}, <<"leveret">>)'
+        )
+
+    def add_stranger(self, name: str, password: str) -> None:
+        self._users.append(name)
+        self._rabbitmq.evaluate(
+            f'rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"{password}">>, <<"leveret">>)'
+        )
+
+    def close(self) -> None:
+        for name in self._users:
+            self._rabbitmq.evaluate(
+                f'rabbit_auth_backend_internal:delete_user(<<"{name}">>, <<"leveret">>)'
+            )
+        if self._rabbitmq.owned:
+            self._rabbitmq.delete_vhost(self.vhost)
+
+
+class Loop:
+    """An event loop in a thread of its own, where embedded brokers run beside the tests."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self.complaints: list[dict[str, Any]] = []
+        self._loop.set_exception_handler(lambda _, context: self.complaints.append(context))
+        self._thread = threading.Thread(target=self._loop.run_forever, name="embedded brokers")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """What the coroutine returns, there."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
+
+    async def tasks(self) -> int:
+        """How many tasks run there, besides the one that counts."""
+        return len(asyncio.all_tasks()) - 1
+
+
+class OnEmbedded:
+    """An embedded broker that is this test's alone."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self.vhost = f"test-{secrets.token_hex(4)}"
+        self.broker = EmbeddedBroker()
+        loop.run(self.broker.start())
+        self.url = loop.run(self._add_vhost())
+        self._users = self.broker.node.users
+
+    async def _add_vhost(self) -> str:
+        return self.broker.add_vhost(self.vhost)
+
+    def add_user(self, name: str, password: str, *, configure: str, write: str, read: str) -> None:
+        allowed = Permissions(configure=configure, write=write, read=read)
+        self._users[name] = User(password=password, permissions={self.vhost: allowed})
+
+    def add_stranger(self, name: str, password: str) -> None:
+        self._users[name] = User(password=password, permissions={})
+
+    def close(self) -> None:
+        """Stop it; no task of it stays, and nothing failed in it unseen."""
+        self._loop.run(self.broker.close())
+        complaints, self._loop.complaints = self._loop.complaints, []
+        assert not complaints, f"the embedded broker failed within: {complaints}"
+        assert self._loop.run(self._loop.tasks()) == 0, "a task of the embedded broker goes on"

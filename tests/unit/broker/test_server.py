@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+import leveret
+from leveret import Service, method
+from leveret.amqp.codes import PROTOCOL_HEADER
+from leveret.amqp.properties import Properties
+from leveret.broker import EmbeddedBroker, Limits, User
+from leveret.errors import ConnectionClosed
+from leveret.transport.connection import Connection
+from leveret.transport.opening import open_connection
+from leveret.transport.url import parse_url
+
+
+class Doubling(Service):
+    @method(timeout=10)
+    async def double(self, n: int) -> int:
+        return 2 * n
+
+
+async def connected(url: str) -> Connection:
+    return await open_connection(parse_url(url), name="test", max_message_size=2**20)
+
+
+async def hung_up(reader: asyncio.StreamReader) -> bytes:
+    """All that the broker says until it hangs up."""
+    said = b""
+    try:
+        async with asyncio.timeout(10):
+            while more := await reader.read(65_536):
+                said += more
+    except ConnectionError:
+        pass
+    return said
+
+
+async def test_leveret_calls_through_it() -> None:
+    async with (
+        EmbeddedBroker() as broker,
+        leveret.connect(broker.url) as host,
+        leveret.connect(broker.url) as client,
+        host.serving(Doubling()),
+    ):
+        calls = [client.remote(Doubling).double(n) for n in range(200)]
+        assert await asyncio.gather(*calls) == [2 * n for n in range(200)]
+
+
+async def test_it_says_what_it_is_for_when_it_starts(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "leveret.broker"):
+        async with EmbeddedBroker():
+            pass
+    (line,) = [record.message for record in caplog.records if "embedded" in record.message]
+    assert "in memory, for development and tests; production is RabbitMQ" in line
+
+
+async def test_two_brokers_know_nothing_of_each_other() -> None:
+    async with EmbeddedBroker() as one, EmbeddedBroker() as other:
+        assert one.port != other.port
+        connection = await connected(one.url)
+        await (await connection.open_channel()).declare_queue("q")
+        assert "q" not in other.node.vhosts["/"].queues
+        await connection.close()
+
+
+async def test_a_url_names_user_and_vhost_whatever_their_letters() -> None:
+    users = {"bob@home": User(password="p/w")}
+    async with EmbeddedBroker(users=users, vhosts=("a/b",)) as broker:
+        connection = await connected(broker.url)
+        await connection.close()
+        connection = await connected(broker.add_vhost("späť"))
+        await connection.close()
+
+
+async def test_clients_are_told_when_it_closes() -> None:
+    broker = await EmbeddedBroker().start()
+    connection = await connected(broker.url)
+    told = asyncio.get_running_loop().create_future()
+    connection.on_lost.append(told.set_result)
+    await broker.close()
+    error = await told
+    assert isinstance(error, ConnectionClosed)
+    assert error.reply_code == 320
+    await connection.close()
+
+
+async def test_only_the_connections_of_one_vhost_are_closed() -> None:
+    async with EmbeddedBroker() as broker:
+        stays = await connected(broker.url)
+        goes = await connected(broker.add_vhost("other"))
+        told = asyncio.get_running_loop().create_future()
+        goes.on_lost.append(told.set_result)
+        assert broker.close_connections("for a test", vhost="other") == 1
+        assert "CONNECTION_FORCED - for a test" in str(await told)
+        await stays.open_channel()
+        await stays.close()
+        await goes.close()
+
+
+async def test_publishers_are_blocked_and_released() -> None:
+    async with EmbeddedBroker() as broker:
+        connection = await connected(broker.url)
+        news: asyncio.Queue[str] = asyncio.Queue()
+        connection.on_blocked.append(news.put_nowait)
+        channel = await connection.open_channel()
+        broker.block_publishers()
+        channel.publish("", "nowhere", Properties(), b"")
+        assert await news.get() == "low on memory"
+        broker.unblock_publishers()
+        assert await news.get() == ""
+        await connection.close()
+
+
+async def test_a_handshake_that_takes_too_long_is_ended() -> None:
+    async with EmbeddedBroker(limits=Limits(handshake_timeout=0.05)) as broker:
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        writer.write(PROTOCOL_HEADER)
+        assert b"PLAIN" in await hung_up(reader)
+        writer.close()
+
+
+async def test_a_client_too_many_is_turned_away() -> None:
+    async with EmbeddedBroker(limits=Limits(connections=1)) as broker:
+        first = await connected(broker.url)
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        assert await hung_up(reader) == b""
+        await first.open_channel()
+        writer.close()
+        await first.close()
+
+
+async def test_messages_expire_by_the_clock_of_the_loop() -> None:
+    async with EmbeddedBroker() as broker:
+        connection = await connected(broker.url)
+        channel = await connection.open_channel()
+        arguments = {"x-message-ttl": 20, "x-dead-letter-exchange": "amq.fanout"}
+        await channel.declare_queue("q", arguments=arguments)
+        await channel.declare_queue("dead")
+        await channel.bind_queue("dead", "amq.fanout", "")
+        letters: asyncio.Queue[object] = asyncio.Queue()
+        await channel.consume("dead", letters.put_nowait, no_ack=True)
+        channel.publish("", "q", Properties(), b"x")
+        async with asyncio.timeout(10):
+            await letters.get()
+        await connection.close()

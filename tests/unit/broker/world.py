@@ -1,0 +1,190 @@
+"""A broker's parts without its sockets, and a client that talks to it in bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pamqp import commands
+
+from leveret.amqp import frames
+from leveret.amqp.codes import PROTOCOL_HEADER
+from leveret.amqp.events import Content, Delivery, Event, Method
+from leveret.amqp.parser import Parser
+from leveret.amqp.properties import Properties, encode_properties
+from leveret.broker.clock import Clock
+from leveret.broker.consumers import Consumer
+from leveret.broker.limits import Limits, Memory
+from leveret.broker.messages import Entry, Message
+from leveret.broker.node import Node
+from leveret.broker.permissions import User
+from leveret.broker.queues import Queue
+from leveret.broker.session import Session
+from leveret.broker.vhost import VHost
+
+
+def message(body: str = "", key: str = "q", exchange: str = "", **properties: Any) -> Message:
+    made = Properties(**properties)
+    return Message(exchange, (key,), made, encode_properties(made), body.encode())
+
+
+class Taker:
+    """A channel that notes what is delivered; it has room for `room` more."""
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        self.room = room
+        self.taken: list[tuple[str, Entry]] = []
+        self.gone: list[str] = []
+
+    def has_room(self, no_ack: bool) -> bool:
+        return self.room > 0
+
+    def deliver(self, consumer: Consumer, entry: Entry) -> None:
+        self.room -= 1
+        self.taken.append((consumer.tag, entry))
+
+    def consumer_gone(self, consumer: Consumer) -> None:
+        self.gone.append(consumer.tag)
+
+    @property
+    def bodies(self) -> str:
+        return "".join(entry.message.body.decode() for _, entry in self.taken)
+
+    @property
+    def tags(self) -> str:
+        return "".join(tag for tag, _ in self.taken)
+
+
+class World:
+    """One vhost, its clock and its memory."""
+
+    def __init__(self) -> None:
+        self.clock = Clock(100.0, wall=lambda: 1_700_000_000.5)
+        self.memory = Memory(2**30, lambda alarmed: None)
+        self.vhost = VHost("/", self.clock, self.memory)
+
+    def queue(self, name: str = "q", **arguments: Any) -> Queue:
+        """A queue; x_max_length=1 is the argument x-max-length."""
+        given = {key.replace("_", "-"): value for key, value in arguments.items()}
+        quorum = given.get("x-queue-type") == "quorum"
+        return self.vhost.declare_queue(name, None, durable=quorum, arguments=given)
+
+    def publish(self, *messages: Message) -> None:
+        """Publish to the exchanges that they name."""
+        for one in messages:
+            for queue in self.vhost.route(self.vhost.exchange(one.exchange), one):
+                queue.publish(one)
+        self.vhost.settle()
+
+    def fill(self, queue: Queue, bodies: str, **properties: Any) -> None:
+        """Publish one message for each letter."""
+        for body in bodies:
+            queue.publish(message(body, queue.name, **properties))
+        self.vhost.settle()
+
+    def later(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.tick(self.clock.now + seconds)
+        self.vhost.settle()
+
+    def drained(self, name: str = "q") -> str:
+        """The bodies that wait in a queue, which is empty then."""
+        queue = self.vhost.queue(name)
+        bodies = ""
+        while (entry := queue.get(no_ack=True)) is not None:
+            bodies += entry.message.body.decode()
+        return bodies
+
+
+class FakeLink:
+    """A socket that remembers what was asked of it."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.reading = True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def close_in_time(self) -> None:
+        pass
+
+    def read(self, wanted: bool) -> None:
+        self.reading = wanted
+
+
+class Client:
+    """Talks to a session in bytes, and reads what it answers."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.link = FakeLink()
+        self.session = Session(node, self.link, "test")
+        self._parser = Parser()
+
+    @classmethod
+    def opened(cls, node: Node, **capabilities: bool) -> Client:
+        """One past the handshake, with channel 1 open."""
+        client = cls(node)
+        client.send_bytes(PROTOCOL_HEADER)
+        client.send(0, start_ok(capabilities=capabilities))
+        client.send(0, commands.Connection.TuneOk(2047, 131_072, 0))
+        client.send(0, commands.Connection.Open("/"))
+        client.send(1, commands.Channel.Open())
+        client.received()
+        return client
+
+    def send_bytes(self, data: bytes) -> None:
+        self.session.receive(data)
+        self.node.settle()
+
+    def send(self, channel: int, method: Any) -> None:
+        self.send_bytes(frames.method_frame(channel, method))
+
+    def publish(self, key: str, body: bytes = b"", channel: int = 1, **options: Any) -> None:
+        mandatory = options.pop("mandatory", False)
+        exchange = options.pop("exchange", "")
+        self.send_bytes(
+            frames.publish(
+                channel,
+                exchange,
+                key,
+                Properties(**options),
+                body,
+                frame_max=131_072,
+                mandatory=mandatory,
+            )
+        )
+
+    def received(self) -> list[Event]:
+        """What the broker has said since the last time; the socket takes it all."""
+        data = b"".join(self.session.out)
+        self.session.out.clear()
+        if self.session in self.node.dirty:
+            self.node.dirty.remove(self.session)
+        self.session.written(0)
+        return self._parser.receive(data)
+
+    def ask(self, method: Any, channel: int = 1) -> Any:
+        """Send a method; the broker's answer, which is to be the only thing it says."""
+        self.send(channel, method)
+        (event,) = self.received()
+        assert isinstance(event, Method), event
+        return event.method
+
+    def bodies(self) -> list[bytes | None]:
+        """The bodies of the messages that came since the last time."""
+        return [event.body for event in self.received() if isinstance(event, Delivery | Content)]
+
+
+def start_ok(
+    user: str = "guest", password: str = "guest", capabilities: dict[str, bool] | None = None
+) -> commands.Connection.StartOk:
+    return commands.Connection.StartOk(
+        client_properties={"capabilities": dict(capabilities or {})},
+        mechanism="PLAIN",
+        response=f"\0{user}\0{password}",
+    )
+
+
+def new_node(**limits: Any) -> Node:
+    return Node({"guest": User(password="guest")}, ("/",), Limits(**limits), Clock(100.0))
