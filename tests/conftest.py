@@ -90,8 +90,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than processors: most tests wait for something. One where a vhost is shared."""
-    return 1 if os.environ.get("LEVERET_URL") else min((os.cpu_count() or 1) + 2, 8)
+    """One for each processor: with more, tests of deadlines starve. One where a vhost is shared."""
+    return 1 if os.environ.get("LEVERET_URL") else min(os.cpu_count() or 1, 8)
 
 
 @pytest.fixture(scope="session")

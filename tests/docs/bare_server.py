@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import threading
@@ -172,7 +173,9 @@ class BareServer:
 
         def work() -> None:
             ended = _outcome(method.handler, arguments)
-            self.connection.add_callback_threadsafe(lambda: finish(*ended))
+            # Where the server was closed meanwhile, nobody can be answered any more.
+            with contextlib.suppress(pika.exceptions.ConnectionWrongStateError):
+                self.connection.add_callback_threadsafe(lambda: finish(*ended))
 
         def finish(kind: str, answer: Any) -> None:
             self.connection.remove_timeout(timer)

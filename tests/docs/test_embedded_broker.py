@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import AsyncExitStack
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pamqp.base
@@ -45,7 +46,8 @@ FIELDS = {
 }
 """Each row of the table of limits: the field of `Limits`, and the unit in which it is told."""
 
-PLUGINS = ("-p", "pytest_leveret", "-p", "no:cacheprovider")
+INSTALLED = any(point.value == "pytest_leveret" for point in entry_points(group="pytest11"))
+PLUGINS = ("-p", "no:cacheprovider", *(() if INSTALLED else ("-p", "pytest_leveret")))
 
 
 def is_file(text: str) -> bool:

@@ -196,10 +196,10 @@ async def show_what_handlers_raise(rabbit: Rabbit) -> None:
 async def show_impatience(rabbit: Rabbit, *servers: ServerProcess) -> None:
     """Deadlines, busy servers, and a caller who goes away."""
     warehouse = rabbit.remote(Warehouse)
-    hasty = warehouse.with_options(timeout=0.3)
+    hasty = warehouse.with_options(timeout=1)
     late = await fails(
         "The deadline passes in the handler, which is cancelled:",
-        'warehouse.with_options(timeout=0.3).count("carrot", seconds=10)',
+        'warehouse.with_options(timeout=1).count("carrot", seconds=10)',
         hasty.count("carrot", seconds=10),
         DeadlineExceeded,
         "yes",
@@ -217,7 +217,7 @@ async def show_impatience(rabbit: Rabbit, *servers: ServerProcess) -> None:
     )
     late = await fails(
         "This one waits in the queue until its deadline; the broker itself sends it back:",
-        "warehouse.with_options(timeout=0.3).pack(seconds=1)",
+        "warehouse.with_options(timeout=1).pack(seconds=1)",
         hasty.pack(1),
         DeadlineExceeded,
         "no",
