@@ -43,6 +43,9 @@ log = logging.getLogger("leveret.client")
 GRACE: Final = 0.08
 """Seconds after its deadline for which a call still waits to be told where it was."""
 
+_ROUTES: Final = 10_000
+"""For how many methods it is kept what is known of their servers."""
+
 
 @dataclass(slots=True)
 class Counters:
@@ -71,7 +74,7 @@ class Calls:
         self.counters = Counters()
         self.pending: dict[str, Pending] = {}
         self.accepted: set[str] = set()
-        """Pending calls whose server said, as it began to drain, that their handlers run."""
+        """Pending calls whose server said that their handlers run."""
         self._channel: Channel | None = None
         self.routes: dict[str, Route] = {}
         self.deadlines = Deadlines(self.loop)
@@ -115,7 +118,7 @@ class Calls:
         route = self.routes.get(key)
         if route is None:
             service = key.partition(".")[0]
-            route = self.routes[key] = Route(key, QUEUE_PREFIX + key, service)
+            route = self._remember(Route(key, QUEUE_PREFIX + key, service))
         return route
 
     def plain_route(self, queue: str) -> Route:
@@ -123,7 +126,13 @@ class Calls:
         key = f"queue {queue}"
         route = self.routes.get(key)
         if route is None:
-            route = self.routes[key] = Route(key, queue, "")
+            route = self._remember(Route(key, queue, ""))
+        return route
+
+    def _remember(self, route: Route) -> Route:
+        if len(self.routes) >= _ROUTES:
+            self.routes.clear()  # remotes in use keep theirs
+        self.routes[route.key] = route
         return route
 
     # -- a call begins ------------------------------------------------------------------------
@@ -167,9 +176,7 @@ class Calls:
         number = self.counters.sent
         self.counters.sent = number + 1
         call_id = f"{number:x}"
-        pending = calls[call_id] = Pending(
-            request, number, call_id, now, timeout, loop.create_future()
-        )
+        pending = calls[call_id] = Pending(request, call_id, now, timeout, loop.create_future())
         pending.tick = self.deadlines.add(now + timeout + GRACE, pending)
         if now - route.alive_at > LOOK_EVERY:
             self.lookout.check(route, now)

@@ -90,19 +90,17 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 class Pending:
     """One call between its request and its end. `future` gets the reply, or the error."""
 
-    __slots__ = ("future", "id", "number", "request", "started", "tick", "timeout")
+    __slots__ = ("future", "id", "request", "started", "tick", "timeout")
 
     def __init__(
         self,
         request: Request,
-        number: int,
         call_id: str,
         started: float,
         timeout: float,
         future: asyncio.Future[Delivery],
     ) -> None:
         self.request = request
-        self.number = number
         self.id = call_id
         self.started = started
         self.timeout = timeout

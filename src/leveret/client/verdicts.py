@@ -94,7 +94,8 @@ def no_server(pending: Pending) -> CallError:
 def queue_deleted(pending: Pending) -> CallError:
     """A look found that the queue is gone, and the request with it."""
     return Unimplemented(
-        f"the queue {pending.route.queue!r} was deleted while the request waited in it",
+        f"the queue {pending.route.queue!r} was deleted while the request waited in it;"
+        " if a server still runs it declares it anew: call again",
         executed="maybe",
     )
 
