@@ -207,9 +207,10 @@ async def test_a_declared_error_arrives_as_the_same_class_with_its_fields(
 async def test_a_declared_error_is_not_logged_as_a_failure(
     client: Rabbit, host: Rabbit, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with host.serving(Shop()):
+    async with host.serving(Shop()) as server:
         with pytest.raises(OutOfStock):
             await client.remote(Shop).buy("pear")
+        assert sum(consumer.failed for consumer in server.consumers) == 0
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from leveret.amqp.events import Delivery
 from leveret.contract import MethodSpec
-from leveret.errors import CallError, Cancelled, DeadlineExceeded, MaybeExecuted
+from leveret.errors import CallError, Cancelled, DeadlineExceeded, MaybeExecuted, RemoteError
 from leveret.server.execution import Executor, Invoke, Middleware, compose
 from leveret.server.outbox import Outbox
 from leveret.server.outcome import cancelled, raised
@@ -178,10 +178,10 @@ class MethodConsumer:
         except GeneratorExit:  # the loop is gone, and the connection with it
             raise
         except BaseException as error:
-            self.failed += 1
             failure = raised(
                 running, error, self.spec, send_tracebacks=self._server.send_tracebacks
             )
+            self.failed += isinstance(failure, RemoteError)  # not what its contract foresees
             reply = self._replies.error(running, failure)
             if isinstance(error, KeyboardInterrupt):
                 raise
