@@ -21,7 +21,6 @@ _COMMON: Final = (
     "x-overflow",
     "x-single-active-consumer",
     "x-queue-type",
-    "x-queue-leader-locator",
 )
 _CLASSIC: Final = ("x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator")
 _QUORUM: Final = (
@@ -30,6 +29,7 @@ _QUORUM: Final = (
     "x-max-in-memory-length",
     "x-max-in-memory-bytes",
     "x-quorum-initial-group-size",
+    "x-queue-leader-locator",
 )
 _STREAM: Final = (
     "x-max-age",
@@ -39,7 +39,7 @@ _STREAM: Final = (
 )
 
 _KNOWN: Final = (*_COMMON, *_CLASSIC, *_QUORUM, *_STREAM)
-COMPARED: Final = tuple(name for name in _KNOWN if name != "x-delivery-limit")
+COMPARED: Final = _KNOWN
 """Which must be the same when a queue is declared again."""
 
 _INTEGERS: Final = {
@@ -57,6 +57,11 @@ LONGEST: Final = 10 * 365 * 24 * 3600 * 1000
 _CHOICES: Final = {
     "x-queue-mode": (("default", "lazy"), "unsupported queue mode"),
     "x-queue-type": (("classic", "quorum", "stream"), "unsupported queue type"),
+}
+
+_NAMED_CHOICES: Final = {
+    "x-overflow": (("drop-head", "reject-publish", "reject-publish-dlx"), "invalid_overflow"),
+    "x-queue-leader-locator": (("client-local", "balanced"), "invalid_queue_locator_arg"),
 }
 
 _TYPES: Final[dict[type, str]] = {
@@ -109,10 +114,12 @@ def read_options(
 
     :raises Refused: if one has a wrong type or value, or the queue's type does not have it.
     """
-    for name in arguments:
-        _check(name, arguments, what)
+    if "x-queue-type" in arguments:
+        _check("x-queue-type", arguments, what)
     kind = arguments.get("x-queue-type", "classic")
     _check_kind(kind, arguments, what)
+    for name in arguments:
+        _check(name, arguments, what)
     if kind != "classic":
         _check_replicated(what, durable, exclusive, auto_delete)
     if kind == "stream":
@@ -146,18 +153,32 @@ def _check(name: str, arguments: dict[str, Any], what: str) -> None:
         allowed, complaint = _CHOICES[name]
         if value not in allowed:
             raise _invalid(name, what, f"\"{complaint} '{value}'\"")
-    elif name == "x-overflow":
+    elif name in _NAMED_CHOICES:
         _check_text(name, arguments, what)
-        if value not in ("drop-head", "reject-publish", "reject-publish-dlx"):
-            raise _invalid(name, what, "invalid_overflow")
-    elif name == "x-dead-letter-exchange" and not isinstance(value, str):
+        allowed, complaint = _NAMED_CHOICES[name]
+        if value not in allowed:
+            raise _invalid(name, what, complaint)
+    elif name == "x-queue-version":
+        _check_version(name, arguments, what)
+    elif name.startswith("x-dead-letter-"):
+        _check_dead_letters(name, arguments, what)
+    elif name == "x-single-active-consumer" and not isinstance(value, bool):
+        raise _unacceptable(name, arguments, what)
+
+
+def _check_dead_letters(name: str, arguments: dict[str, Any], what: str) -> None:
+    if name == "x-dead-letter-exchange" and not isinstance(arguments[name], str):
         raise precondition(f"invalid type '{type_of(arguments, name)}' for arg '{name}' in {what}")
-    elif name == "x-dead-letter-routing-key":
+    if name == "x-dead-letter-routing-key":
         _check_text(name, arguments, what)
         if "x-dead-letter-exchange" not in arguments:
             raise _invalid(name, what, "routing_key_but_no_dlx_defined")
-    elif name == "x-single-active-consumer" and not isinstance(value, bool):
-        raise _unacceptable(name, arguments, what)
+
+
+def _check_version(name: str, arguments: dict[str, Any], what: str) -> None:
+    check_integer(name, arguments, what)
+    if arguments[name] not in (1, 2):
+        raise _invalid(name, what, f"\"unsupported queue version '{arguments[name]}'\"")
 
 
 def _check_range(name: str, arguments: dict[str, Any], what: str) -> None:

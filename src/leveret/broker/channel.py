@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pamqp import commands
 
-from leveret.amqp import frames
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Ack, Nack
 from leveret.broker.accepting import REPLY_TO_PSEUDO_QUEUE, accept
@@ -45,6 +44,7 @@ class Channel:
 
     def __init__(self, session: Session, number: int) -> None:
         self.session = session
+        self.output = session.output
         self.number = number
         self.vhost = session.vhost
         self.closing = False
@@ -74,7 +74,7 @@ class Channel:
     def reply(self, payload: bytes) -> None:
         """Send a method, after the confirms of what was published before."""
         self.tell_confirms()
-        self.session.send(frames.raw_method(self.number, payload))
+        self.output.send_method(self.number, payload)
 
     def end(self) -> None:
         """The channel is gone: its consumers too, what it has not acknowledged goes back."""
@@ -102,9 +102,8 @@ class Channel:
         name = publish.exchange
         if publish.immediate:
             raise not_implemented("immediate=true")
-        if name not in session.writable:
-            session.check("write", "exchange", name)
-            session.writable.add(name)
+        if name not in session.rights.writable:
+            session.rights.check("write", "exchange", name)
         if self.vhost.exchange(name).internal:
             raise access_refused(
                 f"cannot publish to internal exchange '{name}' in vhost '{self.vhost.name}'"
@@ -132,7 +131,7 @@ class Channel:
         if self.confirming is not None:
             told = self.confirming.decide(taken)
             if told:
-                self.session.send(told)
+                self.output.send(told)
             if not self._confirm_due:
                 self._confirm_due = True
                 self.session.node.confirming.append(self)
@@ -146,8 +145,8 @@ class Channel:
             exchange=message.exchange,
             routing_key=message.routing_key,
         )
-        self.session.send(frames.raw_method(self.number, payload))
-        self.session.send_content(self.number, message.packed, message.body)
+        self.output.send_method(self.number, payload)
+        self.output.send_content(self.number, message.packed, message.body)
 
     def tell_confirms(self) -> None:
         """Send the confirms of what was published since the last time."""
@@ -155,13 +154,13 @@ class Channel:
         if self.confirming is not None:
             told = self.confirming.collect()
             if told:
-                self.session.send(told)
+                self.output.send(told)
 
     # -- delivering --------------------------------------------------------------------------
 
     def has_room(self, no_ack: bool) -> bool:
         """Whether another message may be sent on it."""
-        return self.session.room and (
+        return self.output.room and (
             not self.prefetch or no_ack or self.unacked.in_flight < self.prefetch
         )
 
@@ -179,9 +178,9 @@ class Channel:
         self, start: bytes, tag: int, redelivered: bool, message: Message, packed: bytes
     ) -> None:
         payload = start + _TAG.pack(tag, redelivered) + message.route
-        session = self.session
-        session.send(_FRAME.pack(1, self.number, len(payload)) + payload + b"\xce")
-        session.send_content(self.number, packed, message.body)
+        output = self.output
+        output.send(_FRAME.pack(1, self.number, len(payload)) + payload + b"\xce")
+        output.send_content(self.number, packed, message.body)
 
     def consumer_gone(self, consumer: Consumer) -> None:
         """Its queue was deleted: tell the client, if it wants to know."""

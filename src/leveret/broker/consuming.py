@@ -37,7 +37,7 @@ def _consume(channel: Channel, method: commands.Basic.Consume) -> _Answer:
         channel.consume_replies(tag, deliver_start(tag))
         return answer(commands.Basic.ConsumeOk, consumer_tag=tag)
     name = named_queue(channel, method.queue)
-    channel.session.check("read", "queue", name)
+    channel.session.rights.check("read", "queue", name)
     queue = channel.vhost.queue(name, channel.session)
     what = f"queue '{name}' in vhost '{channel.vhost.name}'"
     if queue.consumers.exclusive or (
@@ -105,7 +105,7 @@ def _qos(channel: Channel, method: commands.Basic.Qos) -> _Answer:
 
 def _get(channel: Channel, method: commands.Basic.Get) -> _Answer:
     name = named_queue(channel, method.queue)
-    channel.session.check("read", "queue", name)
+    channel.session.rights.check("read", "queue", name)
     queue = channel.vhost.queue(name, channel.session)
     entry = queue.get(bool(method.no_ack))
     if entry is None:
@@ -123,7 +123,7 @@ def _get(channel: Channel, method: commands.Basic.Get) -> _Answer:
         )
     )
     packed = entry.counted() if queue.options.quorum else message.packed
-    channel.session.send_content(channel.number, packed, message.body)
+    channel.session.output.send_content(channel.number, packed, message.body)
     return None
 
 

@@ -29,16 +29,19 @@ def check_same_arguments(
         new, old = received.get(name, _DEFAULTS.get(name)), current.get(name, _DEFAULTS.get(name))
         if new == old and isinstance(new, bool) == isinstance(old, bool):
             continue
-        if None not in (new, old) and type_of(received, name) == type_of(current, name):
-            check_equal(name, what, str(new), str(old))
+        described = _quoted if name in received and name in current else _described
         raise precondition(
-            f"inequivalent arg '{name}' for {what}: received {_described(received, name)}"
-            f" but current is {_described(current, name)}"
+            f"inequivalent arg '{name}' for {what}: received {described(received, name)}"
+            f" but current is {described(current, name)}"
         )
 
 
 def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _quoted(arguments: dict[str, Any], name: str) -> str:
+    return f"'{_plain(arguments[name])}'"
 
 
 def _described(arguments: dict[str, Any], name: str) -> str:

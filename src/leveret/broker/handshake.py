@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from pamqp import commands
 
-from leveret.amqp.codes import FRAME_MIN_SIZE, ReplyCode
+from leveret.amqp.codes import FRAME_MIN_SIZE, PROTOCOL_HEADER, ReplyCode
 from leveret.amqp.tables import decode_table
 from leveret.broker.answers import answer
-from leveret.broker.permissions import log_in
+from leveret.broker.closing import blamed_method
+from leveret.broker.permissions import Rights, log_in
 from leveret.broker.refusals import Refused, access_refused, not_allowed
 
 if TYPE_CHECKING:
     from leveret.broker.session import Session
 
+log = logging.getLogger("leveret.broker")
+
+_GREETINGS: Final = (
+    PROTOCOL_HEADER,
+    b"AMQP\x01\x01\x09\x01",
+    b"AMQP\x01\x01\x00\x09",
+    b"AMQP\x01\x01\x08\x00",
+)
+"""The protocol header and older spellings of it that RabbitMQ takes too."""
 MECHANISMS: Final = "AMQPLAIN PLAIN"
 CAPABILITIES: Final = {
     "publisher_confirms": True,
@@ -38,12 +49,33 @@ SERVER_PROPERTIES: Final[dict[str, Any]] = {
 }
 
 
+class Greeting:
+    """The protocol header (section 4.2.2), which may come in pieces."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._said = b""
+
+    def receive(self, data: bytes) -> bytes | None:
+        """What came after it, empty while it is not complete; None where it is another's."""
+        self._said += data
+        start = self._said[: len(PROTOCOL_HEADER)]
+        if not any(greeting.startswith(start) for greeting in _GREETINGS):
+            return None
+        if len(start) < len(PROTOCOL_HEADER):
+            return b""
+        self.done = True
+        rest, self._said = self._said[len(start) :], b""
+        return rest
+
+
 class Handshake:
     """What is due next, and what is done with it: start-ok, tune-ok, open."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._due: Any = self._start_ok
+        self._frame_max = FRAME_MIN_SIZE
 
     def begin(self) -> None:
         """Answer the protocol header."""
@@ -58,8 +90,11 @@ class Handshake:
         )
 
     def handle(self, method: Any) -> None:
-        """The client's next method. :raises Refused: if it is not the one due, or is refused."""
-        self._due(method)
+        """The client's next method; what is not due, or is refused, ends the connection."""
+        try:
+            self._due(method)
+        except Refused as error:
+            self._refuse(error, method)
 
     def _start_ok(self, method: Any) -> None:
         if not isinstance(method, commands.Connection.StartOk):
@@ -99,7 +134,7 @@ class Handshake:
                 f"negotiated frame_max = {frame_max} is lower than the minimum allowed value"
                 f" ({FRAME_MIN_SIZE})"
             )
-        session.frame_max = _agreed("frame_max", frame_max, limits.frame_max)
+        self._frame_max = _agreed("frame_max", frame_max, limits.frame_max)
         session.channel_max = _agreed("channel_max", method.channel_max or 0, limits.channel_max)
         session.heartbeat = method.heartbeat or 0
         self._due = self._open
@@ -116,9 +151,27 @@ class Handshake:
         if permissions is None:
             raise not_allowed(f"access to vhost '{name}' refused for user '{session.user_name}'")
         session.vhost = vhost
-        session.permissions = permissions
+        session.rights = Rights(session.user_name, name, permissions)
         session.send_method(answer(commands.Connection.OpenOk))
-        session.opened()
+        session.opened(self._frame_max)
+
+    def _refuse(self, error: Refused, method: Any) -> None:
+        """As RabbitMQ does.
+
+        A user that may not log in is told where it can understand it, and a vhost that cannot be
+        opened; whatever else is wrong ends the connection without a word.
+        """
+        session = self._session
+        opening = isinstance(method, commands.Connection.Open)
+        if opening and error.reply_code == ReplyCode.NOT_ALLOWED:
+            session.fail(error, blamed_method(method))
+        elif error.reply_code == ReplyCode.ACCESS_REFUSED and session.capabilities.get(
+            "authentication_failure_close"
+        ):
+            session.fail(error)
+        else:
+            log.warning("%s: refused: %s", session.peer, error)
+            session.finish()
 
 
 def _agreed(name: str, wanted: int, allowed: int) -> int:

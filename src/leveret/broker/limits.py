@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from leveret.broker.messages import Message
+
+_PLACE: Final = 150
+"""What a place in a queue weighs, roughly, in bytes."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,7 +26,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat: int = 60
     """Seconds; what the broker proposes. 0 for none."""
     memory: int = 512 * 1024 * 1024
-    """Bytes of messages above which publishers are blocked (connection.blocked)."""
+    """Bytes of messages above which publishers are blocked (connection.blocked).
+
+    As many again may be on their way: messages of which a part has come.
+    """
     output: int = 1024 * 1024
     """Bytes that may wait for one connection before it gets no messages and is not read."""
     handshake_timeout: float = 10.0
@@ -33,7 +43,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Memory:
     """How much the broker's messages weigh, in bytes, and whether that is too much.
 
-    `used` is added to by whoever keeps a message; `watch` looks at it, once per read.
+    A message weighs once, in however many queues it lies, and each of its places a little more: so
+    does it in Python. `used` has besides what transactions keep until they are committed, and what
+    waits to be written to clients. `watch` looks at it, once per read.
     """
 
     __slots__ = ("_forced", "_high", "_on_alarm", "alarmed", "used")
@@ -45,6 +57,20 @@ class Memory:
         self._forced = False
         self._on_alarm = on_alarm
 
+    def keep(self, message: Message) -> None:
+        """A queue took the message."""
+        if not message.places:
+            self.used += message.size
+        message.places += 1
+        self.used += _PLACE
+
+    def free(self, message: Message) -> None:
+        """A queue has done with it: settled, dropped, or handed out to who acknowledges nothing."""
+        message.places -= 1
+        self.used -= _PLACE
+        if not message.places:
+            self.used -= message.size
+
     def force(self, alarmed: bool) -> None:
         """Raise the alarm whatever is used, or no longer."""
         self._forced = alarmed
@@ -52,7 +78,11 @@ class Memory:
 
     def watch(self) -> None:
         """Raise the alarm or clear it, where that is due."""
-        alarmed = self._forced or self.used > self._high
-        if alarmed != self.alarmed:
-            self.alarmed = alarmed
-            self._on_alarm(alarmed)
+        while self.short != self.alarmed:  # those that are let go on may publish too much again
+            self.alarmed = not self.alarmed
+            self._on_alarm(self.alarmed)
+
+    @property
+    def short(self) -> bool:
+        """Whether there is too little of it now."""
+        return self._forced or self.used > self._high

@@ -55,7 +55,8 @@ class SocketLink(asyncio.Protocol):
         if not self._broker.joined(self):
             self._transport.abort()
             return
-        self._transport.set_write_buffer_limits(high=self._limits.output)
+        # At the very size at which `Output` has no room: else nothing would tell of room again.
+        self._transport.set_write_buffer_limits(high=self._limits.output // 2)
         peer = transport.get_extra_info("peername")
         self._session = Session(self._broker.node, self, str(peer))
         self._heard_at = self._said_at = self._broker.time()
@@ -117,8 +118,7 @@ class SocketLink(asyncio.Protocol):
         """Write what the session has to say."""
         session = self._session
         assert session is not None
-        data = b"".join(session.out)
-        session.out.clear()
+        data = session.output.take()
         if self._transport is None:
             return
         self._transport.write(data)
@@ -134,7 +134,8 @@ class SocketLink(asyncio.Protocol):
             return
         self._closing = True
         self._end_in(self._limits.send_timeout)
-        if self._transport is not None and self._session is not None and not self._session.out:
+        session = self._session
+        if self._transport is not None and session is not None and not session.output.waiting:
             self._transport.close()
 
     def close_in_time(self) -> None:
@@ -189,7 +190,7 @@ class SocketLink(asyncio.Protocol):
             self.abort()
             return
         if clock.now - self._said_at >= session.heartbeat / 2:
-            session.send(frames.HEARTBEAT)
+            session.output.send(frames.HEARTBEAT)
         self._next_beat(session.heartbeat / 2)
 
     def _end_in(self, seconds: float) -> None:

@@ -8,7 +8,7 @@ from leveret.amqp.properties import HEADERS, Properties, short_string
 from leveret.broker import packed as packing
 
 _OVERHEAD: Final = 300
-"""What a queued message weighs beside its bytes, roughly, in bytes."""
+"""What a message weighs beside its bytes, roughly, in bytes."""
 
 _Routes = dict[tuple[str, str], bytes]
 _routes: _Routes = {}
@@ -16,13 +16,24 @@ _CACHED_ROUTES: Final = 4096
 
 
 class Message:
-    """A message, shared by all queues that hold it; never changed.
+    """A message, shared by all queues that hold it; what was published never changes.
 
     `packed` holds the properties as they came, `route` the exchange and the routing key as
-    basic.deliver ends in them, `routing_keys` the key and those that CC and BCC add.
+    basic.deliver ends in them, `routing_keys` the key and those that CC and BCC add. `size` is what
+    it weighs, in bytes, and `places` in how many queues it lies, or was delivered from and is not
+    settled; `Memory` counts them.
     """
 
-    __slots__ = ("body", "exchange", "packed", "properties", "route", "routing_keys", "size")
+    __slots__ = (
+        "body",
+        "exchange",
+        "packed",
+        "places",
+        "properties",
+        "route",
+        "routing_keys",
+        "size",
+    )
 
     def __init__(
         self,
@@ -41,6 +52,7 @@ class Message:
             exchange, routing_keys[0]
         )
         self.size = len(body) + len(packed) + _OVERHEAD
+        self.places = 0
 
     @property
     def routing_key(self) -> str:

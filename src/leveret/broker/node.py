@@ -30,6 +30,7 @@ class Node:
         self.limits = limits
         self.clock = clock
         self.memory = Memory(limits.memory, self._alarm)
+        self.incoming = 0  # bytes of messages of which a part has come
         self.vhosts: dict[str, VHost] = {}
         for name in vhosts:
             self.add_vhost(name)
@@ -63,5 +64,9 @@ class Node:
                 channel.tell_confirms()
 
     def _alarm(self, alarmed: bool) -> None:
+        if alarmed:
+            return  # each is told when it publishes
         for session in list(self.sessions):
-            session.memory_alarm(alarmed)
+            if self.memory.short:
+                return  # those before it have used it up again
+            session.unblock()

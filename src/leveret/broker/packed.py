@@ -102,13 +102,15 @@ def value(content: Any) -> bytes:  # noqa: PLR0911 - a type, a case
             return b"t\x01" if content else b"t\x00"
         case int():
             return b"l" + struct.pack(">q", content)
+        case float():
+            return b"d" + struct.pack(">d", content)
         case str():
             data = content.encode("utf-8", "surrogateescape")
             return b"S" + _U32.pack(len(data)) + data
         case bytes():
             return b"S" + _U32.pack(len(content)) + content
         case datetime():
-            return b"T" + struct.pack(">Q", int(content.timestamp()))
+            return b"T" + struct.pack(">q", int(content.timestamp()))
         case list():
             body = b"".join(value(item) for item in content)
             return b"A" + _U32.pack(len(body)) + body

@@ -9,11 +9,14 @@ import hmac
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
+from leveret.broker.refusals import access_refused
+
 Right = Literal["configure", "write", "read"]
+_REMEMBERED: Final = 1024
 
 
 class Permissions(msgspec.Struct, frozen=True):
@@ -46,6 +49,35 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
         if self.permissions is None:
             return Permissions()
         return self.permissions.get(vhost)
+
+
+class Rights:
+    """What the user of one connection may do in its vhost; what was allowed once is remembered.
+
+    `writable` has the exchanges it may publish to, as far as that was asked.
+    """
+
+    def __init__(self, user: str, vhost: str, permissions: Permissions) -> None:
+        self._user = user
+        self._vhost = vhost
+        self._permissions = permissions
+        self.writable: set[str] = set()
+        self._allowed: set[tuple[Right, str, str]] = set()
+
+    def check(self, right: Right, kind: str, name: str) -> None:
+        """:raises Refused: if the user has no such right on the exchange or queue."""
+        key = (right, kind, name)
+        if key in self._allowed:
+            return
+        if not self._permissions.allow(right, name if kind == "queue" or name else "amq.default"):
+            raise access_refused(
+                f"access to {kind} '{name or 'amq.default'}' in vhost '{self._vhost}'"
+                f" refused for user '{self._user}'"
+            )
+        if len(self._allowed) < _REMEMBERED:
+            self._allowed.add(key)
+            if right == "write" and kind == "exchange":
+                self.writable.add(name)
 
 
 def log_in(users: Mapping[str, User], name: str, password: str) -> User | None:

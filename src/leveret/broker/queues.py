@@ -83,7 +83,7 @@ class Queue:
             ttl = own if ttl is None or own < ttl else ttl
         entry = Entry(message, self._next_position, None if ttl is None else self._clock.now + ttl)
         self._next_position += 1
-        self._memory.used += message.size
+        self._memory.keep(message)
         backlog = self._backlog
         if not backlog.count:
             consumer = self.consumers.take_turn()
@@ -152,13 +152,13 @@ class Queue:
             return None
         entry = self._backlog.pop()
         if no_ack:
-            self._memory.used -= entry.message.size
+            self._memory.free(entry.message)
         self._watch_head()
         return entry
 
     def settle(self, entry: Entry) -> None:
         """A delivered message was acknowledged."""
-        self._memory.used -= entry.message.size
+        self._memory.free(entry.message)
 
     def reject(self, entry: Entry) -> None:
         """A delivered message was rejected for good."""
@@ -172,7 +172,7 @@ class Queue:
 
     def _hand(self, entry: Entry, consumer: Consumer) -> None:
         if consumer.no_ack:
-            self._memory.used -= entry.message.size
+            self._memory.free(entry.message)
         else:
             consumer.unacked += 1
         consumer.receiver.deliver(consumer, entry)
@@ -264,7 +264,7 @@ class Queue:
             self._die(backlog.pop(), "maxlen")  # the head, whatever its priority
 
     def _die(self, entry: Entry, reason: str) -> None:
-        self._memory.used -= entry.message.size
+        self._memory.free(entry.message)
         if not self.deleted:
             self._bury(entry.message, reason)
 
@@ -274,7 +274,7 @@ class Queue:
 
     def _forget(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self._memory.used -= entry.message.size
+            self._memory.free(entry.message)
 
     def delete(self) -> int:
         """Its end: consumers are told, messages dropped; returns how many waited."""

@@ -37,6 +37,8 @@ _ACK = struct.Struct(">QB").unpack_from
 _HEARTBEAT: Final = Heartbeat()
 _KINDS: Final = frozenset((FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT))
 _CACHED_ROUTES: Final = 2048
+_TAIL: Final = 12
+"""The length of connection.close-ok in its frame, in bytes."""
 
 _TYPED: Final = {50 << 16 | 10: 1, 40 << 16 | 10: 2, 60 << 16 | 20: 2, 50 << 16 | 20: 3}
 """Methods whose arguments are checked by type, and how many short strings come before them."""
@@ -62,11 +64,11 @@ class Published(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unreadable(ProtocolError):
-    """Bytes that are no AMQP; `ids` are class and method of what they stand in, or zeros."""
+    """Bytes that are no AMQP; `blamed` are class and method of what they stand in, or zeros."""
 
     def __init__(self, code: ReplyCode, text: str, index: int = 0) -> None:
         super().__init__(code, text)
-        self.ids = (index >> 16, index & 0xFFFF)
+        self.blamed = (index >> 16, index & 0xFFFF)
 
 
 class _Coming:
@@ -95,12 +97,51 @@ class _Coming:
 
 
 class ServerParser(Parser):
-    """A `Parser` that gives `Published` for basic.publish."""
+    """A `Parser` that gives `Published` for basic.publish, and what comes before broken bytes.
+
+    `broken` is what is wrong with the bytes, once something is. Nothing after that is read; `tail`
+    has the last of it, where the client's answer to being told can be seen.
+    """
 
     def __init__(self, *, frame_max: int, max_body: int) -> None:
         super().__init__(frame_max=frame_max, max_body=max_body)
         self._published_routes: dict[bytes, _Route] = {}
         self._coming: dict[int, _Coming] = {}
+        self.broken: ProtocolError | None = None
+        self.tail = b""
+
+    def receive(self, data: bytes) -> list[Event]:
+        """The events that `data` completes, in order, up to where it is no AMQP."""
+        events: list[Event] = []
+        if self.broken is not None:
+            self.tail = (self.tail + data)[-_TAIL:]
+            return events
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        try:
+            pos = self._read(data, events)
+        except ProtocolError as error:
+            self._break(error, data)
+        except (IndexError, struct.error, ValueError) as error:
+            text = f"SYNTAX_ERROR - malformed frame: {error}"
+            self._break(ProtocolError(ReplyCode.SYNTAX_ERROR, text), data)
+        else:
+            if pos < len(data):
+                self._rest = data[pos:]
+        return events
+
+    def _break(self, error: ProtocolError, data: bytes) -> None:
+        self.broken = error
+        self.tail = data[-_TAIL:]
+        self._coming.clear()
+
+    def frame_end(self, data: bytes) -> int:
+        """Where in `data`, which comes next, the frame ends that is not complete yet."""
+        if len(self._rest) + len(data) < 7:
+            return len(data)
+        begun = self._rest + data[:7]
+        return min(len(data), 8 + _FRAME(begun, 0)[2] - len(self._rest))
 
     # The hot path, as in `Parser`: one pass over all frames of a read.
     def _read(self, data: bytes, events: list[Event]) -> int:  # noqa: C901, PLR0912
@@ -225,9 +266,12 @@ class ServerParser(Parser):
             del self._coming[channel]
             events.append(coming.event(channel))  # type: ignore[arg-type]
 
-    def forget(self, channel: int) -> None:
-        """The channel was closed: what had come of a message there is void."""
-        self._coming.pop(channel, None)
+    def discard(self) -> None:
+        """Keep no more bodies: the connection ends."""
+        self.max_body = -1
+        for coming in self._coming.values():
+            coming.keep = False
+            coming.body = bytearray()
 
     @property
     def unfinished(self) -> int:
@@ -237,6 +281,8 @@ class ServerParser(Parser):
     @property
     def held(self) -> int:
         """Bytes of messages that are not complete yet."""
+        if not self._coming:
+            return 0
         return len(self._rest) + sum(len(coming.body) for coming in self._coming.values())
 
 

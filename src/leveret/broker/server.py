@@ -14,13 +14,17 @@ from leveret.broker.clock import Clock
 from leveret.broker.limits import Limits
 from leveret.broker.link import SocketLink
 from leveret.broker.node import Node
-from leveret.broker.permissions import User
+from leveret.broker.permissions import Permissions, User
 from leveret.broker.refusals import Refused
 
 log = logging.getLogger("leveret.broker")
 
 _GOODBYE: Final = 1.0
 """How long clients may take to answer connection.close when the broker stops, in seconds."""
+
+
+PURPOSE: Final = "in memory, for development and tests; production is RabbitMQ"
+"""What it says of itself when it starts."""
 
 
 class EmbeddedBroker:
@@ -79,12 +83,7 @@ class EmbeddedBroker:
         self._node = Node(self._users, self._vhosts, self._limits, clock)
         self._server = await loop.create_server(self._accept, self._host, self._port, backlog=512)
         self._port = self._server.sockets[0].getsockname()[1]
-        log.info(
-            "embedded AMQP broker on %s:%d: in memory, for development and tests;"
-            " production is RabbitMQ",
-            self._host,
-            self._port,
-        )
+        log.info("embedded AMQP broker on %s:%d: %s", self._host, self._port, PURPOSE)
         return self
 
     async def close(self) -> None:
@@ -128,11 +127,11 @@ class EmbeddedBroker:
         """The AMQP URL of its first vhost, with its first user."""
         return self._url(self._vhosts[0])
 
-    def _url(self, vhost: str) -> str:
-        name, user = next(iter(self._users.items()))
+    def _url(self, vhost: str, name: str | None = None) -> str:
+        name = name or next(iter(self._users))
         host = f"[{self._host}]" if ":" in self._host else self._host
         path = "" if vhost == "/" else quote(vhost, safe="")
-        credentials = f"{quote(name, safe='')}:{quote(user.password, safe='')}"
+        credentials = f"{quote(name, safe='')}:{quote(self._users[name].password, safe='')}"
         return f"amqp://{credentials}@{host}:{self._port}/{path}"
 
     @property
@@ -146,6 +145,21 @@ class EmbeddedBroker:
         """Make a vhost that all users without permissions of their own may use; its URL."""
         self.node.add_vhost(name)
         return self._url(name)
+
+    def add_user(
+        self, name: str, password: str, permissions: Mapping[str, Permissions] | None = None
+    ) -> str:
+        """Let a user in, and return the URL; one that is there is replaced.
+
+        What is open stays open with the rights that it had.
+
+        :param permissions: by vhost, for the vhosts that it may enter; None for all rights in all.
+        """
+        user = User(password=password, permissions=permissions)
+        self._users[name] = user
+        if self._node is not None:
+            self._node.users[name] = user
+        return self._url(next(iter(permissions or ()), self._vhosts[0]), name)
 
     def delete_vhost(self, name: str) -> None:
         """Remove a vhost and its queues; connections to it are closed."""

@@ -5,50 +5,49 @@ from __future__ import annotations
 import asyncio
 from asyncio import AbstractEventLoop
 from typing import Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from leveret.broker.server import EmbeddedBroker
 
 __all__ = ["SharedBroker", "share"]
 
-_RUNNING: Final[WeakKeyDictionary[AbstractEventLoop, dict[str, SharedBroker]]] = WeakKeyDictionary()
+_Brokers = WeakValueDictionary[str, "SharedBroker"]
+
+_RUNNING: Final[WeakKeyDictionary[AbstractEventLoop, _Brokers]] = WeakKeyDictionary()
+"""Weak on both sides: a broker knows its loop, so that a table which held the broker would hold the
+loop too, and what ended without `leave` for good. While a broker listens, its loop holds it."""
 
 
-class SharedBroker:
+class SharedBroker(EmbeddedBroker):
     """A broker and how many use it; the first one starts it, the last one closes it."""
 
-    def __init__(self, name: str, others: dict[str, SharedBroker]) -> None:
+    def __init__(self, name: str, others: _Brokers) -> None:
+        super().__init__()
         self._name = name
         self._others = others
-        self._broker = EmbeddedBroker()
-        self._users = 0
+        self._uses = 0
         self._starting = asyncio.Lock()
-
-    @property
-    def url(self) -> str:
-        """Its AMQP URL, which other clients can use as well."""
-        return self._broker.url
 
     async def join(self) -> None:
         """Use it. It runs until as many have called `leave`.
 
         :raises OSError: if it cannot listen.
         """
-        self._users += 1
+        self._uses += 1
         try:
             async with self._starting:
-                await self._broker.start()
+                await self.start()
         except BaseException:
             await self.leave()
             raise
 
     async def leave(self) -> None:
         """Use it no longer."""
-        self._users -= 1
-        if self._users == 0:
+        self._uses -= 1
+        if self._uses == 0:
             # Out of the table first: who comes while it closes gets a new one.
             del self._others[self._name]
-            await self._broker.close()
+            await self.close()
 
 
 async def share(name: str = "") -> SharedBroker:
@@ -56,7 +55,7 @@ async def share(name: str = "") -> SharedBroker:
 
     Whoever has it calls `leave` at the end.
     """
-    brokers = _RUNNING.setdefault(asyncio.get_running_loop(), {})
+    brokers = _RUNNING.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
     shared = brokers.get(name)
     if shared is None:
         shared = brokers[name] = SharedBroker(name, brokers)

@@ -11,6 +11,7 @@ from leveret.amqp.codes import ReplyCode
 from leveret.broker.accepting import REPLY_TO_PSEUDO_QUEUE
 from leveret.broker.answers import answer
 from leveret.broker.exchanges import Exchange
+from leveret.broker.names import new_name
 from leveret.broker.queues import Queue
 from leveret.broker.refusals import Refused, access_refused, not_found, precondition
 from leveret.broker.vhost import PREDECLARED
@@ -33,14 +34,14 @@ def _declare_exchange(channel: Channel, method: commands.Exchange.Declare) -> _A
     if method.passive:
         vhost.exchange(name)
         return answer(commands.Exchange.DeclareOk)
-    session.check("configure", "exchange", name)
+    session.rights.check("configure", "exchange", name)
     arguments = method.arguments or {}
     if name not in vhost.exchanges and name.startswith("amq."):
         raise access_refused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
     alternate = arguments.get("alternate-exchange")
     if isinstance(alternate, str):
-        session.check("read", "exchange", name)
-        session.check("write", "exchange", alternate)
+        session.rights.check("read", "exchange", name)
+        session.rights.check("write", "exchange", alternate)
     vhost.declare_exchange(
         name,
         method.exchange_type,
@@ -59,7 +60,7 @@ def _delete_exchange(channel: Channel, method: commands.Exchange.Delete) -> _Ans
         raise access_refused(
             f"deletion of system exchange '{name}' in vhost '{channel.vhost.name}' not allowed"
         )
-    channel.session.check("configure", "exchange", name)
+    channel.session.rights.check("configure", "exchange", name)
     channel.vhost.delete_exchange(name, if_unused=bool(method.if_unused))
     return answer(commands.Exchange.DeleteOk)
 
@@ -71,7 +72,12 @@ def _bind_exchange(channel: Channel, method: commands.Exchange.Bind) -> _Answer:
 
 
 def _unbind_exchange(channel: Channel, method: commands.Exchange.Unbind) -> _Answer:
-    destination, source = _two_exchanges(channel, method)
+    try:
+        destination, source = _two_exchanges(channel, method)
+    except Refused as error:
+        if error.reply_code == ReplyCode.NOT_FOUND:
+            return answer(commands.Exchange.UnbindOk)  # what is not there is not bound
+        raise
     channel.vhost.unbind(destination, source, method.routing_key, method.arguments or {})
     return answer(commands.Exchange.UnbindOk)
 
@@ -81,9 +87,9 @@ def _two_exchanges(
 ) -> tuple[Exchange, Exchange]:
     session = channel.session
     _not_default(method.destination)
-    session.check("write", "exchange", method.destination)
+    session.rights.check("write", "exchange", method.destination)
     _not_default(method.source)
-    session.check("read", "exchange", method.source)
+    session.rights.check("read", "exchange", method.source)
     return channel.vhost.exchange(method.destination), channel.vhost.exchange(method.source)
 
 
@@ -96,7 +102,7 @@ def _not_default(name: str) -> None:
 
 
 def _declare_queue(channel: Channel, method: commands.Queue.Declare) -> _Answer:
-    if method.passive:
+    if method.passive or method.queue.startswith(REPLY_TO_PSEUDO_QUEUE):
         return _look_at_queue(channel, method)
     session = channel.session
     vhost = channel.vhost
@@ -104,11 +110,12 @@ def _declare_queue(channel: Channel, method: commands.Queue.Declare) -> _Answer:
     arguments = method.arguments or {}
     if name not in vhost.queues and name.startswith("amq."):
         raise access_refused(f"queue name '{name}' contains reserved prefix 'amq.*'")
-    session.check("configure", "queue", name)
+    judged = name or new_name("amq.gen-")  # one that the broker names has such a name
+    session.rights.check("configure", "queue", judged)
     dead_letters_to = arguments.get("x-dead-letter-exchange")
     if isinstance(dead_letters_to, str):
-        session.check("read", "queue", name)
-        session.check("write", "exchange", dead_letters_to)
+        session.rights.check("read", "queue", judged)
+        session.rights.check("write", "exchange", dead_letters_to)
     queue = vhost.declare_queue(
         name,
         session,
@@ -167,10 +174,10 @@ def _queue_and_exchange(
     if not method.queue and not key:
         key = name
     _not_default(method.exchange)
-    session.check("write", "queue", name)
-    session.check("read", "exchange", method.exchange)
-    queue = channel.vhost.queue(name, session)
-    return queue, channel.vhost.exchange(method.exchange), key
+    session.rights.check("write", "queue", name)
+    session.rights.check("read", "exchange", method.exchange)
+    exchange = channel.vhost.exchange(method.exchange)
+    return channel.vhost.queue(name, session), exchange, key
 
 
 def named_queue(channel: Channel, name: str) -> str:
@@ -182,14 +189,14 @@ def named_queue(channel: Channel, name: str) -> str:
 
 def _purge_queue(channel: Channel, method: commands.Queue.Purge) -> _Answer:
     name = named_queue(channel, method.queue)
-    channel.session.check("read", "queue", name)
+    channel.session.rights.check("read", "queue", name)
     queue = channel.vhost.queue(name, channel.session)
     return answer(commands.Queue.PurgeOk, message_count=queue.purge())
 
 
 def _delete_queue(channel: Channel, method: commands.Queue.Delete) -> _Answer:
     name = named_queue(channel, method.queue)
-    channel.session.check("configure", "queue", name)
+    channel.session.rights.check("configure", "queue", name)
     if name not in channel.vhost.queues:
         return answer(commands.Queue.DeleteOk, message_count=0)
     queue = channel.vhost.queue(name, channel.session)

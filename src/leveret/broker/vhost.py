@@ -75,7 +75,9 @@ class VHost:
         :raises Refused: if the kind is unknown, or another exchange of this name is there.
         """
         if kind not in KINDS:
-            raise Refused(ReplyCode.COMMAND_INVALID, f"invalid exchange type '{kind}'")
+            # RabbitMQ does not even know the words that only its plugins use.
+            known = "unknown" if kind.startswith("x-") else "invalid"
+            raise Refused(ReplyCode.COMMAND_INVALID, f"{known} exchange type '{kind}'")
         arguments = arguments or {}
         there = self.exchanges.get(name)
         what = f"exchange '{name}' in vhost '{self.name}'"

@@ -11,6 +11,7 @@ import socket
 import msgspec
 
 from leveret.broker import EmbeddedBroker
+from leveret.broker.server import PURPOSE
 from leveret.cli.exits import CANNOT_LISTEN, DONE
 from leveret.cli.printing import print_error_text
 from leveret.rabbit import run
@@ -50,6 +51,9 @@ async def _serve(options: BrokerOptions) -> None:
         async with broker:
             if options.users.get("guest") == "guest" and not _is_local(options.host):
                 log.warning("others on the network can log in as guest: give it --users")
+            if not logging.getLogger("leveret.broker").isEnabledFor(logging.INFO):
+                # Whatever the log leaves out: nobody is to find this out by losing messages.
+                print_error_text(f"embedded AMQP broker on port {broker.port}: {PURPOSE}")
             print(broker.url, flush=True)
             await stopped
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from leveret.broker import EmbeddedBroker, Limits, User
+from leveret.broker import EmbeddedBroker, Limits, Permissions, User
 
 __all__ = ["Broker"]
 
@@ -110,6 +110,17 @@ class Broker:
     def add_vhost(self, name: str) -> str:
         """Make a vhost that all users without permissions of their own may use; its URL."""
         return self._call(lambda: self._broker.add_vhost(name))
+
+    def add_user(
+        self, name: str, password: str, permissions: Mapping[str, Permissions] | None = None
+    ) -> str:
+        """Let a user in, and return the URL; one that is there is replaced.
+
+        What is open stays open with the rights that it had.
+
+        :param permissions: by vhost, for the vhosts that it may enter; None for all rights in all.
+        """
+        return self._call(lambda: self._broker.add_user(name, password, permissions))
 
     def delete_vhost(self, name: str) -> None:
         """Remove a vhost and its queues; connections to it are closed."""

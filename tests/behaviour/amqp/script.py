@@ -208,6 +208,10 @@ class Client(Wire):
             self._came[number].append(came)
         return self._came[channel].popleft()
 
+    async def anything(self) -> Any:
+        """What comes next on any channel."""
+        return (await self._event())[1]
+
     async def _event(self) -> tuple[int, Any]:
         frame = await self.frame()
         found = parsed(frame)

@@ -61,6 +61,15 @@ async def test_what_comes_after_an_error_is_passed_over_until_close_ok(
     assert (await again.refused(Queue.Declare(queue="made", passive=True))).code == 404
 
 
+async def test_a_method_cut_off_from_its_content_by_a_close_harms_nobody(ch: Lane) -> None:
+    """The content comes when the broker has closed the channel already."""
+    ch.send(Queue.Declare(queue="none", passive=True), Basic.Publish(routing_key="q"))
+    assert (await ch.next()).reply_code == 404
+    ch.client.write(b"\x02\0\1\0\0\0\x0e\0\x3c\0\0\0\0\0\0\0\0\0\1\0\0\xce")
+    ch.client.write(b"\x03\0\1\0\0\0\1m\xce")
+    assert await ch.client.alive()
+
+
 async def test_a_close_that_meets_the_brokers_close_is_answered(ch: Lane) -> None:
     ch.send(Queue.Declare(queue="no", passive=True), Channel.Close(200, "", 0, 0))
     assert (await ch.next()).reply_code == 404

@@ -270,3 +270,16 @@ def test_all_memory_is_given_back_in_the_end(steps: list[str]) -> None:
     world.vhost.settle()
     world.vhost.delete_queue(queue)
     assert world.memory.used == 0
+
+
+def test_a_message_weighs_once_in_however_many_queues_it_lies(world: World) -> None:
+    queues = [world.queue(f"q{number}") for number in range(10)]
+    one = message("x" * 10_000)
+    for queue in queues:
+        queue.publish(one)
+    assert 10_000 < world.memory.used < 12_000
+    for queue in queues[1:]:
+        queue.purge()
+    assert world.memory.used > 10_000
+    queues[0].purge()
+    assert world.memory.used == 0

@@ -9,8 +9,8 @@ import leveret
 from leveret import Service, method
 from leveret.amqp.codes import PROTOCOL_HEADER
 from leveret.amqp.properties import Properties
-from leveret.broker import EmbeddedBroker, Limits, User
-from leveret.errors import ConnectionClosed
+from leveret.broker import EmbeddedBroker, Limits, Permissions, User
+from leveret.errors import ChannelClosed, ConnectionClosed, PermissionDenied, Unauthenticated
 from leveret.transport.connection import Connection
 from leveret.transport.opening import open_connection
 from leveret.transport.url import parse_url
@@ -73,6 +73,31 @@ async def test_a_url_names_user_and_vhost_whatever_their_letters() -> None:
         await connection.close()
         connection = await connected(broker.add_vhost("späť"))
         await connection.close()
+
+
+async def test_a_user_that_is_added_has_its_rights_and_no_others() -> None:
+    async with EmbeddedBroker() as broker:
+        broker.add_vhost("own")
+        rights = {"own": Permissions(configure="^mine-", write="^$", read="^$")}
+        url = broker.add_user("bob", "p/w", rights)
+        assert url == f"amqp://bob:p%2Fw@127.0.0.1:{broker.port}/own"
+        connection = await connected(url)
+        channel = await connection.open_channel()
+        await channel.declare_queue("mine-q")
+        with pytest.raises(ChannelClosed, match="access to queue 'other'"):
+            await channel.declare_queue("other")
+        await connection.close()
+        with pytest.raises(PermissionDenied, match="access to vhost '/' refused for user 'bob'"):
+            await connected(url.removesuffix("own"))
+
+
+async def test_a_user_may_be_added_before_the_start_and_changed_after_it() -> None:
+    broker = EmbeddedBroker()
+    broker.add_user("bob", "old")
+    async with broker:
+        await (await connected(broker.add_user("bob", "new"))).close()
+        with pytest.raises(Unauthenticated, match="ACCESS_REFUSED"):
+            await connected(broker.url.replace("guest:guest", "bob:old"))
 
 
 async def test_clients_are_told_when_it_closes() -> None:

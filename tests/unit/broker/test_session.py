@@ -34,7 +34,7 @@ def declare(client: Client, queue: str = "q", **arguments: Any) -> None:
 def test_another_protocol_is_told_which_one_is_spoken(node: Node) -> None:
     client = Client(node)
     client.send_bytes(b"GET / HTTP/1.1\r\n\r\n")
-    assert b"".join(client.session.out) == PROTOCOL_HEADER
+    assert client.heard() == PROTOCOL_HEADER
     assert client.link.closed
 
 
@@ -212,7 +212,7 @@ def test_a_client_that_takes_nothing_gets_no_more_than_the_bound() -> None:
     deaf.ask(commands.Basic.Consume(queue="q", no_ack=True))
     for _ in range(100):
         other.publish("q", bytes(1000))
-    assert sum(map(len, deaf.session.out)) < 15_000
+    assert deaf.session.output.size < 15_000
     count = 0
     while bodies := deaf.bodies():
         count += len(bodies)
@@ -227,7 +227,7 @@ def test_a_client_that_only_asks_is_handled_no_faster_than_it_listens() -> None:
         client.publish("q", bytes(1000))
     get = frames.method_frame(1, commands.Basic.Get(queue="q", no_ack=True))
     client.send_bytes(get * 50)
-    assert sum(map(len, client.session.out)) < 15_000
+    assert client.session.output.size < 15_000
     assert client.session.stalled
     count = 0
     while bodies := client.bodies():
@@ -235,21 +235,38 @@ def test_a_client_that_only_asks_is_handled_no_faster_than_it_listens() -> None:
     assert count == 50
 
 
+def said(client: Client) -> list[str]:
+    """The names of the methods that the broker has sent."""
+    return [event.method.name for event in client.received() if isinstance(event, Method)]
+
+
 def test_who_publishes_while_memory_is_short_is_told_and_not_read() -> None:
     node = new_node(memory=5000)
     client = Client.opened(node, **{"connection.blocked": True})
-    declare(client)
+    queue = node.vhosts["/"].declare_queue("q", None)
     client.publish("q", bytes(6000))
-    (blocked,) = client.received()
-    assert isinstance(blocked, Method)
-    assert blocked.method.reason == "low on memory"
-    assert not client.link.reading
-    node.vhosts["/"].queue("q").purge()
+    assert said(client) == []
+    client.publish("q", b"one too many")
+    assert said(client) == ["Connection.Blocked"]
+    assert (queue.ready, client.link.reading) == (1, False)
+    queue.purge()
     node.settle()
-    (unblocked,) = client.received()
-    assert isinstance(unblocked, Method)
-    assert isinstance(unblocked.method, commands.Connection.Unblocked)
-    assert client.link.reading
+    assert said(client) == ["Connection.Unblocked"]
+    assert (queue.ready, client.link.reading) == (1, True)
+
+
+def test_publishers_are_let_go_on_as_far_as_there_is_memory() -> None:
+    node = new_node(memory=5000)
+    queue = node.vhosts["/"].declare_queue("q", None)
+    clients = [Client.opened(node, **{"connection.blocked": True}) for _ in range(3)]
+    clients[0].publish("q", bytes(6000))
+    for client in clients:
+        client.publish("q", bytes(6000))
+    for left in (2, 1, 0):
+        queue.purge()
+        node.settle()
+        assert sum(client.session.blocked for client in clients) == left
+        assert queue.ready == 1
 
 
 def test_exclusive_queues_go_with_their_connection(node: Node) -> None:

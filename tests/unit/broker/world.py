@@ -157,12 +157,15 @@ class Client:
 
     def received(self) -> list[Event]:
         """What the broker has said since the last time; the socket takes it all."""
-        data = b"".join(self.session.out)
-        self.session.out.clear()
+        return self._parser.receive(self.heard())
+
+    def heard(self) -> bytes:
+        """The bytes of what the broker has said since the last time."""
+        data = self.session.output.take()
         if self.session in self.node.dirty:
             self.node.dirty.remove(self.session)
         self.session.written(0)
-        return self._parser.receive(data)
+        return data
 
     def ask(self, method: Any, channel: int = 1) -> Any:
         """Send a method; the broker's answer, which is to be the only thing it says."""
