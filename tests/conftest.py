@@ -7,6 +7,7 @@
                  pytest-xdist workers
 `rabbitmq_url`   a fresh vhost on it: nothing of another test is there, so tests run side by side
 `own_rabbitmq`   a broker that this test alone may stop, kill, restart or block; 3 s more
+`rabbitmq_cluster`  three nodes that are one broker, all of them up; the test may stop and kill them
 
 `pytest -k embedded` needs no RabbitMQ at all.
 
@@ -26,7 +27,7 @@ from multiprocessing.connection import Client, Listener
 import pytest
 from xdist.workermanage import WorkerController
 
-from leveret.testing import RabbitMQ, RabbitMQUnavailable
+from leveret.testing import RabbitMQ, RabbitMQCluster, RabbitMQUnavailable
 from tests.brokers import KINDS, Broker, Loop, OnEmbedded, OnRabbitMQ
 
 _DESK = pytest.StashKey["BrokerDesk"]()
@@ -170,3 +171,27 @@ def own_rabbitmq() -> Iterator[RabbitMQ]:
     """A broker of this test's own, to `stop`, `kill`, `restart` or `block_publishers`."""
     with RabbitMQ(private=True) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def _cluster() -> Iterator[RabbitMQCluster]:
+    with RabbitMQCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def rabbitmq_cluster(_cluster: RabbitMQCluster) -> RabbitMQCluster:
+    """Three nodes, whole again after what tests before this one did to them.
+
+    Its vhosts are shared: make one with `add_vhost`.
+    """
+    return _cluster.start()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One cluster is enough for a run: all its tests go to one pytest-xdist worker."""
+    for item in items:
+        if "rabbitmq_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("rabbitmq_cluster"))
+            # Of which the cluster's start takes 5 to 10 s on two free processors.
+            item.add_marker(pytest.mark.timeout(180), append=False)

@@ -1,10 +1,61 @@
-"""What tests of Leveret services need: a broker in memory, or a real RabbitMQ, found or started."""
+"""What tests of Leveret services need.
+
+A broker in memory (`Broker`), or a real RabbitMQ, found or started (`RabbitMQ`), alone or as a
+cluster (`RabbitMQCluster`); and faults on the network between (`FaultProxy`).
+"""
 
 from __future__ import annotations
 
 from leveret.testing.broker import RabbitMQ
+from leveret.testing.cluster import RabbitMQCluster
 from leveret.testing.embedded import Broker
+from leveret.testing.faults.actions import (
+    Corrupt,
+    Cut,
+    Delay,
+    Fault,
+    HalfOpen,
+    Refuse,
+    Resume,
+    Stall,
+    Throttle,
+)
+from leveret.testing.faults.connection import FaultConnection
+from leveret.testing.faults.moments import (
+    Frame,
+    Moment,
+    after_bytes,
+    after_frame,
+    before_frame,
+    inside_frame,
+)
+from leveret.testing.faults.proxy import FaultProxy
+from leveret.testing.faults.rules import Rule
 from leveret.testing.place import RabbitMQUnavailable
 from leveret.testing.tls import TLSFiles
 
-__all__ = ["Broker", "RabbitMQ", "RabbitMQUnavailable", "TLSFiles"]
+__all__ = [
+    "Broker",
+    "Corrupt",
+    "Cut",
+    "Delay",
+    "Fault",
+    "FaultConnection",
+    "FaultProxy",
+    "Frame",
+    "HalfOpen",
+    "Moment",
+    "RabbitMQ",
+    "RabbitMQCluster",
+    "RabbitMQUnavailable",
+    "Refuse",
+    "Resume",
+    "Rule",
+    "Stall",
+    "TLSFiles",
+    "Throttle",
+    "after_bytes",
+    "after_frame",
+    "before_frame",
+    "inside_frame",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
@@ -12,11 +13,11 @@ from urllib.parse import quote, urlsplit
 
 from leveret.testing.container import Container, docker_answers, pull_image
 from leveret.testing.erlang_node import ErlangNode
-from leveret.testing.installed import apt_command, find_scripts, install_with_apt
+from leveret.testing.installed import apt_command, find_installation, install_with_apt
 from leveret.testing.place import Foreign, Place, RabbitMQUnavailable, answers_amqp, say
 from leveret.testing.tls import TLSFiles
 
-__all__ = ["RabbitMQ", "choose"]
+__all__ = ["RabbitMQ", "choose", "erlang_binary"]
 
 _NONE_FOUND = """\
 no RabbitMQ found. One of these helps:
@@ -33,11 +34,12 @@ class RabbitMQ:
         with leveret.testing.RabbitMQ() as broker:      # or `async with`
             async with leveret.connect(broker.url) as rabbit: ...
 
-    It is, in this order: the one that LEVERET_URL names; a private node of the `rabbitmq-server` on
-    this machine; with `install=True`, and as root or with passwordless sudo, one that apt installs;
-    a Docker container. What was started here ends with the block, or with this process, whatever
-    ends that. `private=True` passes over LEVERET_URL, for tests that stop, kill or block theirs;
-    so does `tls`, with which it listens at `tls_url` too, and takes certificates for logins.
+    It is, in this order: the one that LEVERET_URL names; a private node of the `rabbitmq-server` in
+    the folder that LEVERET_RABBITMQ_ROOT names, or else of the one on this machine; with
+    `install=True`, and as root or with passwordless sudo, one that apt installs; a Docker
+    container. What was started here ends with the block, or with this process, whatever ends that.
+    `private=True` passes over LEVERET_URL, for tests that stop, kill or block theirs; so does
+    `tls`, with which it listens at `tls_url` too, and takes certificates for logins.
 
     All methods block, some for seconds: in async code, call them by `asyncio.to_thread`.
 
@@ -51,6 +53,14 @@ class RabbitMQ:
         self._install = install
         self._tls = tls
         self._place: Place | None = None
+        self._attached = False
+
+    @classmethod
+    def at(cls, place: Place) -> Self:
+        """The broker of a place of one's own, which `start` starts."""
+        broker = cls()
+        broker._place = place
+        return broker
 
     @classmethod
     def attach(cls, address: str) -> Self:
@@ -59,6 +69,7 @@ class RabbitMQ:
         It has everything but `stop`, `kill` and `restart`, and goes on after `close`.
         """
         broker = cls()
+        broker._attached = True
         if address.startswith("{"):
             broker._place = ErlangNode.attach(address)
         elif address.startswith("docker:"):
@@ -68,9 +79,11 @@ class RabbitMQ:
         return broker
 
     def start(self) -> Self:
-        """Find or start it; does nothing when that is done."""
+        """Find or start it; start it again where it was stopped or killed; else do nothing."""
         if self._place is None:
             self._place = choose(private=self._private, install=self._install, tls=self._tls)()
+        elif not self._attached:
+            self._place.start()
         return self
 
     def close(self) -> None:
@@ -132,6 +145,12 @@ class RabbitMQ:
         """Whether it answers an AMQP client now."""
         return answers_amqp(urlsplit(self.url).hostname or "localhost", self.port)
 
+    @property
+    def version(self) -> tuple[int, ...]:
+        """RabbitMQ's own version: (4, 0, 5), for instance."""
+        number = self.evaluate("rabbit_misc:version()").strip('"')
+        return tuple(int(part) for part in re.findall(r"\d+", number)[:3])
+
     def stop(self) -> None:
         """Shut it down in good order: clients are told (320, CONNECTION_FORCED)."""
         self._here.stop()
@@ -155,7 +174,7 @@ class RabbitMQ:
 
     def add_vhost(self, name: str) -> str:
         """Make a vhost that `guest` may use, and return its URL."""
-        vhost = _binary(name)
+        vhost = erlang_binary(name)
         allowed = ", ".join(['<<".*">>'] * 3)
         self.evaluate(
             f'rabbit_vhost:add({vhost}, <<"leveret">>), '
@@ -166,19 +185,19 @@ class RabbitMQ:
 
     def delete_vhost(self, name: str) -> None:
         """Remove a vhost and its queues; connections to it are closed."""
-        self.evaluate(f'rabbit_vhost:delete({_binary(name)}, <<"leveret">>)')
+        self.evaluate(f'rabbit_vhost:delete({erlang_binary(name)}, <<"leveret">>)')
 
     def close_connections(self, reason: str, *, vhost: str | None = None) -> int:
         """Have the broker close the connections, or those of one vhost; returns how many.
 
         Clients are told: 320, `CONNECTION_FORCED - <reason>`.
         """
-        wanted = "" if vhost is None else f", [{{vhost, {_binary(vhost)}}}] =:= Infos(P)"
+        wanted = "" if vhost is None else f", [{{vhost, {erlang_binary(vhost)}}}] =:= Infos(P)"
         return int(
             self.evaluate(
                 "Infos = fun(P) -> try rabbit_networking:connection_info(P, [vhost]) "
                 "catch _:_ -> gone end end, "
-                f"length([rabbit_networking:close_connection(P, {_binary(reason)}) "
+                f"length([rabbit_networking:close_connection(P, {erlang_binary(reason)}) "
                 f"|| P <- rabbit_networking:connections(){wanted}])"
             )
         )
@@ -208,17 +227,17 @@ def choose(*, private: bool, install: bool, tls: TLSFiles | None = None) -> Call
     if url and not private and tls is None:
         say("using the broker in LEVERET_URL")
         return partial(Foreign, url)
-    scripts = find_scripts()
-    if scripts is None and install and (apt := apt_command()) is not None:
+    found = find_installation()
+    if found is None and install and (apt := apt_command()) is not None:
         install_with_apt(apt)
-        scripts = find_scripts()
-    if scripts is not None:
-        return partial(ErlangNode.start_new, scripts, tls)
+        found = find_installation()
+    if found is not None:
+        return partial(ErlangNode.start_new, found, tls)
     if docker_answers():
         return partial(Container.start_new, pull_image(), tls)
     raise RabbitMQUnavailable(_NONE_FOUND)
 
 
-def _binary(text: str) -> str:
+def erlang_binary(text: str) -> str:
     """A text as an Erlang binary, whatever characters it has."""
     return f"<<{','.join(map(str, text.encode()))}>>"

@@ -1,4 +1,8 @@
-"""The RabbitMQ that is installed on this machine: where it is, and how to install it with apt."""
+"""The RabbitMQ that is installed on this machine: where it is, and how to install it with apt.
+
+Another one can stand beside it, in a folder with a Debian of its own that LEVERET_RABBITMQ_ROOT
+names: `scripts/rabbitmq4-chroot` makes one, so that tests run with two versions on one machine.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,19 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from leveret.testing.chroot import check_root
 from leveret.testing.place import RabbitMQUnavailable, say
 
-__all__ = ["apt_command", "find_scripts", "install_with_apt", "link_needed_plugins"]
+__all__ = [
+    "Installation",
+    "apt_command",
+    "find_installation",
+    "install_with_apt",
+    "link_needed_plugins",
+]
 
 # Before PATH: Debian's /usr/sbin/rabbitmq-server is a wrapper that only runs as root or as the user
 # rabbitmq, and always in /var/lib/rabbitmq. The scripts that it calls have no such wish.
@@ -24,7 +36,45 @@ _NO_SERVICE = (
 )
 
 
-def find_scripts() -> Path | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """A RabbitMQ that nodes can be started from."""
+
+    scripts: Path
+    """Where `rabbitmq-server` and `rabbitmqctl` are, symlinks resolved, as seen within `root`."""
+    root: str = ""
+    """The folder with the Debian that it runs in (see `chroot`); empty for this machine's own."""
+
+    def outside(self, path: Path) -> Path:
+        """Where this process sees a path that RabbitMQ sees."""
+        return Path(self.root, *path.parts[1:]) if self.root else path
+
+
+def find_installation() -> Installation | None:
+    """The one in LEVERET_RABBITMQ_ROOT, or else this machine's own; None without.
+
+    :raises RabbitMQUnavailable: LEVERET_RABBITMQ_ROOT has none, or none that can be run.
+    """
+    root = os.environ.get("LEVERET_RABBITMQ_ROOT")
+    if root:
+        return _installation_in(Path(root).resolve())
+    scripts = _find_scripts()
+    return None if scripts is None else Installation(scripts=scripts)
+
+
+def _installation_in(root: Path) -> Installation:
+    # Not by symlinks: absolute ones would lead back to this machine's files.
+    found = sorted(root.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server"))
+    if not found:
+        raise RabbitMQUnavailable(
+            f"LEVERET_RABBITMQ_ROOT is {root}, and there is no RabbitMQ in it; make one with "
+            f"scripts/rabbitmq4-chroot {root}, or unset the variable"
+        )
+    check_root(root)
+    return Installation(scripts=Path("/", found[-1].parent.relative_to(root)), root=str(root))
+
+
+def _find_scripts() -> Path | None:
     """The real folder of `rabbitmq-server` and `rabbitmqctl`, symlinks resolved; None without."""
     on_path = shutil.which("rabbitmq-server")
     folders = [Path(folder) for folder in _SCRIPT_FOLDERS]
@@ -36,24 +86,24 @@ def find_scripts() -> Path | None:
     return None
 
 
-def link_needed_plugins(scripts: Path, target: Path, *plugins: str) -> Path:
+def link_needed_plugins(installation: Installation, target: Path, *plugins: str) -> Path:
     """A RabbitMQ home under `target` with only what a broker with these plugins loads; its scripts.
 
     Erlang tries every folder of the code path for every module that it loads, and RabbitMQ ships 70
     of them. With the 20 it needs it starts in half the time.
     """
-    home = scripts.parent
+    home = installation.scripts.parent
     seen: set[str] = set()
     needed = [
-        folder
+        folder.name
         for application in ("rabbit", *plugins)
-        for folder in _dependencies(home / "plugins", application, seen)
+        for folder in _dependencies(installation.outside(home / "plugins"), application, seen)
     ]
     if not needed:  # another layout: it starts as well, only slower
-        return scripts
+        return installation.scripts
     (target / "plugins").mkdir(parents=True)
-    for folder in needed:
-        (target / "plugins" / folder.name).symlink_to(folder)
+    for name in needed:
+        (target / "plugins" / name).symlink_to(home / "plugins" / name)
     for name in ("sbin", "escript"):
         (target / name).symlink_to(home / name)
     return target / "sbin"

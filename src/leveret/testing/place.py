@@ -15,7 +15,16 @@ from urllib.parse import urlsplit
 
 from leveret.errors import LeveretError
 
-__all__ = ["Foreign", "Place", "RabbitMQUnavailable", "answers_amqp", "say", "wait_until_up"]
+__all__ = [
+    "START_TIMEOUT",
+    "Foreign",
+    "Place",
+    "RabbitMQUnavailable",
+    "answers_amqp",
+    "listens",
+    "say",
+    "wait_until_up",
+]
 
 START_TIMEOUT = 90.0
 """Seconds a broker may take to start; 3 is usual, slow CI machines need many more."""
@@ -125,13 +134,21 @@ def answers_amqp(host: str, port: int, timeout: float = 5.0) -> bool:
         return False
 
 
-def wait_until_up(port: int, died: Callable[[], str | None]) -> None:
+def listens(port: int) -> bool:
+    """Whether anybody takes connections on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until_up(port: int, died: Callable[[], str | None], tls_port: int = 0) -> None:
     """Return once a broker on 127.0.0.1 speaks AMQP; `died` tells why it never will.
+
+    With `tls_port`, also once it listens there: it opens its ports one after the other.
 
     :raises RabbitMQUnavailable: it died, or is not up after `START_TIMEOUT` seconds.
     """
     give_up = time.monotonic() + START_TIMEOUT
-    while not answers_amqp("127.0.0.1", port):
+    while not answers_amqp("127.0.0.1", port) or (tls_port and not listens(tls_port)):
         if (reason := died()) is not None:
             raise RabbitMQUnavailable(f"RabbitMQ stopped while starting:\n{reason}")
         if time.monotonic() > give_up:

@@ -1,10 +1,11 @@
 """The process between a test and its private RabbitMQ: when the test dies, the broker does too.
 
-Run by its path, with the broker's folder, epmd's port, and the commands of epmd and of the server
-as JSON lists. On standard input, a pipe that only the test process holds, it takes one byte per
-order: `T` stops the server in good order, `K` kills it. However the test process ends, `kill -9`
-included, the pipe ends with it; then the server is killed and its folder removed. This process runs
-in a session of its own, so Ctrl-C in a terminal does not reach the broker.
+Run by its path, with the broker's folder, the server's command as a JSON list, and, where it needs
+one of its own, epmd's port and command. On standard input, a pipe that only the test process holds,
+it takes one byte per order: `T` stops the server in good order, `K` kills it. However the test
+process ends, `kill -9` included, the pipe ends with it; then the server is killed and its folder
+removed. This process runs in a session of its own, so Ctrl-C in a terminal does not reach the
+broker.
 
 `PR_SET_PDEATHSIG` would be shorter, but it fires when the *thread* that started the broker ends.
 """
@@ -25,12 +26,17 @@ _SIGNALS = {b"T": signal.SIGTERM, b"K": signal.SIGKILL}
 
 
 def supervise(
-    folder: str, epmd_port: int, epmd_command: list[str], server_command: list[str]
+    folder: str,
+    server_command: list[str],
+    epmd_port: int = 0,
+    epmd_command: list[str] | None = None,
 ) -> None:
     """Run both until the server ends, or standard input does."""
-    # In the foreground, and ours: a daemonized epmd would outlive every broker.
-    epmd = subprocess.Popen(epmd_command, stdin=subprocess.DEVNULL)
-    _wait_for_listener(epmd_port, epmd)
+    epmd = None
+    if epmd_command is not None:
+        # In the foreground, and ours: a daemonized epmd would outlive every broker.
+        epmd = subprocess.Popen(epmd_command, stdin=subprocess.DEVNULL)
+        _wait_for_listener(epmd_port, epmd)
     server = subprocess.Popen(server_command, stdin=subprocess.DEVNULL)
     orphaned = threading.Event()
 
@@ -42,8 +48,9 @@ def supervise(
 
     threading.Thread(target=obey, daemon=True).start()
     server.wait()
-    epmd.kill()
-    epmd.wait()
+    if epmd is not None:
+        epmd.kill()
+        epmd.wait()
     if orphaned.is_set():
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -59,4 +66,9 @@ def _wait_for_listener(port: int, process: subprocess.Popen[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    supervise(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]), json.loads(sys.argv[4]))
+    _, *_arguments = sys.argv
+    supervise(
+        _arguments[0],
+        json.loads(_arguments[1]),
+        *(json.loads(argument) for argument in _arguments[2:]),
+    )

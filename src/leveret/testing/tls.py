@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,14 @@ class TLSFiles:
     cafile: Path
     certfile: Path
     keyfile: Path
+
+    def copied_to(self, folder: Path) -> TLSFiles:
+        """Copies there, for a broker that cannot see other folders."""
+        return TLSFiles(
+            cafile=Path(shutil.copy(self.cafile, folder / "ca.pem")),
+            certfile=Path(shutil.copy(self.certfile, folder / "cert.pem")),
+            keyfile=Path(shutil.copy(self.keyfile, folder / "key.pem")),
+        )
 
     def configuration(self, listener: str) -> str:
         """Lines for rabbitmq.conf (https://www.rabbitmq.com/docs/ssl).

@@ -120,7 +120,7 @@ def test_a_vhost_that_is_added_has_a_url_of_its_own() -> None:
 
 
 async def test_its_connections_can_be_closed_for_a_reason() -> None:
-    async with Broker() as broker, leveret.connect(broker.url) as rabbit:
+    async with Broker() as broker, leveret.connect(broker.url, reconnect=False) as rabbit:
         assert await asyncio.to_thread(broker.close_connections, "maintenance") == 1
         with pytest.raises(leveret.ConnectionLost, match="maintenance"):
             await rabbit.call("echo.echo", text="here")

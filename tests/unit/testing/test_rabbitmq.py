@@ -94,6 +94,10 @@ def test_rabbitmqctl_speaks_to_this_node(broker: RabbitMQ) -> None:
     assert "seen-by-ctl" in broker.ctl("list_vhosts").split()
 
 
+def test_it_tells_its_version(broker: RabbitMQ) -> None:
+    assert ".".join(map(str, broker.version)) == broker.ctl("version").strip()
+
+
 def test_a_failing_rabbitmqctl_says_what_was_wrong(broker: RabbitMQ) -> None:
     with pytest.raises(RabbitMQUnavailable, match="no-such-vhost"):
         broker.ctl("delete_vhost", "no-such-vhost")
@@ -162,6 +166,14 @@ def test_a_kill_breaks_connections_and_a_restart_brings_it_back() -> None:
         with pytest.raises(pika.exceptions.StreamLostError):
             connection.process_data_events(time_limit=GIVE_UP)
         broker.restart()
+        assert broker.is_up
+
+
+def test_a_broker_that_was_killed_can_be_started_again() -> None:
+    with RabbitMQ(private=True) as broker:
+        url = broker.url
+        broker.kill()
+        assert broker.start().url == url
         assert broker.is_up
 
 
@@ -240,6 +252,7 @@ def test_a_machine_without_any_rabbitmq_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LEVERET_URL", raising=False)
+    monkeypatch.delenv("LEVERET_RABBITMQ_ROOT", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("leveret.testing.installed._SCRIPT_FOLDERS", ())
     with pytest.raises(RabbitMQUnavailable, match="apt-get install rabbitmq-server"):

@@ -1,0 +1,1 @@
+"""`FaultProxy`: a cable between clients and a broker, on which a test causes faults."""

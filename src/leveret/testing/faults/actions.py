@@ -1,0 +1,280 @@
+"""The faults themselves, as values, and the methods by which they are caused at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Final, Literal, TypeAlias
+
+from leveret.testing.faults.moments import Direction
+
+__all__ = [
+    "BOTH",
+    "Conditions",
+    "Corrupt",
+    "Cut",
+    "Delay",
+    "Directions",
+    "Door",
+    "Ending",
+    "Fault",
+    "Faulty",
+    "Gone",
+    "HalfOpen",
+    "LineFault",
+    "Refuse",
+    "Resume",
+    "Stall",
+    "Throttle",
+]
+
+Directions: TypeAlias = Literal["to_broker", "to_client", "both"]
+"""One way, or both."""
+
+Gone: TypeAlias = Literal["broker", "client", "network"]
+"""What vanishes without a word in a half-open connection."""
+
+Door: TypeAlias = Literal["open", "refuse", "hang_up", "silence"]
+"""What meets a new connection."""
+
+BOTH: Final[tuple[Direction, ...]] = ("to_broker", "to_client")
+
+
+class Ending(Enum):
+    """How a connection ends, or seems not to."""
+
+    RESET = "both sides get a reset"
+    FINISH = "both sides get an end of stream"
+    BROKER_GONE = "the broker gets a reset, the client nothing"
+    CLIENT_GONE = "the client gets a reset, the broker nothing"
+    NETWORK_GONE = "neither gets anything"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What one direction of a connection is like now; the fields are those of the faults."""
+
+    stalled: bool = False
+    delay: float = 0.0
+    jitter: float = 0.0
+    rate: float | None = None
+
+
+class Fault(ABC):
+    """Something that can go wrong with a connection. Faults are values: they can be reused.
+
+    One of your own subclasses it, and calls methods of what it strikes.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def strike(self, struck: Faulty, direction: Direction | None) -> None:
+        """Cause it. `direction` is that of the rule's moment; None where there is no rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut(Fault):
+    """Close both sides at once; what was on its way is lost.
+
+    :param clean: False: with a reset (RST), as when a router restarts or a process is killed. True:
+        with an end of stream (FIN), as when a peer closes.
+    """
+
+    clean: bool = field(default=False, kw_only=True)
+
+    def strike(self, struck: Faulty, direction: Direction | None) -> None:
+        struck.end(Ending.FINISH if self.clean else Ending.RESET)
+
+
+@dataclass(frozen=True, slots=True)
+class HalfOpen(Fault):
+    """Drop one side and don't tell the other, as a power cut or a firewall does.
+
+    What the other side sends is swallowed, nothing comes back, and its socket stays open until it
+    closes it itself, or the proxy is closed.
+
+    :param gone: "broker": the client isn't told. "client": the broker isn't told. "network":
+        neither is.
+    """
+
+    gone: Gone = "broker"
+
+    def strike(self, struck: Faulty, direction: Direction | None) -> None:
+        struck.end(Ending[f"{self.gone.upper()}_GONE"])
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupt(Fault):
+    """Falsify one byte.
+
+    :param offset: which, in bytes from here: 0 is the next one to pass.
+    :param replace: what it becomes, 0 to 255; None flips all its bits.
+    :param direction: which way; None is that of the rule's moment.
+    """
+
+    offset: int = field(default=0, kw_only=True)
+    replace: int | None = field(default=None, kw_only=True)
+    direction: Direction | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.offset < 0:
+            raise ValueError(f"offset must be 0 bytes or more, not {self.offset}")
+        if self.replace is not None and self.replace not in range(256):
+            raise ValueError(f"replace must be a byte, 0 to 255, not {self.replace}")
+
+    def strike(self, struck: Faulty, direction: Direction | None) -> None:
+        if (where := self.direction or direction) is None:
+            raise ValueError('Corrupt needs direction="to_broker" or "to_client" without a moment')
+        struck.spoil(where, self.offset, self.replace)
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse(Fault):
+    """Let no new connection of the proxy through, until `FaultProxy.accept`; the present ones stay.
+
+    :param how: "refuse": nobody listens, connection refused. "hang_up": it is accepted, and closed
+        at once. "silence": it is accepted, what it sends is swallowed, and nothing comes back.
+    """
+
+    how: Literal["refuse", "hang_up", "silence"] = "refuse"
+
+    def strike(self, struck: Faulty, direction: Direction | None) -> None:
+        struck.set_door(self.how)
+
+
+class LineFault(Fault):
+    """A fault that lasts: it changes what one direction, or both, are like from now on."""
+
+    __slots__ = ()
+    direction: Directions
+
+    @abstractmethod
+    def changed(self, conditions: Conditions) -> Conditions:
+        """The conditions with this fault."""
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Which ways it changes."""
+        return BOTH if self.direction == "both" else (self.direction,)
+
+    def strike(self, struck: Faulty, direction: Direction | None) -> None:
+        for one in self.directions:
+            struck.change(one, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Stall(LineFault):
+    """Let nothing pass, not even an end, and keep all sockets open; `Resume` ends it.
+
+    What comes meanwhile is kept, up to some 500 kB; then the sender's own buffers fill up.
+    """
+
+    direction: Directions = "both"
+
+    def changed(self, conditions: Conditions) -> Conditions:
+        return replace(conditions, stalled=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Resume(LineFault):
+    """End a `Stall`: what waited passes, and all that follows."""
+
+    direction: Directions = "both"
+
+    def changed(self, conditions: Conditions) -> Conditions:
+        return replace(conditions, stalled=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delay(LineFault):
+    """Make all bytes come later, in their order; up to 8 MiB each way are on their way at a time.
+
+    :param seconds: how much later; 0 ends the delay.
+    :param jitter: up to so many seconds more, by chance.
+    """
+
+    seconds: float
+    jitter: float = field(default=0.0, kw_only=True)
+    direction: Directions = field(default="both", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not (self.seconds >= 0 and self.jitter >= 0):
+            raise ValueError("a delay and its jitter are 0 seconds or more")
+
+    def changed(self, conditions: Conditions) -> Conditions:
+        return replace(conditions, delay=self.seconds, jitter=self.jitter)
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle(LineFault):
+    """Let only so much pass.
+
+    :param bytes_per_second: in each direction; None is no bound.
+    """
+
+    bytes_per_second: float | None
+    direction: Directions = field(default="both", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.bytes_per_second is not None and not self.bytes_per_second > 0:
+            raise ValueError("throttle to more than 0 bytes per second; to stop all, stall")
+
+    def changed(self, conditions: Conditions) -> Conditions:
+        return replace(conditions, rate=self.bytes_per_second)
+
+
+class Faulty(ABC):
+    """What faults are caused on: a `FaultProxy`, or one of its connections."""
+
+    def apply(self, *faults: Fault) -> None:
+        """Cause faults, in this order, now. The methods of their names are short for it."""
+        for fault in faults:
+            fault.strike(self, None)
+
+    def cut(self, *, clean: bool = False) -> None:
+        """Close both sides with a reset, or `clean` with an end of stream; see `Cut`."""
+        self.apply(Cut(clean=clean))
+
+    def half_open(self, gone: Gone = "broker") -> None:
+        """Drop one side, and don't tell the other; see `HalfOpen`."""
+        self.apply(HalfOpen(gone))
+
+    def stall(self, direction: Directions = "both") -> None:
+        """Let nothing pass, and keep the sockets open; see `Stall`."""
+        self.apply(Stall(direction))
+
+    def resume(self, direction: Directions = "both") -> None:
+        """End a stall: what waited passes."""
+        self.apply(Resume(direction))
+
+    def delay(self, seconds: float, *, jitter: float = 0.0, direction: Directions = "both") -> None:
+        """Make bytes come so many seconds later, and up to `jitter` more; 0 ends it."""
+        self.apply(Delay(seconds, jitter=jitter, direction=direction))
+
+    def throttle(self, bytes_per_second: float | None, *, direction: Directions = "both") -> None:
+        """Let only so many bytes per second pass each way; None ends it."""
+        self.apply(Throttle(bytes_per_second, direction=direction))
+
+    def corrupt(self, direction: Direction, *, offset: int = 0, replace: int | None = None) -> None:
+        """Falsify the byte at `offset` from here, on each present connection; see `Corrupt`."""
+        self.apply(Corrupt(offset=offset, replace=replace, direction=direction))
+
+    # -- what faults are made of ---------------------------------------------------------------
+
+    @abstractmethod
+    def end(self, ending: Ending) -> None:
+        """Let nothing more pass, and end it so."""
+
+    @abstractmethod
+    def change(self, direction: Direction, fault: LineFault) -> None:
+        """Give one direction other conditions."""
+
+    @abstractmethod
+    def spoil(self, direction: Direction, offset: int, value: int | None) -> None:
+        """Falsify the byte at `offset` from here."""
+
+    @abstractmethod
+    def set_door(self, door: Door) -> None:
+        """Say what meets new connections of the proxy."""

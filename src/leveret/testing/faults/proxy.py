@@ -1,0 +1,250 @@
+"""`FaultProxy`: a cable between clients and a broker, on which a test causes faults."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from functools import partial
+from types import TracebackType
+from typing import Literal, Self
+
+from leveret.testing.faults.actions import BOTH, Conditions, Door, Ending, Faulty, LineFault
+from leveret.testing.faults.address import BrokerAddress
+from leveret.testing.faults.connection import FaultConnection
+from leveret.testing.faults.line import Passed
+from leveret.testing.faults.listener import Listener
+from leveret.testing.faults.moments import Direction, Moment
+from leveret.testing.faults.rules import Action, Rule
+
+__all__ = ["FaultProxy"]
+
+log = logging.getLogger("leveret.testing.faults.proxy")
+
+
+class FaultProxy(Faulty):
+    """A TCP proxy in front of a broker, which causes real faults on the connections through it.
+
+    ::
+
+        from leveret.testing import Cut, FaultProxy, after_frame
+
+        async with FaultProxy(broker.url) as proxy, leveret.connect(proxy.url) as rabbit:
+            proxy.stall("to_client")                  # at once: the broker seems to hang
+            proxy.resume()
+            rule = proxy.when(after_frame(1, "to_broker", kind="basic.publish"), Cut())
+            ...                                       # a call: its connection breaks in the middle
+            await rule.fired.wait()
+
+    Methods such as `cut` act at once; `when` acts at a moment, by frame or by byte. `stall`,
+    `delay` and `throttle` are what the line is like: they are for connections to come as well.
+    All of it belongs to the event loop in which the proxy was started.
+
+    It passes on any protocol. Where that is AMQP without TLS it counts frames, and rules can go by
+    them. Of a connection, about 0.5 MB are kept each way (with a delay, 8.5 MB); after that, a
+    sender feels that its receiver is slow.
+
+    :param broker: where the broker is: an AMQP URL (of several hosts, the first), or (host, port).
+    :param host: where to listen.
+    :param port: 0 for any free one.
+    :raises InvalidURL: if the URL is none, or not of a broker on a network.
+    :raises OSError: (on entering) if it cannot listen there.
+    """
+
+    def __init__(
+        self, broker: str | tuple[str, int], *, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self._address = BrokerAddress.of(broker)
+        self.target = self._address.target
+        """(host, port) of the broker; another one is for connections to come."""
+        self.conditions: dict[Direction, Conditions] = dict.fromkeys(BOTH, Conditions())
+        """What new connections begin with."""
+        self.to_broker = Passed()
+        """What has passed to the broker on all connections: `.bytes`, `.frames`."""
+        self.to_client = Passed()
+        """What has passed to the clients on all connections: `.bytes`, `.frames`."""
+        self.accepted = 0
+        """How many connections were accepted since it was made, those hung up on among them."""
+        self._listener = Listener(host, port, self._on_client)
+        self._door: Door = "open"
+        self._rules: list[Rule] = []
+        self._open: dict[FaultConnection, asyncio.Task[None]] = {}
+        self._failures: list[BaseException] = []
+        self._news = asyncio.Event()
+
+    # -- its life ------------------------------------------------------------------------------
+
+    async def start(self) -> Self:
+        """Listen; does nothing when it does.
+
+        :raises OSError: if it cannot.
+        """
+        self._listener.reserve()
+        self.set_door(self._door)
+        return self
+
+    async def close(self) -> None:
+        """Listen no more, and reset all connections. Twice is fine.
+
+        :raises Exception: what a function in a rule had raised, the first one.
+        """
+        self._listener.release()
+        tasks = list(self._open.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._tell()
+        if self._failures:
+            failure = self._failures[0]
+            self._failures.clear()
+            raise failure
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self.close()
+        except Exception:
+            if error is None:
+                raise
+            log.exception("a rule of a FaultProxy failed")
+
+    # -- where it is, and what is there --------------------------------------------------------
+
+    @property
+    def port(self) -> int:
+        """Where it listens, also while it refuses.
+
+        :raises RuntimeError: if it is not started.
+        """
+        if self._listener.port is None:
+            raise RuntimeError("this proxy is not started: enter it, or await start()")
+        return self._listener.port
+
+    @property
+    def url(self) -> str:
+        """The broker's URL by way of this proxy: user, vhost and options are the same.
+
+        With amqps, the certificate is checked for the broker's own name (the query option
+        `server_name_indication`), since it is not for the proxy's.
+        """
+        return self._address.by_way_of(self._listener.host, self.port)
+
+    @property
+    def connections(self) -> tuple[FaultConnection, ...]:
+        """Those that are open, in the order in which they came."""
+        return tuple(self._open)
+
+    async def wait_for_connections(self, n: int) -> None:
+        """Wait until `n` connections were accepted in all; see `accepted`.
+
+        :raises RuntimeError: if the proxy is not started, or is closed before.
+        """
+        while self.accepted < n:
+            _ = self.port
+            await self._news.wait()
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def when(self, moment: Moment, *actions: Action, each_connection: bool = False) -> Rule:
+        """Cause faults at a moment, on the connection where it comes.
+
+        ::
+
+            proxy.when(before_frame(2, "to_client", kind="basic.deliver"), Corrupt())
+            proxy.when(after_bytes(1_000, "to_broker"), Refuse(), Cut())
+            proxy.when(after_frame(1, "to_broker"), lambda connection: rabbitmq.kill())
+
+        The bytes before the moment were sent when it strikes; those after it wait.
+
+        :param moment: made by `after_frame`, `before_frame`, `inside_frame` or `after_bytes`. Each
+            connection counts for itself, from now on.
+        :param actions: faults, or plain functions of the connection, in their order. What a
+            function raises cuts the connection, and is raised when the proxy is closed.
+        :param each_connection: whether it strikes once on every connection, and not only on the
+            first that comes there.
+        """
+        rule = Rule(moment, actions, each_connection, self._forget)
+        self._rules.append(rule)
+        for connection in self._open:
+            connection.arm(rule)
+        return rule
+
+    def refuse(self, how: Literal["refuse", "hang_up", "silence"] = "refuse") -> None:
+        """Let no new connection through, until `accept`; the present ones stay. See `Refuse`."""
+        self.set_door(how)
+
+    def accept(self) -> None:
+        """Let new connections through again, on the same port.
+
+        :raises OSError: if it cannot listen there again.
+        """
+        self.set_door("open")
+
+    def heal(self) -> None:
+        """End all that lasts: stalls, delays, throttles, refusals. Rules stay."""
+        self.resume()
+        self.delay(0)
+        self.throttle(None)
+        self.accept()
+
+    def end(self, ending: Ending) -> None:
+        for connection in self._open:
+            connection.end(ending)
+
+    def change(self, direction: Direction, fault: LineFault) -> None:
+        self.conditions[direction] = fault.changed(self.conditions[direction])
+        for connection in self._open:
+            connection.change(direction, fault)
+
+    def spoil(self, direction: Direction, offset: int, value: int | None) -> None:
+        for connection in self._open:
+            connection.spoil(direction, offset, value)
+
+    def set_door(self, door: Door) -> None:
+        self._door = door
+        if door == "refuse":
+            self._listener.stop()
+        else:
+            self._listener.listen()
+
+    def _forget(self, rule: Rule) -> None:
+        if rule in self._rules:
+            self._rules.remove(rule)
+        for connection in self._open:
+            connection.disarm(rule)
+
+    # -- connections ---------------------------------------------------------------------------
+
+    def _on_client(self, client: socket.socket) -> None:
+        self.accepted += 1
+        if self._door == "hang_up":
+            client.close()
+        else:
+            self._begin(client)
+        self._tell()
+
+    def _begin(self, client: socket.socket) -> None:
+        connection = FaultConnection(self, client, self.accepted)
+        for rule in self._rules:
+            connection.arm(rule)
+        task = asyncio.create_task(connection.run(silent=self._door == "silence"))
+        self._open[connection] = task
+        task.add_done_callback(partial(self._on_over, connection))
+
+    def _on_over(self, connection: FaultConnection, task: asyncio.Task[None]) -> None:
+        connection.release()  # it may have been cancelled before it began
+        del self._open[connection]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failures.append(error)
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
