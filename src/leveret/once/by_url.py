@@ -1,0 +1,31 @@
+"""A store by its URL, for the command line and for configuration files."""
+
+from __future__ import annotations
+
+from leveret.errors import InvalidURL
+from leveret.once.memory import MemoryOnce
+from leveret.once.postgres import PostgresOnce
+from leveret.once.redis import RedisOnce
+from leveret.once.store import OnceStore
+
+__all__ = ["store_of"]
+
+
+def store_of(url: str) -> OnceStore:
+    """The store at a `redis://`, `rediss://`, `unix://`, `postgres://` or `postgresql://` URL.
+
+    "memory" is `MemoryOnce()`.
+
+    :raises InvalidURL: for any other; the message shows nothing but the scheme.
+    """
+    scheme = url.partition("://")[0].lower()
+    if url == "memory":
+        return MemoryOnce()
+    if scheme in {"redis", "rediss", "unix"}:
+        return RedisOnce(url)
+    if scheme in {"postgres", "postgresql"}:
+        return PostgresOnce(url)
+    raise InvalidURL(
+        "a store of idempotency keys is redis://..., rediss://..., unix://..., postgresql://..."
+        ' or "memory"'
+    )
