@@ -4,14 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 WITH_RABBITMQ := $(BIN)/python -m leveret.testing.rabbitmq --install --
+RABBITMQ4 := .rabbitmq4
+TESTS_OF_RABBITMQ4 := $(wildcard tests/behaviour tests/clients tests/faults tests/unit/testing/test_[rc]*.py)
 FOLDERS := src tests bench examples
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-rabbitmq test lint format bench bench-quick setup clean
+.PHONY: help demo demo-rabbitmq test test-rabbitmq4 soak chaos fuzz lint format bench bench-quick setup clean
 
 help:  ## Say what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/.ready  ## Show it working, on the embedded broker, or on the one in LEVERET_URL
 	@$(BIN)/leveret demo
@@ -22,6 +24,22 @@ demo-rabbitmq: $(VENV)/.ready  ## The same on a real RabbitMQ, found or started
 test: lint  ## Lint, types, layers and all tests
 	@$(BIN)/python -m leveret.testing.rabbitmq --check --install
 	$(BIN)/pytest -n auto --dist loadgroup
+
+test-rabbitmq4: $(VENV)/.ready-test  ## The tests of brokers on RabbitMQ 4, in a folder with a Debian of its own (Linux)
+	@scripts/rabbitmq4-chroot $(RABBITMQ4)
+	env -u LEVERET_URL LEVERET_RABBITMQ_ROOT=$(RABBITMQ4) \
+	    $(BIN)/pytest -n auto --dist loadgroup -k 'not embedded' $(TESTS_OF_RABBITMQ4)
+
+soak: $(VENV)/.ready-test  ## Load with random faults for MINUTES (1); nothing may be lost, hang, run twice or grow
+	@$(BIN)/python -m leveret.testing.rabbitmq --check --install
+	@$(BIN)/python -m tests.faults.chaos --minutes $(or $(MINUTES),1) --flat $(if $(SEED),--seed $(SEED))
+
+chaos: $(VENV)/.ready-test  ## The same for MINUTES (1), one line of JSON last: calls, faults, and broken promises
+	@$(BIN)/python -m leveret.testing.rabbitmq --check --install
+	@$(BIN)/python -m tests.faults.chaos --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(VENV)/.ready-test  ## Fuzz every decoder, guided by coverage, for MINUTES (10) in all
+	$(BIN)/python -m tests.fuzz.atheris_run all -minutes=$(or $(MINUTES),10)
 
 lint: $(VENV)/.ready-test  ## Lint, format check, types and layers
 	$(BIN)/ruff check $(FOLDERS)
@@ -43,6 +61,8 @@ setup: $(VENV)/.ready-test  ## Only set up .venv, for tests and editors
 
 clean:  ## Remove all that make made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@# With sudo where sudo made it.
+	rm -rf --one-file-system $(RABBITMQ4)* 2>/dev/null || sudo -n rm -rf --one-file-system $(RABBITMQ4)*
 	find $(FOLDERS) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- .venv: one stamp per set of packages, remade when pyproject.toml changes ---------------------

@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from leveret.broker import EmbeddedBroker, Permissions, User
 from leveret.testing import RabbitMQ
 
@@ -38,6 +40,9 @@ class Broker(Protocol):
     def add_stranger(self, name: str, password: str) -> None:
         """A user who may enter no vhost."""
 
+    def change_password(self, name: str, password: str) -> None:
+        """Of a user who is there; connections that are open stay open."""
+
 
 class OnRabbitMQ:
     """A vhost on the run's RabbitMQ, or the default one of a broker that is not ours."""
@@ -50,7 +55,7 @@ class OnRabbitMQ:
 
     def add_user(self, name: str, password: str, *, configure: str, write: str, read: str) -> None:
         self.add_stranger(name, password)
-        patterns = ", ".join(f'<<"{pattern}">>' for pattern in (configure, write, read))
+        patterns = ", ".join(map(_binary, (configure, write, read)))
         self._rabbitmq.evaluate(
             f'rabbit_auth_backend_internal:set_permissions(<<"{name}">>, <<"{self.vhost}">>, '
             f'{patterns}, <<"leveret">>)'
@@ -62,6 +67,12 @@ class OnRabbitMQ:
             f'rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"{password}">>, <<"leveret">>)'
         )
 
+    def change_password(self, name: str, password: str) -> None:
+        self._rabbitmq.evaluate(
+            f'rabbit_auth_backend_internal:change_password(<<"{name}">>, <<"{password}">>, '
+            '<<"leveret">>)'
+        )
+
     def close(self) -> None:
         for name in self._users:
             self._rabbitmq.evaluate(
@@ -69,6 +80,11 @@ class OnRabbitMQ:
             )
         if self._rabbitmq.owned:
             self._rabbitmq.delete_vhost(self.vhost)
+
+
+def _binary(text: str) -> str:
+    """A text in Erlang's terms; between quotes a backslash would be lost."""
+    return f"<<{','.join(map(str, text.encode()))}>>"
 
 
 class Loop:
@@ -123,6 +139,9 @@ class OnEmbedded:
 
     def add_stranger(self, name: str, password: str) -> None:
         self._users[name] = User(password=password, permissions={})
+
+    def change_password(self, name: str, password: str) -> None:
+        self._users[name] = msgspec.structs.replace(self._users[name], password=password)
 
     def close(self) -> None:
         """Stop it; no task of it stays, and nothing failed in it unseen."""

@@ -2,15 +2,17 @@
 
 from msgspec import Meta
 
+from leveret.client.breaker import Breaker
 from leveret.client.options import Middleware as ClientMiddleware
 from leveret.client.options import OutgoingCall
-from leveret.contract import Service, method, service_schema
+from leveret.contract import Adaptive, Hedge, Retry, Service, method, service_schema
 from leveret.errors import (
     AMQPError,
     Busy,
     CallError,
     Cancelled,
     ChannelClosed,
+    CircuitOpen,
     Code,
     ConnectionClosed,
     ConnectionLost,
@@ -32,22 +34,28 @@ from leveret.errors import (
 )
 from leveret.rabbit import Rabbit, connect, run
 from leveret.server.execution import Middleware as ServerMiddleware
+from leveret.transport.link import ConnectionEvent, Reconnect, State
 from leveret.wire.current import CurrentCall, current_call
 
 __all__ = [
     "AMQPError",
+    "Adaptive",
+    "Breaker",
     "Busy",
     "CallError",
     "Cancelled",
     "ChannelClosed",
+    "CircuitOpen",
     "ClientMiddleware",
     "Code",
     "ConnectionClosed",
+    "ConnectionEvent",
     "ConnectionLost",
     "ContractError",
     "CurrentCall",
     "DeadlineExceeded",
     "DeclaredError",
+    "Hedge",
     "InvalidArgument",
     "InvalidResult",
     "InvalidURL",
@@ -59,9 +67,12 @@ __all__ = [
     "PermissionDenied",
     "ProtocolError",
     "Rabbit",
+    "Reconnect",
     "RemoteError",
+    "Retry",
     "ServerMiddleware",
     "Service",
+    "State",
     "TopologyError",
     "Unauthenticated",
     "Unimplemented",

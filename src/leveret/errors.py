@@ -12,6 +12,7 @@
         ├── InvalidArgument              INVALID_ARGUMENT
         ├── Unimplemented                UNIMPLEMENTED
         ├── NoServer                     UNAVAILABLE
+        ├── CircuitOpen                  UNAVAILABLE
         ├── Busy                         RESOURCE_EXHAUSTED
         ├── DeadlineExceeded             DEADLINE_EXCEEDED   (TimeoutError)
         ├── Cancelled                    CANCELLED
@@ -32,8 +33,9 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Literal, dataclass_transform, get_type_hints
+from typing import Any, ClassVar, Final, Literal, dataclass_transform, get_type_hints
 
 import msgspec
 
@@ -43,6 +45,7 @@ __all__ = [
     "CallError",
     "Cancelled",
     "ChannelClosed",
+    "CircuitOpen",
     "Code",
     "ConnectionClosed",
     "ConnectionLost",
@@ -67,8 +70,15 @@ __all__ = [
 Executed = Literal["no", "maybe", "yes"]
 """Whether the handler ran: "no", "maybe" (nobody can know) or "yes"."""
 
-Where = Literal["queue", "handler", "unknown"]
+Where = Literal["client", "queue", "handler", "unknown"]
 """Where a call was when its deadline passed."""
+
+_EXECUTED_AT: Final[dict[Where, Executed]] = {
+    "client": "no",
+    "queue": "no",
+    "handler": "yes",
+    "unknown": "maybe",
+}
 
 
 class Code(StrEnum):
@@ -135,11 +145,15 @@ class CallError(LeveretError):
     `method` is "service.method" once the error belongs to a call, else "". An error that a handler
     raises itself has none yet: that is how its own `InvalidArgument` is told from one that a nested
     call brought it.
+
+    `attempts` is how often the request was sent. It is 1 but with `retry` or `hedge`; then
+    `executed` is true of all attempts together.
     """
 
     code: str = Code.INTERNAL
     default_executed: ClassVar[Executed] = "maybe"
     executed: Executed
+    attempts: int = 1
 
     def __init__(
         self, message: str = "", *, executed: Executed | None = None, method: str = ""
@@ -181,18 +195,65 @@ class NoServer(CallError):
     default_executed = "no"
 
 
+class CircuitOpen(CallError):
+    """Not sent: too many calls of the service failed of late, see `connect(breaker=...)`.
+
+    `service` is the service whose circuit is open, `open_for` for how many seconds it has been,
+    `failures` which errors opened it (their names, and how many of each), and `retry_after` in how
+    many seconds a call is let through again; 0 while one is under way that tries.
+    """
+
+    code = Code.UNAVAILABLE
+    default_executed = "no"
+    attempts = 0
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        service: str = "",
+        open_for: float = 0.0,
+        failures: Mapping[str, int] | None = None,
+        retry_after: float = 0.0,
+        executed: Executed | None = None,
+        method: str = "",
+    ) -> None:
+        super().__init__(message, executed=executed, method=method)
+        self.service = service
+        self.open_for = open_for
+        self.failures = dict(failures or {})
+        self.retry_after = retry_after
+
+
 class Busy(CallError):
-    """Turned away before it ran: servers busy, queue full, too many calls, too large a body."""
+    """Turned away before it ran: servers busy, queue full, too many calls, too large a body.
+
+    A handler or a middleware may raise it. `retry_after` tells callers that have a `retry` when to
+    try again: not before so many seconds have passed, never if it is negative, as they like if it
+    is None.
+    """
 
     code = Code.RESOURCE_EXHAUSTED
     default_executed = "no"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after: float | None = None,
+        executed: Executed | None = None,
+        method: str = "",
+    ) -> None:
+        super().__init__(message, executed=executed, method=method)
+        self.retry_after = retry_after
 
 
 class DeadlineExceeded(CallError, TimeoutError):
     """The deadline passed.
 
-    `where` is "queue" (no server took the request in time: `executed` is "no"), "handler" (it was
-    running and was cancelled: "yes") or "unknown" (nobody answered: "maybe").
+    `where` is "client" (the request was not sent: `executed` is "no"), "queue" (no server took it
+    in time: "no"), "handler" (it was running and was cancelled: "yes") or "unknown" (nobody
+    answered: "maybe").
     """
 
     code = Code.DEADLINE_EXCEEDED
@@ -206,7 +267,7 @@ class DeadlineExceeded(CallError, TimeoutError):
         method: str = "",
     ) -> None:
         if executed is None:
-            executed = {"queue": "no", "handler": "yes", "unknown": "maybe"}[where]  # type: ignore[assignment]
+            executed = _EXECUTED_AT[where]
         super().__init__(message, executed=executed, method=method)
         self.where = where
 
@@ -327,7 +388,7 @@ class DeclaredError(CallError):
 def _fields_of(cls: type[DeclaredError]) -> type[msgspec.Struct]:
     """The annotated fields of a declared error, its bases' first, as a struct that checks them."""
     own: dict[str, Any] = {}
-    taken = {"args", "code", "default_executed", "executed", "fields", "message", "method"}
+    taken = {*dir(CallError()), "fields"}
     for base in reversed(cls.__mro__):
         if issubclass(base, DeclaredError) and base is not DeclaredError:
             own.update(dict.fromkeys(inspect.get_annotations(base)))

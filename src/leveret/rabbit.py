@@ -6,23 +6,30 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 
 from leveret.amqp.properties import short_string
+from leveret.client.breaker import Breaker
 from leveret.client.caller import Caller
 from leveret.client.calls import Calls
+from leveret.client.guard import Safeguards
 from leveret.client.options import CallOptions
 from leveret.client.options import Middleware as ClientMiddleware
 from leveret.client.plain import PlainRemote
-from leveret.contract import Service
-from leveret.errors import InvalidArgument
+from leveret.contract import Hedge, Retry, Service
+from leveret.errors import ConnectionLost, InvalidArgument
+from leveret.once import OnceStore
+from leveret.server.access import Allow
 from leveret.server.execution import Middleware as ServerMiddleware
 from leveret.server.server import GRACE, Server
 from leveret.server.signals import stop_signals
-from leveret.transport.connection import Connection
-from leveret.transport.opening import default_name, open_connection
+from leveret.transport.credentials import Credentials
+from leveret.transport.link import NEVER, ConnectionEvent, Link, Reconnect, State
+from leveret.transport.opening import default_name
 from leveret.transport.url import Address, embedded_name, parse_url
+from leveret.wire.topology import declare_exchanges
 
 if TYPE_CHECKING:
     from leveret.broker.shared import SharedBroker
@@ -49,6 +56,14 @@ def connect(
     middleware: Iterable[ClientMiddleware] = (),
     max_in_flight: int = MAX_IN_FLIGHT,
     max_message_size: int = MAX_MESSAGE_SIZE,
+    retry: Retry | None = None,
+    hedge: Hedge | float | None = None,
+    breaker: Breaker | None = None,
+    reconnect: Reconnect | bool = True,
+    wait_for_broker: float = 0.0,
+    on_connection: Callable[[ConnectionEvent], None] | None = None,
+    credentials: Credentials | None = None,
+    user_id: str | None = None,
 ) -> Rabbit:
     """Connect to RabbitMQ, with `async with`, or with `await` and `rabbit.close()`.
 
@@ -63,6 +78,24 @@ def connect(
     :param middleware: around each call: `async def (call, call_next)`, the first outermost.
     :param max_in_flight: how many calls may wait for their replies; further ones fail with `Busy`.
     :param max_message_size: bytes of the largest body to send or to take.
+    :param retry: a `Retry`: how calls are tried again after a failure, where neither the method nor
+        the caller (`with_options`) say. None: not at all.
+    :param hedge: likewise for idempotent methods: seconds, or a `Hedge`, after which a second
+        request goes beside a slow one. None: never.
+    :param breaker: a `Breaker`: when calls of a service that fails are not sent any more, but fail
+        at once with `CircuitOpen`, and when the next is tried. None: never.
+    :param reconnect: whether and how a connection that breaks is opened again: a `Reconnect`, True
+        for its defaults (without end), or False: then pending calls end, and `serve` raises.
+    :param wait_for_broker: seconds to go on trying, when entered or awaited, while no broker can be
+        reached.
+    :param on_connection: called with a `ConnectionEvent` each time that the state changes; must
+        return at once.
+    :param credentials: gives user and password, `() -> (str, str)`, plain or async; asked anew for
+        each connection. Default: those in the URL, else the environment's LEVERET_USERNAME and
+        LEVERET_PASSWORD or LEVERET_PASSWORD_FILE, else guest, guest.
+    :param user_id: the broker's name for the user, which it verifies, and which servers see as
+        `current_call().user`. Needed only where it is not the user that logs in: with a client's
+        certificate. "" sends none.
     :raises InvalidURL: at once, if the URL cannot be read.
     :raises ConnectionLost: when entered or awaited, if no broker can be reached.
     :raises Unauthenticated: likewise, if the broker refuses user and password.
@@ -75,6 +108,12 @@ def connect(
         middleware=tuple(middleware),
         max_in_flight=max_in_flight,
         max_message_size=max_message_size,
+        safeguards=Safeguards(retry=retry, hedge=hedge, breaker=breaker),
+        reconnect=_policy(reconnect),
+        wait_for_broker=wait_for_broker,
+        on_connection=on_connection,
+        credentials=credentials,
+        user_id=user_id,
     )
 
 
@@ -90,19 +129,31 @@ class Rabbit:
         middleware: tuple[ClientMiddleware, ...],
         max_in_flight: int,
         max_message_size: int,
+        safeguards: Safeguards,
+        reconnect: Reconnect,
+        wait_for_broker: float,
+        on_connection: Callable[[ConnectionEvent], None] | None,
+        credentials: Credentials | None,
+        user_id: str | None,
     ) -> None:
         if max_in_flight < 1 or max_message_size < 1:
             raise InvalidArgument("max_in_flight and max_message_size must be at least 1")
         if name:
             short_string(name)
         self._embedded = embedded_name(url)
-        self._address = parse_url(url) if self._embedded is None else None
+        if self._embedded is not None and (credentials is not None or user_id is not None):
+            raise InvalidArgument("embedded:// is a broker of one's own: it has no other users")
+        self._address = _address(url, credentials, user_id) if self._embedded is None else None
         self._name = name or ""
         self._options = CallOptions().merged({"timeout": timeout})
         self._middleware = middleware
+        self._safeguards = safeguards
         self._max_in_flight = max_in_flight
         self._max_message_size = max_message_size
-        self._connection: Connection | None = None
+        self._reconnect = reconnect
+        self._patience = wait_for_broker
+        self._on_connection = on_connection
+        self._link: Link | None = None
         self._broker: SharedBroker | None = None
         self._opening = asyncio.Lock()
         self._client: Calls | None = None
@@ -130,42 +181,57 @@ class Rabbit:
         return self
 
     async def _open_once(self) -> None:
-        if self._connection is None:
-            address = self._address or await self._start_embedded(self._embedded or "")
-            try:
-                self._connection = await open_connection(
-                    address,
-                    name=self._name or default_name(),
-                    max_message_size=self._max_message_size,
-                )
-            except BaseException:
-                await self._leave_embedded()
-                raise
+        if self._link is not None:
+            return
+        address = self._address or await self._start_embedded(self._embedded or "")
+        link = self._link = Link(
+            address,
+            name=self._name or default_name(),
+            max_message_size=self._max_message_size,
+            reconnect=self._reconnect,
+            prepare=declare_exchanges,
+            on_event=self._on_connection,
+        )
+        try:
+            await link.open(patience=self._patience)
             self._client = Calls(
-                self._connection,
+                link,
                 name=self._name,
                 max_in_flight=self._max_in_flight,
                 max_message_size=self._max_message_size,
             )
             self._calling = None  # it belongs to the connection before
-            try:
+            patience = max(self._patience, address.connection_timeout)
+            async with asyncio.timeout(patience):
                 await self._client.start()
-            except BaseException:
-                await self.close()
-                raise
+        except TimeoutError as error:
+            await self.close()
+            raise ConnectionLost(
+                f"cannot connect to {address}: the connection broke at its start, again and again:"
+                f" {link.failure}",
+                executed="no",
+            ) from error
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """End pending calls, delete the reply queue, close the connection. Twice is fine."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        link, self._link = self._link, None
+        if link is not None:
             try:
                 if self._client is not None:
                     await self._client.close()
             finally:
                 try:
-                    await connection.close()
+                    await link.close()
                 finally:
                     await self._leave_embedded()
+
+    @property
+    def state(self) -> State:
+        """Where it stands with its broker: connecting, connected, reconnecting or closed."""
+        return State.CLOSED if self._link is None else self._link.state
 
     async def _start_embedded(self, name: str) -> Address:
         from leveret.broker.shared import share  # noqa: PLC0415 - few need a broker in the process
@@ -187,7 +253,7 @@ class Rabbit:
     @property
     def _caller(self) -> Caller:
         if self._calling is None:
-            self._calling = Caller(self._calls, self._options, self._middleware)
+            self._calling = Caller(self._calls, self._options, self._middleware, self._safeguards)
         return self._calling
 
     @property
@@ -243,10 +309,20 @@ class Rabbit:
         middleware: Iterable[ServerMiddleware] = (),
         concurrency: int | None = None,
         send_tracebacks: bool = False,
+        once: OnceStore | None = None,
+        allow: Allow | None = None,
+        trusted_servers: Iterable[str] = (),
     ) -> AsyncIterator[Server]:
         """Serve for the length of a block, and drain at its end. The parameters are `serve`'s."""
         server = self._server(
-            services, plain, tuple(middleware), concurrency, send_tracebacks=send_tracebacks
+            services,
+            plain,
+            tuple(middleware),
+            concurrency,
+            send_tracebacks=send_tracebacks,
+            once=once,
+            allow=allow,
+            trusted_servers=trusted_servers,
         )
         await server.start()
         try:
@@ -262,6 +338,9 @@ class Rabbit:
         middleware: Iterable[ServerMiddleware] = (),
         concurrency: int | None = None,
         send_tracebacks: bool = False,
+        once: OnceStore | None = None,
+        allow: Allow | None = None,
+        trusted_servers: Iterable[str] = (),
     ) -> None:
         """Serve until SIGINT or SIGTERM, then drain; a second signal cuts the drain short.
 
@@ -273,12 +352,28 @@ class Rabbit:
         :param middleware: around each handler: `async def (call, call_next)`.
         :param concurrency: calls of each method at a time, instead of what each method says.
         :param send_tracebacks: whether callers get the traceback of an undeclared exception.
+        :param once: where the replies to requests with an idempotency key are recorded: a store of
+            `leveret.once` for this server alone, entered and left by it. Default: `MemoryOnce()`.
+        :param allow: who may call what, by `current_call().user`: "service.method", "service" or
+            "*" to a list of users, as names or `fnmatch` patterns, or None for everybody. The first
+            of the three that is there counts; what none names is open. Or a function of the
+            `CurrentCall`, which has no arguments yet. Others get `PermissionDenied`.
+        :param trusted_servers: users of other servers, as names or patterns, whose word is taken on
+            whose request they hand back in a drain. Those that have this server's user need none.
         :raises ContractError: if a service cannot be served.
         :raises TopologyError: if a queue exists with other options.
-        :raises ConnectionLost: if the connection breaks.
+        :raises ConnectionLost: if the connection breaks and is not opened again
+            (`connect(reconnect=...)`).
         """
         server = self._server(
-            services, plain, tuple(middleware), concurrency, send_tracebacks=send_tracebacks
+            services,
+            plain,
+            tuple(middleware),
+            concurrency,
+            send_tracebacks=send_tracebacks,
+            once=once,
+            allow=allow,
+            trusted_servers=trusted_servers,
         )
         with stop_signals(server.hurry) as stopped:
             await server.start()
@@ -297,11 +392,14 @@ class Rabbit:
         concurrency: int | None,
         *,
         send_tracebacks: bool,
+        once: OnceStore | None,
+        allow: Allow | None,
+        trusted_servers: Iterable[str],
     ) -> Server:
-        if self._connection is None:
+        if self._link is None:
             raise RuntimeError(_NOT_CONNECTED)
         return Server(
-            self._connection,
+            self._link,
             services,
             name=self._name or default_name(),
             max_message_size=self._max_message_size,
@@ -309,7 +407,26 @@ class Rabbit:
             concurrency=concurrency,
             send_tracebacks=send_tracebacks,
             plain=plain,
+            once=once,
+            allow=allow,
+            trusted_servers=trusted_servers,
         )
+
+
+def _policy(reconnect: Reconnect | bool) -> Reconnect:
+    if isinstance(reconnect, Reconnect):
+        return reconnect
+    return Reconnect() if reconnect else NEVER
+
+
+def _address(url: str, credentials: Credentials | None, user_id: str | None) -> Address:
+    """Where to connect to, and as whom."""
+    if user_id:
+        short_string(user_id)
+    address = parse_url(url, {} if credentials is not None else os.environ)
+    if credentials is not None:
+        address = replace(address, credentials=credentials)
+    return replace(address, user_id=user_id)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

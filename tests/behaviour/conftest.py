@@ -60,6 +60,20 @@ async def other_host(rabbitmq_url: str) -> AsyncIterator[Rabbit]:
 
 
 @pytest.fixture
+async def mortal_client(rabbitmq_url: str) -> AsyncIterator[Rabbit]:
+    """A connection that calls, and stays broken once it is."""
+    async with leveret.connect(rabbitmq_url, reconnect=False) as rabbit:
+        yield rabbit
+
+
+@pytest.fixture
+async def mortal_host(rabbitmq_url: str) -> AsyncIterator[Rabbit]:
+    """A connection that serves, and stays broken once it is."""
+    async with leveret.connect(rabbitmq_url, reconnect=False) as rabbit:
+        yield rabbit
+
+
+@pytest.fixture
 async def raw(rabbitmq_url: str) -> AsyncIterator[RawPeer]:
     """A peer that speaks bare AMQP."""
     peer = await RawPeer.open(rabbitmq_url)

@@ -55,7 +55,7 @@ async def test_a_signal_ends_it_with_exit_code_0_and_clients_are_told_why(
     commands: Commands, number: signal.Signals
 ) -> None:
     broker, place = await start(commands)
-    async with leveret.connect(f"amqp://{place}/") as rabbit:
+    async with leveret.connect(f"amqp://{place}/", reconnect=False) as rabbit:
         broker.process.send_signal(number)
         assert await broker.ends() == 0
         with pytest.raises(leveret.ConnectionLost, match="shutdown"):

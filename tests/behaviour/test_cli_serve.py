@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import leveret
-from leveret import RemoteError
-from leveret.testing import RabbitMQ
+from leveret import PermissionDenied, RemoteError
+from leveret.testing import FaultProxy, RabbitMQ
 from tests.behaviour.cli_commands import Commands
 from tests.behaviour.cli_service import Desk
 from tests.behaviour.raw import RawPeer
@@ -52,6 +52,32 @@ async def test_several_services_are_served_together(commands: Commands) -> None:
     async with leveret.connect(commands.url) as rabbit:
         assert await rabbit.call("desk.fib", n=10) == 55
         assert await rabbit.call("clock.hour") == 12
+
+
+async def test_only_the_users_that_are_allowed_may_call(commands: Commands) -> None:
+    await commands.serve(SERVED, "--allow", "desk.fib=guest", "--allow", "*=nobody,someone-*")
+    async with leveret.connect(commands.url) as rabbit:
+        assert await rabbit.call("desk.fib", n=10) == 55
+        with pytest.raises(PermissionDenied):
+            await rabbit.call("desk.process")
+
+
+async def test_a_server_can_wait_for_its_broker(commands: Commands) -> None:
+    async with FaultProxy(commands.url) as proxy:
+        proxy.refuse()
+        server = await commands.start(
+            "serve", SERVED, "--url", proxy.url, "--wait-for-broker", "60"
+        )
+        await server.says("attempt 1")
+        proxy.accept()
+        await server.says("serving desk")
+
+
+async def test_a_store_of_keys_that_does_not_exist_is_refused(commands: Commands) -> None:
+    ran = await commands.run("serve", SERVED, "--once", "mongodb://secret@host")
+    assert ran.process.returncode not in {0, None}
+    assert "a store of idempotency keys is redis://" in ran.error
+    assert "secret" not in ran.error
 
 
 async def test_a_method_is_served_from_a_plain_queue_as_well(commands: Commands) -> None:
@@ -244,15 +270,17 @@ async def test_a_refused_login_ends_it_with_exit_code_10(commands: Commands, wor
 
 
 @pytest.mark.slow
-async def test_a_lost_connection_ends_it_with_exit_code_9(
+async def test_a_lost_connection_is_told_and_comes_back(
     tmp_path: Path, own_rabbitmq: RabbitMQ
 ) -> None:
     async with Commands(tmp_path, own_rabbitmq.url) as commands:
         server = await commands.serve(SERVED)
         await asyncio.to_thread(own_rabbitmq.close_connections, "for a test")
-        assert await server.ends() == 9
-        assert "leveret: ConnectionLost: " in server.lines[-1]
-        assert "CONNECTION_FORCED - for a test" in server.lines[-1]
+        await server.says("CONNECTION_FORCED - for a test.*connecting again")
+        call = await commands.run("call", "desk.fib", "n=30", "--wait-for-server")
+        assert call.text == "832040\n"
+        server.terminate()
+        assert await server.ends() == 0
 
 
 # -- what needs no broker --------------------------------------------------------------------------

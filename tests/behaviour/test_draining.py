@@ -19,6 +19,7 @@ from leveret.amqp.events import Delivery
 from leveret.server.consumer import MethodConsumer
 from leveret.server.server import Server
 from leveret.transport.channel import Channel
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
@@ -268,15 +269,14 @@ async def test_a_handler_that_refuses_to_end_holds_up_no_drain_and_no_caller(
 
 
 async def test_a_drain_ends_when_the_connection_breaks(
-    client: Rabbit, host: Rabbit, raw: RawPeer
+    client: Rabbit, mortal_host: Rabbit, raw: RawPeer
 ) -> None:
     gate = Gate()
-    async with host.serving(gate) as server:
+    async with mortal_host.serving(gate) as server:
         call = asyncio.create_task(client.remote(Gate).again(1))
         await gate.started.get()
         drain = await draining(server, raw, "leveret.gate.again")
-        assert host._connection is not None
-        host._connection.abort("the test let it crash")
+        crash(mortal_host)
         gate.opened.set()
         await drain
         call.cancel()

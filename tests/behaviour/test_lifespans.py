@@ -8,7 +8,8 @@ from typing import Self
 import pytest
 
 from leveret import Rabbit, Service, TopologyError, method
-from tests.behaviour.patience import until_found
+from tests.behaviour.crashing import crash
+from tests.behaviour.patience import until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo
 
@@ -94,10 +95,9 @@ async def test_a_service_is_left_when_its_queue_cannot_be_declared(
     assert log == ["pool entered", "pool left"]
 
 
-async def test_a_service_is_left_when_the_connection_breaks(host: Rabbit) -> None:
+async def test_a_service_is_left_when_the_connection_breaks(mortal_host: Rabbit) -> None:
     log: list[str] = []
-    async with host.serving(Pool(log)) as server:
-        assert host._connection is not None
-        host._connection.abort("the test let it crash")
-        assert server.failed.done()
+    async with mortal_host.serving(Pool(log)) as server:
+        crash(mortal_host)
+        await until(server.failed.done, "the server knows")
     assert log == ["pool entered", "pool left"]

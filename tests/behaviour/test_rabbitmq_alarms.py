@@ -13,7 +13,9 @@ from tests.behaviour.patience import at_once, until
 from tests.behaviour.services import Echo, Gate
 
 
-async def test_calls_are_busy_while_the_broker_takes_no_publishes(own_rabbitmq: RabbitMQ) -> None:
+async def test_calls_wait_or_are_busy_while_the_broker_takes_no_publishes(
+    own_rabbitmq: RabbitMQ,
+) -> None:
     async with (
         leveret.connect(own_rabbitmq.url) as host,
         leveret.connect(own_rabbitmq.url) as client,
@@ -26,13 +28,17 @@ async def test_calls_are_busy_while_the_broker_takes_no_publishes(own_rabbitmq: 
         waiting = asyncio.create_task(echo.with_options(timeout=60).echo("waiting"))
         unlucky = asyncio.create_task(echo.with_options(timeout=0.3).echo("unlucky"))
         await until(lambda: client._calls.connection.blocked != "", "the client is told")
+        later = asyncio.create_task(echo.with_options(timeout=60).echo("later"))
         with pytest.raises(Busy, match="takes no publishes now: low on memory") as caught:
-            await echo.echo("refused")
+            await echo.with_options(wait_for_connection=False).echo("refused")
         assert caught.value.executed == "no"
+        with pytest.raises(DeadlineExceeded, match="takes no publishes now") as late:
+            await echo.with_options(timeout=0.1).echo("late")
+        assert (late.value.executed, late.value.where) == ("no", "client")
         with pytest.raises(DeadlineExceeded, match="not even confirmed"):
             await unlucky
         await asyncio.to_thread(own_rabbitmq.unblock_publishers)
-        assert await waiting == "waiting"
+        assert (await waiting, await later) == ("waiting", "later")
         await until(lambda: client._calls.connection.blocked == "", "the client is told")
         assert await echo.echo("after") == "after"
 

@@ -1,4 +1,7 @@
-"""Connections that RabbitMQ ends: closed by an operator, by its stop, by its crash."""
+"""Connections that RabbitMQ ends: closed by an operator, by its stop, by its crash.
+
+Where they come back, the calls on them go on; with `reconnect=False` they end at once.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +42,20 @@ def close_connections(steerable: RabbitMQ, rabbitmq_url: str) -> Callable[[], in
 
 
 @pytest.fixture
-async def pending(client: Rabbit, host: Rabbit) -> AsyncIterator[list[asyncio.Task[int]]]:
+async def pending(
+    mortal_client: Rabbit, mortal_host: Rabbit
+) -> AsyncIterator[list[asyncio.Task[int]]]:
     """A call that may be run twice, and one that may not; both run."""
     gate = Gate()
-    remote = client.remote(Gate)
-    async with host.serving(gate, grace=0):
+    remote = mortal_client.remote(Gate)
+    async with mortal_host.serving(gate, grace=0):
         calls = [asyncio.create_task(remote.again(1)), asyncio.create_task(remote.once(2))]
         await until(lambda: gate.started.qsize() == 2, "both run")
         yield calls
 
 
 async def test_pending_calls_end_at_once_when_the_broker_closes_the_connection(
-    pending: list[asyncio.Task[int]], client: Rabbit, close_connections: Callable[[], int]
+    pending: list[asyncio.Task[int]], mortal_client: Rabbit, close_connections: Callable[[], int]
 ) -> None:
     again, once = pending
     async with at_once():
@@ -62,38 +67,24 @@ async def test_pending_calls_end_at_once_when_the_broker_closes_the_connection(
     assert (lost.value.executed, maybe.value.executed) == ("maybe", "maybe")
     assert isinstance(lost.value.__cause__, ConnectionClosed)
     assert lost.value.__cause__.reply_code == 320
-    assert client.in_flight == 0
+    assert mortal_client.in_flight == 0
 
 
 async def test_calls_after_the_broker_closed_the_connection_were_not_executed(
-    client: Rabbit, close_connections: Callable[[], int]
+    mortal_client: Rabbit, close_connections: Callable[[], int]
 ) -> None:
     assert await asyncio.to_thread(close_connections) == 1
-    echo = client.remote(Echo).echo
-    await until(lambda: client._calls.connection.lost is not None, "the client hears of it")
+    echo = mortal_client.remote(Echo).echo
+    await until(lambda: mortal_client._calls.connection.lost is not None, "the client hears")
     with pytest.raises(ConnectionLost, match="CONNECTION_FORCED") as caught:
         await echo("x")
     assert caught.value.executed == "no"
 
 
-async def test_a_call_that_the_broker_had_not_confirmed_may_have_been_executed(
-    client: Rabbit, host: Rabbit
-) -> None:
-    async with host.serving(Gate()):
-        pass
-    call = asyncio.create_task(client.remote(Gate).once(1))
-    await asyncio.sleep(0)
-    assert client.in_flight == 1
-    client._calls.connection.abort("the test let it crash")
-    with pytest.raises(ConnectionLost, match="connection broke") as caught:
-        await call
-    assert caught.value.executed == "maybe"
-
-
 async def test_serve_ends_with_connection_lost_when_the_broker_closes_the_connection(
-    client: Rabbit, host: Rabbit, close_connections: Callable[[], int]
+    client: Rabbit, mortal_host: Rabbit, close_connections: Callable[[], int]
 ) -> None:
-    serve = asyncio.create_task(host.serve(Echo()))
+    serve = asyncio.create_task(mortal_host.serve(Echo()))
     await client.remote(Echo).with_options(wait_for_server=True).echo("x")
     await asyncio.to_thread(close_connections)
     async with at_once():
@@ -109,8 +100,8 @@ async def test_a_broker_that_stops_or_crashes_ends_all_calls_and_can_be_come_bac
     for end, reason in ((own_rabbitmq.stop, stopped), (own_rabbitmq.kill, "lost")):
         gate = Gate()
         async with (
-            leveret.connect(own_rabbitmq.url) as client,
-            leveret.connect(own_rabbitmq.url) as host,
+            leveret.connect(own_rabbitmq.url, reconnect=False) as client,
+            leveret.connect(own_rabbitmq.url, reconnect=False) as host,
             host.serving(gate, grace=0) as server,
         ):
             remote = client.remote(Gate)
@@ -130,3 +121,41 @@ async def test_a_broker_that_stops_or_crashes_ends_all_calls_and_can_be_come_bac
         with pytest.raises(ConnectionLost, match="Is RabbitMQ running there"):
             await leveret.connect(own_rabbitmq.url)
         await asyncio.to_thread(own_rabbitmq.restart)
+
+
+async def test_calls_and_servers_go_on_when_an_operator_closes_their_connections(
+    client: Rabbit, host: Rabbit, close_connections: Callable[[], int]
+) -> None:
+    gate = Gate()
+    remote = client.remote(Gate)
+    async with host.serving(gate):
+        calls = [asyncio.create_task(remote.again(1)), asyncio.create_task(remote.once(2))]
+        await until(lambda: gate.started.qsize() == 2, "both run")
+        await until(lambda: not client._calls.unconfirmed(), "both are confirmed")
+        assert await asyncio.to_thread(close_connections) == 2
+        gate.opened.set()
+        assert await asyncio.gather(*calls) == [1, 2]
+    assert sorted(gate.ended) == [1, 2]
+
+
+async def test_calls_and_servers_outlive_a_broker_that_stops_or_crashes(
+    own_rabbitmq: RabbitMQ,
+) -> None:
+    async with (
+        leveret.connect(own_rabbitmq.url) as client,
+        leveret.connect(own_rabbitmq.url) as host,
+    ):
+        for end in (own_rabbitmq.stop, own_rabbitmq.kill):
+            gate = Gate()
+            async with host.serving(gate):
+                remote = client.remote(Gate)
+                calls = [asyncio.create_task(remote.again(1)), asyncio.create_task(remote.once(2))]
+                await until(lambda: gate.started.qsize() == 2, "both run")  # noqa: B023
+                await until(lambda: not client._calls.unconfirmed(), "both are confirmed")
+                await asyncio.to_thread(end)
+                await until(lambda: client.state == "reconnecting", "the client is told")
+                waiting = asyncio.create_task(remote.again(3))
+                gate.opened.set()
+                await asyncio.to_thread(own_rabbitmq.restart)
+                assert await asyncio.gather(*calls, waiting) == [1, 2, 3]
+            assert sorted(gate.ended) == [1, 2, 3]

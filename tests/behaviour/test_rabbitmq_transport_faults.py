@@ -172,7 +172,7 @@ async def test_remote_calls_end_at_once_with_what_is_known_of_them(
     gate = Gate()
     async with (
         leveret.connect(rabbitmq_url) as host,
-        leveret.connect(proxy.url) as client,
+        leveret.connect(proxy.url, reconnect=False) as client,
         host.serving(gate, grace=0),
     ):
         remote = client.remote(Gate)

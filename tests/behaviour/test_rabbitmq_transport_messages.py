@@ -17,7 +17,8 @@ from leveret.transport.opening import open_connection
 from leveret.transport.url import parse_url
 from tests.behaviour.patience import PATIENCE, until, until_found
 
-LARGE = 17 * 1024 * 1024
+LARGE = 16 * 1024 * 1024
+"""Bytes: what RabbitMQ 4 takes at most by default; 3 takes 128 MB."""
 
 Confirm = tuple[int, bool, bool]
 
@@ -62,7 +63,7 @@ def confirmed(seen: list[Confirm], ok: bool) -> set[int]:
 # -- bodies ----------------------------------------------------------------------------------------
 
 
-async def test_a_body_of_17_mb_goes_there_and_back(channel: Channel) -> None:
+async def test_a_body_of_16_mb_goes_there_and_back(channel: Channel) -> None:
     queue = await exclusive_queue(channel)
     came: asyncio.Queue[Delivery] = asyncio.Queue()
     await channel.consume(queue, came.put_nowait, no_ack=True)

@@ -16,6 +16,7 @@ from leveret import (
     current_call,
     method,
 )
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import at_once, until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
@@ -74,16 +75,15 @@ async def test_another_call_is_not_run_again_when_its_server_vanished(
 
 
 async def test_running_calls_move_to_another_server_when_theirs_vanishes(
-    client: Rabbit, host: Rabbit, other_host: Rabbit
+    client: Rabbit, mortal_host: Rabbit, other_host: Rabbit
 ) -> None:
     one, two = Gate(), Gate()
-    async with host.serving(one, grace=0):
+    async with mortal_host.serving(one, grace=0):
         again = [asyncio.create_task(client.remote(Gate).again(n)) for n in range(3)]
         once = asyncio.create_task(client.remote(Gate).once(3))
         await until(lambda: one.started.qsize() == 4, "all run")
         async with other_host.serving(two):
-            assert host._connection is not None
-            host._connection.abort("the test let it crash")
+            crash(mortal_host)
             with pytest.raises(MaybeExecuted):
                 await once
             two.opened.set()
@@ -92,15 +92,14 @@ async def test_running_calls_move_to_another_server_when_theirs_vanishes(
 
 
 async def test_a_running_call_whose_server_vanishes_is_never_said_not_to_have_run(
-    client: Rabbit, host: Rabbit
+    client: Rabbit, mortal_host: Rabbit
 ) -> None:
     gate = Gate()
-    async with host.serving(gate, grace=0):
+    async with mortal_host.serving(gate, grace=0):
         remote = client.remote(Gate).with_options(timeout=1.5)
         calls = [asyncio.create_task(remote.once(1)), asyncio.create_task(remote.again(2))]
         await until(lambda: len(client._calls.accepted) == 2, "the client hears that both run")
-        assert host._connection is not None
-        host._connection.abort("the test let it crash")
+        crash(mortal_host)
     for call in calls:
         async with at_once():
             with pytest.raises((NoServer, DeadlineExceeded)) as caught:

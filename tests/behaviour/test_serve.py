@@ -14,6 +14,7 @@ import pytest
 
 from leveret import Cancelled, ConnectionLost, Rabbit, Service, TopologyError, method
 from tests.behaviour import serving_program
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import PATIENCE, at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Gate
@@ -104,27 +105,27 @@ async def test_serve_ends_when_it_is_cancelled(host: Rabbit, client: Rabbit) -> 
 
 
 async def test_serve_raises_when_the_connection_breaks(
-    host: Rabbit, client: Rabbit, raw: RawPeer
+    mortal_host: Rabbit, client: Rabbit, raw: RawPeer
 ) -> None:
-    serve = asyncio.create_task(host.serve(Echo()))
+    serve = asyncio.create_task(mortal_host.serve(Echo()))
     await client.remote(Echo).with_options(wait_for_server=True).echo("x")
-    assert host._connection is not None
-    host._connection.abort("the test let it crash")
+    crash(mortal_host)
     async with at_once():
         with pytest.raises(ConnectionLost, match="the test let it crash"):
             await serve
 
 
-async def test_serve_raises_when_the_broker_closes_a_channel(
-    host: Rabbit, client: Rabbit, raw: RawPeer
+async def test_a_server_goes_on_when_the_broker_closes_one_of_its_channels(
+    host: Rabbit, client: Rabbit
 ) -> None:
+    echo = client.remote(Echo).with_options(wait_for_server=True)
     async with host.serving(Echo()) as server:
-        server.consumers[0].channel.ack(99)  # there is no such delivery
-        await until(server.failed.done, "the server knows")
-        with pytest.raises(ConnectionLost, match="unknown delivery tag 99"):
-            server.failed.result()
-    async with host.serving(Echo()):  # the connection lives on
-        assert await client.remote(Echo).echo("x") == "x"
+        before = server.consumers[0].channel
+        before.ack(99)  # there is no such delivery
+        await until(lambda: before.closed is not None, "the broker closes the channel")
+        assert await echo.echo("x") == "x"
+        assert server.consumers[0].channel is not before
+        assert host.state == "connected"
 
 
 async def test_a_queue_with_other_options_is_a_topology_error_that_says_what_to_do(

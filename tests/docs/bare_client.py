@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 import pika
 from pika.exceptions import NackError, UnroutableError
@@ -44,8 +45,8 @@ class BareClient:
         self.name = name
         self.ignored = 0
         self.accepted: list[str] = []
-        self.reply_queue = f"leveret.reply.{secrets.token_urlsafe(16)}"
-        self._sent = 0
+        self.user = unquote(urlsplit(url).username or "guest")
+        self.reply_queue = f"leveret.reply.{self.user}.{secrets.token_urlsafe(16)}"
         self._pending: dict[str, Outcome | None] = {}
         self._without_waiting: set[str] = set()
         self.answers: list[dict[str, Any]] = []
@@ -83,10 +84,12 @@ class BareClient:
         unless_busy: bool = False,
         metadata: dict[str, str] | None = None,
         priority: int | None = None,
+        key_of_its_own: str | None = None,
+        resent: bool = False,
+        attempt: int = 0,
     ) -> str:
-        """Send a request; returns the call id."""
-        call_id = f"call-{self._sent}"
-        self._sent += 1
+        """Send a request; returns the call id. `attempt` is what only servers should say."""
+        call_id = secrets.token_urlsafe(12)
         self._pending[call_id] = None  # before it is published
         if unless_busy:
             self._without_waiting.add(call_id)
@@ -97,6 +100,12 @@ class BareClient:
         }
         if metadata:
             headers["metadata"] = metadata
+        if key_of_its_own is not None:
+            headers["idempotency-key"] = key_of_its_own
+        if resent:
+            headers["resent"] = True
+        if attempt:
+            headers["attempt"] = attempt
         try:
             self._channel.basic_publish(
                 "leveret",
@@ -110,6 +119,7 @@ class BareClient:
                     reply_to=self.reply_queue,
                     expiration="0" if unless_busy else str(milliseconds),
                     type="call",
+                    user_id=self.user,
                     app_id=self.name or None,
                 ),
                 mandatory=True,
@@ -137,11 +147,22 @@ class BareClient:
         """Tell the servers that nobody waits for this call."""
         self._tell(key.partition(".")[0], "cancel", call_id, str(int(timeout * 1000)))
 
-    def _tell(self, key: str, kind: str, call_id: str, expiration: str | None = None) -> None:
+    def ask_after(self, service: str, call_ids: list[str]) -> None:
+        """Ask the servers of a service what became of these calls."""
+        self._tell(service, "ask", None, body=json.dumps(call_ids).encode())
+
+    def _tell(
+        self,
+        key: str,
+        kind: str,
+        call_id: str | None,
+        expiration: str | None = None,
+        body: bytes = b"",
+    ) -> None:
         self._channel.basic_publish(
             "leveret.control",
             key,
-            b"",
+            body,
             pika.BasicProperties(
                 type=kind,
                 correlation_id=call_id,
@@ -169,6 +190,10 @@ class BareClient:
         found = channel.queue_declare(f"leveret.{key}", passive=True).method
         channel.close()
         return found.message_count, found.consumer_count
+
+    def listen(self, seconds: float) -> None:
+        """Take what comes, for so long."""
+        self._until(lambda: False, seconds)
 
     def _until(self, true: Callable[[], bool], seconds: float) -> None:
         end = time.monotonic() + seconds

@@ -7,9 +7,11 @@ import json
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 import pika
 
@@ -55,6 +57,7 @@ class BareServer:
 
     def __init__(self, url: str, service: str, methods: dict[str, Method]) -> None:
         self.service = service
+        self.user = unquote(urlsplit(url).username or "guest")
         self.methods = methods
         self.instance = secrets.token_hex(4)
         self.controlled: list[tuple[str, Any]] = []
@@ -63,6 +66,9 @@ class BareServer:
         self._claimed: dict[tuple[str, str], Request] = {}
         self._old: dict[str, int] = {}
         self._cancelled: set[tuple[str, str]] = set()
+        self._replied: deque[tuple[Request, str, bytes]] = deque(maxlen=1000)
+        self._records: dict[tuple[str, str, str], tuple[str, Any]] = {}
+        """By method, user and key: this server's own, which no other one sees."""
         self._tags: dict[str, str] = {}
         self.connection = pika.BlockingConnection(pika.URLParameters(url))
         self._channels = {name: self.connection.channel() for name in methods}
@@ -130,9 +136,9 @@ class BareServer:
         request = Request(name, delivery.delivery_tag, properties, body, until)
         old = self._old[name] > 0
         self._old[name] -= old
-        if delivery.redelivered and not method.idempotent:
-            self._fail(request, "ABORTED", "another server died with it", executed="maybe")
-        elif left <= 0:
+        if delivery.redelivered and self._again(request, method, left):
+            return
+        if left <= 0:
             self._fail(request, "DEADLINE_EXCEEDED", "too late", where="queue", executed="no")
         elif (properties.reply_to, properties.correlation_id) in self._cancelled:
             self._fail(request, "CANCELLED", "cancelled before it came", executed="no")
@@ -140,6 +146,37 @@ class BareServer:
             self._claim(request, left)
         else:
             self._run(request)
+
+    def _again(self, request: Request, method: Method, left: float) -> bool:
+        """Deal with a request that was delivered before; False if it is to be run."""
+        headers = dict(request.properties.headers or {})
+        times = headers.get("x-delivery-count", headers.get("attempt", 0) + 1)
+        doubtful = _key_of(request) is None or _key_of(request) not in self._records
+        if not method.idempotent and doubtful:
+            self._fail(request, "ABORTED", "another server died with it", executed="maybe")
+        elif method.idempotent and times > 5:
+            answer = {"code": "ABORTED", "message": "servers died with it", "executed": "maybe"}
+            self._answer(request, "error", answer)
+            self._channels[request.key].basic_nack(request.tag, requeue=False)
+        elif method.idempotent and "x-delivery-count" not in headers and left > 0:
+            self._publish_again(request, {**headers, "attempt": times}, left)
+            self._acknowledge(request)
+        else:
+            return False
+        return True
+
+    def _publish_again(self, request: Request, headers: dict[str, Any], left: float) -> None:
+        properties = request.properties
+        headers.pop("on-behalf-of", None)
+        if properties.user_id and properties.user_id != self.user:
+            headers["on-behalf-of"] = properties.user_id
+        properties.headers = headers
+        properties.user_id = self.user if properties.user_id else None
+        if properties.expiration != "0":
+            properties.expiration = str(int(left * 1000))
+        self._channels[request.key].basic_publish(
+            "leveret", f"{self.service}.{request.key}", request.body, properties
+        )
 
     def _claim(self, request: Request, left: float) -> None:
         """Ask whether anybody still waits for a request that was there before this server."""
@@ -155,6 +192,14 @@ class BareServer:
 
     def _run(self, request: Request) -> None:
         method = self.methods[request.key]
+        own = _key_of(request)
+        if own in self._records:
+            self._answer(request, *self._records[own])
+            self._acknowledge(request)
+            return
+        if own is not None and request.properties.headers.get("resent") and not method.idempotent:
+            self._fail(request, "ABORTED", "another server may have run it", executed="maybe")
+            return
         try:
             arguments = json.loads(request.body)
             wrong = set(arguments) ^ set(method.parameters)
@@ -180,6 +225,8 @@ class BareServer:
         def finish(kind: str, answer: Any) -> None:
             self.connection.remove_timeout(timer)
             del self.running[key]
+            if own is not None:
+                self._records[own] = kind, answer
             self._answer(request, kind, answer)
             self._acknowledge(request)
 
@@ -204,7 +251,9 @@ class BareServer:
         if request.answered or not request.properties.reply_to:
             return
         request.answered = True
-        self._publish(request, kind, json.dumps(answer).encode())
+        body = json.dumps(answer).encode()
+        self._replied.append((request, kind, body))
+        self._publish(request, kind, body)
 
     def _publish(self, request: Request, kind: str, body: bytes) -> None:
         self._channels[request.key].basic_publish(
@@ -239,6 +288,9 @@ class BareServer:
 
     def _on_control(self, channel: Any, delivery: Any, properties: Any, body: bytes) -> None:
         self.controlled.append((properties.type, properties))
+        if properties.type == "ask":
+            self._tell_what_became(properties.reply_to, set(json.loads(body)))
+            return
         key = properties.reply_to, properties.correlation_id
         if properties.type == "go":
             claimed = self._claimed.pop(key, None)
@@ -265,6 +317,24 @@ class BareServer:
                     type="result",
                 ),
             )
+
+    def _tell_what_became(self, reply_to: str, call_ids: set[str]) -> None:
+        for request in self.running.values():
+            properties = request.properties
+            if properties.reply_to == reply_to and properties.correlation_id in call_ids:
+                request.accepted = True
+                self._publish(request, "accepted", b"")
+        for request, kind, body in self._replied:
+            properties = request.properties
+            if properties.reply_to == reply_to and properties.correlation_id in call_ids:
+                self._publish(request, kind, body)
+
+
+def _key_of(request: Request) -> tuple[str, str, str] | None:
+    """The method's, the user's and the caller's own: all three make the key."""
+    properties = request.properties
+    given = (properties.headers or {}).get("idempotency-key")
+    return None if given is None else (request.key, properties.user_id or "", given)
 
 
 def _time_left(properties: Any, timeout: float) -> float:

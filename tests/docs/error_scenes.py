@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pika
 
 import leveret
-from leveret import Rabbit, Service, method
+from leveret import Breaker, Rabbit, Reconnect, Service, method
+from leveret.once import RedisOnce
+from leveret.testing import FaultProxy
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
 from tests.docs.error_services import Fibonacci, NewShop, Shop
+from tests.once.servers import RedisServer
 
 
 class Stage:
@@ -48,10 +52,25 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(url: str) -> AsyncIterator[Stage]:
+async def stage(url: str, *, reconnect: bool = True) -> AsyncIterator[Stage]:
     """A stage on this broker."""
-    async with leveret.connect(url) as client, leveret.connect(url) as host:
+    async with (
+        leveret.connect(url, reconnect=reconnect) as client,
+        leveret.connect(url, reconnect=reconnect) as host,
+    ):
         yield Stage(url, client, host)
+
+
+@asynccontextmanager
+async def outage(on: Stage) -> AsyncIterator[Rabbit]:
+    """A client that was connected and is no more, whose attempts to come back fail."""
+    policy = Reconnect(first=0.01, most=0.01)
+    async with FaultProxy(on.url) as proxy, leveret.connect(proxy.url, reconnect=policy) as client:
+        proxy.refuse()
+        proxy.cut()
+        link = client._calls.link
+        await until(lambda: "cannot connect" in str(link.failure), "an attempt fails")
+        yield client
 
 
 Scene = Callable[[Stage], Awaitable[object]]
@@ -97,6 +116,19 @@ async def nobody_listens_to_a_call_that_does_not_wait(on: Stage) -> object:
     async with on.host.serving(Fibonacci()):
         pass
     return await on.client.remote(Fibonacci).with_options(if_busy="fail").fib(30)
+
+
+@ends_with("CircuitOpen")
+async def calls_failed_of_late(on: Stage) -> object:
+    async with on.host.serving(Fibonacci()):
+        pass
+    breaker = Breaker(volume=2, reset=60, most=60)
+    async with leveret.connect(on.url, breaker=breaker) as client:
+        fibonacci = client.remote(Fibonacci).with_options(if_busy="fail")
+        for _ in range(2):
+            with suppress(leveret.NoServer):
+                await fibonacci.fib(30)
+        return await fibonacci.fib(30)
 
 
 @ends_with("Busy")
@@ -145,6 +177,15 @@ async def too_large(on: Stage) -> object:
         return await client.remote(Shop).order("x" * 2000)
 
 
+@ends_with("Busy")
+async def the_store_of_keys_is_out_of_reach(on: Stage) -> object:
+    with RedisServer() as redis:
+        store = RedisOnce(redis.url)
+        async with on.host.serving(on.shop, once=store):
+            redis.kill()
+            return await on.client.remote(Shop).with_options(idempotency_key="a").buy("carrot", 1)
+
+
 @ends_with("DeadlineExceeded")
 async def late_in_the_queue(on: Stage) -> object:
     async with on.host.serving(on.shop):
@@ -173,6 +214,27 @@ async def never_answered(on: Stage) -> object:
         return await on.client.remote(Shop).with_options(timeout=0.5).pack(1)
     finally:
         mute.close()
+
+
+@ends_with("DeadlineExceeded")
+async def never_answered_after_its_handler_began(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        pass
+    patient = on.client.remote(Shop).with_options(timeout=1, wait_for_server=True)
+    packing = asyncio.create_task(patient.pack(1))
+    await on.waits("leveret.shop.pack")
+    with pika.BlockingConnection(pika.URLParameters(on.url)) as hanging:
+        channel = hanging.channel()
+        _, request, _ = channel.basic_get("leveret.shop.pack")
+        word = pika.BasicProperties(type="accepted", correlation_id=request.correlation_id)
+        channel.basic_publish("", request.reply_to, b"", word)
+        return await packing
+
+
+@ends_with("DeadlineExceeded")
+async def not_sent_in_time(on: Stage) -> object:
+    async with outage(on) as client:
+        return await client.remote(Shop).with_options(timeout=0.5).count("carrot")
 
 
 @ends_with("Cancelled")
@@ -205,6 +267,38 @@ async def the_request_was_given_up(on: Stage) -> object:
     return await packing
 
 
+@ends_with("MaybeExecuted")
+async def it_killed_one_server_after_the_other(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        pass
+    patient = on.client.remote(Shop).with_options(wait_for_server=True)
+    counting = asyncio.create_task(patient.count("carrot"))
+    while not counting.done():
+        shop = Shop()
+        async with (
+            leveret.connect(on.url, reconnect=False) as mortal,
+            mortal.serving(shop, grace=0),
+        ):
+            begun = asyncio.create_task(shop.packing.acquire())
+            await asyncio.wait((begun, counting), return_when=asyncio.FIRST_COMPLETED)
+            begun.cancel()
+            crash(mortal)
+        await asyncio.gather(begun, return_exceptions=True)
+    return await counting
+
+
+@ends_with("MaybeExecuted")
+async def a_key_that_only_a_dead_server_knows(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        pass
+    keyed = on.client.remote(Shop).with_options(wait_for_server=True, idempotency_key="parcel 1")
+    packing = asyncio.create_task(keyed.pack(1))
+    await on.waits("leveret.shop.pack")
+    on.take("leveret.shop.pack", end=lambda channel, tag: None)
+    async with on.host.serving(on.shop):
+        return await packing
+
+
 @ends_with("ConnectionLost")
 async def no_broker(on: Stage) -> object:
     return await leveret.connect("amqp://guest:guest@localhost:1/")
@@ -217,9 +311,21 @@ async def closed_by_this_side(on: Stage) -> object:
     return await fibonacci.fib(30)
 
 
+@ends_with("ConnectionLost")
+async def not_sent_during_an_outage(on: Stage) -> object:
+    async with outage(on) as client:
+        return await client.remote(Shop).with_options(wait_for_connection=False).count("carrot")
+
+
 @ends_with("PermissionDenied")
 async def no_such_vhost(on: Stage) -> object:
     return await leveret.connect(on.url.rpartition("/")[0] + "/nowhere")
+
+
+@ends_with("PermissionDenied")
+async def forbidden_by_a_rule(on: Stage) -> object:
+    async with on.host.serving(on.shop, allow={"shop": ["shop-*"]}):
+        return await on.client.remote(Shop).buy("carrot", 1)
 
 
 @ends_with("PermissionDenied")

@@ -1,4 +1,7 @@
-"""The failures that come from the broker itself, each on a broker that is there to be broken."""
+"""The failures that come from the broker itself, each on a broker that is there to be broken.
+
+Nobody connects again here: these are the messages of who was told not to.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def ends_with(error: str) -> Callable[[BrokenScene], None]:
 @ends_with("Busy")
 async def the_broker_blocks(on: Stage, broker: RabbitMQ) -> object:
     async with on.host.serving(Fibonacci()):
-        fibonacci = on.client.remote(Fibonacci)
+        fibonacci = on.client.remote(Fibonacci).with_options(wait_for_connection=False)
         await fibonacci.fib(1)
         await asyncio.to_thread(broker.block_publishers)
         try:

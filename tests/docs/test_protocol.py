@@ -66,8 +66,9 @@ async def test_a_bare_client_is_told_what_is_wrong(bare: BareClient, desk: Desk)
 
 
 async def test_metadata_and_the_callers_name_travel_both_ways(bare: BareClient, desk: Desk) -> None:
-    outcome = await call(bare, "desk.who", {}, metadata={"tenant": "Burrow"})
-    assert outcome.value == {"caller": "bare", "id": "call-0"}
+    call_id = await asyncio.to_thread(bare.send, "desk.who", b"{}", metadata={"tenant": "Burrow"})
+    outcome = await asyncio.to_thread(bare.wait, call_id, 5)
+    assert outcome.value == {"caller": "bare", "id": call_id}
     assert outcome.metadata == {"seen": "Burrow"}
 
 
@@ -246,3 +247,61 @@ async def test_a_draining_server_hands_back_what_it_has_not_begun(
     assert sorted(properties.headers) == ["CC", "deadline", "metadata"]
     assert 25_000 < int(properties.expiration) < 30_000
     assert bare.ignored == 0
+
+
+async def test_a_server_that_is_asked_says_what_it_runs_and_repeats_its_reply(
+    bare: BareClient, desk: Desk
+) -> None:
+    call_id = await asyncio.to_thread(bare.send, "desk.wait", b"{}", timeout=30)
+    waiting = asyncio.create_task(asyncio.to_thread(bare.wait, call_id, PATIENCE))
+    await until(lambda: bool(bare.accepted), "the server says accepted")
+    desk.may_end.set()
+    assert (await waiting).value == "waited"
+    bare.ask_after("desk", [call_id, "of no call"])
+    await asyncio.to_thread(bare.ask, "ping")
+    await asyncio.to_thread(bare.listen, 0.1)
+    assert bare.ignored == 1
+
+
+async def test_a_server_that_is_asked_says_accepted_once_more(bare: BareClient, desk: Desk) -> None:
+    call_id = await asyncio.to_thread(bare.send, "desk.wait", b"{}", timeout=30)
+    await desk.started.wait()
+    for _ in range(2):
+        bare.ask_after("desk", [call_id])
+    waiting = asyncio.create_task(asyncio.to_thread(bare.wait, call_id, PATIENCE))
+    await until(lambda: bare.accepted.count(call_id) >= 2, "the server says accepted twice")
+    desk.may_end.set()
+    assert (await waiting).value == "waited"
+    assert bare.ignored == 0
+
+
+async def test_a_request_with_a_key_that_is_known_is_answered_from_the_record(
+    bare: BareClient, desk: Desk
+) -> None:
+    desk.may_end.set()
+    for resent in (False, False, True):
+        keyed = {"key_of_its_own": "order 17", "resent": resent}
+        assert (await call(bare, "desk.wait", {}, **keyed)).value == "waited"
+    assert desk.ran == 1
+
+
+async def test_a_resent_request_with_a_key_that_is_not_known_is_not_run(
+    bare: BareClient, desk: Desk
+) -> None:
+    outcome = await call(bare, "desk.wait", {}, key_of_its_own="order 17", resent=True)
+    assert (outcome.code, outcome.executed) == ("ABORTED", "maybe")
+    assert desk.ran == 0
+
+
+async def test_a_request_that_was_redelivered_too_often_is_given_up(
+    bare: BareClient, rabbit: Rabbit, rabbitmq_url: str
+) -> None:
+    async with rabbit.serving(Fibonacci()):
+        pass
+    call_id = await asyncio.to_thread(bare.send, "fibonacci.fib", b'{"n":9}', attempt=5)
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq_url)) as dying:
+        assert dying.channel().basic_get("leveret.fibonacci.fib")[0] is not None
+    async with rabbit.serving(Fibonacci()):
+        outcome = await asyncio.to_thread(bare.wait, call_id, 5)
+        assert (outcome.code, outcome.executed) == ("ABORTED", "maybe")
+        assert bare.look("fibonacci.fib")[0] == 0

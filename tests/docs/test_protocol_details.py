@@ -16,6 +16,7 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.testing import RabbitMQ
 from leveret.wire.native import ReplyTemplate, RequestTemplate
+from tests.behaviour.patience import until
 from tests.docs.bare_client import BareClient
 from tests.docs.bare_server import BareServer
 from tests.docs.bare_server import Method as BareMethod
@@ -31,7 +32,8 @@ async def test_control_messages_are_answered_as_documented(
     async with rabbit.serving(Fibonacci()):
         assert (await asyncio.to_thread(bare.call, "fibonacci.fib", {"n": 30})).value == 832040
         ping = await asyncio.to_thread(bare.ask, "ping")
-        for kind, block in zip(("ping", "info", "stats"), blocks(PROTOCOL, "json"), strict=True):
+        told = [block for block in blocks(PROTOCOL, "json") if block.heading == "Control"]
+        for kind, block in zip(("ping", "info", "stats"), told, strict=True):
             documented = json.loads(block.text)
             answer = await asyncio.to_thread(bare.ask, kind, f"fibonacci.{ping['instance']}")
             assert answer.keys() == documented.keys()
@@ -134,7 +136,7 @@ async def test_the_documented_permissions_are_enough(own_rabbitmq: RabbitMQ) -> 
         pass  # the exchanges exist now
     urls = {}
     for who, *permissions in table(PROTOCOL, "Permissions"):
-        name = who.split()[0]
+        name = who.split("`")[1]
         await asyncio.to_thread(own_rabbitmq.ctl, "add_user", name, "secret")
         patterns = (cell.strip("`") for cell in permissions)
         await asyncio.to_thread(own_rabbitmq.ctl, "set_permissions", name, *patterns)
@@ -150,3 +152,24 @@ async def test_the_documented_permissions_are_enough(own_rabbitmq: RabbitMQ) -> 
         with pytest.raises(leveret.PermissionDenied):
             async with server.serving(Desk()):
                 pass
+
+
+async def test_leverets_question_is_as_documented(rabbit: Rabbit, rabbitmq_url: str) -> None:
+    (documented,) = [block for block in blocks(PROTOCOL, "json") if block.heading == "Ask"]
+    call_ids = json.loads(documented.text)
+    assert [len(call_id) for call_id in call_ids] == [16, 16]
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq_url)) as connection:
+        channel = connection.channel()
+        queue = channel.queue_declare("", exclusive=True).method.queue
+        channel.queue_bind(queue, "leveret.control", "fibonacci")
+        rabbit._calls.ask(rabbit._calls.route("fibonacci.fib"), call_ids)
+        asked: list[Any] = []
+
+        def question_came() -> bool:
+            asked[:] = channel.basic_get(queue, auto_ack=True)
+            return asked[0] is not None
+
+        await until(question_came, "the client asks")
+    _, properties, body = asked
+    assert (properties.type, properties.reply_to) == ("ask", rabbit._calls.reply_queue)
+    assert json.loads(body) == call_ids

@@ -24,6 +24,7 @@ from leveret import (
     Unimplemented,
     method,
 )
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import PATIENCE, until
 from tests.docs.bare_server import BareServer
 from tests.docs.bare_server import DeclaredError as BareDeclaredError
@@ -246,3 +247,44 @@ async def test_a_cancelled_reply_is_a_cancelled_call(rabbit: Rabbit, rabbitmq_ur
         connection.channel().queue_delete("leveret.board.double")
     with pytest.raises(Unimplemented):
         await rabbit.call("board.double")
+
+
+async def test_leverets_client_asks_a_bare_server_after_its_connection_broke(
+    rabbit: Rabbit, server: BareServer, hand: Hand
+) -> None:
+    call = asyncio.create_task(rabbit.remote(Board).wait())
+    await hand.has_started()
+    await until(lambda: not rabbit._calls.unconfirmed(), "the broker has confirmed it")
+    crash(rabbit)
+    await until(lambda: "ask" in [kind for kind, _ in server.controlled], "the client asks")
+    hand.may_end.set()
+    assert await call == "waited"
+    assert hand.ran == 1
+
+
+async def test_leverets_client_sends_what_got_lost_to_a_bare_server_again(
+    rabbit: Rabbit, rabbitmq_url: str, hand: Hand
+) -> None:
+    with BareServer(rabbitmq_url, "board", hand.methods):
+        pass
+    hand.may_end.set()
+    call = asyncio.create_task(rabbit.remote(Board).with_options(wait_for_server=True).again())
+    with pika.BlockingConnection(pika.URLParameters(rabbitmq_url)) as thief:
+        channel = thief.channel()
+        await until(
+            lambda: channel.basic_get("leveret.board.again", auto_ack=True)[0] is not None,
+            "the request is stolen",
+        )
+    with BareServer(rabbitmq_url, "board", hand.methods) as server:
+        assert await call == "waited"
+        assert "ask" in [kind for kind, _ in server.controlled]
+    assert hand.ran == 1
+
+
+async def test_a_bare_server_answers_a_key_that_it_knows_from_its_record(
+    rabbit: Rabbit, server: BareServer, hand: Hand
+) -> None:
+    hand.may_end.set()
+    for key in ("order 17", "order 17", "order 18"):
+        assert await rabbit.remote(Board).with_options(idempotency_key=key).wait() == "waited"
+    assert hand.ran == 2

@@ -162,11 +162,15 @@ async def test_the_snippets_run_in_their_order(
 
 
 async def test_the_command_line_does_as_readme_says(shell: Shell, rabbit: Rabbit) -> None:
-    (serve,), calls = commands("Command line")
+    (serve,), (reload,), calls = commands("Command line")
     async with shell.running(*serve.words) as server:
         await serves(rabbit)
         for line in calls:
             await shell.check(line)
+        server.send_signal(signal.SIGTERM)
+        assert await server.wait() == 0
+    async with shell.running(*reload.words) as server:
+        await serves(rabbit)
         server.send_signal(signal.SIGTERM)
         assert await server.wait() == 0
 

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, assert_type
 
 import leveret
-from leveret import DeclaredError, Meta, Service, method
+from leveret import Breaker, DeclaredError, Hedge, Meta, Retry, Service, method
 
 
 class OutOfStock(DeclaredError):
@@ -31,7 +31,11 @@ class Fibonacci(Service):
     async def bare(self, text: str, *, times: int = 1) -> str:
         return text * times
 
-    @method(executor="process")
+    @method(idempotent=True, retry=Retry(attempts=2, backoff=0.1), hedge=0.05)
+    async def insistent(self, n: int) -> int:
+        return n
+
+    @method(executor="process", retry=False, hedge=Hedge(after=1), idempotent=True)
     def plain(self, n: int) -> list[int]:
         return [n]
 
@@ -99,6 +103,24 @@ async def a_remote_has_the_type_of_its_contract() -> None:
         hurried = fibonacci.with_options(timeout=0.5, metadata={"user": "ada"}, if_busy="fail")
         assert_type(hurried, Fibonacci)
         assert_type(await hurried.fib(30), int)
+        stubborn = fibonacci.with_options(retry=Retry(attempts=5), hedge=Hedge(percentile=99))
+        assert_type(stubborn, Fibonacci)
+        assert_type(await stubborn.with_options(retry=False, hedge=False).fib(30), int)
+        assert_type(fibonacci.with_options(hedge=0.05), Fibonacci)
+
+
+async def a_client_has_policies_for_all_its_calls() -> None:
+    async with leveret.connect(retry=Retry(), hedge=0.05, breaker=Breaker(volume=5)) as rabbit:
+        assert_type(await rabbit.remote(Fibonacci).fib(30), int)
+    leveret.connect(retry=3)  # type: ignore[arg-type]
+    leveret.connect(breaker=True)  # type: ignore[arg-type]
+    Retry(tries=3)  # type: ignore[call-arg]
+
+
+def an_error_tells_how_often_and_when() -> None:
+    assert_type(leveret.Busy("x", retry_after=2).retry_after, float | None)
+    assert_type(leveret.CallError("x").attempts, int)
+    assert_type(leveret.CircuitOpen("x").failures, dict[str, int])
 
 
 async def an_abstract_contract_can_be_called_remotely() -> None:
@@ -135,6 +157,8 @@ def declared_errors_are_built_like_dataclasses() -> None:
 def wrong_options_are_type_errors() -> None:
     method(timeout="5")  # type: ignore[call-overload]
     method(executor="loop")  # type: ignore[call-overload]
+    method(retry=3)  # type: ignore[call-overload]
+    method(hedge="p95")  # type: ignore[call-overload]
     method(raises=[ValueError])  # type: ignore[list-item]
     Contract()  # type: ignore[abstract]
     Mixed()  # type: ignore[abstract]

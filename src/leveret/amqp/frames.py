@@ -9,10 +9,12 @@ import pamqp.base
 import pamqp.frame
 
 from leveret.amqp.codes import BASIC_ACK, BASIC_DELIVER, BASIC_NACK, BASIC_PUBLISH
-from leveret.amqp.properties import Properties, encode_properties, short_string
+from leveret.amqp.properties import Properties, PropertiesParser, encode_properties, short_string
 
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
+HEADER_FRAME: Final = 2
+BODY_FRAME: Final = 3
 FRAME_OVERHEAD: Final = 8
 """Bytes of a frame beside its payload: type, channel, size, end."""
 
@@ -105,6 +107,33 @@ def publish(
     return publish_prefix(channel, exchange, routing_key, mandatory=mandatory) + content_frames(
         channel, encode_properties(properties), body, frame_max
     )
+
+
+def on_channel(frames: bytes, channel: int) -> bytes:
+    """Frames that were packed for another channel, for this one."""
+    moved = bytearray(frames)
+    start = 0
+    while start < len(moved):
+        kind, _, size = _FRAME.unpack_from(moved, start)
+        _FRAME.pack_into(moved, start, kind, channel, size)
+        start += size + FRAME_OVERHEAD
+    return bytes(moved)
+
+
+def published(frames: bytes) -> tuple[Properties, bytes]:
+    """Properties and body of a message that this module packed."""
+    start = body_start = 0
+    properties = Properties()
+    body = bytearray()
+    while start < len(frames):
+        kind, _, size = _FRAME.unpack_from(frames, start)
+        body_start = start + FRAME_OVERHEAD - 1
+        if kind == HEADER_FRAME:
+            properties = PropertiesParser().parse(frames, body_start + 12, body_start + size)
+        elif kind == BODY_FRAME:
+            body += frames[body_start : body_start + size]
+        start = body_start + size + 1
+    return properties, bytes(body)
 
 
 def ack(channel: int, delivery_tag: int, *, multiple: bool = False) -> bytes:

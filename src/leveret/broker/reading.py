@@ -36,6 +36,10 @@ _U32 = struct.Struct(">I").unpack_from
 _ACK = struct.Struct(">QB").unpack_from
 _HEARTBEAT: Final = Heartbeat()
 _KINDS: Final = frozenset((FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT))
+_METHOD_SIZE: Final = 4
+"""Bytes that each method frame has at least: class and method."""
+_HEADER_SIZE: Final = 12
+"""Bytes that each content header frame has before its properties: class, weight, body size."""
 _CACHED_ROUTES: Final = 2048
 _TAIL: Final = 12
 """The length of connection.close-ok in its frame, in bytes."""
@@ -167,11 +171,13 @@ class ServerParser(Parser):
                 self._heartbeat(kind, channel, data[start:stop])
                 events.append(_HEARTBEAT)
             elif kind == FRAME_METHOD:
+                if size < _METHOD_SIZE:
+                    raise _frame_error(kind, "unknown_frame", data[start:stop])
                 if channel in coming:
                     raise coming[channel].unexpected()
                 (index,) = _U32(data, start)
                 if index == BASIC_PUBLISH:
-                    coming[channel] = _Coming(self._route_of(data[start + 6 : stop]))
+                    coming[channel] = _Coming(self._route_of(data[start + 4 : stop]))
                 elif index == BASIC_ACK:
                     if size != 13:
                         raise _undecodable(index, data[start + 4 : stop])
@@ -189,7 +195,11 @@ class ServerParser(Parser):
 
     def _heartbeat(self, kind: int, channel: int, payload: bytes) -> None:
         """A frame that is a heartbeat, or stands where no such frame may."""
-        if kind not in _KINDS or (kind == FRAME_HEARTBEAT and not channel and payload):
+        if (
+            kind not in _KINDS
+            or (kind == FRAME_HEARTBEAT and not channel and payload)
+            or (kind == FRAME_HEADER and len(payload) < _HEADER_SIZE)
+        ):
             raise _frame_error(kind, "unknown_frame", payload)
         if kind != FRAME_HEARTBEAT or channel:
             raise _unexpected(f"type {kind}, all octets = {_octets(payload)}")
@@ -207,10 +217,13 @@ class ServerParser(Parser):
     def _route_of(self, data: bytes) -> _Route:
         route = self._published_routes.get(data)
         if route is None:
-            exchange, pos = _short(data, 0)
-            routing_key, pos = _short(data, pos)
+            try:
+                exchange, pos = _short(data, 2)
+                routing_key, pos = _short(data, pos)
+            except IndexError:
+                raise _undecodable(BASIC_PUBLISH, data) from None
             if pos != len(data) - 1:
-                raise ValueError("basic.publish does not end where its frame does")
+                raise _undecodable(BASIC_PUBLISH, data)
             route = (exchange, routing_key, data[pos] & 1 == 1, data[pos] & 2 == 2)
             if len(self._published_routes) >= _CACHED_ROUTES:
                 self._published_routes.clear()
@@ -220,6 +233,8 @@ class ServerParser(Parser):
     def _header_of_publish(
         self, data: bytes, start: int, stop: int, channel: int, events: list[Event]
     ) -> None:
+        if stop - start < _HEADER_SIZE:
+            raise _frame_error(FRAME_HEADER, "unknown_frame", data[start:stop])
         coming = self._coming.get(channel)
         if coming is None:
             raise _unexpected("expected method frame, got non method frame instead")
@@ -231,8 +246,8 @@ class ServerParser(Parser):
                 f"expected content header for class 60, got one for class {class_id} instead",
                 BASIC_PUBLISH,
             )
-        coming.properties = self._properties.parse(data, start + 12, stop)
-        coming.packed = data[start + 12 : stop]
+        coming.packed = data[start + _HEADER_SIZE : stop]  # alone: what follows is not read by it
+        coming.properties = self._properties.parse(coming.packed, 0, len(coming.packed))
         coming.size = coming.missing = size
         coming.keep = size <= self.max_body
         if not size:

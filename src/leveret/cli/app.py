@@ -15,6 +15,7 @@ from leveret.cli.calling import CallRequest, make_call
 from leveret.cli.exits import DONE, codes_help, exit_code
 from leveret.cli.logs import LogLevel, configure_logging
 from leveret.cli.printing import print_error, print_error_text, print_json
+from leveret.cli.reloading import serve_reloading
 from leveret.cli.serving import ServeOptions, Serving
 from leveret.cli.supervisor import supervise
 from leveret.cli.targets import find_service
@@ -120,17 +121,49 @@ def serve(
     send_tracebacks: Annotated[
         bool, typer.Option("--send-tracebacks", help="Send callers the tracebacks of failures.")
     ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE[.METHOD]=USER,...",
+            help="Only these users of the broker, by name or pattern, may call this; * names"
+            " everything else. Repeatable.",
+        ),
+    ] = None,
+    once: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LEVERET_ONCE",
+            metavar="URL",
+            show_default="in memory",
+            help="Where replies to calls with an idempotency key are recorded: redis://... or"
+            " postgresql://...",
+        ),
+    ] = None,
+    wait_for_broker: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds to go on trying at the start while no broker can be reached."
+        ),
+    ] = 0.0,
     name: Annotated[
         str | None,
         typer.Option(show_default="host and process", help="The name of the connection."),
     ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload",
+            help="For development: when a Python file here or beside a service changes, start new"
+            " workers, and drain the old ones once the new ones serve.",
+        ),
+    ] = False,
     log_level: Annotated[LogLevel, typer.Option(case_sensitive=False)] = LogLevel.INFO,
 ) -> None:
     """Serve services until SIGINT or SIGTERM; then let running calls end. A second signal hurries.
 
     Example: leveret serve fibonacci:Fibonacci --workers 2
     """
-    if workers > 1 and sys.platform == "win32":
+    if (workers > 1 or reload) and sys.platform == "win32":
         raise typer.BadParameter("Windows has no signals to stop workers with; start it more often")
     options = ServeOptions(
         targets=tuple(targets),
@@ -140,11 +173,15 @@ def serve(
         grace=grace,
         plain=_pairs(plain, "--plain"),
         send_tracebacks=send_tracebacks,
+        allow=_users_by_method(allow),
+        once=once,
+        wait_for_broker=wait_for_broker,
         log_level=log_level,
     )
-    if workers > 1:
+    if workers > 1 or reload:
         configure_logging(log_level, "supervisor")
-        raise typer.Exit(supervise(options, workers))
+        run_workers = serve_reloading if reload else supervise
+        raise typer.Exit(run_workers(options, workers))
     configure_logging(log_level)
     ending = Serving(options).run()
     if ending.error:
@@ -313,6 +350,14 @@ def _pairs(words: list[str] | None, option: str) -> dict[str, str]:
     if len(dict(pairs)) < len(pairs):
         raise typer.BadParameter(f"{option}: a name is given twice")
     return dict(pairs)
+
+
+def _users_by_method(words: list[str] | None) -> dict[str, tuple[str, ...]]:
+    """`what=user,user` options as a dict."""
+    try:
+        return {what: names_of(users) for what, users in _pairs(words, "--allow").items()}
+    except BadArgument as error:
+        raise typer.BadParameter(f"--allow: {error}") from None
 
 
 def _check_method(method: str) -> None:

@@ -36,6 +36,7 @@ from leveret.errors import (
     TopologyError,
     Unauthenticated,
 )
+from leveret.once import store_of
 from leveret.server.server import Server
 
 __all__ = ["SPARE", "Ending", "ServeOptions", "Serving", "end_process_after"]
@@ -70,6 +71,12 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     plain: dict[str, str] = {}
     """Queue names to "service.method"."""
     send_tracebacks: bool = False
+    allow: dict[str, tuple[str, ...]] = {}
+    """Who may call what: "service.method", "service" or "*" to users."""
+    once: str | None = None
+    """The URL of the store of idempotency keys."""
+    wait_for_broker: float = 0.0
+    """Seconds."""
     log_level: LogLevel = LogLevel.INFO
 
 
@@ -101,6 +108,8 @@ class Serving:
         try:
             leveret.run(self._run(load_services(self._options.targets)))
         except KeyboardInterrupt:
+            if self._server is not None:  # SIGINT itself is ours by then
+                return Ending(code=INTERRUPTED, error="a handler raised KeyboardInterrupt")
             return Ending(code=INTERRUPTED, error="interrupted before it served")
         except Exception as error:
             log.debug("the server ended with an error", exc_info=True)
@@ -123,7 +132,9 @@ class Serving:
 
     async def _serve(self, services: Sequence[Service]) -> None:
         options = self._options
-        rabbit = leveret.connect(options.url, name=options.name)
+        rabbit = leveret.connect(
+            options.url, name=options.name, wait_for_broker=options.wait_for_broker
+        )
         async with (
             rabbit,
             rabbit.serving(
@@ -132,6 +143,8 @@ class Serving:
                 grace=options.grace,
                 concurrency=options.concurrency,
                 send_tracebacks=options.send_tracebacks,
+                allow=options.allow or None,
+                once=None if options.once is None else store_of(options.once),
             ) as server,
         ):
             self._server = server

@@ -1,9 +1,10 @@
 """Keeps N workers running: starts them, restarts those that die, drains all of them together.
 
-The supervisor imports none of the services and opens no connection, so there is little in it that
-could fail. A worker that dies is replaced after a pause, which doubles with each death that comes
-soon after a start. A worker that *cannot* start, before any has, is a mistake in the configuration:
-that ends the supervisor with the worker's exit code.
+A `Crew` is the workers that run the same code; with `--reload` one crew follows the other
+(`reloading.py`). The supervisor imports none of the services and opens no connection, so there is
+little in it that could fail. A worker that dies is replaced after a pause, which doubles with each
+death that comes soon after a start. A worker that *cannot* start, before any has, is a mistake in
+the configuration: that ends the supervisor with the worker's exit code.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import Final, Self
 
 import msgspec
@@ -26,7 +28,7 @@ from leveret.cli.printing import describe, print_error_text
 from leveret.cli.serving import SPARE, Ending, ServeOptions
 from leveret.cli.worker import READY, Orders
 
-__all__ = ["Backoff", "supervise"]
+__all__ = ["Backoff", "Crew", "signals", "supervise"]
 
 log = logging.getLogger("leveret.cli")
 
@@ -39,7 +41,32 @@ def supervise(options: ServeOptions, workers: int) -> int:
 
     0 when all that served drained within the grace, else the first other exit code of one.
     """
-    return asyncio.run(_Supervisor(options, workers).run())
+    return asyncio.run(_until_told(Crew(options, workers)))
+
+
+async def _until_told(crew: Crew) -> int:
+    with signals(crew.drain, crew.hurry):
+        return await crew.run()
+
+
+@contextmanager
+def signals(first: Callable[[], None], further: Callable[[], None]) -> Generator[None]:
+    """Call `first` at the first SIGINT or SIGTERM, `further` at each one after it."""
+    loop = asyncio.get_running_loop()
+    told: list[int] = []
+
+    def on_signal(number: int) -> None:
+        told.append(number)
+        (first if len(told) == 1 else further)()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
 
 
 class Backoff:
@@ -77,6 +104,7 @@ class _Worker:
         writer: asyncio.StreamWriter,
     ) -> None:
         self.ready_at: float | None = None
+        self.on_ready: Callable[[int], None] = lambda number: None
         self._number = number
         self._process = process
         self._reader = reader
@@ -84,16 +112,17 @@ class _Worker:
         self._last_words: Ending | None = None
 
     @classmethod
-    async def start(cls, number: int, options: ServeOptions) -> Self:
+    async def start(cls, number: int, options: ServeOptions, *, flags: tuple[str, ...]) -> Self:
         """Start its process and give it its orders.
 
+        :param flags: options of the interpreter.
         :raises OSError: if the system has no room for another process.
         """
         ours, theirs = socket.socketpair()
         with theirs:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "leveret.cli.worker", str(theirs.fileno())),
+                    *(sys.executable, *flags, "-m", "leveret.cli.worker", str(theirs.fileno())),
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
                     # Ctrl-C in a terminal goes to a whole group: it is the supervisor's to pass on.
@@ -141,26 +170,35 @@ class _Worker:
                 if line == READY:
                     self.ready_at = time.monotonic()
                     log.info("%s is ready", self)
+                    self.on_ready(self._number)
                 else:
                     self._last_words = msgspec.json.decode(line, type=Ending)
 
 
-class _Supervisor:
-    """All workers of one `leveret serve`."""
+class Crew:
+    """Some workers that run the same code.
 
-    def __init__(self, options: ServeOptions, workers: int) -> None:
+    `ready` is set once all of them have served.
+
+    :param flags: options of their interpreters.
+    """
+
+    def __init__(self, options: ServeOptions, workers: int, *, flags: tuple[str, ...] = ()) -> None:
+        self.ready = asyncio.Event()
         self._options = options
         self._count = workers
+        self._flags = flags
+        self._served: set[int] = set()
         self._workers: set[_Worker] = set()
         self._any_served = False
         self._stopping = asyncio.Event()
         self._code = DONE
 
     async def run(self) -> int:
-        """Keep the workers running until a signal, or until they prove unable to start."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_signal)
+        """Keep the workers running until `drain`, or until they prove unable to start.
+
+        Returns 0 when all that served drained within the grace, else the first other exit code.
+        """
         log.info("starting %d workers", self._count)
         await asyncio.gather(*(self._keep(number + 1) for number in range(self._count)))
         log.info("all workers have ended")
@@ -171,7 +209,7 @@ class _Supervisor:
         backoff = Backoff()
         while not self._stopping.is_set():
             try:
-                worker = await _Worker.start(number, self._options)
+                worker = await _Worker.start(number, self._options, flags=self._flags)
             except OSError as error:
                 log.error("worker %d cannot be started: %s", number, describe(error))
                 await self._pause(backoff.after(0.0))
@@ -187,6 +225,7 @@ class _Supervisor:
     async def _watch(self, worker: _Worker) -> Ending:
         """Wait for a worker's end."""
         self._workers.add(worker)
+        worker.on_ready = self._note_ready
         if self._stopping.is_set():  # it was told while this worker started
             worker.terminate()
         try:
@@ -194,6 +233,11 @@ class _Supervisor:
         finally:
             self._workers.discard(worker)
             self._any_served = self._any_served or worker.ready_at is not None
+
+    def _note_ready(self, number: int) -> None:
+        self._served.add(number)
+        if len(self._served) == self._count:
+            self.ready.set()
 
     async def _replace(self, worker: _Worker, ending: Ending, backoff: Backoff) -> None:
         """A worker ended that should not have: return when another may start, or give up."""
@@ -215,15 +259,14 @@ class _Supervisor:
 
     # -- the end ------------------------------------------------------------------------------
 
-    def _on_signal(self) -> None:
-        if not self._stopping.is_set():
-            log.info(
-                "draining %d workers, for %g s at the most; a second signal hurries them",
-                len(self._workers),
-                self._options.grace,
-            )
-            self._stop()
-            return
+    def drain(self, hint: str = "; a second signal hurries them") -> None:
+        """Have all workers end what runs, and go."""
+        workers, grace = len(self._workers), self._options.grace
+        log.info("draining %d workers, for %g s at the most%s", workers, grace, hint)
+        self._stop()
+
+    def hurry(self) -> None:
+        """Wait no longer for what runs."""
         log.warning("a second signal: hurrying %d workers", len(self._workers))
         self._terminate(2 * SPARE)
 

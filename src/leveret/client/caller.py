@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 from leveret.client.calls import Calls
+from leveret.client.guard import Safeguards
 from leveret.client.named import NamedMethod, named_spec
 from leveret.client.options import CallOptions, Middleware
 from leveret.client.remote import RemoteMethod, remote_of
@@ -21,11 +22,16 @@ class Caller:
     """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options."""
 
     def __init__(
-        self, calls: Calls, options: CallOptions, middleware: tuple[Middleware, ...]
+        self,
+        calls: Calls,
+        options: CallOptions,
+        middleware: tuple[Middleware, ...],
+        safeguards: Safeguards,
     ) -> None:
         self._calls = calls
         self._options = options
         self._middleware = middleware
+        self._safeguards = safeguards
         self._named: dict[str, RemoteMethod] = {}
 
     def remote(self, contract: Callable[..., S]) -> S:
@@ -35,7 +41,10 @@ class Caller:
         """
         # A type[S] would have mypy refuse abstract contracts; any other callable is refused here.
         service = cast("type[Service]", contract)
-        return cast("S", remote_of(service, self._calls, self._options, self._middleware))
+        return cast(
+            "S",
+            remote_of(service, self._calls, self._options, self._middleware, self._safeguards),
+        )
 
     async def call(self, method: str, /, **arguments: Any) -> Any:
         """Call "service.method" without its contract; arguments and result are plain values.
@@ -44,11 +53,16 @@ class Caller:
         """
         remote = self._named.get(method)
         if remote is None:
-            remote = NamedMethod(self._calls, named_spec(method), self._options, self._middleware)
+            spec = named_spec(method)
+            remote = NamedMethod(
+                self._calls, spec, self._options, self._middleware, self._safeguards
+            )
             if len(self._named) < _NAMED_METHODS:
                 self._named[method] = remote
         return await remote(**arguments)
 
     def with_options(self, **options: Any) -> Caller:
         """The same with other options for its calls; `Service.with_options` lists them."""
-        return Caller(self._calls, self._options.merged(options), self._middleware)
+        return Caller(
+            self._calls, self._options.merged(options), self._middleware, self._safeguards
+        )

@@ -1,19 +1,24 @@
-"""All calls of one client: sent on one channel, answered in one reply queue, ended by one clock."""
+"""All calls of one client: sent on one channel, answered in one reply queue, ended by one clock.
+
+They outlive the connection that they were made on: `client.attachment` says what becomes of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Content, Delivery
 from leveret.amqp.properties import Properties
 from leveret.client import verdicts
+from leveret.client.attachment import Attachment
 from leveret.client.look import FIRST_LOOK, Lookout
-from leveret.client.pending import LOOK_EVERY, Pending, Request, Route
+from leveret.client.pending import LOOK_EVERY, Pending, Request, Route, Template
 from leveret.errors import (
     Busy,
     CallError,
@@ -22,10 +27,11 @@ from leveret.errors import (
     LeveretError,
 )
 from leveret.transport.channel import Channel
-from leveret.transport.connection import Connection
 from leveret.transport.deadlines import Deadlines
+from leveret.transport.link import Link
 from leveret.wire.native import (
     ACCEPTED,
+    ASK,
     CALL,
     CANCEL,
     CLAIM,
@@ -33,16 +39,19 @@ from leveret.wire.native import (
     GO,
     IF_BUSY_FAIL,
     QUEUE_PREFIX,
+    attempts,
     bounce_reason,
+    call_ids,
+    marked_as_resent,
     reply_queue_name,
 )
-from leveret.wire.topology import consume_replies, declare_exchanges
 
-log = logging.getLogger("leveret.client")
-
+_LATEST: Final = 0.095
+"""Seconds after its deadline at which a call ends at the very latest."""
 GRACE: Final = 0.08
 """Seconds after its deadline for which a call still waits to be told where it was."""
 
+_ASKED_AT_ONCE: Final = 1_000
 _ROUTES: Final = 10_000
 """For how many methods it is kept what is known of their servers."""
 
@@ -62,43 +71,55 @@ class Calls:
     `_take`, whatever ends it: a reply, a bounce, a refusal, its deadline, its caller.
     """
 
-    def __init__(
-        self, connection: Connection, *, name: str, max_in_flight: int, max_message_size: int
-    ) -> None:
-        self.connection = connection
-        self.loop = connection.loop
+    def __init__(self, link: Link, *, name: str, max_in_flight: int, max_message_size: int) -> None:
+        self.link = link
+        self.connection = link.connection
+        self.loop = link.loop
         self.name = name
         self.max_in_flight = max_in_flight
         self.max_message_size = max_message_size
-        self.reply_queue = reply_queue_name()
+        self.reply_queue = reply_queue_name(self.connection.user)
         self.counters = Counters()
+        self._ids = call_ids()
         self.pending: dict[str, Pending] = {}
         self.accepted: set[str] = set()
         """Pending calls whose server said that their handlers run."""
-        self._channel: Channel | None = None
+        self.resent: dict[str, int] = {}
+        """Pending calls that were sent more than once, and how often again."""
+        self.expiring: set[str] = set()
+        """Pending calls whose requests came back as nobody took them in time."""
+        self.held = True
+        """Whether requests are to wait, in `ready`: for a connection, or for the broker."""
+        self.epoch = 0
+        """Changes with the channel: the templates of before are of no use then."""
         self.routes: dict[str, Route] = {}
         self.deadlines = Deadlines(self.loop)
         self.lookout = Lookout(self)
+        self.attachment = Attachment(self)
+        self._channel: Channel | None = None
         self._confirms: Confirms[Pending] = Confirms()
-        self._lost: LeveretError | None = None
+        self._waiting = 0
+        self._flowing: asyncio.Future[None] = self.loop.create_future()
+        self._ended: LeveretError | None = None
 
     async def start(self) -> None:
         """Open the channel and the reply queue."""
-        await declare_exchanges(self.connection)
-        channel = self._channel = await self.connection.open_channel()
-        channel.on_confirm = self._on_confirm
-        channel.on_return = self._on_return
-        channel.on_close = self._on_lost
-        channel.on_cancel = self._on_cancel
-        self.connection.on_lost.append(self._on_lost)
-        await channel.select_confirms()
-        await consume_replies(channel, self.reply_queue, self._on_reply)
-        await self.lookout.start()
+        self.link.given_up.add_done_callback(self._given_up)
+        while True:
+            connection = await self.link.connected()
+            try:
+                await self.attachment.attach(connection)
+            except LeveretError:
+                if connection.lost is None or not self.link.reconnects:
+                    raise
+            else:
+                return
 
     async def close(self) -> None:
         """End all pending calls and delete the reply queue."""
-        self._on_lost(ConnectionLost("the client was closed"))
+        self.end(ConnectionLost("the client was closed"))
         self.deadlines.close()
+        await self.link.forget(self.attachment)
         await self.lookout.close()
         if self.connection.blocked:
             return  # the broker hears nothing; the queue expires by itself
@@ -135,82 +156,195 @@ class Calls:
         self.routes[route.key] = route
         return route
 
+    # -- the channel comes and goes -----------------------------------------------------------
+
+    def attached(self, channel: Channel) -> None:
+        """Calls go over this channel from now on."""
+        self._channel = channel
+        self.connection = channel.connection
+        self._confirms = Confirms()
+        self.epoch += 1
+        channel.on_confirm = self._on_confirm
+        channel.on_return = self._on_return
+        self.connection.on_paused.append(self._flow_changed)
+        self.connection.on_blocked.append(self._flow_changed)
+
+    def detached(self) -> list[Pending]:
+        """The channel is gone; returns the pending calls that the broker has not confirmed."""
+        unconfirmed = [p for p in self._confirms.open() if self.pending.get(p.id) is p]
+        self._confirms = Confirms()
+        self._flow_changed()
+        return unconfirmed
+
+    def unconfirmed(self) -> set[str]:
+        """The ids of the calls whose requests the broker is not known to have."""
+        return {pending.id for pending in self._confirms.open()} | self.attachment.unsent.keys()
+
+    def _flow_changed(self, _news: object = None) -> None:
+        held = not self._open() or self.connection.paused is not None
+        if held == self.held:
+            return
+        self.held = held
+        if held:
+            self._flowing = self.loop.create_future()
+        else:
+            self._flowing.set_result(None)
+
+    def opened(self) -> None:
+        """All is restored: requests may go."""
+        self._flow_changed()
+
+    def _open(self) -> bool:
+        """Whether the broker would hear a request."""
+        return (
+            self._ended is None
+            and self._channel is not None
+            and self._channel.closed is None
+            and not self.connection.blocked
+        )
+
+    def _given_up(self, given_up: asyncio.Future[None]) -> None:
+        error = given_up.exception()
+        assert isinstance(error, LeveretError)
+        self.end(error)
+
+    def end(self, error: LeveretError) -> None:
+        """No reply will come any more: end all calls."""
+        if self._ended is not None:
+            return
+        self._ended = error
+        unconfirmed = self.unconfirmed()
+        for pending in list(self.pending.values()):
+            confirmed = pending.id not in unconfirmed
+            self.fail(pending, verdicts.lost(pending, error, confirmed=confirmed))
+        self._flow_changed()
+        if not self._flowing.done():
+            self._flowing.set_result(None)
+
     # -- a call begins ------------------------------------------------------------------------
 
-    async def ready(self, method: str, timeout: float) -> float:
-        """Wait until the connection takes more to send; returns what is left of `timeout`.
+    async def ready(self, request: Request, timeout: float) -> float:
+        """Wait until requests may go; returns what is left of `timeout`.
 
-        :raises DeadlineExceeded: if it does not in `timeout` seconds; the request was not sent.
+        :raises Busy: if too many calls wait already.
+        :raises ConnectionLost: if the call shall not wait, or the connection never comes back.
+        :raises DeadlineExceeded: if it takes longer than `timeout` seconds; nothing was sent.
         """
+        before = self.loop.time()
+        if not (request.wait_for_connection or self._open()):
+            raise self._refusal(request.route)
+        if len(self.pending) + self._waiting >= self.max_in_flight:
+            raise self._too_many(request.route)
+        self._waiting += 1
         try:
             async with asyncio.timeout(timeout):
-                before = self.loop.time()
-                while self.connection.paused is not None:
-                    await asyncio.shield(self.connection.paused)
-                return max(timeout - (self.loop.time() - before), 0.001)
+                while self.held and self._ended is None:
+                    await asyncio.shield(self._flowing)
         except TimeoutError:
             raise DeadlineExceeded(
-                f"the broker did not take what was sent before for {timeout:g} s",
-                where="queue",
-                method=method,
-            ) from None
+                f"not sent in {timeout:g} s: {self._obstacle()}",
+                where="client",
+                method=request.route.key,
+            ) from self.link.failure
+        finally:
+            self._waiting -= 1
+        return max(timeout - (self.loop.time() - before), 0.001)
+
+    def _obstacle(self) -> str:
+        """What keeps requests back."""
+        if self.connection.blocked and self.connection.lost is None:
+            return f"the broker takes no publishes now: {self.connection.blocked}"
+        if self.link.failure is not None:
+            return f"not connected: {self.link.failure}"
+        if self._channel is None or self._channel.closed is not None:
+            return "the client's channel is being restored"
+        return "the broker did not take what was sent before"
 
     def send(self, request: Request, body: bytes, timeout: float) -> Pending:
         """Send one request; its `future` ends with the reply or an error.
 
         :raises Busy: if too many calls are in flight, the body is too large, or the broker takes
-            no publishes. :raises ConnectionLost: if the connection is lost.
+            no publishes. :raises ConnectionLost: if there is no connection.
         """
         calls = self.pending
-        connection = self.connection
         route = request.route
         if (
-            self._lost is not None
+            (self.held and not self._open())
             or len(calls) >= self.max_in_flight
             or len(body) > self.max_message_size
-            or connection.blocked
         ):
             raise self._refusal(route, body)
         loop = self.loop
         now = loop.time()
-        number = self.counters.sent
-        self.counters.sent = number + 1
-        call_id = f"{number:x}"
-        pending = calls[call_id] = Pending(request, call_id, now, timeout, loop.create_future())
+        self.counters.sent += 1
+        call_id = next(self._ids)
+        pending = calls[call_id] = Pending(
+            request,
+            call_id,
+            now,
+            timeout,
+            loop.create_future(),
+            body if request.repeatable else None,
+        )
         pending.tick = self.deadlines.add(now + timeout + GRACE, pending)
         if now - route.alive_at > LOOK_EVERY:
             self.lookout.check(route, now)
         if not self.lookout.watching:
             self.lookout.watch(min(FIRST_LOOK, timeout / 2))
+        if request.epoch != self.epoch:
+            request.renew()
+        self._publish(pending, request.template, timeout, body)
+        return pending
+
+    def _publish(self, pending: Pending, template: Template, timeout: float, body: bytes) -> None:
         milliseconds = int(timeout * 1000) or 1
-        connection.send(
-            request.template.pack(
-                call_id.encode(),
+        self.connection.send(
+            template.pack(
+                pending.id.encode(),
                 int(time.time() * 1000) + milliseconds,
-                IF_BUSY_FAIL if request.if_busy_fail else milliseconds,
+                IF_BUSY_FAIL if pending.request.if_busy_fail else milliseconds,
                 body,
             )
         )
         self._confirms.add(pending)
-        return pending
 
-    def _refusal(self, route: Route, body: bytes) -> CallError:
-        if self._lost is not None:
-            error = ConnectionLost(f"not sent: {self._lost}", executed="no", method=route.key)
-            error.__cause__ = self._lost
-            return error
+    def resend(self, pending: Pending, *, doubtful: bool = True) -> None:
+        """Send the request of a pending call again, as far as its deadline allows.
+
+        :param doubtful: whether a server may have the one that was sent before.
+        """
+        remaining = pending.started + pending.timeout - self.loop.time()
+        if self.pending.get(pending.id) is not pending or remaining <= 0 or not self._open():
+            return
+        if doubtful:
+            self.resent[pending.id] = self.resent.get(pending.id, 0) + 1
+        self.accepted.discard(pending.id)
+        try:
+            template = pending.request.make(doubtful and pending.request.marked)
+            self._publish(pending, template, remaining, pending.body or b"")
+        except CallError as error:  # its metadata does not fit into the frames of another broker
+            self.fail(pending, error)
+
+    def _refusal(self, route: Route, body: bytes = b"") -> CallError:
         if len(body) > self.max_message_size:
             return Busy(
                 f"the arguments take {len(body)} bytes, more than the {self.max_message_size} of"
                 " max_message_size; send less, or raise it at connect() and serve()",
                 method=route.key,
             )
-        if self.connection.blocked:
-            return Busy(
-                f"the broker takes no publishes now: {self.connection.blocked}", method=route.key
-            )
+        if self._open():
+            return self._too_many(route)
+        if self._ended is None and self.connection.blocked and self.connection.lost is None:
+            return Busy(self._obstacle(), method=route.key)
+        reason = self._ended or self.link.failure
+        message = f"not sent: {reason or self._obstacle()}"
+        error = ConnectionLost(message, executed="no", method=route.key)
+        error.__cause__ = reason
+        return error
+
+    def _too_many(self, route: Route) -> Busy:
         return Busy(
-            f"{len(self.pending)} calls are in flight already, the limit of"
+            f"{len(self.pending) + self._waiting} calls are in flight already, the limit of"
             " connect(max_in_flight=...); wait for some before you make more",
             method=route.key,
         )
@@ -225,12 +359,19 @@ class Calls:
         self.deadlines.discard(pending.tick, pending)
         if self.accepted:
             self.accepted.discard(pending.id)
+        if self.resent:
+            self.resent.pop(pending.id, None)
+        if self.expiring:
+            self.expiring.discard(pending.id)
         return None if pending.future.done() else pending
 
     def fail(self, pending: Pending, error: CallError) -> None:
         """End a call with an error, if it has not ended."""
+        resent = pending.id in self.resent
         if self._take(pending.id) is not None:
             error.method = pending.route.key
+            if resent and error.executed == "no":  # of the request that was sent last
+                error.executed = "maybe"
             pending.future.set_exception(error)
 
     def abandon(self, pending: Pending) -> None:
@@ -241,26 +382,36 @@ class Calls:
             future.exception()  # seen, though its caller was cancelled
             return
         if pending.route.service:
-            self._tell(pending.route.service, CANCEL, pending.id, pending.timeout)
+            self.tell(pending.route.service, CANCEL, pending.id, pending.timeout)
 
-    def _tell(self, key: str, kind: str, call_id: str, timeout: float) -> None:
+    def ask(self, route: Route, call_ids: list[str]) -> None:
+        """Ask the servers of a method what became of these calls: they run, or were replied to."""
+        for start in range(0, len(call_ids), _ASKED_AT_ONCE):
+            body = msgspec.json.encode(call_ids[start : start + _ASKED_AT_ONCE])
+            self.tell(route.service, ASK, "", LOOK_EVERY, body)
+
+    def tell(self, key: str, kind: str, call_id: str, timeout: float, body: bytes = b"") -> None:
         """Say something to a server, or to all of a service, on the control exchange."""
-        if self._lost is None and not self.connection.blocked and not self.loop.is_closed():
+        if self._open() and not self.loop.is_closed():
             properties = Properties(
                 type=kind,
                 correlation_id=call_id,
                 reply_to=self.reply_queue,
                 expiration=str(int(timeout * 1000) or 1),
             )
-            self.channel.publish(CONTROL_EXCHANGE, key, properties, b"")
+            self.channel.publish(CONTROL_EXCHANGE, key, properties, body)
             self._confirms.skip()
 
     def expired(self, pending: Pending) -> None:
         """The deadline and its grace are over."""
-        unconfirmed = pending in self._confirms.open()
+        if pending.id in self.expiring:  # and the look has told nothing
+            self.fail(pending, verdicts.expired(pending, self))
+            return
+        unconfirmed = pending.id in self.unconfirmed()
         self.fail(pending, verdicts.silence(pending, self.accepted, unconfirmed=unconfirmed))
 
-    def _on_reply(self, delivery: Delivery) -> None:
+    def on_reply(self, delivery: Delivery) -> None:
+        """Take what came to the reply queue."""
         properties = delivery.properties
         kind = properties.type
         if kind == CALL:
@@ -273,8 +424,10 @@ class Calls:
         if kind == CLAIM:
             waits = properties.correlation_id in self.pending
             answer_to, call_id = properties.reply_to or "", properties.correlation_id or ""
-            self._tell(answer_to, GO if waits else CANCEL, call_id, GRACE)
+            self.tell(answer_to, GO if waits else CANCEL, call_id, GRACE)
             return
+        if self.resent and properties.correlation_id in self.resent:
+            delivery = marked_as_resent(delivery)
         pending = self._take(properties.correlation_id)
         if pending is None:
             self.counters.late += 1
@@ -288,11 +441,16 @@ class Calls:
         if pending is None:
             self.counters.late += 1
             return
+        if attempts(delivery.properties.headers):  # a server had it, and died
+            self.resent.setdefault(pending.id, 0)
         reason = bounce_reason(delivery.properties.headers)
         if reason == "expired":
             # Was nobody there, or were all busy? The look gets a grace of its own.
-            self.deadlines.discard(pending.tick, pending)
-            pending.tick = self.deadlines.add(self.loop.time() + GRACE, pending)
+            self.expiring.add(pending.id)
+            if not pending.request.if_busy_fail:
+                self.deadlines.discard(pending.tick, pending)
+                latest = pending.started + pending.timeout + _LATEST
+                pending.tick = self.deadlines.add(min(self.loop.time() + GRACE, latest), pending)
             self.lookout.explain(pending)
         else:
             self.fail(pending, verdicts.bounce(reason))
@@ -307,17 +465,5 @@ class Calls:
     def _on_return(self, content: Content) -> None:
         pending = self.pending.get(content.properties.correlation_id or "")
         if pending is not None:
-            self.fail(pending, verdicts.unroutable(pending, content.method.reply_text))
-
-    def _on_cancel(self, tag: str) -> None:
-        log.error("the reply queue %s was deleted on the broker", self.reply_queue)
-        self._on_lost(ConnectionLost("the client's reply queue was deleted on the broker"))
-
-    def _on_lost(self, error: LeveretError) -> None:
-        if self._lost is not None:
-            return
-        self._lost = error
-        unconfirmed = {pending.id for pending in self._confirms.open()}
-        for pending in list(self.pending.values()):
-            confirmed = pending.id not in unconfirmed
-            self.fail(pending, verdicts.lost(pending, error, confirmed=confirmed))
+            pending.body = content.body
+            self.lookout.unroutable(pending)

@@ -1,33 +1,52 @@
 """Looks at the queues of calls that wait, to tell "no server" from "a slow one".
 
 A look is a passive declare, on a channel of its own. One is made for a method when a call to it has
-waited longer than `FIRST_LOOK`, at most once a second while servers are there; and one beside the
-first call after a second without replies, so that the client knows whether a server was there when
-it sent the request: without that, "nobody has run it" would be a guess.
+waited longer than `FIRST_LOOK`, and again as often as that; once a second where all are being
+served. And one is made beside the first call after a second without replies, so that the client
+knows whether a server was there when it sent the request: without that, "nobody has run it" would
+be a guess.
+
+The same looks find requests that were lost: a broker that is killed loses what it held in memory, a
+socket that breaks what was in it, a deleted queue all that waited there. If the queue is empty and
+no server has said that the handler runs, the client asks ("ask") whether one does; and if at the
+next look it is still so, the request is gone, or its reply, and that of an idempotent method is
+sent again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+from collections.abc import Callable, Coroutine
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from pamqp import commands
 
 from leveret.amqp.codes import ReplyCode
 from leveret.client import verdicts
-from leveret.client.pending import LOOK_EVERY, NO_QUEUE
-from leveret.errors import ChannelClosed, LeveretError
+from leveret.client.pending import LOOK_EVERY, NO_QUEUE, QUEUE_DOWN
+from leveret.client.silence import DEAD_AFTER, Silence
+from leveret.errors import CallError, ChannelClosed, LeveretError
+from leveret.wire.topology import is_down
 
 if TYPE_CHECKING:
     from leveret.client.calls import Calls
     from leveret.client.pending import Pending, Route
     from leveret.transport.channel import Channel
 
+log = logging.getLogger("leveret.client")
+
 FIRST_LOOK: Final = 0.25
 """Seconds a call waits before its queue is looked at; half its timeout if that is less."""
 _LOOK_SOON: Final = 0.05
 """How often one that has none is looked at, in seconds, at the most."""
+_ANSWERED: Final = 0.4
+"""Seconds that servers have to say that they run a call; doubled each time that it was resent."""
+_DECLARED_AGAIN: Final = 2.0
+"""Seconds that servers have to declare a deleted queue again, before its calls are given up."""
+_SERVERS_RETURN: Final = 5.0
+"""Seconds after a reconnect, or a queue's return, for which servers count as on their way."""
 _SETTLE: Final = 0.02
 """How long after a look an "accepted" of a draining server may still be on its way, in seconds."""
 
@@ -39,15 +58,16 @@ class Lookout:
         self.watching = False
         self._calls = calls
         self._channel: Channel | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._bounced: dict[Route, list[Pending]] = {}
+        self._returned: dict[Route, list[Pending]] = {}
         self._explaining: set[Route] = set()
-
-    async def start(self) -> None:
-        """Open the channel."""
-        self._channel = await self._calls.connection.open_channel()
+        self._silence = Silence()
+        self._patient_until = -inf
+        self._missing: dict[str, float] = {}
+        """Idempotent calls that nobody seems to have, and since which look."""
 
     async def close(self) -> None:
         """Stop looking."""
@@ -78,15 +98,39 @@ class Lookout:
         self.watching = True
         self._timer = self._calls.loop.call_later(delay, self._sweep)
 
+    def recheck(self) -> None:
+        """The connection is another one: what was seen before is no news any more."""
+        calls = self._calls
+        self._silence.answered()
+        self._patient_until = calls.loop.time() + _SERVERS_RETURN
+        self._missing.clear()
+        waiting: dict[Route, list[str]] = {}
+        for pending in calls.pending.values():
+            route = pending.route
+            route.looked_at = -inf
+            if route.service and pending.id not in calls.attachment.unsent:
+                waiting.setdefault(route, []).append(pending.id)
+                if pending.request.repeatable:
+                    calls.accepted.discard(pending.id)  # its server may be lost as well
+        for route, call_ids in waiting.items():
+            calls.ask(route, call_ids)
+
     def explain(self, pending: Pending) -> None:
         """A request came back as nobody took it in time: find out whether anybody is there."""
+        self._find_out(self._bounced, pending)
+
+    def unroutable(self, pending: Pending) -> None:
+        """A request came back as it has no queue: find out whether that is only out of reach."""
+        self._find_out(self._returned, pending)
+
+    def _find_out(self, why: dict[Route, list[Pending]], pending: Pending) -> None:
         route = pending.route
-        self._bounced.setdefault(route, []).append(pending)
+        why.setdefault(route, []).append(pending)
         if route not in self._explaining:
             self._explaining.add(route)
             self._begin(self._explain(route))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, object]) -> None:
         task = self._calls.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -95,8 +139,11 @@ class Lookout:
         calls = self._calls
         if not calls.pending:
             self.watching = False
+            self._missing.clear()
             return
         now = calls.loop.time()
+        if self._silence.is_deadly(calls.connection, now):
+            calls.connection.abort(f"nothing heard from the broker for {DEAD_AFTER:g} s")
         waiting: dict[Route, list[Pending]] = {}
         for pending in calls.pending.values():
             age = now - pending.started
@@ -110,56 +157,126 @@ class Lookout:
         self.watch(FIRST_LOOK)
 
     async def _look_for(self, route: Route, waiting: list[Pending], now: float) -> None:
-        """Look, and end the calls that nobody will answer."""
-        if route.consumers and now - route.looked_at < LOOK_EVERY:
+        """Look, end the calls that nobody will answer, and send again those that were lost."""
+        if not self._is_due(route, now):
             return
-        await self._look(route)
+        if not await self._look(route):
+            return
         calls = self._calls
-        if route.consumers == NO_QUEUE:
-            waiting = [pending for pending in waiting if pending.started < route.looked_at]
-            verdict = verdicts.queue_deleted
-        elif route.consumers == 0 and route.messages:
+        found = route.consumers or 0
+        if found == QUEUE_DOWN:
+            return  # its node comes back, or the deadline
+        if found <= 0 and now < max(self._patient_until, route.back_at + _SERVERS_RETURN):
+            return  # its servers have lost their connections as well, and are on their way
+        verdict: Callable[[Pending, Calls], CallError]
+        before = [pending for pending in waiting if pending.started < route.looked_at]
+        if found == 0 and route.messages:
             # No more of them can wait in the queue than the queue holds: the youngest.
-            waiting = waiting[-route.messages :]
-            verdict = verdicts.no_server
+            lost, verdict = waiting[-route.messages :], verdicts.no_server
+        elif found == NO_QUEUE:
+            # Its server declares it anew, within a moment; then it is an empty one.
+            lost = [pending for pending in before if self._is_gone(pending, _DECLARED_AGAIN)]
+            verdict = verdicts.queue_deleted
         else:
+            if not route.messages:
+                self._seek(route, before)
             return
         await asyncio.sleep(_SETTLE)
-        for pending in waiting:
+        for pending in lost:
             if not (pending.request.wait_for_server or pending.id in calls.accepted):
-                calls.fail(pending, verdict(pending))
+                calls.fail(pending, verdict(pending, calls))
 
-    async def _look(self, route: Route) -> None:
-        """One passive declare; what it finds is noted on the route."""
+    def _is_due(self, route: Route, now: float) -> bool:
+        """Whether to look again: where servers are and nothing waits, that is seldom."""
+        if (route.consumers or 0) <= 0 or route.messages:
+            return True  # whoever waits must know of each server that comes or dies meanwhile
+        return now - route.looked_at >= (LOOK_EVERY / 2 if self._missing else LOOK_EVERY)
+
+    def _is_gone(self, pending: Pending, patience: float) -> bool:
+        if not pending.request.repeatable:
+            return True
+        since = self._missing.setdefault(pending.id, pending.route.looked_at)
+        return pending.route.looked_at - since > patience
+
+    def _seek(self, route: Route, waiting: list[Pending]) -> None:
+        """The queue is empty: whoever waits has its request run by a server, or has lost it."""
+        calls = self._calls
+        known = calls.accepted | calls.unconfirmed()
+        asked: list[str] = []
+        for pending in waiting:
+            call_id = pending.id
+            if not (pending.request.repeatable and route.service) or call_id in known:
+                continue
+            since = self._missing.setdefault(call_id, route.looked_at)
+            again = calls.resent.get(call_id, 0)
+            if since == route.looked_at:
+                asked.append(call_id)
+            elif route.consumers and route.looked_at - since > _ANSWERED * 2**again:
+                del self._missing[call_id]
+                log.info("%s: the request of a call was lost; sending it again", route.key)
+                calls.resend(pending)
+        if asked:
+            calls.ask(route, asked)
+
+    async def _look(self, route: Route) -> bool:
+        """One passive declare; what it finds is noted on the route. False if none was possible."""
         route.looking = True
         route.looked_at = self._calls.loop.time()
         try:
             async with self._turn:  # a 404 closes the channel under whoever shares it
+                self._silence.owed(self._calls.loop.time())
                 channel = await self._open()
                 found = await channel.look_at_queue(route.queue)
+            self._silence.answered()
             consumers = found.consumer_count or 0
-            if consumers < (route.consumers or 0):
-                route.dropped_at = self._calls.loop.time()
+            if route.consumers is not None and consumers != max(route.consumers, 0):
+                # Fewer: one has died. More: one may have, and another taken its place.
+                route.changed_at = self._calls.loop.time()
+            if route.consumers == QUEUE_DOWN:
+                route.back_at = self._calls.loop.time()
             route.consumers = consumers
             route.messages = found.message_count or 0
             if route.consumers:
                 route.alive_at = self._calls.loop.time()
         except ChannelClosed as error:
-            if error.reply_code == ReplyCode.NOT_FOUND:
-                route.consumers, route.messages = NO_QUEUE, 0
+            self._silence.answered()
+            if error.reply_code != ReplyCode.NOT_FOUND:
+                return False
+            route.consumers, route.messages = QUEUE_DOWN if is_down(error) else NO_QUEUE, 0
         except LeveretError:
-            pass  # the connection is going: the calls are told by it
+            return False  # the connection is going: the calls are told by it
         finally:
             route.looking = False
+        return True
 
     async def _explain(self, route: Route) -> None:
         """Look for all whose requests came back in the meantime."""
         calls = self._calls
-        while bounced := self._bounced.pop(route, []):
-            await self._look(route)
+        while route in self._bounced or route in self._returned:
+            bounced = self._bounced.pop(route, [])
+            returned = self._returned.pop(route, [])
+            seen = await self._look(route)
             for pending in bounced:
-                calls.fail(pending, verdicts.expired(pending, calls.accepted))
+                calls.fail(pending, verdicts.expired(pending, calls))
+            for pending in returned:
+                if seen and pending.body is not None and self._may_come_back(pending):
+                    self._begin(self._send_later(pending))
+                else:
+                    calls.fail(pending, verdicts.unroutable(pending))
         self._explaining.discard(route)
+
+    def _may_come_back(self, pending: Pending) -> bool:
+        """Whether the queue that a request did not find is there again, or may be in a moment."""
+        route = pending.route
+        if route.consumers != NO_QUEUE:
+            return True
+        since = self._missing.setdefault(pending.id, route.looked_at)
+        return route.alive_at > -inf and route.looked_at - since < _DECLARED_AGAIN
+
+    async def _send_later(self, pending: Pending) -> None:
+        """Nobody has this request: it can be sent again."""
+        await asyncio.sleep(_LOOK_SOON if (pending.route.consumers or 0) > 0 else FIRST_LOOK)
+        self._calls.resend(pending, doubtful=False)
 
     async def _open(self) -> Channel:
         if self._channel is None or self._channel.closed is not None:

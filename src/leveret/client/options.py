@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
+from leveret.contract import Hedge, Retry, as_hedge, as_retry
 from leveret.errors import InvalidArgument
 
+MAX_KEY: Final = 255
 MAX_TIMEOUT = 4_294_967.0
 """Seconds: the longest `expiration` that RabbitMQ takes is 2^32 - 1 ms."""
 
@@ -28,8 +30,18 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the request waits in the queue while no server is free, or fails with `Busy`."""
     wait_for_server: bool = False
     """Whether the call waits, until its deadline, for a server to come up."""
+    wait_for_connection: bool = True
+    """Whether a call waits, until its deadline, for a connection that broke to come back, and for a
+    broker that takes no publishes to take them again; else it fails at once."""
+    idempotency_key: str | None = None
+    """The caller's own name for what it wants done once, up to 255 bytes: a request with a key that
+    a server knows is answered from the reply that was recorded for it."""
     content_type: str | None = None
     """The encoding of arguments and result."""
+    retry: Retry | Literal[False] | None = None
+    """How the call is tried again after a failure; False: not at all."""
+    hedge: Hedge | Literal[False] | None = None
+    """When a second request goes beside a slow one; False: never."""
 
     def merged(self, changes: dict[str, Any]) -> CallOptions:
         """These options with some changed; None leaves one as it was.
@@ -43,6 +55,9 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
                 f"with_options() knows no {', '.join(unknown)}; it takes {', '.join(fields)}"
             )
         given = {name: value for name, value in changes.items() if value is not None}
+        for name, judge in (("retry", as_retry), ("hedge", as_hedge)):
+            if name in given:
+                given[name] = judge(given[name])
         options = CallOptions(**{**fields, **given})
         _check(options)
         return options
@@ -62,6 +77,11 @@ def _check(options: CallOptions) -> None:
     priority: object = options.priority
     if priority is not None and not (isinstance(priority, int) and 0 <= priority <= 255):
         raise InvalidArgument(f"priority must be a whole number from 0 to 255; got {priority!r}")
+    key: object = options.idempotency_key
+    if key is not None and not (isinstance(key, str) and 0 < len(_utf8(key)) <= MAX_KEY):
+        raise InvalidArgument(
+            f"idempotency_key must be text of 1 to {MAX_KEY} bytes in UTF-8; got {key!r}"
+        )
     metadata: object = options.metadata
     if metadata is not None and not (
         isinstance(metadata, dict)
@@ -71,6 +91,13 @@ def _check(options: CallOptions) -> None:
     reply_metadata: object = options.reply_metadata
     if reply_metadata is not None and not isinstance(reply_metadata, dict):
         raise InvalidArgument("reply_metadata must be a dict, which the call fills")
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return b""
 
 
 class OutgoingCall(msgspec.Struct):
@@ -87,7 +114,9 @@ class OutgoingCall(msgspec.Struct):
 
 CallNext = Callable[[OutgoingCall], Awaitable[Any]]
 Middleware = Callable[[OutgoingCall, CallNext], Awaitable[Any]]
-"""`async def middleware(call, call_next)`: returns the result, mostly `await call_next(call)`."""
+"""`async def middleware(call, call_next)`: returns the result, mostly `await call_next(call)`.
+
+It is around the whole call: retries and hedging happen inside of `call_next`."""
 
 
 def compose(middleware: tuple[Middleware, ...], innermost: CallNext) -> CallNext:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
-
-import msgspec
 
 from leveret.amqp.events import Delivery
 
@@ -22,6 +21,7 @@ class Template(Protocol):
 
 
 NO_QUEUE: Final = -1
+QUEUE_DOWN: Final = -2
 LOOK_EVERY: Final = 1.0
 """How often a method that has servers is looked at, in seconds, at the most."""
 
@@ -29,14 +29,16 @@ LOOK_EVERY: Final = 1.0
 class Route:
     """What a client knows of one method's queue and servers, from replies and from looking.
 
-    `alive_at` is when a server was last seen alive, `dropped_at` when a look last found fewer
-    servers than the one before, `looked_at` when that was; all on the loop's clock.
+    `alive_at` is when a server was last seen alive, `changed_at` when a look last found other
+    servers than the one before, `back_at` when one found the queue's node back that had been down,
+    `looked_at` when the last one was; all on the loop's clock.
     """
 
     __slots__ = (
         "alive_at",
+        "back_at",
+        "changed_at",
         "consumers",
-        "dropped_at",
         "key",
         "looked_at",
         "looking",
@@ -51,11 +53,13 @@ class Route:
         self.service = service
         """"" where the servers do not listen for cancels."""
         self.alive_at = -inf
-        self.dropped_at = -inf
+        self.back_at = -inf
+        self.changed_at = -inf
         self.looked_at = -inf
         self.looking = False
         self.consumers: int | None = None
-        """At the last look; None before the first, `NO_QUEUE` if there was no queue."""
+        """At the last look; None before the first, `NO_QUEUE` if there was no queue, `QUEUE_DOWN`
+        if the broker's node that has it was down."""
         self.messages = 0
 
     def found(self) -> str:
@@ -65,6 +69,8 @@ class Route:
                 return ""
             case -1:  # NO_QUEUE
                 return "its queue does not exist (any more)"
+            case -2:  # QUEUE_DOWN
+                return "its queue is on a node of the broker that is down"
             case 0:
                 return f"no server listens, {_requests(self.messages)} in its queue"
             case 1:
@@ -76,21 +82,76 @@ def _requests(count: int) -> str:
     return f"{count} request{'' if count == 1 else 's'} waiting"
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
-    """What is the same for all calls that one remote method makes with its options."""
+class Request:
+    """What is the same for all calls that one remote method makes with its options.
 
-    calls: Calls
-    route: Route
-    template: Template
-    idempotent: bool = False
-    wait_for_server: bool = False
-    if_busy_fail: bool = False
+    `repeatable`: sending it again does no harm. `marked`: if that is said in it, since only an
+    idempotency key sees to it.
+
+    :param make: makes the template anew, for another channel or another reply queue; True for one
+        that says that the request is sent again.
+    """
+
+    __slots__ = (
+        "calls",
+        "epoch",
+        "if_busy_fail",
+        "make",
+        "marked",
+        "repeatable",
+        "route",
+        "template",
+        "wait_for_connection",
+        "wait_for_server",
+    )
+
+    def __init__(
+        self,
+        calls: Calls,
+        route: Route,
+        make: Callable[[bool], Template],
+        *,
+        idempotent: bool = False,
+        keyed: bool = False,
+        wait_for_server: bool = False,
+        wait_for_connection: bool = True,
+        if_busy_fail: bool = False,
+    ) -> None:
+        self.calls = calls
+        self.route = route
+        self.make = make
+        self.repeatable = idempotent or keyed
+        self.marked = keyed and not idempotent
+        self.wait_for_server = wait_for_server
+        self.wait_for_connection = wait_for_connection
+        self.if_busy_fail = if_busy_fail
+        self.renew()
+
+    def again(self) -> Request:
+        """The same, for a second attempt of the same call."""
+        return Request(
+            self.calls,
+            self.route,
+            lambda _again: self.make(True),
+            keyed=True,
+            wait_for_server=self.wait_for_server,
+            wait_for_connection=self.wait_for_connection,
+            if_busy_fail=self.if_busy_fail,
+        )
+
+    def renew(self) -> None:
+        """Make the template for the channel of now."""
+        self.template = self.make(False)
+        self.epoch = self.calls.epoch
 
 
 class Pending:
-    """One call between its request and its end. `future` gets the reply, or the error."""
+    """One call between its request and its end. `future` gets the reply, or the error.
 
-    __slots__ = ("future", "id", "request", "started", "tick", "timeout")
+    `body` is kept where the request may be sent again, else None.
+    """
+
+    __slots__ = ("body", "future", "id", "request", "started", "tick", "timeout")
 
     def __init__(
         self,
@@ -99,12 +160,14 @@ class Pending:
         started: float,
         timeout: float,
         future: asyncio.Future[Delivery],
+        body: bytes | None,
     ) -> None:
         self.request = request
         self.id = call_id
         self.started = started
         self.timeout = timeout
         self.future = future
+        self.body = body
         self.tick = 0
 
     @property

@@ -13,7 +13,7 @@ from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, TEXT, method_codec
 from leveret.errors import ContractError, InvalidArgument, InvalidResult, RemoteError
 from leveret.wire.current import within_current_call
-from leveret.wire.native import ERROR
+from leveret.wire.native import ERROR, is_compressed
 from leveret.wire.plain import PlainTemplate
 
 R = TypeVar("R")
@@ -41,11 +41,12 @@ class PlainRemote(Generic[R]):
         self._request = Request(
             calls,
             self._route,
-            PlainTemplate(
+            lambda _again: PlainTemplate(
                 channel=calls.channel.number,
                 frame_max=calls.connection.frame_max,
                 queue=queue,
                 reply_queue=calls.reply_queue,
+                user_id=calls.connection.user,
             ),
         )
 
@@ -63,8 +64,8 @@ class PlainRemote(Generic[R]):
             raise InvalidArgument(str(error), method=self._route.key) from error
         calls = self._calls
         timeout = within_current_call(self._timeout, self._route.key)
-        if calls.connection.paused is not None:
-            timeout = await calls.ready(self._route.key, timeout)
+        if calls.held:
+            timeout = await calls.ready(self._request, timeout)
         pending = calls.send(self._request, request, timeout)
         try:
             delivery = await pending.future
@@ -75,6 +76,12 @@ class PlainRemote(Generic[R]):
         if reply is None:
             raise InvalidResult(
                 f"the reply takes {delivery.body_size} bytes, more than max_message_size",
+                method=self._route.key,
+            )
+        if is_compressed(delivery.properties.content_encoding):
+            raise InvalidResult(
+                f"the reply has the content_encoding {delivery.properties.content_encoding!r};"
+                " bodies are never compressed",
                 method=self._route.key,
             )
         if delivery.properties.type == ERROR:

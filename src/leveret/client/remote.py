@@ -7,14 +7,18 @@ It is no subclass of the contract: only what is a remote method is reachable on 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from asyncio import get_running_loop
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final, NoReturn
 
 from msgspec.structs import asdict
 
 from leveret.amqp.events import Delivery
 from leveret.client.calls import Calls
+from leveret.client.guard import Guard, Safeguards
 from leveret.client.options import CallNext, CallOptions, Middleware, OutgoingCall, compose
 from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
@@ -28,7 +32,16 @@ from leveret.errors import (
 )
 from leveret.wire.current import find_current_call, within_current_call
 from leveret.wire.failures import decode_failure
-from leveret.wire.native import ERROR, RESULT, RequestTemplate, metadata_of
+from leveret.wire.native import (
+    ERROR,
+    IDEMPOTENCY_KEY,
+    RESENT,
+    RESULT,
+    RequestTemplate,
+    is_compressed,
+    is_resent,
+    metadata_of,
+)
 
 _RETRY_FIRST: Final = 0.05
 _RETRY_MOST: Final = 1.0
@@ -47,6 +60,7 @@ class RemoteMethod:
         spec: MethodSpec,
         options: CallOptions,
         middleware: tuple[Middleware, ...],
+        safeguards: Safeguards,
     ) -> None:
         self._calls = calls
         self._spec = spec
@@ -62,26 +76,33 @@ class RemoteMethod:
         self._request = Request(
             calls,
             self._route,
-            self._template_for(options.metadata),
-            spec.idempotent,
-            options.wait_for_server,
-            options.if_busy == "fail",
+            self._make_template,
+            idempotent=spec.idempotent,
+            keyed=spec.once or options.idempotency_key is not None,
+            wait_for_server=options.wait_for_server,
+            wait_for_connection=options.wait_for_connection,
+            if_busy_fail=options.if_busy == "fail",
         )
+        self._safeguards = safeguards
+        self._guard: Guard | None = safeguards.guard(spec, options)
         self._chain: CallNext | None = compose(middleware, self._innermost) if middleware else None
+        self._direct = self._guard is None and self._chain is None
         self.__name__ = spec.attribute
         self.__doc__ = spec.doc
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-        """One call, through the middleware if there is any."""
+        """One call, through the middleware and with the retries if there are any."""
+        if self._direct:
+            return self.call(args, kwargs)
         if self._chain is not None:
             return self._through_middleware(self._chain, args, kwargs)
-        return self.call(args, kwargs)
+        return self._past_middleware(args, kwargs)
 
     def __repr__(self) -> str:
         return f"<remote method {self._spec.key}>"
 
     async def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """One call, past the middleware.
+        """One call, past the middleware, of one attempt.
 
         :raises CallError: however it fails.
         """
@@ -95,10 +116,10 @@ class RemoteMethod:
         calls = self._calls
         if get_running_loop() is not calls.loop:
             raise RuntimeError(_OTHER_LOOP)
-        if calls.connection.paused is not None:
-            timeout = await calls.ready(self._spec.key, timeout)
+        if calls.held:
+            timeout = await calls.ready(self._request, timeout)
         if self._request.wait_for_server:
-            return self._result(await self._send_until_served(body, timeout))
+            return self._result(await self._send_until_served(self._request, body, timeout))
         pending = calls.send(self._request, body, timeout)
         del body
         try:
@@ -112,6 +133,7 @@ class RemoteMethod:
             properties.type == RESULT
             and properties.content_type == self._content_type
             and properties.headers is None
+            and properties.content_encoding is None
             and delivery.body is not None
         ):
             try:
@@ -120,13 +142,55 @@ class RemoteMethod:
                 self._bad_result(error)
         return self._result(delivery)
 
-    async def _send_until_served(self, body: bytes, timeout: float) -> Delivery:
+    async def _guarded(self, guard: Guard, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """One call, of one attempt or several."""
+        try:
+            body = self._encode(self._parameters(*args, **kwargs))
+        except ENCODE_ERRORS as error:
+            self._refuse(error)
+        timeout = within_current_call(self._timeout, self._spec.key)
+        if get_running_loop() is not self._calls.loop:
+            raise RuntimeError(_OTHER_LOOP)
+        if len(body) > self._calls.max_message_size:
+            return await self._attempt(body, timeout)  # is refused: no fault of the service
+        if not self._request.marked:
+            return await guard.run(partial(self._attempt, body), timeout)
+        return await guard.run(self._with_one_key(body), timeout)
+
+    def _with_one_key(self, body: bytes) -> Callable[[float], Coroutine[Any, Any, Any]]:
+        """Attempts that share one idempotency key; each but the first says that it is another."""
+        key = self._options.idempotency_key or secrets.token_urlsafe(16)
+        options = self._options.merged({"idempotency_key": key})
+        keyed = type(self)(self._calls, self._spec, options, (), self._safeguards)
+        again = keyed._request.again()  # noqa: SLF001 - of this class
+        requests = chain((keyed._request,), repeat(again))  # noqa: SLF001
+        return lambda timeout: keyed._attempt(body, timeout, next(requests))  # noqa: SLF001
+
+    async def _attempt(self, body: bytes, timeout: float, request: Request | None = None) -> Any:
+        """One request and its result: the part of `call` that may be done again."""
+        calls = self._calls
+        request = request or self._request
+        if request.wait_for_server:
+            return self._result(await self._send_until_served(request, body, timeout))
+        if calls.held:
+            timeout = await calls.ready(request, timeout)
+        pending = calls.send(request, body, timeout)
+        try:
+            delivery = await pending.future
+        except BaseException:
+            calls.abandon(pending)
+            raise
+        return self._result(delivery)
+
+    async def _send_until_served(self, request: Request, body: bytes, timeout: float) -> Delivery:
         """Send a request, again and again until its method's first server has come up."""
         loop = self._calls.loop
         end = loop.time() + timeout
         pause = _RETRY_FIRST
         while True:
-            pending = self._calls.send(self._request, body, timeout)
+            if self._calls.held:
+                timeout = await self._calls.ready(request, timeout)
+            pending = self._calls.send(request, body, timeout)
             try:
                 delivery = await pending.future
             except Unimplemented as error:
@@ -157,8 +221,17 @@ class RemoteMethod:
                 f" {self._calls.max_message_size} of max_message_size",
                 method=self._spec.key,
             )
+        if is_compressed(properties.content_encoding):
+            raise InvalidResult(
+                f"the reply has the content_encoding {properties.content_encoding!r};"
+                " bodies are never compressed",
+                method=self._spec.key,
+            )
         if properties.type == ERROR:
-            raise decode_failure(delivery.body, self._spec.raises, self._spec.key)
+            failure = decode_failure(delivery.body, self._spec.raises, self._spec.key)
+            if failure.executed == "no" and is_resent(properties.headers):
+                failure.executed = "maybe"
+            raise failure
         if properties.type != RESULT:
             raise InvalidResult(
                 f"a reply of the unknown type {properties.type!r}", method=self._spec.key
@@ -193,7 +266,14 @@ class RemoteMethod:
     def _make_codec(self, content_type: str) -> MethodCodec:
         return method_codec(content_type, self._spec.parameters, self._spec.result)
 
-    def _template_for(self, metadata: dict[str, str] | None) -> RequestTemplate:
+    def _make_template(self, again: bool) -> RequestTemplate:
+        headers: dict[str, Any] = {}
+        if self._options.metadata:
+            headers["metadata"] = self._options.metadata
+        if self._options.idempotency_key is not None:
+            headers[IDEMPOTENCY_KEY] = self._options.idempotency_key
+        if again:
+            headers[RESENT] = True
         try:
             return RequestTemplate(
                 channel=self._calls.channel.number,
@@ -202,8 +282,9 @@ class RemoteMethod:
                 content_type=self._content_type,
                 reply_queue=self._calls.reply_queue,
                 app_id=self._calls.name,
+                user_id=self._calls.connection.user,
                 priority=self._options.priority,
-                headers={"metadata": metadata} if metadata else None,
+                headers=headers or None,
             )
         except (TypeError, ValueError) as error:
             raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
@@ -231,8 +312,16 @@ class RemoteMethod:
         method: RemoteMethod = self
         if call.timeout != self._timeout or call.metadata != (self._options.metadata or {}):
             changes = {"timeout": call.timeout, "metadata": call.metadata}
-            method = type(self)(self._calls, self._spec, self._options.merged(changes), ())
-        return await method.call((), call.arguments)
+            options = self._options.merged(changes)
+            method = type(self)(self._calls, self._spec, options, (), self._safeguards)
+        return await method._past_middleware((), call.arguments)  # noqa: SLF001 - of this class
+
+    def _past_middleware(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Coroutine[Any, Any, Any]:
+        if self._guard is None:
+            return self.call(args, kwargs)
+        return self._guarded(self._guard, args, kwargs)
 
     # -- errors -------------------------------------------------------------------------------
 
@@ -254,29 +343,30 @@ class Remote:
         spec: ServiceSpec,
         options: CallOptions,
         middleware: tuple[Middleware, ...],
+        safeguards: Safeguards,
     ) -> None:
-        self._leveret = (calls, spec, options, middleware)
+        self._leveret = (calls, spec, options, middleware, safeguards)
         self.__doc__ = spec.doc
 
     def __getattr__(self, name: str) -> RemoteMethod:
         # Only the first access comes here: the method is kept as an attribute.
         if name.startswith("__"):
             raise AttributeError(name)
-        calls, spec, options, middleware = self._leveret
+        calls, spec, options, middleware, safeguards = self._leveret
         method = spec.methods.get(name)
         if method is None:
             raise AttributeError(
                 f"{name!r} is no remote method of {spec.name}; it has"
                 f" {', '.join(sorted(spec.methods))}"
             )
-        remote = RemoteMethod(calls, method, options, middleware)
+        remote = RemoteMethod(calls, method, options, middleware, safeguards)
         self.__dict__[name] = remote
         return remote
 
     def with_options(self, **options: Any) -> Remote:
         """The same remote with other options for its calls; `Service.with_options` lists them."""
-        calls, spec, before, middleware = self._leveret
-        return Remote(calls, spec, before.merged(options), middleware)
+        calls, spec, before, middleware, safeguards = self._leveret
+        return Remote(calls, spec, before.merged(options), middleware, safeguards)
 
     def __dir__(self) -> list[str]:
         return sorted((*self._leveret[1].methods, "with_options"))
@@ -290,6 +380,7 @@ def remote_of(
     calls: Calls,
     options: CallOptions,
     middleware: tuple[Middleware, ...],
+    safeguards: Safeguards,
 ) -> Remote:
     """A remote of a contract.
 
@@ -298,4 +389,4 @@ def remote_of(
     spec = spec_of(contract)
     if not spec.methods:
         raise ContractError(f"{contract.__name__} has no remote methods: mark them with @method")
-    return Remote(calls, spec, options, middleware)
+    return Remote(calls, spec, options, middleware, safeguards)

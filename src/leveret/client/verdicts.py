@@ -10,6 +10,7 @@ the one before.
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import TYPE_CHECKING
 
 from leveret.client.pending import LOOK_EVERY, Pending
 from leveret.errors import (
@@ -23,6 +24,9 @@ from leveret.errors import (
     NoServer,
     Unimplemented,
 )
+
+if TYPE_CHECKING:
+    from leveret.client.calls import Calls
 
 
 def silence(pending: Pending, accepted: Container[str], *, unconfirmed: bool) -> CallError:
@@ -38,10 +42,10 @@ def silence(pending: Pending, accepted: Container[str], *, unconfirmed: bool) ->
     return DeadlineExceeded(late + (found and f": {found}"))
 
 
-def expired(pending: Pending, accepted: Container[str]) -> CallError:
+def expired(pending: Pending, calls: Calls) -> CallError:
     """The broker sent the request back: no server took it in time, or none that kept it."""
     route = pending.route
-    executed = _executed(pending, accepted)
+    executed = _executed(pending, calls)
     gone = "" if executed == "no" else "; a server may have taken it and died"
     if not pending.request.if_busy_fail:
         found = route.found()
@@ -72,26 +76,26 @@ def refused() -> CallError:
     return Busy("the broker refused the request: its queue is full, try again later")
 
 
-def unroutable(pending: Pending, reason: str) -> CallError:
+def unroutable(pending: Pending) -> CallError:
     """The broker knows no queue for the request."""
     return Unimplemented(
-        f"there is no such method on this broker ({reason}): the queue {pending.route.queue!r}"
+        f"there is no such method on this broker (NO_ROUTE): the queue {pending.route.queue!r}"
         " does not exist. Is the name right, and was its server ever started?"
     )
 
 
-def no_server(pending: Pending) -> CallError:
+def no_server(pending: Pending, calls: Calls) -> CallError:
     """A look found requests waiting and nobody who takes them."""
     hint = ", or call with wait_for_server=True to wait for one until the deadline"
     # A server that was there a moment ago may have taken the request and died.
     seen = pending.route.alive_at > pending.started - LOOK_EVERY
     return NoServer(
         f"{pending.route.found()}. Start a server{hint if pending.route.service else ''}",
-        executed="maybe" if seen else "no",
+        executed="maybe" if seen or pending.id in calls.resent else "no",
     )
 
 
-def queue_deleted(pending: Pending) -> CallError:
+def queue_deleted(pending: Pending, _calls: Calls) -> CallError:
     """A look found that the queue is gone, and the request with it."""
     return Unimplemented(
         f"the queue {pending.route.queue!r} was deleted while the request waited in it;"
@@ -103,7 +107,7 @@ def queue_deleted(pending: Pending) -> CallError:
 def lost(pending: Pending, error: LeveretError, *, confirmed: bool) -> CallError:
     """The connection broke."""
     failure: CallError
-    if confirmed and not pending.request.idempotent:
+    if confirmed and not pending.request.repeatable:
         failure = MaybeExecuted(
             f"the connection broke after the broker had taken the request: {error}"
         )
@@ -113,6 +117,10 @@ def lost(pending: Pending, error: LeveretError, *, confirmed: bool) -> CallError
     return failure
 
 
-def _executed(pending: Pending, accepted: Container[str]) -> Executed:
-    taken = pending.id in accepted or pending.route.dropped_at >= pending.started
+def _executed(pending: Pending, calls: Calls) -> Executed:
+    taken = (
+        pending.id in calls.accepted
+        or pending.id in calls.resent
+        or pending.route.changed_at >= pending.started
+    )
     return "maybe" if taken else "no"

@@ -6,17 +6,24 @@ Pure: reads classes and makes records of them. No I/O, and no event loop but for
 
 from __future__ import annotations
 
+from leveret.contract.attempts import Hedge, Retry, as_hedge, as_retry
+from leveret.contract.concurrency import Adaptive
 from leveret.contract.declaration import method
 from leveret.contract.schema import method_schema, service_schema
 from leveret.contract.service import Service, handler_of, spec_of
 from leveret.contract.specification import Executor, MethodSpec, QueueOptions, ServiceSpec
 
 __all__ = [
+    "Adaptive",
     "Executor",
+    "Hedge",
     "MethodSpec",
     "QueueOptions",
+    "Retry",
     "Service",
     "ServiceSpec",
+    "as_hedge",
+    "as_retry",
     "handler_of",
     "method",
     "method_schema",

@@ -15,6 +15,8 @@ from typing import Any
 
 from leveret.codec import method_codec
 from leveret.contract import limits
+from leveret.contract.attempts import hedge_option, retry_option
+from leveret.contract.concurrency import concurrency_option
 from leveret.contract.declaration import (
     DEFAULTS,
     Declaration,
@@ -109,6 +111,8 @@ def _read_method(cls: type, service: str, attribute: str, where: str) -> MethodS
     limits.check_method_name(service, name, where)
     content_type = limits.content_type(options["content_type"], where)
     signature = read_signature(declaration.plain or declaration.function, cls, where)
+    idempotent = limits.flag("idempotent", options["idempotent"], where)
+    concurrency, adaptive = concurrency_option(options["concurrency"], where)
     spec = MethodSpec(
         service=service,
         name=name,
@@ -117,13 +121,17 @@ def _read_method(cls: type, service: str, attribute: str, where: str) -> MethodS
         parameters=parameters_struct(signature, attribute, content_type, where),
         result=signature.result,
         timeout=limits.timeout(options["timeout"], where),
-        idempotent=limits.idempotent(options["idempotent"], where),
+        idempotent=idempotent,
+        once=limits.flag("once", options["once"], where),
         raises=limits.errors_by_code(options["raises"], where),
-        concurrency=limits.concurrency(options["concurrency"], where),
+        concurrency=concurrency,
+        adaptive=adaptive,
         executor=_executor(declaration, options["executor"], where),
         queue=limits.queue_options(options, where),
         content_type=content_type,
         keyword_only=signature.keyword_only,
+        retry=retry_option(options["retry"], where),
+        hedge=hedge_option(options["hedge"], idempotent=idempotent, where=where),
     )
     _refuse_other_than_inherited(cls, spec, signature, where)
     _refuse_unfit_content_type(spec, where)

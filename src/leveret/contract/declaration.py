@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, ParamSpec, Protocol, TypeVar, overload
 
 import msgspec
 
+from leveret.contract.attempts import Hedge, Retry
+from leveret.contract.concurrency import Adaptive
 from leveret.errors import ContractError, DeclaredError
 
 __all__ = [
@@ -34,6 +36,7 @@ Remote = Callable[P, Coroutine[Any, Any, R]]
 DEFAULTS: Final[Mapping[str, Any]] = {
     "timeout": 10.0,
     "idempotent": False,
+    "once": False,
     "name": None,
     "raises": (),
     "concurrency": 100,
@@ -43,6 +46,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "max_length": None,
     "expires": None,
     "content_type": "application/json",
+    "retry": None,
+    "hedge": None,
 }
 """Every option of `method`, and its value where neither a method nor its contract gives one."""
 
@@ -78,15 +83,18 @@ def method(
     *,
     timeout: float = 10.0,
     idempotent: bool = False,
+    once: bool = False,
     name: str | None = None,
     raises: Collection[type[DeclaredError]] = (),
-    concurrency: int = 100,
+    concurrency: int | Adaptive = 100,
     executor: Literal["thread", "process"] | None = None,
     priority_levels: int = 0,
     queue: Literal["classic", "quorum"] = "classic",
     max_length: int | None = None,
     expires: float | None = None,
     content_type: str = "application/json",
+    retry: Retry | Literal[False] | None = None,
+    hedge: Hedge | float | None = None,
 ) -> MethodDecorator: ...
 def method(function: Any = None, /, **given: Any) -> Any:
     """Make a method of a `Service` callable from other computers: `@method` or `@method(...)`.
@@ -99,9 +107,12 @@ def method(function: Any = None, /, **given: Any) -> Any:
     :param timeout: seconds a call may take where the caller does not say.
     :param idempotent: whether running a call twice does no harm: only then is a call that was
         interrupted by a crash run again by itself.
+    :param once: whether each call has an idempotency key, so that one that is delivered or sent
+        again is answered from the recorded reply: see `serve(once=...)`.
     :param name: the name on the wire, where it shall not be the name in Python.
     :param raises: the `DeclaredError` classes that travel to the caller as they are.
-    :param concurrency: calls that one server runs at the same time, 1 to 65535.
+    :param concurrency: calls that one server runs at the same time, 1 to 65535; an `Adaptive` has
+        the server find out how many are good.
     :param executor: for a plain `def` only: "thread" (the default) or "process".
     :param priority_levels: the highest priority a call can have, 1 to 255; 0: no priorities.
     :param queue: "classic" or "quorum", the type of the request queue.
@@ -109,6 +120,10 @@ def method(function: Any = None, /, **given: Any) -> Any:
     :param expires: seconds without any server after which the broker deletes the queue.
     :param content_type: application/json, application/msgpack, text/plain (one scalar argument
         and a scalar result) or application/octet-stream (bytes to bytes).
+    :param retry: a `Retry`: how calls are tried again after a failure, where the caller does not
+        say. False: they are not. None: as `connect(retry=...)` says.
+    :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request goes
+        beside a slow one. False: none does. None: as `connect(hedge=...)` says.
     :raises ContractError: here or when the class is complete, for a method that cannot work.
     """
     unknown = given.keys() - DEFAULTS.keys()

@@ -15,10 +15,9 @@ __all__ = [
     "check_attribute",
     "check_method_name",
     "check_service_name",
-    "concurrency",
     "content_type",
     "errors_by_code",
-    "idempotent",
+    "flag",
     "queue_options",
     "timeout",
 ]
@@ -96,21 +95,13 @@ def timeout(value: object, where: str) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def concurrency(value: object, where: str) -> int:
-    """Return the concurrency, which becomes AMQP's 16-bit prefetch count.
-
-    :raises ContractError: when it is not 1 to 65535.
-    """
-    return _integer("concurrency", value, 1, 65_535, where)
-
-
-def idempotent(value: object, where: str) -> bool:
-    """Return whether calls may run twice.
+def flag(name: str, value: object, where: str) -> bool:
+    """Return an option that is on or off.
 
     :raises ContractError: when it is no bool.
     """
     if not isinstance(value, bool):
-        raise ContractError(f"{where}: idempotent is {value!r}; write True or False")
+        raise ContractError(f"{where}: {name} is {value!r}; write True or False")
     return value
 
 

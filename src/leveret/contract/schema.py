@@ -48,6 +48,7 @@ def _method(spec: MethodSpec) -> dict[str, Any]:
         "doc": spec.doc,
         "timeout": spec.timeout,
         "idempotent": spec.idempotent,
+        "once": spec.once,
         "content_type": spec.content_type,
         "priority_levels": spec.queue.max_priority,
         **method_schema(spec),

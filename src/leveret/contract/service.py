@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MethodType
 from typing import Any, ClassVar, Literal, Self
 
+from leveret.contract.attempts import Hedge, Retry
 from leveret.contract.class_reading import read_service
 from leveret.contract.declaration import declaration_of
 from leveret.contract.specification import MethodSpec, ServiceSpec
@@ -40,7 +41,11 @@ class Service(ABC):
         priority: int | None = None,
         if_busy: Literal["wait", "fail"] | None = None,
         wait_for_server: bool | None = None,
+        wait_for_connection: bool | None = None,
+        idempotency_key: str | None = None,
         content_type: str | None = None,
+        retry: Retry | Literal[False] | None = None,
+        hedge: Hedge | float | None = None,
     ) -> Self:
         """Return the same service whose calls have these options; None leaves one as it was.
 
@@ -53,7 +58,15 @@ class Service(ABC):
         :param priority: 0 to the method's `priority_levels`; higher is served first.
         :param if_busy: "fail" raises `Busy` when no server can take the call at this moment.
         :param wait_for_server: wait for a server to come up instead of raising `NoServer`.
+        :param wait_for_connection: False raises `ConnectionLost` at once while the connection is
+            broken, and `Busy` while the broker takes no publishes, instead of waiting for them.
+        :param idempotency_key: a name for what is to be done once, also when it is asked for again
+            after a crash of the caller: a call whose key a server knows gets the recorded reply.
         :param content_type: how the bodies are encoded, instead of as the method says.
+        :param retry: a `Retry`: how each call is tried again after a failure, within its deadline;
+            False turns off what the method or `connect` say.
+        :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request
+            goes beside a slow one; False turns off what the method or `connect` say.
         """
         return self
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from leveret.contract.attempts import Hedge, Retry
+from leveret.contract.concurrency import Adaptive
 from leveret.errors import DeclaredError
 
 __all__ = ["Executor", "MethodSpec", "QueueOptions", "ServiceSpec"]
@@ -53,7 +55,7 @@ class MethodSpec:
     raises: Mapping[str, type[DeclaredError]]
     """The errors this method declares, by code."""
     concurrency: int
-    """Calls that one server runs at the same time, which is its prefetch: 1 to 65535."""
+    """Calls that one server runs at the same time, at the most: 1 to 65535."""
     executor: Executor
     """"loop" for `async def`; "thread" or "process" for plain `def`."""
     queue: QueueOptions
@@ -62,6 +64,14 @@ class MethodSpec:
     """How its bodies are encoded: one of `leveret.codec.CONTENT_TYPES`."""
     keyword_only: bool
     """Whether the handler must be called with keywords; otherwise it is called by position."""
+    retry: Retry | Literal[False] | None = None
+    """How its calls are tried again where the caller does not say. None: as the client does."""
+    once: bool = False
+    """Whether each of its calls has an idempotency key."""
+    hedge: Hedge | Literal[False] | None = None
+    """When a second request goes beside a slow one, likewise. Only idempotent methods have it."""
+    adaptive: Adaptive | None = None
+    """How the server finds out how many calls to run, up to `concurrency`. None: it does not."""
 
     @property
     def key(self) -> str:

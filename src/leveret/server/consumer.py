@@ -1,72 +1,92 @@
-"""One method's consumer: takes requests from its queue and runs each in a task of its own.
+"""One method's consumer: takes requests from its queue, on one channel after the other.
 
-A reply and the acknowledgement of its request leave in one write, the reply first: a server that
-dies in between leaves a request that is delivered again, never one that is lost.
+What it takes `handling.py` runs; what it does not want it answers or hands back.
 """
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from leveret.amqp.events import Delivery
-from leveret.contract import MethodSpec
-from leveret.errors import CallError, Cancelled, DeadlineExceeded, MaybeExecuted, RemoteError
-from leveret.server.execution import Executor, Invoke, Middleware, compose
+from leveret.amqp.frames import on_channel
+from leveret.errors import (
+    CallError,
+    Cancelled,
+    LeveretError,
+    MaybeExecuted,
+)
+from leveret.server.execution import Executor, Middleware
+from leveret.server.handling import Handling, ran_before
 from leveret.server.outbox import Outbox
-from leveret.server.outcome import cancelled, raised
-from leveret.server.replies import Replies
-from leveret.server.running import Running, StopReason
+from leveret.server.running import Running
 from leveret.transport.channel import Channel
-from leveret.wire.current import set_current_call
-from leveret.wire.native import EXCHANGE, IF_BUSY_FAIL
+from leveret.transport.connection import Connection
+from leveret.wire.native import (
+    attempts,
+    delivery_count,
+)
 from leveret.wire.topology import declare_request_queue
 
 if TYPE_CHECKING:
     from leveret.server.server import Server
 
+log = logging.getLogger("leveret.server")
+
+MAX_REDELIVERIES: Final = 5
+"""How often a request of an idempotent method is given to another server, before it is poison."""
+_RESTORED: Final = 1.0
+"""Seconds that a channel which is being restored has to be, when a drain begins."""
 _CLAIM_TIMEOUT: Final = 2.0
 """Seconds that a caller has to say that it still waits, before its old request is dropped."""
 
 
-class MethodConsumer:
+class MethodConsumer(Handling):
     """Serves one method from its request queue."""
-
-    announces = True
-    """Whether callers understand "accepted" and "claim"; the tutorial's clients do not."""
 
     def __init__(
         self,
         server: Server,
         executor: Executor,
-        channel: Channel,
         middleware: tuple[Middleware, ...],
     ) -> None:
-        self.spec: MethodSpec = executor.spec
-        self.executor = executor
-        self.channel = channel
-        self.queue = self.spec.queue_name
-        self.exchange, self.routing_key = EXCHANGE, self.spec.key
-        self.running: dict[int, Running] = {}
-        """By delivery tag, so the longest running first."""
-        self.finished = 0
-        self.failed = 0
-        self._server = server
-        self._loop = server.loop
-        self._invoke: Invoke = compose(middleware, executor.invoke)
+        super().__init__(server, executor, middleware)
+        self._guard = server.access.guard(self.spec)
         self._has_middleware = bool(middleware)
         self._in_thread = self.spec.executor == "thread"
-        self._outbox = Outbox(channel, self.running)
-        self._replies = self._make_replies(server.max_message_size)
         self._tag = ""
         self._draining = False
         self._backlog = 0
 
-    def _make_replies(self, max_message_size: int) -> Replies:
-        return Replies(self.spec, self.channel, max_message_size)
+    def __str__(self) -> str:
+        return f"the queue {self.queue}"
+
+    # -- on one channel after the other ----------------------------------------------------------
+
+    async def attach(self, connection: Connection) -> Channel:
+        """Take requests over this connection, once callers can be asked about old ones."""
+        await self._server.control.listening.wait()
+        await self.prepare(connection)
+        await self.start()
+        return self.channel
+
+    async def prepare(self, connection: Connection) -> None:
+        """Open the channel, and see that the request queue exists."""
+        channel = self._channel = await connection.open_channel()
+        self._replies = self._make_replies(channel)
+        self._outbox = Outbox(channel, self.running)
+        try:
+            await self.declare()
+        except BaseException:
+            self.detach()
+            channel.abandon()
+            raise
+        self._tag = ""
+        channel.on_cancel = self._on_cancel
+        channel.on_close = self._on_close
 
     async def declare(self) -> None:
         """See that the request queue exists."""
@@ -78,11 +98,34 @@ class MethodConsumer:
         # Callers of what waits here already may have been told that no server listens.
         waiting = await self.channel.look_at_queue(self.queue)
         self._backlog = waiting.message_count or 0
-        self._tag = await self.channel.consume(
-            self.queue, self.on_delivery, prefetch=self.executor.concurrency
-        )
+        self._tag = ""
+        await self.subscribe(self._gate.prefetch() if self._gate else self.executor.concurrency)
+        for reply in self.orphans.replies():
+            self._outbox.reply(on_channel(reply, self.channel.number))
 
-    # -- a request comes ----------------------------------------------------------------------
+    async def subscribe(self, prefetch: int) -> None:
+        """Take requests, at most so many at a time, instead of as many as before."""
+        channel, before = self.channel, self._tag
+        self._tag = await channel.consume(self.queue, self.on_delivery, prefetch=prefetch)
+        if before:
+            await channel.cancel_consumer(before)
+
+    def _on_cancel(self, _tag: str) -> None:
+        if not self.channel.consumers:  # else this was one of two: see `subscribe`
+            self._server.deleted(self)
+
+    def _on_close(self, error: LeveretError) -> None:
+        """The channel is gone, and with it all deliveries; the handlers run on."""
+        self.detach()
+        self.orphans.take(list(self.running.values()))
+        self.running = {}
+        if self._draining:
+            for running in list(self.orphans.running.values()):
+                self.stop(running, "drain")  # nobody can be answered any more
+        elif self._server.started:
+            self._server.link.heal(self)
+
+    # -- a request comes -------------------------------------------------------------------------
 
     def on_delivery(self, delivery: Delivery) -> None:
         """Check a request, and begin its handler in a task of its own."""
@@ -90,6 +133,8 @@ class MethodConsumer:
         server = self._server
         now = time.time()
         remaining = self._remaining(delivery, now)
+        if delivery.redelivered and self._again(delivery, remaining):
+            return
         if self._draining:
             self._hand_back(delivery, remaining)
             return
@@ -97,23 +142,13 @@ class MethodConsumer:
         running.in_thread = self._in_thread
         running.entered = not self._has_middleware
         try:
-            if delivery.redelivered and not spec.idempotent:
-                raise MaybeExecuted(
-                    "a server took this request before and died or lost its connection;"
-                    " the method is not idempotent, so it is not run again"
-                )
-            if remaining <= 0:
-                raise DeadlineExceeded(
-                    "the deadline had passed when a server took the request", where="queue"
-                )
-            if server.early_cancels and server.early_cancels.take(running.key):
-                raise Cancelled("the caller cancelled before a server took it", executed="no")
-            running.struct = self._replies.arguments(delivery)
+            running.struct = self._arguments(running, remaining)
         except CallError as error:
             self._answer(running, self._replies.error(running, error))
             self._acknowledge(delivery.delivery_tag)
             return
         self.running[delivery.delivery_tag] = running
+        running.taken = now
         running.since = clock = self._loop.time()
         if self._backlog:
             self._backlog -= 1
@@ -121,9 +156,32 @@ class MethodConsumer:
                 self._claim(running, min(remaining, _CLAIM_TIMEOUT))
                 return
         running.tick = server.deadlines.add(clock + remaining, running)
-        running.task = self._loop.create_task(self._run(running, running.struct))
+        if self._gate is None or self._gate.enter(running):
+            self._begin(running, running.struct)
         if not server.watching:
             server.watch()
+
+    def _arguments(self, running: Running, remaining: float) -> Struct:
+        """The arguments of a request that is to be run.
+
+        :raises CallError: why it is not.
+        """
+        delivery = running.delivery
+        if delivery.redelivered and not (self.spec.idempotent or self._keyed(running)):
+            raise MaybeExecuted(
+                "a server took this request before and died or lost its connection;"
+                " the method is not idempotent, so it is not run again"
+            )
+        if self._guard is not None:
+            self._guard(running)
+        if remaining <= self._doubtful:
+            self._check_time_left(delivery, remaining)
+        early_cancels = self._server.early_cancels
+        if early_cancels and early_cancels.take(running.key):
+            raise Cancelled(
+                "the caller cancelled before a server took it", executed=ran_before(delivery)
+            )
+        return self._replies.arguments(delivery)
 
     def _remaining(self, delivery: Delivery, now: float) -> float:
         """Seconds until the caller's deadline.
@@ -132,10 +190,7 @@ class MethodConsumer:
         client's clock that runs ahead cannot hold a handler for longer.
         """
         properties = delivery.properties
-        expiration = properties.expiration
-        budget = (
-            int(expiration) / 1000 if expiration and expiration.isdecimal() else self.spec.timeout
-        )
+        budget = self._budget(properties.expiration)
         deadline = properties.headers.get("deadline") if properties.headers else None
         if type(deadline) is not int:
             return budget or self.spec.timeout
@@ -157,140 +212,89 @@ class MethodConsumer:
         remaining = running.remaining()
         running.tick = self._server.deadlines.add(self._loop.time() + remaining, running)
         assert running.struct is not None
-        running.task = self._loop.create_task(self._run(running, running.struct))
+        running.taken = time.time()
+        if self._gate is None or self._gate.enter(running):
+            self._begin(running, running.struct)
         self._server.watch()
 
-    # -- it runs ------------------------------------------------------------------------------
+    # -- a request comes again -------------------------------------------------------------------
 
-    async def _run(self, running: Running, arguments: Struct) -> None:
-        set_current_call(running)
-        running.begun = True
-        requeue = False  # for another server, which may run it as well
-        reply = b""
-        try:
-            if running.stopped_by:  # before it began: a task not begun must not be cancelled
-                raise asyncio.CancelledError
-            result = await self._invoke(arguments)
-            reply = self._replies.result(running, result)
-        except asyncio.CancelledError:
-            requeue = running.stopped_by == "drain" and self.spec.idempotent
-            reply = self._replies.error(running, cancelled(running))
-        except GeneratorExit:  # the loop is gone, and the connection with it
-            raise
-        except BaseException as error:
-            failure = raised(
-                running, error, self.spec, send_tracebacks=self._server.send_tracebacks
-            )
-            self.failed += isinstance(failure, RemoteError)  # not what its contract foresees
-            reply = self._replies.error(running, failure)
-            if isinstance(error, KeyboardInterrupt):
-                raise
-        finally:
-            self._end(running, reply, requeue=requeue)
+    def _again(self, delivery: Delivery, remaining: float) -> bool:
+        """A request comes that was delivered before; False if it is to be treated as any other.
 
-    def _end(self, running: Running, reply: bytes, *, requeue: bool = False) -> None:
-        tag = running.delivery.delivery_tag
-        if self.running.pop(tag, None) is None:
-            return  # given up before
-        self._server.deadlines.discard(running.tick, running)
-        if requeue:
-            self._outbox.requeue(tag)
-        else:
-            self._answer(running, reply)
+        Where it was here that it was delivered, its handler still runs, or its reply is kept. One
+        of an idempotent method goes back into the queue with its `attempt` counted: classic queues
+        count nothing, and a request that kills each of its servers must not do so for ever.
+        """
+        tag = delivery.delivery_tag
+        running = self.orphans.find(delivery)
+        if running is not None:
+            running.adopt(delivery)
+            self.running[tag] = running
+            if self._gate is not None:
+                self._gate.fill()
+            if not running.claimed:  # the answer went to the queue that is gone
+                self._outbox.reply(
+                    self._replies.claim(running, self._server.control_key(self.spec))
+                )
+            return True
+        properties = delivery.properties
+        reply = self.orphans.kept((properties.reply_to, properties.correlation_id))
+        if reply:
+            self._outbox.reply(on_channel(reply, self.channel.number))
             self._acknowledge(tag)
+            return True
+        if not self.spec.idempotent or remaining <= 0:
+            return False
+        counted = delivery_count(properties.headers)
+        times = attempts(properties.headers) + 1 if counted is None else counted
+        if times > MAX_REDELIVERIES:
+            self._give_up(Running(self, self.spec.key, delivery, time.time() + remaining), times)
+        elif counted is None:
+            # Before the others: the last header is the deadline, by which it is read fast.
+            headers = {"attempt": times, **(properties.headers or {})}
+            headers["attempt"] = times
+            counted_up = structs.replace(properties, headers=headers)
+            self._hand_back(structs.replace(delivery, properties=counted_up), remaining)
+        else:
+            return False
+        return True
 
-    def stop(self, running: Running, reason: StopReason) -> None:
-        """End a call before its handler does.
+    def _give_up(self, running: Running, times: int) -> None:
+        """Answer and dead-letter a request that servers failed at again and again."""
+        what = f"was taken {times} times, each time by a server that died or lost its connection"
+        log.error("%s: call %s %s; it is given up", self.spec.key, running.id, what)
+        error = MaybeExecuted(f"the request {what}; it is given up")
+        self._answer(running, self._replies.error(running, error))
+        self._outbox.reject(running.delivery.delivery_tag)
 
-        Past its deadline the caller is answered at once. The handler is cancelled; one in a thread
-        cannot be, so its place stays taken until it returns.
-        """
-        if running.stopped_by:
-            return
-        running.stopped_by = reason
-        if not running.claimed:
-            error = Cancelled("nobody waited for it any more when a server came", executed="no")
-            self._end(running, self._replies.error(running, error))
-            return
-        if reason == "deadline":
-            self._answer(running, self._replies.error(running, cancelled(running)))
-        if running.begun and running.task is not None and self.executor.stops_when_cancelled:
-            running.task.cancel()
-
-    def give_up(self, running: Running) -> None:
-        """Wait no longer for a handler that refuses to end, but tell its caller.
-
-        An idempotent call is left to another server: the broker hands it on with the channel's end.
-        """
-        if not self.spec.idempotent:
-            self._end(running, self._replies.error(running, cancelled(running)))
-
-    def _answer(self, running: Running, reply: bytes) -> None:
-        """Send the one reply of a call; what comes after it is dropped."""
-        if not running.answered:
-            running.answered = True
-            if reply:
-                self._outbox.reply(reply)
-
-    def _acknowledge(self, delivery_tag: int) -> None:
-        self.finished += 1
-        self._outbox.acknowledge(delivery_tag)
-
-    def announce(self, older_than: float) -> None:
-        """Tell the callers of what has run for a while that it does.
-
-        After that they take no "expired in the queue" and no empty queue for proof that nobody
-        ran their request: it may have been taken by a server that died.
-
-        :param older_than: a time on the loop's clock.
-        """
-        if not self.announces:
-            return
-        for running in self.running.values():
-            if running.since > older_than:
-                break
-            if not (running.announced or running.answered) and running.claimed:
-                running.announced = True
-                self._outbox.reply(self._replies.accepted(running))
-
-    # -- the end ------------------------------------------------------------------------------
+    # -- the end ---------------------------------------------------------------------------------
 
     async def drain(self) -> None:
         """Take no more requests; tell those whose calls run that they do.
 
         A client that sees no consumer on the queue would take its call for lost.
         """
+        await self._server.link.forget(self, patience=_RESTORED)
         if self.channel.closed is not None:
+            self._draining = True
+            await self._close_gate()
             return
         self.announce(self._loop.time())
         await self._outbox.select_confirms()
         self._draining = True
+        await self._close_gate()
         await self.channel.cancel_consumer(self._tag)
-
-    async def finish(self) -> None:
-        """Wait for the calls that run."""
-        while self.running:
-            tasks = [call.task for call in self.running.values() if call.task is not None]
-            # Those whose callers were asked and have not answered yet end by themselves.
-            await (asyncio.wait(tasks) if tasks else asyncio.sleep(_CLAIM_TIMEOUT / 10))
 
     async def confirm(self) -> None:
         """Wait until the broker has confirmed the replies of the drain."""
         await self._outbox.confirmed()
 
-    def detach(self) -> None:
-        """The channel ends: nothing is sent on it any more."""
-        self._outbox.detach()
-
-    def _hand_back(self, delivery: Delivery, remaining: float) -> None:
-        """Return a request that was not begun.
-
-        By way of the exchange, where its CC matches nothing; behind the requests that wait.
-        """
-        expiration = delivery.properties.expiration
-        if remaining <= 0 or delivery.body is None:
-            self._outbox.requeue(delivery.delivery_tag)
-            return
-        if expiration is not None and expiration != str(IF_BUSY_FAIL):
-            expiration = str(int(remaining * 1000))
-        self._outbox.hand_back(delivery, self.exchange, self.routing_key, expiration)
+    async def close(self) -> None:
+        """Let go of the channel and of what runs the handlers."""
+        self.executor.close()
+        await self._server.link.forget(self)
+        if self._channel is not None:
+            self._channel.on_close = None
+            self.detach()
+            await self._channel.close()

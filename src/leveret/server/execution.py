@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
-from leveret.contract import MethodSpec, Service, handler_of
+from leveret.contract import Adaptive, MethodSpec, Service, handler_of
 from leveret.server.threads import ThreadPool
 from leveret.wire.current import CurrentCall, current_call
 
@@ -26,10 +26,21 @@ Invoke = Callable[[Struct], Awaitable[Any]]
 
 
 class Executor:
-    """Runs one method's handler. `concurrency` is how many calls it really runs at a time."""
+    """Runs one method's handler.
 
-    def __init__(self, service: Service, spec: MethodSpec, concurrency: int) -> None:
+    `concurrency` is how many calls it can run at a time, `adaptive` how it is found out how many of
+    them are good, if it is.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        spec: MethodSpec,
+        concurrency: int,
+        adaptive: Adaptive | None = None,
+    ) -> None:
         self.spec = spec
+        self.adaptive = adaptive
         self.concurrency = concurrency
         self.stops_when_cancelled = spec.executor != "thread"
         self._handler = handler_of(service, spec)

@@ -10,8 +10,6 @@ import asyncio
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import cast
 
-from leveret.contract import Service
-
 
 class Lifespans:
     """The lifespans of the services of one server."""
@@ -21,7 +19,7 @@ class Lifespans:
         self._entered = asyncio.Event()
         self._over = asyncio.Event()
 
-    async def enter(self, services: tuple[Service, ...]) -> None:
+    async def enter(self, services: tuple[object, ...]) -> None:
         """Enter them, in order. If one raises, those before it are left, and it raises here."""
         managers = [
             cast("AbstractAsyncContextManager[object]", service)

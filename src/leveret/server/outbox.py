@@ -18,6 +18,7 @@ from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import encode_properties
 from leveret.transport.channel import Channel
+from leveret.wire.native import on_behalf_of
 
 log = logging.getLogger("leveret.server")
 
@@ -70,14 +71,27 @@ class Outbox:
         """Give a request back for another server; it will count as redelivered."""
         self._send(frames.nack(self._channel.number, delivery_tag))
 
+    def reject(self, delivery_tag: int) -> None:
+        """Give a request up: the broker dead-letters it."""
+        self._send(frames.nack(self._channel.number, delivery_tag, requeue=False))
+
     def hand_back(
-        self, delivery: Delivery, exchange: str, routing_key: str, expiration: str | None
+        self,
+        delivery: Delivery,
+        exchange: str,
+        routing_key: str,
+        expiration: str | None,
+        user: str,
     ) -> None:
         """Publish a request that was not begun anew, so that it does not count as redelivered.
 
-        The original is acknowledged once the broker has confirmed its copy.
+        While draining the original is acknowledged once the broker has confirmed its copy.
+
+        :param user: whose request it is.
         """
-        properties = structs.replace(delivery.properties, expiration=expiration, user_id=None)
+        properties = structs.replace(
+            on_behalf_of(delivery.properties, user, self._connection.user), expiration=expiration
+        )
         try:
             packed = frames.content_frames(
                 self._channel.number,
@@ -92,6 +106,8 @@ class Outbox:
         self._send(frames.publish_prefix(self._channel.number, exchange, routing_key) + packed)
         if self._confirms is not None:
             self._confirms.add(delivery.delivery_tag)
+        else:
+            self.acknowledge(delivery.delivery_tag)  # the broker takes both in this order
 
     async def select_confirms(self) -> None:
         """From here on it matters that the broker has each reply: soon nobody can send it again."""

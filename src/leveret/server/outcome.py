@@ -34,6 +34,11 @@ _OWN: Final = (InvalidArgument, PermissionDenied, Unauthenticated, Busy)
 def cancelled(running: Running) -> CallError:
     """The error of a call whose handler was cancelled."""
     match running.stopped_by:
+        case "deadline" if not running.begun:
+            return DeadlineExceeded(
+                "the deadline passed while the request waited in the server for its turn",
+                where="queue",
+            )
         case "deadline" if running.in_thread:
             return DeadlineExceeded(
                 "the handler did not end by the deadline; it runs on in its thread, which nothing"

@@ -32,16 +32,15 @@ class PlainConsumer(MethodConsumer):
         self,
         server: Server,
         executor: Executor,
-        channel: Channel,
         middleware: tuple[Middleware, ...],
         queue: str,
     ) -> None:
-        super().__init__(server, executor, channel, middleware)
+        super().__init__(server, executor, middleware)
         self.queue = queue
         self.exchange, self.routing_key = "", queue
 
-    def _make_replies(self, max_message_size: int) -> Replies:
-        return _PlainReplies(self.spec, self.channel, max_message_size)
+    def _make_replies(self, channel: Channel) -> Replies:
+        return _PlainReplies(self.spec, channel, self._max_message_size)
 
     async def declare(self) -> None:
         """See that the queue exists; one that does is taken as it is, whatever its options."""

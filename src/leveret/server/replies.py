@@ -11,10 +11,20 @@ from leveret.amqp.events import Delivery
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
 from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, ContractError, InvalidArgument, InvalidResult
+from leveret.once import Recorded
+from leveret.server.once_calls import too_large
 from leveret.server.running import Running
 from leveret.transport.channel import Channel
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure, said
-from leveret.wire.native import ACCEPTED, CLAIM, ERROR, RESULT, ReplyTemplate, pack_reply
+from leveret.wire.native import (
+    ACCEPTED,
+    CLAIM,
+    ERROR,
+    RESULT,
+    ReplyTemplate,
+    is_compressed,
+    pack_reply,
+)
 
 log = logging.getLogger("leveret.server")
 
@@ -44,7 +54,13 @@ class Replies:
         if body is None:
             raise Busy(
                 f"the arguments take {delivery.body_size} bytes, more than the server's"
-                " max_message_size"
+                " max_message_size",
+                retry_after=-1,
+            )
+        if is_compressed(delivery.properties.content_encoding):
+            raise InvalidArgument(
+                f"the body has the content_encoding {delivery.properties.content_encoding!r};"
+                " bodies are never compressed"
             )
         codec = self._codec
         content_type = delivery.properties.content_type
@@ -102,6 +118,15 @@ class Replies:
         except (TypeError, ValueError):  # as in `result`; here the error is what matters
             running.reply_metadata.clear()
             return self._pack(running, body, ERROR_CONTENT_TYPE, ERROR)
+
+    def recorded(self, running: Running, recorded: Recorded) -> bytes:
+        """The reply that a call with the same idempotency key was given."""
+        failure = too_large(recorded)
+        if failure is not None:
+            return self.error(running, failure)
+        running.reply_metadata.clear()
+        running.reply_metadata.update(recorded.metadata or {})
+        return self._pack(running, recorded.body, recorded.content_type, recorded.kind)
 
     def accepted(self, running: Running) -> bytes:
         """Word to the caller that its handler runs: no reply yet, but no reason to give up."""

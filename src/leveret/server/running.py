@@ -7,6 +7,8 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Literal
 
+from msgspec import structs
+
 from leveret.amqp.events import Delivery
 from leveret.wire.current import CurrentCall
 
@@ -24,19 +26,22 @@ _REMEMBERED: Final = 10_000
 class Running(CurrentCall):
     """A call from its delivery on.
 
-    `claimed`: its caller was not asked whether it still waits, or said that it does. `begun`: its
-    task runs. `announced`: its caller was told so. `answered`: it was replied to.
+    `claimed`: its caller was not asked whether it still waits, or said that it does. `taken`: when
+    it got its place, in seconds since 1970. `asking`: the store of keys is asked about it. `begun`:
+    its handler runs. `announced`: its caller was told that it runs. `answered`: it was replied to.
     """
 
     __slots__ = (
         "announced",
         "answered",
+        "asking",
         "begun",
         "claimed",
         "consumer",
         "in_thread",
         "since",
         "stopped_by",
+        "taken",
         "task",
         "tick",
     )
@@ -54,14 +59,21 @@ class Running(CurrentCall):
         self._reply_metadata = None
         self.consumer = consumer
         self.since = 0.0
+        self.taken = 0.0
         self.announced = False
         self.answered = False
+        self.asking = False
         self.begun = False
         self.claimed = True
         self.in_thread = False
         self.stopped_by: Literal["", StopReason] = ""
         self.task: asyncio.Task[None] | None = None
         self.tick = 0
+
+    @property
+    def user(self) -> str:
+        """As in `CurrentCall`, also where another server has handed the request back."""
+        return self.consumer.user_of(self._delivery)
 
     @property
     def key(self) -> CallKey:
@@ -73,6 +85,14 @@ class Running(CurrentCall):
     def delivery(self) -> Delivery:
         """The request."""
         return self._delivery
+
+    def orphan(self) -> None:
+        """Its delivery is void: the channel is gone, and the broker has the request back."""
+        self._delivery = structs.replace(self._delivery, delivery_tag=0)
+
+    def adopt(self, delivery: Delivery) -> None:
+        """Its request was delivered again."""
+        self._delivery = delivery
 
     def expire(self) -> None:
         """The deadline has passed: the caller is told now, and the handler is cancelled."""

@@ -11,6 +11,8 @@ from typing import Any, Final
 from leveret.amqp.codes import ReplyCode
 from leveret.contract import MethodSpec, Service
 from leveret.errors import AMQPError, ChannelClosed, ConnectionLost, LeveretError
+from leveret.once import MemoryOnce, OnceStore
+from leveret.server.access import Access, Allow
 from leveret.server.consumer import MethodConsumer
 from leveret.server.control import Control
 from leveret.server.execution import Executor, Middleware
@@ -18,10 +20,11 @@ from leveret.server.lifespans import Lifespans
 from leveret.server.plain import PlainConsumer
 from leveret.server.running import CallKey, EarlyCancels, Running
 from leveret.server.servable import check_concurrency, check_plain, read_services
-from leveret.transport.channel import Channel
+from leveret.server.watchdog import Watchdog
 from leveret.transport.connection import Connection
 from leveret.transport.deadlines import Deadlines
-from leveret.wire.topology import declare_exchanges, explained
+from leveret.transport.link import Link
+from leveret.wire.topology import explained, is_down
 
 log = logging.getLogger("leveret.server")
 
@@ -34,7 +37,7 @@ _LAST_WAIT: Final = 1.0
 
 
 class Server:
-    """Serves some services over one connection; `rabbit.serve` and `rabbit.serving` make one.
+    """Serves some services over one link; `rabbit.serve` and `rabbit.serving` make one.
 
     :param plain: queue names to "service.method": methods that are served by the tutorial's
         protocol as well, with text bodies.
@@ -42,7 +45,7 @@ class Server:
 
     def __init__(
         self,
-        connection: Connection,
+        link: Link,
         services: tuple[Service, ...],
         *,
         name: str,
@@ -51,19 +54,25 @@ class Server:
         concurrency: int | None = None,
         send_tracebacks: bool = False,
         plain: Mapping[str, str] | None = None,
+        allow: Allow | None = None,
+        trusted_servers: Iterable[str] = (),
+        once: OnceStore | None = None,
     ) -> None:
-        self.loop = connection.loop
+        self.link = link
+        self.loop = link.loop
         self.name = name
         self.instance = secrets.token_hex(4)
         self.services = read_services(services)
+        self.access = Access(allow, trusted_servers, self.services, link.connection.user)
+        self.once: OnceStore = MemoryOnce() if once is None else once
         self.max_message_size = max_message_size
         self.send_tracebacks = send_tracebacks
         self.early_cancels = EarlyCancels()
         self.deadlines = Deadlines(self.loop)
         self.consumers: list[MethodConsumer] = []
         self.failed: asyncio.Future[None] = self.loop.create_future()
-        """Ends with an error when the server cannot go on: its connection or a channel is lost."""
-        self._connection = connection
+        """Ends with an error when the server cannot go on: its connection never comes back."""
+        self.control = Control(self)
         self._instances = services
         self._middleware = middleware
         self._concurrency = concurrency
@@ -71,7 +80,9 @@ class Server:
         check_concurrency(concurrency)
         check_plain(self._plain, self.services)
         self._lifespans = Lifespans()
-        self._control_channel: Channel | None = None
+        self._watchdog = Watchdog(self.loop, self.running)
+        self.started = False
+        """Whether it serves, or did: from then on what breaks is healed."""
         self.watching = False
         self._watch: asyncio.TimerHandle | None = None
         self._drained: asyncio.Task[None] | None = None
@@ -85,17 +96,15 @@ class Server:
 
         :raises TopologyError: if a queue exists with other options.
         """
-        self._connection.on_lost.append(self._fail)
+        self.link.given_up.add_done_callback(self._given_up)
         try:
-            await declare_exchanges(self._connection)
-            await self._lifespans.enter(self._instances)
+            await self._lifespans.enter((self.once, *self._instances))
             for service, spec in zip(self._instances, self.services, strict=True):
                 for method in spec.methods.values():
-                    await self._add(service, method)
-            self._control_channel = await self._open_channel()
-            await Control(self, self._control_channel).start()
-            for consumer in self.consumers:
-                await consumer.start()
+                    self._add(service, method)
+            while not await self._attach(await self.link.connected()):
+                pass  # the connection broke meanwhile: begin anew on the next one
+            self.started = True
         except BaseException:
             await self._stop()
             raise
@@ -103,35 +112,40 @@ class Server:
             "serving %s as instance %s", ", ".join(s.name for s in self.services), self.instance
         )
 
-    async def _add(self, service: Service, method: MethodSpec) -> None:
+    async def _attach(self, connection: Connection) -> bool:
+        """Serve over this connection; False if it breaks before that, and comes back."""
+        try:
+            ready = [c for c in self.consumers if await self._prepare(c, connection)]
+            await self.control.attach(connection)
+            for consumer in ready:
+                await consumer.start()
+        except LeveretError:
+            if connection.lost is None or not self.link.reconnects:
+                raise
+        return connection.lost is None
+
+    async def _prepare(self, consumer: MethodConsumer, connection: Connection) -> bool:
+        try:
+            await consumer.prepare(connection)
+        except ChannelClosed as error:
+            if not is_down(error):
+                raise
+            self.link.heal(consumer)  # serves as soon as its node is back
+            return False
+        return True
+
+    def _add(self, service: Service, method: MethodSpec) -> None:
         concurrency = self._concurrency or method.concurrency
-        executor = Executor(service, method, concurrency)
-        await self._own(
-            MethodConsumer(self, executor, await self._open_channel(), self._middleware)
-        )
+        adaptive = None if self._concurrency else method.adaptive
+        executor = Executor(service, method, concurrency, adaptive)
+        self.consumers.append(MethodConsumer(self, executor, self._middleware))
         for queue, key in self._plain.items():
             if key == method.key:
-                channel = await self._open_channel()
-                await self._own(PlainConsumer(self, executor, channel, self._middleware, queue))
+                self.consumers.append(PlainConsumer(self, executor, self._middleware, queue))
 
-    async def _open_channel(self) -> Channel:
-        channel = await self._connection.open_channel()
-        channel.on_close = self._fail
-        return channel
-
-    async def _own(self, consumer: MethodConsumer) -> None:
-        self.consumers.append(consumer)
-        await consumer.declare()
-        consumer.channel.on_cancel = lambda _tag: self._deleted(consumer)
-        consumer.channel.on_close = lambda error: self._broken(consumer, error)
-
-    def _broken(self, consumer: MethodConsumer, error: LeveretError) -> None:
-        consumer.detach()
-        self._fail(error)
-
-    def _deleted(self, consumer: MethodConsumer) -> None:
-        """An operator deleted a request queue under us: declare it again."""
-        log.warning("the queue %s was deleted on the broker; declaring it again", consumer.queue)
+    def deleted(self, consumer: MethodConsumer) -> None:
+        """An operator deleted a request queue under us, or its node went down: declare it again."""
+        log.warning("%s was deleted on the broker; declaring it again", consumer)
         task = self.loop.create_task(self._consume_again(consumer))
         self._healing.add(task)
         task.add_done_callback(self._healing.discard)
@@ -141,10 +155,13 @@ class Server:
             await consumer.declare()
             await consumer.start()
         except LeveretError as error:
-            self._fail(error)
+            log.warning("%s is not restored yet: %s", consumer, error)
+            consumer.channel.abandon()
+            consumer.channel.end(error)
 
-    def _fail(self, error: LeveretError) -> None:
-        if not self.failed.done():
+    def _given_up(self, given_up: asyncio.Future[None]) -> None:
+        error = given_up.exception()
+        if isinstance(error, LeveretError) and not self.failed.done():
             self.failed.set_exception(_lost(error))
             self.failed.exception()  # whoever waits gets it; nobody need
 
@@ -168,15 +185,19 @@ class Server:
 
     def running(self) -> list[Running]:
         """The calls whose handlers run now."""
-        return [running for consumer in self.consumers for running in consumer.running.values()]
+        return [running for consumer in self.consumers for running in consumer.calls()]
+
+    def asked(self, reply_to: str, call_ids: set[str]) -> None:
+        """A client asks what became of its calls."""
+        for consumer in self.consumers:
+            consumer.asked(reply_to, call_ids)
 
     def go(self, key: CallKey) -> None:
         """A caller that was asked still waits."""
-        for consumer in self.consumers:
-            for running in consumer.running.values():
-                if running.key == key:
-                    consumer.claimed(running)
-                    return
+        for running in self.running():
+            if running.key == key:
+                running.consumer.claimed(running)
+                return
 
     def control_key(self, spec: MethodSpec) -> str:
         """The routing key on the control exchange that reaches this very instance."""
@@ -186,6 +207,7 @@ class Server:
         """A call begins: see in a while whether it still runs."""
         if not self.watching:
             self.watching = True
+            self._watchdog.watch()
             self._watch = self.loop.call_later(ANNOUNCE_AFTER, self._announce)
 
     def _announce(self) -> None:
@@ -198,15 +220,16 @@ class Server:
 
     def cancel(self, key: CallKey, remember: float) -> None:
         """A caller waits no more. `remember`: for how many seconds its request may still come."""
-        for consumer in self.consumers:
-            for running in consumer.running.values():
-                if running.key == key:
-                    consumer.stop(running, "caller")
-                    return
+        for running in self.running():
+            if running.key == key:
+                running.consumer.stop(running, "caller")
+                return
         self.early_cancels.add(key, remember)
 
     async def _drain(self, grace: float) -> None:
         log.info("draining: %d calls run", len(self.running()))
+        if self._healing:
+            await asyncio.wait(self._healing, timeout=_LAST_WAIT)
         try:
             if self._hears:
                 await self._each(consumer.drain() for consumer in self.consumers)
@@ -222,7 +245,8 @@ class Server:
     @property
     def _hears(self) -> bool:
         """Whether the broker reads what is sent to it."""
-        return self._connection.lost is None and not self._connection.blocked
+        connection = self.link.connection
+        return connection.lost is None and not connection.blocked
 
     async def _each(self, steps: Iterable[Coroutine[Any, Any, None]]) -> None:
         """Take a step for all consumers; one whose channel broke does not stop the others."""
@@ -253,21 +277,16 @@ class Server:
 
     async def _stop(self) -> None:
         """Let go of everything, in whatever state."""
+        self._watchdog.stop()
         self.deadlines.close()
         for task in tuple(self._healing):
             task.cancel()
         for consumer in self.consumers:
-            consumer.executor.close()
-            consumer.detach()
-            consumer.channel.on_close = None
-            await consumer.channel.close()
+            await consumer.close()
         if self._watch is not None:
             self._watch.cancel()
-        if self._control_channel is not None:
-            self._control_channel.on_close = None
-            await self._control_channel.close()
-        if self._fail in self._connection.on_lost:
-            self._connection.on_lost.remove(self._fail)
+        await self.control.close()
+        self.link.given_up.remove_done_callback(self._given_up)
         await self._lifespans.leave()
 
 

@@ -223,18 +223,25 @@ class Channel:
             log.warning("%s: channel %d got %s unasked", self.connection, self.number, method.name)
 
     def _answered(self, method: Any) -> None:
-        answer, expected = self._answers.popleft()
-        if method.name not in expected:
-            self._answers.appendleft((answer, expected))
-            self.connection.refuse(
-                ProtocolError(
-                    ReplyCode.UNEXPECTED_FRAME,
-                    f"UNEXPECTED_FRAME - {method.name} on channel {self.number} where"
-                    f" {' or '.join(expected)} was due",
-                )
+        """Give an answer to the first who waits for one of its kind.
+
+        Not simply to the first: RabbitMQ answers basic.consume when the queue's own process has
+        taken the consumer, and other methods meanwhile.
+        """
+        for waiting in self._answers:
+            answer, expected = waiting
+            if method.name in expected:
+                self._answers.remove(waiting)
+                if not answer.done():
+                    answer.set_result(method)
+                return
+        due = " or ".join(self._answers[0][1])
+        self.connection.refuse(
+            ProtocolError(
+                ReplyCode.UNEXPECTED_FRAME,
+                f"UNEXPECTED_FRAME - {method.name} on channel {self.number} where {due} was due",
             )
-        elif not answer.done():
-            answer.set_result(method)
+        )
 
     def end(self, error: LeveretError, *, quiet: bool = False) -> None:
         """The channel is over: whoever waits on it gets `error`."""

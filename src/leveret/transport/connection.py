@@ -2,7 +2,7 @@
 
 All frames of one read are handled in one pass, and what they cause to be sent leaves in one write:
 that is most of Leveret's speed. A connection that is lost stays lost: `lost` says why, every waiter
-and every channel is told at once, and whoever wants to go on opens a new one.
+and every channel is told at once, and `transport.link` opens a new one.
 """
 
 from __future__ import annotations
@@ -58,7 +58,12 @@ class Connection(asyncio.Protocol):
         self.blocked = ""
         self.on_lost: list[Callable[[LeveretError], None]] = []
         self.on_blocked: list[Callable[[str], None]] = []
+        self.on_paused: list[Callable[[bool], None]] = []
+        self.reads = 0
+        """How often anything came from the broker."""
         self.server_properties: dict[str, Any] = {}
+        self.user = ""
+        """What the broker knows this side's user as, "" where that is not known."""
         self.heartbeat = Heartbeat(self)
         self._parser = Parser(frame_max=self.frame_max, max_body=max_message_size)
         self._transport: asyncio.Transport | None = None
@@ -89,6 +94,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Handle all that one read brought."""
         self.heartbeat.heard = True
+        self.reads += 1
         if self.lost is not None and not self._closing:
             return
         try:
@@ -119,6 +125,7 @@ class Connection(asyncio.Protocol):
         """The peer does not take what is written: hold publishers back."""
         if self.paused is None and self.lost is None:
             self.paused = self.loop.create_future()
+            self._tell_all(self.on_paused, True)
 
     def resume_writing(self) -> None:
         """The peer takes more."""
@@ -127,6 +134,8 @@ class Connection(asyncio.Protocol):
             paused is not None and not paused.done()
         ):  # done: a waiter was cancelled, and it with him
             paused.set_result(None)
+        if paused is not None:
+            self._tell_all(self.on_paused, False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -275,8 +284,7 @@ class Connection(asyncio.Protocol):
         else:
             log.info("%s: the broker takes publishes again", self)
         self.blocked = reason
-        for callback in tuple(self.on_blocked):
-            self.tell(callback, reason)
+        self._tell_all(self.on_blocked, reason)
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -322,8 +330,11 @@ class Connection(asyncio.Protocol):
         self._control.put_nowait(error)
         for channel in tuple(self._channels.values()):
             channel.end(error)
-        for callback in tuple(self.on_lost):
-            self.tell(callback, error)
+        self._tell_all(self.on_lost, error)
+
+    def _tell_all(self, callbacks: list[Callable[[T], None]], news: T) -> None:
+        for callback in tuple(callbacks):
+            self.tell(callback, news)
 
     def tell(self, callback: Callable[[T], None], news: T) -> None:
         """Call back; one that fails must not keep the news from the next."""

@@ -21,6 +21,7 @@ from leveret.errors import (
     Unauthenticated,
 )
 from leveret.transport.connection import Connection
+from leveret.transport.credentials import Login, login_advice, look_up
 from leveret.transport.url import Address, ssl_context
 
 log = logging.getLogger("leveret.transport")
@@ -42,15 +43,16 @@ async def open_connection(address: Address, *, name: str, max_message_size: int)
 
     :param name: shown in RabbitMQ's list of connections.
     :param max_message_size: bytes of the largest message body to keep when one arrives.
-    :raises Unauthenticated: if the broker refuses the credentials.
+    :raises Unauthenticated: if the broker refuses the credentials, or there are none.
     :raises PermissionDenied: if the user may not use the vhost, or there is none of that name.
     :raises ConnectionLost: if no host can be reached; its message names each and why.
     """
     failures: list[str] = []
     cause: Exception | None = None
+    login = await _login(address)
     for host, port in address.hosts:
         try:
-            return await _open(address, host, port, name, max_message_size)
+            return await _open(address, login, host, port, name, max_message_size)
         except (OSError, TimeoutError, AMQPError, ConnectionLost) as error:
             cause = error
             reason = _reason(error, address)
@@ -63,6 +65,20 @@ async def open_connection(address: Address, *, name: str, max_message_size: int)
     ) from cause
 
 
+async def _login(address: Address) -> Login:
+    """Who logs in, asked anew for each connection, so that passwords can change."""
+    if address.auth == "external" or address.credentials is None:
+        return Login(address.username, address.password)
+    try:
+        async with asyncio.timeout(address.connection_timeout):
+            return await look_up(address.credentials)
+    except TimeoutError:
+        raise ConnectionLost(
+            f"cannot connect to {address}: no credentials came in {address.connection_timeout:g} s",
+            executed="no",
+        ) from None
+
+
 def _reason(error: Exception, address: Address) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer in {address.connection_timeout:g} s"
@@ -70,7 +86,7 @@ def _reason(error: Exception, address: Address) -> str:
 
 
 async def _open(
-    address: Address, host: str, port: int, name: str, max_message_size: int
+    address: Address, login: Login, host: str, port: int, name: str, max_message_size: int
 ) -> Connection:
     loop = asyncio.get_running_loop()
     context = ssl_context(address.tls) if address.tls is not None else None
@@ -88,7 +104,7 @@ async def _open(
             sock = transport.get_extra_info("socket")
             if sock is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            await _handshake(connection, address, name)
+            await _handshake(connection, address, login, name)
             return connection
     except BaseException:
         if connection is not None:
@@ -96,21 +112,17 @@ async def _open(
         raise
 
 
-async def _handshake(connection: Connection, address: Address, name: str) -> None:
+async def _handshake(connection: Connection, address: Address, login: Login, name: str) -> None:
     start = await _expect(connection, commands.Connection.Start)
     connection.server_properties = dict(start.server_properties)
-    mechanism, response = _sasl(address, start.mechanisms)
-    connection.send_control(
-        commands.Connection.StartOk(
-            client_properties=_client_properties(name), mechanism=mechanism, response=response
-        )
-    )
+    connection.send_control(_start_ok(address, login, name, start.mechanisms))
     try:
         tune = await _expect(connection, commands.Connection.Tune)
     except (ConnectionClosed, ConnectionLost) as error:
         if _refused_login(error, connection):
-            raise Unauthenticated(_refusal(connection, address, error)) from error
+            raise Unauthenticated(_refusal(connection, address, login, error)) from error
         raise
+    connection.user = _user_id(address, login)
     frame_max = _smaller(FRAME_MAX, tune.frame_max)
     if frame_max < FRAME_MIN_SIZE:
         raise ProtocolError(
@@ -129,7 +141,7 @@ async def _handshake(connection: Connection, address: Address, name: str) -> Non
     except ConnectionClosed as error:
         if error.reply_code in (ReplyCode.NOT_ALLOWED, ReplyCode.ACCESS_REFUSED):
             raise PermissionDenied(
-                f"{connection}: user {address.username!r} may not use vhost"
+                f"{connection}: user {login.username!r} may not use vhost"
                 f" {address.vhost!r}: {error}"
             ) from error
         raise
@@ -144,11 +156,11 @@ class _Open(commands.Connection.Open):
         """Nothing: what cannot be packed raises all the same."""
 
 
-def _refusal(connection: Connection, address: Address, error: Exception) -> str:
+def _refusal(connection: Connection, address: Address, login: Login, error: Exception) -> str:
     if address.auth == "plain":
         return (
-            f"{connection}: the broker refused the login of user {address.username!r}:"
-            f" {error}. Check the URL's user and password."
+            f"{connection}: the broker refused the login of user {login.username!r}:"
+            f" {error}. {login_advice(address.credentials)}"
         )
     certfile = address.tls.certfile if address.tls is not None else None
     advice = (
@@ -183,17 +195,29 @@ async def _expect(connection: Connection, kind: type[Any]) -> Any:
     return method
 
 
-def _sasl(address: Address, offered: str) -> tuple[str, str]:
-    """The SASL mechanism and its response (https://www.rabbitmq.com/docs/access-control)."""
+def _user_id(address: Address, login: Login) -> str:
+    """What the broker calls this user; with EXTERNAL only its user can know."""
+    if address.user_id is not None:
+        return address.user_id
+    return login.username if address.auth == "plain" else ""
+
+
+def _start_ok(address: Address, login: Login, name: str, offered: str) -> Any:
+    """The login by SASL (https://www.rabbitmq.com/docs/access-control).
+
+    The response is no variable anywhere: what fails later has the password in none of its frames.
+    """
     wanted = "EXTERNAL" if address.auth == "external" else "PLAIN"
     if wanted not in offered.split():
         raise Unauthenticated(
             f"the broker does not offer the login mechanism {wanted}, only {offered or 'none'};"
             " see auth_mechanisms in its configuration, and auth_mechanism in the URL"
         )
-    if wanted == "EXTERNAL":
-        return wanted, ""
-    return wanted, f"\0{address.username}\0{address.password}"
+    return commands.Connection.StartOk(
+        client_properties=_client_properties(name),
+        mechanism=wanted,
+        response="" if wanted == "EXTERNAL" else f"\0{login.username}\0{login.password}",
+    )
 
 
 def _smaller(ours: int, theirs: int) -> int:

@@ -15,6 +15,7 @@ and is refused: a guess would connect somewhere else, or show a part of the pass
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, unquote
 
 from leveret.errors import InvalidURL
+from leveret.transport.credentials import Credentials, from_environment
 
 if TYPE_CHECKING:
     import ssl
@@ -68,10 +70,15 @@ class Address:
     :param password: never shown; without a user in the URL "guest", without a password in it "".
     :param vhost: the virtual host; at most 255 bytes.
     :param tls: None is an unencrypted connection.
-    :param heartbeat: seconds, to be negotiated with the broker; 0 turns heartbeats off.
+    :param heartbeat: seconds, to be negotiated with the broker; 0 turns heartbeats off. A peer that
+        is silent for two of them is given up; 5 to 20 s are what RabbitMQ advises
+        (https://www.rabbitmq.com/docs/heartbeats).
     :param connection_timeout: seconds until a connection must be open.
     :param auth: the SASL mechanism: "plain" sends user and password, "external" relies on the
         client's certificate.
+    :param credentials: gives user and password instead, anew for each connection.
+    :param user_id: the broker's name for this user, "" for none; None is the one that logs in,
+        where that is known.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -79,16 +86,19 @@ class Address:
     password: str = field(default="guest", repr=False)
     vhost: str = "/"
     tls: TLS | None = None
-    heartbeat: int = 30
+    heartbeat: int = 10
     connection_timeout: float = 10.0
     auth: Literal["plain", "external"] = "plain"
+    credentials: Credentials | None = field(default=None, repr=False, compare=False)
+    user_id: str | None = None
 
     def __str__(self) -> str:
         hosts = ",".join(f"{_shown_host(host)}:{port}" for host, port in self.hosts)
         vhost = "" if self.vhost == "/" else quote(self.vhost, safe="")
         query = "&".join(f"{name}={quote(value, safe='/')}" for name, value in self._options())
         scheme = "amqp" if self.tls is None else "amqps"
-        url = f"{scheme}://{quote(self.username, safe='')}@{hosts}/{vhost}"
+        user = "" if self.credentials is not None else f"{quote(self.username, safe='')}@"
+        url = f"{scheme}://{user}{hosts}/{vhost}"
         return f"{url}?{query}" if query else url
 
     def _options(self) -> list[tuple[str, str]]:
@@ -96,7 +106,7 @@ class Address:
         tls = self.tls or TLS()
         timeout = f"{self.connection_timeout * 1000:.0f}"
         options = [
-            ("heartbeat", str(self.heartbeat), self.heartbeat != 30),
+            ("heartbeat", str(self.heartbeat), self.heartbeat != 10),
             ("connection_timeout", timeout, self.connection_timeout != 10.0),
             ("auth_mechanism", self.auth, self.auth != "plain"),
             ("cacertfile", tls.cafile or "", tls.cafile is not None),
@@ -108,7 +118,7 @@ class Address:
         return [(name, value) for name, value, differs in options if differs]
 
 
-def parse_url(url: str) -> Address:
+def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Address:
     """Read a broker's URL, `amqp://user:password@host:port/vhost?option=value`, or `amqps`.
 
     Whatever is left out has a default: guest, guest, 5672 (`amqps` 5671), vhost "/". User,
@@ -117,23 +127,27 @@ def parse_url(url: str) -> Address:
     (or `cafile`), `certfile`, `keyfile`, `verify` (verify_peer or true, verify_none or false) and
     `server_name_indication` (or `server_name`).
 
+    :param environ: where LEVERET_USERNAME and LEVERET_PASSWORD or LEVERET_PASSWORD_FILE may stand,
+        for a URL that names no user, or no password.
     :raises InvalidURL: saying what is wrong; the message never holds the password.
     """
     scheme, rest = _scheme(url.strip())
     authority, path, query = _split(rest)
-    userinfo, at, hosts = authority.rpartition("@")
-    username, password = _credentials(userinfo) if userinfo else ("guest", "guest")
+    userinfo, at, named = authority.rpartition("@")
+    username, password = _credentials(userinfo) if userinfo else (None, None)
     if at and not userinfo:
         raise _invalid("there is an '@' but no user name before it")
+    hosts = tuple(_host(host, _PORTS[scheme]) for host in named.split(","))
     options = _query(query)
-    heartbeat = _whole_number(options, "heartbeat", "seconds", 0, 65_535, 30)
+    heartbeat = _whole_number(options, "heartbeat", "seconds", 0, 65_535, 10)
     timeout = _whole_number(
         options, "connection_timeout", "milliseconds", _MIN_TIMEOUT_MS, 86_400_000, 10_000
     )
     return Address(
-        hosts=tuple(_host(host, _PORTS[scheme]) for host in hosts.split(",")),
-        username=username,
-        password=password,
+        hosts=hosts,
+        username=username or "guest",
+        password=password or ("guest" if username is None else ""),
+        credentials=from_environment(environ or {}, username) if password is None else None,
         vhost=_vhost(path),
         tls=_tls(scheme, options),
         heartbeat=heartbeat,
@@ -214,14 +228,15 @@ def _split(rest: str) -> tuple[str, str, str]:
     return authority, path, query
 
 
-def _credentials(userinfo: str) -> tuple[str, str]:
-    user, _, password = userinfo.partition(":")
+def _credentials(userinfo: str) -> tuple[str, str | None]:
+    """User and password; None where there is no ":" between them."""
+    user, colon, password = userinfo.partition(":")
     decoded = _decode(user, "the user name"), _decode(password, "the password")
     if not decoded[0]:
         raise _invalid("there is a password but no user name")
     if len(decoded[0].encode()) > 255:
         raise _invalid("the user name is longer than 255 bytes")
-    return decoded
+    return decoded[0], decoded[1] if colon else None
 
 
 def _host(text: str, default_port: int) -> tuple[str, int]:
@@ -277,7 +292,9 @@ def _query(query: str) -> dict[str, str]:
         name, _, value = item.partition("=")
         name = _SPELLINGS.get(name, name)
         if name not in _OPTIONS:
-            raise _invalid(f"there is no option {name!r}; the options are {', '.join(_OPTIONS)}")
+            # It may be a part of a password with a raw "?", where the host was forgotten.
+            shown = f" {name!r}" if re.fullmatch(r"[a-z_]+", name) else " of such a name"
+            raise _invalid(f"there is no option{shown}; the options are {', '.join(_OPTIONS)}")
         if not value:
             raise _invalid(f"the option {name} has no value")
         if name in options:

@@ -11,7 +11,7 @@ from msgspec.structs import asdict
 
 from leveret.amqp.events import Delivery
 from leveret.errors import DeadlineExceeded
-from leveret.wire.native import metadata_of
+from leveret.wire.native import ON_BEHALF_OF, attempts, metadata_of
 
 
 class CurrentCall:
@@ -52,8 +52,19 @@ class CurrentCall:
         return {} if self.struct is None else asdict(self.struct)
 
     @property
+    def user(self) -> str:
+        """The broker's user that the caller logged in as, "" where the request does not say.
+
+        The broker has verified it (https://www.rabbitmq.com/docs/validated-user-id).
+        """
+        return self._delivery.properties.user_id or ""
+
+    @property
     def caller(self) -> str:
-        """The name the caller gave itself (`connect(name=...)`), "" if none. Nobody checks it."""
+        """The name the caller gave itself (`connect(name=...)`), "" if none.
+
+        Nobody checks it: `user` is who it is.
+        """
         return self._delivery.properties.app_id or ""
 
     @property
@@ -78,11 +89,15 @@ class CurrentCall:
     @property
     def redelivered(self) -> bool:
         """Whether another server may have begun this call; only idempotent methods see True."""
-        return self._delivery.redelivered
+        return self._delivery.redelivered or attempts(self._delivery.properties.headers) > 0
 
     def portable(self) -> CurrentCall:
         """What of it a worker process gets: all but the body and the arguments."""
-        delivery = structs.replace(self._delivery, body=None)
+        properties = self._delivery.properties
+        headers = dict(properties.headers or {})
+        headers.pop(ON_BEHALF_OF, None)
+        properties = structs.replace(properties, user_id=self.user or None, headers=headers)
+        delivery = structs.replace(self._delivery, body=None, properties=properties)
         return CurrentCall(self.method, delivery, self.deadline)
 
     def sent_back(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Errors as bodies of replies: always JSON, whatever the call's own content type.
 
     {"code": "...", "message": "...", "executed": "no" | "maybe" | "yes",
-     "type": "...", "where": "...", "traceback": "...", "data": {...}}
+     "type": "...", "where": "...", "traceback": "...", "data": {...}, "retry_after": 0.5}
 
 Only `code` and `message` are always there. Nothing in a body names code to be run: a declared
 error is found by its code among those that the caller's own contract declares.
@@ -37,6 +37,7 @@ ERROR_CONTENT_TYPE: Final = "application/json"
 MESSAGE_LIMIT: Final = 4_000
 """Characters of an error's message that travel; a handler's exception may hold anything."""
 TRACEBACK_LIMIT: Final = 20_000
+_LONGEST_PUSH_BACK: Final = 1e9
 
 
 class _Failure(msgspec.Struct, omit_defaults=True):
@@ -47,6 +48,7 @@ class _Failure(msgspec.Struct, omit_defaults=True):
     where: Where = "unknown"
     traceback: str = ""
     data: dict[str, Any] = msgspec.field(default_factory=dict)
+    retry_after: float | None = None
 
 
 _decode = msgspec.json.Decoder(_Failure).decode
@@ -55,7 +57,6 @@ _encode = msgspec.json.Encoder(enc_hook=repr).encode
 _BY_CODE: Final[dict[str, type[CallError]]] = {
     str(kind.code): kind
     for kind in (
-        Busy,
         Cancelled,
         InvalidArgument,
         MaybeExecuted,
@@ -77,6 +78,8 @@ def encode_failure(error: CallError) -> bytes:
     )
     if isinstance(error, DeadlineExceeded):
         failure.where = error.where
+    elif isinstance(error, Busy):
+        failure.retry_after = _push_back(error.retry_after)
     elif isinstance(error, RemoteError):
         failure.type = _utf8(error.type_name)
         failure.traceback = _utf8(error.remote_traceback[-TRACEBACK_LIMIT:])
@@ -111,6 +114,13 @@ def decode_failure(
         return DeadlineExceeded(
             failure.message, where=failure.where, executed=failure.executed, method=method
         )
+    if failure.code == Busy.code:
+        return Busy(
+            failure.message,
+            retry_after=failure.retry_after,
+            executed=failure.executed,
+            method=method,
+        )
     kind = _BY_CODE.get(failure.code)
     if kind is None and failure.code == InvalidResult.code and failure.type == "InvalidResult":
         kind = InvalidResult
@@ -131,19 +141,26 @@ def _declared(kind: type[DeclaredError], failure: _Failure, method: str) -> Call
     """A declared error with its fields, once they fit what it declares."""
     try:
         fields = msgspec.convert(failure.data, kind.fields, strict=False)
-    except (msgspec.ValidationError, RecursionError) as error:
+        declared = kind(**{name: getattr(fields, name) for name in fields.__struct_fields__})
+    except Exception as error:  # noqa: BLE001 - the fields' types run code of their own
         return RemoteError(
-            f"{failure.message} (its fields do not fit {kind.__name__}: {error})",
+            f"{failure.message} (its fields do not fit {kind.__name__}: {said(error)})",
             code=failure.code,
             type_name=failure.type,
             data=failure.data,
             executed=failure.executed,
             method=method,
         )
-    declared = kind(**{name: getattr(fields, name) for name in fields.__struct_fields__})
     declared.executed = failure.executed
     declared.method = method
     return declared
+
+
+def _push_back(seconds: object) -> float | None:
+    """A handler's `retry_after` as a number that JSON has; what is none is no push-back."""
+    if not isinstance(seconds, int | float):
+        return None
+    return float(min(max(-1.0, seconds), _LONGEST_PUSH_BACK))
 
 
 def said(error: BaseException) -> str:

@@ -6,11 +6,17 @@ what differs is joined to it per call.
 
 from __future__ import annotations
 
+import os
 import secrets
 import struct
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from typing import Any, Final
 
+from msgspec import structs
+
 from leveret.amqp.codes import BASIC
+from leveret.amqp.events import Delivery
 from leveret.amqp.frames import FRAME_OVERHEAD, content_frames, publish_prefix
 from leveret.amqp.properties import (
     APP_ID,
@@ -21,6 +27,7 @@ from leveret.amqp.properties import (
     PRIORITY,
     REPLY_TO,
     TYPE,
+    USER_ID,
     Properties,
     encode_properties,
     short_string,
@@ -41,6 +48,14 @@ ACCEPTED: Final = "accepted"
 CANCEL: Final = "cancel"
 CLAIM: Final = "claim"
 GO: Final = "go"
+ASK: Final = "ask"
+
+IDEMPOTENCY_KEY: Final = "idempotency-key"
+RESENT: Final = "resent"
+ON_BEHALF_OF: Final = "on-behalf-of"
+"""The header of a request that a server hands back: whose `user_id` it came with."""
+PLAIN_ENCODINGS: Final = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "binary"})
+"""What some libraries put into `content_encoding` though the body is as it is."""
 
 IF_BUSY_FAIL: Final = 0
 """The expiration of a request that is to bounce unless a server takes it this moment."""
@@ -51,9 +66,36 @@ _U16 = struct.Struct(">H").pack
 _U32 = struct.Struct(">I").pack
 
 
-def reply_queue_name() -> str:
-    """A name for a client's reply queue, which nobody can guess: 128 random bits."""
-    return REPLY_PREFIX + secrets.token_urlsafe(16)
+_ID_BYTES: Final = 12
+_IDS_AT_ONCE: Final = 256
+_LONGEST_OWNER: Final = 200
+
+
+def reply_queue_name(user: str = "") -> str:
+    """A name for a client's reply queue, which nobody can guess: 128 random bits.
+
+    The user's own name stands before them, so that the broker's permissions can keep users from
+    each other's reply queues. One that is too long for a queue's name is left out.
+    """
+    owner = f"{user}." if user and len(user.encode()) <= _LONGEST_OWNER else ""
+    return f"{REPLY_PREFIX}{owner}{secrets.token_urlsafe(16)}"
+
+
+def call_ids() -> Iterator[str]:
+    """Call ids without end, 16 characters each; 96 random bits, drawn in batches.
+
+    A server learns a client's reply queue from its first request. It must not be able to guess the
+    ids of calls that go to others, and answer them.
+    """
+    while True:
+        drawn = urlsafe_b64encode(os.urandom(_IDS_AT_ONCE * _ID_BYTES)).decode()
+        for start in range(0, len(drawn), 16):
+            yield drawn[start : start + 16]
+
+
+def is_compressed(content_encoding: str | None) -> bool:
+    """Whether a body is not as it is: Leveret compresses nothing, and decompresses nothing."""
+    return content_encoding is not None and content_encoding.lower() not in PLAIN_ENCODINGS
 
 
 class RequestTemplate:
@@ -64,6 +106,8 @@ class RequestTemplate:
 
     :param key: "service.method", the routing key.
     :param headers: what stands before `deadline` among the headers, beside `CC`.
+    :param user_id: the user that this connection logged in as; RabbitMQ refuses any other
+        (https://www.rabbitmq.com/docs/validated-user-id). "" for none.
     :raises ValueError: if the headers do not fit into a frame.
     """
 
@@ -76,6 +120,7 @@ class RequestTemplate:
         content_type: str,
         reply_queue: str,
         app_id: str = "",
+        user_id: str = "",
         priority: int | None = None,
         headers: dict[str, Any] | None = None,
     ) -> None:
@@ -89,13 +134,17 @@ class RequestTemplate:
             flags |= PRIORITY
             self._priority = bytes((priority,))
         self._after = short_string(CALL)
+        if user_id:
+            flags |= USER_ID
+            self._after += short_string(user_id)
         if app_id:
             flags |= APP_ID
             self._after += short_string(app_id)
         self._head = _U16(flags) + short_string(content_type) + _U32(len(table) + 8) + table
         self._reply_to = short_string(reply_queue)
-        # A request that bounces comes back with x-death added, which names key and queues again.
-        bounce = 1024 + 4 * (len(key) + len(reply_queue))
+        # A request that bounces comes back with x-death added, which names key and queues again;
+        # one that was handed back before also has its user once more.
+        bounce = 1024 + 4 * (len(key) + len(reply_queue)) + len(user_id)
         if len(self._head) + len(self._reply_to) + len(self._after) + bounce > self._room:
             raise ValueError(f"metadata must fit into one frame of {frame_max} bytes with the rest")
         self._expiration = self._id_size = -1
@@ -216,6 +265,51 @@ def bounce_reason(headers: dict[str, Any] | None) -> str:
     if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
         return str(deaths[0].get("reason", ""))
     return ""
+
+
+def on_behalf_of(properties: Properties, user: str, own_user: str) -> Properties:
+    """The properties of a request that a server publishes anew for `user`, as `own_user`.
+
+    RabbitMQ lets nobody send another's `user_id`. So the copy carries the server's own, and a
+    header says whose request it is; where nobody knows either of them, the copy says nothing.
+    """
+    headers = {k: v for k, v in (properties.headers or {}).items() if k != ON_BEHALF_OF}
+    if user and own_user and user != own_user:
+        # First: a request's last header is its deadline, by which it is read fast.
+        headers = {ON_BEHALF_OF: user, **headers}
+    return structs.replace(
+        properties, headers=headers or None, user_id=own_user if user and own_user else None
+    )
+
+
+def attempts(headers: dict[str, Any] | None) -> int:
+    """How often a request was delivered again, as the servers of classic queues count it."""
+    count = (headers or {}).get("attempt")
+    return count if type(count) is int and count > 0 else 0
+
+
+def idempotency_key(headers: dict[str, Any] | None) -> str | None:
+    """The caller's own name for what it wants done once; None where it gives none."""
+    key = (headers or {}).get(IDEMPOTENCY_KEY)
+    return key if isinstance(key, str) else None
+
+
+def is_resent(headers: dict[str, Any] | None) -> bool:
+    """Whether a client sends this request again, and does not know what became of the first."""
+    return bool((headers or {}).get(RESENT))
+
+
+def marked_as_resent(delivery: Delivery) -> Delivery:
+    """A reply to a request that was sent more than once: what it says may be true of one only."""
+    properties = delivery.properties
+    headers = {**(properties.headers or {}), RESENT: True}
+    return structs.replace(delivery, properties=structs.replace(properties, headers=headers))
+
+
+def delivery_count(headers: dict[str, Any] | None) -> int | None:
+    """How often a quorum queue has delivered a message before; None for other queues."""
+    count = (headers or {}).get("x-delivery-count")
+    return count if type(count) is int else None
 
 
 def metadata_of(headers: dict[str, Any] | None) -> dict[str, str]:

@@ -16,10 +16,13 @@ TEXT_CONTENT_TYPE = "text/plain"
 class PlainTemplate:
     """Packs the requests to one queue."""
 
-    def __init__(self, *, channel: int, frame_max: int, queue: str, reply_queue: str) -> None:
+    def __init__(
+        self, *, channel: int, frame_max: int, queue: str, reply_queue: str, user_id: str = ""
+    ) -> None:
         self._channel = channel
         self._frame_max = frame_max
         self._reply_queue = reply_queue
+        self._user_id = user_id or None
         self._publish = publish_prefix(channel, "", queue, mandatory=True)
 
     def pack(self, call_id: bytes, deadline: int, expiration: int, body: bytes, /) -> bytes:
@@ -29,6 +32,7 @@ class PlainTemplate:
             correlation_id=call_id.decode(),
             reply_to=self._reply_queue,
             expiration=str(expiration),
+            user_id=self._user_id,
         )
         return self._publish + content_frames(
             self._channel, encode_properties(properties), body, self._frame_max

@@ -81,6 +81,11 @@ async def consume_replies(
         raise explained(error, f"reply queue {queue!r}") from error
 
 
+def is_down(error: ChannelClosed) -> bool:
+    """Whether a queue is only out of reach, as the broker's node that has it is down."""
+    return error.reply_code == ReplyCode.NOT_FOUND and "down or inaccessible" in error.reply_text
+
+
 def explained(error: ChannelClosed, what: str) -> LeveretError:
     """A channel's end while something was declared, as an error that says what to do."""
     match error.reply_code:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.behaviour.amqp.script import Client, Connect, Lane
+from tests.behaviour.amqp.script import PROTOCOL_HEADER, Client, Connect, Lane, Wire
 
 
 @pytest.fixture
@@ -21,6 +21,16 @@ async def connect(broker_url: str) -> AsyncIterator[Connect]:
     yield connect
     for one in opened:
         await one.close()
+
+
+@pytest.fixture
+async def since_4(broker_url: str) -> bool:
+    """Whether it says of itself that it is RabbitMQ 4 or later; the embedded one says 3.10."""
+    wire = await Wire.dial(broker_url)
+    wire.write(PROTOCOL_HEADER)
+    start = await wire.method()
+    await wire.hang_up()
+    return int(start.server_properties["version"].split(".")[0]) >= 4
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from tests.behaviour.amqp.typed import typed_headers
 from tests.behaviour.patience import PATIENCE, until_found
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+AMQP_1_HEADER = b"AMQP\x03\x01\x00\x00"
+"""With SASL; RabbitMQ 4 answers it to whatever it does not know."""
 
 CAPABILITIES = {
     "publisher_confirms": True,

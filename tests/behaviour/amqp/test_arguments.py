@@ -13,12 +13,6 @@ INVALID: list[tuple[str, dict[str, Any], str, str]] = [
     ("classic", {"x-queue-version": 9}, "x-queue-version", ": \"unsupported queue version '9'\""),
     ("classic", {"x-queue-version": "2"}, "x-queue-version", ': "expected integer, got longstr"'),
     (
-        "classic",
-        {"x-queue-leader-locator": "balanced"},
-        "x-queue-leader-locator",
-        " of queue type rabbit_classic_queue",
-    ),
-    (
         "quorum",
         {"x-queue-leader-locator": "odd"},
         "x-queue-leader-locator",
@@ -39,6 +33,20 @@ async def test_an_argument_that_a_queue_cannot_have_is_refused(
         f"PRECONDITION_FAILED - invalid arg '{name}' for queue 'q' in vhost '{vhost}'{why}",
         "Queue.Declare",
     )
+
+
+async def test_a_leader_locator_is_not_for_classic_queues_and_since_4_taken(
+    ch: Lane, vhost: str, since_4: bool
+) -> None:
+    given: dict[str, Any] = {"x-queue-leader-locator": "balanced"}
+    answer = await ch.next_of(Queue.Declare(queue="q", durable=True, arguments=given))
+    if since_4:
+        assert isinstance(answer, Queue.DeclareOk)
+    else:
+        assert answer.reply_text == (
+            "PRECONDITION_FAILED - invalid arg 'x-queue-leader-locator' for queue 'q' in vhost "
+            f"'{vhost}' of queue type rabbit_classic_queue"
+        )
 
 
 async def test_a_value_of_another_type_is_another_value(ch: Lane, vhost: str) -> None:
@@ -62,11 +70,11 @@ async def test_a_delivery_limit_must_be_the_same_when_declared_again(ch: Lane, v
     )
 
 
-async def test_an_exchange_type_of_a_plugin_is_unknown(ch: Lane) -> None:
-    method = Exchange.Declare(exchange="e", exchange_type="x-odd")
-    assert (await ch.client.refused(method, ch.number)).text == (
-        "COMMAND_INVALID - unknown exchange type 'x-odd'"
-    )
+async def test_an_exchange_type_of_a_plugin_is_unknown(ch: Lane, since_4: bool) -> None:
+    ch.send(Exchange.Declare(exchange="e", exchange_type="x-odd"))
+    refusal = await (ch.refusal() if since_4 else ch.client.refusal())
+    name = "PRECONDITION_FAILED" if since_4 else "COMMAND_INVALID"
+    assert refusal.text == f"{name} - unknown exchange type 'x-odd'"
 
 
 async def test_where_both_are_missing_the_exchange_is_named(ch: Lane, vhost: str) -> None:

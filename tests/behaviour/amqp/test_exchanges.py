@@ -236,11 +236,13 @@ async def test_deleting_a_missing_exchange_does_nothing(ch: Lane) -> None:
     assert isinstance(await ch.call(Exchange.Delete(exchange="no")), Exchange.DeleteOk)
 
 
-async def test_an_unknown_type_costs_the_connection(ch: Lane) -> None:
-    refusal = await ch.client.refused(Exchange.Declare(exchange="x", exchange_type="no"), ch.number)
-    assert refusal == Refusal(
-        503, "COMMAND_INVALID - invalid exchange type 'no'", "Exchange.Declare"
-    )
+async def test_an_unknown_type_costs_the_connection_and_since_4_the_channel(
+    ch: Lane, since_4: bool
+) -> None:
+    ch.send(Exchange.Declare(exchange="x", exchange_type="no"))
+    refusal = await (ch.refusal() if since_4 else ch.client.refusal())
+    code, name = (406, "PRECONDITION_FAILED") if since_4 else (503, "COMMAND_INVALID")
+    assert refusal == Refusal(code, f"{name} - invalid exchange type 'no'", "Exchange.Declare")
 
 
 async def test_reserved_names_are_refused(ch: Lane, ch2: Lane, vhost: str) -> None:

@@ -11,6 +11,7 @@ from pamqp import heartbeat
 from pamqp.commands import Basic, Channel, Connection
 
 from tests.behaviour.amqp.script import (
+    AMQP_1_HEADER,
     CAPABILITIES,
     PROTOCOL_HEADER,
     Client,
@@ -66,12 +67,13 @@ async def refusal(wire: Wire) -> tuple[int, str, int, int]:
     return close.reply_code, close.reply_text, close.class_id, close.method_id
 
 
-async def test_the_broker_offers_what_clients_look_for(broker_url: str) -> None:
+async def test_the_broker_offers_what_clients_look_for(broker_url: str, since_4: bool) -> None:
     wire = await Wire.dial(broker_url)
     wire.write(PROTOCOL_HEADER)
     start = await wire.method()
     assert (start.version_major, start.version_minor) == (0, 9)
-    assert set(start.mechanisms.split()) == {"PLAIN", "AMQPLAIN"}
+    mechanisms = {"PLAIN", "AMQPLAIN", "ANONYMOUS"} if since_4 else {"PLAIN", "AMQPLAIN"}
+    assert set(start.mechanisms.split()) == mechanisms
     assert start.locales == "en_US"
     assert start.server_properties["capabilities"] == {
         "publisher_confirms": True,
@@ -91,30 +93,43 @@ async def test_the_broker_offers_what_clients_look_for(broker_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "greeting",
-    [b"GET / HTTP/1.1\r\n\r\n", b"AMQP\x00\x00\x09\x00", b"AMQP\x00\x01\x00\x00", b"\0" * 8],
+    ("greeting", "answer_since_4"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", AMQP_1_HEADER),
+        (b"AMQP\x00\x00\x09\x00", PROTOCOL_HEADER),
+        (b"AMQP\x00\x01\x00\x00", AMQP_1_HEADER),
+        (b"\0" * 8, AMQP_1_HEADER),
+    ],
     ids=["http", "other revision", "amqp 1.0", "zeros"],
 )
 async def test_what_is_no_amqp_is_told_which_amqp_is_spoken(
-    broker_url: str, greeting: bytes
+    broker_url: str, greeting: bytes, answer_since_4: bytes, since_4: bool
 ) -> None:
     wire = await Wire.dial(broker_url)
     wire.write(greeting)
-    assert await wire.read(8) == PROTOCOL_HEADER
-    assert await wire.ends()
-    await wire.hang_up()
+    assert await wire.read(8) == (answer_since_4 if since_4 else PROTOCOL_HEADER)
+    assert await ended(wire)
 
 
 @pytest.mark.parametrize(
-    "greeting", [b"AMQP\x01\x01\x09\x01", b"AMQP\x01\x01\x00\x09", b"AMQP\x01\x01\x08\x00"]
+    ("greeting", "known_since_4"),
+    [
+        (b"AMQP\x01\x01\x09\x01", False),
+        (b"AMQP\x01\x01\x00\x09", True),
+        (b"AMQP\x01\x01\x08\x00", False),
+    ],
 )
-async def test_older_spellings_of_the_greeting_are_answered(
-    broker_url: str, greeting: bytes
+async def test_older_spellings_of_the_greeting_are_answered_and_since_4_one_of_them(
+    broker_url: str, greeting: bytes, known_since_4: bool, since_4: bool
 ) -> None:
     wire = await Wire.dial(broker_url)
     wire.write(greeting)
-    assert isinstance(await wire.method(), Connection.Start)
-    await wire.hang_up()
+    if known_since_4 or not since_4:
+        assert isinstance(await wire.method(), Connection.Start)
+        await wire.hang_up()
+    else:
+        assert await wire.read(8) == AMQP_1_HEADER
+        assert await ended(wire)
 
 
 async def test_plain_lets_in_who_has_the_password(broker_url: str) -> None:
@@ -166,11 +181,23 @@ async def test_a_login_that_cannot_be_read_ends_in_silence(broker_url: str) -> N
 
     assert all(
         await asyncio.gather(
-            *(ends(mechanism, "") for mechanism in ("ANONYMOUS", "EXTERNAL", "CRAM-MD5", "plain")),
+            *(ends(mechanism, "") for mechanism in ("EXTERNAL", "CRAM-MD5", "plain")),
             *(ends("PLAIN", response) for response in ("", "guest", "\0guest", "guest\0guest")),
             ends("AMQPLAIN", "no table"),
         )
     )
+
+
+async def test_who_says_no_name_is_left_in_silence_and_since_4_let_in(
+    broker_url: str, since_4: bool
+) -> None:
+    wire = await greeted(broker_url)
+    wire.send(start_ok("ANONYMOUS", "", authentication_failure_close=True))
+    if since_4:
+        assert isinstance(await wire.method(), Connection.Tune)
+        await wire.hang_up()
+    else:
+        assert await ended(wire)
 
 
 async def test_the_brokers_limits_are_in_its_tune(broker_url: str) -> None:

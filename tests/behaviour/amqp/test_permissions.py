@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -58,38 +59,40 @@ REFUSED: list[tuple[Any, str, str]] = [
 ]
 
 
+@pytest.fixture
+def refusal(user: str, vhost: str, since_4: bool) -> Callable[[str, str], str]:
+    """The text that refuses a permission on a thing; RabbitMQ 4 says which permission it was."""
+
+    def refusal(permission: str, thing: str) -> str:
+        access = f"{permission} access" if since_4 else "access"
+        return f"ACCESS_REFUSED - {access} to {thing} in vhost '{vhost}' refused for user '{user}'"
+
+    return refusal
+
+
 @pytest.mark.parametrize("number", range(len(REFUSED)))
 async def test_what_a_user_may_not_do_costs_the_channel(
-    limited: Lane, user: str, vhost: str, number: int
+    limited: Lane, refusal: Callable[[str, str], str], number: int
 ) -> None:
-    method, _, thing = REFUSED[number]
-    assert await limited.refused(method) == Refusal(
-        403,
-        f"ACCESS_REFUSED - access to {thing} in vhost '{vhost}' refused for user '{user}'",
-        method.name,
-    )
+    method, permission, thing = REFUSED[number]
+    assert await limited.refused(method) == Refusal(403, refusal(permission, thing), method.name)
 
 
 async def test_publishing_where_a_user_may_not_write_costs_the_channel(
-    limited: Lane, user: str, vhost: str
+    limited: Lane, refusal: Callable[[str, str], str]
 ) -> None:
     limited.publish("in", "key", b"m")
     assert await limited.refusal() == Refusal(
-        403,
-        f"ACCESS_REFUSED - access to exchange 'in' in vhost '{vhost}' refused for user '{user}'",
-        "Basic.Publish",
+        403, refusal("write", "exchange 'in'"), "Basic.Publish"
     )
 
 
 async def test_the_default_exchange_is_called_amq_default(
-    limited: Lane, user: str, vhost: str
+    limited: Lane, refusal: Callable[[str, str], str]
 ) -> None:
     limited.publish("", "mine-q", b"m")
     assert await limited.refusal() == Refusal(
-        403,
-        f"ACCESS_REFUSED - access to exchange 'amq.default' in vhost '{vhost}' refused for user "
-        f"'{user}'",
-        "Basic.Publish",
+        403, refusal("write", "exchange 'amq.default'"), "Basic.Publish"
     )
 
 

@@ -21,7 +21,7 @@ async def got(ch: Lane, queue: str = "q") -> Message:
     return message
 
 
-async def test_a_delivery_count_comes_with_each_delivery(ch: Lane) -> None:
+async def test_a_delivery_count_comes_with_each_delivery(ch: Lane, since_4: bool) -> None:
     await quorum(ch)
     ch.publish("", "q", b"m")
     counts = []
@@ -29,7 +29,8 @@ async def test_a_delivery_count_comes_with_each_delivery(ch: Lane) -> None:
         message = await got(ch)
         counts.append((message.headers.get("x-delivery-count"), message.method.redelivered))
         ch.send(Basic.Nack(delivery_tag=message.tag, requeue=True))
-    assert counts == [(0, False), (1, True), (2, True)]
+    at_first = None if since_4 else 0
+    assert counts == [(at_first, False), (1, True), (2, True)]
     assert ("x-delivery-count", "l", 3) in (await got(ch)).typed_headers
 
 
@@ -40,6 +41,16 @@ async def test_what_comes_back_too_often_is_dropped(ch: Lane) -> None:
         ch.send(Basic.Nack(delivery_tag=(await got(ch)).tag, requeue=True))
     await ch.until_ready("q", 0)
     assert await ch.get("q") is None
+
+
+async def test_what_comes_back_more_than_20_times_is_dropped_since_4_and_kept_before(
+    ch: Lane, since_4: bool
+) -> None:
+    await quorum(ch)  # which says no limit
+    ch.publish("", "q", b"m")
+    for _ in range(21):
+        ch.send(Basic.Nack(delivery_tag=(await got(ch)).tag, requeue=True))
+    await ch.until_ready("q", 0 if since_4 else 1)
 
 
 async def test_what_comes_back_too_often_is_dead_lettered(ch: Lane) -> None:
@@ -133,11 +144,19 @@ async def test_a_delivery_limit_is_not_for_classic_queues(ch: Lane, vhost: str) 
     )
 
 
-async def test_a_quorum_queue_is_declared_again_as_quorum_only(ch: Lane, vhost: str) -> None:
+async def test_a_quorum_queue_is_declared_again_as_quorum_only(
+    ch: Lane, vhost: str, since_4: bool
+) -> None:
     await quorum(ch)
+    # Since RabbitMQ 4 a queue that is declared without a type is one of type 'classic'.
+    text = (
+        "received 'classic' but current is 'quorum'"
+        if since_4
+        else "received none but current is the value 'quorum' of type 'longstr'"
+    )
     assert await ch.refused(Queue.Declare(queue="q", durable=True)) == Refusal(
         406,
         f"PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'q' in vhost '{vhost}': "
-        "received none but current is the value 'quorum' of type 'longstr'",
+        f"{text}",
         "Queue.Declare",
     )

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import commands
 
 from leveret.amqp import frames
+from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Event, Method
 from leveret.amqp.properties import Properties
 from leveret.broker.reading import Published, ServerParser
@@ -84,3 +87,54 @@ def test_what_is_no_amqp_is_refused_with_a_reason(data: bytes, complaint: str) -
     whole = reader.receive(publish(b"before") + data + publish(b"after"))
     assert [event.body for event in whole if isinstance(event, Published)] == [b"before"]
     assert complaint in str(reader.broken)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x01\0\x22\0\0\0\1b\xce",
+        b"\x01\0\0\0\0\0\0\xce",
+        b"\x02\0\1\0\0\0\x0b\0\x3c\0\0\0\0\0\0\0\0\0\xce",
+        b"\x02\0\0\0\0\0\0\xce",
+    ],
+    ids=["method", "method on channel 0", "header", "header on channel 0"],
+)
+def test_a_frame_too_short_for_its_first_fields_is_none(data: bytes) -> None:
+    assert verdict(data) == verdict(data + publish(b"after"))
+    code, text = verdict(data)
+    assert (code, ": unknown_frame" in text) == (ReplyCode.FRAME_ERROR, True)
+
+
+def verdict(data: bytes) -> tuple[int, str]:
+    """What is wrong with the bytes."""
+    reader = parser()
+    reader.receive(data)
+    return (reader.broken.reply_code, str(reader.broken)) if reader.broken else (0, "")
+
+
+KNOWN = sorted(commands.INDEX_MAPPING)
+
+
+@FAST
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([1, 1, 1, 2, 3, 8]),
+            st.integers(0, 2),
+            st.sampled_from([b"", *(index.to_bytes(4, "big") for index in KNOWN)]),
+            st.binary(max_size=40),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_what_comes_after_a_frame_changes_nothing_of_its_verdict(
+    made: list[tuple[int, int, bytes, bytes]],
+) -> None:
+    data = b""
+    for kind, channel, start, rest in made:
+        payload = start + rest
+        data += struct.pack(">BHI", kind, channel, len(payload)) + payload + b"\xce"
+    if (alone := verdict(data)) != (0, ""):
+        assert verdict(data + publish(b"after")) == alone
+        assert verdict(data + bytes(300)) == alone

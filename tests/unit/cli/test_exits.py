@@ -52,8 +52,8 @@ def test_what_is_no_error_of_leveret_is_unexpected() -> None:
 
 
 def test_help_has_one_line_for_each_code() -> None:
-    assert codes_help((0, 5)).splitlines() == [
+    assert codes_help((0, 4)).splitlines() == [
         "Exit codes:",
         "  0  done (a server: drained within its grace);",
-        "  5  NoServer",
+        "  4  Unimplemented",
     ]

@@ -1,0 +1,235 @@
+"""The circuit breaker: of a service whose calls fail one after the other, nothing more is asked.
+
+A circuit is in one of three states, and these are all the ways between them:
+
+    closed     calls pass; their ends are counted over the last `within` seconds
+               -> open, when `volume` of them ended and the share `ratio` of those had failed
+    open       calls fail at once with `CircuitOpen`
+               -> half-open, with the first call after `reset` seconds, which passes as the probe
+    half-open  the probe is under way, all other calls fail at once
+               -> closed, if the service answered the probe
+               -> open, for twice as long (up to `most`), if the probe failed as well
+               -> open, but for no time, if the probe told nothing (its caller gave up, say)
+
+Every change begins a new era, and what ends after the era in which it began counts for nothing: a
+call from before an outage must not decide about a probe.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from leveret.errors import (
+    Busy,
+    CallError,
+    Cancelled,
+    CircuitOpen,
+    ConnectionLost,
+    DeadlineExceeded,
+    InvalidArgument,
+    MaybeExecuted,
+    NoServer,
+    Unimplemented,
+)
+
+log = logging.getLogger("leveret.client")
+
+_FAILURES: Final = (NoServer, Busy, DeadlineExceeded)
+"""What a service that is down or drowns ends calls with."""
+_TELLS_NOTHING: Final = (Cancelled, ConnectionLost, MaybeExecuted, Unimplemented)
+"""What says nothing of a service's health. With any other end of a call, its server has answered,
+and is well."""
+
+_SLICES: Final = 10
+"""How finely the time that counts moves on."""
+
+
+class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+    """When a client stops calling a service that fails, and when it tries again.
+
+    `NoServer`, `Busy` and `DeadlineExceeded` count as failures, each attempt of a call by itself.
+
+    :raises InvalidArgument: for values that cannot be.
+    """
+
+    ratio: float = 0.5
+    """The share of calls, above 0 up to 1, that have to fail for the circuit to open."""
+    volume: int = 10
+    """How many calls must have ended before their ratio means anything, at least 1."""
+    within: float = 10.0
+    """Seconds for which a call counts."""
+    reset: float = 1.0
+    """Seconds after which one call is let through to try; each time that one fails, the next wait
+    is twice as long."""
+    most: float = 30.0
+    """Seconds that this wait grows to."""
+
+    def __post_init__(self) -> None:
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
+        for name, value in values.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise InvalidArgument(f"Breaker: {name} is {value!r}; it is a number above 0")
+        if self.ratio > 1:
+            raise InvalidArgument(f"Breaker: ratio is {self.ratio!r}; it is 1 at the most")
+
+
+class State(Enum):
+    """Where a circuit is."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Ticket(NamedTuple):
+    """What a call that was let through shows when it ends."""
+
+    era: int
+    probe: bool
+
+
+class Circuit:
+    """The breaker of one service."""
+
+    def __init__(self, service: str, breaker: Breaker, clock: Callable[[], float]) -> None:
+        self.service = service
+        self.state = State.CLOSED
+        self._breaker = breaker
+        self._clock = clock
+        self._era = 0
+        self._ends = _Ends(breaker.within)
+        self._opened_at = 0.0
+        self._try_at = 0.0
+        self._wait = breaker.reset
+        self._why = ""
+        self._failures: dict[str, int] = {}
+
+    def admit(self, method: str) -> Ticket:
+        """Let a call through; `ended` or `forget` must follow.
+
+        :raises CircuitOpen: if it is not let through.
+        """
+        if self.state is State.CLOSED:
+            return Ticket(self._era, probe=False)
+        if self.state is State.HALF_OPEN or self._clock() < self._try_at:
+            raise self._refusal(method)
+        self._change(State.HALF_OPEN)
+        return Ticket(self._era, probe=True)
+
+    def refuses_for(self) -> float:
+        """In how many seconds a call may be let through."""
+        return max(self._try_at - self._clock(), 0.0) if self.state is State.OPEN else 0.0
+
+    def ended(self, ticket: Ticket, error: CallError | None) -> None:
+        """A call ended, with a result or an error."""
+        if isinstance(error, _TELLS_NOTHING) or _not_sent(error):
+            self.forget(ticket)
+        elif ticket.era != self._era:
+            pass
+        elif ticket.probe:
+            if isinstance(error, _FAILURES):
+                self._wait = min(2 * self._wait, self._breaker.most)
+                self._open(error)
+            else:
+                self._close()
+        else:
+            self._count(error)
+
+    def forget(self, ticket: Ticket) -> None:
+        """A call ended in a way that tells nothing of the service."""
+        if ticket.probe and ticket.era == self._era:
+            self._change(State.OPEN)  # the next call tries: `_try_at` has passed
+
+    def _count(self, error: CallError | None) -> None:
+        now = self._clock()
+        failed = isinstance(error, _FAILURES)
+        self._ends.add(now, type(error).__name__ if failed else "")
+        if not (failed and isinstance(error, CallError)):
+            return
+        breaker = self._breaker
+        total, failures = self._ends.count(now)
+        failed_calls = sum(failures.values())
+        if total >= breaker.volume and failed_calls >= breaker.ratio * total:
+            self._opened_at = now
+            self._failures = dict(failures)
+            each = ", ".join(f"{count} {name}" for name, count in failures.most_common())
+            self._why = f"{failed_calls} of {total} calls in {breaker.within:g} s failed ({each})"
+            self._open(error)
+
+    def _open(self, error: CallError) -> None:
+        self._change(State.OPEN)
+        self._try_at = self._clock() + self._wait
+        log.warning(
+            "the circuit of %s is open for %g s: %s, the last with: %s",
+            self.service,
+            self._wait,
+            self._why,
+            error,
+        )
+
+    def _close(self) -> None:
+        self._change(State.CLOSED)
+        self._wait = self._breaker.reset
+        self._ends = _Ends(self._breaker.within)
+        log.info("the circuit of %s is closed: the service answers again", self.service)
+
+    def _change(self, state: State) -> None:
+        self.state = state
+        self._era += 1
+
+    def _refusal(self, method: str) -> CircuitOpen:
+        now = self._clock()
+        open_for, retry_after = now - self._opened_at, self.refuses_for()
+        if self.state is State.HALF_OPEN:
+            then = "one call is under way to try whether it answers again"
+        else:
+            then = f"in {retry_after:.1f} s one call is let through to try"
+        return CircuitOpen(
+            f"not sent: the circuit of {self.service!r} has been open for {open_for:.1f} s, after"
+            f" {self._why}; {then}",
+            service=self.service,
+            open_for=open_for,
+            failures=self._failures,
+            retry_after=retry_after,
+            method=method,
+        )
+
+
+def _not_sent(error: CallError | None) -> bool:
+    """Whether it was the broker or this client that had no time for the call."""
+    return isinstance(error, DeadlineExceeded) and error.where == "client"
+
+
+class _Ends:
+    """How calls ended of late: by the names of their errors, "" for those that count as well."""
+
+    def __init__(self, within: float) -> None:
+        self._slice = within / _SLICES
+        self._slices: deque[tuple[float, Counter[str]]] = deque()
+
+    def add(self, now: float, name: str) -> None:
+        """One call ended."""
+        if not self._slices or now - self._slices[-1][0] >= self._slice:
+            self._slices.append((now, Counter()))
+            self._drop_old(now)
+        self._slices[-1][1][name] += 1
+
+    def count(self, now: float) -> tuple[int, Counter[str]]:
+        """How many ended, and how many of them with each failure."""
+        self._drop_old(now)
+        ends: Counter[str] = Counter()
+        for _, ended in self._slices:
+            ends.update(ended)
+        total = ends.total()
+        del ends[""]
+        return total, ends
+
+    def _drop_old(self, now: float) -> None:
+        while self._slices and now - self._slices[0][0] > self._slice * _SLICES:
+            self._slices.popleft()

@@ -1,0 +1,218 @@
+"""Calls with retries, hedging or a circuit breaker: the long way that only they take.
+
+From the outside in: the client's middleware, once per call; the retries; the circuit, which each
+attempt has to pass; the second request that may go beside a slow one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
+
+from leveret.client.breaker import Breaker, Circuit
+from leveret.client.hedge import LEAST, Attempt, Latencies, delay_of, race
+from leveret.client.options import CallOptions
+from leveret.client.retry import RetryBudget, executed_of_all, may_be_cured, pause_before_next
+from leveret.contract import Hedge, MethodSpec, Retry, as_hedge, as_retry
+from leveret.errors import CallError, Executed, InvalidArgument
+
+log = logging.getLogger("leveret.client")
+
+P = TypeVar("P", Retry, Hedge)
+
+_KEPT: Final = 10_000
+"""Of how many methods the latencies, and of how many services the circuits are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Time and chance, so that tests need not wait for either."""
+
+    time: Callable[[], float] = time.monotonic
+    """Seconds."""
+    random: Callable[[], float] = random.random
+    """From 0 to 1."""
+    sleep: Callable[[float], Any] = asyncio.sleep
+
+
+class Safeguards:
+    """What one client remembers for all its calls: the retry budget, circuits and latencies.
+
+    :param retry: how calls are tried again where neither caller nor method say.
+    :param hedge: when idempotent methods are hedged, likewise.
+    :param breaker: when circuits open; None: never.
+    :raises InvalidArgument: for what is no policy.
+    """
+
+    def __init__(
+        self,
+        *,
+        retry: Retry | None = None,
+        hedge: Hedge | float | None = None,
+        breaker: Breaker | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        given: object = breaker
+        if given is not None and not isinstance(given, Breaker):
+            raise InvalidArgument(f"breaker must be a leveret.Breaker(...); got {given!r}")
+        self.clock = clock or Clock()
+        self.budget = RetryBudget(self.clock.time)
+        self._retry = None if retry is None else as_retry(retry)
+        self._hedge = None if hedge is None else as_hedge(hedge)
+        self._breaker = breaker
+        self._circuits: dict[str, Circuit] = {}
+        self._latencies: dict[str, Latencies] = {}
+
+    def guard(self, spec: MethodSpec, options: CallOptions) -> Guard | None:
+        """What guards the calls of a method with these options; None if nothing does.
+
+        :raises InvalidArgument: if the caller wants a method hedged that is not idempotent.
+        """
+        retry = _first_said(options.retry, spec.retry, self._retry)
+        hedge = _first_said(options.hedge, spec.hedge, self._hedge if spec.idempotent else None)
+        if hedge is not None and not spec.idempotent:
+            raise InvalidArgument(
+                "hedge sends a second request, which may run as well, and the method is not"
+                " declared idempotent",
+                method=spec.key,
+            )
+        if retry is None and hedge is None and self._breaker is None:
+            return None
+        return Guard(
+            spec,
+            options,
+            retry,
+            hedge,
+            self._circuit(spec.service),
+            self._latencies_of(spec.key) if hedge is not None else None,
+            self,
+        )
+
+    def _circuit(self, service: str) -> Circuit | None:
+        if self._breaker is None:
+            return None
+        if len(self._circuits) >= _KEPT:
+            self._circuits.clear()  # remotes in use keep theirs
+        return self._circuits.setdefault(service, Circuit(service, self._breaker, self.clock.time))
+
+    def _latencies_of(self, key: str) -> Latencies:
+        if len(self._latencies) >= _KEPT:
+            self._latencies.clear()
+        return self._latencies.setdefault(key, Latencies())
+
+
+def _first_said(*choices: P | Literal[False] | None) -> P | None:
+    """The policy of the first who has a say, which may be that there is none."""
+    said = next((choice for choice in choices if choice is not None), None)
+    return None if said is False else said
+
+
+class Guard:
+    """Makes the calls of one method with one set of options."""
+
+    def __init__(
+        self,
+        spec: MethodSpec,
+        options: CallOptions,
+        retry: Retry | None,
+        hedge: Hedge | None,
+        circuit: Circuit | None,
+        latencies: Latencies | None,
+        safeguards: Safeguards,
+    ) -> None:
+        self._key = spec.key
+        keyed = spec.once or options.idempotency_key is not None
+        self._repeatable = spec.idempotent or keyed
+        self._retry = retry
+        self._hedge = hedge
+        self._circuit = circuit
+        self._latencies = latencies
+        self._budget = safeguards.budget
+        self._clock = safeguards.clock
+        budgets = (policy.budget for policy in (retry, hedge) if policy is not None)
+        self._earned = max(budgets, default=0.0)
+
+    async def run(self, attempt: Attempt, timeout: float) -> Any:
+        """One call: as many attempts as it takes and as are allowed.
+
+        :raises CallError: that of the last attempt; its `executed` is true of all of them.
+        """
+        self._budget.earn(self._earned)
+        if self._retry is None:
+            return await self._admitted(attempt, timeout)
+        return await self._retried(self._retry, attempt, timeout)
+
+    async def _retried(self, retry: Retry, attempt: Attempt, timeout: float) -> Any:
+        end = self._clock.time() + timeout
+        executed: Executed = "no"
+        sent = 0
+        number = 0
+        while True:
+            number += 1
+            try:
+                return await self._admitted(attempt, max(end - self._clock.time(), 0.001))
+            except CallError as error:
+                pause = self._pause(retry, number, error, end)
+                executed = error.executed = executed_of_all(executed, error.executed)
+                sent += error.attempts
+                error.attempts = sent
+                if pause is None:
+                    raise
+                log.debug("attempt %d failed, the next is in %.3f s: %s", number, pause, error)
+            await self._clock.sleep(pause)
+
+    def _pause(self, retry: Retry, number: int, error: CallError, end: float) -> float | None:
+        """Seconds until the next attempt; None if there is none, and then the error says why."""
+        if not may_be_cured(error, idempotent=self._repeatable):
+            return None
+        pause = pause_before_next(retry, number, error, self._clock.random)
+        if number >= retry.attempts:
+            why = ""
+        elif pause is None:
+            why = "; the server says not to try again"
+        elif self._clock.time() + pause + LEAST > end:
+            why = f"; the next, in {pause:.2g} s, would be past the deadline"
+        elif self._circuit is not None and self._circuit.refuses_for() > pause:
+            why = f"; the circuit of {self._circuit.service!r} has opened"
+        elif not self._budget.spend():
+            why = "; the client's budget of retries is spent"
+        else:
+            return pause
+        error.message += f" (attempt {number} of {retry.attempts}{why})"
+        return None
+
+    async def _admitted(self, attempt: Attempt, timeout: float) -> Any:
+        """One attempt, if the circuit lets it through."""
+        circuit = self._circuit
+        if circuit is None:
+            return await self._hedged(attempt, timeout)
+        ticket = circuit.admit(self._key)
+        try:
+            result = await (attempt(timeout) if ticket.probe else self._hedged(attempt, timeout))
+        except CallError as error:
+            circuit.ended(ticket, error)
+            raise
+        except BaseException:
+            circuit.forget(ticket)
+            raise
+        circuit.ended(ticket, None)
+        return result
+
+    async def _hedged(self, attempt: Attempt, timeout: float) -> Any:
+        """One attempt of one request, or of two."""
+        hedge, latencies = self._hedge, self._latencies
+        if hedge is None or latencies is None:
+            return await attempt(timeout)
+        began = self._clock.time()
+        delay = delay_of(hedge, latencies)
+        if delay is None or delay + LEAST > timeout:
+            result = await attempt(timeout)
+        else:
+            result = await race(attempt, timeout, delay, self._budget.spend)
+        latencies.add(self._clock.time() - began)
+        return result

@@ -1,0 +1,121 @@
+"""Which failures another attempt may cure, how long to pause before it, and how many there may be.
+
+Pure: the clock and the random numbers are handed in. `client/guard.py` makes the attempts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from leveret.contract import Retry
+from leveret.errors import (
+    Busy,
+    CallError,
+    Cancelled,
+    CircuitOpen,
+    ConnectionLost,
+    DeadlineExceeded,
+    DeclaredError,
+    Executed,
+    InvalidArgument,
+    InvalidResult,
+    MaybeExecuted,
+    NoServer,
+    PermissionDenied,
+    RemoteError,
+    Unauthenticated,
+    Unimplemented,
+)
+
+CURABLE: Final[Mapping[type[CallError], tuple[bool, str]]] = MappingProxyType(
+    {
+        NoServer: (True, "a server may start, or come back from its restart"),
+        Busy: (True, "load passes; where it cannot pass, `retry_after` is negative"),
+        ConnectionLost: (True, "the connection may be made anew"),
+        Cancelled: (True, "the server stopped; another one may take the next attempt"),
+        MaybeExecuted: (False, "server upon server failed at the request, as would the next"),
+        DeadlineExceeded: (False, "the deadline is that of all attempts: no time is left"),
+        CircuitOpen: (False, "the circuit is there to send less; it lets calls through by itself"),
+        Unimplemented: (False, "no server ever served it; wait_for_server=True waits for one"),
+        InvalidArgument: (False, "the same arguments are refused again"),
+        PermissionDenied: (False, "what is forbidden stays so"),
+        Unauthenticated: (False, "the same credentials are refused again"),
+        RemoteError: (False, "the handler ran into a bug, and would again"),
+        InvalidResult: (False, "the handler ran; its result fits no better the next time"),
+        DeclaredError: (False, "an answer of the service, which its caller is to handle"),
+        CallError: (False, "of others nothing is known"),
+    }
+)
+"""For each class of error: whether another attempt may cure it, and why. Then `executed` decides:
+only a call whose handler did not run is made again, unless the method is idempotent."""
+
+RESERVE: Final = 10.0
+"""Retries that a client has in reserve, beyond what its calls earn it."""
+_RESERVE_PER_SECOND: Final = 1.0
+"""How fast a reserve that was used comes back."""
+_SAVINGS: Final = 100.0
+"""Retries that a client can have earned, at the most: a quiet day buys no storm."""
+
+_CERTAINTY: Final[tuple[Executed, ...]] = ("no", "maybe", "yes")
+
+
+def may_be_cured(error: CallError, *, idempotent: bool) -> bool:
+    """Whether the call that ended with this error may be made again."""
+    curable = next(CURABLE[kind][0] for kind in type(error).__mro__ if kind in CURABLE)
+    return curable and (idempotent or error.executed == "no")
+
+
+def executed_of_all(*attempts: Executed) -> Executed:
+    """Whether the handler ran in any of several attempts."""
+    return max(attempts, key=_CERTAINTY.index)
+
+
+def pause_before_next(
+    retry: Retry, attempt: int, error: CallError, random: Callable[[], float]
+) -> float | None:
+    """Seconds to wait after attempt number `attempt`; None where the server said: not again.
+
+    What the server asked for passes first, and the random pause comes on top, so that those who
+    were all told the same do not come back all at once.
+    """
+    asked = error.retry_after if isinstance(error, Busy) else None
+    if asked is not None and asked < 0:
+        return None
+    bound: float = min(retry.most, retry.backoff * 2 ** (attempt - 1))
+    return (asked or 0.0) + random() * bound
+
+
+class RetryBudget:
+    """How many retries and second requests a client may send.
+
+    Each call earns a fraction of one, so that in an outage, when all calls fail, the load on what
+    is left grows by that fraction and no more. A small reserve, which comes back with time, lets
+    clients that call seldom try again as well.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left = RESERVE
+        self._at = clock()
+
+    @property
+    def left(self) -> float:
+        """How many there may be now."""
+        now = self._clock()
+        if self._left < RESERVE:
+            self._left = min(RESERVE, self._left + _RESERVE_PER_SECOND * (now - self._at))
+        self._at = now
+        return self._left
+
+    def earn(self, fraction: float) -> None:
+        """A call begins."""
+        self._left = min(_SAVINGS, self.left + fraction)
+
+    def spend(self) -> bool:
+        """Take one, if there is one."""
+        if self.left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,135 @@
+"""`Retry` and `Hedge`: when a call is sent more than once.
+
+Contracts carry them (`@method(retry=...)`), callers may give others; the client acts on them.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any, Final, Literal, TypeGuard
+
+import msgspec
+
+from leveret.errors import ContractError, InvalidArgument
+
+__all__ = ["Hedge", "Retry", "as_hedge", "as_retry", "hedge_option", "retry_option"]
+
+_MOST_ATTEMPTS: Final = 100
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """How a call is tried again after a failure that another attempt may cure.
+
+    Only where the handler did not run (`executed` is "no") or the method is idempotent, and all
+    attempts within the call's one deadline.
+
+    :raises InvalidArgument: for values that cannot be.
+    """
+
+    attempts: int = 3
+    """How often the request is sent at the most, the first time included: 1 to 100."""
+    backoff: float = 0.05
+    """Seconds: the pause before the second attempt is chosen at random from 0 to this, and the
+    upper bound doubles with each further one ("full jitter")."""
+    most: float = 1.0
+    """Seconds that the upper bound of a pause grows to."""
+    budget: float = 0.2
+    """Retries per call on average, over all calls of the client; a small reserve comes on top."""
+
+    def __post_init__(self) -> None:
+        attempts: Any = self.attempts
+        if type(attempts) is not int or not 1 <= attempts <= _MOST_ATTEMPTS:
+            raise InvalidArgument(f"Retry: attempts is {attempts!r}; it is 1 to {_MOST_ATTEMPTS}")
+        for name in ("backoff", "most", "budget"):
+            _check_amount("Retry", name, getattr(self, name))
+
+
+class Hedge(msgspec.Struct, frozen=True, kw_only=True):
+    """When a second request is sent beside one that is slow; the first result wins.
+
+    For idempotent methods. `hedge=0.05` is short for `hedge=Hedge(after=0.05)`.
+
+    :raises InvalidArgument: for values that cannot be.
+    """
+
+    after: float | None = None
+    """Seconds after which the second request goes. None: after a percentile, as below."""
+    percentile: float = 95.0
+    """Of the method's latest latencies, above 0 and below 100: when so many per cent of the calls
+    had their results, the second request goes. Before enough calls are known, none does."""
+    at_least: float = 0.005
+    """Seconds that pass before a second request, whatever the percentile is."""
+    budget: float = 0.2
+    """Second requests per call on average, as in `Retry`, and out of the same budget."""
+
+    def __post_init__(self) -> None:
+        percentile: object = self.percentile
+        if not _is_number(percentile) or not 0 < percentile < 100:
+            raise InvalidArgument(
+                f"Hedge: percentile is {percentile!r}; it is above 0 and below 100"
+            )
+        if self.after is not None:
+            _check_amount("Hedge", "after", self.after)
+        for name in ("at_least", "budget"):
+            _check_amount("Hedge", name, getattr(self, name))
+
+
+def as_retry(value: object) -> Retry | Literal[False]:
+    """A policy as users write it.
+
+    :raises InvalidArgument: for what is none.
+    """
+    if value is False or isinstance(value, Retry):
+        return value
+    raise InvalidArgument(f"retry must be a leveret.Retry(...), or False for none; got {value!r}")
+
+
+def as_hedge(value: object) -> Hedge | Literal[False]:
+    """A policy as users write it: a number is seconds.
+
+    :raises InvalidArgument: for what is none.
+    """
+    if value is False or isinstance(value, Hedge):
+        return value
+    if _is_number(value):
+        return Hedge(after=value)
+    raise InvalidArgument(
+        f"hedge must be a number of seconds, a leveret.Hedge(...), or False for none; got {value!r}"
+    )
+
+
+def retry_option(value: object, where: str) -> Retry | Literal[False] | None:
+    """Return `@method(retry=...)`.
+
+    :raises ContractError: when it is no policy.
+    """
+    try:
+        return None if value is None else as_retry(value)
+    except InvalidArgument as error:
+        raise ContractError(f"{where}: {error.message}") from error
+
+
+def hedge_option(value: object, *, idempotent: bool, where: str) -> Hedge | Literal[False] | None:
+    """Return `@method(hedge=...)`.
+
+    :raises ContractError: when it is no policy, or the method must not run twice.
+    """
+    try:
+        hedge = None if value is None else as_hedge(value)
+    except InvalidArgument as error:
+        raise ContractError(f"{where}: {error.message}") from error
+    if hedge and not idempotent:
+        raise ContractError(
+            f"{where}: hedge sends a second request, which may run as well; declare the method "
+            "idempotent=True if that does no harm, or drop hedge"
+        )
+    return hedge
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_amount(policy: str, name: str, value: Any) -> None:
+    if not _is_number(value) or value < 0 or not isfinite(value):
+        raise InvalidArgument(f"{policy}: {name} is {value!r}; it is a number, 0 or above")

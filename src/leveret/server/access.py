@@ -1,0 +1,180 @@
+"""Who may call what: the rules of `allow=`, judged before a request's arguments are read.
+
+They go by `current_call().user`, the broker's user that a request comes from. RabbitMQ verifies it
+(https://www.rabbitmq.com/docs/validated-user-id), so a rule holds against whoever cannot log in as
+one of those whom it names.
+
+A request that a server hands back when it drains is published anew, by that server: it carries the
+server's user, and says in a header on whose behalf. Of a server, and of nobody else, that is
+believed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
+
+from leveret.amqp.properties import Properties
+from leveret.contract import MethodSpec, ServiceSpec
+from leveret.errors import ContractError, InvalidArgument, PermissionDenied
+from leveret.wire.current import CurrentCall
+from leveret.wire.native import ON_BEHALF_OF
+
+__all__ = ["Access", "Allow", "Guard"]
+
+log = logging.getLogger("leveret.server")
+
+Allow = Mapping[str, Iterable[str] | None] | Callable[[CurrentCall], bool]
+"""What `serve(allow=...)` takes.
+
+A mapping from "service.method", "service" or "*" to the users that may call, as names or patterns
+(`fnmatch`); None is everybody, a user or not. The first of the three that is there counts, and a
+method that none of them names is open. Or a function that is asked for each call.
+"""
+
+Guard = Callable[[CurrentCall], None]
+"""Raises `PermissionDenied` for a call that may not be made."""
+
+_REMEMBERED: Final = 1024
+_LOGGED: Final = 1000
+"""How many refusals are logged, one per user and method."""
+
+
+class Access:
+    """The rules of one server.
+
+    :param allow: who may call what; None is everybody everything.
+    :param trusted_servers: other users, as names or patterns, whose word is taken on whose request
+        they hand back; a server's own user is always among them.
+    :param own_user: this server's own user, as the broker knows it.
+    :raises ContractError: if a rule names nothing that is served, or is no list of names.
+    :raises InvalidArgument: if there are rules, and nobody knows the server's own user.
+    """
+
+    def __init__(
+        self,
+        allow: Allow | None,
+        trusted_servers: Iterable[str],
+        specs: Iterable[ServiceSpec],
+        own_user: str,
+    ) -> None:
+        specs = tuple(specs)
+        self._trusts = _matcher("trusted_servers", trusted_servers)
+        self._told: set[tuple[str, str]] = set()
+        self._ask = allow if callable(allow) else None
+        self._rules: dict[str, Callable[[str], bool] | None] = {}
+        if self._ask is not None:
+            if inspect.iscoroutinefunction(self._ask):
+                raise ContractError(
+                    "allow= takes a plain function; what has to wait is a middleware, which"
+                    " raises PermissionDenied"
+                )
+        elif allow is not None:
+            self._rules = _read_rules(allow, specs)
+            if not own_user:
+                raise InvalidArgument(
+                    "allow= needs the name of the server's own user, to say on whose behalf it"
+                    " hands back requests: connect(user_id=...)"
+                )
+
+    def user_of(self, properties: Properties, own_user: str) -> str:
+        """Whose request it is, "" where nobody knows.
+
+        :param own_user: this server's own.
+        """
+        user = properties.user_id or ""
+        if user and properties.headers and ON_BEHALF_OF in properties.headers:
+            behalf = properties.headers[ON_BEHALF_OF]
+            if isinstance(behalf, str) and (user == own_user or self._trusts(user)):
+                return behalf
+        return user
+
+    def guard(self, spec: MethodSpec) -> Guard | None:
+        """What judges the calls of one method; None where it is open to all."""
+        if self._ask is not None:
+            return self._asking(spec.key, self._ask)
+        for name in (spec.key, spec.service, "*"):
+            if name in self._rules:
+                matches = self._rules[name]
+                return self._matching(spec.key, matches) if matches is not None else None
+        return None
+
+    def _matching(self, key: str, matches: Callable[[str], bool]) -> Guard:
+        matches = lru_cache(_REMEMBERED)(matches)
+
+        def guard(call: CurrentCall) -> None:
+            user = call.user
+            # Who is nobody is none of those that are named, not even by "*".
+            if not user or not matches(user):
+                self._refuse(key, user)
+
+        return guard
+
+    def _asking(self, key: str, ask: Callable[[CurrentCall], object]) -> Guard:
+        def guard(call: CurrentCall) -> None:
+            try:
+                answer = ask(call)
+            except PermissionDenied:
+                raise
+            except Exception:
+                log.exception("allow= failed for a call of %s, which is refused", key)
+                answer = False
+            if inspect.iscoroutine(answer):
+                answer.close()
+            if answer is not True:  # whatever else may look like yes is a mistake
+                self._refuse(key, call.user)
+
+        return guard
+
+    def _refuse(self, key: str, user: str) -> None:
+        if len(self._told) < _LOGGED and (user, key) not in self._told:
+            self._told.add((user, key))
+            log.warning("refused: %s may not call %s (logged once)", _shown(user), key)
+        if user:
+            raise PermissionDenied(f"user {user!r} may not call this method")
+        raise PermissionDenied(
+            "the request does not say which user it is from, and this method is not for everybody."
+            " A client that logs in with a certificate says it with connect(user_id=...)"
+        )
+
+
+def _read_rules(
+    allow: object, specs: tuple[ServiceSpec, ...]
+) -> dict[str, Callable[[str], bool] | None]:
+    if not isinstance(allow, Mapping):
+        raise ContractError(f"allow= is {allow!r}; it takes a mapping or a function")
+    known = {"*"}
+    for spec in specs:
+        known.add(spec.name)
+        known.update(method.key for method in spec.methods.values())
+    rules: dict[str, Callable[[str], bool] | None] = {}
+    for name, users in allow.items():
+        if name not in known:
+            raise ContractError(
+                f"allow={{{name!r}: ...}}: nothing of that name is served; there are"
+                f" {', '.join(sorted(known))}"
+            )
+        rules[name] = None if users is None else _matcher(f"allow={{{name!r}: ...}}", users)
+    return rules
+
+
+def _matcher(what: str, users: object) -> Callable[[str], bool]:
+    """Whether a name matches one of the patterns: one regular expression for all of them."""
+    if isinstance(users, (str, bytes)) or not isinstance(users, Iterable):
+        raise ContractError(f"{what} is {users!r}; it takes a list of users' names or patterns")
+    patterns = tuple(users)
+    if not all(isinstance(pattern, str) and pattern for pattern in patterns):
+        raise ContractError(f"{what} must be names or patterns; got {patterns!r}")
+    if not patterns:
+        return lambda _user: False
+    match = re.compile("|".join(map(translate, patterns))).match
+    return lambda user: match(user) is not None
+
+
+def _shown(user: str) -> str:
+    return f"user {user!r}" if user else "a caller without a user"

@@ -1,0 +1,148 @@
+"""Requests with an idempotency key: run once, and answered from the recorded reply after that.
+
+The key is the caller's own (`with_options(idempotency_key=...)`), or, for a method declared with
+`once=True`, the call id. `leveret.once` has the stores. What a store says of a key decides:
+
+    begun        run the handler, record its reply, send it
+    recorded     send the recorded reply
+    taken        another runs it at this moment: wait for its record
+    abandoned    another began it and died: `MaybeExecuted`; an idempotent method is run again
+
+A store that only this server sees cannot know what other servers ran. So a request that may have
+been run elsewhere, as it was delivered before or is marked `resent`, is run only where the store is
+shared, or knows the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from itertools import count
+from typing import Final
+from urllib.parse import quote
+
+from leveret.amqp.frames import published
+from leveret.contract import MethodSpec
+from leveret.errors import (
+    Busy,
+    CallError,
+    Executed,
+    InvalidArgument,
+    InvalidResult,
+    MaybeExecuted,
+)
+from leveret.once import LARGE, MAX_KEY, Abandoned, Begun, OnceStore, OnceUnavailable, Recorded
+from leveret.server.running import Running
+from leveret.wire.native import idempotency_key, is_resent
+
+log = logging.getLogger("leveret.server")
+
+KEEP: Final = 24 * 3600.0
+"""Seconds for which the reply to a key is remembered."""
+_SPARE: Final = 5.0
+"""Seconds by which a claim outlives the call's deadline: its handler is cancelled there."""
+
+
+class Claim:
+    """This server's claim of one key. `settle` ends it."""
+
+    def __init__(self, store: OnceStore, key: str, owner: str) -> None:
+        self._store = store
+        self._key = key
+        self._owner = owner
+
+    async def settle(self, running: Running, reply: bytes, *, ran: bool) -> None:
+        """Record the reply; or forget the claim, where the handler did not run."""
+        try:
+            if ran:
+                await self._store.finish(
+                    self._key, owner=self._owner, recorded=_record(reply), keep=KEEP
+                )
+            else:
+                await self._store.release(self._key, owner=self._owner)
+        except (OnceUnavailable, ValueError) as error:
+            log.error("%s: the reply to a key is not recorded: %s", running.method, error)
+
+
+class OnceCalls:
+    """The keys of one method, in the store of its server."""
+
+    def __init__(self, store: OnceStore, spec: MethodSpec, instance: str) -> None:
+        self._store = store
+        self._spec = spec
+        self._instance = instance
+        self._attempts = count()
+
+    def key(self, running: Running, user: str) -> str | None:
+        """The key of a request in the store; None for one that has none."""
+        properties = running.delivery.properties
+        if not properties.reply_to:
+            return None
+        given = idempotency_key(properties.headers)
+        if given is None:
+            if not self._spec.once:
+                return None
+            given = f"{properties.reply_to}/{properties.correlation_id}"
+        scoped = f"{self._spec.key} {quote(user, safe='')} {given}"
+        if len(scoped.encode("utf-8", "surrogatepass")) > MAX_KEY:
+            scoped = hashlib.sha256(scoped.encode("utf-8", "surrogatepass")).hexdigest()
+        return scoped
+
+    async def begin(self, running: Running, key: str) -> Claim | Recorded:
+        """Claim a key, or find the reply it was given.
+
+        :raises CallError: why the request is not to be run, nor has a reply.
+        """
+        owner = f"{self._instance}.{next(self._attempts)}"
+        delivery = running.delivery
+        elsewhere = delivery.redelivered or is_resent(delivery.properties.headers)
+        takeover = self._spec.idempotent
+        executed: Executed = "maybe" if elsewhere else "no"
+        while True:
+            remaining = running.remaining()
+            try:
+                outcome = await self._store.begin(
+                    key, owner=owner, lease=remaining + _SPARE, keep=KEEP, takeover=takeover
+                )
+                match outcome:
+                    case Begun():
+                        claim = Claim(self._store, key, owner)
+                        if elsewhere and not (self._store.shared or self._spec.idempotent):
+                            await claim.settle(running, b"", ran=False)
+                            raise _doubt("this request was sent before, perhaps to another server")
+                        return claim
+                    case Recorded():
+                        return outcome
+                    case Abandoned():
+                        raise _doubt("a server began this request and did not end it")
+                executed = "maybe"  # another runs it
+                recorded = await self._store.wait(key, max(remaining, 0.0))
+            except OnceUnavailable as error:
+                raise Busy(str(error), retry_after=1.0, executed=executed) from error
+            except ValueError as error:
+                raise InvalidArgument(f"the idempotency key cannot be used: {error}") from error
+            if recorded is not None:
+                return recorded
+
+
+def _doubt(reason: str) -> MaybeExecuted:
+    return MaybeExecuted(f"{reason}; the method is not idempotent, so it is not run again")
+
+
+def _record(reply: bytes) -> Recorded:
+    properties, body = published(reply)
+    metadata = (properties.headers or {}).get("metadata")
+    return Recorded(
+        kind=properties.type or "",
+        content_type=properties.content_type or "",
+        body=body,
+        metadata=metadata,
+    )
+
+
+def too_large(recorded: Recorded) -> CallError | None:
+    """The error to answer with where a reply was too large to record."""
+    if recorded.kind != LARGE:
+        return None
+    size = recorded.body.decode("ascii", "replace")
+    return InvalidResult(f"the call ran before; its reply of {size} bytes was too large to keep")

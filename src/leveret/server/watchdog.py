@@ -1,0 +1,149 @@
+"""Notices a handler that blocks the event loop, and names it in the log.
+
+While such a handler runs nothing else does: no other call, no deadline, no heartbeat. The loop
+cannot notice that itself, so a thread does. It begins with the first call, sleeps while no call
+runs, and costs a call nothing: four times a second it has the loop answer a ping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from leveret.server.running import Running
+
+log = logging.getLogger("leveret.server")
+
+BLOCKED_AFTER: Final = 1.0
+"""Seconds without an answer after which the loop counts as blocked."""
+_EVERY: Final = 0.25
+"""Seconds between two pings."""
+_LINGER: Final = 4
+"""How many times in a row no call must run before the thread sleeps: a server under load says that
+a call begins only now and then."""
+_NAMED: Final = 5
+"""How many calls a line of the log names."""
+_FRAMES: Final = 25
+"""How many of a stack's frames are shown, the innermost."""
+
+
+class Watchdog:
+    """Watches the loop of one server while calls run.
+
+    It logs a warning with the stack of the loop's thread once the loop has been blocked for
+    `blocked_after` seconds, and another one, which tells for how long, when that is over.
+
+    :param running: the calls that run now; called in the watchdog's thread.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        running: Callable[[], Sequence[Running]],
+        *,
+        blocked_after: float = BLOCKED_AFTER,
+    ) -> None:
+        self._loop = loop
+        self._running = running
+        self._blocked_after = blocked_after
+        self._every = min(_EVERY, blocked_after / 4)
+        self._thread: threading.Thread | None = None
+        self._loop_thread = 0
+        self._begun = threading.Event()
+        self._answered = threading.Event()
+        self._stopped = threading.Event()
+
+    def watch(self) -> None:
+        """A call begins: watch the loop until none runs. To be called in the loop's thread."""
+        if self._thread is None and not self._stopped.is_set():
+            self._loop_thread = threading.get_ident()
+            self._thread = threading.Thread(target=self._work, name="leveret watchdog", daemon=True)
+            self._thread.start()
+        self._begun.set()
+
+    def stop(self) -> None:
+        """End the thread, for good."""
+        self._stopped.set()
+        self._begun.set()
+        self._answered.set()
+        if self._thread is not None:
+            self._thread.join(1.0)  # at once, unless it waits for a lock of the log
+
+    # -- in the thread ------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            self._begun.wait()
+            self._begun.clear()
+            idle = 0
+            try:
+                while idle < _LINGER and not self._stopped.is_set():
+                    if self._calls():
+                        idle = 0
+                        self._ping()
+                    else:
+                        idle += 1
+                    self._stopped.wait(self._every)
+            except RuntimeError:  # the loop is closed
+                return
+
+    def _ping(self) -> None:
+        """Have the loop answer, however long that takes; tell if it takes too long."""
+        self._answered.clear()
+        asked, used = time.monotonic(), time.process_time()
+        self._loop.call_soon_threadsafe(self._answered.set)
+        if not self._answered.wait(self._blocked_after):
+            if self._stopped.is_set():
+                return
+            who = self._who()
+            log.warning(
+                "the event loop has been blocked for %.1f s %s: no other call, deadline or"
+                " heartbeat is looked after; let it await, or make the method a plain `def`, which"
+                " runs in a thread, or executor='process'\n%s",
+                *(self._blocked_after, who, self._stack()),
+            )
+            self._answered.wait()
+            if not self._stopped.is_set():
+                log.warning(
+                    "the event loop was blocked for %.1f s %s", time.monotonic() - asked, who
+                )
+        elif time.process_time() - used > self._blocked_after:
+            # No thread ran, not even this one: C code that keeps the GIL, as some regexes do. A
+            # process that was only suspended has used no processor time.
+            log.warning(
+                "the event loop and all threads were blocked for %.1f s %s",
+                *(time.monotonic() - asked, self._who()),
+            )
+
+    def _who(self) -> str:
+        """Whose fault it is, as far as that can be seen from another thread."""
+        calls = self._calls()
+        task = asyncio.current_task(self._loop)
+        culprits = [call for call in calls if task is not None and call.task is task]
+        if culprits:
+            return f"by {_named(culprits)}"
+        if not calls:
+            return "while no call runs any more"
+        return f"while {_named(calls)} {'runs' if len(calls) == 1 else 'run'}"
+
+    def _calls(self) -> Sequence[Running]:
+        try:
+            return self._running()
+        except RuntimeError:  # a table changed while it was read: so the loop is not blocked
+            return ()
+
+    def _stack(self) -> str:
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the one way there is
+        return "".join(traceback.format_stack(frame, limit=_FRAMES)).rstrip() if frame else ""
+
+
+def _named(calls: Sequence[Running]) -> str:
+    names = [f"{call.method} (call {call.id})" for call in calls[:_NAMED]]
+    more = len(calls) - _NAMED
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

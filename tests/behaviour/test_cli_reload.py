@@ -1,0 +1,205 @@
+"""`leveret serve --reload`: new code takes over, and no call is lost by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+import leveret
+from leveret import Rabbit
+from leveret.cli.reloading import Changes, watched
+from tests.behaviour.cli_commands import Command, Commands, is_alive
+from tests.behaviour.patience import until
+
+CODE = """
+import asyncio, os, pathlib
+from leveret import Service, method
+
+class Desk(Service):
+    @method(timeout=30)
+    async def version(self) -> int:
+        return {version}
+
+    @method(timeout=30)
+    async def meet(self, folder: str) -> str:
+        pathlib.Path(folder, "runs").touch()
+        while not pathlib.Path(folder, "may-end").exists():
+            await asyncio.sleep(0.005)
+        return "met by {version}"
+"""
+
+
+@pytest.fixture
+async def commands(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Commands]:
+    async with Commands(tmp_path, rabbitmq_url) as commands:
+        write(commands, 1)
+        yield commands
+
+
+def write(commands: Commands, version: int | str) -> None:
+    (commands.folder / "desk.py").write_text(CODE.format(version=version))
+
+
+async def serve(commands: Commands, *args: str) -> Command:
+    server = await commands.start("serve", "desk:Desk", "--reload", *args)
+    await server.says("is ready")
+    return server
+
+
+async def until_version(rabbit: Rabbit, version: int) -> None:
+    """Call until the new code answers; each call must get an answer."""
+    async with asyncio.timeout(45):
+        while await rabbit.call("desk.version") != version:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(0.01)
+
+
+async def test_changed_code_takes_over_without_a_lost_call(commands: Commands) -> None:
+    server = await serve(commands, "--workers", "2")
+    async with leveret.connect(commands.url) as rabbit:
+        meeting = await commands.meeting()
+        for version in (2, 3):  # the files are of one size, and written within a second
+            write(commands, version)
+            await until_version(rabbit, version)
+        await server.says(r"desk\.py changed; starting anew", 2)
+        meeting.may_end()
+        assert await meeting.call.ends() == 0
+        assert meeting.call.text == "met by 1\n"
+        old = [int(match[1]) for match in await server.says(r"\(pid (\d+)\) is ready", 6)][:4]
+        await until(lambda: not any(map(is_alive, old)), "the old workers end")
+        assert await rabbit.call("desk.version") == 3
+    server.terminate()
+    assert await server.ends() == 0
+
+
+async def test_broken_code_is_told_and_the_old_serves_until_it_is_mended(
+    commands: Commands,
+) -> None:
+    server = await serve(commands)
+    async with leveret.connect(commands.url) as rabbit:
+        write(commands, "2 +")
+        await server.says(r"SyntaxError: invalid syntax \(desk\.py, line 8\)")
+        await server.says("waiting for the next change; until then the old code serves on")
+        assert await rabbit.call("desk.version") == 1
+        write(commands, 2)
+        await until_version(rabbit, 2)
+    server.interrupt()
+    assert await server.ends() == 0
+
+
+async def test_code_that_is_broken_from_the_start_is_waited_for(commands: Commands) -> None:
+    write(commands, "1 / 0 +")
+    server = await commands.start("serve", "desk:Desk", "--reload")
+    await server.says("SyntaxError")
+    await server.says("waiting for the next change$")
+    write(commands, 1)
+    await server.says("is ready")
+    server.terminate()
+    assert await server.ends() == 0
+
+
+async def test_a_change_while_new_workers_start_starts_newer_ones(commands: Commands) -> None:
+    (commands.folder / "desk.py").write_text(
+        "import pathlib, time\npathlib.Path('starts').touch()\ntime.sleep(60)\n"
+    )
+    server = await commands.start("serve", "desk:Desk", "--reload")
+    await until((commands.folder / "starts").exists, "the first workers start")
+    write(commands, 2)
+    async with leveret.connect(commands.url) as rabbit:
+        await server.says("is ready")
+        await until_version(rabbit, 2)
+    server.terminate()
+    assert await server.ends() == 0
+
+
+async def test_a_module_that_the_service_imports_is_watched_too(commands: Commands) -> None:
+    package = commands.folder / "inner"
+    package.mkdir()
+    (package / "__init__.py").write_text("NUMBER = 7\n")
+    (commands.folder / "desk.py").write_text(
+        CODE.format(version="NUMBER").replace(
+            "import asyncio", "from inner import NUMBER\nimport asyncio"
+        )
+    )
+    server = await serve(commands)
+    async with leveret.connect(commands.url) as rabbit:
+        assert await rabbit.call("desk.version") == 7
+        (package / "__init__.py").write_text("NUMBER = 8\n")
+        await until_version(rabbit, 8)
+    await server.says(r"inner/__init__\.py changed")
+
+
+async def test_what_no_change_of_the_code_can_mend_ends_it(commands: Commands) -> None:
+    server = await commands.run(
+        *("serve", "desk:Desk", "--reload", "--url", "amqp://host:port/", "--log-level", "critical")
+    )
+    assert server.process.returncode == 2
+    assert "InvalidURL" in server.error
+
+
+async def test_a_second_signal_hurries_it(commands: Commands) -> None:
+    server = await serve(commands)
+    meeting = await commands.meeting()
+    server.terminate()
+    await server.says("draining: 1 calls?")
+    server.terminate()
+    assert await meeting.call.ends() == 8
+    assert await server.ends() == 8
+
+
+# -- which files -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda folder: (folder / "a.py").write_text("a = 2"), ["a.py"]),
+        (lambda folder: (folder / "new.py").write_text(""), ["new.py"]),
+        (lambda folder: (folder / "a.py").unlink(), ["a.py"]),
+        (lambda folder: (folder / "a.py").rename(folder / "b.py"), ["a.py", "b.py"]),
+    ],
+    ids=["written", "added", "removed", "renamed"],
+)
+async def test_python_files_that_change_are_named(
+    folder: Path, change: Callable[[Path], object], named: list[str]
+) -> None:
+    (folder / "a.py").write_text("a = 11")
+    changes = Changes([folder])
+    change(folder)
+    assert [path.name for path in await changes.next()] == named
+
+
+async def test_what_is_nobodys_code_is_not_watched(folder: Path) -> None:
+    for other in (".git", "__pycache__", "env", "node_modules"):
+        (folder / other).mkdir()
+    (folder / "env" / "pyvenv.cfg").touch()
+    changes = Changes([folder])
+    for other in (".git", "__pycache__", "env", "node_modules"):
+        (folder / other / "a.py").touch()
+    (folder / "data.json").touch()
+    (folder / "ours.py").touch()
+    assert [path.name for path in await changes.next()] == ["ours.py"]
+
+
+def test_packages_elsewhere_are_watched_and_of_what_is_installed_only_what_is_served(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path_factory.mktemp("other").resolve()
+    installed = other / "site-packages"
+    for package in (other / "shop", installed):
+        package.mkdir()
+    (other / "shop" / "__init__.py").write_text("raise RuntimeError('nobody may import this')")
+    (installed / "single_file.py").touch()
+    monkeypatch.syspath_prepend(str(other))
+    monkeypatch.syspath_prepend(str(installed))
+    found = watched(["shop.services:Shop", "single_file:Service", "nowhere:Nothing", "no target"])
+    assert found == [Path.cwd(), other / "shop", installed / "single_file.py"]

@@ -1,0 +1,263 @@
+"""What a server begins under overload: the arithmetic of it, with clocks that the tests hold."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+
+import pytest
+
+from leveret import Adaptive, ContractError, DeadlineExceeded
+from leveret.server.admission import ENOUGH, WINDOW, Admission
+from leveret.server.limiter import Limiter
+
+NOW = 1_000_000.0
+
+
+def measured(*lengths: float, now: float = NOW) -> Admission:
+    admission = Admission()
+    for length in lengths:
+        admission.took(length)
+    admission.judge(now)
+    return admission
+
+
+def refused(admission: Admission, remaining: float, budget: float, now: float = NOW) -> bool:
+    try:
+        admission.check(remaining, budget, now)
+    except DeadlineExceeded as error:
+        return (error.where, error.executed) == ("queue", "no")
+    return False
+
+
+def test_what_is_past_its_deadline_is_refused_from_the_first_request_on() -> None:
+    assert refused(Admission(), 0.0, 1)
+    assert refused(Admission(), -3.0, 1)
+    assert not refused(Admission(), 0.001, 1)
+
+
+def test_nothing_else_is_refused_before_enough_calls_were_measured() -> None:
+    assert not refused(measured(*[0.5] * (ENOUGH - 1)), 0.01, 1)
+    assert refused(measured(*[0.5] * ENOUGH), 0.01, 1)
+
+
+def test_what_is_shorter_than_the_fastest_call_is_refused_however_fresh_it_is() -> None:
+    admission = measured(*[0.02] * 50)
+    assert refused(admission, 0.019, 0.019)
+    assert not refused(admission, 0.021, 0.021)
+
+
+def test_a_request_that_waited_long_needs_the_usual_time() -> None:
+    admission = measured(*[0.01] * 60, *[0.05] * 40)
+    assert admission.usual == pytest.approx(0.05, rel=0.3)
+    assert refused(admission, 0.04, 1)
+    assert not refused(admission, 0.07, 1)
+
+
+def test_a_request_that_has_more_than_half_of_its_time_is_not_held_to_the_usual() -> None:
+    admission = measured(*[0.01] * 60, *[0.05] * 40)
+    assert not refused(admission, 0.02, 0.03)
+
+
+def test_calls_that_are_cut_off_make_the_usual_time_longer_and_not_the_fastest() -> None:
+    admission = measured(*[0.01] * 50, *[-0.1] * 50)
+    assert admission.fastest == 0.01
+    assert admission.usual > 0.1
+
+
+def test_a_method_whose_calls_were_all_cut_off_is_still_begun() -> None:
+    admission = measured(*[-1.0] * WINDOW)
+    assert not refused(admission, 0.6, 1)
+    assert refused(admission, 0.4, 1)  # it waited for most of its time
+
+
+def test_a_method_of_which_some_calls_are_fast_does_not_starve() -> None:
+    rng = random.Random(1)
+    admission = measured(*(rng.choice([0.001, 2.0]) for _ in range(WINDOW)))
+    assert not refused(admission, 0.05, 0.05)
+    assert not refused(admission, 0.3, 0.5)
+
+
+def test_what_was_measured_long_ago_refuses_nothing() -> None:
+    admission = measured(*[0.4] * 50)
+    assert refused(admission, 0.3, 0.3, NOW + 1)
+    assert not refused(admission, 0.3, 0.3, NOW + 60)
+    admission.took(0.4)  # the one that was begun to see: it is as slow as before
+    assert refused(admission, 0.3, 0.3, NOW + 61)
+
+
+def test_a_handler_that_became_faster_is_soon_believed() -> None:
+    admission = measured(*[0.4] * 50)
+    for _ in range(WINDOW):
+        admission.took(0.01)
+    assert admission.judge(NOW + 1) == pytest.approx(0.012)
+    assert not refused(admission, 0.3, 0.3, NOW + 1)
+
+
+def test_only_what_may_be_refused_need_be_checked() -> None:
+    admission = measured(*[0.01] * 60, *[0.05] * 40)
+    assert admission.judge(NOW) == admission.usual
+    assert not refused(admission, admission.usual, 1000)
+
+
+def test_an_error_tells_what_was_left_and_what_is_needed() -> None:
+    with pytest.raises(DeadlineExceeded, match=r"5 ms of 500 ms; .* took 20 ms at the least"):
+        measured(*[0.02] * 50).check(0.005, 0.5, NOW)
+
+
+def test_many_refused_requests_are_an_overload_for_a_while() -> None:
+    admission = Admission()
+    assert not admission.overloaded(NOW)
+    for _ in range(20):
+        refused(admission, 0, 1, NOW)
+    assert admission.overloaded(NOW + 1)
+    assert not admission.overloaded(NOW + 10)
+
+
+def test_under_overload_a_quarter_of_the_time_must_be_left() -> None:
+    admission = measured(*[0.01] * 50)
+    assert not refused(admission, 0.2, 1)
+    for _ in range(20):
+        refused(admission, 0.001, 1)
+    assert admission.judge(NOW) == float("inf")  # each is to be checked
+    assert refused(admission, 0.2, 1)
+    assert not refused(admission, 0.3, 1)
+    assert not refused(admission, 0.02, 0.04)
+
+
+def test_a_refused_request_now_and_then_is_no_overload() -> None:
+    admission = Admission()
+    for second in range(100):
+        refused(admission, 0, 1, NOW + second)
+    assert not admission.overloaded(NOW + 100)
+
+
+# -- the limiter ----------------------------------------------------------------------------------
+
+
+def simulate(
+    limiter: Limiter,
+    seconds: float,
+    latency: Callable[[int], float],
+    *,
+    start: float = 0.0,
+    demand: int = 10_000,
+) -> float:
+    """Run calls one after the other, always as many as the limit and the demand allow.
+
+    :param latency: how long a call takes that begins when so many run.
+    :returns: the calls that ended, per second.
+    """
+    rng = random.Random(7)
+    ends: list[tuple[float, float]] = []
+    now, done = start, 0
+    while now < start + seconds:
+        while len(ends) < min(limiter.limit, demand):
+            took = latency(len(ends) + 1) * rng.uniform(0.9, 1.1)
+            heapq.heappush(ends, (now + took, took))
+        now, took = heapq.heappop(ends)
+        limiter.took(now, took, len(ends) + 1)
+        done += 1
+    return done / seconds
+
+
+def capacity(calls: int, alone: float = 0.1) -> Callable[[int], float]:
+    """A server that runs so many calls at full speed; more of them share it."""
+    return lambda running: alone * max(1.0, running / calls)
+
+
+def test_the_limit_rises_while_latency_does_not() -> None:
+    limiter = Limiter(Adaptive(most=200), 200)
+    assert limiter.limit == Adaptive().start
+    simulate(limiter, 30, capacity(1000))
+    assert limiter.limit == 200
+
+
+def test_the_limit_does_not_rise_where_it_is_not_used() -> None:
+    limiter = Limiter(Adaptive(start=10), 200)
+    simulate(limiter, 30, capacity(1000), demand=3)
+    assert limiter.limit == 10
+
+
+def test_the_limit_settles_near_the_capacity_and_keeps_its_throughput() -> None:
+    limiter = Limiter(Adaptive(), 200)
+    simulate(limiter, 20, capacity(20))
+    limits: list[int] = []
+
+    def watched(running: int) -> float:
+        limits.append(running)
+        return capacity(20)(running)
+
+    rate = simulate(limiter, 10, watched, start=20)
+    assert 20 <= max(limits) <= 70
+    assert rate >= 0.9 * 20 / 0.1
+
+
+def test_the_limit_falls_when_the_capacity_does_and_recovers_with_it() -> None:
+    limiter = Limiter(Adaptive(), 200)
+    simulate(limiter, 20, capacity(80))
+    before = limiter.limit
+    assert before >= 80
+    simulate(limiter, 10, capacity(10), start=20)
+    assert limiter.limit < before / 2
+    simulate(limiter, 20, capacity(80), start=30)
+    assert limiter.limit >= 80
+
+
+def test_calls_that_are_slower_for_other_reasons_do_not_keep_the_limit_down() -> None:
+    limiter = Limiter(Adaptive(), 100)
+    simulate(limiter, 20, capacity(1000, alone=0.03))
+    simulate(limiter, 60, capacity(1000, alone=0.3), start=20)
+    assert limiter.baseline == pytest.approx(0.3, rel=0.2)
+    assert limiter.limit == 100
+
+
+def test_one_strangely_fast_moment_does_not_hold_the_limit_down() -> None:
+    limiter = Limiter(Adaptive(), 100)
+    simulate(limiter, 20, capacity(1000))
+    simulate(limiter, 3, capacity(1000, alone=0.001), start=20)
+    simulate(limiter, 30, capacity(1000), start=23)
+    assert limiter.limit == 100
+
+
+def test_a_method_whose_calls_vary_widely_keeps_a_high_limit() -> None:
+    rng = random.Random(3)
+    limiter = Limiter(Adaptive(), 100)
+    simulate(limiter, 30, lambda _n: rng.expovariate(10))
+    lowest = 100
+
+    def watched(_running: int) -> float:
+        nonlocal lowest
+        lowest = min(lowest, limiter.limit)
+        return rng.expovariate(10)
+
+    simulate(limiter, 30, watched, start=30)
+    assert lowest >= 50
+
+
+def test_the_limit_stays_within_its_bounds() -> None:
+    limiter = Limiter(Adaptive(least=5, most=200, start=4), 12)
+    assert limiter.limit == 5
+    simulate(limiter, 10, capacity(1))
+    assert limiter.limit >= 5
+    simulate(limiter, 60, capacity(1000), start=10)
+    assert limiter.limit == 12
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"least": 0},
+        {"most": 65_536},
+        {"most": 1.5},
+        {"start": True},
+        {"least": 3, "most": 2},
+        {"tolerance": 1},
+        {"tolerance": float("inf")},
+        {"tolerance": "2"},
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ContractError, match="Adaptive: "):
+        Adaptive(**wrong)  # type: ignore[arg-type]

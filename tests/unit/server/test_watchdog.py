@@ -1,0 +1,178 @@
+"""The watchdog: when it speaks, what it says, and that it leaves nothing behind.
+
+Handlers here block the loop until the log has spoken, so that no test depends on how long a
+machine takes for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from leveret.server.running import Running
+from leveret.server.watchdog import Watchdog
+
+PATIENCE = 15.0
+
+
+class Log(logging.Handler):
+    """What was warned of; `spoken` is set by each warning."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+        self.spoken = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+        self.spoken.set()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    handler = Log()
+    logger = logging.getLogger("leveret.server")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def calls() -> list[Running]:
+    """The calls that run."""
+    return []
+
+
+@pytest.fixture
+async def watchdog(calls: list[Running]) -> Any:
+    made = Watchdog(asyncio.get_running_loop(), lambda: calls, blocked_after=0.02)
+    yield made
+    made.stop()
+    assert not threads()
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "leveret watchdog"]
+
+
+def call(method: str, task: asyncio.Task[Any] | None = None, number: int = 1) -> Running:
+    """As much of a call as a watchdog looks at."""
+    return cast(Running, SimpleNamespace(method=method, id=f"{number:x}", task=task))
+
+
+async def until(true: Any) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():  # noqa: ASYNC110 - the event is in another thread
+            await asyncio.sleep(0.002)
+
+
+async def block(log: Log) -> None:
+    """As a handler does that never awaits."""
+    log.spoken.clear()
+    assert log.spoken.wait(PATIENCE), "nothing was said"
+
+
+async def test_the_call_that_blocks_is_named_with_its_stack_and_then_with_its_length(
+    watchdog: Watchdog, calls: list[Running], log: Log
+) -> None:
+    task = asyncio.create_task(block(log))
+    calls += [call("desk.wait", None, 1), call("desk.block", task, 2)]
+    watchdog.watch()
+    await task
+    await until(lambda: len(log.lines) == 2)
+    assert "has been blocked for 0.0 s by desk.block (call 2): " in log.lines[0]
+    assert "in block\n    assert log.spoken.wait" in log.lines[0]
+    assert re.fullmatch(
+        r"the event loop was blocked for \d+\.\d s by desk\.block \(call 2\)", log.lines[1]
+    )
+
+
+async def test_where_no_call_is_at_fault_those_that_wait_are_named_but_not_all_of_many(
+    watchdog: Watchdog, calls: list[Running], log: Log
+) -> None:
+    calls += [call("desk.wait", number=number) for number in range(1, 8)]
+    watchdog.watch()
+    await block(log)
+    assert "while desk.wait (call 1), " in log.lines[0]
+    assert "desk.wait (call 5) and 2 more run: " in log.lines[0]
+
+
+async def test_each_time_is_told_once(watchdog: Watchdog, calls: list[Running], log: Log) -> None:
+    calls.append(call("desk.block"))
+    watchdog.watch()
+    for times in (1, 2):
+        await block(log)
+        await until(lambda: len(log.lines) == 2 * times)  # noqa: B023 - awaited in this turn
+    assert ["has been" in line for line in log.lines] == [True, False, True, False]
+
+
+async def test_there_is_no_thread_before_the_first_call_and_one_after_many(
+    watchdog: Watchdog, calls: list[Running]
+) -> None:
+    assert not threads()
+    calls.append(call("desk.quick"))
+    for _ in range(10):
+        watchdog.watch()
+    assert len(threads()) == 1
+
+
+async def test_while_no_call_runs_the_loop_is_left_alone(
+    watchdog: Watchdog, calls: list[Running], log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pings: list[str] = []
+    monkeypatch.setattr(watchdog, "_ping", lambda: pings.append("ping"))
+    watchdog.watch()
+    await until(lambda: not watchdog._begun.is_set())
+    assert not pings
+    calls.append(call("desk.quick"))
+    watchdog.watch()
+    await until(lambda: pings)
+
+
+async def test_it_can_be_stopped_while_the_loop_is_blocked(
+    watchdog: Watchdog, calls: list[Running], log: Log
+) -> None:
+    calls.append(call("desk.block"))
+    watchdog.watch()
+    await block(log)
+    watchdog.stop()
+    assert not threads()
+    watchdog.watch()  # a call that comes later begins nothing
+    assert not threads()
+
+
+def test_it_ends_with_its_loop() -> None:
+    loop = asyncio.new_event_loop()
+    watchdog = Watchdog(loop, lambda: [call("desk.quick")], blocked_after=0.02)
+    loop.call_soon(watchdog.watch)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    for thread in threads():
+        thread.join(PATIENCE)
+    assert not threads()
+
+
+async def test_a_table_of_calls_that_changes_as_it_is_read_does_no_harm(log: Log) -> None:
+    reads: list[int] = []
+
+    def running() -> list[Running]:
+        reads.append(1)
+        if len(reads) == 2:
+            raise RuntimeError("dictionary changed size during iteration")
+        return [call("desk.quick")]
+
+    watchdog = Watchdog(asyncio.get_running_loop(), running, blocked_after=0.02)
+    watchdog.watch()
+    await until(lambda: len(reads) == 2)
+    watchdog.watch()
+    await until(lambda: len(reads) > 3)
+    watchdog.stop()
+    assert log.lines == []
