@@ -141,7 +141,7 @@ async def test_the_caller_of_a_thread_is_answered_at_the_deadline_though_the_thr
         assert threads.running == 1
         # Its place is taken until it returns.
         with pytest.raises(DeadlineExceeded) as caught:
-            await remote.with_options(timeout=0.3).block_alone()
+            await remote.with_options(timeout=1).block_alone()
         assert (caught.value.where, caught.value.executed) == ("queue", "no")
         threads.opened.set()
         await remote.block_alone()

@@ -11,7 +11,7 @@ import pytest
 
 import leveret
 from leveret import Rabbit, Reconnect
-from leveret.client import attachment, calls, look, silence
+from leveret.client import calls, look, pending, silence
 from leveret.server import consumer, once_calls, orphans, watchdog
 from leveret.transport.url import Address
 from leveret.wire import native
@@ -28,7 +28,7 @@ FIGURES: dict[str, tuple[float, ...]] = {
     "first and longest": (Reconnect().first, Reconnect().most),
     "heartbeat": (Address(hosts=()).heartbeat,),
     "a look": (silence.DEAD_AFTER,),
-    "a client waits": (look._SERVERS_RETURN,),
+    "a client waits": (look.SERVERS_RETURN,),
     "a request counts": (look._ANSWERED,),
     "small replies": (orphans._RECENT, orphans._SMALL),
     "a reply queue": (native.REPLY_QUEUE_EXPIRES / 1000,),
@@ -111,7 +111,7 @@ def test_the_figures_are_those_of_the_code() -> None:
         assert what.startswith(words)
         assert tuple(map(float, shown.split(", "))) == values, f"{what}: the code has {values}"
     assert calls.GRACE < calls._LATEST < FIGURES["a call ends"][0]
-    assert attachment._MOST_RESENDS == 5
+    assert pending.MOST_RESENDS == 10
 
 
 async def test_every_command_is_a_target_of_make(tmp_path: Path) -> None:

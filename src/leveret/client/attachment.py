@@ -21,6 +21,7 @@ from pamqp import commands
 
 from leveret.amqp.codes import ReplyCode
 from leveret.client import verdicts
+from leveret.client.pending import MOST_RESENDS
 from leveret.errors import ChannelClosed, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret.client")
 
-_MOST_RESENDS: Final = 5
 _GHOST_LOOKS: Final = 10
 _GHOST_PAUSE: Final = 0.03
 
@@ -71,7 +71,7 @@ class Attachment:
         unsent, self.unsent = self.unsent, {}
         for pending in unsent.values():
             calls.resend(pending)
-        calls.opened()
+        calls.flow.changed()
         return channel
 
     async def _recover(self, connection: Connection) -> None:
@@ -97,7 +97,7 @@ class Attachment:
             elif error.reply_code != ReplyCode.NOT_FOUND:
                 raise
         finally:
-            await probe.close()
+            probe.abandon()
 
     def _rename(self, error: LeveretError, user: str) -> None:
         """The reply queue is on a node that is down, or another user's: go on with another one.
@@ -124,7 +124,7 @@ class Attachment:
         calls = self._calls
         for pending in calls.detached():
             # A request that costs its channel each time must not do so for ever.
-            again = calls.resent.get(pending.id, 0) < _MOST_RESENDS
+            again = calls.resent.get(pending.id, 0) < MOST_RESENDS
             if pending.request.repeatable and calls.link.reconnects and again:
                 self.unsent[pending.id] = pending
             else:

@@ -17,13 +17,13 @@ from leveret.amqp.events import Content, Delivery
 from leveret.amqp.properties import Properties
 from leveret.client import verdicts
 from leveret.client.attachment import Attachment
+from leveret.client.flow import Flow
 from leveret.client.look import FIRST_LOOK, Lookout
 from leveret.client.pending import LOOK_EVERY, Pending, Request, Route, Template
+from leveret.client.returned import Returned
 from leveret.errors import (
-    Busy,
     CallError,
     ConnectionLost,
-    DeadlineExceeded,
     LeveretError,
 )
 from leveret.transport.channel import Channel
@@ -51,6 +51,7 @@ _LATEST: Final = 0.095
 GRACE: Final = 0.08
 """Seconds after its deadline for which a call still waits to be told where it was."""
 
+_SOON: Final = 0.005
 _ASKED_AT_ONCE: Final = 1_000
 _ROUTES: Final = 10_000
 """For how many methods it is kept what is known of their servers."""
@@ -82,25 +83,24 @@ class Calls:
         self.counters = Counters()
         self._ids = call_ids()
         self.pending: dict[str, Pending] = {}
-        self.accepted: set[str] = set()
-        """Pending calls whose server said that their handlers run."""
+        self.accepted: dict[str, float] = {}
+        """Pending calls whose server said that their handlers run, and when (the loop's clock)."""
         self.resent: dict[str, int] = {}
         """Pending calls that were sent more than once, and how often again."""
         self.expiring: set[str] = set()
         """Pending calls whose requests came back as nobody took them in time."""
-        self.held = True
-        """Whether requests are to wait, in `ready`: for a connection, or for the broker."""
         self.epoch = 0
         """Changes with the channel: the templates of before are of no use then."""
         self.routes: dict[str, Route] = {}
         self.deadlines = Deadlines(self.loop)
         self.lookout = Lookout(self)
+        self.returned = Returned(self)
         self.attachment = Attachment(self)
         self._channel: Channel | None = None
         self._confirms: Confirms[Pending] = Confirms()
-        self._waiting = 0
-        self._flowing: asyncio.Future[None] = self.loop.create_future()
-        self._ended: LeveretError | None = None
+        self.flow = Flow(self)
+        self.ended: LeveretError | None = None
+        """Why no reply will come any more."""
 
     async def start(self) -> None:
         """Open the channel and the reply queue."""
@@ -134,6 +134,11 @@ class Calls:
         assert self._channel is not None
         return self._channel
 
+    @property
+    def has_channel(self) -> bool:
+        """Whether that one is open."""
+        return self._channel is not None and self._channel.closed is None
+
     def route(self, key: str) -> Route:
         """What is known of the method "service.method"."""
         route = self.routes.get(key)
@@ -166,42 +171,25 @@ class Calls:
         self.epoch += 1
         channel.on_confirm = self._on_confirm
         channel.on_return = self._on_return
-        self.connection.on_paused.append(self._flow_changed)
-        self.connection.on_blocked.append(self._flow_changed)
+        self.flow.watch(self.connection)
 
     def detached(self) -> list[Pending]:
         """The channel is gone; returns the pending calls that the broker has not confirmed."""
         unconfirmed = [p for p in self._confirms.open() if self.pending.get(p.id) is p]
         self._confirms = Confirms()
-        self._flow_changed()
+        self.flow.changed()
         return unconfirmed
+
+    async def answered(self) -> None:
+        """Return when the broker has answered for all requests on this channel."""
+        channel = self.channel
+        # Confirms are the hot path: they set no event.
+        while self._confirms and channel.closed is None:  # noqa: ASYNC110
+            await asyncio.sleep(_SOON)
 
     def unconfirmed(self) -> set[str]:
         """The ids of the calls whose requests the broker is not known to have."""
         return {pending.id for pending in self._confirms.open()} | self.attachment.unsent.keys()
-
-    def _flow_changed(self, _news: object = None) -> None:
-        held = not self._open() or self.connection.paused is not None
-        if held == self.held:
-            return
-        self.held = held
-        if held:
-            self._flowing = self.loop.create_future()
-        else:
-            self._flowing.set_result(None)
-
-    def opened(self) -> None:
-        """All is restored: requests may go."""
-        self._flow_changed()
-
-    def _open(self) -> bool:
-        """Whether the broker would hear a request."""
-        return (
-            self._ended is None
-            and self._channel is not None
-            and self._channel.closed is None
-            and not self.connection.blocked
-        )
 
     def _given_up(self, given_up: asyncio.Future[None]) -> None:
         error = given_up.exception()
@@ -210,55 +198,16 @@ class Calls:
 
     def end(self, error: LeveretError) -> None:
         """No reply will come any more: end all calls."""
-        if self._ended is not None:
+        if self.ended is not None:
             return
-        self._ended = error
+        self.ended = error
         unconfirmed = self.unconfirmed()
         for pending in list(self.pending.values()):
             confirmed = pending.id not in unconfirmed
             self.fail(pending, verdicts.lost(pending, error, confirmed=confirmed))
-        self._flow_changed()
-        if not self._flowing.done():
-            self._flowing.set_result(None)
+        self.flow.changed()
 
     # -- a call begins ------------------------------------------------------------------------
-
-    async def ready(self, request: Request, timeout: float) -> float:
-        """Wait until requests may go; returns what is left of `timeout`.
-
-        :raises Busy: if too many calls wait already.
-        :raises ConnectionLost: if the call shall not wait, or the connection never comes back.
-        :raises DeadlineExceeded: if it takes longer than `timeout` seconds; nothing was sent.
-        """
-        before = self.loop.time()
-        if not (request.wait_for_connection or self._open()):
-            raise self._refusal(request.route)
-        if len(self.pending) + self._waiting >= self.max_in_flight:
-            raise self._too_many(request.route)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(timeout):
-                while self.held and self._ended is None:
-                    await asyncio.shield(self._flowing)
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"not sent in {timeout:g} s: {self._obstacle()}",
-                where="client",
-                method=request.route.key,
-            ) from self.link.failure
-        finally:
-            self._waiting -= 1
-        return max(timeout - (self.loop.time() - before), 0.001)
-
-    def _obstacle(self) -> str:
-        """What keeps requests back."""
-        if self.connection.blocked and self.connection.lost is None:
-            return f"the broker takes no publishes now: {self.connection.blocked}"
-        if self.link.failure is not None:
-            return f"not connected: {self.link.failure}"
-        if self._channel is None or self._channel.closed is not None:
-            return "the client's channel is being restored"
-        return "the broker did not take what was sent before"
 
     def send(self, request: Request, body: bytes, timeout: float) -> Pending:
         """Send one request; its `future` ends with the reply or an error.
@@ -269,11 +218,11 @@ class Calls:
         calls = self.pending
         route = request.route
         if (
-            (self.held and not self._open())
+            (self.flow.held and not self.flow.is_open())
             or len(calls) >= self.max_in_flight
             or len(body) > self.max_message_size
         ):
-            raise self._refusal(route, body)
+            raise self.flow.refusal(route, body)
         loop = self.loop
         now = loop.time()
         self.counters.sent += 1
@@ -314,40 +263,16 @@ class Calls:
         :param doubtful: whether a server may have the one that was sent before.
         """
         remaining = pending.started + pending.timeout - self.loop.time()
-        if self.pending.get(pending.id) is not pending or remaining <= 0 or not self._open():
+        if self.pending.get(pending.id) is not pending or remaining <= 0 or not self.flow.is_open():
             return
         if doubtful:
             self.resent[pending.id] = self.resent.get(pending.id, 0) + 1
-        self.accepted.discard(pending.id)
+        self.accepted.pop(pending.id, None)
         try:
             template = pending.request.make(doubtful and pending.request.marked)
             self._publish(pending, template, remaining, pending.body or b"")
         except CallError as error:  # its metadata does not fit into the frames of another broker
             self.fail(pending, error)
-
-    def _refusal(self, route: Route, body: bytes = b"") -> CallError:
-        if len(body) > self.max_message_size:
-            return Busy(
-                f"the arguments take {len(body)} bytes, more than the {self.max_message_size} of"
-                " max_message_size; send less, or raise it at connect() and serve()",
-                method=route.key,
-            )
-        if self._open():
-            return self._too_many(route)
-        if self._ended is None and self.connection.blocked and self.connection.lost is None:
-            return Busy(self._obstacle(), method=route.key)
-        reason = self._ended or self.link.failure
-        message = f"not sent: {reason or self._obstacle()}"
-        error = ConnectionLost(message, executed="no", method=route.key)
-        error.__cause__ = reason
-        return error
-
-    def _too_many(self, route: Route) -> Busy:
-        return Busy(
-            f"{len(self.pending) + self._waiting} calls are in flight already, the limit of"
-            " connect(max_in_flight=...); wait for some before you make more",
-            method=route.key,
-        )
 
     # -- a call ends --------------------------------------------------------------------------
 
@@ -358,7 +283,7 @@ class Calls:
             return None
         self.deadlines.discard(pending.tick, pending)
         if self.accepted:
-            self.accepted.discard(pending.id)
+            self.accepted.pop(pending.id, None)
         if self.resent:
             self.resent.pop(pending.id, None)
         if self.expiring:
@@ -392,7 +317,7 @@ class Calls:
 
     def tell(self, key: str, kind: str, call_id: str, timeout: float, body: bytes = b"") -> None:
         """Say something to a server, or to all of a service, on the control exchange."""
-        if self._open() and not self.loop.is_closed():
+        if self.flow.is_open() and not self.loop.is_closed():
             properties = Properties(
                 type=kind,
                 correlation_id=call_id,
@@ -419,7 +344,7 @@ class Calls:
             return
         if kind == ACCEPTED:
             if properties.correlation_id in self.pending:
-                self.accepted.add(properties.correlation_id)
+                self.accepted[properties.correlation_id] = self.loop.time()
             return
         if kind == CLAIM:
             waits = properties.correlation_id in self.pending
@@ -447,11 +372,12 @@ class Calls:
         if reason == "expired":
             # Was nobody there, or were all busy? The look gets a grace of its own.
             self.expiring.add(pending.id)
+            pending.bounced_at = self.loop.time()
             if not pending.request.if_busy_fail:
                 self.deadlines.discard(pending.tick, pending)
                 latest = pending.started + pending.timeout + _LATEST
                 pending.tick = self.deadlines.add(min(self.loop.time() + GRACE, latest), pending)
-            self.lookout.explain(pending)
+            self.returned.expired(pending)
         else:
             self.fail(pending, verdicts.bounce(reason))
 
@@ -460,10 +386,10 @@ class Calls:
             self._confirms.confirm(number, multiple)
             return
         for pending in self._confirms.settle(number, multiple):
-            self.fail(pending, verdicts.refused())
+            self.returned.refused(pending)
 
     def _on_return(self, content: Content) -> None:
         pending = self.pending.get(content.properties.correlation_id or "")
         if pending is not None:
             pending.body = content.body
-            self.lookout.unroutable(pending)
+            self.returned.unroutable(pending)

@@ -39,13 +39,15 @@ log = logging.getLogger("leveret.client")
 
 FIRST_LOOK: Final = 0.25
 """Seconds a call waits before its queue is looked at; half its timeout if that is less."""
-_LOOK_SOON: Final = 0.05
+LOOK_SOON: Final = 0.05
 """How often one that has none is looked at, in seconds, at the most."""
 _ANSWERED: Final = 0.4
 """Seconds that servers have to say that they run a call; doubled each time that it was resent."""
-_DECLARED_AGAIN: Final = 2.0
+_WORD_HOLDS: Final = 4.0
+"""Seconds after which a server is asked again whether it still runs what it said it runs."""
+DECLARED_AGAIN: Final = 2.0
 """Seconds that servers have to declare a deleted queue again, before its calls are given up."""
-_SERVERS_RETURN: Final = 5.0
+SERVERS_RETURN: Final = 5.0
 """Seconds after a reconnect, or a queue's return, for which servers count as on their way."""
 _SETTLE: Final = 0.02
 """How long after a look an "accepted" of a draining server may still be on its way, in seconds."""
@@ -61,12 +63,9 @@ class Lookout:
         self._tasks: set[asyncio.Task[object]] = set()
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
-        self._bounced: dict[Route, list[Pending]] = {}
-        self._returned: dict[Route, list[Pending]] = {}
-        self._explaining: set[Route] = set()
         self._silence = Silence()
         self._patient_until = -inf
-        self._missing: dict[str, float] = {}
+        self.missing: dict[str, float] = {}
         """Idempotent calls that nobody seems to have, and since which look."""
 
     async def close(self) -> None:
@@ -90,8 +89,8 @@ class Lookout:
 
     def check(self, route: Route, now: float) -> None:
         """A call begins, and no server was seen alive in the last second: look beside it."""
-        if not route.looking and now - route.looked_at > _LOOK_SOON:
-            self._begin(self._look(route))
+        if not route.looking and now - route.looked_at > LOOK_SOON:
+            self.begin(self.look(route))
 
     def watch(self, delay: float) -> None:
         """Look after the waiting calls in `delay` seconds, and on until none is left."""
@@ -102,8 +101,8 @@ class Lookout:
         """The connection is another one: what was seen before is no news any more."""
         calls = self._calls
         self._silence.answered()
-        self._patient_until = calls.loop.time() + _SERVERS_RETURN
-        self._missing.clear()
+        self._patient_until = calls.loop.time() + SERVERS_RETURN
+        self.missing.clear()
         waiting: dict[Route, list[str]] = {}
         for pending in calls.pending.values():
             route = pending.route
@@ -111,26 +110,12 @@ class Lookout:
             if route.service and pending.id not in calls.attachment.unsent:
                 waiting.setdefault(route, []).append(pending.id)
                 if pending.request.repeatable:
-                    calls.accepted.discard(pending.id)  # its server may be lost as well
+                    calls.accepted.pop(pending.id, None)  # its server may be lost as well
         for route, call_ids in waiting.items():
             calls.ask(route, call_ids)
 
-    def explain(self, pending: Pending) -> None:
-        """A request came back as nobody took it in time: find out whether anybody is there."""
-        self._find_out(self._bounced, pending)
-
-    def unroutable(self, pending: Pending) -> None:
-        """A request came back as it has no queue: find out whether that is only out of reach."""
-        self._find_out(self._returned, pending)
-
-    def _find_out(self, why: dict[Route, list[Pending]], pending: Pending) -> None:
-        route = pending.route
-        why.setdefault(route, []).append(pending)
-        if route not in self._explaining:
-            self._explaining.add(route)
-            self._begin(self._explain(route))
-
-    def _begin(self, work: Coroutine[Any, Any, object]) -> None:
+    def begin(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do something beside the calls, at most until the client is closed."""
         task = self._calls.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -139,7 +124,7 @@ class Lookout:
         calls = self._calls
         if not calls.pending:
             self.watching = False
-            self._missing.clear()
+            self.missing.clear()
             return
         now = calls.loop.time()
         if self._silence.is_deadly(calls.connection, now):
@@ -153,20 +138,20 @@ class Lookout:
                 break  # all that follow are younger
         for route, pendings in waiting.items():
             if not route.looking:
-                self._begin(self._look_for(route, pendings, now))
+                self.begin(self._look_for(route, pendings, now))
         self.watch(FIRST_LOOK)
 
     async def _look_for(self, route: Route, waiting: list[Pending], now: float) -> None:
         """Look, end the calls that nobody will answer, and send again those that were lost."""
-        if not self._is_due(route, now):
+        if not self._is_due(route, waiting, now):
             return
-        if not await self._look(route):
+        if not await self.look(route):
             return
         calls = self._calls
         found = route.consumers or 0
         if found == QUEUE_DOWN:
             return  # its node comes back, or the deadline
-        if found <= 0 and now < max(self._patient_until, route.back_at + _SERVERS_RETURN):
+        if found <= 0 and now < max(self._patient_until, route.back_at + SERVERS_RETURN):
             return  # its servers have lost their connections as well, and are on their way
         verdict: Callable[[Pending, Calls], CallError]
         before = [pending for pending in waiting if pending.started < route.looked_at]
@@ -175,7 +160,7 @@ class Lookout:
             lost, verdict = waiting[-route.messages :], verdicts.no_server
         elif found == NO_QUEUE:
             # Its server declares it anew, within a moment; then it is an empty one.
-            lost = [pending for pending in before if self._is_gone(pending, _DECLARED_AGAIN)]
+            lost = [pending for pending in before if self._is_gone(pending, DECLARED_AGAIN)]
             verdict = verdicts.queue_deleted
         else:
             if not route.messages:
@@ -186,39 +171,44 @@ class Lookout:
             if not (pending.request.wait_for_server or pending.id in calls.accepted):
                 calls.fail(pending, verdict(pending, calls))
 
-    def _is_due(self, route: Route, now: float) -> bool:
-        """Whether to look again: where servers are and nothing waits, that is seldom."""
+    def _is_due(self, route: Route, waiting: list[Pending], now: float) -> bool:
+        """Whether to look again: where all calls are known to run, that is seldom."""
         if (route.consumers or 0) <= 0 or route.messages:
             return True  # whoever waits must know of each server that comes or dies meanwhile
-        return now - route.looked_at >= (LOOK_EVERY / 2 if self._missing else LOOK_EVERY)
+        if now - route.looked_at >= (LOOK_EVERY / 2 if self.missing else LOOK_EVERY):
+            return True
+        seen = route.looked_at - FIRST_LOOK / 4  # what is younger had not waited at the last look
+        accepted = self._calls.accepted
+        return any(call.started > seen and call.id not in accepted for call in waiting)
 
     def _is_gone(self, pending: Pending, patience: float) -> bool:
         if not pending.request.repeatable:
             return True
-        since = self._missing.setdefault(pending.id, pending.route.looked_at)
+        since = self.missing.setdefault(pending.id, pending.route.looked_at)
         return pending.route.looked_at - since > patience
 
     def _seek(self, route: Route, waiting: list[Pending]) -> None:
         """The queue is empty: whoever waits has its request run by a server, or has lost it."""
         calls = self._calls
-        known = calls.accepted | calls.unconfirmed()
+        old = calls.loop.time() - _WORD_HOLDS
+        known = calls.unconfirmed() | {c for c, said_at in calls.accepted.items() if said_at > old}
         asked: list[str] = []
         for pending in waiting:
             call_id = pending.id
             if not (pending.request.repeatable and route.service) or call_id in known:
                 continue
-            since = self._missing.setdefault(call_id, route.looked_at)
+            since = self.missing.setdefault(call_id, route.looked_at)
             again = calls.resent.get(call_id, 0)
             if since == route.looked_at:
                 asked.append(call_id)
             elif route.consumers and route.looked_at - since > _ANSWERED * 2**again:
-                del self._missing[call_id]
+                del self.missing[call_id]
                 log.info("%s: the request of a call was lost; sending it again", route.key)
                 calls.resend(pending)
         if asked:
             calls.ask(route, asked)
 
-    async def _look(self, route: Route) -> bool:
+    async def look(self, route: Route) -> bool:
         """One passive declare; what it finds is noted on the route. False if none was possible."""
         route.looking = True
         route.looked_at = self._calls.loop.time()
@@ -229,6 +219,9 @@ class Lookout:
                 found = await channel.look_at_queue(route.queue)
             self._silence.answered()
             consumers = found.consumer_count or 0
+            if consumers == route.consumers and route.messages:
+                route.waited_at = route.seen_at  # so many servers, and requests that waited
+            route.seen_at = route.looked_at
             if route.consumers is not None and consumers != max(route.consumers, 0):
                 # Fewer: one has died. More: one may have, and another taken its place.
                 route.changed_at = self._calls.loop.time()
@@ -248,35 +241,6 @@ class Lookout:
         finally:
             route.looking = False
         return True
-
-    async def _explain(self, route: Route) -> None:
-        """Look for all whose requests came back in the meantime."""
-        calls = self._calls
-        while route in self._bounced or route in self._returned:
-            bounced = self._bounced.pop(route, [])
-            returned = self._returned.pop(route, [])
-            seen = await self._look(route)
-            for pending in bounced:
-                calls.fail(pending, verdicts.expired(pending, calls))
-            for pending in returned:
-                if seen and pending.body is not None and self._may_come_back(pending):
-                    self._begin(self._send_later(pending))
-                else:
-                    calls.fail(pending, verdicts.unroutable(pending))
-        self._explaining.discard(route)
-
-    def _may_come_back(self, pending: Pending) -> bool:
-        """Whether the queue that a request did not find is there again, or may be in a moment."""
-        route = pending.route
-        if route.consumers != NO_QUEUE:
-            return True
-        since = self._missing.setdefault(pending.id, route.looked_at)
-        return route.alive_at > -inf and route.looked_at - since < _DECLARED_AGAIN
-
-    async def _send_later(self, pending: Pending) -> None:
-        """Nobody has this request: it can be sent again."""
-        await asyncio.sleep(_LOOK_SOON if (pending.route.consumers or 0) > 0 else FIRST_LOOK)
-        self._calls.resend(pending, doubtful=False)
 
     async def _open(self) -> Channel:
         if self._channel is None or self._channel.closed is not None:

@@ -22,6 +22,8 @@ class Template(Protocol):
 
 NO_QUEUE: Final = -1
 QUEUE_DOWN: Final = -2
+MOST_RESENDS: Final = 10
+"""How often a request that costs its channel each time, or is refused, is sent again."""
 LOOK_EVERY: Final = 1.0
 """How often a method that has servers is looked at, in seconds, at the most."""
 
@@ -30,8 +32,10 @@ class Route:
     """What a client knows of one method's queue and servers, from replies and from looking.
 
     `alive_at` is when a server was last seen alive, `changed_at` when a look last found other
-    servers than the one before, `back_at` when one found the queue's node back that had been down,
-    `looked_at` when the last one was; all on the loop's clock.
+    servers than the one before, `back_at` when one found the queue's node back that had been down.
+    `looked_at` is when the last look began, `seen_at` when the last one that found the queue did,
+    and `waited_at` when the one before that did, if it found requests waiting and as many servers.
+    All are on the loop's clock.
     """
 
     __slots__ = (
@@ -40,11 +44,14 @@ class Route:
         "changed_at",
         "consumers",
         "key",
+        "limited",
         "looked_at",
         "looking",
         "messages",
         "queue",
+        "seen_at",
         "service",
+        "waited_at",
     )
 
     def __init__(self, key: str, queue: str, service: str) -> None:
@@ -52,10 +59,14 @@ class Route:
         self.queue = queue
         self.service = service
         """"" where the servers do not listen for cancels."""
+        self.limited: bool | None = None
+        """Whether the queue takes so many requests only (`max_length`); None if nobody knows."""
         self.alive_at = -inf
         self.back_at = -inf
         self.changed_at = -inf
         self.looked_at = -inf
+        self.seen_at = -inf
+        self.waited_at = -inf
         self.looking = False
         self.consumers: int | None = None
         """At the last look; None before the first, `NO_QUEUE` if there was no queue, `QUEUE_DOWN`
@@ -151,7 +162,7 @@ class Pending:
     `body` is kept where the request may be sent again, else None.
     """
 
-    __slots__ = ("body", "future", "id", "request", "started", "tick", "timeout")
+    __slots__ = ("body", "bounced_at", "future", "id", "request", "started", "tick", "timeout")
 
     def __init__(
         self,
@@ -168,6 +179,7 @@ class Pending:
         self.timeout = timeout
         self.future = future
         self.body = body
+        self.bounced_at = 0.0
         self.tick = 0
 
     @property

@@ -64,8 +64,8 @@ class PlainRemote(Generic[R]):
             raise InvalidArgument(str(error), method=self._route.key) from error
         calls = self._calls
         timeout = within_current_call(self._timeout, self._route.key)
-        if calls.held:
-            timeout = await calls.ready(self._request, timeout)
+        if calls.flow.held:
+            timeout = await calls.flow.ready(self._request, timeout)
         pending = calls.send(self._request, request, timeout)
         try:
             delivery = await pending.future

@@ -66,6 +66,7 @@ class RemoteMethod:
         self._spec = spec
         self._options = options
         self._route = calls.route(spec.key)
+        self._route.limited = spec.queue.max_length is not None
         self._check_priority()
         self._timeout = options.timeout or spec.timeout
         self._parameters = spec.parameters
@@ -116,8 +117,8 @@ class RemoteMethod:
         calls = self._calls
         if get_running_loop() is not calls.loop:
             raise RuntimeError(_OTHER_LOOP)
-        if calls.held:
-            timeout = await calls.ready(self._request, timeout)
+        if calls.flow.held:
+            timeout = await calls.flow.ready(self._request, timeout)
         if self._request.wait_for_server:
             return self._result(await self._send_until_served(self._request, body, timeout))
         pending = calls.send(self._request, body, timeout)
@@ -172,8 +173,8 @@ class RemoteMethod:
         request = request or self._request
         if request.wait_for_server:
             return self._result(await self._send_until_served(request, body, timeout))
-        if calls.held:
-            timeout = await calls.ready(request, timeout)
+        if calls.flow.held:
+            timeout = await calls.flow.ready(request, timeout)
         pending = calls.send(request, body, timeout)
         try:
             delivery = await pending.future
@@ -188,8 +189,8 @@ class RemoteMethod:
         end = loop.time() + timeout
         pause = _RETRY_FIRST
         while True:
-            if self._calls.held:
-                timeout = await self._calls.ready(request, timeout)
+            if self._calls.flow.held:
+                timeout = await self._calls.flow.ready(request, timeout)
             pending = self._calls.send(request, body, timeout)
             try:
                 delivery = await pending.future

@@ -10,7 +10,7 @@ the one before.
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from leveret.client.pending import LOOK_EVERY, Pending
 from leveret.errors import (
@@ -27,6 +27,9 @@ from leveret.errors import (
 
 if TYPE_CHECKING:
     from leveret.client.calls import Calls
+
+_AT_ONCE: Final = 0.02
+"""Seconds in which a request comes back that no server was free for."""
 
 
 def silence(pending: Pending, accepted: Container[str], *, unconfirmed: bool) -> CallError:
@@ -76,6 +79,13 @@ def refused() -> CallError:
     return Busy("the broker refused the request: its queue is full, try again later")
 
 
+def untaken() -> CallError:
+    """The broker did not confirm the request, and it is not because of a full queue."""
+    return ConnectionLost(
+        "the broker did not take the request: a node of it died, or its queue has no leader yet"
+    )
+
+
 def unroutable(pending: Pending) -> CallError:
     """The broker knows no queue for the request."""
     return Unimplemented(
@@ -118,9 +128,22 @@ def lost(pending: Pending, error: LeveretError, *, confirmed: bool) -> CallError
 
 
 def _executed(pending: Pending, calls: Calls) -> Executed:
-    taken = (
+    """Whether a request that came back may have been run, by a server that died since.
+
+    Such a request goes back into its queue, and expires there like one that nobody took. So "no"
+    takes more than that nothing speaks against it: no server was there; or a look while it waited
+    found a backlog, and another one now as many servers; or it came back as fast as one does that
+    no server was free for.
+    """
+    route = pending.route
+    if (
         pending.id in calls.accepted
         or pending.id in calls.resent
-        or pending.route.changed_at >= pending.started
-    )
-    return "maybe" if taken else "no"
+        or route.changed_at >= pending.started
+    ):
+        return "maybe"
+    if (route.consumers or 0) <= 0:
+        return "no" if route.alive_at <= pending.started - LOOK_EVERY else "maybe"
+    if pending.request.if_busy_fail:
+        return "no" if pending.bounced_at - pending.started < _AT_ONCE else "maybe"
+    return "no" if route.waited_at >= pending.started else "maybe"

@@ -303,6 +303,9 @@ class Link:
                     reason: LeveretError = channel.closed
                 except LeveretError as error:
                     reason = error
+                if isinstance(reason, ConnectionLost) and connection.lost is None:
+                    # An answer did not come: whatever hears us there, it does not understand.
+                    connection.abort(str(reason))
                 if connection.lost is None:  # else it is no fault of the member's
                     attempt += 1
                     log.warning("%s: %s is not restored yet: %s", self, member, reason)

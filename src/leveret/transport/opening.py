@@ -26,6 +26,8 @@ from leveret.transport.url import Address, ssl_context
 
 log = logging.getLogger("leveret.transport")
 
+NEXT_HOST: Final = 2.0
+"""Seconds after which the next of several hosts is tried, where one does not answer."""
 FRAME_MAX: Final = 131_072
 CHANNEL_MAX: Final = 2047
 
@@ -51,11 +53,13 @@ async def open_connection(address: Address, *, name: str, max_message_size: int)
     cause: Exception | None = None
     login = await _login(address)
     for host, port in address.hosts:
+        last = (host, port) == address.hosts[-1]
+        seconds = address.connection_timeout if last else min(address.connection_timeout, NEXT_HOST)
         try:
-            return await _open(address, login, host, port, name, max_message_size)
+            return await _open(address, login, host, port, name, max_message_size, seconds)
         except (OSError, TimeoutError, AMQPError, ConnectionLost) as error:
             cause = error
-            reason = _reason(error, address)
+            reason = _reason(error, seconds)
             failures.append(f"{host}:{port}: {reason}")
             log.info("no connection to %s:%d: %s", host, port, reason)
     raise ConnectionLost(
@@ -79,14 +83,20 @@ async def _login(address: Address) -> Login:
         ) from None
 
 
-def _reason(error: Exception, address: Address) -> str:
+def _reason(error: Exception, seconds: float) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer in {address.connection_timeout:g} s"
+        return f"no answer in {seconds:g} s"
     return str(error) or type(error).__name__
 
 
 async def _open(
-    address: Address, login: Login, host: str, port: int, name: str, max_message_size: int
+    address: Address,
+    login: Login,
+    host: str,
+    port: int,
+    name: str,
+    max_message_size: int,
+    seconds: float,
 ) -> Connection:
     loop = asyncio.get_running_loop()
     context = ssl_context(address.tls) if address.tls is not None else None
@@ -97,7 +107,7 @@ async def _open(
         return Connection(f"{host}:{port}", max_message_size=max_message_size)
 
     try:
-        async with asyncio.timeout(address.connection_timeout):
+        async with asyncio.timeout(seconds):
             transport, connection = await loop.create_connection(
                 made, host, port, ssl=context, server_hostname=server_name
             )
