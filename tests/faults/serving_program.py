@@ -1,0 +1,45 @@
+"""A program that serves `Work` until a signal ends it, for tests that kill servers.
+
+Its arguments: the broker's URL, the diary, this server's name in it, and the seconds of grace. It
+prints "serving" when it takes calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import leveret
+from tests.faults.diary import Diary
+from tests.faults.poison import Poison
+from tests.faults.scene import SOON
+from tests.faults.work import Work
+
+
+async def main() -> None:
+    url, path, name, grace = sys.argv[1:]
+    diary = Diary(path, name)
+    end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.set)
+    async with (
+        leveret.connect(url, reconnect=SOON, wait_for_broker=30) as rabbit,
+        rabbit.serving(Work(diary), Poison(diary), grace=float(grace)),
+    ):
+        print("serving", flush=True)
+        parent = os.getppid()
+        while not end.is_set() and os.getppid() == parent:  # nobody is left without its test
+            try:
+                async with asyncio.timeout(1):
+                    await end.wait()
+            except TimeoutError:
+                pass
+
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # of lost connections there are many
+    leveret.run(main())

@@ -1,0 +1,112 @@
+"""Situations in which `executed` could easily be wrong, each brought about by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+import leveret
+from leveret import CallError, DeadlineExceeded
+from leveret.amqp import frames
+from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
+from tests.behaviour.crashing import crash
+from tests.behaviour.patience import until
+from tests.behaviour.raw import RawPeer
+from tests.faults.diary import Diary
+from tests.faults.oracle import Oracle
+from tests.faults.scene import SOON, Load
+from tests.faults.work import Work
+
+QUEUE = "leveret.work.again"
+
+
+@pytest.fixture
+async def raw(broker_url: str) -> AsyncIterator[RawPeer]:
+    """A server that does what the test wants."""
+    peer = await RawPeer.open(broker_url)
+    yield peer
+    await peer.close()
+
+
+@pytest.fixture
+async def queue(broker_url: str, diary: Diary) -> str:
+    """The request queue, without any server."""
+    async with leveret.connect(broker_url) as rabbit, rabbit.serving(Work(diary)):
+        return QUEUE
+
+
+async def test_what_is_said_of_the_second_copy_of_a_request_is_not_said_of_the_first(
+    broker_url: str, raw: RawPeer, queue: str
+) -> None:
+    """The first copy may have run, on a server of which nothing is heard any more."""
+    taken = await raw.take(queue)
+    async with leveret.connect(broker_url) as client:
+        remote = client.remote(Work).with_options(timeout=10)
+        call = asyncio.create_task(remote.again("key", 0.0, "", 0))
+        await taken.get()
+        second = await taken.get()
+        late = encode_failure(DeadlineExceeded("it came too late", where="queue"))
+        raw.answer(second, late, type="error", content_type=ERROR_CONTENT_TYPE)
+        with pytest.raises(CallError) as caught:
+            await call
+    assert caught.value.executed == "maybe"
+
+
+async def test_a_request_that_comes_again_too_late_may_have_run_before(
+    broker_url: str, raw: RawPeer, queue: str, diary: Diary
+) -> None:
+    mortal = await RawPeer.open(broker_url)
+    taken = await mortal.take(queue)
+    await raw.listen()
+    body = msgspec.json.encode({"key": "key", "seconds": 0.0, "padding": "", "reply": 0})
+    deadline = int(time.time() * 1000) - 1000
+    raw.request("work.again", body, headers={"deadline": deadline}, expiration="60000")
+    await taken.get()
+    mortal.crash()
+    async with leveret.connect(broker_url) as rabbit, rabbit.serving(Work(diary)):
+        failure = await raw.failure()
+    assert failure.get("executed", "maybe") == "maybe", failure
+
+
+async def test_what_expires_in_the_queue_of_busy_servers_that_die_may_have_run(
+    broker_url: str, oracle: Oracle, diary: Diary
+) -> None:
+    """A request that died with its server goes back into the queue, where it looks untouched."""
+    async with (
+        leveret.connect(broker_url, reconnect=SOON) as client,
+        leveret.connect(broker_url, reconnect=SOON) as host,
+        host.serving(Work(diary), concurrency=4),
+        Load(oracle, client, callers=60, timeout=0.7, seconds=0.2, pause=0, kept=False) as load,
+    ):
+        for n in range(6):
+            dying = Diary(diary.path, f"mortal-{n}")
+            async with (
+                leveret.connect(broker_url, reconnect=False) as mortal,
+                mortal.serving(Work(dying), concurrency=4, grace=0),
+            ):
+                await load.ended(60)
+                oracle.faults += 1
+                crash(mortal)
+            dying.close()
+    await oracle.fair()
+
+
+async def test_an_accepted_call_whose_server_and_reply_were_lost_is_sent_again(
+    broker_url: str, raw: RawPeer, queue: str, diary: Diary
+) -> None:
+    """Its server said that it runs, and answered into a socket that was dead already."""
+    taken = await raw.take(queue)
+    async with leveret.connect(broker_url) as client:
+        remote = client.remote(Work).with_options(timeout=20)
+        call = asyncio.create_task(remote.again("key", 0.0, "", 0))
+        request = await taken.get()
+        raw.answer(request, b"", type="accepted")
+        await until(lambda: len(client._calls.accepted) == 1, "it is accepted")
+        raw.connection.send(frames.ack(raw.channel.number, request.delivery_tag))
+        await raw.connection.close()
+        async with leveret.connect(broker_url) as host, host.serving(Work(diary)):
+            assert await call == "key"

@@ -1,0 +1,46 @@
+"""The service that the fault tests call: it works for a while and writes down what it did."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from leveret import Service, method
+from tests.faults.diary import Diary
+
+EXPIRES: Final = 300.0
+"""Seconds after which a broker that is not the tests' own forgets the queues."""
+
+
+class Work(Service):
+    """Handlers that write into the diary.
+
+    :param server: what this server is called there.
+    """
+
+    def __init__(self, diary: Diary) -> None:
+        self._diary = diary
+
+    @method(timeout=5, expires=EXPIRES)
+    async def once(self, key: str, seconds: float, padding: str, reply: int) -> str:
+        return await self._work(key, seconds, reply)
+
+    @method(timeout=5, idempotent=True, expires=EXPIRES)
+    async def again(self, key: str, seconds: float, padding: str, reply: int) -> str:
+        return await self._work(key, seconds, reply)
+
+    async def _work(self, key: str, seconds: float, reply: int) -> str:
+        self._diary.write(key, "began")
+        try:
+            if seconds:
+                await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self._diary.write(key, "broke off")
+            raise
+        self._diary.write(key, "ended")
+        return answer_to(key, reply)
+
+
+def answer_to(key: str, reply: int) -> str:
+    """The right result: the key, made as long as was asked."""
+    return key + "y" * (reply - len(key))
