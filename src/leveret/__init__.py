@@ -33,13 +33,16 @@ from leveret.errors import (
     Unimplemented,
 )
 from leveret.rabbit import Rabbit, connect, run
+from leveret.server.access import Allow
 from leveret.server.execution import Middleware as ServerMiddleware
+from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent, Reconnect, State
 from leveret.wire.current import CurrentCall, current_call
 
 __all__ = [
     "AMQPError",
     "Adaptive",
+    "Allow",
     "Breaker",
     "Busy",
     "CallError",
@@ -52,6 +55,7 @@ __all__ = [
     "ConnectionEvent",
     "ConnectionLost",
     "ContractError",
+    "Credentials",
     "CurrentCall",
     "DeadlineExceeded",
     "DeclaredError",

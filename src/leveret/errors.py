@@ -4,6 +4,7 @@
     ├── ContractError (TypeError)        a service class that cannot work; raised when it is defined
     ├── InvalidURL (ValueError)          a broker address that cannot be read
     ├── TopologyError                    a queue or exchange exists, but with other options
+    ├── OnceUnavailable                  a store of idempotency keys is out of reach (leveret.once)
     ├── AMQPError                        the broker or the peer broke off, with AMQP's reply code
     │   ├── ProtocolError                bytes that are no valid AMQP
     │   ├── ChannelClosed                the broker closed a channel

@@ -47,12 +47,17 @@ class LagMeter:
         self._late = [(due, late) for due, late in self._late if due + late > before]
 
     def _arm(self) -> None:
-        self._timer = self._loop.call_at(self._loop.time() + _TICK, self._tick)
-        self._due = self._loop.time() + _TICK
+        self._next(self._loop.time())
+
+    def _next(self, now: float) -> None:
+        # From the one look at the clock: what happens between two would be in neither.
+        self._due = now + _TICK
+        self._timer = self._loop.call_at(self._due, self._tick)
 
     def _tick(self) -> None:
-        late = self._loop.time() - self._due
+        now = self._loop.time()
+        late = now - self._due
         if late > _NOTED:
             self._late.append((self._due, late))
             self.worst = max(self.worst, late)
-        self._arm()
+        self._next(now)
