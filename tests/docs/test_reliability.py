@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import leveret
@@ -19,6 +20,7 @@ from tests.docs.error_services import Fibonacci
 from tests.docs.fences import ROOT, blocks, table
 from tests.docs.session import Session
 from tests.docs.shell import Shell, lines
+from tests.faults.oracle import Verdict
 from tests.once.servers import PostgresServer
 
 RELIABILITY = "docs/reliability.md"
@@ -125,8 +127,15 @@ async def test_every_command_is_a_target_of_make(tmp_path: Path) -> None:
 
 
 def test_the_line_of_the_log_is_the_watchdogs() -> None:
-    (shown,) = [b.text.strip() for b in blocks(RELIABILITY, "text")]
+    shown, _ = [b.text.strip() for b in blocks(RELIABILITY, "text")]
     source = (ROOT / "src" / "leveret" / "server" / "watchdog.py").read_text()
     literals = re.sub(r'"\s*\n\s*"', "", source)
     pieces = re.split(r"1\.0 s|by \S+ \(call \S+\)", shown)
     assert all(piece.strip() in literals for piece in pieces)
+
+
+def test_the_line_of_a_run_has_the_counts_of_the_oracle_and_none_of_the_four() -> None:
+    _, shown = [b.text.strip() for b in blocks(RELIABILITY, "text")]
+    counts = msgspec.json.decode(shown, type=dict[str, int])
+    assert counts.keys() == Verdict().counts().keys()
+    assert not any(counts[broken] for broken in ("lost", "hung", "ran_twice", "wrong_executed"))
