@@ -13,6 +13,7 @@ import leveret
 from leveret import ConnectionLost, LeveretError, MaybeExecuted
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
+from leveret.testing import Cut, FaultProxy, after_bytes
 from leveret.transport import connection as connection_module
 from leveret.transport.channel import Channel
 from leveret.transport.connection import WRITE_BUFFER, Connection
@@ -21,19 +22,18 @@ from leveret.transport.url import parse_url
 from tests.behaviour.patience import PATIENCE, at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
-from tests.behaviour.tcp_proxy import TCPProxy
 
 BODY = bytes(1_000_000)
 
 
 @pytest.fixture
-async def proxy(rabbitmq_url: str) -> AsyncIterator[TCPProxy]:
-    async with TCPProxy(rabbitmq_url) as proxy:
+async def proxy(rabbitmq_url: str) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(rabbitmq_url) as proxy:
         yield proxy
 
 
 @pytest.fixture
-async def connection(proxy: TCPProxy) -> AsyncIterator[Connection]:
+async def connection(proxy: FaultProxy) -> AsyncIterator[Connection]:
     """A connection by way of the proxy."""
     connection = await open_connection(
         parse_url(proxy.url), name="by proxy", max_message_size=len(BODY)
@@ -49,14 +49,14 @@ async def failures(calls: list[asyncio.Task[Any]]) -> list[object]:
 
 
 async def test_a_cut_fails_all_pending_calls_of_all_channels_at_once(
-    connection: Connection, proxy: TCPProxy
+    connection: Connection, proxy: FaultProxy
 ) -> None:
     channels = [await connection.open_channel() for _ in range(10)]
     told: list[LeveretError] = []
     connection.on_lost.append(told.append)
     for channel in channels:
         channel.on_close = told.append
-    proxy.freeze()  # so that no answer comes before the cut
+    proxy.stall()  # so that no answer comes before the cut
     calls = [
         asyncio.create_task(channel.declare_queue("", exclusive=True))
         for channel in channels
@@ -76,9 +76,9 @@ async def test_a_cut_fails_all_pending_calls_of_all_channels_at_once(
 
 @pytest.mark.parametrize("step", [1, 7, 8, 9, 100, 300])
 async def test_a_cut_in_the_handshake_is_a_lost_connection_or_a_whole_one(
-    proxy: TCPProxy, step: int
+    proxy: FaultProxy, step: int
 ) -> None:
-    proxy.cut_after = step
+    proxy.when(after_bytes(step, "to_broker"), Cut())
     async with at_once():
         with pytest.raises(ConnectionLost, match="cannot connect to .*connection lost") as raised:
             await open_connection(parse_url(proxy.url), name="by proxy", max_message_size=1)
@@ -86,13 +86,13 @@ async def test_a_cut_in_the_handshake_is_a_lost_connection_or_a_whole_one(
 
 
 async def test_a_cut_in_the_middle_of_a_body_loses_that_message_only(
-    connection: Connection, proxy: TCPProxy, raw: RawPeer
+    connection: Connection, proxy: FaultProxy, raw: RawPeer
 ) -> None:
     await raw.declare("q")
     channel = await connection.open_channel()
     channel.publish("", "q", Properties(), b"whole")
     await until_found(lambda: raw.waiting("q"), 1, "the broker has it")
-    proxy.cut_after = proxy.to_broker + len(BODY) // 2
+    proxy.when(after_bytes(len(BODY) // 2, "to_broker"), Cut())
     channel.publish("", "q", Properties(), BODY)
     await until(lambda: connection.lost is not None, "the cut is seen")
     assert isinstance(connection.lost, ConnectionLost)
@@ -101,7 +101,7 @@ async def test_a_cut_in_the_middle_of_a_body_loses_that_message_only(
 
 
 async def test_a_cut_returns_what_a_consumer_had_not_acknowledged(
-    connection: Connection, proxy: TCPProxy, raw: RawPeer
+    connection: Connection, proxy: FaultProxy, raw: RawPeer
 ) -> None:
     await raw.declare("q")
     raw.channel.publish("", "q", Properties(), b"for the one, then the other")
@@ -126,26 +126,26 @@ async def publish_until_paused(connection: Connection, channel: Channel, queue: 
 
 
 async def test_publishers_wait_for_a_broker_that_takes_nothing_and_lose_no_message(
-    connection: Connection, proxy: TCPProxy, raw: RawPeer
+    connection: Connection, proxy: FaultProxy, raw: RawPeer
 ) -> None:
     await raw.declare("q")
     channel = await connection.open_channel()
-    proxy.freeze()
+    proxy.stall()
     sent = await publish_until_paused(connection, channel, "q")
     assert connection._transport is not None
     assert connection._transport.get_write_buffer_size() < WRITE_BUFFER + 2 * len(BODY)
-    proxy.thaw()
+    proxy.resume()
     await until(lambda: connection.paused is None, "the broker takes them")
     await until_found(lambda: raw.waiting("q"), sent, "all have arrived")
     await raw.delete("q")
 
 
 async def test_a_broker_that_hangs_holds_no_goodbye(
-    connection: Connection, proxy: TCPProxy, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 0.1)
     channel = await connection.open_channel()
-    proxy.freeze()
+    proxy.stall()
     await publish_until_paused(connection, channel, "nowhere")
     waiting = asyncio.create_task(channel.call(commands.Basic.Qos()))
     async with at_once():
@@ -155,11 +155,11 @@ async def test_a_broker_that_hangs_holds_no_goodbye(
 
 
 @pytest.mark.slow
-async def test_a_broker_that_falls_silent_is_given_up(proxy: TCPProxy) -> None:
+async def test_a_broker_that_falls_silent_is_given_up(proxy: FaultProxy) -> None:
     url = f"{proxy.url}?heartbeat=1"
     connection = await open_connection(parse_url(url), name="by proxy", max_message_size=1)
     channel = await connection.open_channel()
-    proxy.freeze()
+    proxy.stall()
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(ConnectionLost, match="nothing heard from the broker for 2 s"):
             await channel.call(commands.Basic.Qos())
@@ -167,7 +167,7 @@ async def test_a_broker_that_falls_silent_is_given_up(proxy: TCPProxy) -> None:
 
 
 async def test_remote_calls_end_at_once_with_what_is_known_of_them(
-    proxy: TCPProxy, rabbitmq_url: str
+    proxy: FaultProxy, rabbitmq_url: str
 ) -> None:
     gate = Gate()
     async with (
