@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
 from leveret.testing.container import Container, docker_answers, pull_image
+from leveret.testing.entering import Startable
 from leveret.testing.erlang_node import ErlangNode
 from leveret.testing.installed import apt_command, find_installation, install_with_apt
 from leveret.testing.place import Foreign, Place, RabbitMQUnavailable, answers_amqp, say
@@ -26,7 +25,7 @@ no RabbitMQ found. One of these helps:
   - name one that runs:       export LEVERET_URL=amqp://guest:guest@localhost/"""
 
 
-class RabbitMQ:
+class RabbitMQ(Startable):
     """A RabbitMQ to test against, found or started.
 
     ::
@@ -91,28 +90,6 @@ class RabbitMQ:
         place, self._place = self._place, None
         if place is not None:
             place.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self.close)
 
     @property
     def url(self) -> str:

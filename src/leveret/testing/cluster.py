@@ -6,18 +6,17 @@ own, and so has epmd: one node's death takes nothing else with it.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Literal, Self
 from urllib.parse import quote
 
 from leveret.testing.broker import RabbitMQ, erlang_binary
 from leveret.testing.chroot import entering
+from leveret.testing.entering import Startable
 from leveret.testing.erlang_node import START_ATTEMPTS, ErlangNode
 from leveret.testing.installed import Installation, find_installation
 from leveret.testing.node_settings import (
@@ -57,7 +56,7 @@ _WAITING: Final = (
 )
 
 
-class RabbitMQCluster:
+class RabbitMQCluster(Startable):
     """A cluster of RabbitMQ nodes, for tests in which some of them die.
 
     ::
@@ -107,28 +106,6 @@ class RabbitMQCluster:
             _at_once([place.close for place in self._places])
             self._epmd.close()
         self._nodes, self._places, self._epmd = (), (), None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self.close)
 
     @property
     def nodes(self) -> tuple[RabbitMQ, ...]:

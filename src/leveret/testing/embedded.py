@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from leveret.broker import EmbeddedBroker, Limits, Permissions, User
+from leveret.testing.entering import Startable
 
 __all__ = ["Broker"]
 
@@ -18,7 +18,7 @@ _PATIENCE: Final = 15.0
 """Seconds after which a broker that does not answer its own process is stuck."""
 
 
-class Broker:
+class Broker(Startable):
     """An AMQP broker for the length of a block, in memory; it starts in a few milliseconds.
 
     ::
@@ -74,28 +74,6 @@ class Broker:
                 self._run(self._broker.close())
             finally:
                 self._end_thread()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self.close)
 
     @property
     def url(self) -> str:
