@@ -371,3 +371,24 @@ async def test_closing_a_client_during_an_outage_ends_its_calls(
                 await waiting
         assert caught.value.executed == "no"
         gate.opened.set()
+
+
+async def test_what_was_looked_for_is_forgotten_when_it_ends(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    gate, other = Gate(), Gate()
+    async with host.serving(gate, concurrency=1):
+        pass
+    taken = await raw.take("leveret.gate.again")
+    remote = client.remote(Gate).with_options(timeout=20)
+    lost = asyncio.create_task(remote.again(1))
+    request = await taken.get()
+    await until(lambda: bool(client._calls.lookout.missing), "its queue is empty, nobody runs it")
+    async with host.serving(other):
+        busy = asyncio.create_task(remote.once(2))  # so that the client goes on looking
+        await other.started.get()
+        raw.answer(request, b"1")
+        assert await lost == 1
+        await until(lambda: not client._calls.lookout.missing, "it is forgotten")
+        other.opened.set()
+        assert await busy == 2

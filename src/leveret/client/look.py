@@ -126,6 +126,8 @@ class Lookout:
             self.watching = False
             self.missing.clear()
             return
+        if self.missing:  # those that ended in the meantime are not looked for any more
+            self.missing = {c: since for c, since in self.missing.items() if c in calls.pending}
         now = calls.loop.time()
         if self._silence.is_deadly(calls.connection, now):
             calls.connection.abort(f"nothing heard from the broker for {DEAD_AFTER:g} s")
