@@ -9,6 +9,7 @@ import pytest
 import leveret
 from leveret import (
     Busy,
+    DeadlineExceeded,
     DeclaredError,
     InvalidArgument,
     MaybeExecuted,
@@ -21,7 +22,7 @@ from leveret import (
 )
 from leveret.once import MemoryOnce, OnceUnavailable, Outcome
 from tests.behaviour.crashing import crash
-from tests.behaviour.patience import until
+from tests.behaviour.patience import at_once, until
 from tests.behaviour.raw import RawPeer
 
 
@@ -233,3 +234,25 @@ async def test_no_call_with_a_key_runs_while_the_store_is_out_of_reach(
 async def test_a_key_that_cannot_be_is_refused(client: Rabbit, key: str) -> None:
     with pytest.raises(InvalidArgument, match="idempotency_key must be text"):
         client.remote(Shop).with_options(idempotency_key=key)
+
+
+async def test_a_call_that_waits_for_anothers_run_ends_at_its_deadline_and_blocks_nobody(
+    client: Rabbit, host: Rabbit
+) -> None:
+    shop = Shop()
+    async with host.serving(shop):
+        remote = client.remote(Shop).with_options(idempotency_key="a")
+        runs = asyncio.create_task(remote.pay("tea"))
+        await shop.started.get()
+        async with at_once():
+            waiting = [
+                asyncio.create_task(remote.with_options(timeout=0.2 + n / 100).pay("tea"))
+                for n in range(20)
+            ]
+            for call in waiting:
+                with pytest.raises(DeadlineExceeded) as caught:
+                    await call
+                assert (caught.value.where, caught.value.executed) == ("queue", "maybe")
+            shop.opened.set()
+            assert await runs == "tea"
+    assert shop.done == ["tea"]

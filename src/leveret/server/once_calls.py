@@ -26,6 +26,7 @@ from leveret.contract import MethodSpec
 from leveret.errors import (
     Busy,
     CallError,
+    DeadlineExceeded,
     Executed,
     InvalidArgument,
     InvalidResult,
@@ -100,6 +101,12 @@ class OnceCalls:
         executed: Executed = "maybe" if elsewhere else "no"
         while True:
             remaining = running.remaining()
+            if remaining <= 0:
+                raise DeadlineExceeded(
+                    "the deadline passed while the key of this call was asked for",
+                    where="queue",
+                    executed=executed,
+                )
             try:
                 outcome = await self._store.begin(
                     key, owner=owner, lease=remaining + _SPARE, keep=KEEP, takeover=takeover
@@ -116,7 +123,7 @@ class OnceCalls:
                     case Abandoned():
                         raise _doubt("a server began this request and did not end it")
                 executed = "maybe"  # another runs it
-                recorded = await self._store.wait(key, max(remaining, 0.0))
+                recorded = await self._store.wait(key, remaining)
             except OnceUnavailable as error:
                 raise Busy(str(error), retry_after=1.0, executed=executed) from error
             except ValueError as error:
