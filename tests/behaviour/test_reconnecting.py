@@ -351,6 +351,29 @@ def test_a_policy_that_cannot_be_is_refused() -> None:
         Reconnect(attempts=-1)
 
 
+def test_the_pause_before_an_attempt_is_random_below_a_limit_that_doubles() -> None:
+    policy = Reconnect(first=0.1, most=1.0)
+    for attempt, limit in ((1, 0.1), (2, 0.2), (3, 0.4), (4, 0.8), (5, 1.0), (1000, 1.0)):
+        pauses = [policy.pause(attempt) for _ in range(200)]
+        assert all(0 <= pause <= limit for pause in pauses)
+        assert min(pauses) < limit / 4 < limit * 3 / 4 < max(pauses)
+
+
+async def test_a_host_that_takes_connections_and_says_nothing_is_passed_over(
+    proxy: FaultProxy, rabbitmq_url: str, host: Rabbit
+) -> None:
+    proxy.refuse("silence")
+    silent = f"127.0.0.1:{proxy.port}"
+    user, _, rest = rabbitmq_url.partition("@")
+    async with (
+        at_once(),
+        host.serving(Echo()),
+        leveret.connect(f"{user}@{silent},{rest}?connection_timeout=60000") as rabbit,
+    ):
+        assert await rabbit.remote(Echo).echo("x") == "x"
+        assert proxy.accepted == 1
+
+
 async def test_closing_a_client_during_an_outage_ends_its_calls(
     proxy: FaultProxy, host: Rabbit
 ) -> None:

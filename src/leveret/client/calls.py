@@ -223,6 +223,8 @@ class Calls:
             or len(body) > self.max_message_size
         ):
             raise self.flow.refusal(route, body)
+        if request.epoch != self.epoch:
+            request.renew()  # before the call is registered: it may not fit any more
         loop = self.loop
         now = loop.time()
         self.counters.sent += 1
@@ -240,8 +242,6 @@ class Calls:
             self.lookout.check(route, now)
         if not self.lookout.watching:
             self.lookout.watch(min(FIRST_LOOK, timeout / 2))
-        if request.epoch != self.epoch:
-            request.renew()
         self._publish(pending, request.template, timeout, body)
         return pending
 
