@@ -78,20 +78,23 @@ class Watchdog:
     # -- in the thread ------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while not self._stopped.is_set():
+        while not self._over():
             self._begun.wait()
             self._begun.clear()
             idle = 0
             try:
-                while idle < _LINGER and not self._stopped.is_set():
+                while idle < _LINGER and not self._over():
                     if self._calls():
                         idle = 0
                         self._ping()
                     else:
                         idle += 1
                     self._stopped.wait(self._every)
-            except RuntimeError:  # the loop is closed
+            except RuntimeError:  # the loop was closed at this very moment
                 return
+
+    def _over(self) -> bool:
+        return self._stopped.is_set() or self._loop.is_closed()
 
     def _ping(self) -> None:
         """Have the loop answer, however long that takes; tell if it takes too long."""
@@ -99,7 +102,8 @@ class Watchdog:
         asked, used = time.monotonic(), time.process_time()
         self._loop.call_soon_threadsafe(self._answered.set)
         if not self._answered.wait(self._blocked_after):
-            if self._stopped.is_set():
+            if self._stopped.is_set() or not self._loop.is_running():
+                self._await_answer()  # a loop that does not run is not blocked
                 return
             who = self._who()
             log.warning(
@@ -108,8 +112,7 @@ class Watchdog:
                 " runs in a thread, or executor='process'\n%s",
                 *(self._blocked_after, who, self._stack()),
             )
-            self._answered.wait()
-            if not self._stopped.is_set():
+            if self._await_answer():
                 log.warning(
                     "the event loop was blocked for %.1f s %s", time.monotonic() - asked, who
                 )
@@ -120,6 +123,12 @@ class Watchdog:
                 "the event loop and all threads were blocked for %.1f s %s",
                 *(time.monotonic() - asked, self._who()),
             )
+
+    def _await_answer(self) -> bool:
+        """Wait for the answer; whether it came. A loop that is closed instead never gives it."""
+        while not self._answered.wait(self._every) and not self._over():
+            pass
+        return not self._over()
 
     def _who(self) -> str:
         """Whose fault it is, as far as that can be seen from another thread."""

@@ -148,16 +148,44 @@ async def test_it_can_be_stopped_while_the_loop_is_blocked(
     assert not threads()
 
 
-def test_it_ends_with_its_loop() -> None:
-    loop = asyncio.new_event_loop()
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+def run_a_moment(loop: asyncio.AbstractEventLoop) -> Watchdog:
+    """A watchdog whose loop stops right after the first call has begun."""
     watchdog = Watchdog(loop, lambda: [call("desk.quick")], blocked_after=0.02)
     loop.call_soon(watchdog.watch)
     loop.call_soon(loop.stop)
     loop.run_forever()
-    loop.close()
+    return watchdog
+
+
+def ended() -> bool:
     for thread in threads():
         thread.join(PATIENCE)
-    assert not threads()
+    return not threads()
+
+
+def test_it_ends_with_its_loop(loop: asyncio.AbstractEventLoop) -> None:
+    run_a_moment(loop)
+    loop.close()
+    assert ended()
+
+
+def test_it_ends_with_a_loop_that_closes_while_it_waits_for_an_answer(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    asked = threading.Event()
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda *_: asked.set())  # nobody answers
+    run_a_moment(loop)
+    assert asked.wait(PATIENCE)
+    loop.close()
+    assert ended()
+    assert log.lines == []
 
 
 async def test_a_table_of_calls_that_changes_as_it_is_read_does_no_harm(log: Log) -> None:
