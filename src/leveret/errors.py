@@ -252,9 +252,9 @@ class Busy(CallError):
 class DeadlineExceeded(CallError, TimeoutError):
     """The deadline passed.
 
-    `where` is "client" (the request was not sent: `executed` is "no"), "queue" (no server took it
-    in time: "no"), "handler" (it was running and was cancelled: "yes") or "unknown" (nobody
-    answered: "maybe").
+    `where` is "client" (the request was not sent, or the broker had no queue for it: `executed` is
+    "no"), "queue" (no server took it in time: "no", or "maybe" where one may have and died),
+    "handler" (it was running and was cancelled: "yes") or "unknown" (nobody answered: "maybe").
     """
 
     code = Code.DEADLINE_EXCEEDED

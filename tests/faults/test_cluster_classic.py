@@ -100,7 +100,7 @@ async def test_what_becomes_of_running_waiting_and_new_calls(
         in_vain = await call(idempotent=False, timeout=0.8)
         assert isinstance(in_vain.error, DeadlineExceeded), in_vain
         assert "down" in str(in_vain.error)
-        print(in_vain)
+        assert (in_vain.error.where, in_vain.error.executed) == ("client", "no"), in_vain
         async with _late_server(there, server, diary):
             late = await oracle.call(
                 there.client, idempotent=True, timeout=AWAY, service=Replicated

@@ -268,6 +268,7 @@ class Calls:
         if doubtful:
             self.resent[pending.id] = self.resent.get(pending.id, 0) + 1
         self.accepted.pop(pending.id, None)
+        pending.back_at = 0.0
         try:
             template = pending.request.make(doubtful and pending.request.marked)
             self._publish(pending, template, remaining, pending.body or b"")
@@ -333,7 +334,7 @@ class Calls:
             self.fail(pending, verdicts.expired(pending, self))
             return
         unconfirmed = pending.id in self.unconfirmed()
-        self.fail(pending, verdicts.silence(pending, self.accepted, unconfirmed=unconfirmed))
+        self.fail(pending, verdicts.silence(pending, self, unconfirmed=unconfirmed))
 
     def on_reply(self, delivery: Delivery) -> None:
         """Take what came to the reply queue."""
@@ -372,7 +373,7 @@ class Calls:
         if reason == "expired":
             # Was nobody there, or were all busy? The look gets a grace of its own.
             self.expiring.add(pending.id)
-            pending.bounced_at = self.loop.time()
+            pending.back_at = self.loop.time()
             if not pending.request.if_busy_fail:
                 self.deadlines.discard(pending.tick, pending)
                 latest = pending.started + pending.timeout + _LATEST
@@ -392,4 +393,5 @@ class Calls:
         pending = self.pending.get(content.properties.correlation_id or "")
         if pending is not None:
             pending.body = content.body
+            pending.back_at = self.loop.time()
             self.returned.unroutable(pending)

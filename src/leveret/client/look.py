@@ -19,7 +19,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pamqp import commands
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leveret.client")
 
+_T = TypeVar("_T")
+
 FIRST_LOOK: Final = 0.25
 """Seconds a call waits before its queue is looked at; half its timeout if that is less."""
 LOOK_SOON: Final = 0.05
@@ -49,6 +51,8 @@ DECLARED_AGAIN: Final = 2.0
 """Seconds that servers have to declare a deleted queue again, before its calls are given up."""
 SERVERS_RETURN: Final = 5.0
 """Seconds after a reconnect, or a queue's return, for which servers count as on their way."""
+_HANGS: Final = 0.25
+"""Seconds without an answer after which a look holds up no other one."""
 _SETTLE: Final = 0.02
 """How long after a look an "accepted" of a draining server may still be on its way, in seconds."""
 
@@ -60,7 +64,7 @@ class Lookout:
         self.watching = False
         self._calls = calls
         self._channel: Channel | None = None
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._silence = Silence()
@@ -114,11 +118,12 @@ class Lookout:
         for route, call_ids in waiting.items():
             calls.ask(route, call_ids)
 
-    def begin(self, work: Coroutine[Any, Any, object]) -> None:
+    def begin(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Do something beside the calls, at most until the client is closed."""
         task = self._calls.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _sweep(self) -> None:
         calls = self._calls
@@ -215,10 +220,7 @@ class Lookout:
         route.looking = True
         route.looked_at = self._calls.loop.time()
         try:
-            async with self._turn:  # a 404 closes the channel under whoever shares it
-                self._silence.owed(self._calls.loop.time())
-                channel = await self._open()
-                found = await channel.look_at_queue(route.queue)
+            found = await self._declare_passively(route.queue)
             self._silence.answered()
             consumers = found.consumer_count or 0
             if consumers == route.consumers and route.messages:
@@ -243,6 +245,25 @@ class Lookout:
         finally:
             route.looking = False
         return True
+
+    async def _declare_passively(self, queue: str) -> commands.Queue.DeclareOk:
+        """Ask the broker for a queue. That of a quorum queue without a leader takes its time.
+
+        One look has the channel at a time, as a 404 closes it; but the others do not wait for one
+        that hangs: it keeps that channel, and they take another.
+        """
+        async with self._turn:
+            self._silence.owed(self._calls.loop.time())
+            channel = await self._open()
+            asking = self.begin(channel.look_at_queue(queue))
+            await asyncio.wait({asking}, timeout=_HANGS)
+            if not asking.done():
+                self._channel = None
+        try:
+            return await asking
+        finally:
+            if channel is not self._channel:
+                channel.abandon()
 
     async def _open(self) -> Channel:
         if self._channel is None or self._channel.closed is not None:

@@ -159,10 +159,11 @@ class Request:
 class Pending:
     """One call between its request and its end. `future` gets the reply, or the error.
 
-    `body` is kept where the request may be sent again, else None.
+    `body` is kept where the request may be sent again, else None. `back_at` is when the broker gave
+    the request back, 0 while it may be in a queue or with a server.
     """
 
-    __slots__ = ("body", "bounced_at", "future", "id", "request", "started", "tick", "timeout")
+    __slots__ = ("back_at", "body", "future", "id", "request", "started", "tick", "timeout")
 
     def __init__(
         self,
@@ -179,7 +180,7 @@ class Pending:
         self.timeout = timeout
         self.future = future
         self.body = body
-        self.bounced_at = 0.0
+        self.back_at = 0.0
         self.tick = 0
 
     @property

@@ -9,7 +9,6 @@ the one before.
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
 from leveret.client.pending import LOOK_EVERY, Pending
@@ -32,14 +31,20 @@ _AT_ONCE: Final = 0.02
 """Seconds in which a request comes back that no server was free for."""
 
 
-def silence(pending: Pending, accepted: Container[str], *, unconfirmed: bool) -> CallError:
+def silence(pending: Pending, calls: Calls, *, unconfirmed: bool) -> CallError:
     """Nobody said anything by the deadline."""
     late = f"no answer in {pending.timeout:g} s"
-    if pending.id in accepted:
+    if pending.id in calls.accepted:
         return DeadlineExceeded(
             f"{late}, though its handler ran: its server hangs, or has died", where="handler"
         )
     found = pending.route.found()
+    if pending.back_at and pending.id not in calls.resent:
+        return DeadlineExceeded(
+            f"the broker found no queue for the request in {pending.timeout:g} s"
+            + (found and f": {found}"),
+            where="client",
+        )
     if unconfirmed:
         found = "the broker has not even confirmed the request" + (found and f"; {found}")
     return DeadlineExceeded(late + (found and f": {found}"))
@@ -145,5 +150,5 @@ def _executed(pending: Pending, calls: Calls) -> Executed:
     if (route.consumers or 0) <= 0:
         return "no" if route.alive_at <= pending.started - LOOK_EVERY else "maybe"
     if pending.request.if_busy_fail:
-        return "no" if pending.bounced_at - pending.started < _AT_ONCE else "maybe"
+        return "no" if pending.back_at - pending.started < _AT_ONCE else "maybe"
     return "no" if route.waited_at >= pending.started else "maybe"
