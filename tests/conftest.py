@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import threading
 from collections.abc import Iterator
 from itertools import count
@@ -76,6 +77,12 @@ class BrokerDesk:
                     worker.send((found, ""))
                 except RabbitMQUnavailable as error:
                     worker.send(("", str(error)))
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, as do the programs that tests start: a shell's background jobs ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure_node(node: WorkerController) -> None:

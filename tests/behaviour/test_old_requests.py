@@ -32,21 +32,24 @@ class Ledger(Service):
 QUEUE = "leveret.ledger.once"
 
 
+@pytest.mark.parametrize("method", ["once", "again"])
 async def test_a_request_whose_caller_was_told_no_server_is_not_run_later(
-    client: Rabbit, host: Rabbit, raw: RawPeer
+    client: Rabbit, host: Rabbit, raw: RawPeer, method: str
 ) -> None:
     ledger = Ledger()
     async with host.serving(ledger):
         pass
+    call = getattr(client.remote(Ledger), method)
     for n in range(3):
         with pytest.raises(NoServer) as caught:
-            await client.remote(Ledger).once(n)
+            await call(n)
         assert caught.value.executed == "no"
-    assert await raw.waiting(QUEUE) == 3
+    queue = f"leveret.ledger.{method}"
+    assert await raw.waiting(queue) == 3
     async with host.serving(ledger):
-        assert await client.remote(Ledger).once(9) == 9
-        await until_found(lambda: raw.waiting(QUEUE), 0, "the old requests are gone")
-        assert await client.remote(Ledger).once(10) == 10
+        assert await call(9) == 9
+        await until_found(lambda: raw.waiting(queue), 0, "the old requests are gone")
+        assert await call(10) == 10
     assert ledger.ran == [9, 10]
 
 
@@ -79,9 +82,10 @@ async def test_a_request_whose_caller_is_gone_is_dropped(
     assert await raw.waiting(QUEUE) == 0
 
 
-async def test_an_old_request_of_an_idempotent_method_is_run_without_asking(
-    client: Rabbit, host: Rabbit, raw: RawPeer
+async def test_an_old_request_of_an_idempotent_method_is_run_where_nobody_answers(
+    host: Rabbit, raw: RawPeer
 ) -> None:
+    """Its client may be on its way back, and to run it does no harm."""
     ledger = Ledger()
     async with host.serving(ledger):
         pass
@@ -89,6 +93,7 @@ async def test_an_old_request_of_an_idempotent_method_is_run_without_asking(
     raw.request("ledger.again", b'{"n":1}')
     await until_found(lambda: raw.waiting("leveret.ledger.again"), 1, "it waits")
     async with host.serving(ledger):
+        assert (await raw.reply()).properties.type == "claim"
         reply = await raw.reply()
     assert (reply.properties.type, reply.body) == ("result", b"1")
     assert ledger.ran == [1]

@@ -1,4 +1,4 @@
-"""A queue that does not answer, as one that has just lost its leader, is the trouble of its calls."""
+"""A queue that does not answer, as one that has just lost its leader, troubles only its calls."""
 
 from __future__ import annotations
 

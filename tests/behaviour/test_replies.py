@@ -113,6 +113,7 @@ async def test_closing_the_client_ends_its_pending_calls(rabbitmq_url: str, host
         again = asyncio.create_task(rabbit.remote(Gate).again(2))
         for _ in range(2):
             await gate.started.get()
+        await until(lambda: not rabbit._calls.unconfirmed(), "the broker has confirmed them")
         async with at_once():
             await rabbit.close()
             with pytest.raises(MaybeExecuted, match="client was closed"):

@@ -142,7 +142,7 @@ class BareServer:
             self._fail(request, "DEADLINE_EXCEEDED", "too late", where="queue", executed="no")
         elif (properties.reply_to, properties.correlation_id) in self._cancelled:
             self._fail(request, "CANCELLED", "cancelled before it came", executed="no")
-        elif old and properties.reply_to and not method.idempotent:
+        elif old and properties.reply_to:
             self._claim(request, left)
         else:
             self._run(request)
@@ -183,7 +183,15 @@ class BareServer:
         key = request.properties.reply_to, request.properties.correlation_id
         self._claimed[key] = request
         self._publish(request, "claim", b"")
-        self.connection.call_later(min(left, 2.0), lambda: self._drop(key))
+        if self.methods[request.key].idempotent and left > 0.5:
+            self.connection.call_later(0.5, lambda: self._go(key))
+        else:
+            self.connection.call_later(min(left, 2.0), lambda: self._drop(key))
+
+    def _go(self, key: tuple[str, str]) -> None:
+        request = self._claimed.pop(key, None)
+        if request is not None:
+            self._run(request)
 
     def _drop(self, key: tuple[str, str]) -> None:
         request = self._claimed.pop(key, None)
@@ -293,9 +301,7 @@ class BareServer:
             return
         key = properties.reply_to, properties.correlation_id
         if properties.type == "go":
-            claimed = self._claimed.pop(key, None)
-            if claimed is not None:
-                self._run(claimed)
+            self._go(key)
         elif properties.type == "cancel" and key in self._claimed:
             self._drop(key)
         elif properties.type == "cancel":

@@ -24,6 +24,7 @@ from typing import Any, Final, Self
 
 import leveret
 from leveret import Rabbit, Retry
+from leveret.once import RedisOnce
 from leveret.testing import FaultProxy, RabbitMQ
 from tests.faults.chaos_faults import ChaosFaults, Weights
 from tests.faults.diary import Diary
@@ -31,7 +32,8 @@ from tests.faults.footprint import Footprint, leaks
 from tests.faults.oracle import How, Oracle, Verdict
 from tests.faults.programs import Programs
 from tests.faults.scene import SOON
-from tests.faults.work import Work
+from tests.faults.work import Keyed, Work
+from tests.once.servers import RedisServer
 
 _ROUND: Final = 15.0
 """Seconds of load and faults in a round."""
@@ -39,6 +41,8 @@ _PATIENT: Final = 25.0
 """Seconds to the deadline of calls that must have a result: enough for a broker to come back."""
 _CALLERS: Final = 24
 _PROGRAMS: Final = 2
+_KEYED: Final = 0.25
+"""How many of the calls have a key, by which they run once."""
 _GIVE_UP: Final = 0.05
 """How many of the callers go away before their calls have ended."""
 
@@ -61,6 +65,7 @@ class Chaos:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.broker = RabbitMQ(private=True)
+        self.store = RedisServer()
         self.proxies: list[FaultProxy] = []
         self.clients: list[Rabbit] = []
         self.programs: Programs
@@ -76,13 +81,16 @@ class Chaos:
         enter = self._stack.enter_async_context
         self._stack.callback(self._diary.close)
         await enter(self.broker)
+        self._stack.enter_context(self.store)
         url = self.broker.url
         self.proxies = [await enter(FaultProxy(url)) for _ in range(2)]
         to_clients, to_servers = (proxy.url for proxy in self.proxies)
         to_servers += "?heartbeat=2"  # by which servers notice that their broker vanished
         host = await enter(leveret.connect(to_servers, reconnect=SOON))
-        await enter(host.serving(Work(self._diary), grace=5))
-        self.programs = await enter(Programs(to_servers, self._diary.path))
+        store = self.store.url
+        work, keyed = Work(self._diary), Keyed(self._diary)
+        await enter(host.serving(work, keyed, grace=5, once=RedisOnce(store)))
+        self.programs = await enter(Programs(to_servers, self._diary.path, store=store))
         await self.programs.start(_PROGRAMS)
         for address in (to_clients, to_clients, url):
             self.clients.append(await enter(leveret.connect(address, reconnect=SOON)))
@@ -174,6 +182,9 @@ def _any_call(dice: random.Random) -> How:
         how["options"] = dice.choice(({}, {"retry": _RETRY}))
     else:
         how["options"] = dice.choice(({}, {}, {"retry": _RETRY}, {"hedge": 0.1}))
+    if dice.random() < _KEYED:
+        how["service"] = Keyed
+        how["kept"] = False  # while the store is away such calls are `Busy`
     if dice.random() < 0.05:
         how["padding"] = dice.randint(1, 400_000)
         how["reply"] = dice.randint(100, 400_000)

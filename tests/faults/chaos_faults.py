@@ -1,4 +1,4 @@
-"""The random faults of `make chaos`: on the network, on the broker, on the servers."""
+"""The random faults of `make chaos`: on the network, on the broker, on servers and their store."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from leveret.testing.faults.actions import Directions, Gone
 from leveret.testing.faults.moments import Direction
 from tests.behaviour.raw import RawPeer
 from tests.faults.programs import Programs
+from tests.once.servers import RedisServer
 
 _GONE: Final[tuple[Gone, ...]] = ("broker", "client", "network")
 _ONE_WAY: Final[tuple[Direction, ...]] = ("to_broker", "to_client")
 _WAYS: Final[tuple[Directions, ...]] = (*_ONE_WAY, "both")
-_QUEUES: Final = ("leveret.work.again", "leveret.work.once")
+_QUEUES: Final = tuple(
+    f"leveret.{service}.{method}" for service in ("work", "keyed") for method in ("again", "once")
+)
 
 Fault = Callable[[], Coroutine[Any, Any, None]]
 Weights = dict[Fault, int]
@@ -33,6 +36,7 @@ class Battlefield(Protocol):
     proxies: list[FaultProxy]
     programs: Programs
     clients: list[Rabbit]
+    store: RedisServer
 
 
 class ChaosFaults:
@@ -67,6 +71,8 @@ class ChaosFaults:
             self.rolling_restart: 2,
             self.kill_broker: 1,
             self.stop_broker: 1,
+            self.kill_store: 1,
+            self.freeze_store: 1,
         }
 
     def next(self, weights: Weights) -> tuple[str, Fault]:
@@ -185,6 +191,18 @@ class ChaosFaults:
 
     async def stop_broker(self) -> None:
         await asyncio.to_thread(self._field.broker.restart)
+
+    # -- on the store of idempotency keys -----------------------------------------------------
+
+    async def kill_store(self) -> None:
+        await asyncio.to_thread(self._field.store.kill)
+        await self._a_while(0.1, 1)
+        await asyncio.to_thread(self._field.store.start)
+
+    async def freeze_store(self) -> None:
+        self._field.store.freeze()
+        await self._a_while(0.1, 1)
+        self._field.store.thaw()
 
     async def _a_while(self, least: float, most: float) -> None:
         await asyncio.sleep(self._dice.uniform(least, most))

@@ -22,13 +22,15 @@ class Programs:
     """Server processes with one diary; what still runs at the end of the block is killed.
 
     :param grace: seconds that their calls get when they are told to end.
+    :param store: the URL of their store of idempotency keys.
     """
 
-    def __init__(self, url: str, diary: Path, *, grace: float = 5.0) -> None:
+    def __init__(self, url: str, diary: Path, *, grace: float = 5.0, store: str = "memory") -> None:
         self.running: list[Process] = []
         self._url = url
         self._diary = diary
         self._grace = grace
+        self._store = store
         self._numbers = count(1)
 
     async def __aenter__(self) -> Self:
@@ -71,6 +73,7 @@ class Programs:
             str(self._diary),
             f"program-{next(self._numbers)}",
             str(self._grace),
+            self._store,
             stdout=PIPE,
             cwd=_ROOT,
         )

@@ -1,7 +1,7 @@
 """A program that serves `Work` until a signal ends it, for tests that kill servers.
 
-Its arguments: the broker's URL, the diary, this server's name in it, and the seconds of grace. It
-prints "serving" when it takes calls.
+Its arguments: the broker's URL, the diary, this server's name in it, the seconds of grace, and the
+store of keys. It prints "serving" when it takes calls.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import signal
 import sys
 
 import leveret
+from leveret.once import store_of
 from tests.faults.diary import Diary
 from tests.faults.poison import Poison
 from tests.faults.scene import SOON
-from tests.faults.work import Work
+from tests.faults.work import Keyed, Work
 
 
 async def main() -> None:
-    url, path, name, grace = sys.argv[1:]
+    url, path, name, grace, store = sys.argv[1:]
     diary = Diary(path, name)
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -28,7 +29,9 @@ async def main() -> None:
         loop.add_signal_handler(number, end.set)
     async with (
         leveret.connect(url, reconnect=SOON, wait_for_broker=30) as rabbit,
-        rabbit.serving(Work(diary), Poison(diary), grace=float(grace)),
+        rabbit.serving(
+            *(Work(diary), Keyed(diary), Poison(diary)), grace=float(grace), once=store_of(store)
+        ),
     ):
         print("serving", flush=True)
         parent = os.getppid()

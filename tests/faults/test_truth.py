@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 import leveret
-from leveret import CallError, DeadlineExceeded
+from leveret import CallError, DeadlineExceeded, NoServer
 from leveret.amqp import frames
+from leveret.testing import FaultProxy, Stall, before_frame
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
@@ -110,3 +111,32 @@ async def test_an_accepted_call_whose_server_and_reply_were_lost_is_sent_again(
         await raw.connection.close()
         async with leveret.connect(broker_url) as host, host.serving(Work(diary)):
             assert await call == "key"
+
+
+async def test_what_was_given_up_while_a_server_was_starting_does_not_run(
+    broker_url: str, queue: str, oracle: Oracle, diary: Diary
+) -> None:
+    """It came after the server had counted what waits, and before it began to consume."""
+    async with (
+        FaultProxy(broker_url) as proxy,
+        leveret.connect(broker_url) as client,
+        leveret.connect(proxy.url) as host,
+    ):
+        consumes_requests = before_frame(2, "to_broker", kind="basic.consume")  # 1: from control
+        counted = proxy.when(consumes_requests, Stall("to_broker"))
+        opened = asyncio.Event()
+
+        async def serve() -> None:
+            async with host.serving(Work(diary)):
+                await opened.wait()
+
+        serving = asyncio.create_task(serve())
+        await counted.fired.wait()
+        call = await oracle.call(client, idempotent=False, timeout=10)
+        assert isinstance(call.error, NoServer), call
+        assert call.error.executed == "no", call
+        proxy.resume()
+        assert (await oracle.call(client, idempotent=False, timeout=10, kept=True)).error is None
+        opened.set()
+        await serving
+    await oracle.fair()

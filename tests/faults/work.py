@@ -1,4 +1,4 @@
-"""The service that the fault tests call: it works for a while and writes down what it did."""
+"""The services that the fault tests call: they work for a while and write down what they did."""
 
 from __future__ import annotations
 
@@ -39,6 +39,18 @@ class Work(Service):
             raise
         self._diary.write(key, "ended")
         return answer_to(key, reply)
+
+
+class Keyed(Work, name="keyed"):
+    """The same work, each call with a key: it may be asked for again, and runs once."""
+
+    @method(timeout=5, once=True, expires=EXPIRES)
+    async def once(self, key: str, seconds: float, padding: str, reply: int) -> str:
+        return await self._work(key, seconds, reply)
+
+    @method(timeout=5, once=True, idempotent=True, expires=EXPIRES)
+    async def again(self, key: str, seconds: float, padding: str, reply: int) -> str:
+        return await self._work(key, seconds, reply)
 
 
 def answer_to(key: str, reply: int) -> str:

@@ -42,6 +42,12 @@ _RESTORED: Final = 1.0
 """Seconds that a channel which is being restored has to be, when a drain begins."""
 _CLAIM_TIMEOUT: Final = 2.0
 """Seconds that a caller has to say that it still waits, before its old request is dropped."""
+_CLAIM_SOON: Final = 0.5
+"""The same where the method is idempotent: its old request is run then, as that does no harm."""
+_SOONEST: Final = 0.05
+"""Seconds before which no call of 0.1 s or more is told that there is no server."""
+_ALL: Final = 1 << 31
+"""More requests than a queue can hold (AMQP counts them in 32 bits)."""
 
 
 class MethodConsumer(Handling):
@@ -95,13 +101,29 @@ class MethodConsumer(Handling):
     async def start(self) -> None:
         """Take requests."""
         await self.executor.start()
-        # Callers of what waits here already may have been told that no server listens.
-        waiting = await self.channel.look_at_queue(self.queue)
-        self._backlog = waiting.message_count or 0
+        began = self._loop.time()
+        waiting = (await self.channel.look_at_queue(self.queue)).message_count or 0
+        self._backlog = _ALL
         self._tag = ""
         await self.subscribe(self._gate.prefetch() if self._gate else self.executor.concurrency)
+        await self._count_backlog(waiting, self._loop.time() - began)
         for reply in self.orphans.replies():
             self._outbox.reply(on_channel(reply, self.channel.number))
+
+    async def _count_backlog(self, waiting: int, elapsed: float) -> None:
+        """Find out how many of the requests to come were there before this server.
+
+        Their callers may have been told that no server listens. `waiting` were there `elapsed`
+        seconds ago. If that is long, callers of what came since may have been told so as well, and
+        the queue is looked at again. And once more: what was delivered before the first of these
+        looks can arrive after its answer, but not after that of the second.
+        """
+        left = 0
+        if elapsed > _SOONEST:
+            left = (await self.channel.look_at_queue(self.queue)).message_count or 0
+            await self.channel.look_at_queue(self.queue)
+        delivered = _ALL - self._backlog
+        self._backlog = max(waiting - delivered, left)
 
     async def subscribe(self, prefetch: int) -> None:
         """Take requests, at most so many at a time, instead of as many as before."""
@@ -152,8 +174,9 @@ class MethodConsumer(Handling):
         running.since = clock = self._loop.time()
         if self._backlog:
             self._backlog -= 1
-            if self.announces and not spec.idempotent and delivery.properties.reply_to:
-                self._claim(running, min(remaining, _CLAIM_TIMEOUT))
+            if self.announces and delivery.properties.reply_to:
+                patience = _CLAIM_SOON if spec.idempotent else _CLAIM_TIMEOUT
+                self._claim(running, min(remaining, patience))
                 return
         running.tick = server.deadlines.add(clock + remaining, running)
         if self._gate is None or self._gate.enter(running):
@@ -216,6 +239,13 @@ class MethodConsumer(Handling):
         if self._gate is None or self._gate.enter(running):
             self._begin(running, running.struct)
         self._server.watch()
+
+    def unclaimed(self, running: Running) -> None:
+        """The caller says nothing: it is gone, or its connection is."""
+        if self.spec.idempotent and running.remaining() > 0:
+            self.claimed(running)
+        else:
+            self.stop(running, "deadline")
 
     # -- a request comes again -------------------------------------------------------------------
 

@@ -284,6 +284,9 @@ class Handling(ABC):
         if self._gate is not None and self._gate.forget(running):
             self._stop_waiting(running)
             return
+        if not running.claimed and reason == "drain":
+            self._stop_waiting(running)
+            return
         if not running.claimed:
             error = Cancelled("nobody waited for it any more when a server came", executed="no")
             self._end(running, self._replies.error(running, error))

@@ -95,8 +95,11 @@ class Running(CurrentCall):
         self._delivery = delivery
 
     def expire(self) -> None:
-        """The deadline has passed: the caller is told now, and the handler is cancelled."""
-        self.consumer.stop(self, "deadline")
+        """The deadline has passed: that of the call, or that of its caller to say that it waits."""
+        if self.claimed:
+            self.consumer.stop(self, "deadline")
+        else:
+            self.consumer.unclaimed(self)
 
 
 class EarlyCancels:
