@@ -24,6 +24,7 @@ from leveret import (
     Unimplemented,
     method,
 )
+from tests.behaviour.patience import at_once
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo
 
@@ -313,3 +314,14 @@ async def test_an_error_of_an_unknown_code_is_a_remote_error(
     raw.answer(await taken.get(), msgspec.json.encode(body), type="error")
     with pytest.raises(RemoteError, match="Oh: the disk"):
         await call
+
+
+async def test_an_error_of_ours_with_an_unprintable_message_arrives_all_the_same(
+    client: Rabbit, host: Rabbit
+) -> None:
+    failing = Failing()
+    failing.error = InvalidArgument(Unprintable())  # type: ignore[arg-type]
+    async with host.serving(failing), at_once():
+        with pytest.raises(InvalidArgument, match="whose __str__ fails") as caught:
+            await client.remote(Failing).with_options(timeout=30).fail()
+    assert caught.value.executed == "yes"

@@ -26,6 +26,7 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from tests.behaviour.patience import PATIENCE, at_once, until
 from tests.behaviour.raw import RawPeer
+from tests.behaviour.services import Gate
 
 NOT_UTF8: Final = b"\xff\xfe\xc3\x28".decode("utf-8", "surrogateescape")
 DEEP: Final = 100_000
@@ -331,6 +332,21 @@ async def test_control_messages_of_any_kind_do_no_harm(host: Rabbit, raw: RawPee
             ):
                 raw.control("all", kind, **properties)
         await is_well(raw)
+
+
+async def test_a_cancel_that_names_no_call_stops_none(host: Rabbit, raw: RawPeer) -> None:
+    """Requests without an id have no name in common."""
+    gate = Gate()
+    async with host.serving(gate) as server:
+        raw.request("gate.once", b'{"n":1}', reply_to=None, correlation_id=None)
+        assert await gate.started.get() == 1
+        raw.control("gate", "cancel", reply_to=None, correlation_id=None)
+        await raw.listen()
+        raw.control("gate", "ping")
+        await raw.reply()  # so the cancel was read
+        assert not gate.cancelled
+        assert not server.early_cancels
+        gate.opened.set()
 
 
 # -- errors tell what they are meant to tell -------------------------------------------------------

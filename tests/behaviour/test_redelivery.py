@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pika
 import pytest
 
+import leveret
 from leveret import (
     Code,
     DeadlineExceeded,
@@ -16,6 +18,7 @@ from leveret import (
     current_call,
     method,
 )
+from leveret.amqp.properties import Properties
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import at_once, until
 from tests.behaviour.raw import RawPeer
@@ -119,3 +122,102 @@ async def test_a_request_that_a_server_rejects_may_have_been_executed(
         with pytest.raises(MaybeExecuted, match="rejected") as caught:
             await call
     assert caught.value.executed == "maybe"
+
+
+# -- requests of strangers that come again ---------------------------------------------------------
+
+
+async def test_one_that_is_too_large_is_answered_and_not_handed_on_for_ever(
+    rabbitmq_url: str, host: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Twice()):
+        pass
+    mortal = await RawPeer.open(rabbitmq_url)
+    taken = await mortal.take("leveret.twice.again")
+    await raw.listen()
+    raw.request("twice.again", b"1" * 2_000)
+    await taken.get()
+    async with (
+        leveret.connect(rabbitmq_url, max_message_size=1_000) as small,
+        small.serving(Twice()) as server,
+    ):
+        mortal.crash()
+        assert (await raw.failure())["code"] == "RESOURCE_EXHAUSTED"
+        await raw.flushed()
+        assert raw.nothing_came()
+        assert not server.running()
+
+
+async def test_one_that_cannot_be_published_again_is_given_up(
+    rabbitmq_url: str, host: Rabbit, raw: RawPeer
+) -> None:
+    """Its redeliveries cannot be counted, so it could go round for ever."""
+
+    def send() -> None:
+        long_name = {"n" * 200: True}  # pamqp packs 128 bytes
+        properties = pika.BasicProperties(
+            reply_to=raw.reply_queue, correlation_id="stranger", headers=long_name
+        )
+        with pika.BlockingConnection(pika.URLParameters(rabbitmq_url)) as connection:
+            connection.channel().basic_publish("leveret", "twice.again", b"{}", properties)
+
+    twice = Twice()
+    async with host.serving(Twice()):
+        pass
+    mortal = await RawPeer.open(rabbitmq_url)
+    taken = await mortal.take("leveret.twice.again")
+    await raw.listen()
+    await asyncio.to_thread(send)
+    await taken.get()
+    async with host.serving(twice):
+        mortal.crash()
+        failure = await raw.failure()
+        assert (failure["code"], failure.get("executed", "maybe")) == ("ABORTED", "maybe")
+    assert twice.ran == 0
+
+
+async def test_a_count_that_its_sender_made_up_is_not_believed(
+    host: Rabbit, rabbitmq_url: str, raw: RawPeer
+) -> None:
+    async with host.serving(Twice()):
+        pass
+    mortal = await RawPeer.open(rabbitmq_url)
+    taken = await mortal.take("leveret.twice.again")
+    await raw.listen()
+    raw.request("twice.again", b"{}", headers={"x-delivery-count": 99})
+    await taken.get()
+    async with host.serving(Twice()):
+        mortal.crash()
+        reply = await raw.reply()
+    assert (reply.properties.type, reply.body) == ("result", b"true")
+
+
+@pytest.mark.parametrize("correlation_id", ["1", None])
+async def test_one_of_the_tutorials_is_not_answered_with_another_ones_reply(
+    host: Rabbit, rabbitmq_url: str, raw: RawPeer, correlation_id: str | None
+) -> None:
+    """Its clients may use an id again, or none."""
+
+    class Double(Service):
+        @method(idempotent=True)
+        async def double(self, n: int) -> int:
+            return 2 * n
+
+    def send(body: bytes) -> None:
+        properties = Properties(reply_to=raw.reply_queue, correlation_id=correlation_id)
+        raw.channel.publish("", "doubles", properties, body)
+
+    await raw.listen()
+    async with host.serving(Double(), plain={"doubles": "double.double"}) as server:
+        send(b"1")
+        assert (await raw.reply()).body == b"2"
+        plain = server.consumers[-1]
+        await plain.channel.cancel_consumer(plain._tag)
+        mortal = await RawPeer.open(rabbitmq_url)
+        taken = await mortal.take("doubles")
+        send(b"2")
+        await taken.get()
+        mortal.crash()
+        await plain.start()
+        assert (await raw.reply()).body == b"4"
+        await raw.delete("doubles")

@@ -84,7 +84,9 @@ class Calls:
         self._ids = call_ids()
         self.pending: dict[str, Pending] = {}
         self.accepted: dict[str, float] = {}
-        """Pending calls whose server said that their handlers run, and when (the loop's clock)."""
+        """Pending calls whose server said that it has them, and when (the loop's clock)."""
+        self.begun: set[str] = set()
+        """Those of them whose handlers run."""
         self.resent: dict[str, int] = {}
         """Pending calls that were sent more than once, and how often again."""
         self.expiring: set[str] = set()
@@ -267,7 +269,7 @@ class Calls:
             return
         if doubtful:
             self.resent[pending.id] = self.resent.get(pending.id, 0) + 1
-        self.accepted.pop(pending.id, None)
+        self.forget_word(pending.id)
         pending.back_at = 0.0
         try:
             template = pending.request.make(doubtful and pending.request.marked)
@@ -284,12 +286,17 @@ class Calls:
             return None
         self.deadlines.discard(pending.tick, pending)
         if self.accepted:
-            self.accepted.pop(pending.id, None)
+            self.forget_word(pending.id)
         if self.resent:
             self.resent.pop(pending.id, None)
         if self.expiring:
             self.expiring.discard(pending.id)
         return None if pending.future.done() else pending
+
+    def forget_word(self, call_id: str) -> None:
+        """What a server said of a call holds no more."""
+        self.accepted.pop(call_id, None)
+        self.begun.discard(call_id)
 
     def fail(self, pending: Pending, error: CallError) -> None:
         """End a call with an error, if it has not ended."""
@@ -346,6 +353,8 @@ class Calls:
         if kind == ACCEPTED:
             if properties.correlation_id in self.pending:
                 self.accepted[properties.correlation_id] = self.loop.time()
+                if not delivery.body:  # else it waits at its server
+                    self.begun.add(properties.correlation_id)
             return
         if kind == CLAIM:
             waits = properties.correlation_id in self.pending

@@ -114,7 +114,7 @@ class Lookout:
             if route.service and pending.id not in calls.attachment.unsent:
                 waiting.setdefault(route, []).append(pending.id)
                 if pending.request.repeatable:
-                    calls.accepted.pop(pending.id, None)  # its server may be lost as well
+                    calls.forget_word(pending.id)  # its server may be lost as well
         for route, call_ids in waiting.items():
             calls.ask(route, call_ids)
 

@@ -34,9 +34,14 @@ _AT_ONCE: Final = 0.02
 def silence(pending: Pending, calls: Calls, *, unconfirmed: bool) -> CallError:
     """Nobody said anything by the deadline."""
     late = f"no answer in {pending.timeout:g} s"
-    if pending.id in calls.accepted:
+    if pending.id in calls.begun:
         return DeadlineExceeded(
             f"{late}, though its handler ran: its server hangs, or has died", where="handler"
+        )
+    if pending.id in calls.accepted:
+        return DeadlineExceeded(
+            f"{late}, though a server had it: that waited for a thread, a process or its store of"
+            " keys, and then hung or died"
         )
     found = pending.route.found()
     if pending.back_at and pending.id not in calls.resent:

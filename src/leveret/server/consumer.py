@@ -20,8 +20,9 @@ from leveret.errors import (
     MaybeExecuted,
 )
 from leveret.server.execution import Executor, Middleware
-from leveret.server.handling import Handling, ran_before
+from leveret.server.handling import Handling
 from leveret.server.outbox import Outbox
+from leveret.server.outcome import ran_before
 from leveret.server.running import Running
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
@@ -61,7 +62,6 @@ class MethodConsumer(Handling):
     ) -> None:
         super().__init__(server, executor, middleware)
         self._guard = server.access.guard(self.spec)
-        self._has_middleware = bool(middleware)
         self._in_thread = self.spec.executor == "thread"
         self._tag = ""
         self._draining = False
@@ -162,7 +162,6 @@ class MethodConsumer(Handling):
             return
         running = Running(self, spec.key, delivery, now + remaining)
         running.in_thread = self._in_thread
-        running.entered = not self._has_middleware
         try:
             running.struct = self._arguments(running, remaining)
         except CallError as error:
@@ -174,7 +173,7 @@ class MethodConsumer(Handling):
         running.since = clock = self._loop.time()
         if self._backlog:
             self._backlog -= 1
-            if self.announces and delivery.properties.reply_to:
+            if self.announces and all(running.key):
                 patience = _CLAIM_SOON if spec.idempotent else _CLAIM_TIMEOUT
                 self._claim(running, min(remaining, patience))
                 return
@@ -274,25 +273,32 @@ class MethodConsumer(Handling):
             self._outbox.reply(on_channel(reply, self.channel.number))
             self._acknowledge(tag)
             return True
-        if not self.spec.idempotent or remaining <= 0:
+        if not self.spec.idempotent or remaining <= 0 or delivery.body is None:
             return False
-        counted = delivery_count(properties.headers)
+        # A header that a client could have made up as well, where the broker counts nothing.
+        counted = delivery_count(properties.headers) if self.spec.queue.type == "quorum" else None
         times = attempts(properties.headers) + 1 if counted is None else counted
         if times > MAX_REDELIVERIES:
-            self._give_up(Running(self, self.spec.key, delivery, time.time() + remaining), times)
+            self._give_up(self._unrun(delivery, remaining), times)
         elif counted is None:
             # Before the others: the last header is the deadline, by which it is read fast.
             headers = {"attempt": times, **(properties.headers or {})}
             headers["attempt"] = times
             counted_up = structs.replace(properties, headers=headers)
-            self._hand_back(structs.replace(delivery, properties=counted_up), remaining)
+            copy = structs.replace(delivery, properties=counted_up)
+            if not self._publish_again(copy, remaining):  # uncounted, it could come for ever
+                self._give_up(self._unrun(delivery, remaining), times)
         else:
             return False
         return True
 
+    def _unrun(self, delivery: Delivery, remaining: float) -> Running:
+        return Running(self, self.spec.key, delivery, time.time() + remaining)
+
     def _give_up(self, running: Running, times: int) -> None:
-        """Answer and dead-letter a request that servers failed at again and again."""
-        what = f"was taken {times} times, each time by a server that died or lost its connection"
+        """Answer and dead-letter a request that may kill its servers."""
+        often = "once" if times == 1 else f"{times} times, each time"
+        what = f"was taken {often} by a server that died or lost its connection"
         log.error("%s: call %s %s; it is given up", self.spec.key, running.id, what)
         error = MaybeExecuted(f"the request {what}; it is given up")
         self._answer(running, self._replies.error(running, error))
@@ -310,9 +316,9 @@ class MethodConsumer(Handling):
             self._draining = True
             await self._close_gate()
             return
+        self._draining = True
         self.announce(self._loop.time())
         await self._outbox.select_confirms()
-        self._draining = True
         await self._close_gate()
         await self.channel.cancel_consumer(self._tag)
 

@@ -95,6 +95,8 @@ class Control:
     def _on_message(self, delivery: Delivery) -> None:
         properties = delivery.properties
         key = (properties.reply_to, properties.correlation_id)
+        if properties.type in {CANCEL, GO} and not all(key):
+            return  # it names no call, or all that have no name
         if properties.type == CANCEL:
             expiration = properties.expiration or ""
             remember = int(expiration) / 1000 if expiration.isdecimal() else 0.0

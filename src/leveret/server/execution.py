@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
@@ -29,7 +30,10 @@ class Executor:
     """Runs one method's handler.
 
     `concurrency` is how many calls it can run at a time, `adaptive` how it is found out how many of
-    them are good, if it is.
+    them are good, if it is. `begins_at_once`: each call that is invoked has a place; else it waits
+    for one, and its `entered` says when it has it.
+
+    :param shared: whether several consumers bring calls, each as many as are to run in all.
     """
 
     def __init__(
@@ -38,12 +42,16 @@ class Executor:
         spec: MethodSpec,
         concurrency: int,
         adaptive: Adaptive | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         self.spec = spec
+        self.begins_at_once = spec.executor == "loop" and not shared
         self.adaptive = adaptive
         self.concurrency = concurrency
         self.stops_when_cancelled = spec.executor != "thread"
         self._handler = handler_of(service, spec)
+        self._places = asyncio.Semaphore(concurrency)
         self._threads: ThreadPool | None = None
         self._processes: ProcessPool | None = None
         if spec.executor == "thread":
@@ -71,12 +79,18 @@ class Executor:
     def _invoke(self) -> Invoke:
         handler, spec = self._handler, self.spec
         if spec.executor == "loop":
+            on_the_loop: Invoke = lambda arguments: handler(*astuple(arguments))  # noqa: E731
             if spec.keyword_only:
-                return lambda arguments: handler(**asdict(arguments))
-            if not spec.parameters.__struct_fields__:
-                return lambda arguments: handler()
-            return lambda arguments: handler(*astuple(arguments))
+                on_the_loop = lambda arguments: handler(**asdict(arguments))  # noqa: E731
+            elif not spec.parameters.__struct_fields__:
+                on_the_loop = lambda _arguments: handler()  # noqa: E731
+            return on_the_loop if self.begins_at_once else partial(self._in_turn, on_the_loop)
         return self._off_the_loop
+
+    async def _in_turn(self, on_the_loop: Invoke, arguments: Struct) -> Any:
+        async with self._places:
+            current_call().enter()
+            return await on_the_loop(arguments)
 
     async def _off_the_loop(self, arguments: Struct) -> Any:
         args: tuple[Any, ...] = ()
@@ -85,12 +99,13 @@ class Executor:
             kwargs = asdict(arguments)
         else:
             args = astuple(arguments)
+        begins = current_call().enter
         if self._processes is not None:
-            return await self._processes.run(args, kwargs)
+            return await self._processes.run(args, kwargs, begins)
         assert self._threads is not None
         # The thread sees current_call() as the handler on the loop does.
         return await self._threads.run(
-            partial(copy_context().run, _in_thread, self._handler, args, kwargs)
+            partial(copy_context().run, _in_thread, self._handler, args, kwargs), begins
         )
 
 
@@ -101,14 +116,16 @@ def _in_thread(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[
         raise RuntimeError("the handler raised StopIteration") from error
 
 
-def compose(middleware: tuple[Middleware, ...], invoke: Invoke) -> Invoke:
+def compose(middleware: tuple[Middleware, ...], executor: Executor) -> Invoke:
     """One function out of the handler and all middleware; the first of them is the outermost."""
+    invoke = executor.invoke
     if not middleware:
         return invoke
 
     async def innermost(call: CurrentCall) -> Any:
         assert call.struct is not None
-        call.entered = True  # past the middleware: what fails from here on has run
+        if executor.begins_at_once:
+            call.enter()
         return await invoke(call.struct)
 
     call_next: CallNext = innermost

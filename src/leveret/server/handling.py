@@ -22,22 +22,21 @@ from leveret.errors import (
     CallError,
     Cancelled,
     DeadlineExceeded,
-    Executed,
     RemoteError,
 )
 from leveret.server.admission import Admission
 from leveret.server.execution import Executor, Invoke, Middleware, compose
 from leveret.server.gate import Gate
 from leveret.server.limiter import Limiter
-from leveret.server.once_calls import Claim, OnceCalls
+from leveret.server.once_calls import Claim, OnceCalls, unusable
 from leveret.server.orphans import Orphans
 from leveret.server.outbox import Outbox
-from leveret.server.outcome import cancelled, raised
+from leveret.server.outcome import cancelled, raised, ran_before
 from leveret.server.replies import Replies
 from leveret.server.running import Running, StopReason
 from leveret.transport.channel import Channel
 from leveret.wire.current import set_current_call
-from leveret.wire.native import EXCHANGE, IDEMPOTENCY_KEY, IF_BUSY_FAIL, attempts
+from leveret.wire.native import EXCHANGE, IDEMPOTENCY_KEY, IF_BUSY_FAIL
 
 if TYPE_CHECKING:
     from leveret.server.server import Server
@@ -71,7 +70,8 @@ class Handling(ABC):
         self.failed = 0
         self._server = server
         self._loop = server.loop
-        self._invoke: Invoke = compose(middleware, executor.invoke)
+        self._invoke: Invoke = compose(middleware, executor)
+        self._enters = executor.begins_at_once and not middleware
         self._once = OnceCalls(server.once, self.spec, server.instance)
         self._channel: Channel | None = None
         self._outbox: Outbox
@@ -184,7 +184,7 @@ class Handling(ABC):
         if isinstance(found, Claim):
             await self._run(running, arguments, found)
         else:
-            self._end(running, found)
+            self._end(running, found, back=running.stopped_by == "drain")
 
     async def _claimed_or_reply(self, running: Running, key: str) -> Claim | bytes:
         try:
@@ -201,10 +201,8 @@ class Handling(ABC):
         except asyncio.CancelledError:
             pass
         except Exception as error:
-            log.exception("%s: the store of idempotency keys failed", self.spec.key)
-            failure = Busy(f"the store of idempotency keys failed: {error}", retry_after=1.0)
-            failure.executed = "maybe"
-            return self._replies.error(running, failure)
+            log.error("%s: the store of idempotency keys failed", self.spec.key, exc_info=error)
+            return self._replies.error(running, unusable("maybe"))
         return self._replies.error(running, self._stopped(running))
 
     def _keyed(self, running: Running) -> bool:
@@ -212,20 +210,24 @@ class Handling(ABC):
 
     async def _run(self, running: Running, arguments: Struct, claim: Claim | None = None) -> None:
         set_current_call(running)
-        requeue = False  # for another server, which may run it as well
+        back = False  # to the queue, for another server
+        cut_off = False
         reply = b""
         try:
             if running.stopped_by:  # before it began: a task not begun must not be cancelled
                 raise asyncio.CancelledError
-            if time.time() >= running.deadline and claim is None:  # other handlers held the loop
+            if time.time() >= running.deadline:  # other handlers held the loop
                 running.stopped_by = "deadline"
                 raise asyncio.CancelledError
             running.begun, running.asking = True, False
+            running.entered = self._enters
             result = await self._invoke(arguments)
             self._took(time.time() - running.taken)
             reply = self._replies.result(running, result)
         except asyncio.CancelledError:
-            requeue = running.stopped_by == "drain" and self.spec.idempotent
+            cut_off = True
+            may_run_again = self.spec.idempotent or not running.entered
+            back = running.stopped_by == "drain" and may_run_again
             reply = self._replies.error(running, self._stopped(running))
         except GeneratorExit:  # the loop is gone, and the connection with it
             claim = None
@@ -239,14 +241,18 @@ class Handling(ABC):
             if isinstance(error, KeyboardInterrupt):
                 raise
         finally:
-            if claim is not None:
-                ran = running.entered and not requeue
-                await claim.settle(running, reply, ran=ran)
-            self._end(running, reply, requeue=requeue)
+            running.over = True
+            try:
+                if claim is not None:
+                    # To have been cut off is no answer for good where another run may give one.
+                    forgotten = back or (cut_off and self.spec.idempotent)
+                    await claim.settle(running, reply, ran=running.entered and not forgotten)
+            finally:
+                self._end(running, reply, back=back)
 
     # -- it ends ---------------------------------------------------------------------------------
 
-    def _end(self, running: Running, reply: bytes, *, requeue: bool = False) -> None:
+    def _end(self, running: Running, reply: bytes, *, back: bool = False) -> None:
         if self._gate is not None and running.task is not None:
             self._gate.leave()
         tag = running.delivery.delivery_tag
@@ -254,8 +260,8 @@ class Handling(ABC):
             self._end_orphan(running, reply)
             return
         self._server.deadlines.discard(running.tick, running)
-        if requeue:
-            self._outbox.requeue(tag)
+        if back and not running.answered:
+            self._give_back(running)
         else:
             self._answer(running, reply)
             self._acknowledge(tag)
@@ -294,13 +300,14 @@ class Handling(ABC):
         if reason == "deadline":
             self._took(running.taken - time.time())
             self._answer(running, self._replies.error(running, self._stopped(running)))
-        stoppable = running.begun and self.executor.stops_when_cancelled
-        if running.task is not None and (stoppable or running.asking):
+        stoppable = self.executor.stops_when_cancelled or not running.entered
+        busy = (running.begun and stoppable) or running.asking
+        if running.task is not None and busy and not running.over:
             running.task.cancel()
 
     def _stopped(self, running: Running) -> CallError:
         """The error of a call that was stopped, by what is known of its handler."""
-        if running.begun:
+        if running.entered:
             return cancelled(running)
         if running.stopped_by == "deadline":
             error: CallError = DeadlineExceeded(
@@ -327,20 +334,30 @@ class Handling(ABC):
         else:
             self._end(running, self._replies.error(running, self._stopped(running)))
 
-    def _hand_back(self, delivery: Delivery, remaining: float) -> None:
-        """Return a request that was not begun.
+    def _give_back(self, running: Running) -> None:
+        """Return the request of a call that is to be run elsewhere."""
+        if running.entered:
+            self._outbox.requeue(running.delivery.delivery_tag)
+        else:
+            self._hand_back(running.delivery, running.remaining())
 
-        By way of the exchange, where its CC matches nothing; behind the requests that wait.
+    def _hand_back(self, delivery: Delivery, remaining: float) -> None:
+        """Return a request that was not begun; as redelivered where there is no other way."""
+        unfit = remaining <= 0 or delivery.body is None
+        not_again = delivery.redelivered and not self.spec.idempotent  # a copy would not say so
+        if unfit or not_again or not self._publish_again(delivery, remaining):
+            self._outbox.requeue(delivery.delivery_tag)
+
+    def _publish_again(self, delivery: Delivery, remaining: float) -> bool:
+        """Put a copy of a request in its place, behind those that wait; False if none can be made.
+
+        By way of the exchange, where its CC matches nothing.
         """
         expiration = delivery.properties.expiration
-        not_again = delivery.redelivered and not self.spec.idempotent  # a copy would not say so
-        if remaining <= 0 or delivery.body is None or not_again:
-            self._outbox.requeue(delivery.delivery_tag)
-            return
         if expiration is not None and expiration != str(IF_BUSY_FAIL):
             expiration = str(int(remaining * 1000))
         user = self.user_of(delivery)
-        self._outbox.hand_back(delivery, self.exchange, self.routing_key, expiration, user)
+        return self._outbox.hand_back(delivery, self.exchange, self.routing_key, expiration, user)
 
     def give_up(self, running: Running) -> None:
         """Wait no longer for a handler that refuses to end, but tell its caller.
@@ -348,7 +365,7 @@ class Handling(ABC):
         An idempotent call is left to another server: the broker hands it on with the channel's end.
         """
         if not self.spec.idempotent:
-            self._end(running, self._replies.error(running, cancelled(running)))
+            self._end(running, self._replies.error(running, self._stopped(running)))
         else:
             self.orphans.leave(running)
 
@@ -358,7 +375,8 @@ class Handling(ABC):
             running.answered = True
             if reply:
                 self._outbox.reply(reply)
-                self.orphans.note(running.delivery, reply)
+                if self.announces:  # clients of the tutorial may use the same id again
+                    self.orphans.note(running.delivery, reply)
 
     def _acknowledge(self, delivery_tag: int) -> None:
         self.finished += 1
@@ -368,8 +386,8 @@ class Handling(ABC):
         """Wait for the calls that run."""
         while calls := self.calls():
             for call in calls:
-                if call.task is not None and call.task.done():  # cancelled before it began
-                    self._end(call, self._replies.error(call, _never_begun()))
+                if call.task is not None and call.task.done():  # from outside, before it began
+                    self._end(call, self._replies.error(call, self._stopped(call)))
             tasks = [call.task for call in calls if call.task is not None]
             # Those whose callers were asked and have not answered yet end by themselves.
             await (asyncio.wait(tasks) if tasks else asyncio.sleep(_NOT_BEGUN))
@@ -390,14 +408,15 @@ class Handling(ABC):
         for running in self.running.values():
             if running.since > older_than:
                 break
-            if not running.announced:
+            if running.announced != ("runs" if running.entered else "waits"):
                 self.accept(running)
 
     def accept(self, running: Running) -> None:
-        """Tell a caller that its handler runs."""
+        """Tell a caller that its handler runs, or waits here for its turn."""
         if not running.answered and running.task is not None:
-            running.announced = True
-            self._outbox.reply(self._replies.accepted(running))
+            running.announced = "runs" if running.entered else "waits"
+            if word := self._replies.accepted(running):
+                self._outbox.reply(word)
 
     def asked(self, reply_to: str, call_ids: set[str]) -> None:
         """A client asks what became of these calls: tell of those that run, and repeat replies."""
@@ -410,13 +429,3 @@ class Handling(ABC):
     def calls(self) -> list[Running]:
         """The calls whose handlers run now."""
         return [*self.running.values(), *self.orphans.running.values()]
-
-
-def ran_before(delivery: Delivery) -> Executed:
-    """Whether another server may have run a request that this one does not run."""
-    again = delivery.redelivered or attempts(delivery.properties.headers) > 0
-    return "maybe" if again else "no"
-
-
-def _never_begun() -> CallError:
-    return Cancelled("the server stopped before it began this call", executed="no")

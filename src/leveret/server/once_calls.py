@@ -15,6 +15,7 @@ shared, or knows the key.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from itertools import count
@@ -53,16 +54,26 @@ class Claim:
         self._owner = owner
 
     async def settle(self, running: Running, reply: bytes, *, ran: bool) -> None:
-        """Record the reply; or forget the claim, where the handler did not run."""
+        """Record the reply; or forget the claim, where the handler did not run.
+
+        Never raises, and takes no longer than the claim holds.
+        """
         try:
-            if ran:
-                await self._store.finish(
-                    self._key, owner=self._owner, recorded=_record(reply), keep=KEEP
-                )
-            else:
-                await self._store.release(self._key, owner=self._owner)
+            async with asyncio.timeout(max(running.remaining(), 0) + _SPARE):
+                if ran:
+                    await self._store.finish(
+                        self._key, owner=self._owner, recorded=_record(reply), keep=KEEP
+                    )
+                else:
+                    await self._store.release(self._key, owner=self._owner)
         except (OnceUnavailable, ValueError) as error:
             log.error("%s: the reply to a key is not recorded: %s", running.method, error)
+        except Exception as error:
+            log.error(
+                "%s: the reply to a key is not recorded: the store failed",
+                running.method,
+                exc_info=error,
+            )
 
 
 class OnceCalls:
@@ -125,11 +136,22 @@ class OnceCalls:
                 executed = "maybe"  # another runs it
                 recorded = await self._store.wait(key, remaining)
             except OnceUnavailable as error:
-                raise Busy(str(error), retry_after=1.0, executed=executed) from error
+                log.error("%s: %s", running.method, error)
+                raise unusable(executed) from error
             except ValueError as error:
                 raise InvalidArgument(f"the idempotency key cannot be used: {error}") from error
             if recorded is not None:
                 return recorded
+
+
+def unusable(executed: Executed) -> Busy:
+    """What a caller is told of a store that fails: not where it is, nor what it said."""
+    return Busy(
+        "the server's store of idempotency keys cannot be used, so requests with such keys are not"
+        " run; try again later, or see the server's log",
+        retry_after=1.0,
+        executed=executed,
+    )
 
 
 def _doubt(reason: str) -> MaybeExecuted:

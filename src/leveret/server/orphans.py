@@ -70,6 +70,8 @@ class Orphans:
 
     def kept(self, key: CallKey) -> bytes:
         """The reply that was given to a call, b"" if it is not known any more."""
+        if not all(key):
+            return b""
         if key in self._kept:
             return self._kept[key][1]
         return next((reply for *call, reply in self._recent if tuple(call) == key), b"")

@@ -82,10 +82,11 @@ class Outbox:
         routing_key: str,
         expiration: str | None,
         user: str,
-    ) -> None:
+    ) -> bool:
         """Publish a request that was not begun anew, so that it does not count as redelivered.
 
-        While draining the original is acknowledged once the broker has confirmed its copy.
+        While draining the original is acknowledged once the broker has confirmed its copy. False,
+        and nothing is done, if it has headers that only their sender could pack.
 
         :param user: whose request it is.
         """
@@ -99,15 +100,15 @@ class Outbox:
                 delivery.body or b"",
                 self._connection.frame_max,
             )
-        except (TypeError, ValueError) as error:  # headers that only their sender could pack
-            log.warning("a request is handed back as redelivered: %s", error)
-            self.requeue(delivery.delivery_tag)
-            return
+        except (TypeError, ValueError) as error:
+            log.warning("a request cannot be published again: %s", error)
+            return False
         self._send(frames.publish_prefix(self._channel.number, exchange, routing_key) + packed)
         if self._confirms is not None:
             self._confirms.add(delivery.delivery_tag)
         else:
             self.acknowledge(delivery.delivery_tag)  # the broker takes both in this order
+        return True
 
     async def select_confirms(self) -> None:
         """From here on it matters that the broker has each reply: soon nobody can send it again."""

@@ -6,6 +6,7 @@ import logging
 import traceback
 from typing import Final
 
+from leveret.amqp.events import Delivery
 from leveret.contract import MethodSpec
 from leveret.errors import (
     Busy,
@@ -21,6 +22,7 @@ from leveret.errors import (
 )
 from leveret.server.running import Running
 from leveret.wire.failures import said
+from leveret.wire.native import attempts
 
 log = logging.getLogger("leveret.server")
 
@@ -31,14 +33,15 @@ _OWN: Final = (InvalidArgument, PermissionDenied, Unauthenticated, Busy)
 """Errors of ours that a handler may raise itself, to its caller."""
 
 
+def ran_before(delivery: Delivery) -> Executed:
+    """Whether another server may have run a request that this one does not run."""
+    again = delivery.redelivered or attempts(delivery.properties.headers) > 0
+    return "maybe" if again else "no"
+
+
 def cancelled(running: Running) -> CallError:
     """The error of a call whose handler was cancelled."""
     match running.stopped_by:
-        case "deadline" if not running.begun:
-            return DeadlineExceeded(
-                "the deadline passed while the request waited in the server for its turn",
-                where="queue",
-            )
         case "deadline" if running.in_thread:
             return DeadlineExceeded(
                 "the handler did not end by the deadline; it runs on in its thread, which nothing"
@@ -65,7 +68,7 @@ def raised(
     raised itself: one that a nested call brought it has a `method`. All others are logged, and
     travel as `RemoteError`.
     """
-    executed: Executed = "yes" if running.entered else "no"
+    executed = "yes" if running.entered else ran_before(running.delivery)
     if isinstance(error, DeclaredError) and spec.raises.get(error.code) is type(error):
         return error
     if isinstance(error, _OWN) and not error.method:

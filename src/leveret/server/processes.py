@@ -15,6 +15,7 @@ import os
 import pickle
 import signal
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
@@ -52,9 +53,15 @@ class ProcessPool:
         # Before multiprocessing's own end, which would wait for workers that ignore its SIGTERM.
         atexit.register(self.close)
 
-    async def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The result, or what was raised; cancelling this kills the process it runs in."""
+    async def run(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], begins: Callable[[], None]
+    ) -> Any:
+        """The result, or what was raised; cancelling this kills the process it runs in.
+
+        :param begins: called when there is a process for it, before that begins.
+        """
         async with self._places:
+            begins()
             return await self._run(args, kwargs)
 
     async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -20,6 +20,7 @@ from leveret.wire.native import (
     ACCEPTED,
     CLAIM,
     ERROR,
+    NOT_BEGUN,
     RESULT,
     ReplyTemplate,
     is_compressed,
@@ -129,23 +130,34 @@ class Replies:
         return self._pack(running, recorded.body, recorded.content_type, recorded.kind)
 
     def accepted(self, running: Running) -> bytes:
-        """Word to the caller that its handler runs: no reply yet, but no reason to give up."""
-        return self._pack(running, b"", ERROR_CONTENT_TYPE, ACCEPTED)
+        """Word to the caller that its handler runs: no reply yet, but no reason to give up.
+
+        Or that it waits here for its turn, for a thread or the store of keys.
+        """
+        return self._word(running, ACCEPTED, b"" if running.entered else NOT_BEGUN)
 
     def claim(self, running: Running, answer_to: str) -> bytes:
         """The question whether the caller still waits.
 
         :param answer_to: the routing key on the control exchange to answer with.
         """
+        return self._word(running, CLAIM, b"", answer_to)
+
+    def _word(
+        self, running: Running, kind: str, body: bytes, answer_to: str | None = None
+    ) -> bytes:
+        """What is no reply. Of no use without a name for the call."""
         properties = running.delivery.properties
+        if not properties.reply_to or not properties.correlation_id:
+            return b""
         return pack_reply(
             self._number,
             self._frame_max,
-            properties.reply_to or "",
+            properties.reply_to,
             properties.correlation_id,
-            b"",
+            body,
             content_type=ERROR_CONTENT_TYPE,
-            kind=CLAIM,
+            kind=kind,
             answer_to=answer_to,
         )
 

@@ -27,8 +27,10 @@ class Running(CurrentCall):
     """A call from its delivery on.
 
     `claimed`: its caller was not asked whether it still waits, or said that it does. `taken`: when
-    it got its place, in seconds since 1970. `asking`: the store of keys is asked about it. `begun`:
-    its handler runs. `announced`: its caller was told that it runs. `answered`: it was replied to.
+    it got its place, in seconds since 1970. Then, in this order: `asking`, the store of keys is
+    asked about it; `begun`, its middleware runs, or it waits for a thread or a process; `entered`,
+    its handler runs; `over`, its handler has ended, and its reply is being recorded.
+    `announced`: what its caller was told of that. `answered`: it was replied to.
     """
 
     __slots__ = (
@@ -39,6 +41,7 @@ class Running(CurrentCall):
         "claimed",
         "consumer",
         "in_thread",
+        "over",
         "since",
         "stopped_by",
         "taken",
@@ -60,10 +63,11 @@ class Running(CurrentCall):
         self.consumer = consumer
         self.since = 0.0
         self.taken = 0.0
-        self.announced = False
+        self.announced: Literal["", "waits", "runs"] = ""
         self.answered = False
         self.asking = False
         self.begun = False
+        self.over = False
         self.claimed = True
         self.in_thread = False
         self.stopped_by: Literal["", StopReason] = ""

@@ -137,11 +137,11 @@ class Server:
     def _add(self, service: Service, method: MethodSpec) -> None:
         concurrency = self._concurrency or method.concurrency
         adaptive = None if self._concurrency else method.adaptive
-        executor = Executor(service, method, concurrency, adaptive)
+        plain = [queue for queue, key in self._plain.items() if key == method.key]
+        executor = Executor(service, method, concurrency, adaptive, shared=bool(plain))
         self.consumers.append(MethodConsumer(self, executor, self._middleware))
-        for queue, key in self._plain.items():
-            if key == method.key:
-                self.consumers.append(PlainConsumer(self, executor, self._middleware, queue))
+        for queue in plain:
+            self.consumers.append(PlainConsumer(self, executor, self._middleware, queue))
 
     def deleted(self, consumer: MethodConsumer) -> None:
         """An operator deleted a request queue under us, or its node went down: declare it again."""
@@ -262,7 +262,8 @@ class Server:
                 (finishing, hurried), timeout=grace, return_when=asyncio.FIRST_COMPLETED
             )
             if not finishing.done():
-                log.warning("%d calls still run; cancelling them", len(self.running()))
+                if self.running():
+                    log.warning("%d calls still run; cancelling them", len(self.running()))
                 self.hurry()
                 # A thread cannot be stopped, and a handler may refuse to be: neither holds us up.
                 await asyncio.wait((finishing,), timeout=_LAST_WAIT)

@@ -18,18 +18,26 @@ Job = Callable[[], None]
 
 
 class ThreadPool:
-    """Runs functions in at most `size` threads, which are started as they are needed."""
+    """Runs functions in at most `size` threads, which are started as they are needed.
+
+    What finds no thread free waits outside and can be cancelled; what a thread was given, runs.
+    """
 
     def __init__(self, size: int, name: str) -> None:
-        self._size = size
+        self._places = asyncio.Semaphore(size)
         self._name = name
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._started = 0
         self._busy = 0
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """What the function returns or raises. Its thread cannot be stopped by a cancel."""
+    async def run(self, function: Callable[[], T], begins: Callable[[], None]) -> T:
+        """What the function returns or raises. Its thread cannot be stopped by a cancel.
+
+        :param begins: called when there is a thread for it, before that begins.
+        """
         loop = asyncio.get_running_loop()
+        await self._places.acquire()
+        begins()
         done: asyncio.Future[T] = loop.create_future()
 
         def job() -> None:
@@ -40,20 +48,28 @@ class ThreadPool:
             except BaseException as raised:  # noqa: BLE001 - whoever awaits it gets it
                 error = raised
             try:
-                loop.call_soon_threadsafe(_settle, done, outcome, error)
+                loop.call_soon_threadsafe(self._ended, done, outcome, error)
             except RuntimeError:
                 pass  # the loop is closed: nobody waits any more
 
         self._busy += 1
-        if self._busy > self._started and self._started < self._size:
+        if self._busy > self._started:
             self._started += 1
             name = f"{self._name}-{self._started}"
             threading.Thread(target=self._work, name=name, daemon=True).start()
         self._jobs.put(job)
-        try:
-            return await done
-        finally:
-            self._busy -= 1
+        return await done
+
+    def _ended(self, done: asyncio.Future[Any], outcome: Any, error: BaseException | None) -> None:
+        """The thread is free again, whoever still waits for what it did."""
+        self._busy -= 1
+        self._places.release()
+        if done.done():
+            return
+        if error is None:
+            done.set_result(outcome)
+        else:
+            done.set_exception(error)
 
     def close(self) -> None:
         """Have idle threads end; one that runs a function ends after it."""
@@ -63,12 +79,3 @@ class ThreadPool:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
-
-
-def _settle(done: asyncio.Future[Any], outcome: Any, error: BaseException | None) -> None:
-    if done.done():
-        return
-    if error is None:
-        done.set_result(outcome)
-    else:
-        done.set_exception(error)

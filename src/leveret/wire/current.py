@@ -41,6 +41,10 @@ class CurrentCall:
         self._metadata: dict[str, str] | None = None
         self._reply_metadata: dict[str, str] | None = None
 
+    def enter(self) -> None:
+        """Its handler begins now: what fails from here on has run."""
+        self.entered = True
+
     @property
     def id(self) -> str:
         """The call id, unique per client."""

@@ -72,7 +72,7 @@ def encode_failure(error: CallError) -> bytes:
     """The body that tells a caller of `error`."""
     failure = _Failure(
         code=str(error.code),
-        message=_utf8(str(error.message)[:MESSAGE_LIMIT]),
+        message=_utf8(said(error.message)[:MESSAGE_LIMIT]),
         executed=error.executed,
         type=type(error).__name__,
     )
@@ -163,8 +163,8 @@ def _push_back(seconds: object) -> float | None:
     return float(min(max(-1.0, seconds), _LONGEST_PUSH_BACK))
 
 
-def said(error: BaseException) -> str:
-    """The message of anybody's exception, whose own `__str__` may fail."""
+def said(error: object) -> str:
+    """The message of anybody's exception, whose own `__str__` may fail, or what stands for one."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - its code is a stranger's

@@ -45,6 +45,8 @@ CALL: Final = "call"
 RESULT: Final = "result"
 ERROR: Final = "error"
 ACCEPTED: Final = "accepted"
+NOT_BEGUN: Final = b'{"begun":false}'
+"""The body of an "accepted" for a call that waits at its server; that of one that runs is empty."""
 CANCEL: Final = "cancel"
 CLAIM: Final = "claim"
 GO: Final = "go"
