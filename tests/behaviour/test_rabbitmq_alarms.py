@@ -66,3 +66,26 @@ async def test_nothing_hangs_at_its_end_while_the_broker_takes_no_publishes(
     for call in calls:
         with pytest.raises(ConnectionLost):
             await call
+
+
+async def test_a_drain_that_brings_the_alarm_itself_ends_within_its_grace(
+    own_rabbitmq: RabbitMQ,
+) -> None:
+    """RabbitMQ blocks who publishes: it is the drain's own word to the callers of what runs."""
+    gate = Gate()
+    async with (
+        leveret.connect(own_rabbitmq.url) as client,
+        leveret.connect(own_rabbitmq.url) as host,
+        host.serving(gate) as server,
+    ):
+        calls = [asyncio.create_task(client.remote(Gate).again(n)) for n in range(2)]
+        for _ in calls:
+            await gate.started.get()
+        await asyncio.to_thread(own_rabbitmq.block_publishers)
+        async with at_once():
+            await server.drain(0.5)
+        assert host._calls.connection.blocked
+        await asyncio.to_thread(own_rabbitmq.unblock_publishers)
+        gate.opened.set()
+        async with client.serving(gate):  # where the broker has handed them on
+            assert await asyncio.gather(*calls) == [0, 1]

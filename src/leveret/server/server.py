@@ -231,13 +231,10 @@ class Server:
         if self._healing:
             await asyncio.wait(self._healing, timeout=_LAST_WAIT)
         try:
-            if self._hears:
-                await self._each(consumer.drain() for consumer in self.consumers)
-            else:
+            if not await self._while_heard(consumer.drain() for consumer in self.consumers):
                 self.hurry()  # nobody can be answered, and the broker hands the calls to others
             await self._finish(grace)
-            if self._hears:
-                await self._each(consumer.confirm() for consumer in self.consumers)
+            await self._while_heard(consumer.confirm() for consumer in self.consumers)
         finally:
             await self._stop()
         log.info("drained")
@@ -248,11 +245,30 @@ class Server:
         connection = self.link.connection
         return connection.lost is None and not connection.blocked
 
-    async def _each(self, steps: Iterable[Coroutine[Any, Any, None]]) -> None:
-        """Take a step for all consumers; one whose channel broke does not stop the others."""
-        for outcome in await asyncio.gather(*steps, return_exceptions=True):
-            if isinstance(outcome, BaseException):
+    async def _while_heard(self, steps: Iterable[Coroutine[Any, Any, None]]) -> bool:
+        """Take a step for all consumers; False if the broker does not read, or stops to meanwhile.
+
+        It can: our own words may be the publishes by which it notices that it is short of memory.
+        One consumer whose channel broke does not stop the others.
+        """
+        tasks = [self.loop.create_task(step) for step in steps]
+
+        def listen(_news: str) -> None:
+            if not self._hears:
+                for task in tasks:
+                    task.cancel()
+
+        news = self.link.connection.on_blocked
+        news.append(listen)
+        listen("")
+        try:
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            news.remove(listen)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and self._hears:
                 log.error("the drain was cut short: %s", outcome)
+        return self._hears
 
     async def _finish(self, grace: float) -> None:
         finishing = asyncio.gather(*(consumer.finish() for consumer in self.consumers))
