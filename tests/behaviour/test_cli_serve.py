@@ -15,6 +15,7 @@ from leveret import PermissionDenied, RemoteError
 from leveret.testing import FaultProxy, RabbitMQ
 from tests.behaviour.cli_commands import Commands
 from tests.behaviour.cli_service import Desk
+from tests.behaviour.patience import until
 from tests.behaviour.raw import RawPeer
 
 SERVED = "cli_service:Desk"
@@ -185,6 +186,25 @@ async def test_a_thread_that_never_ends_does_not_keep_the_process_up(commands: C
     await commands.meeting("desk.meet_in_a_thread")
     server.terminate()
     assert await server.ends() == 8
+
+
+@pytest.mark.slow
+async def test_a_blocked_loop_does_not_keep_the_process_up(commands: Commands) -> None:
+    (commands.folder / "blocked.py").write_text(
+        "import pathlib, time, leveret\n"
+        "class Blocked(leveret.Service):\n"
+        "    @leveret.method\n"
+        "    async def block(self) -> int:\n"
+        "        pathlib.Path('runs').touch()\n"
+        "        while True:\n"
+        "            time.sleep(1)\n"
+    )
+    server = await commands.serve("blocked:Blocked", "--grace", "0")
+    call = await commands.start("call", "blocked.block", "--timeout", "60")
+    await until((commands.folder / "runs").exists, "the handler blocks the loop")
+    server.terminate()
+    assert await server.ends() == 8
+    assert await call.ends() == 5
 
 
 async def test_a_signal_before_it_serves_stops_it(commands: Commands) -> None:

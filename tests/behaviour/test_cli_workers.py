@@ -128,19 +128,18 @@ async def test_no_worker_outlives_a_killed_supervisor(commands: Commands) -> Non
 
 
 @pytest.mark.slow
-async def test_a_blocked_worker_is_killed_after_a_second_signal(commands: Commands) -> None:
+async def test_a_frozen_worker_is_killed_after_a_second_signal(commands: Commands) -> None:
     (commands.folder / "blocked.py").write_text(
-        "import pathlib, time, leveret\n"
+        "import os, pathlib, signal, leveret\n"
         "class Blocked(leveret.Service):\n"
         "    @leveret.method\n"
         "    async def block(self) -> int:\n"
         "        pathlib.Path('runs').touch()\n"
-        "        while True:\n"
-        "            time.sleep(1)\n"
+        "        os.kill(os.getpid(), signal.SIGSTOP)\n"
     )
     server, pids = await commands.serve_with_workers("blocked:Blocked", "--grace", "0")
     call = await commands.start("call", "blocked.block", "--timeout", "60")
-    await until((commands.folder / "runs").exists, "the handler blocks its worker")
+    await until((commands.folder / "runs").exists, "its worker is frozen")
     server.terminate()
     await server.says("draining 2 workers")
     server.terminate()

@@ -12,12 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -26,6 +21,7 @@ import leveret
 from leveret.cli.exits import CUT_SHORT, DONE, INTERRUPTED, exit_code
 from leveret.cli.logs import LogLevel
 from leveret.cli.printing import describe
+from leveret.cli.stopping import end_process_after, stop_signals
 from leveret.cli.targets import TargetError, load_services
 from leveret.contract import Service
 from leveret.errors import (
@@ -39,7 +35,7 @@ from leveret.errors import (
 from leveret.once import store_of
 from leveret.server.server import Server
 
-__all__ = ["SPARE", "Ending", "ServeOptions", "Serving", "end_process_after"]
+__all__ = ["SPARE", "Ending", "ServeOptions", "Serving"]
 
 log = logging.getLogger("leveret.cli")
 
@@ -122,7 +118,8 @@ class Serving:
     async def _run(self, services: Sequence[Service]) -> None:
         self._stopped = asyncio.get_running_loop().create_future()
         self._serving = asyncio.create_task(self._serve(services))
-        with _signals(self._on_signal):
+        patience = self._options.grace + SPARE
+        with stop_signals(self._on_signal, patience=patience, spare=SPARE, code=CUT_SHORT):
             try:
                 await self._serving
             except asyncio.CancelledError:
@@ -175,47 +172,18 @@ class Serving:
     def _on_signal(self) -> None:
         if not self._stopping:
             self._stopping = True
-            end_process_after(self._options.grace + SPARE, CUT_SHORT)
             if self._server is None:
                 assert self._serving is not None
                 self._serving.cancel()
             elif self._stopped is not None and not self._stopped.done():
                 self._stopped.set_result(None)
             return
-        end_process_after(SPARE, CUT_SHORT)
         if self._server is not None:
             log.warning("a second signal: cancelling %d calls", len(self._server.running()))
             self._note_what_is_cut(self._server)
             self._server.hurry()
 
 
-def end_process_after(seconds: float, code: int) -> None:
-    """End this process, whatever it does then, unless it has ended by itself."""
-
-    def end() -> None:
-        # Not by logging: whoever hangs may hold its lock.
-        os.write(2, b"leveret: something does not end (a thread?); leaving it behind\n")
-        os._exit(code)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-
-
 def _code_of(server: Server) -> int:
     error = server.failed.exception()
     return exit_code(error) if error is not None else DONE
-
-
-@contextmanager
-def _signals(on_signal: Callable[[], None]) -> Generator[None]:
-    """Call `on_signal` at each SIGINT and SIGTERM."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM) if sys.platform != "win32" else ()
-    for number in numbers:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

@@ -19,7 +19,8 @@ import msgspec
 
 from leveret.cli.exits import CUT_SHORT
 from leveret.cli.logs import configure_logging
-from leveret.cli.serving import SPARE, ServeOptions, Serving, end_process_after
+from leveret.cli.serving import SPARE, ServeOptions, Serving
+from leveret.cli.stopping import end_process_after
 
 __all__ = ["READY", "Orders", "main"]
 
