@@ -200,3 +200,19 @@ async def test_a_call_that_would_be_one_too_many_in_flight_is_refused(
         gate.opened.set()
         assert await asyncio.gather(*running) == [0, 1]
         assert await remote.once(4) == 4
+
+
+async def test_each_call_is_looked_after_at_its_own_time(client: Rabbit, host: Rabbit) -> None:
+    """Not when a call before it was due, be it sooner or later."""
+    async with host.serving(Gate()):
+        pass
+    for timeout, due in ((30, 0.25), (0.3, 0.15), (30, 0.25)):
+        remote = client.remote(Gate).with_options(timeout=timeout, wait_for_server=True)
+        call = asyncio.create_task(remote.once(1))
+        await until(lambda: bool(client._calls.pending), "it is sent")
+        (pending,) = client._calls.pending.values()
+        timer = client._calls.lookout._timer
+        assert timer is not None
+        assert timer.when() <= pending.started + due + 0.01
+        call.cancel()
+        await asyncio.wait({call})

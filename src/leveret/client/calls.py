@@ -52,6 +52,8 @@ GRACE: Final = 0.08
 """Seconds after its deadline for which a call still waits to be told where it was."""
 
 _SOON: Final = 0.005
+_SHORT: Final = 2 * FIRST_LOOK
+"""Seconds; a call with less time is looked after sooner than others."""
 _ASKED_AT_ONCE: Final = 1_000
 _ROUTES: Final = 10_000
 """For how many methods it is kept what is known of their servers."""
@@ -242,7 +244,7 @@ class Calls:
         pending.tick = self.deadlines.add(now + timeout + GRACE, pending)
         if now - route.alive_at > LOOK_EVERY:
             self.lookout.check(route, now)
-        if not self.lookout.watching:
+        if not self.lookout.watching or timeout < _SHORT:
             self.lookout.watch(min(FIRST_LOOK, timeout / 2))
         self._publish(pending, request.template, timeout, body)
         return pending

@@ -53,6 +53,10 @@ SERVERS_RETURN: Final = 5.0
 """Seconds after a reconnect, or a queue's return, for which servers count as on their way."""
 _HANGS: Final = 0.25
 """Seconds without an answer after which a look holds up no other one."""
+_TICK: Final = 0.001
+"""By so many seconds a timer of the loop may be early."""
+_BUSY: Final = 0.1
+"""Seconds between two sweeps, at the least, while calls wait that have been looked after."""
 _SETTLE: Final = 0.02
 """How long after a look an "accepted" of a draining server may still be on its way, in seconds."""
 
@@ -97,9 +101,14 @@ class Lookout:
             self.begin(self.look(route))
 
     def watch(self, delay: float) -> None:
-        """Look after the waiting calls in `delay` seconds, and on until none is left."""
+        """Look after the waiting calls in at most `delay` seconds, and on until none is left."""
+        when = self._calls.loop.time() + delay
+        if self.watching and self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
         self.watching = True
-        self._timer = self._calls.loop.call_later(delay, self._sweep)
+        self._timer = self._calls.loop.call_at(when, self._sweep)
 
     def recheck(self) -> None:
         """The connection is another one: what was seen before is no news any more."""
@@ -127,6 +136,7 @@ class Lookout:
 
     def _sweep(self) -> None:
         calls = self._calls
+        self._timer = None
         if not calls.pending:
             self.watching = False
             self.missing.clear()
@@ -137,16 +147,19 @@ class Lookout:
         if self._silence.is_deadly(calls.connection, now):
             calls.connection.abort(f"nothing heard from the broker for {DEAD_AFTER:g} s")
         waiting: dict[Route, list[Pending]] = {}
+        next_due = FIRST_LOOK
         for pending in calls.pending.values():
-            age = now - pending.started
-            if age >= min(FIRST_LOOK, pending.timeout / 2) - 0.001:
+            due = pending.started + min(FIRST_LOOK, pending.timeout / 2) - now
+            if due <= _TICK:
                 waiting.setdefault(pending.route, []).append(pending)
-            elif pending.timeout > 2 * FIRST_LOOK:
+                continue
+            next_due = min(next_due, due)
+            if pending.timeout > 2 * FIRST_LOOK:
                 break  # all that follow are younger
         for route, pendings in waiting.items():
             if not route.looking:
                 self.begin(self._look_for(route, pendings, now))
-        self.watch(FIRST_LOOK)
+        self.watch(max(next_due, _BUSY if waiting else 0.0))
 
     async def _look_for(self, route: Route, waiting: list[Pending], now: float) -> None:
         """Look, end the calls that nobody will answer, and send again those that were lost."""
