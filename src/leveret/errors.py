@@ -147,8 +147,8 @@ class CallError(LeveretError):
     raises itself has none yet: that is how its own `InvalidArgument` is told from one that a nested
     call brought it.
 
-    `attempts` is how often the request was sent. It is 1 but with `retry` or `hedge`; then
-    `executed` is true of all attempts together.
+    `attempts` is how often the request was sent. It is 1, but 0 where this client had no place for
+    it, and maybe more with `retry` or `hedge`; then `executed` is true of all of them together.
     """
 
     code: str = Code.INTERNAL

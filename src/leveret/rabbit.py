@@ -38,6 +38,9 @@ S = TypeVar("S", bound=Service)
 R = TypeVar("R")
 T = TypeVar("T")
 
+_GOODBYE: Final = 5.0
+"""Seconds that a broker has to answer all that is said at the end."""
+
 DEFAULT_URL: Final = "amqp://guest:guest@localhost/"
 MAX_IN_FLIGHT: Final = 10_000
 MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
@@ -216,9 +219,13 @@ class Rabbit:
             raise
 
     async def close(self) -> None:
-        """End pending calls, delete the reply queue, close the connection. Twice is fine."""
+        """End pending calls, delete the reply queue, close the connection. Twice is fine.
+
+        A broker that does not answer is waited for 5 s.
+        """
         link, self._link = self._link, None
         if link is not None:
+            bound = link.loop.call_later(_GOODBYE, link.abort, "the broker answers no goodbye")
             try:
                 if self._client is not None:
                     await self._client.close()
@@ -226,6 +233,7 @@ class Rabbit:
                 try:
                     await link.close()
                 finally:
+                    bound.cancel()
                     await self._leave_embedded()
 
     @property

@@ -32,7 +32,7 @@ from tests.faults.footprint import Footprint, leaks
 from tests.faults.oracle import How, Oracle, Verdict
 from tests.faults.programs import Programs
 from tests.faults.scene import SOON
-from tests.faults.work import Keyed, Work
+from tests.faults.work import Keyed, Threaded, Work
 from tests.once.servers import RedisServer
 
 _ROUND: Final = 15.0
@@ -43,6 +43,8 @@ _CALLERS: Final = 24
 _PROGRAMS: Final = 2
 _KEYED: Final = 0.25
 """How many of the calls have a key, by which they run once."""
+_THREADED: Final = 0.2
+"""How many have handlers in threads."""
 _GIVE_UP: Final = 0.05
 """How many of the callers go away before their calls have ended."""
 
@@ -88,8 +90,8 @@ class Chaos:
         to_servers += "?heartbeat=2"  # by which servers notice that their broker vanished
         host = await enter(leveret.connect(to_servers, reconnect=SOON))
         store = self.store.url
-        work, keyed = Work(self._diary), Keyed(self._diary)
-        await enter(host.serving(work, keyed, grace=5, once=RedisOnce(store)))
+        services = [kind(self._diary) for kind in (Work, Keyed, Threaded)]
+        await enter(host.serving(*services, grace=5, once=RedisOnce(store)))
         self.programs = await enter(Programs(to_servers, self._diary.path, store=store))
         await self.programs.start(_PROGRAMS)
         for address in (to_clients, to_clients, url):
@@ -182,9 +184,12 @@ def _any_call(dice: random.Random) -> How:
         how["options"] = dice.choice(({}, {"retry": _RETRY}))
     else:
         how["options"] = dice.choice(({}, {}, {"retry": _RETRY}, {"hedge": 0.1}))
-    if dice.random() < _KEYED:
+    kind = dice.random()
+    if kind < _KEYED:
         how["service"] = Keyed
         how["kept"] = False  # while the store is away such calls are `Busy`
+    elif kind < _KEYED + _THREADED:
+        how["service"] = Threaded
     if dice.random() < 0.05:
         how["padding"] = dice.randint(1, 400_000)
         how["reply"] = dice.randint(100, 400_000)

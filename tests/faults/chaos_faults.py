@@ -21,7 +21,9 @@ _GONE: Final[tuple[Gone, ...]] = ("broker", "client", "network")
 _ONE_WAY: Final[tuple[Direction, ...]] = ("to_broker", "to_client")
 _WAYS: Final[tuple[Directions, ...]] = (*_ONE_WAY, "both")
 _QUEUES: Final = tuple(
-    f"leveret.{service}.{method}" for service in ("work", "keyed") for method in ("again", "once")
+    f"leveret.{service}.{method}"
+    for service in ("work", "keyed", "threaded")
+    for method in ("again", "once")
 )
 
 Fault = Callable[[], Coroutine[Any, Any, None]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 from leveret import Service, method
@@ -51,6 +52,24 @@ class Keyed(Work, name="keyed"):
     @method(timeout=5, once=True, idempotent=True, expires=EXPIRES)
     async def again(self, key: str, seconds: float, padding: str, reply: int) -> str:
         return await self._work(key, seconds, reply)
+
+
+class Threaded(Work, name="threaded"):
+    """The same work in threads, of which there are few."""
+
+    @method(timeout=5, expires=EXPIRES, concurrency=3)
+    def once(self, key: str, seconds: float, padding: str, reply: int) -> str:
+        return self._work_here(key, seconds, reply)
+
+    @method(timeout=5, idempotent=True, expires=EXPIRES, concurrency=3)
+    def again(self, key: str, seconds: float, padding: str, reply: int) -> str:
+        return self._work_here(key, seconds, reply)
+
+    def _work_here(self, key: str, seconds: float, reply: int) -> str:
+        self._diary.write(key, "began")
+        time.sleep(seconds)
+        self._diary.write(key, "ended")
+        return answer_to(key, reply)
 
 
 def answer_to(key: str, reply: int) -> str:

@@ -56,6 +56,10 @@ class Confirms(Generic[T]):
         self._first = max(self._first, last + 1)
         return [noted.pop(n) for n in numbers]
 
+    def noted(self, number: int) -> T | None:
+        """What was noted beside a publish that is still unconfirmed."""
+        return self._noted.get(number)
+
     def open(self) -> list[T]:
         """What is still unconfirmed, in the order of publishing."""
         return list(self._noted.values())

@@ -22,7 +22,7 @@ from pamqp import commands
 from leveret.amqp.codes import ReplyCode
 from leveret.client import verdicts
 from leveret.client.pending import MOST_RESENDS
-from leveret.errors import ChannelClosed, LeveretError
+from leveret.errors import ChannelClosed, LeveretError, PermissionDenied
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.wire.native import reply_queue_name
@@ -46,6 +46,7 @@ class Attachment:
         """Calls whose requests are sent again on the next channel, by call id."""
         self._calls = calls
         self._attached = False
+        self._user = calls.connection.user
 
     def __str__(self) -> str:
         return f"the reply queue {self._calls.reply_queue}"
@@ -60,11 +61,20 @@ class Attachment:
             if again:
                 await self._recover(connection)
             await consume_replies(channel, calls.reply_queue, calls.on_reply)
+        except PermissionDenied as error:
+            channel.abandon()
+            if connection.user == self._user or not again:
+                raise
+            self._rename(error, connection.user)  # the next attempt is for one of its own
+            raise
         except BaseException:
             channel.abandon()
             raise
         channel.on_cancel = self._on_cancel
         channel.on_close = self._on_close
+        if again and connection.user != self._user:
+            self._bind_keys()
+        self._user = connection.user
         calls.attached(channel)
         if again:
             calls.lookout.recheck()
@@ -91,7 +101,7 @@ class Attachment:
             log.warning("%s has another consumer, from before; making it anew", self)
             await probe.call(commands.Queue.Delete(queue=calls.reply_queue))
         except ChannelClosed as error:
-            other_user = connection.user != calls.connection.user
+            other_user = connection.user != self._user
             if is_down(error) or (other_user and error.reply_code == ReplyCode.ACCESS_REFUSED):
                 self._rename(error, connection.user)
             elif error.reply_code != ReplyCode.NOT_FOUND:
@@ -106,12 +116,20 @@ class Attachment:
         """
         calls = self._calls
         log.warning("%s is out of reach, taking another: %s", self, error)
-        calls.reply_queue = reply_queue_name(user)
+        before, calls.reply_queue = calls.reply_queue, reply_queue_name(user)
         for pending in list(calls.pending.values()):
+            if pending.request.marked:
+                calls.keys.setdefault(pending.id, f"{before}/{pending.id}")
             if pending.request.repeatable:
                 self.unsent[pending.id] = pending
             elif pending.id not in self.unsent:
                 calls.fail(pending, verdicts.lost(pending, error, confirmed=True))
+
+    def _bind_keys(self) -> None:
+        """Another user from now on, whose keys are others: what has one is not sent again."""
+        for pending in self._calls.pending.values():
+            if pending.request.marked:
+                self._calls.keys[pending.id] = None
 
     def _on_cancel(self, _tag: str) -> None:
         """The reply queue was deleted, or its node went down: begin anew, on another channel."""

@@ -202,8 +202,9 @@ class Circuit:
 
 
 def _not_sent(error: CallError | None) -> bool:
-    """Whether it was the broker or this client that had no time for the call."""
-    return isinstance(error, DeadlineExceeded) and error.where == "client"
+    """Whether it was the broker or this client that had no time or place for the call."""
+    unsent = isinstance(error, DeadlineExceeded) and error.where == "client"
+    return unsent or (error is not None and error.attempts == 0)
 
 
 class _Ends:

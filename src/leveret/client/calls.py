@@ -44,6 +44,7 @@ from leveret.wire.native import (
     call_ids,
     marked_as_resent,
     reply_queue_name,
+    was_handed_back,
 )
 
 _LATEST: Final = 0.095
@@ -91,6 +92,9 @@ class Calls:
         """Those of them whose handlers run."""
         self.resent: dict[str, int] = {}
         """Pending calls that were sent more than once, and how often again."""
+        self.keys: dict[str, str | None] = {}
+        """Pending calls whose idempotency key is no longer what a server would make of the request:
+        the key, or None if it was another user's, so that the request cannot be sent again."""
         self.expiring: set[str] = set()
         """Pending calls whose requests came back as nobody took them in time."""
         self.epoch = 0
@@ -143,6 +147,14 @@ class Calls:
         """Whether that one is open."""
         return self._channel is not None and self._channel.closed is None
 
+    def check_loop(self) -> None:
+        """:raises RuntimeError: in another event loop than that of the connection."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError(
+                "this connection belongs to another event loop, or to one that has ended;"
+                " connect in the loop that makes the calls"
+            )
+
     def route(self, key: str) -> Route:
         """What is known of the method "service.method"."""
         route = self.routes.get(key)
@@ -194,6 +206,12 @@ class Calls:
     def unconfirmed(self) -> set[str]:
         """The ids of the calls whose requests the broker is not known to have."""
         return {pending.id for pending in self._confirms.open()} | self.attachment.unsent.keys()
+
+    def is_unconfirmed(self, pending: Pending) -> bool:
+        """Whether the broker is not known to have the request of this call."""
+        return (
+            self._confirms.noted(pending.number) is pending or pending.id in self.attachment.unsent
+        )
 
     def _given_up(self, given_up: asyncio.Future[None]) -> None:
         error = given_up.exception()
@@ -259,7 +277,7 @@ class Calls:
                 body,
             )
         )
-        self._confirms.add(pending)
+        pending.number = self._confirms.add(pending)
 
     def resend(self, pending: Pending, *, doubtful: bool = True) -> None:
         """Send the request of a pending call again, as far as its deadline allows.
@@ -269,12 +287,17 @@ class Calls:
         remaining = pending.started + pending.timeout - self.loop.time()
         if self.pending.get(pending.id) is not pending or remaining <= 0 or not self.flow.is_open():
             return
+        key = self.keys.get(pending.id, "")
+        if key is None:
+            other = ConnectionLost("the connection is another user's now, whose keys are others")
+            self.fail(pending, verdicts.lost(pending, other, confirmed=True))
+            return
         if doubtful:
             self.resent[pending.id] = self.resent.get(pending.id, 0) + 1
         self.forget_word(pending.id)
         pending.back_at = 0.0
         try:
-            template = pending.request.make(doubtful and pending.request.marked)
+            template = pending.request.make(doubtful and pending.request.marked, key)
             self._publish(pending, template, remaining, pending.body or b"")
         except CallError as error:  # its metadata does not fit into the frames of another broker
             self.fail(pending, error)
@@ -293,6 +316,10 @@ class Calls:
             self.resent.pop(pending.id, None)
         if self.expiring:
             self.expiring.discard(pending.id)
+        if self.attachment.unsent:
+            self.attachment.unsent.pop(pending.id, None)
+        if self.keys:
+            self.keys.pop(pending.id, None)
         return None if pending.future.done() else pending
 
     def forget_word(self, call_id: str) -> None:
@@ -342,7 +369,7 @@ class Calls:
         if pending.id in self.expiring:  # and the look has told nothing
             self.fail(pending, verdicts.expired(pending, self))
             return
-        unconfirmed = pending.id in self.unconfirmed()
+        unconfirmed = self.is_unconfirmed(pending)
         self.fail(pending, verdicts.silence(pending, self, unconfirmed=unconfirmed))
 
     def on_reply(self, delivery: Delivery) -> None:
@@ -359,8 +386,10 @@ class Calls:
                     self.begun.add(properties.correlation_id)
             return
         if kind == CLAIM:
-            waits = properties.correlation_id in self.pending
             answer_to, call_id = properties.reply_to or "", properties.correlation_id or ""
+            waits = call_id in self.pending
+            if waits:  # with our answer its handler may begin
+                self.accepted[call_id] = self.loop.time()
             self.tell(answer_to, GO if waits else CANCEL, call_id, GRACE)
             return
         if self.resent and properties.correlation_id in self.resent:
@@ -378,10 +407,15 @@ class Calls:
         if pending is None:
             self.counters.late += 1
             return
-        if attempts(delivery.properties.headers):  # a server had it, and died
+        headers = delivery.properties.headers
+        reason = bounce_reason(headers)
+        if reason == "maxlen" and was_handed_back(headers):
+            return  # only a copy, which found no place: its server keeps the request
+        if attempts(headers):  # a server had it, and died
             self.resent.setdefault(pending.id, 0)
-        reason = bounce_reason(delivery.properties.headers)
-        if reason == "expired":
+        if reason == "maxlen" and attempts(headers) and pending.request.repeatable:
+            self.returned.lost(pending)
+        elif reason == "expired":
             # Was nobody there, or were all busy? The look gets a grace of its own.
             self.expiring.add(pending.id)
             pending.back_at = self.loop.time()

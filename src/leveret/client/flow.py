@@ -17,6 +17,11 @@ _ANSWERED: Final = 1.0
 """Seconds that the broker has to answer for the requests of a channel that is given up."""
 
 
+def _unsent(error: CallError) -> CallError:
+    error.attempts = 0
+    return error
+
+
 class Flow:
     """Holds requests back while there is no connection, or the broker does not take them.
 
@@ -97,26 +102,31 @@ class Flow:
         """Why a request is not sent."""
         calls = self._calls
         if len(body) > calls.max_message_size:
-            return Busy(
-                f"the arguments take {len(body)} bytes, more than the {calls.max_message_size} of"
-                " max_message_size; send less, or raise it at connect() and serve()",
-                method=route.key,
+            return _unsent(
+                Busy(
+                    f"the arguments take {len(body)} bytes, more than the"
+                    f" {calls.max_message_size} of max_message_size; send less, or raise it at"
+                    " connect() and serve()",
+                    method=route.key,
+                )
             )
         if self.is_open():
             return self._too_many(route)
         if calls.ended is None and calls.connection.blocked and calls.connection.lost is None:
-            return Busy(self.obstacle(), method=route.key)
+            return _unsent(Busy(self.obstacle(), method=route.key))
         reason = calls.ended or calls.link.failure
         message = f"not sent: {reason or self.obstacle()}"
         error = ConnectionLost(message, executed="no", method=route.key)
         error.__cause__ = reason
-        return error
+        return _unsent(error)
 
-    def _too_many(self, route: Route) -> Busy:
-        return Busy(
-            f"{len(self._calls.pending) + self._waiting} calls are in flight already, the limit of"
-            " connect(max_in_flight=...); wait for some before you make more",
-            method=route.key,
+    def _too_many(self, route: Route) -> CallError:
+        return _unsent(
+            Busy(
+                f"{len(self._calls.pending) + self._waiting} calls are in flight already, the limit"
+                " of connect(max_in_flight=...); wait for some before you make more",
+                method=route.key,
+            )
         )
 
     async def renew(self) -> None:

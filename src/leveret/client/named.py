@@ -11,11 +11,15 @@ from msgspec import Struct
 from leveret.client.remote import RemoteMethod
 from leveret.codec import MethodCodec, untyped_codec
 from leveret.contract import MethodSpec, QueueOptions
+from leveret.contract.limits import MAX_NAME_BYTES
 from leveret.errors import InvalidArgument
+from leveret.wire.native import QUEUE_PREFIX
 
 
 class NamedMethod(RemoteMethod):
     """A method that is called by its name alone, without its contract: plain values both ways."""
+
+    _knows_its_queue = False
 
     def _make_codec(self, content_type: str) -> MethodCodec:
         codec = untyped_codec(content_type)
@@ -36,6 +40,8 @@ def named_spec(key: str) -> MethodSpec:
     service, _, name = key.partition(".")
     if not (service.isidentifier() and name.isidentifier()):
         raise InvalidArgument(f'a method is named "service.method"; got {key!r}')
+    if len((QUEUE_PREFIX + key).encode()) > MAX_NAME_BYTES:
+        raise InvalidArgument(f"the name of a method is too long for a queue's: {key!r}")
     return MethodSpec(
         service=service,
         name=name,

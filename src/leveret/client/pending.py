@@ -100,7 +100,7 @@ class Request:
     idempotency key sees to it.
 
     :param make: makes the template anew, for another channel or another reply queue; True for one
-        that says that the request is sent again.
+        that says that the request is sent again, and with the key that it had if that is another.
     """
 
     __slots__ = (
@@ -120,7 +120,7 @@ class Request:
         self,
         calls: Calls,
         route: Route,
-        make: Callable[[bool], Template],
+        make: Callable[[bool, str], Template],
         *,
         idempotent: bool = False,
         keyed: bool = False,
@@ -143,7 +143,7 @@ class Request:
         return Request(
             self.calls,
             self.route,
-            lambda _again: self.make(True),
+            lambda _again, key: self.make(True, key),
             keyed=True,
             wait_for_server=self.wait_for_server,
             wait_for_connection=self.wait_for_connection,
@@ -152,7 +152,7 @@ class Request:
 
     def renew(self) -> None:
         """Make the template for the channel of now."""
-        self.template = self.make(False)
+        self.template = self.make(False, "")
         self.epoch = self.calls.epoch
 
 
@@ -160,10 +160,21 @@ class Pending:
     """One call between its request and its end. `future` gets the reply, or the error.
 
     `body` is kept where the request may be sent again, else None. `back_at` is when the broker gave
-    the request back, 0 while it may be in a queue or with a server.
+    the request back, 0 while it may be in a queue or with a server. `number` is that of its publish
+    on its channel.
     """
 
-    __slots__ = ("back_at", "body", "future", "id", "request", "started", "tick", "timeout")
+    __slots__ = (
+        "back_at",
+        "body",
+        "future",
+        "id",
+        "number",
+        "request",
+        "started",
+        "tick",
+        "timeout",
+    )
 
     def __init__(
         self,
@@ -181,6 +192,7 @@ class Pending:
         self.future = future
         self.body = body
         self.back_at = 0.0
+        self.number = 0
         self.tick = 0
 
     @property

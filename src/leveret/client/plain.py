@@ -41,7 +41,7 @@ class PlainRemote(Generic[R]):
         self._request = Request(
             calls,
             self._route,
-            lambda _again: PlainTemplate(
+            lambda _again, _key: PlainTemplate(
                 channel=calls.channel.number,
                 frame_max=calls.connection.frame_max,
                 queue=queue,
@@ -63,6 +63,7 @@ class PlainRemote(Generic[R]):
         except ENCODE_ERRORS as error:
             raise InvalidArgument(str(error), method=self._route.key) from error
         calls = self._calls
+        calls.check_loop()
         timeout = within_current_call(self._timeout, self._route.key)
         if calls.flow.held:
             timeout = await calls.flow.ready(self._request, timeout)

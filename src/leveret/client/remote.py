@@ -11,7 +11,6 @@ import secrets
 from asyncio import get_running_loop
 from collections.abc import Callable, Coroutine
 from functools import partial
-from itertools import chain, repeat
 from typing import Any, Final, NoReturn
 
 from msgspec.structs import asdict
@@ -24,6 +23,7 @@ from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
 from leveret.contract import MethodSpec, Service, ServiceSpec, spec_of
 from leveret.errors import (
+    CallError,
     ContractError,
     DeadlineExceeded,
     InvalidArgument,
@@ -45,14 +45,12 @@ from leveret.wire.native import (
 
 _RETRY_FIRST: Final = 0.05
 _RETRY_MOST: Final = 1.0
-_OTHER_LOOP: Final = (
-    "this connection belongs to another event loop, or to one that has ended;"
-    " connect in the loop that makes the calls"
-)
 
 
 class RemoteMethod:
     """One method of a remote service. Calling it sends a request and awaits the reply."""
+
+    _knows_its_queue = True
 
     def __init__(
         self,
@@ -66,7 +64,8 @@ class RemoteMethod:
         self._spec = spec
         self._options = options
         self._route = calls.route(spec.key)
-        self._route.limited = spec.queue.max_length is not None
+        if self._knows_its_queue:
+            self._route.limited = spec.queue.max_length is not None
         self._check_priority()
         self._timeout = options.timeout or spec.timeout
         self._parameters = spec.parameters
@@ -116,7 +115,7 @@ class RemoteMethod:
             timeout = within_current_call(timeout, self._spec.key)
         calls = self._calls
         if get_running_loop() is not calls.loop:
-            raise RuntimeError(_OTHER_LOOP)
+            calls.check_loop()
         if calls.flow.held:
             timeout = await calls.flow.ready(self._request, timeout)
         if self._request.wait_for_server:
@@ -150,8 +149,7 @@ class RemoteMethod:
         except ENCODE_ERRORS as error:
             self._refuse(error)
         timeout = within_current_call(self._timeout, self._spec.key)
-        if get_running_loop() is not self._calls.loop:
-            raise RuntimeError(_OTHER_LOOP)
+        self._calls.check_loop()
         if len(body) > self._calls.max_message_size:
             return await self._attempt(body, timeout)  # is refused: no fault of the service
         if not self._request.marked:
@@ -159,13 +157,22 @@ class RemoteMethod:
         return await guard.run(self._with_one_key(body), timeout)
 
     def _with_one_key(self, body: bytes) -> Callable[[float], Coroutine[Any, Any, Any]]:
-        """Attempts that share one idempotency key; each but the first says that it is another."""
+        """Attempts that share one idempotency key; they say so once one may have been run."""
         key = self._options.idempotency_key or secrets.token_urlsafe(16)
         options = self._options.merged({"idempotency_key": key})
         keyed = type(self)(self._calls, self._spec, options, (), self._safeguards)
-        again = keyed._request.again()  # noqa: SLF001 - of this class
-        requests = chain((keyed._request,), repeat(again))  # noqa: SLF001
-        return lambda timeout: keyed._attempt(body, timeout, next(requests))  # noqa: SLF001
+        request = keyed._request  # noqa: SLF001 - of this class
+
+        async def attempt(timeout: float) -> Any:
+            nonlocal request
+            try:
+                return await keyed._attempt(body, timeout, request)  # noqa: SLF001
+            except CallError as error:
+                if error.executed != "no":
+                    request = keyed._request.again()  # noqa: SLF001
+                raise
+
+        return attempt
 
     async def _attempt(self, body: bytes, timeout: float, request: Request | None = None) -> Any:
         """One request and its result: the part of `call` that may be done again."""
@@ -195,6 +202,8 @@ class RemoteMethod:
             try:
                 delivery = await pending.future
             except Unimplemented as error:
+                if request.marked and error.executed != "no":
+                    raise  # another request would have another key, and run again
                 # No queue yet: its first server has still to come.
                 timeout = end - loop.time() - pause
                 if timeout <= 0:
@@ -267,12 +276,14 @@ class RemoteMethod:
     def _make_codec(self, content_type: str) -> MethodCodec:
         return method_codec(content_type, self._spec.parameters, self._spec.result)
 
-    def _make_template(self, again: bool) -> RequestTemplate:
+    def _make_template(self, again: bool, key: str) -> RequestTemplate:
         headers: dict[str, Any] = {}
         if self._options.metadata:
             headers["metadata"] = self._options.metadata
         if self._options.idempotency_key is not None:
             headers[IDEMPOTENCY_KEY] = self._options.idempotency_key
+        elif key:
+            headers[IDEMPOTENCY_KEY] = key
         if again:
             headers[RESENT] = True
         try:

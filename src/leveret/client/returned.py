@@ -38,6 +38,10 @@ class Returned:
         """A request came back as nobody took it in time: find out whether anybody is there."""
         self._find_out(self._bounced, pending)
 
+    def lost(self, pending: Pending) -> None:
+        """A server passed a request on, and there was no place for it: send it again in a while."""
+        self._lookout.begin(self._send_later(pending, doubtful=True))
+
     def unroutable(self, pending: Pending) -> None:
         """A request came back as it has no queue: find out whether that is only out of reach."""
         self._find_out(self._returned, pending)
@@ -58,22 +62,27 @@ class Returned:
 
     async def _explain(self, route: Route) -> None:
         """Look for all whose requests came back in the meantime."""
+        try:
+            while route in self._bounced or route in self._returned or route in self._refused:
+                await self._explain_now(route)
+        finally:
+            self._explaining.discard(route)
+
+    async def _explain_now(self, route: Route) -> None:
         calls = self._calls
-        while route in self._bounced or route in self._returned or route in self._refused:
-            bounced = self._bounced.pop(route, [])
-            returned = self._returned.pop(route, [])
-            refused = self._refused.pop(route, [])
-            seen = await self._lookout.look(route)
-            if self._take_back(route, refused, seen=seen):
-                await self._renew()
-            for pending in bounced:
-                calls.fail(pending, verdicts.expired(pending, calls))
-            for pending in returned:
-                if seen and pending.body is not None and self._may_come_back(pending):
-                    self._lookout.begin(self._send_later(pending, doubtful=False))
-                else:
-                    calls.fail(pending, verdicts.unroutable(pending))
-        self._explaining.discard(route)
+        bounced = self._bounced.pop(route, [])
+        returned = self._returned.pop(route, [])
+        refused = self._refused.pop(route, [])
+        seen = await self._lookout.look(route)
+        if self._take_back(route, refused, seen=seen):
+            await self._renew()
+        for pending in bounced:
+            calls.fail(pending, verdicts.expired(pending, calls))
+        for pending in returned:
+            if seen and pending.body is not None and self._may_come_back(pending):
+                self._lookout.begin(self._send_later(pending, doubtful=False))
+            else:
+                calls.fail(pending, verdicts.unroutable(pending))
 
     def _take_back(self, route: Route, refused: list[Pending], *, seen: bool) -> bool:
         """Requests that the broker refused; returns whether another channel may do better.

@@ -33,7 +33,16 @@ from leveret.errors import (
     InvalidResult,
     MaybeExecuted,
 )
-from leveret.once import LARGE, MAX_KEY, Abandoned, Begun, OnceStore, OnceUnavailable, Recorded
+from leveret.once import (
+    LARGE,
+    MAX_KEY,
+    Abandoned,
+    Begun,
+    OnceStore,
+    OnceUnavailable,
+    Outcome,
+    Recorded,
+)
 from leveret.server.running import Running
 from leveret.wire.native import idempotency_key, is_resent
 
@@ -49,9 +58,9 @@ class Claim:
     """This server's claim of one key. `settle` ends it."""
 
     def __init__(self, store: OnceStore, key: str, owner: str) -> None:
+        self.key = key
+        self.owner = owner
         self._store = store
-        self._key = key
-        self._owner = owner
 
     async def settle(self, running: Running, reply: bytes, *, ran: bool) -> None:
         """Record the reply; or forget the claim, where the handler did not run.
@@ -62,10 +71,10 @@ class Claim:
             async with asyncio.timeout(max(running.remaining(), 0) + _SPARE):
                 if ran:
                     await self._store.finish(
-                        self._key, owner=self._owner, recorded=_record(reply), keep=KEEP
+                        self.key, owner=self.owner, recorded=_record(reply), keep=KEEP
                     )
                 else:
-                    await self._store.release(self._key, owner=self._owner)
+                    await self._store.release(self.key, owner=self.owner)
         except (OnceUnavailable, ValueError) as error:
             log.error("%s: the reply to a key is not recorded: %s", running.method, error)
         except Exception as error:
@@ -118,13 +127,11 @@ class OnceCalls:
                     where="queue",
                     executed=executed,
                 )
+            claim = Claim(self._store, key, owner)
             try:
-                outcome = await self._store.begin(
-                    key, owner=owner, lease=remaining + _SPARE, keep=KEEP, takeover=takeover
-                )
+                outcome = await self._begin(claim, running, remaining, takeover=takeover)
                 match outcome:
                     case Begun():
-                        claim = Claim(self._store, key, owner)
                         if elsewhere and not (self._store.shared or self._spec.idempotent):
                             await claim.settle(running, b"", ran=False)
                             raise _doubt("this request was sent before, perhaps to another server")
@@ -142,6 +149,22 @@ class OnceCalls:
                 raise InvalidArgument(f"the idempotency key cannot be used: {error}") from error
             if recorded is not None:
                 return recorded
+
+    async def _begin(
+        self, claim: Claim, running: Running, remaining: float, *, takeover: bool
+    ) -> Outcome:
+        """What the store says of a key. If nobody waits for that any more, no claim is left."""
+        try:
+            return await self._store.begin(
+                claim.key,
+                owner=claim.owner,
+                lease=remaining + _SPARE,
+                keep=KEEP,
+                takeover=takeover,
+            )
+        except asyncio.CancelledError:
+            await claim.settle(running, b"", ran=False)
+            raise
 
 
 def unusable(executed: Executed) -> Busy:

@@ -18,7 +18,7 @@ from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import encode_properties
 from leveret.transport.channel import Channel
-from leveret.wire.native import on_behalf_of
+from leveret.wire.native import marked_as_handed_back, on_behalf_of
 
 log = logging.getLogger("leveret.server")
 
@@ -93,6 +93,7 @@ class Outbox:
         properties = structs.replace(
             on_behalf_of(delivery.properties, user, self._connection.user), expiration=expiration
         )
+        properties = marked_as_handed_back(properties, has_original=self._confirms is not None)
         try:
             packed = frames.content_frames(
                 self._channel.number,

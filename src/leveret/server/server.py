@@ -32,6 +32,8 @@ GRACE: Final = 30.0
 """Seconds that running calls get to end when a server drains."""
 ANNOUNCE_AFTER: Final = 0.25
 """Seconds after which a caller is told that its handler runs."""
+_SILENT: Final = 5.0
+"""Seconds without a byte from the broker that owes answers, after which a drain gives it up."""
 _LAST_WAIT: Final = 1.0
 """Seconds that handlers get to end once they are cancelled."""
 
@@ -262,6 +264,7 @@ class Server:
         news.append(listen)
         listen("")
         try:
+            await self._answered(tasks)
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             news.remove(listen)
@@ -269,6 +272,16 @@ class Server:
             if isinstance(outcome, BaseException) and self._hears:
                 log.error("the drain was cut short: %s", outcome)
         return self._hears
+
+    async def _answered(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Wait for what needs the broker's answers; one that says nothing any more is given up."""
+        connection = self.link.connection
+        pending = set(tasks)
+        while pending:
+            reads = connection.reads
+            _, pending = await asyncio.wait(pending, timeout=_SILENT)
+            if pending and connection.reads == reads:
+                connection.abort(f"nothing heard from the broker for {_SILENT:g} s")
 
     async def _finish(self, grace: float) -> None:
         finishing = asyncio.gather(*(consumer.finish() for consumer in self.consumers))

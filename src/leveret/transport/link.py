@@ -90,6 +90,13 @@ def _with_broker(connection: Connection, error: LeveretError) -> str:
     return text if text.startswith(str(connection)) else f"{connection}: {text}"
 
 
+def _unforeseen(error: Exception) -> LeveretError:
+    """Another's error, as one of ours."""
+    failure = ConnectionLost(str(error) or type(error).__name__, executed="no")
+    failure.__cause__ = error
+    return failure
+
+
 class Member(Protocol):
     """What lives on a connection."""
 
@@ -179,6 +186,11 @@ class Link:
                 return self.connection
             await asyncio.shield(self._up)
 
+    def abort(self, reason: str) -> None:
+        """Drop the connection of now, if there is one."""
+        if self._connection is not None:
+            self._connection.abort(reason)
+
     async def close(self) -> None:
         """Close the connection, and come back no more."""
         self._end(ConnectionLost("the connection was closed by this side"))
@@ -191,16 +203,14 @@ class Link:
             await self._connection.close()
 
     async def _open(self) -> Connection:
-        connection = await open_connection(
-            self._address, name=self._name, max_message_size=self._max_message_size
+        # A host that takes connections and is of no use must not keep us from the next.
+        return await open_connection(
+            self._address,
+            name=self._name,
+            max_message_size=self._max_message_size,
+            prepare=self._prepare,
+            after="" if self._connection is None else self._connection.name,
         )
-        try:
-            if self._prepare is not None:
-                await self._prepare(connection)
-        except BaseException:
-            connection.abort("it could not be made ready")
-            raise
-        return connection
 
     def _connected(self, connection: Connection, attempts: int) -> None:
         before, self._connection = self._connection, connection
@@ -234,8 +244,8 @@ class Link:
             await asyncio.sleep(self._policy.pause(attempt))
             try:
                 connection = await self._open()
-            except (LeveretError, OSError) as error:
-                failure = error if isinstance(error, LeveretError) else ConnectionLost(str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may succeed
+                failure = error if isinstance(error, LeveretError) else _unforeseen(error)
                 self.failure = failure
                 log.warning("%s: attempt %d to connect again failed: %s", self, attempt, failure)
                 if attempt == self._policy.attempts:
@@ -303,6 +313,9 @@ class Link:
                     reason: LeveretError = channel.closed
                 except LeveretError as error:
                     reason = error
+                except Exception as error:
+                    log.error("%s: %s cannot be restored", self, member, exc_info=error)
+                    reason = LeveretError(str(error))
                 if isinstance(reason, ConnectionLost) and connection.lost is None:
                     # An answer did not come: whatever hears us there, it does not understand.
                     connection.abort(str(reason))

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import socket
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from pamqp import commands
@@ -40,11 +41,23 @@ CAPABILITIES: Final = {
 }
 
 
-async def open_connection(address: Address, *, name: str, max_message_size: int) -> Connection:
+Prepare = Callable[[Connection], Awaitable[None]]
+
+
+async def open_connection(
+    address: Address,
+    *,
+    name: str,
+    max_message_size: int,
+    prepare: Prepare | None = None,
+    after: str = "",
+) -> Connection:
     """A connection to the first of the hosts that takes one.
 
     :param name: shown in RabbitMQ's list of connections.
     :param max_message_size: bytes of the largest message body to keep when one arrives.
+    :param prepare: what has to go well on it as well, before it counts as one.
+    :param after: the "host:port" that failed last: those that follow it come first.
     :raises Unauthenticated: if the broker refuses the credentials, or there are none.
     :raises PermissionDenied: if the user may not use the vhost, or there is none of that name.
     :raises ConnectionLost: if no host can be reached; its message names each and why.
@@ -52,11 +65,12 @@ async def open_connection(address: Address, *, name: str, max_message_size: int)
     failures: list[str] = []
     cause: Exception | None = None
     login = await _login(address)
-    for host, port in address.hosts:
-        last = (host, port) == address.hosts[-1]
+    hosts = _in_turn(address.hosts, after)
+    for host, port in hosts:
+        last = (host, port) == hosts[-1]
         seconds = address.connection_timeout if last else min(address.connection_timeout, NEXT_HOST)
         try:
-            return await _open(address, login, host, port, name, max_message_size, seconds)
+            return await _open(address, login, host, port, name, max_message_size, seconds, prepare)
         except (OSError, TimeoutError, AMQPError, ConnectionLost) as error:
             cause = error
             reason = _reason(error, seconds)
@@ -69,18 +83,34 @@ async def open_connection(address: Address, *, name: str, max_message_size: int)
     ) from cause
 
 
+def _in_turn(hosts: tuple[tuple[str, int], ...], after: str) -> tuple[tuple[str, int], ...]:
+    """The hosts, beginning behind the one of that name."""
+    names = [f"{host}:{port}" for host, port in hosts]
+    first = names.index(after) + 1 if after in names else 0
+    return hosts[first:] + hosts[:first]
+
+
 async def _login(address: Address) -> Login:
     """Who logs in, asked anew for each connection, so that passwords can change."""
-    if address.auth == "external" or address.credentials is None:
-        return Login(address.username, address.password)
+    login = Login(address.username, address.password)
+    if address.auth != "external" and address.credentials is not None:
+        try:
+            async with asyncio.timeout(address.connection_timeout):
+                login = await look_up(address.credentials)
+        except TimeoutError:
+            raise ConnectionLost(
+                f"cannot connect to {address}: no credentials came in"
+                f" {address.connection_timeout:g} s",
+                executed="no",
+            ) from None
     try:
-        async with asyncio.timeout(address.connection_timeout):
-            return await look_up(address.credentials)
-    except TimeoutError:
-        raise ConnectionLost(
-            f"cannot connect to {address}: no credentials came in {address.connection_timeout:g} s",
-            executed="no",
+        f"{login.username}{login.password}".encode()
+    except UnicodeEncodeError:  # which holds the text
+        raise Unauthenticated(
+            f"cannot connect to {address}: the user name or the password is no Unicode text."
+            f" {login_advice(address.credentials)}"
         ) from None
+    return login
 
 
 def _reason(error: Exception, seconds: float) -> str:
@@ -97,6 +127,7 @@ async def _open(
     name: str,
     max_message_size: int,
     seconds: float,
+    prepare: Prepare | None,
 ) -> Connection:
     loop = asyncio.get_running_loop()
     context = ssl_context(address.tls) if address.tls is not None else None
@@ -115,10 +146,12 @@ async def _open(
             if sock is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             await _handshake(connection, address, login, name)
+            if prepare is not None:
+                await prepare(connection)
             return connection
     except BaseException:
         if connection is not None:
-            connection.abort("the handshake failed")
+            connection.abort("it could not be made ready")
         raise
 
 

@@ -254,6 +254,8 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
         host = _ipv6(host[1:-1])
     elif not re.fullmatch(r"[\w.~-]+", host):
         raise _invalid("a host name holds a character that none may have")
+    elif not all(0 < len(label) < 64 for label in host.removesuffix(".").split(".")):
+        raise _invalid("between the dots of a host name stand 1 to 63 characters")
     if port is None:
         return host, default_port
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65_536:

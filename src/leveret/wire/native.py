@@ -56,6 +56,8 @@ IDEMPOTENCY_KEY: Final = "idempotency-key"
 RESENT: Final = "resent"
 ON_BEHALF_OF: Final = "on-behalf-of"
 """The header of a request that a server hands back: whose `user_id` it came with."""
+HANDED_BACK: Final = "handed-back"
+"""The header of the copy of a request whose original its server still has."""
 PLAIN_ENCODINGS: Final = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "binary"})
 """What some libraries put into `content_encoding` though the body is as it is."""
 
@@ -282,6 +284,23 @@ def on_behalf_of(properties: Properties, user: str, own_user: str) -> Properties
     return structs.replace(
         properties, headers=headers or None, user_id=own_user if user and own_user else None
     )
+
+
+def marked_as_handed_back(properties: Properties, *, has_original: bool) -> Properties:
+    """The properties of a copy of a request.
+
+    :param has_original: whether the server keeps the original until the broker has the copy.
+    """
+    headers = dict(properties.headers or {})
+    headers.pop(HANDED_BACK, None)
+    if has_original:
+        headers = {HANDED_BACK: True, **headers}  # the deadline stays the last
+    return structs.replace(properties, headers=headers or None)
+
+
+def was_handed_back(headers: dict[str, Any] | None) -> bool:
+    """Whether this is but a copy of a request that a server has."""
+    return bool((headers or {}).get(HANDED_BACK))
 
 
 def attempts(headers: dict[str, Any] | None) -> int:
