@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import shutil
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -95,6 +97,42 @@ class Unpicklable(Service):
 
 def _fib(n: int) -> int:
     return n if n < 2 else _fib(n - 1) + _fib(n - 2)
+
+
+OFFICE = """
+import leveret
+from leveret import Service, method
+
+class Office(Service):
+    @method(timeout=30, executor="process", concurrency=1)
+    def add(self, a: int, b: int) -> int:
+        return a + b
+"""
+
+SERVER = """
+import leveret, sys
+from office import Office
+
+async def main():
+    async with leveret.connect(sys.argv[1]) as rabbit, rabbit.serving(Office()):
+        print(await rabbit.remote(Office).add(1, 2))
+
+"""
+
+
+async def run_program(folder: Path, main: str, url: str) -> tuple[int | None, str, str]:
+    """Run a server with the service `Office`; its exit code, and what it printed."""
+    (folder / "office.py").write_text(OFFICE)
+    (folder / "server.py").write_text(SERVER + main)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "server.py", url),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(45):
+        out, errors = await process.communicate()
+    return process.returncode, out.decode(), errors.decode()
 
 
 def is_gone(pid: int) -> bool:
@@ -248,3 +286,50 @@ async def test_a_service_that_cannot_be_copied_into_a_process_is_refused(host: R
     with pytest.raises(ContractError, match=r"unpicklable\.work.*cannot be pickled.*lock"):
         async with host.serving(Unpicklable()):
             pass
+
+
+# -- the main module, which worker processes import ------------------------------------------------
+
+
+async def test_a_program_with_a_guarded_main_module_serves(
+    tmp_path: Path, rabbitmq_url: str
+) -> None:
+    guarded = 'if __name__ == "__main__":\n    leveret.run(main())\n'
+    assert await run_program(tmp_path, guarded, rabbitmq_url) == (0, "3\n", "")
+
+
+async def test_a_program_without_the_guard_ends_with_one_error_that_says_to_add_it(
+    tmp_path: Path, rabbitmq_url: str
+) -> None:
+    code, out, errors = await run_program(tmp_path, "leveret.run(main())\n", rabbitmq_url)
+    assert (code, out) == (1, "")
+    assert errors.count("Traceback (most recent call last)") == 1
+    assert errors.splitlines()[-1] == (
+        "leveret.errors.ContractError: worker processes (executor='process') import the program's"
+        " main module anew, and it serves when it is imported; begin what it does when it is run"
+        ' with `if __name__ == "__main__":`'
+    )
+
+
+async def test_a_main_module_that_workers_cannot_import_is_told_at_the_start(
+    tmp_path: Path, rabbitmq_url: str
+) -> None:
+    fails = 'if __name__ != "__main__":\n    sys.exit(3)\nleveret.run(main())\n'
+    code, out, errors = await run_program(tmp_path, fails, rabbitmq_url)
+    assert (code, out) == (1, "")
+    assert "a worker process (executor='process') died at its start (exit code 3)" in errors
+
+
+async def test_a_worker_that_cannot_be_started_anew_says_that_the_handler_did_not_run(
+    client: Rabbit, host: Rabbit, request: pytest.FixtureRequest
+) -> None:
+    remote = client.remote(Fragile)
+    spawning = multiprocessing.get_context("spawn")
+    request.addfinalizer(lambda: spawning.set_executable(sys.executable))
+    async with host.serving(Fragile()):
+        spawning.set_executable(shutil.which("false") or "")
+        with pytest.raises(RemoteError, match=r"died \(exit code 3\)"):
+            await remote.work("die")
+        with pytest.raises(RemoteError, match=r"died at its start \(exit code 1\)") as caught:
+            await remote.work("tell")
+    assert caught.value.executed == "no"

@@ -113,6 +113,22 @@ async def test_the_example_runs_with_a_server_program(shell: Shell, rabbit: Rabb
         assert await server.wait() == 0
 
 
+async def test_the_server_program_serves_methods_that_run_in_processes_as_well(
+    shell: Shell, rabbit: Rabbit
+) -> None:
+    (office,) = [block for block in snippets() if "class Office(Service)" in block.text]
+    (shell.folder / "office.py").write_text(office.text)
+    program = shell.folder / "server.py"
+    text = program.read_text().replace("fibonacci import Fibonacci", "office import Office")
+    program.write_text(text.replace("Fibonacci()", "Office()"))
+    async with shell.running("python", "server.py") as server:
+        assert server.stderr is not None
+        assert b"serving office" in await server.stderr.readline()
+        assert await rabbit.call("office.slow_fib", n=10) == 55
+        server.send_signal(signal.SIGTERM)
+        assert await server.wait() == 0
+
+
 # -- the four questions ----------------------------------------------------------------------------
 
 

@@ -4,6 +4,10 @@ Each worker runs one call at a time, so that a call past its deadline is stopped
 process, which is then replaced. Workers are spawned, not forked: a fork of a process with threads
 and an event loop is not safe. What travels between the two is pickled, but only here, between a
 server and its own children: nothing from a message is ever unpickled.
+
+A spawned process imports the program's main module anew. One without `if __name__ == "__main__":`
+would serve there, too, and start workers of its own; it is ended at that point, and the server says
+what is missing (https://docs.python.org/3/library/multiprocessing.html#the-spawn-and-forkserver-start-methods).
 """
 
 from __future__ import annotations
@@ -20,12 +24,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
 from leveret.contract import MethodSpec, Service, handler_of, spec_of
 from leveret.errors import ContractError, RemoteError
 from leveret.wire.current import CurrentCall, current_call, set_current_call
 from leveret.wire.failures import said
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_NAME: Final = "leveret worker"
+"""The name of each worker process, by which it knows itself while it imports the main module."""
+_NO_GUARD: Final = 97
+"""The exit code of a worker whose main module serves when it is imported."""
+_READY: Final = b"ready"
+"""What a worker says once it has imported what it needs."""
 
 
 class ProcessPool:
@@ -35,6 +49,8 @@ class ProcessPool:
     """
 
     def __init__(self, service: Service, spec: MethodSpec, size: int) -> None:
+        if multiprocessing.current_process().name == _NAME:
+            raise SystemExit(_NO_GUARD)  # in silence: the server that started us tells why
         name = spec.key
         try:
             self._service = pickle.dumps((service, spec.attribute))
@@ -59,26 +75,22 @@ class ProcessPool:
         """The result, or what was raised; cancelling this kills the process it runs in.
 
         :param begins: called when there is a process for it, before that begins.
+        :raises ContractError: if there is none, as a new one dies at its start.
         """
         async with self._places:
-            begins()
-            return await self._run(args, kwargs)
+            return await self._run(args, kwargs, begins)
 
-    async def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        loop = asyncio.get_running_loop()
+    async def _run(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], begins: Callable[[], None]
+    ) -> Any:
         worker = self._worker()
         self._busy.add(worker)
         call = current_call()
-        job = loop.run_in_executor(self._threads, worker.run, call, args, kwargs)
         try:
-            ok, value, metadata = await asyncio.shield(job)
-        except asyncio.CancelledError:
-            worker.kill()
-            # The thread ends once its process is dead; what it says no longer matters.
-            await asyncio.wait([job])
-            if not job.cancelled():
-                job.exception()
-            raise
+            if not worker.ready:
+                await self._in_thread(worker, worker.wait_ready)
+            begins()
+            ok, value, metadata = await self._in_thread(worker, worker.run, call, args, kwargs)
         finally:
             self._busy.discard(worker)
             if worker.alive and not self._closed:
@@ -91,6 +103,19 @@ class ProcessPool:
             return value
         raise value
 
+    async def _in_thread(self, worker: _Worker, wait: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+        """What a worker does, waited for in a thread; cancelling this kills the worker."""
+        job = asyncio.get_running_loop().run_in_executor(self._threads, wait, *args)
+        try:
+            return await asyncio.shield(job)
+        except asyncio.CancelledError:
+            worker.kill()
+            # The thread ends once its process is dead; what it says no longer matters.
+            await asyncio.wait([job])
+            if not job.cancelled():
+                job.exception()
+            raise
+
     def _worker(self) -> _Worker:
         """One that is idle and alive (the system may have killed it meanwhile), else a new one."""
         while self._idle:
@@ -100,13 +125,17 @@ class ProcessPool:
         return _Worker(self._service)
 
     async def warm_up(self) -> None:
-        """Start one worker ahead, so that the first call does not wait for an interpreter."""
+        """Start one worker ahead, so that the first call does not wait for an interpreter.
+
+        :raises ContractError: if it dies before it could take a call.
+        """
         if self._warm:
             return
-        self._warm = True
         loop = asyncio.get_running_loop()
         worker = await loop.run_in_executor(self._threads, _Worker, self._service)
         self._idle.append(worker)
+        await self._in_thread(worker, worker.wait_ready)
+        self._warm = True
 
     def close(self) -> None:
         """End all workers."""
@@ -127,11 +156,25 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._pipe, child = context.Pipe()
         self._process: SpawnProcess = context.Process(
-            target=_work, args=(child, service, os.getpid()), daemon=True
+            name=_NAME, target=_work, args=(child, service, os.getpid()), daemon=True
         )
         self._process.start()
         child.close()
         self.alive = True
+        self.ready = False
+
+    def wait_ready(self) -> None:
+        """In a thread: return once it has imported what it needs.
+
+        :raises ContractError: if it dies of that.
+        """
+        try:
+            self._pipe.recv_bytes()
+        except (EOFError, OSError):
+            self.alive = False
+            self._process.join()
+            raise ContractError(_why_it_died(self._process.exitcode)) from None
+        self.ready = True
 
     def run(
         self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -165,6 +208,21 @@ class _Worker:
             self._process.kill()
 
 
+def _why_it_died(code: int | None) -> str:
+    """Why a worker process ended before it could take a call, and what helps."""
+    if code == _NO_GUARD:
+        return (
+            "worker processes (executor='process') import the program's main module anew, and it"
+            " serves when it is imported; begin what it does when it is run with"
+            ' `if __name__ == "__main__":`'
+        )
+    return (
+        f"a worker process (executor='process') died at its start (exit code {code}); it imports"
+        " the program's main module and the service, and standard error says what went wrong there."
+        ' What the main module does when it is run must be below `if __name__ == "__main__":`'
+    )
+
+
 def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
     """A worker's whole life."""
     # Ctrl-C reaches the whole group: the server decides when its workers end.
@@ -172,6 +230,7 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as does systemd's stop
     service, attribute = pickle.loads(pickled)  # noqa: S301 - from our own parent
     function = handler_of(service, spec_of(service).methods[attribute])
+    pipe.send_bytes(_READY)
     while True:
         while not pipe.poll(5):
             if os.getppid() != parent:  # killed without a goodbye
