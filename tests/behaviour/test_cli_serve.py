@@ -55,6 +55,31 @@ async def test_several_services_are_served_together(commands: Commands) -> None:
         assert await rabbit.call("clock.hour") == 12
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("method", ["on_the_loop", "in_a_process"])
+async def test_a_connection_of_the_services_own_goes_to_the_broker_of_the_command_line(
+    commands: Commands, workers: str, method: str
+) -> None:
+    (commands.folder / "relay.py").write_text(
+        "import leveret\n"
+        "class Relay(leveret.Service):\n"
+        "    @leveret.method(timeout=30)\n"
+        "    async def on_the_loop(self) -> int:\n"
+        "        return await ask()\n"
+        "    @leveret.method(timeout=30, executor='process')\n"
+        "    def in_a_process(self) -> int:\n"
+        "        return leveret.run(ask())\n"
+        "async def ask() -> int:\n"
+        "    async with leveret.connect() as rabbit:\n"
+        "        return await rabbit.call('desk.fib', n=10)\n"
+    )
+    served = ("serve", SERVED, "relay:Relay", "--url", commands.url, "--workers", workers)
+    await commands.start(*served, url="amqp://guest:guest@localhost:1/")
+    async with leveret.connect(commands.url) as rabbit:
+        patient = rabbit.with_options(wait_for_server=True, timeout=30)
+        assert await patient.call(f"relay.{method}") == 55
+
+
 async def test_only_the_users_that_are_allowed_may_call(commands: Commands) -> None:
     await commands.serve(SERVED, "--allow", "desk.fib=guest", "--allow", "*=nobody,someone-*")
     async with leveret.connect(commands.url) as rabbit:

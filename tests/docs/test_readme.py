@@ -16,7 +16,7 @@ from typing import Annotated
 import pytest
 
 import leveret
-from leveret import LeveretError, Meta, Rabbit, Service, method
+from leveret import LeveretError, Meta, Rabbit, RemoteError, Service, method
 from tests.docs.error_services import Fibonacci, Shop
 from tests.docs.fences import ROOT, Block, blocks, table
 from tests.docs.session import Session
@@ -165,8 +165,10 @@ async def test_the_snippets_run_in_their_order(
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("LEVERET_URL", rabbitmq_url)
+    (tmp_path / "fibonacci.py").write_text(files()["fibonacci.py"])
     failing = {code.name for code, _ in questions()}
     async with AsyncExitStack() as stack:
+        stack.callback(sys.modules.pop, "fibonacci", None)
         host = await stack.enter_async_context(leveret.connect(rabbitmq_url))
         await stack.enter_async_context(host.serving(Fibonacci()))
         session = Session(
@@ -189,6 +191,23 @@ async def test_the_command_line_does_as_readme_says(shell: Shell, rabbit: Rabbit
         await serves(rabbit)
         server.send_signal(signal.SIGTERM)
         assert await server.wait() == 0
+
+
+async def test_a_failure_of_an_inner_call_reaches_the_outer_caller_as_readme_says(
+    rabbit: Rabbit, rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("LEVERET_URL", rabbitmq_url)
+    (tmp_path / "fibonacci.py").write_text(files()["fibonacci.py"])
+    (sums,) = [block for block in snippets() if "class Sums(Service)" in block.text]
+    async with AsyncExitStack() as stack:
+        stack.callback(sys.modules.pop, "fibonacci", None)
+        host = await stack.enter_async_context(leveret.connect(rabbitmq_url))
+        async with host.serving(Fibonacci()):
+            pass
+        await Session(tmp_path, host, stack).run(sums)
+        with pytest.raises(RemoteError, match=r"^sums\.fibs: NoServer: fibonacci\.fib: "):
+            await rabbit.call("sums.fibs", count=10)
 
 
 # -- the rest --------------------------------------------------------------------------------------

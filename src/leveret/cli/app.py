@@ -90,7 +90,15 @@ def serve(
             " service); the current directory can be imported from.",
         ),
     ],
-    url: Url = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LEVERET_URL",
+            help="The broker. The services find it in LEVERET_URL: a connection that they open"
+            " themselves goes there, too.",
+            show_default="amqp://guest:guest@localhost/",
+        ),
+    ] = None,
     workers: Annotated[
         int,
         typer.Option(

@@ -102,6 +102,10 @@ class Serving:
 
     def run(self) -> Ending:
         """Serve, to the end. Never raises."""
+        if self._options.url:
+            # So that connections of the services' own go to the same broker, as do those of the
+            # processes that they start.
+            os.environ["LEVERET_URL"] = self._options.url
         try:
             leveret.run(self._run(load_services(self._options.targets)))
         except KeyboardInterrupt:
