@@ -11,12 +11,12 @@ from typing import Any
 import pika
 
 import leveret
-from leveret import Breaker, Rabbit, Reconnect, Service, method
+from leveret import Breaker, CurrentCall, Rabbit, Reconnect, Service, method
 from leveret.once import RedisOnce
 from leveret.testing import FaultProxy
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
-from tests.docs.error_services import Fibonacci, NewShop, Shop
+from tests.docs.error_services import Fibonacci, Forge, NewShop, Shop
 from tests.once.servers import RedisServer
 
 
@@ -343,6 +343,21 @@ async def wrong_password(on: Stage) -> object:
 async def the_handler_raised(on: Stage) -> object:
     async with on.host.serving(on.shop):
         return await on.client.remote(Shop).buy("turnip", 1)
+
+
+@ends_with("RemoteError")
+async def a_middleware_raised_before_the_handler(on: Stage) -> object:
+    async def audit(call: CurrentCall, call_next: object) -> object:
+        raise OSError("the audit log is full")
+
+    async with on.host.serving(on.shop, middleware=[audit]):
+        return await on.client.remote(Shop).buy("carrot", 1)
+
+
+@ends_with("RemoteError")
+async def the_worker_process_died(on: Stage) -> object:
+    async with on.host.serving(Forge()):
+        return await on.client.remote(Forge).hammer(9)
 
 
 @ends_with("InvalidResult")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Annotated
 
 from leveret import DeclaredError, Meta, PermissionDenied, Service, method
@@ -63,6 +64,14 @@ class Shop(Service):
     @method
     async def empty_the_till(self) -> int:
         raise PermissionDenied("only the owner may do this")
+
+
+class Forge(Service):
+    """Its worker process dies under each call."""
+
+    @method(timeout=30, executor="process", concurrency=1)
+    def hammer(self, weight: int) -> int:
+        os._exit(weight)
 
 
 class NewShop(Service, name="shop"):
