@@ -60,6 +60,16 @@ class ServerTracer:
         return result
 
 
+class SoldOut(leveret.DeclaredError):
+    """There is nothing left."""
+
+
+class Stall(leveret.Service):
+    @leveret.method(raises=[SoldOut])
+    async def buy(self) -> int:
+        return 1
+
+
 async def test_client_middleware_wraps_calls_the_first_outermost(
     rabbitmq_url: str, host: Rabbit
 ) -> None:
@@ -193,8 +203,59 @@ async def test_the_result_of_server_middleware_is_checked(client: Rabbit, host: 
         return str(await call_next(call))
 
     async with host.serving(Fibonacci(), middleware=[spoil]):
-        with pytest.raises(InvalidResult):
+        with pytest.raises(InvalidResult, match="a middleware's result does not fit") as caught:
             await client.remote(Fibonacci).fib(1)
+    assert caught.value.executed == "yes"
+
+
+async def test_server_middleware_that_forgets_to_return_is_told_from_the_handler(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async def forgetful(call: CurrentCall, call_next: CallNext) -> Any:
+        await call_next(call)
+
+    async with host.serving(Fibonacci(), middleware=[forgetful]):
+        with pytest.raises(InvalidResult) as caught:
+            await client.remote(Fibonacci).fib(1)
+    assert str(caught.value) == (
+        "fibonacci.fib: a middleware's result does not fit the annotation of the method: Expected"
+        " `int`, got `null`; did it forget to `return await call_next(call)`?"
+    )
+
+
+async def test_a_bad_result_of_the_handler_is_its_own_behind_middleware_as_well(
+    client: Rabbit, host: Rabbit
+) -> None:
+    class Liar(leveret.Service):
+        @leveret.method
+        async def tell(self) -> int:
+            return "three"  # type: ignore[return-value]  # that is the lie
+
+    async with host.serving(Liar(), middleware=[ServerTracer("a", [])]):
+        with pytest.raises(InvalidResult, match="the handler's result does not fit") as caught:
+            await client.remote(Liar).tell()
+    assert caught.value.executed == "yes"
+
+
+@pytest.mark.parametrize(
+    ("does", "error"),
+    [("answer", InvalidResult), ("fail", RemoteError), ("say what is declared", SoldOut)],
+)
+async def test_what_server_middleware_ends_before_the_handler_was_not_executed(
+    client: Rabbit, host: Rabbit, does: str, error: type[leveret.CallError]
+) -> None:
+    async def barrier(call: CurrentCall, call_next: CallNext) -> Any:
+        match does:
+            case "answer":
+                return "closed"
+            case "fail":
+                raise OSError("the till is broken")
+        raise SoldOut
+
+    async with host.serving(Stall(), middleware=[barrier]):
+        with pytest.raises(error) as caught:
+            await client.remote(Stall).buy()
+    assert caught.value.executed == "no"
 
 
 async def test_client_middleware_can_try_again(rabbitmq_url: str, host: Rabbit) -> None:

@@ -126,7 +126,8 @@ def compose(middleware: tuple[Middleware, ...], executor: Executor) -> Invoke:
         assert call.struct is not None
         if executor.begins_at_once:
             call.enter()
-        return await invoke(call.struct)
+        call.returned = await invoke(call.struct)
+        return call.returned
 
     call_next: CallNext = innermost
     for outer in reversed(middleware):

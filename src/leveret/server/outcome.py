@@ -70,6 +70,7 @@ def raised(
     """
     executed = "yes" if running.entered else ran_before(running.delivery)
     if isinstance(error, DeclaredError) and spec.raises.get(error.code) is type(error):
+        error.executed = executed
         return error
     if isinstance(error, _OWN) and not error.method:
         error.executed = executed

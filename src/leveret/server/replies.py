@@ -13,6 +13,7 @@ from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, ContractError, InvalidArgument, InvalidResult
 from leveret.once import Recorded
 from leveret.server.once_calls import too_large
+from leveret.server.outcome import ran_before
 from leveret.server.running import Running
 from leveret.transport.channel import Channel
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure, said
@@ -82,18 +83,12 @@ class Replies:
         try:
             body = codec.encode_result(result)
         except ENCODE_ERRORS as error:
-            log.error("%s returned what its annotation forbids: %s", self.spec.key, said(error))
-            return self.error(
-                running,
-                InvalidResult(f"the handler's result does not fit its annotation: {said(error)}"),
-            )
+            return self._bad_result(running, _misfit(running, result, said(error)))
         if len(body) > self._max_message_size:
-            return self.error(
+            return self._bad_result(
                 running,
-                InvalidResult(
-                    f"the result takes {len(body)} bytes, more than the"
-                    f" {self._max_message_size} of the server's max_message_size"
-                ),
+                f"the result takes {len(body)} bytes, more than the"
+                f" {self._max_message_size} of the server's max_message_size",
             )
         reply_to, correlation_id = properties.reply_to, properties.correlation_id
         if not reply_to:
@@ -103,13 +98,18 @@ class Replies:
                 return self._pack(running, body, codec.content_type, RESULT)
             except (TypeError, ValueError) as error:
                 running.reply_metadata.clear()
-                return self.error(
-                    running, InvalidResult(f"the handler's reply_metadata cannot be sent: {error}")
+                return self._bad_result(
+                    running, f"the handler's reply_metadata cannot be sent: {error}"
                 )
         template = self._templates.get(reply_to)
         if template is None:
             template = self._template(reply_to)
         return template.pack(correlation_id.encode("utf-8", "surrogateescape"), body)
+
+    def _bad_result(self, running: Running, why: str) -> bytes:
+        log.error("%s: %s", self.spec.key, why)
+        executed = "yes" if running.entered else ran_before(running.delivery)
+        return self.error(running, InvalidResult(why, executed=executed))
 
     def error(self, running: Running, error: CallError) -> bytes:
         """The reply that tells of an error."""
@@ -201,3 +201,12 @@ class Replies:
             kind=kind,
             metadata=running.reply_metadata if running.has_reply_metadata else None,
         )
+
+
+def _misfit(running: Running, result: Any, why: str) -> str:
+    """Whose result it is that the method's annotation forbids: the handler's or a middleware's."""
+    from_handler = running.entered and getattr(running, "returned", result) is result
+    if from_handler:
+        return f"the handler's result does not fit its annotation: {why}"
+    hint = "" if result is not None else "; did it forget to `return await call_next(call)`?"
+    return f"a middleware's result does not fit the annotation of the method: {why}{hint}"

@@ -20,6 +20,9 @@ class CurrentCall:
     Its deadline is also the deadline of every call that the handler makes over Leveret.
     """
 
+    returned: Any
+    """What the handler gave to the middleware around it; only there once that has happened."""
+
     __slots__ = (
         "_delivery",
         "_metadata",
@@ -27,6 +30,7 @@ class CurrentCall:
         "deadline",
         "entered",
         "method",
+        "returned",
         "struct",
     )
 
