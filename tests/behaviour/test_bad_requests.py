@@ -57,6 +57,17 @@ async def test_the_client_refuses_values_that_json_cannot_carry(client: Rabbit, 
         await client.remote(Sums).add(value)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+async def test_the_client_names_the_number_that_json_does_not_have(
+    client: Rabbit, value: float
+) -> None:
+    said = rf"^sums\.add: JSON cannot carry {value}, MessagePack can .* - at `\$\.a`"
+    with pytest.raises(InvalidArgument, match=said):
+        await client.remote(Sums).add(value)
+    with pytest.raises(InvalidArgument, match=said):
+        await client.call("sums.add", a=value)
+
+
 async def test_the_client_refuses_text_that_is_no_unicode(client: Rabbit) -> None:
     with pytest.raises(InvalidArgument, match="surrogate"):
         await client.remote(Echo).echo("\ud800")

@@ -13,6 +13,7 @@ import msgspec
 
 from leveret.codec import single_value, structured
 from leveret.codec.content_type import JSON, MSGPACK, TEXT, normal_content_type
+from leveret.codec.not_finite import refuse_not_finite
 
 __all__ = [
     "DECODE_ERRORS",
@@ -97,7 +98,7 @@ def untyped_codec(content_type: str | None) -> UntypedCodec:
     if normal == JSON:
         return UntypedCodec(
             content_type=normal,
-            encode_arguments=msgspec.json.Encoder().encode,
+            encode_arguments=_encode_json,
             decode_result=msgspec.json.Decoder().decode,
         )
     if normal == MSGPACK:
@@ -117,3 +118,10 @@ def untyped_codec(content_type: str | None) -> UntypedCodec:
         encode_arguments=single_value.bytes_of_only_argument,
         decode_result=bytes,
     )
+
+
+def _encode_json(arguments: dict[str, Any]) -> bytes:
+    body = msgspec.json.encode(arguments)
+    if b"null" in body:
+        refuse_not_finite(arguments)
+    return body

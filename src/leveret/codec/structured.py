@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from operator import attrgetter
 from types import NoneType
 from typing import Any, TypeVar
@@ -10,6 +11,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from leveret.codec.content_type import JSON
+from leveret.codec.not_finite import refuse_not_finite
+from leveret.codec.travelling_types import reads_null_for_numbers
 from leveret.errors import ContractError
 
 __all__ = ["argument_coder", "result_coder"]
@@ -19,37 +22,42 @@ T = TypeVar("T")
 Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
 """The checking encoder and the decoder of the same values."""
 
+Proof = Callable[[bytes, Any], object]
+"""Raises unless a body, which is a value's, decodes to what that was."""
+
 # A value whose class is exactly one of these always decodes to what it was, or fails to encode.
-# Not float: JSON writes NaN and the infinities as null.
+# Not float: JSON has no NaN and no infinities (`not_finite.py`).
 _FAITHFUL = frozenset({int, str, bool, bytes, NoneType})
 
 
 def argument_coder(content_type: str, parameters: type[msgspec.Struct]) -> Coder:
     """Return the checking encoder and the decoder of a method's arguments."""
     encode, decode = _coder(content_type, parameters)
+    prove = _proof(content_type, parameters, decode)
     fields = msgspec.structs.fields(parameters)
     expected = tuple(_faithful_class(field.type) for field in fields)
     if not fields:
         return encode, decode
     if None in expected:
-        return _checked(encode, decode), decode
+        return _checked(encode, prove), decode
     read = attrgetter(*(field.name for field in fields))
     if len(fields) == 1:
-        return _checked_unless_exact_field(encode, decode, read, expected[0]), decode
-    return _checked_unless_exact_fields(encode, decode, read, expected), decode
+        return _checked_unless_exact_field(encode, prove, read, expected[0]), decode
+    return _checked_unless_exact_fields(encode, prove, read, expected), decode
 
 
 def result_coder(content_type: str, result: Any) -> Coder:
     """Return the checking encoder and the decoder of a method's result."""
     encode, decode = _coder(content_type, result)
+    prove = _proof(content_type, result, decode)
     exact = _faithful_class(result)
     if exact is None:
-        return _checked(encode, decode), decode
+        return _checked(encode, prove), decode
 
     def encode_unless_exact(value: Any) -> bytes:
         body = encode(value)
         if type(value) is not exact:
-            decode(body)
+            prove(body, value)
         return body
 
     return encode_unless_exact, decode
@@ -64,18 +72,38 @@ def _coder(content_type: str, annotation: Any) -> Coder:
         raise ContractError(f"{content_type} cannot carry {annotation!r}: {error}") from error
 
 
+def _proof(content_type: str, annotation: Any, decode: Callable[[bytes], Any]) -> Proof:
+    """Return what decodes a body as the receiver will: nothing else checks nested values."""
+    if content_type != JSON:
+        return lambda body, value: decode(body)
+
+    @cache
+    def loses_numbers() -> bool:
+        return reads_null_for_numbers(annotation)
+
+    def prove(body: bytes, value: Any) -> None:
+        if b"null" in body and loses_numbers():
+            refuse_not_finite(value)
+        try:
+            decode(body)
+        except msgspec.ValidationError:
+            if b"null" in body:
+                refuse_not_finite(value)
+            raise
+
+    return prove
+
+
 def _faithful_class(annotation: Any) -> type | None:
     """Return the class to compare with where that alone proves a value right, else None."""
     found = NoneType if annotation is None else annotation
     return found if isinstance(found, type) and found in _FAITHFUL else None
 
 
-def _checked(encode: Callable[[T], bytes], decode: Callable[[bytes], Any]) -> Callable[[T], bytes]:
-    """Encode, then decode as the receiver will: nothing else checks nested values and bounds."""
-
+def _checked(encode: Callable[[T], bytes], prove: Proof) -> Callable[[T], bytes]:
     def encode_checked(value: T) -> bytes:
         body = encode(value)
-        decode(body)
+        prove(body, value)
         return body
 
     return encode_checked
@@ -83,14 +111,14 @@ def _checked(encode: Callable[[T], bytes], decode: Callable[[bytes], Any]) -> Ca
 
 def _checked_unless_exact_field(
     encode: Callable[[Any], bytes],
-    decode: Callable[[bytes], Any],
+    prove: Proof,
     read: Callable[[Any], Any],
     exact: type | None,
 ) -> Callable[[msgspec.Struct], bytes]:
     def encode_arguments(value: msgspec.Struct) -> bytes:
         body = encode(value)
         if type(read(value)) is not exact:
-            decode(body)
+            prove(body, value)
         return body
 
     return encode_arguments
@@ -98,14 +126,14 @@ def _checked_unless_exact_field(
 
 def _checked_unless_exact_fields(
     encode: Callable[[Any], bytes],
-    decode: Callable[[bytes], Any],
+    prove: Proof,
     read: Callable[[Any], tuple[Any, ...]],
     exact: tuple[type | None, ...],
 ) -> Callable[[msgspec.Struct], bytes]:
     def encode_arguments(value: msgspec.Struct) -> bytes:
         body = encode(value)
         if tuple(map(type, read(value))) != exact:
-            decode(body)
+            prove(body, value)
         return body
 
     return encode_arguments

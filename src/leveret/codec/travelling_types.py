@@ -14,7 +14,7 @@ from msgspec import inspect as shapes
 
 from leveret.errors import ContractError
 
-__all__ = ["check_type", "is_bytes", "is_scalar", "is_string"]
+__all__ = ["check_type", "is_bytes", "is_scalar", "is_string", "reads_null_for_numbers"]
 
 _SCALARS = (
     shapes.BoolType,
@@ -70,6 +70,15 @@ def check_type(annotation: Any) -> None:
             raise ContractError(reason)
 
 
+def reads_null_for_numbers(annotation: Any) -> bool:
+    """Whether a `null` may stand where a number can, anywhere in values of this type."""
+    return any(
+        isinstance(part, shapes.AnyType | shapes.RawType)
+        or {shapes.FloatType, shapes.NoneType} <= set(map(type, map(_inner, _alternatives(part))))
+        for part in _parts(shapes.type_info(annotation))
+    )
+
+
 def is_scalar(annotation: Any) -> bool:
     """Whether values of this type have a text form that reads back: no containers, no None."""
     return isinstance(_bare(annotation), _SCALARS)
@@ -86,7 +95,11 @@ def is_bytes(annotation: Any) -> bool:
 
 
 def _bare(annotation: Any) -> shapes.Type:
-    shape = shapes.type_info(annotation)
+    return _inner(shapes.type_info(annotation))
+
+
+def _inner(shape: shapes.Type) -> shapes.Type:
+    """Return a type without its metadata."""
     while isinstance(shape, shapes.Metadata):
         shape = shape.type
     return shape
@@ -127,8 +140,7 @@ def _reason_against(part: shapes.Type) -> str:
 
 
 def _alternatives(shape: shapes.Type) -> tuple[shapes.Type, ...]:
-    while isinstance(shape, shapes.Metadata):
-        shape = shape.type
+    shape = _inner(shape)
     return shape.types if isinstance(shape, shapes.UnionType) else (shape,)
 
 

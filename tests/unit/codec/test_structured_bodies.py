@@ -167,9 +167,34 @@ def test_results_that_do_not_fit_are_refused_by_the_encoder(
         codec.encode_result(value)
 
 
-def test_json_refuses_nan_where_a_number_is_due_and_messagepack_carries_it() -> None:
-    with pytest.raises(msgspec.ValidationError, match="Expected `float`, got `null`"):
-        method_codec(JSON, NoFields, float).encode_result(math.nan)
+@pytest.mark.parametrize(
+    ("result", "value", "said"),
+    [
+        (float, math.nan, r"JSON cannot carry nan, MessagePack can .* - at `\$`"),
+        (list[float], [1.0, -math.inf], r"cannot carry -inf, .* - at `\$\[1\]`"),
+        (float | None, math.inf, "cannot carry inf"),
+        (Annotated[float, Meta(title="kg")] | None, math.inf, "cannot carry inf"),
+        (dict[str, float | str | None], {"a": None, "b": math.nan}, r"nan, .* - at `\$\.b`"),
+        (Any, [{"a": (math.nan,)}], r"nan, .* - at `\$\[0\]\.a\[0\]`"),
+        (int, math.nan, "cannot carry nan"),
+        (str, math.nan, "cannot carry nan"),
+    ],
+)
+def test_json_refuses_numbers_that_it_has_no_words_for(result: Any, value: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        method_codec(JSON, NoFields, result).encode_result(value)
+
+
+@pytest.mark.parametrize(
+    ("result", "value"),
+    [(float | None, None), (Any, [None, 1.5, "null"]), (list[float | None], [None, 1.0])],
+)
+def test_a_null_that_is_none_is_left_alone(result: Any, value: Any) -> None:
+    codec = method_codec(JSON, NoFields, result)
+    assert codec.decode_result(codec.encode_result(value)) == value
+
+
+def test_messagepack_carries_nan() -> None:
     codec = method_codec(MSGPACK, NoFields, float)
     assert math.isnan(codec.decode_result(codec.encode_result(math.nan)))
 

@@ -1,0 +1,37 @@
+"""NaN and the infinities, which JSON does not have: msgspec writes `null` for them.
+
+A reader refuses that where a number is due, and takes it for None where that may be as well. Either
+way it is the sender who must hear of it, and of what it was.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+__all__ = ["refuse_not_finite"]
+
+
+def refuse_not_finite(value: Any) -> None:
+    """Look for a number in `value` that JSON cannot carry.
+
+    :raises ValueError: if there is one; the message says where, as msgspec does.
+    """
+    try:
+        plain = msgspec.to_builtins(value)
+    except Exception:  # noqa: BLE001 - types run code of their own
+        return
+    left = [("$", plain)]
+    while left:
+        path, found = left.pop()
+        if isinstance(found, float) and not isfinite(found):
+            raise ValueError(
+                f"JSON cannot carry {found}, MessagePack can"
+                f' (content_type="application/msgpack") - at `{path}`'
+            )
+        if isinstance(found, dict):
+            left.extend((f"{path}.{name}", inner) for name, inner in found.items())
+        elif isinstance(found, list | tuple):
+            left.extend((f"{path}[{number}]", inner) for number, inner in enumerate(found))
