@@ -66,8 +66,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def read_signature(function: Callable[..., Any], cls: type, where: str) -> Signature:
     """Read the signature of a method of `cls`; `where` names it in errors.
 
-    :raises ContractError: for `*args`, a missing annotation, a forward reference that leads
-        nowhere, and a type that cannot be encoded.
+    :raises ContractError: for a missing `self` or annotation, `*args`, a forward reference that
+        leads nowhere, and a type that cannot be encoded.
     """
     behind = inspect.unwrap(function)
     taken = list(inspect.signature(behind).parameters.values())
@@ -76,6 +76,11 @@ def read_signature(function: Callable[..., Any], cls: type, where: str) -> Signa
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     }:
         raise ContractError(f"{where}: give it `self` as its first parameter")
+    if taken[0].name != "self" and taken[0].annotation is not _EMPTY:
+        raise ContractError(
+            f"{where}: its first parameter is {taken[0].name!r}, where `self` must be; write"
+            f" `(self, {taken[0].name}: ...)`"
+        )
     del taken[0]
     _refuse_variadic(taken, where)
     hints = _hints(behind, cls, where)

@@ -54,6 +54,7 @@ async def unencodable_result(self: Any) -> list[Connection]: ...  # type: ignore
 async def variadic(self: Any, *rest: int) -> int: ...  # type: ignore[empty-body]
 async def variadic_names(self: Any, **rest: int) -> int: ...  # type: ignore[empty-body]
 async def no_self() -> int: ...  # type: ignore[empty-body]
+async def forgotten_self(n: int) -> int: ...  # type: ignore[empty-body]
 async def only_keyword_self(*, n: int) -> int: ...  # type: ignore[empty-body]
 async def mixed_kinds(self: Any, a: int, /, *, b: int) -> int: ...  # type: ignore[empty-body]
 async def unresolved(self: Any, n: Missing) -> int: ...  # type: ignore[empty-body,name-defined]  # noqa: F821
@@ -62,6 +63,14 @@ async def broken(self: Any, n: 3 + {}) -> int: ...  # type: ignore[empty-body,va
 async def wrong_default(self: Any, n: int = None) -> int: ...  # type: ignore[assignment,empty-body]  # noqa: RUF013
 async def odd_default(self: Any, n: int = object()) -> int: ...  # type: ignore[assignment,empty-body]
 async def mangled(self: Any, __n: int) -> int: ...  # type: ignore[empty-body]
+
+
+async def another_name_for_self(this, n: int) -> int:  # type: ignore[no-untyped-def]
+    return n
+
+
+def test_self_may_have_another_name_where_it_has_no_annotation() -> None:
+    assert list(define(method(another_name_for_self)).__leveret__.methods) == ["run"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +86,10 @@ async def mangled(self: Any, __n: int) -> int: ...  # type: ignore[empty-body]
         (variadic, r"Shop\.run: parameter \*rest cannot be remote; name every parameter"),
         (variadic_names, r"Shop\.run: parameter \*\*rest cannot be remote; name every parameter"),
         (no_self, r"Shop\.run: give it `self` as its first parameter"),
+        (
+            forgotten_self,
+            r"Shop\.run: its first parameter is 'n', where `self` must be; write `\(self, n: ",
+        ),
         (only_keyword_self, r"Shop\.run: give it `self` as its first parameter"),
         (mixed_kinds, r"Shop\.run: parameter 'a' is positional-only .* remove the `/`"),
         (unresolved, r"Shop\.run: parameter 'n' names 'Missing', .*outside `if TYPE_CHECKING:`"),
