@@ -217,6 +217,8 @@ async def test_exit_code_130_ctrl_c_cancels_the_call_and_its_handler(served: Com
         (("call", "desk.fib", "--metadata", "user"), "'user' is not in the form name=value"),
         (("call", "desk.fib", "--timeout", "0"), "--timeout"),
         (("call", "desk.fib", "--url", "http://localhost/"), "amqp"),
+        (("call", "desk.fib", "n=1", "--url", "embedded://"), "with `leveret broker`"),
+        (("call", "desk.fib", "n=1", "--json", "--url", "Embedded://x"), '{"error":{"type":"Inv'),
         (("call",), "SERVICE.METHOD"),
         (("serve",), "MODULE:SERVICE"),
         (("dance",), "dance"),

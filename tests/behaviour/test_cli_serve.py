@@ -258,6 +258,7 @@ async def test_a_signal_before_it_serves_stops_it(commands: Commands) -> None:
         ((SERVED, "cli_service:desk"), 11, "two services are named 'desk'"),
         ((SERVED, "--plain", "rpc_queue=desk.nothing"), 11, "there is no such method"),
         ((SERVED, "--url", "amqp://host:port/"), 2, "InvalidURL"),
+        ((SERVED, "--url", "embedded://"), 2, "start one for all with `leveret broker`"),
     ],
 )
 @pytest.mark.parametrize("workers", ["1", "2"])

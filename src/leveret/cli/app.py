@@ -12,7 +12,7 @@ import typer
 from leveret.cli.arguments import BadArgument, arguments_of, names_of, pairs_of, users_of
 from leveret.cli.brokering import BrokerOptions, run_broker
 from leveret.cli.calling import CallRequest, make_call
-from leveret.cli.exits import DONE, codes_help, exit_code
+from leveret.cli.exits import DONE, USAGE, codes_help, exit_code
 from leveret.cli.logs import LogLevel, configure_logging
 from leveret.cli.printing import print_error, print_error_text, print_json
 from leveret.cli.reloading import serve_reloading
@@ -21,7 +21,7 @@ from leveret.cli.supervisor import supervise
 from leveret.cli.targets import find_service
 from leveret.client.named import named_spec
 from leveret.contract import service_schema
-from leveret.errors import InvalidArgument, LeveretError
+from leveret.errors import InvalidArgument, InvalidURL, LeveretError
 
 __all__ = ["app"]
 
@@ -171,6 +171,7 @@ def serve(
 
     Example: leveret serve fibonacci:Fibonacci --workers 2
     """
+    _refuse_embedded(url)
     if (workers > 1 or reload) and sys.platform == "win32":
         raise typer.BadParameter("Windows has no signals to stop workers with; start it more often")
     options = ServeOptions(
@@ -267,6 +268,7 @@ def call(
 
     Example: leveret call fibonacci.fib n=30
     """
+    _refuse_embedded(url, as_json=json)
     configure_logging(log_level or LogLevel.CRITICAL)
     try:
         given = arguments_of(words or (), arguments)
@@ -366,6 +368,19 @@ def _users_by_method(words: list[str] | None) -> dict[str, tuple[str, ...]]:
         return {what: names_of(users) for what, users in _pairs(words, "--allow").items()}
     except BadArgument as error:
         raise typer.BadParameter(f"--allow: {error}") from None
+
+
+def _refuse_embedded(url: str | None, *, as_json: bool = False) -> None:
+    """A broker inside of a command's process has no second party."""
+    if url is not None and url.strip().lower().startswith("embedded:"):
+        print_error(
+            InvalidURL(
+                "a broker of embedded:// is in this process alone, where nobody else can reach it;"
+                " start one for all with `leveret broker`, which prints its URL"
+            ),
+            as_json=as_json,
+        )
+        raise typer.Exit(USAGE)
 
 
 def _check_method(method: str) -> None:
