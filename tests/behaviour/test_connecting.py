@@ -73,7 +73,13 @@ async def test_where_nobody_listens_the_error_names_the_hosts_and_says_what_to_d
     assert isinstance(error, ConnectionLost)
     assert isinstance(error, ConnectionError)
     assert error.executed == "no"
-    for part in (nobody, "nowhere.invalid:5673", "Is RabbitMQ running there?", "LEVERET_URL"):
+    for part in (
+        nobody,
+        "nowhere.invalid:5673",
+        "Is RabbitMQ running there?",
+        "LEVERET_URL",
+        "leveret broker",
+    ):
         assert part in str(error)
 
 

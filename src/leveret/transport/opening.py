@@ -78,7 +78,8 @@ async def open_connection(
             log.info("no connection to %s:%d: %s", host, port, reason)
     raise ConnectionLost(
         f"cannot connect to {address}: {'; '.join(failures)}. Is RabbitMQ running there?"
-        " Name another with LEVERET_URL or connect(url).",
+        " Name another with LEVERET_URL or connect(url); `leveret broker` starts one for"
+        " development.",
         executed="no",
     ) from cause
 
