@@ -34,9 +34,9 @@ FORM: Final = "amqp://user:password@host:5672/vhost?heartbeat=30"
 """The right form, as every error shows it."""
 
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
-_SPELLINGS: Final = {"cafile": "cacertfile", "server_name": "server_name_indication"}
-"""Our short name of an option: RabbitMQ's name."""
-_TLS_OPTIONS: Final = ("cacertfile", "certfile", "keyfile", "verify", "server_name_indication")
+_SPELLINGS: Final = {"cacertfile": "cafile", "server_name_indication": "server_name"}
+"""RabbitMQ's name of an option: our short one."""
+_TLS_OPTIONS: Final = ("cafile", "certfile", "keyfile", "verify", "server_name")
 _OPTIONS: Final = ("heartbeat", "connection_timeout", "auth_mechanism", *_TLS_OPTIONS)
 _VERIFY: Final = {"verify_peer": True, "true": True, "verify_none": False, "false": False}
 _MIN_TIMEOUT_MS: Final = 100
@@ -123,9 +123,9 @@ def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Address:
 
     Whatever is left out has a default: guest, guest, 5672 (`amqps` 5671), vhost "/". User,
     password, vhost and the options' values are percent-encoded. The options are `heartbeat` (s),
-    `connection_timeout` (ms), `auth_mechanism` (plain or external) and, for `amqps`, `cacertfile`
-    (or `cafile`), `certfile`, `keyfile`, `verify` (verify_peer or true, verify_none or false) and
-    `server_name_indication` (or `server_name`).
+    `connection_timeout` (ms), `auth_mechanism` (plain or external) and, for `amqps`, `cafile` (or
+    `cacertfile`), `certfile`, `keyfile`, `verify` (verify_peer or true, verify_none or false) and
+    `server_name` (or `server_name_indication`).
 
     :param environ: where LEVERET_USERNAME and LEVERET_PASSWORD or LEVERET_PASSWORD_FILE may stand,
         for a URL that names no user, or no password.
@@ -288,20 +288,20 @@ def _vhost(path: str) -> str:
 
 
 def _query(query: str) -> dict[str, str]:
-    """The options by RabbitMQ's names."""
+    """The options by our names."""
     options: dict[str, str] = {}
     for item in filter(None, query.split("&")):
-        name, _, value = item.partition("=")
-        name = _SPELLINGS.get(name, name)
+        written, _, value = item.partition("=")
+        name = _SPELLINGS.get(written, written)
         if name not in _OPTIONS:
             # It may be a part of a password with a raw "?", where the host was forgotten.
             shown = f" {name!r}" if re.fullmatch(r"[a-z_]+", name) else " of such a name"
             raise _invalid(f"there is no option{shown}; the options are {', '.join(_OPTIONS)}")
         if not value:
-            raise _invalid(f"the option {name} has no value")
+            raise _invalid(f"the option {written} has no value")
         if name in options:
             raise _invalid(f"the option {name} is given twice")
-        options[name] = _decode(value, f"the option {name}")
+        options[name] = _decode(value, f"the option {written}")
     return options
 
 
@@ -338,11 +338,11 @@ def _tls(scheme: str, options: dict[str, str]) -> TLS | None:
     if verify not in _VERIFY:
         raise _invalid(f"verify is verify_peer (true) or verify_none (false), not {verify!r}")
     return TLS(
-        cafile=options.get("cacertfile"),
+        cafile=options.get("cafile"),
         certfile=options.get("certfile"),
         keyfile=options.get("keyfile"),
         verify=_VERIFY[verify],
-        server_name=options.get("server_name_indication"),
+        server_name=options.get("server_name"),
     )
 
 

@@ -164,8 +164,7 @@ _ONE_AT = (
     "in names and passwords write '@' %40, '/' %2F, '?' %3F"
 )
 _OPTIONS = (
-    "heartbeat, connection_timeout, auth_mechanism, "
-    "cacertfile, certfile, keyfile, verify, server_name_indication"
+    "heartbeat, connection_timeout, auth_mechanism, cafile, certfile, keyfile, verify, server_name"
 )
 _PORT = "the port of host 'host' is no number from 1 to 65535"
 _HEARTBEAT = "heartbeat is in seconds, a whole number from 0 to 65535, not "
@@ -244,8 +243,8 @@ _BRACKETS = "a host cannot be read; an IPv6 address stands in brackets, [::1]:56
         ("amqp://host/?heartbeat", "the option heartbeat has no value"),
         ("amqp://host/?heartbeat=", "the option heartbeat has no value"),
         ("amqp://host/?heartbeat=1&heartbeat=2", "the option heartbeat is given twice"),
-        ("amqps://host/?cafile=a&cacertfile=b", "the option cacertfile is given twice"),
-        ("amqp://host/?cafile=a", "cacertfile needs an encrypted connection; begin with amqps://"),
+        ("amqps://host/?cafile=a&cacertfile=b", "the option cafile is given twice"),
+        ("amqp://host/?cafile=a", "cafile needs an encrypted connection; begin with amqps://"),
         ("amqp://host/?verify=false", "verify needs an encrypted connection; begin with amqps://"),
         ("amqps://host/?keyfile=k", "there is a keyfile but no certfile"),
         (
