@@ -355,3 +355,12 @@ async def test_help_tells_the_exit_codes(commands: Commands) -> None:
     told = await commands.run("call", "--help")
     assert "5  NoServer" in told.text
     assert "130  Ctrl-C" in told.text
+
+
+@pytest.mark.parametrize("command", ["serve", "call", "broker", "demo", "schema"])
+async def test_the_help_of_each_command_tells_its_exit_codes(
+    commands: Commands, command: str
+) -> None:
+    told = await commands.run(command, "--help")
+    assert "Exit codes:" in told.text
+    assert "0  done" in told.text

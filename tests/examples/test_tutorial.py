@@ -7,11 +7,15 @@ import secrets
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import pika
 import pytest
+from pika.exceptions import ChannelClosedByBroker
 
 import leveret
 from leveret import Service, method, service_schema
+from leveret.contract import spec_of
 from leveret.demo.fibonacci import Fibonacci
+from leveret.demo.warehouse import Warehouse
 from tests.interop.programs import TUTORIAL, run, running
 
 DEMO = TUTORIAL / "demo.py"
@@ -66,8 +70,51 @@ async def test_two_servers_of_the_tutorial_answer_a_client_that_asks_for_another
 
 
 @pytest.mark.slow
-async def test_the_demo_shows_every_kind_of_failure_and_ends_well(broker_url: str) -> None:
+async def test_the_demo_shows_how_calls_fail_and_leaves_no_queue_behind(broker_url: str) -> None:
+    delete_queues(broker_url)
     told_as_promised(await run(DEMO, url=broker_url))
+    assert queues(broker_url) == set()
+
+
+@pytest.mark.slow
+async def test_the_demo_leaves_alone_the_queues_that_were_there_before(broker_url: str) -> None:
+    delete_queues(broker_url)
+    async with leveret.connect(broker_url) as rabbit, rabbit.serving(Fibonacci()):
+        before = queues(broker_url)
+    told_as_promised(await run(DEMO, url=broker_url))
+    assert queues(broker_url) == before == {"leveret.fibonacci.fib", "leveret.fibonacci.recursive"}
+    delete_queues(broker_url)
+
+
+QUEUES = [
+    "rpc_queue",
+    *(
+        spec.queue_name
+        for kind in (Fibonacci, Warehouse)
+        for spec in spec_of(kind).methods.values()
+    ),
+]
+"""What the demo's servers declare."""
+
+
+def queues(url: str) -> set[str]:
+    """Those of the demo's queues that are there."""
+    found = set()
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        for name in QUEUES:
+            try:
+                connection.channel().queue_declare(name, passive=True)
+                found.add(name)
+            except ChannelClosedByBroker:
+                pass
+    return found
+
+
+def delete_queues(url: str) -> None:
+    """Where all tests share one vhost, those of other tests are there."""
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        for name in QUEUES:
+            connection.channel().queue_delete(name)
 
 
 @pytest.mark.slow

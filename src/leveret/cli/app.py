@@ -35,6 +35,8 @@ app = typer.Typer(
 
 _CALL_CODES: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 70, 130)
 _BROKER_CODES: Final = (0, 2, 14)
+_DEMO_CODES: Final = (0, 1, 2, 130)
+_SCHEMA_CODES: Final = (0, 2, 11)
 _SERVE_CODES: Final = (0, 2, 8, 9, 10, 11, 12, 13, 70, 130)
 
 
@@ -315,7 +317,7 @@ def broker(
     raise typer.Exit(run_broker(options))
 
 
-@app.command()
+@app.command(epilog=codes_help(_DEMO_CODES))
 def demo(
     url: Annotated[
         str | None,
@@ -324,13 +326,16 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """Show what Leveret does, with every kind of failure, in a few seconds."""
+    """Show what Leveret does, and how calls fail, in a few seconds.
+
+    On another broker than its own, it deletes the queues that it made.
+    """
     from leveret.demo import run_demo  # noqa: PLC0415 - its services are of no use to other commands
 
     raise typer.Exit(run_demo(url))
 
 
-@app.command()
+@app.command(epilog=codes_help(_SCHEMA_CODES))
 def schema(
     target: Annotated[
         str, typer.Argument(metavar="MODULE:SERVICE", help="A service class or an instance.")

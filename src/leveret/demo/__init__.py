@@ -1,4 +1,4 @@
-"""What `leveret demo` shows: every kind of call and of failure, checked as it is told."""
+"""What `leveret demo` shows: how calls go well and how they fail, checked as it is told."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from leveret.broker import EmbeddedBroker
 from leveret.demo.fibonacci import Fibonacci
 from leveret.demo.narration import SurpriseError, expect, fails, section, show, tell
 from leveret.demo.server_process import ServerEndedError, ServerProcess, running_server
+from leveret.demo.tidying import tidied
 from leveret.demo.warehouse import OutOfStock, Warehouse
 
 QUEUE = "rpc_queue"
@@ -54,7 +55,8 @@ def run_demo(url: str | None = None) -> int:
 async def _run(url: str | None, where: str) -> None:
     if url is not None:
         tell(f"Leveret on {where}", indent=0)
-        await tell_all(url)
+        async with tidied(url, Fibonacci, Warehouse, plain=QUEUE):
+            await tell_all(url)
         return
     async with EmbeddedBroker() as broker:
         tell(

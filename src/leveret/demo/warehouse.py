@@ -1,4 +1,4 @@
-"""A service whose calls fail in every way that calls can fail; the demo makes them do so."""
+"""A service whose calls can fail in many ways; the demo makes them do so."""
 
 from __future__ import annotations
 
