@@ -19,14 +19,14 @@ from leveret.client.options import CallOptions
 from leveret.client.options import Middleware as ClientMiddleware
 from leveret.client.plain import PlainRemote
 from leveret.contract import Hedge, Retry, Service
-from leveret.errors import ConnectionLost, InvalidArgument
-from leveret.once import OnceStore
+from leveret.errors import ConnectionLost, ContractError, InvalidArgument
+from leveret.once import OnceStore, store_of
 from leveret.server.access import Allow
 from leveret.server.execution import Middleware as ServerMiddleware
 from leveret.server.server import GRACE, Server
 from leveret.server.signals import stop_signals
 from leveret.transport.credentials import Credentials
-from leveret.transport.link import NEVER, ConnectionEvent, Link, Reconnect, State
+from leveret.transport.link import ConnectionEvent, Link, Reconnect, State, as_reconnect
 from leveret.transport.opening import default_name
 from leveret.transport.url import Address, embedded_name, parse_url
 from leveret.wire.topology import declare_exchanges
@@ -100,6 +100,7 @@ def connect(
         `current_call().user`. Needed only where it is not the user that logs in: with a client's
         certificate. "" sends none.
     :raises InvalidURL: at once, if the URL cannot be read.
+    :raises InvalidArgument: at once, if an option has a value that cannot be.
     :raises ConnectionLost: when entered or awaited, if no broker can be reached.
     :raises Unauthenticated: likewise, if the broker refuses user and password.
     :raises PermissionDenied: likewise, if the user may not use the vhost.
@@ -112,7 +113,7 @@ def connect(
         max_in_flight=max_in_flight,
         max_message_size=max_message_size,
         safeguards=Safeguards(retry=retry, hedge=hedge, breaker=breaker),
-        reconnect=_policy(reconnect),
+        reconnect=as_reconnect(reconnect),
         wait_for_broker=wait_for_broker,
         on_connection=on_connection,
         credentials=credentials,
@@ -143,6 +144,9 @@ class Rabbit:
             raise InvalidArgument("max_in_flight and max_message_size must be at least 1")
         if name:
             short_string(name)
+        _check_patience(wait_for_broker)
+        _check_callable("on_connection", on_connection)
+        _check_callable("credentials", credentials)
         self._embedded = embedded_name(url)
         if self._embedded is not None and (credentials is not None or user_id is not None):
             raise InvalidArgument("embedded:// is a broker of one's own: it has no other users")
@@ -317,7 +321,7 @@ class Rabbit:
         middleware: Iterable[ServerMiddleware] = (),
         concurrency: int | None = None,
         send_tracebacks: bool = False,
-        once: OnceStore | None = None,
+        once: OnceStore | str | None = None,
         allow: Allow | None = None,
         trusted_servers: Iterable[str] = (),
     ) -> AsyncIterator[Server]:
@@ -346,7 +350,7 @@ class Rabbit:
         middleware: Iterable[ServerMiddleware] = (),
         concurrency: int | None = None,
         send_tracebacks: bool = False,
-        once: OnceStore | None = None,
+        once: OnceStore | str | None = None,
         allow: Allow | None = None,
         trusted_servers: Iterable[str] = (),
     ) -> None:
@@ -361,7 +365,8 @@ class Rabbit:
         :param concurrency: calls of each method at a time, instead of what each method says.
         :param send_tracebacks: whether callers get the traceback of an undeclared exception.
         :param once: where the replies to requests with an idempotency key are recorded: a store of
-            `leveret.once` for this server alone, entered and left by it. Default: `MemoryOnce()`.
+            `leveret.once` for this server alone, entered and left by it, or the URL of one,
+            redis://... or postgresql://... Default: `MemoryOnce()`.
         :param allow: who may call what, by `current_call().user`: "service.method", "service" or
             "*" to a list of users, as names or `fnmatch` patterns, or None for everybody. The first
             of the three that is there counts; what none names is open. Or a function of the
@@ -369,6 +374,7 @@ class Rabbit:
         :param trusted_servers: users of other servers, as names or patterns, whose word is taken on
             whose request they hand back in a drain. Those that have this server's user need none.
         :raises ContractError: if a service cannot be served.
+        :raises InvalidURL: if `once` is no URL of a store.
         :raises TopologyError: if a queue exists with other options.
         :raises ConnectionLost: if the connection breaks and is not opened again
             (`connect(reconnect=...)`).
@@ -400,7 +406,7 @@ class Rabbit:
         concurrency: int | None,
         *,
         send_tracebacks: bool,
-        once: OnceStore | None,
+        once: OnceStore | str | None,
         allow: Allow | None,
         trusted_servers: Iterable[str],
     ) -> Server:
@@ -415,16 +421,37 @@ class Rabbit:
             concurrency=concurrency,
             send_tracebacks=send_tracebacks,
             plain=plain,
-            once=once,
+            once=_store(once),
             allow=allow,
             trusted_servers=trusted_servers,
         )
 
 
-def _policy(reconnect: Reconnect | bool) -> Reconnect:
-    if isinstance(reconnect, Reconnect):
-        return reconnect
-    return Reconnect() if reconnect else NEVER
+def _check_patience(seconds: object) -> None:
+    """Judge `wait_for_broker`."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise InvalidArgument(
+            f"wait_for_broker must be a number of seconds, 0 or more; got {seconds!r}"
+        )
+
+
+def _check_callable(name: str, value: object) -> None:
+    if value is not None and not callable(value):
+        # Not the value itself: what is given for credentials may be a password.
+        kind = type(value).__name__
+        raise InvalidArgument(f"{name} must be a function, or None for none; got {kind}")
+
+
+def _store(once: object) -> OnceStore | None:
+    """The store of idempotency keys that `serve` was given, itself or by its URL."""
+    if isinstance(once, str):
+        return store_of(once)
+    if once is None or (isinstance(once, OnceStore) and not isinstance(once, type)):
+        return once
+    raise ContractError(
+        "once must be a store of leveret.once, such as RedisOnce(url), or the URL of one; got"
+        f" {once.__name__ if isinstance(once, type) else type(once).__name__}"
+    )
 
 
 def _address(url: str, credentials: Credentials | None, user_id: str | None) -> Address:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import socket
 import traceback
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -146,6 +148,20 @@ async def test_options_that_cannot_be_are_refused_at_once(rabbitmq_url: str) -> 
         leveret.connect(rabbitmq_url, max_in_flight=0)
     with pytest.raises(InvalidArgument, match="timeout must be"):
         leveret.connect(rabbitmq_url, timeout=-1)
+    wrong: Any = {
+        "reconnect": 3,
+        "on_connection": 5,
+        "credentials": ("guest", "guest"),
+        "wait_for_broker": -1,
+        "retry": 3,
+        "breaker": True,
+    }
+    for option, value in wrong.items():
+        with pytest.raises(InvalidArgument, match=f"^{option} must be .*; got "):
+            leveret.connect(rabbitmq_url, **{option: value})
+    for patience in (math.nan, "5", True):
+        with pytest.raises(InvalidArgument, match="wait_for_broker must be"):
+            leveret.connect(rabbitmq_url, wait_for_broker=patience)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="255 bytes"):
         leveret.connect(rabbitmq_url, name="n" * 256)
     with pytest.raises(InvalidURL):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 import leveret
 from leveret import (
     Busy,
+    ContractError,
     DeadlineExceeded,
     DeclaredError,
     InvalidArgument,
+    InvalidURL,
     MaybeExecuted,
     Rabbit,
     RemoteError,
@@ -256,3 +259,28 @@ async def test_a_call_that_waits_for_anothers_run_ends_at_its_deadline_and_block
             shop.opened.set()
             assert await runs == "tea"
     assert shop.done == ["tea"]
+
+
+async def test_a_store_can_be_named_by_its_url(client: Rabbit, host: Rabbit) -> None:
+    shop = Shop()
+    async with host.serving(shop, once="memory"):
+        named = client.remote(Shop).with_options(idempotency_key="1")
+        assert [await named.order("carrot"), await named.order("carrot")] == [1, 1]
+    assert shop.done == ["carrot"]
+
+
+@pytest.mark.parametrize(
+    ("once", "error"),
+    [
+        ("mongodb://host", InvalidURL),
+        (5, ContractError),
+        (MemoryOnce, ContractError),
+        (object(), ContractError),
+    ],
+)
+async def test_what_is_no_store_is_refused_before_anything_is_served(
+    host: Rabbit, once: Any, error: type[leveret.LeveretError]
+) -> None:
+    with pytest.raises(error, match=r"a store of (idempotency keys|leveret\.once)"):
+        async with host.serving(Shop(), once=once):
+            pass

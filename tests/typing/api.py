@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from typing import Annotated, Any, assert_type
 
 import leveret
+import leveret.once
 from leveret import Breaker, DeclaredError, Hedge, Meta, Retry, Service, method
 
 
@@ -121,6 +122,13 @@ def an_error_tells_how_often_and_when() -> None:
     assert_type(leveret.Busy("x", retry_after=2).retry_after, float | None)
     assert_type(leveret.CallError("x").attempts, int)
     assert_type(leveret.CircuitOpen("x").failures, dict[str, int])
+
+
+async def a_store_of_keys_is_one_or_its_url() -> None:
+    async with leveret.connect() as rabbit:
+        await rabbit.serve(Fibonacci(), once=leveret.once.MemoryOnce())
+        await rabbit.serve(Fibonacci(), once="redis://localhost")
+        await rabbit.serve(Fibonacci(), once=5)  # type: ignore[arg-type]
 
 
 async def an_abstract_contract_can_be_called_remotely() -> None:

@@ -33,7 +33,6 @@ from leveret.errors import (
     TopologyError,
     Unauthenticated,
 )
-from leveret.once import store_of
 from leveret.server.server import Server
 
 __all__ = ["SPARE", "Ending", "ServeOptions", "Serving"]
@@ -146,7 +145,7 @@ class Serving:
                 concurrency=options.concurrency,
                 send_tracebacks=options.send_tracebacks,
                 allow=options.allow or None,
-                once=None if options.once is None else store_of(options.once),
+                once=options.once,
             ) as server,
         ):
             self._server = server

@@ -72,6 +72,22 @@ NEVER: Final = Reconnect(attempts=0)
 """A connection that breaks stays broken."""
 
 
+def as_reconnect(value: object) -> Reconnect:
+    """A policy as users write it.
+
+    :raises InvalidArgument: for what is none.
+    """
+    if isinstance(value, Reconnect):
+        return value
+    if value is True:
+        return Reconnect()
+    if value is False:
+        return NEVER
+    raise InvalidArgument(
+        f"reconnect must be a leveret.Reconnect(...), True or False; got {value!r}"
+    )
+
+
 class ConnectionEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What `connect(on_connection=...)` is called with, each time that the state changes."""
 
