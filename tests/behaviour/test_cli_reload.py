@@ -70,8 +70,11 @@ async def test_changed_code_takes_over_without_a_lost_call(commands: Commands) -
         old = [int(match[1]) for match in await server.says(r"\(pid (\d+)\) is ready", 6)][:4]
         await until(lambda: not any(map(is_alive, old)), "the old workers end")
         assert await rabbit.call("desk.version") == 3
+        await server.says("the workers with the old code have ended", 2)
+        assert not [line for line in server.lines if "all workers have ended" in line]
     server.terminate()
     assert await server.ends() == 0
+    assert "all workers have ended" in server.lines[-1]
 
 
 async def test_broken_code_is_told_and_the_old_serves_until_it_is_mended(

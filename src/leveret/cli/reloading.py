@@ -158,6 +158,7 @@ class _Reloader:
             for task in (stopping, changing):
                 task.cancel()
             codes = await asyncio.gather(*self._crews.values())
+        log.info("all workers have ended")
         return next(filter(None, codes), DONE if self._stopping.is_set() else code)
 
     async def _start(self, stopping: asyncio.Task[bool], changing: asyncio.Task[list[Path]]) -> int:
@@ -168,7 +169,7 @@ class _Reloader:
         """
         crew = Crew(self._options, self._workers, flags=_NO_BYTECODE)
         running = self._crews[crew] = asyncio.create_task(crew.run())
-        running.add_done_callback(lambda _: self._crews.pop(crew, None))
+        running.add_done_callback(lambda _: self._ended(crew))
         ready = asyncio.create_task(crew.ready.wait())
         await asyncio.wait(
             (ready, running, stopping, changing), return_when=asyncio.FIRST_COMPLETED
@@ -187,6 +188,11 @@ class _Reloader:
         elif not self._stopping.is_set():
             crew.drain("")  # it would serve what is outdated already
         return DONE
+
+    def _ended(self, crew: Crew) -> None:
+        self._crews.pop(crew, None)
+        if crew.ready.is_set() and crew is not self._serving:
+            log.info("the workers with the old code have ended")
 
     def _drain(self) -> None:
         self._stopping.set()

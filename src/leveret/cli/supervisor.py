@@ -46,7 +46,9 @@ def supervise(options: ServeOptions, workers: int) -> int:
 
 async def _until_told(crew: Crew) -> int:
     with signals(crew.drain, crew.hurry):
-        return await crew.run()
+        code = await crew.run()
+    log.info("all workers have ended")
+    return code
 
 
 @contextmanager
@@ -201,7 +203,6 @@ class Crew:
         """
         log.info("starting %d workers", self._count)
         await asyncio.gather(*(self._keep(number + 1) for number in range(self._count)))
-        log.info("all workers have ended")
         return self._code
 
     async def _keep(self, number: int) -> None:
