@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Itera
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
 from leveret.amqp.properties import short_string
 from leveret.client.breaker import Breaker
 from leveret.client.caller import Caller
 from leveret.client.calls import Calls
 from leveret.client.guard import Safeguards
-from leveret.client.options import CallOptions
+from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.options import Middleware as ClientMiddleware
 from leveret.client.plain import PlainRemote
 from leveret.contract import Hedge, Retry, Service
@@ -294,7 +294,7 @@ class Rabbit:
         """
         return await self._caller.call(method, **arguments)
 
-    def with_options(self, **options: Any) -> Caller:
+    def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """Remotes and calls by name with other options; `Service.with_options` lists them."""
         return self._caller.with_options(**options)
 

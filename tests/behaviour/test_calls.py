@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from leveret import (
     ConnectionLost,
     ContractError,
     InvalidArgument,
+    Meta,
     Rabbit,
     Service,
     Unimplemented,
@@ -167,6 +169,19 @@ async def test_a_remote_has_only_the_remote_methods(client: Rabbit) -> None:
         remote.fob  # type: ignore[attr-defined]  # noqa: B018
     assert dir(remote) == ["fib", "with_options"]
     assert remote.fib.__doc__ == "Return the n-th Fibonacci number."
+
+
+async def test_the_signature_of_a_remote_method_is_the_methods(client: Rabbit) -> None:
+    class Till(Service):
+        @method
+        def pay(self, order: str, *, cents: Annotated[int, Meta(ge=1)] = 100) -> list[int]:
+            return [len(order), cents]
+
+    signature = inspect.signature(client.remote(Till).pay)
+    assert str(signature.replace(parameters=[])) == "() -> list[int]"
+    order, cents = signature.parameters.values()
+    assert (order.annotation, order.kind) == (str, order.POSITIONAL_OR_KEYWORD)
+    assert (cents.name, cents.kind, cents.default) == ("cents", cents.KEYWORD_ONLY, 100)
 
 
 async def test_a_remote_of_something_else_is_refused(client: Rabbit) -> None:

@@ -131,6 +131,17 @@ async def a_store_of_keys_is_one_or_its_url() -> None:
         await rabbit.serve(Fibonacci(), once=5)  # type: ignore[arg-type]
 
 
+async def options_of_a_client_are_typed_as_those_of_a_remote() -> None:
+    async with leveret.connect() as rabbit:
+        quick = rabbit.with_options(timeout=0.5, if_busy="fail", hedge=0.05, retry=False)
+        assert_type(quick.remote(Fibonacci), Fibonacci)
+        quick.with_options(metadata={"tenant": "Burrow"}, wait_for_server=True)
+        rabbit.with_options(timeout="5")  # type: ignore[arg-type]
+        rabbit.with_options(if_busy="perhaps")  # type: ignore[arg-type]
+        rabbit.with_options(patience=1)  # type: ignore[call-arg]
+        quick.with_options(patience=1)  # type: ignore[call-arg]
+
+
 async def an_abstract_contract_can_be_called_remotely() -> None:
     async with leveret.connect() as rabbit:
         arithmetic = rabbit.remote(Contract)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, Unpack, cast
 
 from leveret.client.calls import Calls
 from leveret.client.guard import Safeguards
 from leveret.client.named import NamedMethod, named_spec
-from leveret.client.options import CallOptions, Middleware
+from leveret.client.options import CallOptions, GivenOptions, Middleware
 from leveret.client.remote import RemoteMethod, remote_of
 from leveret.contract import Service
 
@@ -61,7 +61,7 @@ class Caller:
                 self._named[method] = remote
         return await remote(**arguments)
 
-    def with_options(self, **options: Any) -> Caller:
+    def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """The same with other options for its calls; `Service.with_options` lists them."""
         return Caller(
             self._calls, self._options.merged(options), self._middleware, self._safeguards

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 
@@ -43,7 +43,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     hedge: Hedge | Literal[False] | None = None
     """When a second request goes beside a slow one; False: never."""
 
-    def merged(self, changes: dict[str, Any]) -> CallOptions:
+    def merged(self, changes: Mapping[str, Any]) -> CallOptions:
         """These options with some changed; None leaves one as it was.
 
         :raises InvalidArgument: if a change is no option, or has a value that cannot be.
@@ -61,6 +61,22 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
         options = CallOptions(**{**fields, **given})
         _check(options)
         return options
+
+
+class GivenOptions(TypedDict, total=False):
+    """The arguments of `with_options`, for type checkers; see `Service.with_options`."""
+
+    timeout: float | None
+    metadata: Mapping[str, Any] | None
+    reply_metadata: dict[str, Any] | None
+    priority: int | None
+    if_busy: Literal["wait", "fail"] | None
+    wait_for_server: bool | None
+    wait_for_connection: bool | None
+    idempotency_key: str | None
+    content_type: str | None
+    retry: Retry | Literal[False] | None
+    hedge: Hedge | float | None
 
 
 def _check(options: CallOptions) -> None:

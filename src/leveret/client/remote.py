@@ -7,18 +7,26 @@ It is no subclass of the contract: only what is a remote method is reachable on 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import secrets
 from asyncio import get_running_loop
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Unpack
 
 from msgspec.structs import asdict
 
 from leveret.amqp.events import Delivery
 from leveret.client.calls import Calls
 from leveret.client.guard import Guard, Safeguards
-from leveret.client.options import CallNext, CallOptions, Middleware, OutgoingCall, compose
+from leveret.client.options import (
+    CallNext,
+    CallOptions,
+    GivenOptions,
+    Middleware,
+    OutgoingCall,
+    compose,
+)
 from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
 from leveret.contract import MethodSpec, Service, ServiceSpec, spec_of
@@ -47,10 +55,20 @@ _RETRY_FIRST: Final = 0.05
 _RETRY_MOST: Final = 1.0
 
 
+class _SignatureOfMethod:
+    """What `inspect.signature` looks for: the parameters of the method, made only then."""
+
+    def __get__(self, method: RemoteMethod | None, owner: type[RemoteMethod]) -> Any:
+        if method is None:
+            raise AttributeError("__signature__")  # the class has that of its __init__
+        return method._signature()  # noqa: SLF001 - a part of it
+
+
 class RemoteMethod:
     """One method of a remote service. Calling it sends a request and awaits the reply."""
 
     _knows_its_queue = True
+    __signature__ = _SignatureOfMethod()
 
     def __init__(
         self,
@@ -97,6 +115,10 @@ class RemoteMethod:
         if self._chain is not None:
             return self._through_middleware(self._chain, args, kwargs)
         return self._past_middleware(args, kwargs)
+
+    def _signature(self) -> inspect.Signature:
+        signature = inspect.signature(self._spec.parameters)
+        return signature.replace(return_annotation=self._spec.result)
 
     def __repr__(self) -> str:
         return f"<remote method {self._spec.key}>"
@@ -375,7 +397,7 @@ class Remote:
         self.__dict__[name] = remote
         return remote
 
-    def with_options(self, **options: Any) -> Remote:
+    def with_options(self, **options: Unpack[GivenOptions]) -> Remote:
         """The same remote with other options for its calls; `Service.with_options` lists them."""
         calls, spec, before, middleware, safeguards = self._leveret
         return Remote(calls, spec, before.merged(options), middleware, safeguards)

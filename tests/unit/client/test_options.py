@@ -1,0 +1,21 @@
+"""The options of calls: what type checkers are told is what there is."""
+
+from __future__ import annotations
+
+import inspect
+from typing import get_type_hints
+
+from leveret import Service
+from leveret.client.options import CallOptions, GivenOptions
+
+
+def test_every_option_is_typed_for_clients_as_it_is_for_remotes() -> None:
+    of_remotes = get_type_hints(Service.with_options)
+    of_remotes.pop("return")
+    assert get_type_hints(GivenOptions) == of_remotes
+    assert list(of_remotes) == list(CallOptions.__struct_fields__)
+
+
+def test_the_options_of_a_service_have_none_for_as_before() -> None:
+    parameters = list(inspect.signature(Service.with_options).parameters.values())[1:]
+    assert {parameter.default for parameter in parameters} == {None}
