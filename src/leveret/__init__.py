@@ -86,3 +86,6 @@ __all__ = [
     "run",
     "service_schema",
 ]
+
+__version__ = "0.1.0"
+"""The one place where it stands: pyproject.toml reads it here."""

@@ -347,7 +347,7 @@ async def test_schema_of_what_is_no_service_is_one_line(commands: Commands) -> N
 @pytest.mark.parametrize("args", [("version",), ("--version",)])
 async def test_the_version_is_printed(commands: Commands, args: tuple[str, ...]) -> None:
     version = await commands.run(*args)
-    assert version.text.startswith("leveret ")
+    assert version.text == f"leveret {leveret.__version__}\n"
     assert version.process.returncode == 0
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final
 
 import typer
 
+from leveret import __version__
 from leveret.cli.arguments import BadArgument, arguments_of, names_of, pairs_of, users_of
 from leveret.cli.brokering import BrokerOptions, run_broker
 from leveret.cli.calling import CallRequest, make_call
@@ -59,15 +59,8 @@ Url = Annotated[
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"leveret {_version()}")
+        print(f"leveret {__version__}")
         raise typer.Exit(DONE)
-
-
-def _version() -> str:
-    try:
-        return version("leveret")
-    except PackageNotFoundError:
-        return "(not installed, run from its source)"
 
 
 @app.callback()

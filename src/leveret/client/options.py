@@ -86,7 +86,7 @@ def _check(options: CallOptions) -> None:
         isinstance(timeout, (int, float)) and 0 < timeout <= MAX_TIMEOUT
     ):
         raise InvalidArgument(
-            f"timeout must be a number of seconds above 0, up to {MAX_TIMEOUT:g}; got {timeout!r}"
+            f"timeout must be a number of seconds above 0, up to {MAX_TIMEOUT:.0f}; got {timeout!r}"
         )
     if options.if_busy not in ("wait", "fail"):
         raise InvalidArgument(f'if_busy must be "wait" or "fail"; got {options.if_busy!r}')

@@ -78,11 +78,20 @@ def spec_of(service: type[Service] | Service) -> ServiceSpec:
     """
     cls: type = service if isinstance(service, type) else type(service)
     if not issubclass(cls, Service) or cls is Service:
-        raise ContractError(
-            f"{cls.__qualname__} is no service; derive it from leveret.Service: "
-            f"`class {cls.__qualname__}(Service)`"
-        )
+        raise ContractError(_no_service(service, cls))
     return cls.__leveret__
+
+
+def _no_service(given: object, cls: type) -> str:
+    """What is wrong, and what to do about it."""
+    if isinstance(given, str):
+        return f"{given!r} is no service but a text; give the class itself, without quotes"
+    if cls.__module__ == "builtins" or cls is Service:
+        return f"{cls.__qualname__} is no service; give a class that derives from leveret.Service"
+    return (
+        f"{cls.__qualname__} is no service; derive it from leveret.Service: "
+        f"`class {cls.__qualname__}(Service)`"
+    )
 
 
 def handler_of(instance: Service, spec: MethodSpec) -> Callable[..., Any]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
+
+import leveret
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
@@ -22,6 +25,10 @@ def test_a_worker_does_without_typer_and_rich() -> None:
     done = run("import sys, leveret.cli.worker; print(*{'typer', 'rich'} & set(sys.modules))")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert leveret.__version__ == metadata.version("leveret")
 
 
 def test_without_its_extra_the_command_says_in_one_line_what_to_install() -> None:
