@@ -148,7 +148,7 @@ class CallError(LeveretError):
     call brought it.
 
     `attempts` is how often the request was sent. It is 1, but 0 where this client had no place for
-    it, and maybe more with `retry` or `hedge`; then `executed` is true of all of them together.
+    it, and maybe more with `retry` or `hedge`; then `executed` holds for all of them together.
     """
 
     code: str = Code.INTERNAL

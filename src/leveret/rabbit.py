@@ -376,6 +376,7 @@ class Rabbit:
         :raises ContractError: if a service cannot be served.
         :raises InvalidURL: if `once` is no URL of a store.
         :raises TopologyError: if a queue exists with other options.
+        :raises OnceUnavailable: if the store of `once` cannot be used when it starts.
         :raises ConnectionLost: if the connection breaks and is not opened again
             (`connect(reconnect=...)`).
         """
