@@ -6,9 +6,8 @@ cluster (`RabbitMQCluster`); and faults on the network between (`FaultProxy`).
 
 from __future__ import annotations
 
-from leveret.testing.broker import RabbitMQ
+from leveret.testing.broker import Broker
 from leveret.testing.cluster import RabbitMQCluster
-from leveret.testing.embedded import Broker
 from leveret.testing.faults.actions import (
     Corrupt,
     Cut,
@@ -32,6 +31,7 @@ from leveret.testing.faults.moments import (
 from leveret.testing.faults.proxy import FaultProxy
 from leveret.testing.faults.rules import Rule
 from leveret.testing.place import RabbitMQUnavailable
+from leveret.testing.rabbitmq.broker import RabbitMQ
 from leveret.testing.tls import TLSFiles
 
 __all__ = [

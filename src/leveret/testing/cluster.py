@@ -1,6 +1,6 @@
 """`RabbitMQCluster`: RabbitMQ nodes on one machine that are one broker, any of which may die.
 
-The nodes find each other by the cookie and the epmd that they share. Each has a supervisor of its
+The nodes find each other by the cookie and the epmd that they share. Each has a caretaker of its
 own, and so has epmd: one node's death takes nothing else with it.
 """
 
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Final, Literal, Self
 from urllib.parse import quote
 
-from leveret.testing.broker import RabbitMQ, erlang_binary
 from leveret.testing.chroot import entering
 from leveret.testing.entering import Startable
 from leveret.testing.erlang_node import START_ATTEMPTS, ErlangNode
@@ -29,7 +28,8 @@ from leveret.testing.node_settings import (
     node_name,
 )
 from leveret.testing.place import START_TIMEOUT, RabbitMQUnavailable, listens, say
-from leveret.testing.supervised import Supervised
+from leveret.testing.private_server import PrivateServer
+from leveret.testing.rabbitmq.broker import RabbitMQ, erlang_binary
 
 __all__ = ["PartitionHandling", "RabbitMQCluster"]
 
@@ -236,7 +236,7 @@ class _Epmd:
         self._root = installation.root
         self._port = port
         self._folder = new_folder(installation, cookie)
-        self._process = Supervised("epmd", str(self._folder))
+        self._process = PrivateServer("epmd", str(self._folder))
 
     def start(self) -> None:
         """Return once it listens: a node that finds none at its start gives up."""

@@ -31,7 +31,7 @@ from leveret.testing.node_settings import (
     server_settings,
 )
 from leveret.testing.place import RabbitMQUnavailable, say, wait_until_up
-from leveret.testing.supervised import Supervised
+from leveret.testing.private_server import PrivateServer
 from leveret.testing.tls import PLUGIN, TLSFiles
 
 __all__ = ["START_ATTEMPTS", "ErlangNode", "free_ports"]
@@ -47,7 +47,7 @@ class ErlangNode:
     def __init__(self, address: NodeAddress, *, attached: bool = False) -> None:
         self._node = address
         self._attached = attached
-        self._server = Supervised(address.name, address.folder)
+        self._server = PrivateServer(address.name, address.folder)
 
     @classmethod
     def create(

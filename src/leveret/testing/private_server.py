@@ -1,4 +1,4 @@
-"""A process that ends with this one, whatever ends this one: the near side of `supervise`."""
+"""A server whose process ends with this one, whatever ends this one; `caretaker.py` does that."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from leveret.testing import supervise
+from leveret.testing import caretaker
 from leveret.testing.place import say
 
-__all__ = ["Supervised"]
+__all__ = ["PrivateServer"]
 
 _STOP_TIMEOUT = 30.0
 
 
-class Supervised:
+class PrivateServer:
     """A server that is started, stopped and killed from here, again and again.
 
     :param name: what messages call it.
@@ -48,7 +48,7 @@ class Supervised:
             arguments += map(json.dumps, epmd)
         with Path(self._folder, "startup.log").open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", supervise.__file__, self._folder, *arguments],
+                [sys.executable, "-I", "-S", caretaker.__file__, self._folder, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
@@ -70,7 +70,7 @@ class Supervised:
         self._order(b"K")
 
     def _order(self, order: bytes) -> None:
-        """Have the supervisor end the server, and wait until both are gone."""
+        """Have the caretaker end the server, and wait until both are gone."""
         process = self._process
         if process is None:
             return

@@ -25,7 +25,7 @@ import time
 _SIGNALS = {b"T": signal.SIGTERM, b"K": signal.SIGKILL}
 
 
-def supervise(
+def take_care(
     folder: str,
     server_command: list[str],
     epmd_port: int = 0,
@@ -67,7 +67,7 @@ def _wait_for_listener(port: int, process: subprocess.Popen[bytes]) -> None:
 
 if __name__ == "__main__":
     _, *_arguments = sys.argv
-    supervise(
+    take_care(
         _arguments[0],
         json.loads(_arguments[1]),
         *(json.loads(argument) for argument in _arguments[2:]),

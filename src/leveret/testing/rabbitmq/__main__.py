@@ -15,10 +15,10 @@ import sys
 import threading
 from types import FrameType
 
-from leveret.testing.broker import RabbitMQ, choose
 from leveret.testing.place import RabbitMQUnavailable, say
+from leveret.testing.rabbitmq.broker import RabbitMQ, choose
 
-__all__ = ["RabbitMQ", "RabbitMQUnavailable", "main"]
+__all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
