@@ -48,12 +48,18 @@ def test_every_link_leads_somewhere(document: str) -> None:
             assert anchor in anchors(linked), f"{document}: there is no such heading: {target}"
 
 
-def test_the_architecture_names_files_that_exist() -> None:
+def test_the_architecture_names_files_that_exist_and_all_that_a_call_goes_by() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", text))
     assert len(named) > 10
     missing = [name for name in named if not (ROOT / "src" / "leveret" / name).exists()]
     assert not missing, f"docs/architecture.md names files that are gone: {missing}"
+    of_calls = {
+        f"{folder}/{path.name}"
+        for folder in ("contract", "client", "server")
+        for path in (ROOT / "src" / "leveret" / folder).glob("[a-z]*.py")
+    }
+    assert of_calls <= named, f"docs/architecture.md leaves out {sorted(of_calls - named)}"
     house = blocks("docs/architecture.md", "text")[0].text.splitlines()[1:]
     for line in house:
         assert (ROOT / "src" / "leveret" / line.split()[0]).exists(), line
