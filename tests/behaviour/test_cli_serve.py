@@ -13,7 +13,7 @@ import pytest
 import leveret
 from leveret import PermissionDenied, RemoteError
 from leveret.testing import FaultProxy, RabbitMQ
-from tests.behaviour.cli_commands import Commands
+from tests.behaviour.cli_commands import Commands, is_alive
 from tests.behaviour.cli_service import Desk
 from tests.behaviour.patience import until
 from tests.behaviour.raw import RawPeer
@@ -364,3 +364,24 @@ async def test_the_help_of_each_command_tells_its_exit_codes(
     told = await commands.run(command, "--help")
     assert "Exit codes:" in told.text
     assert "0  done" in told.text
+
+
+@pytest.mark.slow
+async def test_a_worker_process_ends_with_a_server_that_is_killed(commands: Commands) -> None:
+    (commands.folder / "spinning.py").write_text(
+        "import os, pathlib, leveret\n"
+        "class Spinning(leveret.Service):\n"
+        "    @leveret.method(executor='process')\n"
+        "    def spin(self) -> int:\n"
+        "        pathlib.Path('being-written').write_text(str(os.getpid()))\n"
+        "        os.rename('being-written', 'runs')\n"
+        "        while True:\n"
+        "            pass\n"
+    )
+    server = await commands.serve("spinning:Spinning")
+    call = await commands.start("call", "spinning.spin", "--timeout", "60")
+    runs = commands.folder / "runs"
+    await until(runs.exists, "the handler spins in its process")
+    server.process.kill()
+    await until(lambda: not is_alive(int(runs.read_text())), "its process is gone")
+    assert await call.ends() == 5

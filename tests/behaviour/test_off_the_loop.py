@@ -71,8 +71,8 @@ class Fragile(Service):
                 Path(noted_in).write_text("started")
                 while True:
                     time.sleep(0.01)
-            case "die":
-                os._exit(3)
+            case "die" | "die and leave a child":
+                _die(and_leave_a_child=what != "die")
             case "raise":
                 raise ValueError("no such thing: 7")
             case "raise odd":
@@ -93,6 +93,12 @@ class Unpicklable(Service):
     @method(executor="process")
     def work(self) -> None:
         pass
+
+
+def _die(*, and_leave_a_child: bool) -> None:
+    if and_leave_a_child and os.fork() == 0:
+        time.sleep(30)  # with all that its parent had open
+    os._exit(3)
 
 
 def _fib(n: int) -> int:
@@ -231,13 +237,16 @@ async def test_a_cancelled_call_kills_its_process(
         await until(lambda: is_gone(pid), "the process is dead")
 
 
-async def test_a_process_that_dies_is_answered_and_replaced(client: Rabbit, host: Rabbit) -> None:
+@pytest.mark.parametrize("what", ["die", "die and leave a child"])
+async def test_a_process_that_dies_is_answered_and_replaced(
+    client: Rabbit, host: Rabbit, what: str
+) -> None:
     remote = client.remote(Fragile)
     async with host.serving(Fragile()):
         before = await remote.work("tell")
         async with at_once():
             with pytest.raises(RemoteError, match=r"died \(exit code 3\)") as caught:
-                await remote.with_options(timeout=60).work("die")
+                await remote.with_options(timeout=60).work(what)
         assert caught.value.executed == "maybe"
         assert await remote.work("tell") not in {before, os.getpid()}
 

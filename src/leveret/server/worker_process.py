@@ -1,0 +1,170 @@
+"""One worker process: started, given calls one by one, and killed by its server.
+
+Workers are spawned, not forked: a fork of a process with threads and an event loop is not safe.
+What travels between the two is pickled, but only here, between a server and its own children:
+nothing from a message is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.context import SpawnProcess
+from typing import Any, Final
+
+from leveret.contract import handler_of, spec_of
+from leveret.errors import ContractError, RemoteError
+from leveret.wire.current import CurrentCall, set_current_call
+from leveret.wire.failures import said
+
+NAME: Final = "leveret worker"
+"""The name of each worker process, by which it knows itself while it imports the main module."""
+NO_GUARD: Final = 97
+"""The exit code of a worker whose main module serves when it is imported."""
+_READY: Final = b"ready"
+"""What a worker says once it has imported what it needs."""
+_EVERY: Final = 1.0
+"""Seconds between two looks whether the other process lives."""
+
+
+class Worker:
+    """One process and the pipe to it, as its server sees them. What takes time is for a thread."""
+
+    def __init__(self, service: bytes) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, child = context.Pipe()
+        self._child: Pipe | None = child
+        self._process: SpawnProcess = context.Process(
+            name=NAME, target=_work, args=(child, service, os.getpid()), daemon=True
+        )
+        self.alive = True
+        self.ready = False
+
+    def start(self) -> None:
+        """In a thread: start it, and return once it has imported what it needs.
+
+        :raises ContractError: if it dies of that.
+        """
+        assert self._child is not None
+        self._process.start()
+        self._child.close()
+        self._child = None
+        if not self.alive:  # killed meanwhile
+            self._process.kill()
+        try:
+            self._receive()
+        except (EOFError, OSError):
+            self.alive = False
+            self._process.join()
+            raise ContractError(_why_it_died(self._process.exitcode)) from None
+        self.ready = True
+
+    def run(
+        self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[bool, Any, dict[str, str]]:
+        """In a thread: one call, there and back."""
+        try:
+            self._pipe.send((call.portable(), args, kwargs))
+            answer: tuple[bool, Any, dict[str, str]] = pickle.loads(self._receive())  # noqa: S301 - from our own child
+            return answer
+        except (EOFError, OSError):
+            self.alive = False
+            self._process.join()
+            error = RemoteError(
+                f"the worker process died (exit code {self._process.exitcode})",
+                executed="maybe",
+            )
+            return False, error, {}
+
+    def _receive(self) -> bytes:
+        """What it says next. A child of its own may hold the pipe open for longer than it lives.
+
+        :raises EOFError: if it has died.
+        """
+        while not self._pipe.poll(_EVERY):
+            if not self._process.is_alive() and not self._pipe.poll():
+                raise EOFError
+        return self._pipe.recv_bytes()
+
+    def lives(self) -> bool:
+        """Whether the process runs."""
+        return self._process.is_alive()
+
+    def reap(self) -> None:
+        """Leave no zombie of a process that was killed."""
+        if self._process.pid is not None:
+            self._process.join(1)
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self.alive = False
+        with suppress(ValueError, OSError):
+            if self._process.pid is not None:
+                self._process.kill()
+
+
+def _why_it_died(code: int | None) -> str:
+    """Why a worker process ended before it could take a call, and what helps."""
+    if code == NO_GUARD:
+        return (
+            "worker processes (executor='process') import the program's main module anew, and it"
+            " serves when it is imported; begin what it does when it is run with"
+            ' `if __name__ == "__main__":`'
+        )
+    return (
+        f"a worker process (executor='process') died at its start (exit code {code}); it imports"
+        " the program's main module and the service, and standard error says what went wrong there."
+        ' What the main module does when it is run must be below `if __name__ == "__main__":`'
+    )
+
+
+def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
+    """A worker's whole life."""
+    # Ctrl-C reaches the whole group: the server decides when its workers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as does systemd's stop
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    service, attribute = pickle.loads(pickled)  # noqa: S301 - from our own parent
+    function = handler_of(service, spec_of(service).methods[attribute])
+    pipe.send_bytes(_READY)
+    while True:
+        try:
+            call, args, kwargs = pipe.recv()
+        except EOFError:
+            return
+        set_current_call(call)
+        try:
+            answer = pickle.dumps((True, function(*args, **kwargs), call.sent_back()))
+        except BaseException as error:  # noqa: BLE001 - the parent is told of any
+            answer = pickle.dumps((False, _portable(error), call.sent_back()))
+        try:
+            pipe.send_bytes(answer)
+        except OSError:
+            return
+
+
+def _end_with(parent: int) -> None:
+    """End this process, whatever its handler does, once the server was killed without a goodbye."""
+    while os.getppid() == parent:
+        time.sleep(_EVERY)
+    os._exit(1)
+
+
+def _portable(error: BaseException) -> Exception:
+    """An exception that arrives whole on the other side, with its traceback as a note."""
+    trace = "".join(traceback.format_exception(error))
+    error.add_note(f"in the worker process:\n{trace}")
+    if isinstance(error, Exception):
+        with suppress(Exception):
+            pickle.loads(pickle.dumps(error))  # noqa: S301 - just pickled
+            return error
+    portable = RemoteError(said(error), type_name=type(error).__name__, remote_traceback=trace)
+    portable.__notes__ = error.__notes__
+    return portable
