@@ -357,3 +357,10 @@ def test_tls_is_verified_unless_told_otherwise() -> None:
 
     assert ssl_context(TLS()).verify_mode is ssl.CERT_REQUIRED
     assert ssl_context(TLS()).check_hostname
+
+
+async def test_a_password_that_is_no_text_is_refused_unsaid(bare_url: str, alice: str) -> None:
+    error = await failure(bare_url, credentials=lambda: (alice, "sec\udcffret"))
+    assert isinstance(error, Unauthenticated)
+    assert "no Unicode text" in str(error)
+    assert "sec" not in "".join(traceback.format_exception(error)).replace("seconds", "")

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from leveret import (
+    Adaptive,
     Cancelled,
     DeadlineExceeded,
     MaybeExecuted,
@@ -280,3 +281,41 @@ async def test_a_drain_ends_when_the_connection_breaks(
         gate.opened.set()
         await drain
         call.cancel()
+
+
+async def test_a_drain_into_a_full_queue_bounces_no_call(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    """What is handed back finds no place there; its server then gives the original back instead."""
+
+    class Narrow(Service):
+        def __init__(self) -> None:
+            self.opened = asyncio.Event()
+            self.ran: list[int] = []
+
+        @method(timeout=30, idempotent=True, max_length=1, concurrency=Adaptive(least=1, most=1))
+        async def work(self, n: int) -> int:
+            self.ran.append(n)
+            await self.opened.wait()
+            return n
+
+    one, two = Narrow(), Narrow()
+    two.opened.set()
+    remote = client.remote(Narrow).with_options(wait_for_server=True)
+    async with host.serving(one) as server:
+        (consumer,) = server.consumers
+        calls = [asyncio.create_task(remote.work(1))]
+        await until(lambda: len(one.ran) == 1, "one runs")
+        calls.append(asyncio.create_task(remote.work(2)))
+        await until(lambda: len(consumer.waiting()) == 1, "one waits at the server")
+        calls.append(asyncio.create_task(remote.work(3)))
+        await until(
+            lambda: not client._calls.unconfirmed(), "one waits in the queue, which is full"
+        )
+        draining = asyncio.create_task(server.drain())
+        await until(lambda: not consumer.waiting(), "what waited is handed back")
+        one.opened.set()
+        await draining
+    async with other_host.serving(two):
+        assert await asyncio.gather(*calls) == [1, 2, 3]
+    assert sorted(one.ran + two.ran) == [1, 2, 3]

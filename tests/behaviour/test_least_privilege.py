@@ -7,14 +7,24 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pamqp import commands
 
 import leveret
-from leveret import ChannelClosed, PermissionDenied, Rabbit, Service, current_call, method
+from leveret import (
+    ChannelClosed,
+    PermissionDenied,
+    Rabbit,
+    Reconnect,
+    Service,
+    current_call,
+    method,
+)
 from leveret.amqp.properties import Properties
 from leveret.transport.channel import Channel
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import PATIENCE, until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.users import PASSWORD, Users
@@ -317,3 +327,26 @@ async def test_limit_whoever_may_serve_can_get_copies_of_all_requests(
         await host.remote(Vault).open()
         await until(lambda: len(copies) == 1, "the copy comes")
     await intruder.close()
+
+
+async def test_a_client_whose_credentials_become_another_users_goes_on(people: People) -> None:
+    """With a reply queue of that user's, as it may not use the other one's."""
+    parts = urlsplit(people.url("shop-client"))
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    other = f"{people['shop-client']}-2"
+    rights = next(row for row in table(SECURITY, "Rights on the broker") if "shop-client" in row[0])
+    configure, write, read = (
+        re.sub(r"\bshop-client\b", other, cell.strip("`")) for cell in rights[1:]
+    )
+    people.users.add(other, configure=configure, write=write, read=read)
+    now = [people["shop-client"]]
+    soon = Reconnect(first=0.01, most=0.05)
+    async with (
+        leveret.connect(people.url("shop-server")) as server,
+        server.serving(Shop()),
+        leveret.connect(bare, credentials=lambda: (now[0], PASSWORD), reconnect=soon) as customer,
+    ):
+        assert await customer.remote(Shop).buy("tea") == f"tea for {now[0]}"
+        now[0] = other
+        crash(customer)
+        assert await customer.remote(Shop).buy("tea") == f"tea for {other}"

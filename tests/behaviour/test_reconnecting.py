@@ -19,9 +19,9 @@ from leveret import (
     Rabbit,
     Reconnect,
 )
-from leveret.testing import FaultProxy
+from leveret.testing import FaultProxy, Stall, after_frame
 from tests.behaviour.crashing import crash
-from tests.behaviour.patience import at_once, until
+from tests.behaviour.patience import PATIENCE, at_once, until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Gate
 
@@ -415,3 +415,32 @@ async def test_what_was_looked_for_is_forgotten_when_it_ends(
         await until(lambda: not client._calls.lookout.missing, "it is forgotten")
         other.opened.set()
         assert await busy == 2
+
+
+async def test_a_host_of_whom_nothing_is_heard_after_its_welcome_is_passed_over(
+    proxy: FaultProxy, rabbitmq_url: str
+) -> None:
+    """Every time: it must not be the first that is tried again and again."""
+    welcome = after_frame(1, "to_client", kind="connection.open-ok")
+    proxy.when(welcome, Stall("to_client"), each_connection=True)
+    sick = f"127.0.0.1:{proxy.port}"
+    user, _, rest = rabbitmq_url.partition("@")
+    async with (
+        at_once(),
+        leveret.connect(f"{user}@{sick},{rest}?connection_timeout=60000") as rabbit,
+        rabbit.serving(Echo()),
+    ):
+        assert await rabbit.remote(Echo).echo("x") == "x"
+        crash(rabbit)
+        assert await rabbit.remote(Echo).with_options(timeout=30).echo("y") == "y"
+        assert proxy.accepted == 2
+
+
+@pytest.mark.slow
+async def test_the_end_does_not_wait_long_for_a_broker_that_is_silent(proxy: FaultProxy) -> None:
+    rabbit = await leveret.connect(f"{proxy.url}?heartbeat=0")
+    async with asyncio.timeout(PATIENCE):
+        async with rabbit.serving(Echo()):
+            proxy.stall()
+        await rabbit.close()
+    assert rabbit.state == "closed"

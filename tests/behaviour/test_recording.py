@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from leveret import Cancelled, DeadlineExceeded, Rabbit, Service, method
-from leveret.once import MemoryOnce, Recorded
+from leveret.once import MemoryOnce, Outcome, Recorded
 from tests.behaviour.patience import at_once, until
 
 
@@ -100,3 +100,29 @@ async def test_having_been_cut_off_is_no_record_for_an_idempotent_method(
         till.patience.set()
         assert await keyed.look(1) == 1
     assert till.paid == [1, 1]
+
+
+async def test_a_deadline_that_passes_while_a_key_is_claimed_leaves_no_claim(
+    client: Rabbit, host: Rabbit
+) -> None:
+    class SlowToAnswer(MemoryOnce):
+        def __init__(self) -> None:
+            super().__init__()
+            self.opened = asyncio.Event()
+
+        async def begin(
+            self, key: str, *, owner: str, lease: float, keep: float, takeover: bool = False
+        ) -> Outcome:
+            found = await super().begin(key, owner=owner, lease=lease, keep=keep, takeover=takeover)
+            await self.opened.wait()
+            return found
+
+    till, store = Till(), SlowToAnswer()
+    async with host.serving(till, once=store):
+        keyed = client.remote(Till).with_options(idempotency_key="a")
+        with pytest.raises(DeadlineExceeded) as caught:
+            await keyed.with_options(timeout=0.2).pay(1)
+        assert caught.value.executed == "maybe"
+        store.opened.set()
+        assert await keyed.pay(1) == 1
+    assert till.paid == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 
 import pytest
 
@@ -11,6 +12,7 @@ from leveret import (
     Busy,
     Code,
     DeadlineExceeded,
+    InvalidArgument,
     NoServer,
     Rabbit,
     Service,
@@ -216,3 +218,45 @@ async def test_each_call_is_looked_after_at_its_own_time(client: Rabbit, host: R
         assert timer.when() <= pending.started + due + 0.01
         call.cancel()
         await asyncio.wait({call})
+
+
+async def test_a_caller_that_said_it_waits_is_not_told_that_there_is_no_server(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    """With its answer the handler may begin, though the next look finds no server any more."""
+    async with host.serving(Gate()):
+        pass
+    taken = await raw.take("leveret.gate.once")
+    call = asyncio.create_task(client.remote(Gate).with_options(timeout=1.5).once(1))
+    request = await taken.get()
+    (tag,) = raw.channel.consumers
+    await raw.channel.cancel_consumer(tag)
+    raw.request("gate.once", b'{"n":2}')  # one that waits
+    raw.answer(request, b"", type="claim", reply_to="gate.nobody")
+    await until(lambda: bool(client._calls.accepted), "the client has answered")
+    with pytest.raises(DeadlineExceeded) as caught:
+        await call
+    assert caught.value.executed == "maybe"
+
+
+async def test_a_call_that_expires_looks_through_no_others(
+    client: Rabbit, host: Rabbit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands may expire together."""
+    async with host.serving(Gate()):
+        remote = client.remote(Gate).with_options(timeout=0.2)
+        calls = [asyncio.create_task(remote.once(n)) for n in range(20)]
+        await until(lambda: len(client._calls.pending) == len(calls), "all are sent")
+        look_through_all, times = client._calls.unconfirmed, count()
+        monkeypatch.setattr(
+            client._calls, "unconfirmed", lambda: (next(times), look_through_all())[1]
+        )
+        for call in calls:
+            with pytest.raises(DeadlineExceeded):
+                await call
+        assert next(times) < len(calls) / 2  # the looks at the queue do
+
+
+async def test_a_name_that_is_too_long_for_a_queue_is_refused(client: Rabbit) -> None:
+    with pytest.raises(InvalidArgument, match="too long"):
+        await client.call(f"gate.{'n' * 250}")

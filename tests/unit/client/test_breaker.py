@@ -185,3 +185,10 @@ def test_calls_from_before_do_not_decide_about_an_open_circuit(rig: Rig) -> None
 def test_a_breaker_that_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         Breaker(**values)
+
+
+def test_what_this_client_had_no_place_for_says_nothing_of_the_service(rig: Rig) -> None:
+    full = Busy("too many calls are in flight already")
+    full.attempts = 0
+    rig.calls(*[full] * 10)
+    assert rig.state() is State.CLOSED

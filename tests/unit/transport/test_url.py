@@ -199,6 +199,8 @@ _BRACKETS = "a host cannot be read; an IPv6 address stands in brackets, [::1]:56
         ("amqp://[host]", "what stands in brackets is no IPv6 address"),
         ("amqp://ho st", "a host name holds a character that none may have"),
         ("amqp://ho%20st", "a host name holds a character that none may have"),
+        ("amqp://one,a..b", "between the dots of a host name stand 1 to 63 characters"),
+        ("amqp://" + "h" * 64, "between the dots of a host name stand 1 to 63 characters"),
         ("amqp://host/a/b", "the vhost holds a '/'; write it %2F"),
         ("amqp://host/" + "v" * 256, "the vhost is longer than 255 bytes"),
         ("amqp://" + "u" * 256 + "@host", "the user name is longer than 255 bytes"),
