@@ -221,3 +221,24 @@ async def test_one_of_the_tutorials_is_not_answered_with_another_ones_reply(
         await plain.start()
         assert (await raw.reply()).body == b"4"
         await raw.delete("doubles")
+
+
+async def test_what_is_given_up_is_kept_in_a_queue_of_the_methods_name_where_there_is_one(
+    rabbitmq_url: str, host: Rabbit, raw: RawPeer
+) -> None:
+    await raw.declare("twice.again", x_max_length=10)
+    async with host.serving(Twice()):
+        pass
+    mortal = await RawPeer.open(rabbitmq_url)
+    taken = await mortal.take("leveret.twice.again")
+    await raw.listen()
+    raw.request("twice.again", b"{}", headers={"attempt": 5})  # as if five servers had died of it
+    await taken.get()
+    async with host.serving(Twice()):
+        mortal.crash()
+        assert (await raw.failure())["code"] == "ABORTED"
+    letters = await raw.take("twice.again")
+    letter = await letters.get()
+    assert letter.body == b"{}"
+    assert (letter.properties.headers or {})["x-first-death-reason"] == "rejected"
+    await raw.delete("twice.again")

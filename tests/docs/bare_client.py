@@ -209,6 +209,8 @@ class BareClient:
             self.answers.append(json.loads(body))
         elif properties.type == "claim":
             waits = call_id in self._pending and self._pending[call_id] is None
+            if waits:
+                self.accepted.append(call_id)
             self._tell(properties.reply_to, "go" if waits else "cancel", call_id)
         elif self._pending.get(call_id, self) is not None:
             self.ignored += 1  # late, a duplicate, or of no call of ours
@@ -216,6 +218,8 @@ class BareClient:
             self.accepted.append(call_id)
         elif properties.type == "call":
             reason = properties.headers["x-death"][0]["reason"]
+            if reason == "maxlen" and properties.headers.get("handed-back"):
+                return  # a copy; its server has the request
             self._end(call_id, self._bounced(call_id, reason, method))
         elif properties.type == "error":
             self._end(call_id, _failed(properties, body))

@@ -244,7 +244,7 @@ async def test_a_draining_server_hands_back_what_it_has_not_begun(
     assert (taken.redelivered, taken.exchange, taken.routing_key) == (False, "leveret", "lone.say")
     assert (properties.type, properties.correlation_id, body) == ("call", call_id, b"{}")
     assert properties.reply_to == bare.reply_queue
-    assert sorted(properties.headers) == ["CC", "deadline", "metadata"]
+    assert sorted(properties.headers) == ["CC", "deadline", "handed-back", "metadata"]
     assert 25_000 < int(properties.expiration) < 30_000
     assert bare.ignored == 0
 

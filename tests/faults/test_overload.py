@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from leveret import DeadlineExceeded
 from tests.faults.diary import Diary
 from tests.faults.oracle import Call, Oracle
 from tests.faults.scene import Scene, scene
@@ -16,6 +17,7 @@ _TIMEOUT: Final = 1.0
 _FOR: Final = 4.0
 """Seconds of overload, the first of which does not count: queues fill."""
 _ENOUGH: Final = 0.9
+_MOST: Final = 0.5
 
 
 async def test_goodput_stays_at_90_percent_of_capacity_under_ten_times_the_load(
@@ -34,6 +36,16 @@ async def test_goodput_stays_at_90_percent_of_capacity_under_ten_times_the_load(
         f" {len(calls) / _FOR:.0f} calls/s, the slowest in {latest:.2f} s; {verdict}"
     )
     assert goodput >= _ENOUGH * capacity, found
+    # The rest fails before its time is over, and says that it waited in the queue.
+    failed = [call for call in calls if call.error is not None]
+    in_the_queue = [
+        call
+        for call in failed
+        if isinstance(call.error, DeadlineExceeded) and call.error.where == "queue"
+    ]
+    early = [call for call in in_the_queue if call.ended - call.began < _TIMEOUT]
+    assert len(in_the_queue) >= _ENOUGH * len(failed), found
+    assert len(early) >= _MOST * len(failed), f"{len(early)} of {len(failed)} early; {found}"
 
 
 async def _capacity(there: Scene, oracle: Oracle) -> float:
