@@ -2,7 +2,8 @@
 
 The promise: every call ends by its deadline plus 100 ms with a result or a typed error whose
 `executed` is true to what happened; no idempotent call is lost while servers and brokers come back
-within its deadline; no other call's handler runs twice.
+within its deadline; no other call's handler runs twice. And no handler begins when the deadline is
+over.
 
 `executed` "no" is true where the diary has no beginning of the call, ever; "yes" where it has one;
 "maybe" always, so those are counted. What the loop itself was late is measured and allowed for.
@@ -14,6 +15,7 @@ import asyncio
 import itertools
 import logging
 import secrets
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -264,11 +266,15 @@ class Oracle:
     def _broken(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
         if not call.idempotent and len(entry.began) > 1:
             yield "ran_twice", f"it ran on {entry.servers}"
+        end = call.began + call.timeout
+        sent_late = self.lag.between(call.began, call.began + _SENT)
+        late = self._began_late(entry, end)
+        if late > LATE + sent_late:
+            yield "hung", f"its handler began {late:.3f} s after its deadline"
         if call.cancelled:
             return
-        end = call.began + call.timeout
         at_its_end = self.lag.between(end - _LOOP, call.ended)
-        allowed = LATE + self.lag.between(call.began, call.began + _SENT) + at_its_end
+        allowed = LATE + sent_late + at_its_end
         if call.ended > end + allowed:
             yield "hung", f"{call.ended - end:.3f} s late, allowed are {allowed:.3f} s"
         if call.error is not None and not isinstance(call.error, CallError):
@@ -284,6 +290,11 @@ class Oracle:
             yield "wrong_executed", "it never ran"
         if call.error is None and not entry.ended:
             yield "wrong_executed", "it has a result, and its handler did not end"
+
+    def _began_late(self, entry: Entry, end: float) -> float:
+        """Seconds after the end of the call at which its handler began, the last time."""
+        on_its_clock = time.time() - self._loop.time()
+        return max(entry.began, default=0.0) - on_its_clock - end
 
 
 def _executed(call: Call) -> Executed | None:
