@@ -264,17 +264,23 @@ class Oracle:
         return verdict
 
     def _broken(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
+        yield from self._ran_wrongly(call, entry)
+        if not call.cancelled:
+            yield from self._ended_wrongly(call, entry)
+
+    def _ran_wrongly(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
         if not call.idempotent and len(entry.began) > 1:
             yield "ran_twice", f"it ran on {entry.servers}"
+        on_its_clock = time.time() - self._loop.time()
         end = call.began + call.timeout
-        sent_late = self.lag.between(call.began, call.began + _SENT)
-        late = self._began_late(entry, end)
-        if late > LATE + sent_late:
+        late = max(entry.began, default=0.0) - on_its_clock - end
+        if late > LATE + self._sent_late(call):
             yield "hung", f"its handler began {late:.3f} s after its deadline"
-        if call.cancelled:
-            return
+
+    def _ended_wrongly(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
+        end = call.began + call.timeout
         at_its_end = self.lag.between(end - _LOOP, call.ended)
-        allowed = LATE + sent_late + at_its_end
+        allowed = LATE + self._sent_late(call) + at_its_end
         if call.ended > end + allowed:
             yield "hung", f"{call.ended - end:.3f} s late, allowed are {allowed:.3f} s"
         if call.error is not None and not isinstance(call.error, CallError):
@@ -291,10 +297,9 @@ class Oracle:
         if call.error is None and not entry.ended:
             yield "wrong_executed", "it has a result, and its handler did not end"
 
-    def _began_late(self, entry: Entry, end: float) -> float:
-        """Seconds after the end of the call at which its handler began, the last time."""
-        on_its_clock = time.time() - self._loop.time()
-        return max(entry.began, default=0.0) - on_its_clock - end
+    def _sent_late(self, call: Call) -> float:
+        """By how many seconds the loop may have sent it late."""
+        return self.lag.between(call.began, call.began + _SENT)
 
 
 def _executed(call: Call) -> Executed | None:
