@@ -60,7 +60,7 @@ class Attachment:
             await channel.select_confirms()
             if again:
                 await self._recover(connection)
-            await consume_replies(channel, calls.reply_queue, calls.on_reply)
+            await consume_replies(channel, calls.reply_queue, calls.arrivals.on_reply)
         except PermissionDenied as error:
             channel.abandon()
             if connection.user == self._user or not again:

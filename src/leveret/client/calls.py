@@ -13,13 +13,13 @@ from typing import Final
 import msgspec
 
 from leveret.amqp.confirms import Confirms
-from leveret.amqp.events import Content, Delivery
 from leveret.amqp.properties import Properties
 from leveret.client import verdicts
+from leveret.client.arrivals import Arrivals
 from leveret.client.attachment import Attachment
 from leveret.client.flow import Flow
 from leveret.client.look import FIRST_LOOK, Lookout
-from leveret.client.pending import LOOK_EVERY, Pending, Request, Route, Template
+from leveret.client.pending import GRACE, LOOK_EVERY, Pending, Request, Route, Template
 from leveret.client.returned import Returned
 from leveret.errors import (
     CallError,
@@ -30,27 +30,14 @@ from leveret.transport.channel import Channel
 from leveret.transport.deadlines import Deadlines
 from leveret.transport.link import Link
 from leveret.wire.native import (
-    ACCEPTED,
     ASK,
-    CALL,
     CANCEL,
-    CLAIM,
     CONTROL_EXCHANGE,
-    GO,
     IF_BUSY_FAIL,
     QUEUE_PREFIX,
-    attempts,
-    bounce_reason,
     call_ids,
-    marked_as_resent,
     reply_queue_name,
-    was_handed_back,
 )
-
-_LATEST: Final = 0.095
-"""Seconds after its deadline at which a call ends at the very latest."""
-GRACE: Final = 0.08
-"""Seconds after its deadline for which a call still waits to be told where it was."""
 
 _SOON: Final = 0.005
 _SHORT: Final = 2 * FIRST_LOOK
@@ -72,7 +59,7 @@ class Calls:
     """The pending calls of one client and everything that ends them.
 
     Every call is registered before it is published, and leaves the tables in exactly one place,
-    `_take`, whatever ends it: a reply, a bounce, a refusal, its deadline, its caller.
+    `take`, whatever ends it: a reply, a bounce, a refusal, its deadline, its caller.
     """
 
     def __init__(self, link: Link, *, name: str, max_in_flight: int, max_message_size: int) -> None:
@@ -104,6 +91,7 @@ class Calls:
         self.lookout = Lookout(self)
         self.returned = Returned(self)
         self.attachment = Attachment(self)
+        self.arrivals = Arrivals(self)
         self._channel: Channel | None = None
         self._confirms: Confirms[Pending] = Confirms()
         self.flow = Flow(self)
@@ -186,7 +174,7 @@ class Calls:
         self._confirms = Confirms()
         self.epoch += 1
         channel.on_confirm = self._on_confirm
-        channel.on_return = self._on_return
+        channel.on_return = self.arrivals.on_return
         self.flow.watch(self.connection)
 
     def detached(self) -> list[Pending]:
@@ -304,7 +292,7 @@ class Calls:
 
     # -- a call ends --------------------------------------------------------------------------
 
-    def _take(self, call_id: str | None) -> Pending | None:
+    def take(self, call_id: str | None) -> Pending | None:
         """The pending call of this id, now off the tables; None if there is none (any more)."""
         pending = self.pending.pop(call_id, None)  # type: ignore[arg-type]
         if pending is None:
@@ -330,7 +318,7 @@ class Calls:
     def fail(self, pending: Pending, error: CallError) -> None:
         """End a call with an error, if it has not ended."""
         resent = pending.id in self.resent
-        if self._take(pending.id) is not None:
+        if self.take(pending.id) is not None:
             error.method = pending.route.key
             if resent and error.executed == "no":  # of the request that was sent last
                 error.executed = "maybe"
@@ -338,7 +326,7 @@ class Calls:
 
     def abandon(self, pending: Pending) -> None:
         """The caller was cancelled: tell the server that has the request, if one has."""
-        self._take(pending.id)
+        self.take(pending.id)
         future = pending.future
         if future.done() and not future.cancelled():
             future.exception()  # seen, though its caller was cancelled
@@ -372,71 +360,9 @@ class Calls:
         unconfirmed = self.is_unconfirmed(pending)
         self.fail(pending, verdicts.silence(pending, self, unconfirmed=unconfirmed))
 
-    def on_reply(self, delivery: Delivery) -> None:
-        """Take what came to the reply queue."""
-        properties = delivery.properties
-        kind = properties.type
-        if kind == CALL:
-            self._bounced(delivery)
-            return
-        if kind == ACCEPTED:
-            if properties.correlation_id in self.pending:
-                self.accepted[properties.correlation_id] = self.loop.time()
-                if not delivery.body:  # else it waits at its server
-                    self.begun.add(properties.correlation_id)
-            return
-        if kind == CLAIM:
-            answer_to, call_id = properties.reply_to or "", properties.correlation_id or ""
-            waits = call_id in self.pending
-            if waits:  # with our answer its handler may begin
-                self.accepted[call_id] = self.loop.time()
-            self.tell(answer_to, GO if waits else CANCEL, call_id, GRACE)
-            return
-        if self.resent and properties.correlation_id in self.resent:
-            delivery = marked_as_resent(delivery)
-        pending = self._take(properties.correlation_id)
-        if pending is None:
-            self.counters.late += 1
-            return
-        pending.request.route.alive_at = self.loop.time()
-        pending.future.set_result(delivery)
-
-    def _bounced(self, delivery: Delivery) -> None:
-        """Our own request came back: the broker says why in x-death."""
-        pending = self.pending.get(delivery.properties.correlation_id or "")
-        if pending is None:
-            self.counters.late += 1
-            return
-        headers = delivery.properties.headers
-        reason = bounce_reason(headers)
-        if reason == "maxlen" and was_handed_back(headers):
-            return  # only a copy, which found no place: its server keeps the request
-        if attempts(headers):  # a server had it, and died
-            self.resent.setdefault(pending.id, 0)
-        if reason == "maxlen" and attempts(headers) and pending.request.repeatable:
-            self.returned.lost(pending)
-        elif reason == "expired":
-            # Was nobody there, or were all busy? The look gets a grace of its own.
-            self.expiring.add(pending.id)
-            pending.back_at = self.loop.time()
-            if not pending.request.if_busy_fail:
-                self.deadlines.discard(pending.tick, pending)
-                latest = pending.started + pending.timeout + _LATEST
-                pending.tick = self.deadlines.add(min(self.loop.time() + GRACE, latest), pending)
-            self.returned.expired(pending)
-        else:
-            self.fail(pending, verdicts.bounce(reason))
-
     def _on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
         if ok:
             self._confirms.confirm(number, multiple)
             return
         for pending in self._confirms.settle(number, multiple):
             self.returned.refused(pending)
-
-    def _on_return(self, content: Content) -> None:
-        pending = self.pending.get(content.properties.correlation_id or "")
-        if pending is not None:
-            pending.body = content.body
-            pending.back_at = self.loop.time()
-            self.returned.unroutable(pending)

@@ -24,6 +24,8 @@ NO_QUEUE: Final = -1
 QUEUE_DOWN: Final = -2
 MOST_RESENDS: Final = 10
 """How often a request that costs its channel each time, or is refused, is sent again."""
+GRACE: Final = 0.08
+"""Seconds after its deadline for which a call still waits to be told where it was."""
 LOOK_EVERY: Final = 1.0
 """How often a method that has servers is looked at, in seconds, at the most."""
 
