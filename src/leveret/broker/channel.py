@@ -24,6 +24,7 @@ from leveret.broker.queues import Queue
 from leveret.broker.reading import Published
 from leveret.broker.refusals import Refused, access_refused, not_implemented, precondition
 from leveret.broker.topology import TOPOLOGY
+from leveret.broker.transactions import Transaction
 from leveret.broker.unacked import Ledger, Unacked
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Channel:
         self.reply_key: str | None = None
         self.reply_tag = ""
         self.confirming: Confirming | None = None
-        self.transaction: list[Published | Ack | Nack] | None = None
+        self.transaction: Transaction | None = None
         self._confirm_due = False
 
     def handle(self, method: Any) -> None:
@@ -79,23 +80,32 @@ class Channel:
     def end(self) -> None:
         """The channel is gone: its consumers too, what it has not acknowledged goes back."""
         self.closing = True
-        for tag in [*self.consumers, self.reply_tag]:
-            self.drop_consumer(tag)
-        self.put_back(self.unacked.take_all())
-        self.transaction = None
+        self.drop_consumer(self.reply_tag)
+        if self.transaction is not None:
+            self.transaction.roll_back()
+        held: dict[Queue, list[Entry]] = {one.queue: [] for one in self.consumers.values()}
+        for entry, queue, _ in self.unacked.take_all():
+            held.setdefault(queue, []).append(entry)
+        self.consumers.clear()
+        for queue, entries in held.items():
+            queue.channel_gone(self, entries)
 
     # -- publishing --------------------------------------------------------------------------
 
     def publish(self, publish: Published) -> None:
-        """Take a message; within a transaction, when that is committed.
+        """Take a message and route it; within a transaction, no queue has it before the commit.
 
         :raises Refused: if it is invalid, or cannot be published there.
         """
         message = self._check(publish)
-        if self.transaction is not None:
-            self._postpone(publish, len(message.body))
+        vhost = self.vhost
+        queues = vhost.route(vhost.exchange(message.exchange), message)
+        if vhost.reply_channels and not message.exchange:
+            vhost.reply_directly(message)
+        if self.transaction is None:
+            self._publish(message, queues, publish.mandatory)
         else:
-            self._publish(message, publish.mandatory)
+            self.transaction.publish(message, queues, publish.mandatory)
 
     def _check(self, publish: Published) -> Message:
         session = self.session
@@ -116,14 +126,9 @@ class Channel:
             max_size=session.node.limits.max_message_size,
         )
 
-    def _publish(self, message: Message, mandatory: bool) -> bool:
-        """Route a message; whether no queue refused it."""
-        vhost = self.vhost
-        queues = vhost.route(vhost.exchange(message.exchange), message)
-        if vhost.reply_channels and not message.exchange:
-            vhost.reply_directly(message)
+    def _publish(self, message: Message, queues: tuple[Queue, ...], mandatory: bool) -> None:
         if mandatory and not queues:
-            self._return(message)
+            self.send_back(message)
         taken = True
         for queue in queues:
             if not queue.publish(message):
@@ -135,9 +140,9 @@ class Channel:
             if not self._confirm_due:
                 self._confirm_due = True
                 self.session.node.confirming.append(self)
-        return taken
 
-    def _return(self, message: Message) -> None:
+    def send_back(self, message: Message) -> None:
+        """Return a mandatory message that no queue gets."""
         payload = answer(
             commands.Basic.Return,
             reply_code=int(ReplyCode.NO_ROUTE),
@@ -233,8 +238,8 @@ class Channel:
     def ack(self, ack: Ack) -> None:
         """basic.ack. :raises Refused: if the tag is unknown."""
         if self.transaction is not None:
-            self.unacked.tags(ack.delivery_tag, ack.multiple)
-            self._postpone(ack)
+            tags = self.unacked.tags(ack.delivery_tag, ack.multiple)
+            self.transaction.settle(tags, "acked")
             return
         if ack.multiple:
             taken = self.unacked.take(self.unacked.tags(ack.delivery_tag, True))
@@ -243,20 +248,26 @@ class Channel:
             if one is None:
                 raise precondition(f"unknown delivery tag {ack.delivery_tag}")
             taken = [one]
-        for entry, queue, _ in taken:
-            queue.settle(entry)
-        self._freed(taken)
+        self.settle(taken)
 
     def nack(self, nack: Nack) -> None:
         """basic.nack and basic.reject. :raises Refused: if the tag is unknown."""
         tags = self.unacked.tags(nack.delivery_tag, nack.multiple)
         if self.transaction is not None:
-            self._postpone(nack)
-            return
-        taken = self.unacked.take(tags)
-        if nack.requeue:
-            self.put_back(taken)
-            return
+            self.transaction.settle(tags, "requeued" if nack.requeue else "rejected")
+        elif nack.requeue:
+            self.put_back(self.unacked.take(tags))
+        else:
+            self.reject(self.unacked.take(tags))
+
+    def settle(self, taken: list[Unacked]) -> None:
+        """Deliveries were acknowledged."""
+        for entry, queue, _ in taken:
+            queue.settle(entry)
+        self._freed(taken)
+
+    def reject(self, taken: list[Unacked]) -> None:
+        """Deliveries were rejected for good."""
         for entry, queue, _ in taken:
             queue.reject(entry)
         self._freed(taken)
@@ -279,39 +290,3 @@ class Channel:
             if consumer is not None and consumer.waiting and consumer.has_room():
                 queue.consumers.wake(consumer)
                 queue.run()
-
-    # -- transactions ------------------------------------------------------------------------
-
-    def _postpone(self, event: Published | Ack | Nack, size: int = 0) -> None:
-        assert self.transaction is not None
-        self.transaction.append(event)
-        self.session.node.memory.used += size
-
-    def roll_back(self) -> None:
-        """Forget what was done since the last commit; what was acknowledged may be again."""
-        events, self.transaction = self.transaction or [], []
-        for event in events:
-            if isinstance(event, Published):
-                self.session.node.memory.used -= len(event.body or b"")
-
-    def commit(self) -> None:
-        """Do what was asked since the last commit.
-
-        :raises Refused: if a queue refused a message; the rest is done all the same.
-        """
-        events = self.transaction or []
-        self.roll_back()
-        self.transaction = None
-        taken = True
-        try:
-            for event in events:
-                if isinstance(event, Published):
-                    taken &= self._publish(self._check(event), event.mandatory)
-                elif isinstance(event, Ack):
-                    self.ack(event)
-                else:
-                    self.nack(event)
-        finally:
-            self.transaction = []
-        if not taken:
-            raise precondition("partial tx completion")

@@ -131,6 +131,13 @@ class Consumers:
             if self._active is not None:
                 self._make_ready(self._active)
 
+    def remove_all(self, receiver: Receiver) -> bool:
+        """Those of one channel take no more; whether there were any."""
+        leaving = [consumer for consumer in self._all if consumer.receiver is receiver]
+        for consumer in leaving:
+            self.remove(consumer)
+        return bool(leaving)
+
     def wake(self, consumer: Consumer) -> None:
         """One that was passed over can take messages again."""
         if consumer.waiting:

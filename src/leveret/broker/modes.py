@@ -10,6 +10,7 @@ from pamqp import commands
 from leveret.broker.answers import answer
 from leveret.broker.confirming import Confirming
 from leveret.broker.refusals import not_implemented, precondition
+from leveret.broker.transactions import Transaction
 
 if TYPE_CHECKING:
     from leveret.broker.channel import Channel
@@ -33,25 +34,32 @@ def _begin(channel: Channel, method: commands.Tx.Select) -> bytes:
     if channel.confirming is not None:
         raise precondition("cannot switch from confirm to tx mode")
     if channel.transaction is None:
-        channel.transaction = []
+        channel.transaction = Transaction(channel)
     return answer(commands.Tx.SelectOk)
 
 
-def _commit(channel: Channel, method: commands.Tx.Commit) -> bytes:
-    if channel.transaction is None:
-        raise precondition("channel is not transactional")
-    channel.commit()
-    return answer(commands.Tx.CommitOk)
+def _commit(channel: Channel, method: commands.Tx.Commit) -> None:
+    transaction = _transaction_of(channel)
+    taken = transaction.publish_all()
+    if taken:  # before what comes because of the acknowledgements
+        channel.reply(answer(commands.Tx.CommitOk))
+    transaction.settle_all()
+    if not taken:
+        raise precondition("partial tx completion")
 
 
 def _roll_back(channel: Channel, method: commands.Tx.Rollback) -> bytes:
-    if channel.transaction is None:
-        raise precondition("channel is not transactional")
-    channel.roll_back()
+    _transaction_of(channel).roll_back()
     return answer(commands.Tx.RollbackOk)
 
 
-MODES: Final[dict[type[Any], Callable[[Channel, Any], bytes]]] = {
+def _transaction_of(channel: Channel) -> Transaction:
+    if channel.transaction is None:
+        raise precondition("channel is not transactional")
+    return channel.transaction
+
+
+MODES: Final[dict[type[Any], Callable[[Channel, Any], bytes | None]]] = {
     commands.Channel.Flow: _flow,
     commands.Confirm.Select: _confirm,
     commands.Tx.Select: _begin,

@@ -13,7 +13,7 @@ from typing import Any
 from leveret.broker.arguments import QueueOptions
 from leveret.broker.backlog import Backlog, PriorityBacklog
 from leveret.broker.clock import Clock, Timer
-from leveret.broker.consumers import Consumer, Consumers
+from leveret.broker.consumers import Consumer, Consumers, Receiver
 from leveret.broker.limits import Memory
 from leveret.broker.messages import Entry, Message
 
@@ -194,6 +194,20 @@ class Queue:
             self._unused(self)
         else:
             self.used()
+
+    def channel_gone(self, channel: Receiver, held: list[Entry]) -> None:
+        """A channel ended: its consumers take no more, and what it held comes back.
+
+        Before anybody gets more: so what the others get comes in its order.
+        """
+        leaving = self.consumers.remove_all(channel)
+        if leaving and not self.consumers.count:
+            if self.auto_delete:
+                self._unused(self)
+            else:
+                self.used()
+        self.put_back(held)
+        self.run()
 
     # -- time --------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from leveret.broker.consumers import Consumer
 from leveret.broker.messages import Entry
@@ -68,3 +68,21 @@ class Ledger:
     def take_all(self) -> list[Unacked]:
         """Take all deliveries."""
         return self.take(list(self._by_tag))
+
+    # -- transactions ------------------------------------------------------------------------
+
+    def set_aside(self, tags: list[int]) -> list[tuple[int, Unacked]]:
+        """Take these deliveries, which count as unacknowledged until `count_out` hears of them."""
+        return [(tag, self._by_tag.pop(tag)) for tag in tags]
+
+    def count_out(self, deliveries: Iterable[Unacked]) -> None:
+        """Those that were set aside are settled."""
+        for _, _, consumer in deliveries:
+            if consumer is not None:
+                self.in_flight -= 1
+                consumer.unacked -= 1
+
+    def bring_back(self, deliveries: Iterable[tuple[int, Unacked]]) -> None:
+        """Those that were set aside can be acknowledged again."""
+        self._by_tag.update(deliveries)
+        self._by_tag = dict(sorted(self._by_tag.items()))

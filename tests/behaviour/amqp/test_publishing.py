@@ -1,11 +1,9 @@
-"""Publishing: returns, confirms, transactions, CC and BCC, and what the broker checks."""
+"""Publishing: returns, confirms, CC and BCC, and what the broker checks."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from pamqp.commands import Basic, Channel, Confirm, Exchange, Queue, Tx
+from pamqp.commands import Basic, Confirm, Exchange, Queue
 
 from tests.behaviour.amqp.script import Client, Connect, Lane, Message, Refusal
 
@@ -123,94 +121,6 @@ async def test_one_full_queue_of_two_is_a_nack(ch: Lane) -> None:
     assert isinstance(await ch.next(), Basic.Nack)
     await ch.until_ready("q", 1)
     assert await ch.bodies("q") == [b"m"]
-
-
-# -- transactions ---------------------------------------------------------------------------------
-
-
-async def test_a_transaction_publishes_at_its_commit(ch: Lane, ch2: Lane) -> None:
-    await ch.declare("q", exclusive=True)
-    await ch.call(Tx.Select())
-    ch.publish("", "q", b"1")
-    ch.publish("", "q", b"2")
-    await ch.ask(Channel.Flow(active=True))
-    assert await ch2.bodies("q") == []
-    assert isinstance(await ch.call(Tx.Commit()), Tx.CommitOk)
-    assert await ch2.bodies("q") == [b"1", b"2"]
-
-
-async def test_a_rollback_publishes_nothing(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True)
-    await ch.call(Tx.Select())
-    ch.publish("", "q", b"never")
-    assert isinstance(await ch.call(Tx.Rollback()), Tx.RollbackOk)
-    ch.publish("", "q", b"then")
-    await ch.call(Tx.Commit())
-    assert await ch.bodies("q") == [b"then"]
-
-
-async def test_a_transaction_acknowledges_at_its_commit(ch: Lane, ch2: Lane) -> None:
-    await ch2.declare("q", exclusive=True)
-    for content in (b"1", b"2", b"3"):
-        ch2.publish("", "q", content)
-    await ch2.until_ready("q", 3)
-    await ch.call(Tx.Select())
-    for _ in range(3):
-        await ch.get("q", no_ack=False)
-    ch.send(Basic.Ack(delivery_tag=1), Basic.Nack(delivery_tag=2, requeue=True))
-    await ch.ask(Channel.Flow(active=True))
-    assert await ch2.bodies("q") == []
-    await ch.call(Tx.Commit())
-    assert await ch2.bodies("q") == [b"2"]
-
-
-async def test_a_rollback_takes_acknowledgements_back(ch: Lane, ch2: Lane) -> None:
-    await ch2.declare("q", exclusive=True)
-    ch2.publish("", "q", b"m")
-    await ch2.until_ready("q", 1)
-    await ch.call(Tx.Select())
-    await ch.get("q", no_ack=False)
-    ch.send(Basic.Ack(delivery_tag=1))
-    await ch.call(Tx.Rollback())
-    ch.send(Basic.Ack(delivery_tag=1))
-    await ch.call(Tx.Commit())
-    await ch.close()
-    assert await ch2.bodies("q") == []
-
-
-async def test_a_mandatory_message_in_a_transaction_comes_back_before_commit_ok(ch: Lane) -> None:
-    await ch.call(Tx.Select())
-    ch.publish("", "no", b"m", mandatory=True)
-    ch.send(Tx.Commit())
-    assert isinstance((await ch.next()).method, Basic.Return)
-    assert isinstance(await ch.next(), Tx.CommitOk)
-
-
-async def test_a_transaction_with_a_full_queue_is_refused(ch: Lane, vhost: str) -> None:
-    await ch.declare("q", x_max_length=0, x_overflow="reject-publish")
-    await ch.call(Tx.Select())
-    ch.publish("", "q", b"m")
-    assert await ch.refused(Tx.Commit()) == Refusal(
-        406, "PRECONDITION_FAILED - partial tx completion", "Tx.Commit"
-    )
-
-
-@pytest.mark.parametrize("method", [Tx.Commit(), Tx.Rollback()], ids=["commit", "rollback"])
-async def test_there_is_no_end_without_a_beginning(ch: Lane, method: Any) -> None:
-    assert await ch.refused(method) == Refusal(
-        406, "PRECONDITION_FAILED - channel is not transactional", method.name
-    )
-
-
-async def test_a_channel_is_for_confirms_or_for_transactions(ch: Lane, ch2: Lane) -> None:
-    await ch.confirms()
-    assert await ch.refused(Tx.Select()) == Refusal(
-        406, "PRECONDITION_FAILED - cannot switch from confirm to tx mode", "Tx.Select"
-    )
-    await ch2.call(Tx.Select())
-    assert await ch2.refused(Confirm.Select()) == Refusal(
-        406, "PRECONDITION_FAILED - cannot switch from tx to confirm mode", "Confirm.Select"
-    )
 
 
 # -- CC and BCC -----------------------------------------------------------------------------------

@@ -164,20 +164,6 @@ def test_bcc_is_routed_and_taken_out(node: Node) -> None:
         assert got.properties.headers == {"CC": ["b"], "k": 1}
 
 
-def test_a_transaction_publishes_when_it_is_committed(node: Node) -> None:
-    client = Client.opened(node)
-    declare(client)
-    client.ask(commands.Tx.Select())
-    client.publish("q", b"x")
-    look = commands.Queue.Declare(queue="q", passive=True)
-    assert client.ask(look).message_count == 0
-    client.ask(commands.Tx.Commit())
-    assert client.ask(look).message_count == 1
-    client.publish("q", b"y")
-    client.ask(commands.Tx.Rollback())
-    assert client.ask(look).message_count == 1
-
-
 def test_a_direct_reply_comes_to_the_channel_that_asked(node: Node) -> None:
     client, server = Client.opened(node), Client.opened(node)
     declare(server)
