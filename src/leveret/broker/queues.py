@@ -121,7 +121,7 @@ class Queue:
             for entry in back:
                 entry.priority = min(entry.priority, highest)
         self._backlog.put_back(back)
-        if self._bounded:
+        if self._bounded and self.options.overflow == "drop-head":  # else it may be too full
             self._drop_surplus()
         self._expire()
         self.run()

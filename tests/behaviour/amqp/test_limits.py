@@ -1,4 +1,4 @@
-"""Limits: how long messages and queues live, how many fit, and which come first."""
+"""Limits: how long messages and queues live, and which messages come first."""
 
 from __future__ import annotations
 
@@ -150,73 +150,6 @@ async def test_an_expired_queue_dead_letters_nothing(ch: Lane) -> None:
     ch.publish("", "q", b"lost")
     await until_expired(ch, "q")
     assert await ch.bodies("dead") == []
-
-
-# -- how many fit ---------------------------------------------------------------------------------
-
-
-async def test_a_full_queue_drops_its_oldest(ch: Lane) -> None:
-    await letters(ch)
-    await ch.declare("q", exclusive=True, x_max_length=2, **DEAD)
-    await ch.consume("dead")
-    for content in (b"1", b"2", b"3", b"4"):
-        ch.publish("", "q", content)
-    assert [await reason(ch), await reason(ch)] == [(b"1", "maxlen"), (b"2", "maxlen")]
-    assert await ch.bodies("q") == [b"3", b"4"]
-
-
-async def test_a_queue_may_be_full_of_bytes(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True, x_max_length_bytes=10)
-    for content in (b"12345", b"12345", b"123", b""):
-        ch.publish("", "q", content)
-    assert await ch.bodies("q") == [b"12345", b"123", b""]
-
-
-async def test_a_message_larger_than_the_queue_goes_at_once(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True, x_max_length_bytes=10)
-    for content in (b"1", b"2", b"12345678901"):
-        ch.publish("", "q", content)
-    assert await ch.bodies("q") == []
-
-
-async def test_only_what_is_ready_counts(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True, x_max_length=1)
-    ch.publish("", "q", b"1")
-    assert await ch.get("q", no_ack=False)
-    ch.publish("", "q", b"2")
-    await ch.until_ready("q", 1)
-    ch.send(Basic.Nack(delivery_tag=1, requeue=True))
-    assert await ch.bodies("q") == [b"2"]
-
-
-async def test_a_queue_of_no_length_serves_who_waits(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True, x_max_length=0)
-    ch.publish("", "q", b"lost")
-    assert await ch.get("q") is None
-    await ch.consume("q")
-    ch.publish("", "q", b"taken")
-    assert (await ch.delivery()).body == b"taken"
-
-
-async def test_a_full_queue_that_rejects_keeps_its_oldest(ch: Lane) -> None:
-    await letters(ch)
-    await ch.declare("q", exclusive=True, x_max_length=2, x_overflow="reject-publish", **DEAD)
-    await ch.confirms()
-    for content in (b"1", b"2", b"3"):
-        ch.publish("", "q", content)
-        await ch.next()
-    assert await ch.bodies("q") == [b"1", b"2"]
-    assert await ch.bodies("dead") == []
-
-
-async def test_a_full_queue_may_dead_letter_what_it_rejects(ch: Lane) -> None:
-    await letters(ch)
-    await ch.declare("q", exclusive=True, x_max_length=1, x_overflow="reject-publish-dlx", **DEAD)
-    await ch.consume("dead")
-    ch.publish("", "q", b"1")
-    ch.publish("", "q", b"2")
-    assert await reason(ch) == (b"2", "maxlen")
-    assert await ch.bodies("q") == [b"1"]
 
 
 # -- priorities -----------------------------------------------------------------------------------
