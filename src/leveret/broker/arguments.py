@@ -35,7 +35,6 @@ _STREAM: Final = (
     "x-max-age",
     "x-stream-max-segment-size-bytes",
     "x-initial-cluster-size",
-    "x-stream-filter-size-bytes",
 )
 
 _KNOWN: Final = (*_COMMON, *_CLASSIC, *_QUORUM, *_STREAM)
@@ -48,6 +47,9 @@ _INTEGERS: Final = {
     "x-max-length": 0,
     "x-max-length-bytes": 0,
     "x-max-priority": 0,
+    "x-max-in-memory-length": 0,
+    "x-max-in-memory-bytes": 0,
+    "x-quorum-initial-group-size": 1,
 }
 """Arguments that are whole numbers, and the least each may be."""
 
@@ -61,6 +63,7 @@ _CHOICES: Final = {
 
 _NAMED_CHOICES: Final = {
     "x-overflow": (("drop-head", "reject-publish", "reject-publish-dlx"), "invalid_overflow"),
+    "x-dead-letter-strategy": (("at-most-once", "at-least-once"), "invalid_dlx_strategy"),
     "x-queue-leader-locator": (("client-local", "balanced"), "invalid_queue_locator_arg"),
 }
 

@@ -17,7 +17,13 @@ from leveret.broker.arguments import check_integer
 from leveret.broker.consumers import Consumer
 from leveret.broker.names import new_name
 from leveret.broker.queues import Queue
-from leveret.broker.refusals import access_refused, not_allowed, not_implemented, precondition
+from leveret.broker.refusals import (
+    access_refused,
+    no_get,
+    not_allowed,
+    not_implemented,
+    precondition,
+)
 from leveret.broker.topology import named_queue
 
 if TYPE_CHECKING:
@@ -40,11 +46,13 @@ def _consume(channel: Channel, method: commands.Basic.Consume) -> _Answer:
     channel.session.rights.check("read", "queue", name)
     queue = channel.vhost.queue(name, channel.session)
     what = f"queue '{name}' in vhost '{channel.vhost.name}'"
-    if queue.consumers.exclusive or (
-        method.exclusive and (queue.consumers.count or queue.options.single_active_consumer)
+    options = queue.options
+    if not options.quorum and (
+        queue.consumers.exclusive
+        or (method.exclusive and (queue.consumers.count or options.single_active_consumer))
     ):
         raise access_refused(f"{what} in exclusive use")
-    if queue.options.quorum and channel.prefetch:
+    if options.quorum and channel.prefetch:
         raise not_implemented(f"{what} does not support global qos")
     arguments = method.arguments or {}
     if "x-priority" in arguments:
@@ -107,6 +115,8 @@ def _get(channel: Channel, method: commands.Basic.Get) -> _Answer:
     name = named_queue(channel, method.queue)
     channel.session.rights.check("read", "queue", name)
     queue = channel.vhost.queue(name, channel.session)
+    if queue.options.quorum and queue.options.single_active_consumer:
+        raise no_get(name, channel.vhost.name)
     entry = queue.get(bool(method.no_ack))
     if entry is None:
         return answer(commands.Basic.GetEmpty)

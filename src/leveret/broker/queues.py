@@ -11,11 +11,19 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from leveret.broker.arguments import QueueOptions
-from leveret.broker.backlog import Backlog, PriorityBacklog
+from leveret.broker.backlog import Backlog, PriorityBacklog, QuorumBacklog
 from leveret.broker.clock import Clock, Timer
 from leveret.broker.consumers import Consumer, Consumers, Receiver
 from leveret.broker.limits import Memory
 from leveret.broker.messages import Entry, Message
+
+
+def _backlog_for(options: QueueOptions) -> Backlog:
+    if options.quorum:
+        return QuorumBacklog()
+    if options.max_priority is not None:
+        return PriorityBacklog(options.max_priority)
+    return Backlog()
 
 
 class Queue:
@@ -54,9 +62,7 @@ class Queue:
         self._memory = memory
         self._dead = dead
         self._unused = unused
-        self._backlog = (
-            PriorityBacklog(options.max_priority) if options.max_priority is not None else Backlog()
-        )
+        self._backlog = _backlog_for(options)
         self._next_position = 0
         self._head_timer: Timer | None = None
         self._use_timer: Timer | None = None
@@ -98,33 +104,34 @@ class Queue:
             self._expire()
         return True
 
-    def put_back(self, entries: Iterable[Entry]) -> None:
-        """Requeue what was delivered, at its old positions, marked as redelivered."""
-        back: list[Entry] = []
-        limit = self.options.delivery_limit
-        for entry in entries:
-            entry.redelivered = True
-            if self.options.quorum:
-                entry.delivery_count += 1
-                if limit is not None and entry.delivery_count > limit:
-                    self._die(entry, "delivery_limit")
-                    continue
-                if limit is None:
-                    self._next_position += 1  # then RabbitMQ puts it at the end
-                    entry.position = self._next_position
-            back.append(entry)
+    def put_back(self, entries: Iterable[Entry], *, left: bool = False) -> None:
+        """Requeue what was delivered, marked as redelivered; `left` says that its channel ended."""
+        back = self._that_may_come_back(entries)
         if self.deleted or not back:
             self._forget(back)
             return
-        if self.options.max_priority is not None:
-            highest = self.options.max_priority
+        if self.options.quorum and self.options.delivery_limit is None and not left:
             for entry in back:
-                entry.priority = min(entry.priority, highest)
-        self._backlog.put_back(back)
+                self._backlog.push(entry)  # as RabbitMQ: at the end
+        else:
+            self._backlog.put_back(back)
         if self._bounded and self.options.overflow == "drop-head":  # else it may be too full
             self._drop_surplus()
         self._expire()
         self.run()
+
+    def _that_may_come_back(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Without those that came back too often."""
+        back: list[Entry] = []
+        limit = self.options.delivery_limit
+        for entry in entries:
+            entry.redelivered = True
+            entry.delivery_count += self.options.quorum
+            if limit is not None and entry.delivery_count > limit:
+                self._die(entry, "delivery_limit")
+            else:
+                back.append(entry)
+        return back
 
     # -- out ---------------------------------------------------------------------------------
 
@@ -206,7 +213,7 @@ class Queue:
                 self._unused(self)
             else:
                 self.used()
-        self.put_back(held)
+        self.put_back(held, left=True)
         self.run()
 
     # -- time --------------------------------------------------------------------------------

@@ -69,6 +69,15 @@ def locked(name: str, vhost: str) -> Refused:
     )
 
 
+def no_get(name: str, vhost: str) -> Refused:
+    """405: the queue hands its messages to one consumer."""
+    return Refused(
+        ReplyCode.RESOURCE_LOCKED,
+        f"cannot obtain access to locked queue '{name}' in vhost '{vhost}'. basic.get operations"
+        " are not supported by quorum queues with single active consumer",
+    )
+
+
 def not_allowed(sentence: str) -> Refused:
     """530: against the rules of this connection; ends it."""
     return Refused(ReplyCode.NOT_ALLOWED, sentence)

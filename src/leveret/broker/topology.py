@@ -13,7 +13,13 @@ from leveret.broker.answers import answer
 from leveret.broker.exchanges import Exchange
 from leveret.broker.names import new_name
 from leveret.broker.queues import Queue
-from leveret.broker.refusals import Refused, access_refused, not_found, precondition
+from leveret.broker.refusals import (
+    Refused,
+    access_refused,
+    not_found,
+    not_implemented,
+    precondition,
+)
 from leveret.broker.vhost import PREDECLARED
 
 if TYPE_CHECKING:
@@ -201,6 +207,12 @@ def _delete_queue(channel: Channel, method: commands.Queue.Delete) -> _Answer:
         return answer(commands.Queue.DeleteOk, message_count=0)
     queue = channel.vhost.queue(name, channel.session)
     what = f"queue '{name}' in vhost '{channel.vhost.name}'"
+    for given, flag in ((method.if_unused, "if-unused"), (method.if_empty, "if-empty")):
+        if given and queue.options.quorum:
+            raise not_implemented(
+                f"cannot delete {what}. queue.delete operations with {flag} flag set are not"
+                " supported by quorum queues"
+            )
     if method.if_unused and queue.consumers.count:
         raise precondition(f"{what} in use")
     if method.if_empty and queue.ready:

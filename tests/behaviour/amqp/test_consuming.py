@@ -232,30 +232,6 @@ async def test_a_consumer_priority_that_is_no_number_is_refused(ch: Lane, vhost:
     )
 
 
-async def test_one_consumer_is_active_and_the_next_follows(ch: Lane, far: Lane) -> None:
-    await ch.declare("q", x_single_active_consumer=True)
-    await ch.consume("q", "first")
-    await far.consume("q", "second")
-    fill(ch, "q", 2)
-    assert await taken(ch, 2) == [("first", b"0"), ("first", b"1")]
-    assert await far.nothing_came()
-    ch.send(Basic.Ack(delivery_tag=1))
-    await ch.close()
-    again = await far.delivery()
-    assert (again.body, again.method.redelivered) == (b"1", True)
-    far.publish("", "q", b"2")
-    assert (await far.delivery()).body == b"2"
-
-
-async def test_a_single_active_queue_takes_no_exclusive_consumers(ch: Lane, vhost: str) -> None:
-    await ch.declare("q", x_single_active_consumer=True)
-    assert await ch.refused(Basic.Consume(queue="q", exclusive=True)) == Refusal(
-        403,
-        f"ACCESS_REFUSED - queue 'q' in vhost '{vhost}' in exclusive use",
-        "Basic.Consume",
-    )
-
-
 async def test_no_local_makes_no_difference(ch: Lane) -> None:
     await ch.declare("q", exclusive=True)
     await ch.consume("q", no_local=True)

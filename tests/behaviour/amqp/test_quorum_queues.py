@@ -160,3 +160,99 @@ async def test_a_quorum_queue_is_declared_again_as_quorum_only(
         f"{text}",
         "Queue.Declare",
     )
+
+
+# -- what comes back ------------------------------------------------------------------------------
+
+
+async def held(ch: Lane, count: int, of: int, **arguments: Any) -> None:
+    """A quorum queue `q` of so many messages; the channel got the first, and holds them."""
+    await quorum(ch, **arguments)
+    for number in range(of):
+        ch.publish("", "q", b"%d" % number)
+    await ch.until_ready("q", of)
+    for _ in range(count):
+        await ch.get("q", no_ack=False)
+
+
+async def rest(ch: Lane, count: int) -> bytes:
+    """All that the queue has, once there are so many messages in it."""
+    await ch.until_ready("q", count)
+    return b"".join(await ch.bodies("q"))
+
+
+@pytest.mark.parametrize("limit", [None, 9])
+async def test_what_a_closed_channel_held_comes_first(
+    ch: Lane, far: Lane, limit: int | None
+) -> None:
+    await held(ch, 3, of=5, **({} if limit is None else {"x_delivery_limit": limit}))
+    await ch.close()
+    assert await rest(far, 5) == b"01234"
+
+
+async def test_with_a_limit_what_comes_back_comes_first_in_the_order_of_its_return(
+    ch: Lane, far: Lane
+) -> None:
+    await held(ch, 4, of=6, x_delivery_limit=9)
+    ch.send(*(Basic.Nack(delivery_tag=tag, requeue=True) for tag in (4, 3, 1)))
+    await ch.until_ready("q", 5)
+    assert await rest(far, 5) == b"32045"
+
+
+async def test_what_was_returned_with_a_limit_stands_before_what_a_closed_channel_held(
+    ch: Lane, far: Lane
+) -> None:
+    await held(ch, 4, of=6, x_delivery_limit=9)
+    ch.send(Basic.Nack(delivery_tag=3, requeue=True))
+    await ch.close()
+    assert await rest(far, 6) == b"201345"
+
+
+# -- what they refuse, and what they do not -------------------------------------------------------
+
+
+@pytest.mark.parametrize("flag", ["if-unused", "if-empty"])
+async def test_a_quorum_queue_is_deleted_without_conditions(
+    ch: Lane, vhost: str, flag: str
+) -> None:
+    await quorum(ch)
+    condition: dict[str, Any] = {flag.replace("-", "_"): True}
+    refusal = await ch.client.refused(Queue.Delete(queue="q", **condition), ch.number)
+    assert refusal == Refusal(
+        540,
+        f"NOT_IMPLEMENTED - cannot delete queue 'q' in vhost '{vhost}'. queue.delete operations "
+        f"with {flag} flag set are not supported by quorum queues",
+        "Queue.Delete",
+    )
+
+
+async def test_a_quorum_queue_has_no_exclusive_consumers(ch: Lane, far: Lane) -> None:
+    await quorum(ch)
+    await ch.consume("q", "a", exclusive=True)
+    await far.consume("q", "b", exclusive=True)
+    await ch.until_consumers("q", 2)
+
+
+INVALID: list[tuple[str, Any, str]] = [
+    ("x-dead-letter-strategy", "foo", "invalid_dlx_strategy"),
+    ("x-dead-letter-strategy", True, "{unacceptable_type,bool}"),
+    ("x-max-in-memory-length", -1, "{value_negative,-1}"),
+    ("x-max-in-memory-length", "a", '"expected integer, got longstr"'),
+    ("x-max-in-memory-bytes", True, '"expected integer, got bool"'),
+    ("x-quorum-initial-group-size", 0, "{value_zero,0}"),
+    ("x-quorum-initial-group-size", "a", '"expected integer, got longstr"'),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "why"), INVALID)
+async def test_an_invalid_argument_of_a_quorum_queue_is_refused(
+    ch: Lane, vhost: str, name: str, value: Any, why: str
+) -> None:
+    declare = Queue.Declare(
+        queue="q", durable=True, arguments={"x-queue-type": "quorum", name: value}
+    )
+    assert await ch.refused(declare) == Refusal(
+        406,
+        f"PRECONDITION_FAILED - invalid arg '{name}' for queue 'q' in vhost '{vhost}': {why}",
+        "Queue.Declare",
+    )
