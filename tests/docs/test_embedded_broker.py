@@ -32,6 +32,8 @@ REFUSED: dict[str, pamqp.base.Frame] = {
     "`prefetch_size`": commands.Basic.Qos(prefetch_size=1),
     "`requeue=false`": commands.Basic.Recover(requeue=False),
     "`active=false`": commands.Channel.Flow(active=False),
+    "`if_unused` or `if_empty`": commands.Queue.Delete(queue="quorum", if_unused=True),
+    "a consumer of a quorum queue": commands.Basic.Consume(queue="quorum"),
 }
 """What asks for each row of the table, by the row's first words."""
 
@@ -112,6 +114,8 @@ async def test_what_it_refuses_ends_the_connection_with_not_implemented(what: st
     async with EmbeddedBroker() as broker:
         client = await Client.connect(broker.url)
         lane = await client.channel()
+        await lane.declare("quorum", x_queue_type="quorum")
+        await lane.call(commands.Basic.Qos(prefetch_count=1, global_=True))
         if what == "`immediate`":
             await lane.declare("q")
             lane.publish("", "q", b"", immediate=True)

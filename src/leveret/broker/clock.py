@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+_FEW: Final = 64
+"""So many timers are never worth sweeping."""
 
 
 class Timer:
@@ -36,13 +40,27 @@ class Clock:
         self.wall = wall
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
+        self._sweep_at = _FEW
 
     def at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back at the first tick that is not before `when`."""
         timer = Timer(when, callback)
         self._count += 1
+        if len(self._heap) >= self._sweep_at:
+            self._sweep()
         heappush(self._heap, (when, self._count, timer))
         return timer
+
+    def _sweep(self) -> None:
+        """Forget what was cancelled: what is due before it may be long in coming."""
+        self._heap = [item for item in self._heap if item[2].callback is not None]
+        heapify(self._heap)
+        self._sweep_at = max(_FEW, 2 * len(self._heap))
+
+    @property
+    def timers(self) -> int:
+        """How many it holds, some of which may have been cancelled."""
+        return len(self._heap)
 
     def next_deadline(self) -> float | None:
         """When something is due next."""
@@ -54,8 +72,7 @@ class Clock:
     def tick(self, now: float) -> None:
         """It is `now`: do all that is due."""
         self.now = now
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            callback = heappop(heap)[2].callback
+        while self._heap and self._heap[0][0] <= now:
+            callback = heappop(self._heap)[2].callback
             if callback is not None:
                 callback()

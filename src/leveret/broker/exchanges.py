@@ -159,13 +159,13 @@ class Exchange:
         self._matcher.remove(binding)
         return True
 
-    def unbind_all(self, destination: Destination) -> bool:
-        """Remove all bindings to a destination; whether there were any."""
+    def unbind_all(self, destination: Destination) -> list[Binding]:
+        """Remove all bindings to a destination; returns them."""
         gone = [b for b in self.bindings.values() if b.destination is destination]
         for binding in gone:
             self._matcher.remove(binding)
             del self.bindings[binding.key]
-        return bool(gone)
+        return gone
 
     def match(self, keys: tuple[str, ...], headers: dict[str, Any] | None) -> list[Any]:
         """The destinations, each once, in the order of their bindings where the kind has one."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+from leveret.amqp.codes import ReplyCode
+from leveret.broker.refusals import Refused
 
 if TYPE_CHECKING:
     from leveret.broker.messages import Message
 
 _PLACE: Final = 150
 """What a place in a queue weighs, roughly, in bytes."""
+
+_FIELD: Final = 50
+"""What a name or a value of a field table weighs beside its bytes, roughly, in bytes."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,20 +46,34 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Connections at once."""
 
 
+def _weight(value: Any) -> int:
+    """What a field's value takes in Python, roughly, in bytes; nothing for an empty table."""
+    match value:
+        case dict():
+            return sum(len(name) + 2 * _FIELD + _weight(field) for name, field in value.items())
+        case list():
+            return _FIELD + sum(map(_weight, value))
+        case str() | bytes() | bytearray():
+            return _FIELD + len(value)
+    return _FIELD
+
+
 class Memory:
     """How much the broker's messages weigh, in bytes, and whether that is too much.
 
     A message weighs once, in however many queues it lies, and each of its places a little more: so
-    does it in Python. `used` has besides what transactions keep until they are committed, and what
-    waits to be written to clients. `watch` looks at it, once per read.
+    does it in Python. `used` has besides what transactions keep until they are committed, what
+    waits to be written to clients, and the arguments of what was declared. `watch` looks at it,
+    once per read.
     """
 
-    __slots__ = ("_forced", "_high", "_on_alarm", "alarmed", "used")
+    __slots__ = ("_forced", "_high", "_noted", "_on_alarm", "alarmed", "used")
 
     def __init__(self, high: int, on_alarm: Callable[[bool], None]) -> None:
         self.used = 0
         self.alarmed = False
         self._high = high
+        self._noted = 0
         self._forced = False
         self._on_alarm = on_alarm
 
@@ -70,6 +90,27 @@ class Memory:
         self.used -= _PLACE
         if not message.places:
             self.used -= message.size
+
+    def note(self, arguments: dict[str, Any]) -> None:
+        """A queue, an exchange or a binding is to have these arguments.
+
+        :raises Refused: if the arguments of all of them would take more than there may be used.
+        """
+        weight = _weight(arguments)
+        if weight and self._noted + weight > self._high:
+            raise Refused(
+                ReplyCode.RESOURCE_ERROR,
+                f"the arguments of queues, exchanges and bindings take more than {self._high}"
+                " bytes; delete some",
+            )
+        self._noted += weight
+        self.used += weight
+
+    def forget(self, arguments: dict[str, Any]) -> None:
+        """The queue, exchange or binding that had them is gone."""
+        weight = _weight(arguments)
+        self._noted -= weight
+        self.used -= weight
 
     def force(self, alarmed: bool) -> None:
         """Raise the alarm whatever is used, or no longer."""

@@ -85,6 +85,7 @@ class VHost:
             if not isinstance(arguments.get("alternate-exchange", ""), str):
                 given = type_of(arguments, "alternate-exchange")
                 raise precondition(f"invalid type '{given}' for arg 'alternate-exchange' in {what}")
+            self.memory.note(arguments)
             there = self.exchanges[name] = Exchange(
                 name,
                 kind,
@@ -113,12 +114,18 @@ class VHost:
         if if_unused and there.bindings:
             raise precondition(f"exchange '{name}' in vhost '{self.name}' in use")
         del self.exchanges[name]
+        self.memory.forget(there.arguments)
+        for binding in there.bindings.values():
+            self.memory.forget(binding.arguments)
         self._forget_destination(there)
 
     def _forget_destination(self, destination: Queue | Exchange) -> None:
         self._routes.clear()
         for source in list(self.exchanges.values()):
-            if source.unbind_all(destination):
+            gone = source.unbind_all(destination)
+            for binding in gone:
+                self.memory.forget(binding.arguments)
+            if gone:
                 self._delete_if_unused(source)
 
     def _delete_if_unused(self, exchange: Exchange) -> None:
@@ -130,15 +137,24 @@ class VHost:
     def bind(
         self, destination: Queue | Exchange, source: Exchange, key: str, arguments: dict[str, Any]
     ) -> None:
-        """Lead from `source` to `destination`; a binding that is there already is no error."""
+        """Lead from `source` to `destination`; a binding that is there already is no error.
+
+        :raises Refused: if its arguments are invalid, or too much with those of all others.
+        """
         if source.bind(destination, key, arguments):
             self._routes.clear()
+            try:
+                self.memory.note(arguments)
+            except Refused:
+                source.unbind(destination, key, arguments)
+                raise
 
     def unbind(
         self, destination: Queue | Exchange, source: Exchange, key: str, arguments: dict[str, Any]
     ) -> None:
         """Undo `bind`; a binding that is not there is no error."""
         if source.unbind(destination, key, arguments):
+            self.memory.forget(arguments)
             self._routes.clear()
             self._delete_if_unused(source)
 
@@ -185,11 +201,13 @@ class VHost:
             self._check_alike(there, what, owner, durable, exclusive, auto_delete, arguments)
             there.used()
             return there
+        options = read_options(
+            arguments, what, durable=durable, exclusive=exclusive, auto_delete=auto_delete
+        )
+        self.memory.note(arguments)
         there = self.queues[name] = Queue(
             name,
-            read_options(
-                arguments, what, durable=durable, exclusive=exclusive, auto_delete=auto_delete
-            ),
+            options,
             self.clock,
             self.memory,
             dead=self._bury,
@@ -225,6 +243,7 @@ class VHost:
         if queue.deleted:
             return 0
         del self.queues[queue.name]
+        self.memory.forget(queue.arguments)
         self._forget_destination(queue)
         return queue.delete()
 

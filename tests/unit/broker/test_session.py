@@ -221,40 +221,6 @@ def test_a_client_that_only_asks_is_handled_no_faster_than_it_listens() -> None:
     assert count == 50
 
 
-def said(client: Client) -> list[str]:
-    """The names of the methods that the broker has sent."""
-    return [event.method.name for event in client.received() if isinstance(event, Method)]
-
-
-def test_who_publishes_while_memory_is_short_is_told_and_not_read() -> None:
-    node = new_node(memory=5000)
-    client = Client.opened(node, **{"connection.blocked": True})
-    queue = node.vhosts["/"].declare_queue("q", None)
-    client.publish("q", bytes(6000))
-    assert said(client) == []
-    client.publish("q", b"one too many")
-    assert said(client) == ["Connection.Blocked"]
-    assert (queue.ready, client.link.reading) == (1, False)
-    queue.purge()
-    node.settle()
-    assert said(client) == ["Connection.Unblocked"]
-    assert (queue.ready, client.link.reading) == (1, True)
-
-
-def test_publishers_are_let_go_on_as_far_as_there_is_memory() -> None:
-    node = new_node(memory=5000)
-    queue = node.vhosts["/"].declare_queue("q", None)
-    clients = [Client.opened(node, **{"connection.blocked": True}) for _ in range(3)]
-    clients[0].publish("q", bytes(6000))
-    for client in clients:
-        client.publish("q", bytes(6000))
-    for left in (2, 1, 0):
-        queue.purge()
-        node.settle()
-        assert sum(client.session.blocked for client in clients) == left
-        assert queue.ready == 1
-
-
 def test_exclusive_queues_go_with_their_connection(node: Node) -> None:
     client, other = Client.opened(node), Client.opened(node)
     client.ask(commands.Queue.Declare(queue="mine", exclusive=True))
@@ -265,20 +231,6 @@ def test_exclusive_queues_go_with_their_connection(node: Node) -> None:
 
 
 # -- hostile -------------------------------------------------------------------------------------
-
-
-def test_messages_that_are_never_finished_end_the_connection() -> None:
-    node = new_node(memory=5000)
-    client = Client.opened(node)
-    client.send(2, commands.Channel.Open())
-    client.received()
-    for channel in (1, 2):
-        half = frames.publish_prefix(channel, "", "q")
-        half += frames.content_frames(channel, b"\0\0", bytes(6000), 3008)
-        client.send_bytes(half[:-3008])  # all but the last of its frames
-    (close,) = client.received()
-    assert isinstance(close, Method)
-    assert close.method.reply_code == 506
 
 
 FRAGMENTS = st.one_of(
