@@ -7,10 +7,21 @@ from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from leveret.amqp.codes import ReplyCode
 from leveret.broker.header_matching import check_match_kind, matches
+from leveret.broker.refusals import Refused
 from leveret.broker.topics import TopicTrie
 
 KINDS: Final = ("direct", "fanout", "topic", "headers")
+_OTHER_WORDS: Final = frozenset(("", "exchange", "queue", "match", "all", "any", "no", "none"))
+"""Words of Erlang's and RabbitMQ's that are no types of exchanges: those it has heard of."""
+
+
+def check_type(kind: str) -> None:
+    """:raises Refused: if exchanges are of no such type, in RabbitMQ's words."""
+    if kind not in KINDS:
+        known = "invalid" if kind in _OTHER_WORDS else "unknown"
+        raise Refused(ReplyCode.COMMAND_INVALID, f"{known} exchange type '{kind}'")
 
 
 class Destination(Protocol):

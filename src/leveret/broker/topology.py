@@ -10,7 +10,7 @@ from pamqp import commands
 from leveret.amqp.codes import ReplyCode
 from leveret.broker.accepting import REPLY_TO_PSEUDO_QUEUE
 from leveret.broker.answers import answer
-from leveret.broker.exchanges import Exchange
+from leveret.broker.exchanges import Exchange, check_type
 from leveret.broker.names import new_name
 from leveret.broker.queues import Queue
 from leveret.broker.refusals import (
@@ -20,12 +20,10 @@ from leveret.broker.refusals import (
     not_implemented,
     precondition,
 )
-from leveret.broker.vhost import PREDECLARED
 
 if TYPE_CHECKING:
     from leveret.broker.channel import Channel
 
-_SYSTEM_EXCHANGES: Final = frozenset(name for name, _ in PREDECLARED)
 _Answer = bytes | None
 
 
@@ -35,7 +33,9 @@ _Answer = bytes | None
 def _declare_exchange(channel: Channel, method: commands.Exchange.Declare) -> _Answer:
     session = channel.session
     vhost = channel.vhost
-    name = method.exchange
+    name = _one_line(method.exchange)
+    if not method.passive:
+        check_type(method.exchange_type)
     _not_default(name)
     if method.passive:
         vhost.exchange(name)
@@ -60,9 +60,9 @@ def _declare_exchange(channel: Channel, method: commands.Exchange.Declare) -> _A
 
 
 def _delete_exchange(channel: Channel, method: commands.Exchange.Delete) -> _Answer:
-    name = method.exchange
+    name = _one_line(method.exchange)
     _not_default(name)
-    if name in _SYSTEM_EXCHANGES:
+    if name.startswith("amq."):
         raise access_refused(
             f"deletion of system exchange '{name}' in vhost '{channel.vhost.name}' not allowed"
         )
@@ -92,11 +92,17 @@ def _two_exchanges(
     channel: Channel, method: commands.Exchange.Bind | commands.Exchange.Unbind
 ) -> tuple[Exchange, Exchange]:
     session = channel.session
-    _not_default(method.destination)
-    session.rights.check("write", "exchange", method.destination)
-    _not_default(method.source)
-    session.rights.check("read", "exchange", method.source)
-    return channel.vhost.exchange(method.destination), channel.vhost.exchange(method.source)
+    destination, source = _one_line(method.destination), _one_line(method.source)
+    _not_default(destination)
+    session.rights.check("write", "exchange", destination)
+    _not_default(source)
+    session.rights.check("read", "exchange", source)
+    return channel.vhost.exchange(destination), channel.vhost.exchange(source)
+
+
+def _one_line(name: str) -> str:
+    """Without CR and LF, as RabbitMQ takes the names of what is declared or bound."""
+    return name.replace("\r", "").replace("\n", "")
 
 
 def _not_default(name: str) -> None:
@@ -108,13 +114,13 @@ def _not_default(name: str) -> None:
 
 
 def _declare_queue(channel: Channel, method: commands.Queue.Declare) -> _Answer:
-    if method.passive or method.queue.startswith(REPLY_TO_PSEUDO_QUEUE):
-        return _look_at_queue(channel, method)
+    name = _one_line(method.queue)
+    if method.passive or name.startswith(REPLY_TO_PSEUDO_QUEUE):
+        return _look_at_queue(channel, name)
     session = channel.session
     vhost = channel.vhost
-    name = method.queue
     arguments = method.arguments or {}
-    if name not in vhost.queues and name.startswith("amq."):
+    if name.startswith("amq."):
         raise access_refused(f"queue name '{name}' contains reserved prefix 'amq.*'")
     judged = name or new_name("amq.gen-")  # one that the broker names has such a name
     session.rights.check("configure", "queue", judged)
@@ -133,8 +139,7 @@ def _declare_queue(channel: Channel, method: commands.Queue.Declare) -> _Answer:
     return _declared(channel, queue)
 
 
-def _look_at_queue(channel: Channel, method: commands.Queue.Declare) -> _Answer:
-    name = method.queue
+def _look_at_queue(channel: Channel, name: str) -> _Answer:
     if name.startswith(REPLY_TO_PSEUDO_QUEUE):
         if name != REPLY_TO_PSEUDO_QUEUE and name not in channel.vhost.reply_channels:
             raise not_found("queue", name, channel.vhost.name)
@@ -175,14 +180,15 @@ def _queue_and_exchange(
     channel: Channel, method: commands.Queue.Bind | commands.Queue.Unbind
 ) -> tuple[Queue, Exchange, str]:
     session = channel.session
-    name = named_queue(channel, method.queue)
+    name = named_queue(channel, _one_line(method.queue))
+    source = _one_line(method.exchange)
     key = method.routing_key
     if not method.queue and not key:
         key = name
-    _not_default(method.exchange)
+    _not_default(source)
     session.rights.check("write", "queue", name)
-    session.rights.check("read", "exchange", method.exchange)
-    exchange = channel.vhost.exchange(method.exchange)
+    session.rights.check("read", "exchange", source)
+    exchange = channel.vhost.exchange(source)
     return channel.vhost.queue(name, session), exchange, key
 
 
@@ -201,7 +207,7 @@ def _purge_queue(channel: Channel, method: commands.Queue.Purge) -> _Answer:
 
 
 def _delete_queue(channel: Channel, method: commands.Queue.Delete) -> _Answer:
-    name = named_queue(channel, method.queue)
+    name = named_queue(channel, _one_line(method.queue))
     channel.session.rights.check("configure", "queue", name)
     if name not in channel.vhost.queues:
         return answer(commands.Queue.DeleteOk, message_count=0)

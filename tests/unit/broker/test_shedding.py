@@ -171,6 +171,7 @@ async def test_all_memory_is_free_again_when_all_is_drained_and_gone() -> None:
             lane.send(Basic.Get(queue=name, no_ack=True))
         await client.hang_up()
         await until(lambda: not broker.node.sessions, "the connection is gone")
-        for queue in broker.node.vhosts["/"].queues.values():
-            queue.purge()
+        vhost = broker.node.vhosts["/"]
+        for queue in list(vhost.queues.values()):
+            vhost.delete_queue(queue)
         assert broker.node.memory.used == 0

@@ -1,0 +1,71 @@
+"""Headers exchanges: which headers meet which bindings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pamqp.commands import Queue
+
+from tests.behaviour.amqp.script import Lane, Refusal
+from tests.behaviour.amqp.test_exchanges import reached
+
+HEADERS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({"x-match": "all", "a": "1", "b": "2"}, {"a": "1", "b": "2", "c": "3"}, True),
+    ({"x-match": "all", "a": "1", "b": "2"}, {"a": "1"}, False),
+    ({"x-match": "all", "a": "1"}, {"a": "2"}, False),
+    ({"a": "1", "b": "2"}, {"a": "1"}, False),
+    ({"a": "1", "b": "2"}, {"a": "1", "b": "2"}, True),
+    ({"x-match": "any", "a": "1", "b": "2"}, {"a": "1"}, True),
+    ({"x-match": "any", "a": "1", "b": "2"}, {"a": "2", "c": "1"}, False),
+    ({"x-match": "any"}, {"a": "1"}, False),
+    ({"x-match": "all"}, {}, True),
+    ({}, {"a": "1"}, True),
+    ({"x-match": "all", "a": None}, {"a": "anything"}, True),
+    ({"x-match": "all", "a": None}, {"b": "1"}, False),
+    ({"x-match": "any", "a": None}, {"a": "anything"}, True),
+    ({"x-match": "all", "a": 1}, {"a": "1"}, False),
+    ({"x-match": "all", "a": 1}, {"a": 1}, True),
+    ({"x-match": "all", "a": True}, {"a": True}, True),
+    ({"x-match": "all", "a": True}, {"a": 1}, False),
+    ({"x-match": "all", "a": "1", "x-b": "2"}, {"a": "1"}, True),
+    ({"x-match": "any", "a": "1", "x-b": "2"}, {"x-b": "2"}, False),
+    ({"x-match": "all-with-x", "a": "1", "x-b": "2"}, {"a": "1"}, False),
+    ({"x-match": "all-with-x", "a": "1", "x-b": "2"}, {"a": "1", "x-b": "2"}, True),
+    ({"x-match": "any-with-x", "a": "1", "x-b": "2"}, {"x-b": "2"}, True),
+]
+
+
+@pytest.mark.parametrize("number", range(len(HEADERS)))
+async def test_a_headers_exchange_routes_by_headers(ch: Lane, number: int) -> None:
+    arguments, headers, matches = HEADERS[number]
+    await ch.declare("q", exclusive=True)
+    await ch.call(Queue.Bind(queue="q", exchange="amq.headers", arguments=arguments))
+    found = await reached(ch, "amq.headers", "whatever", "q", headers=headers)
+    assert found == ({"q"} if matches else set())
+
+
+async def test_a_message_without_headers_meets_only_who_asks_for_none(ch: Lane) -> None:
+    asked: dict[str, Any] = {"a": {"a": "1"}, "all": {"x-match": "all"}}
+    for queue, arguments in asked.items():
+        await ch.declare(queue, exclusive=True)
+        await ch.call(Queue.Bind(queue=queue, exchange="amq.headers", arguments=arguments))
+    assert await reached(ch, "amq.headers", "", "a", "all") == {"all"}
+
+
+@pytest.mark.parametrize(
+    ("match", "text"),
+    [
+        (
+            "some",
+            'Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x',
+        ),
+        (1, "Invalid x-match field type byte (value 1); expected longstr"),
+    ],
+)
+async def test_an_x_match_that_is_none_is_refused(ch: Lane, match: Any, text: str) -> None:
+    await ch.declare("q", exclusive=True)
+    refusal = await ch.refused(
+        Queue.Bind(queue="q", exchange="amq.headers", arguments={"x-match": match})
+    )
+    assert refusal == Refusal(406, f"PRECONDITION_FAILED - {text}", "Queue.Bind")
