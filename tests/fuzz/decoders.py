@@ -19,7 +19,8 @@ from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties, PropertiesParser, encode_properties
 from leveret.amqp.tables import TableError, decode_table
 from leveret.broker import packed
-from leveret.broker.reading import Published, ServerParser
+from leveret.broker.reading import ServerParser
+from leveret.broker.received import Published
 from leveret.codec import DECODE_ERRORS, normal_content_type, untyped_codec
 from leveret.errors import CallError, ContractError, DeclaredError, InvalidURL, ProtocolError
 from leveret.transport.url import embedded_name, parse_url
@@ -80,7 +81,7 @@ def _serve(pieces: list[bytes]) -> tuple[list[str], bool]:
     for piece in pieces:
         events += parser.receive(piece)
         assert len(parser._rest) <= FRAME_MAX
-        assert parser.held <= FRAME_MAX + MAX_BODY * max(parser.unfinished, 1)
+        assert parser.held <= FRAME_MAX + MAX_BODY * max(len(parser._coming), 1)
         assert len(parser.tail) <= 12
     for event in events:
         if isinstance(event, Published):

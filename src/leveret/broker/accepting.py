@@ -12,7 +12,7 @@ from leveret.broker import packed as packing
 from leveret.broker.arguments import LONGEST
 from leveret.broker.messages import Message
 from leveret.broker.permissions import User
-from leveret.broker.reading import Published
+from leveret.broker.received import Published
 from leveret.broker.refusals import precondition
 
 REPLY_TO_PSEUDO_QUEUE: Final = "amq.rabbitmq.reply-to"
@@ -78,9 +78,9 @@ def _check_expiration(text: str) -> None:
 
 def _copies(headers: dict[str, Any], name: str, packed: bytes) -> tuple[str, ...]:
     """The further routing keys (https://www.rabbitmq.com/docs/sender-selected)."""
-    keys = headers.get(name)
-    if keys is None:
+    if name not in headers:
         return ()
+    keys = headers[name]
     if not isinstance(keys, list):
         kind = packing.types(packing.split(packed)[HEADERS])[name]
         raise precondition(f'invalid message: {{unacceptable_type_in_header,"{name}",{kind}}}')

@@ -147,6 +147,23 @@ def read_options(
     )
 
 
+def check_consumer(arguments: dict[str, Any], what: str, *, quorum: bool) -> None:
+    """See that the arguments of basic.consume are valid for a queue.
+
+    :raises Refused: if one has a wrong type, or the queue's type does not have it.
+    """
+    for name in ("x-priority", "x-cancel-on-ha-failover", "x-stream-offset"):
+        if name not in arguments:
+            continue
+        if name == "x-priority":
+            check_integer(name, arguments, what)
+        elif quorum or name == "x-stream-offset":
+            kind = "quorum" if quorum else "classic"
+            raise precondition(f"invalid arg '{name}' for {what} of queue type rabbit_{kind}_queue")
+        elif not isinstance(arguments[name], bool):
+            raise _unacceptable(name, arguments, what)
+
+
 def _check(name: str, arguments: dict[str, Any], what: str) -> None:
     value = arguments[name]
     if name in _INTEGERS:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pamqp import commands
 
 from leveret.broker.answers import answer
-from leveret.broker.reading import Published
+from leveret.broker.received import Published
 
 if TYPE_CHECKING:
     from leveret.broker.session import Session

@@ -21,7 +21,7 @@ from leveret.broker.messages import Entry, Message
 from leveret.broker.modes import MODES
 from leveret.broker.names import new_name
 from leveret.broker.queues import Queue
-from leveret.broker.reading import Published
+from leveret.broker.received import Published
 from leveret.broker.refusals import Refused, access_refused, not_implemented, precondition
 from leveret.broker.topology import TOPOLOGY
 from leveret.broker.transactions import Transaction
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _FRAME = struct.Struct(">BHI")
 _TAG = struct.Struct(">QB")
+_OF_REPLIES: Final = 1
+"""The delivery tag of every direct reply: none can be acknowledged."""
 _METHODS: Final[dict[type[Any], Any]] = {**TOPOLOGY, **CONSUMING, **MODES}
 
 
@@ -219,17 +221,12 @@ class Channel:
             consumer.queue.remove_consumer(consumer)
 
     def consume_replies(self, tag: str, start: bytes) -> None:
-        """Take direct replies (https://www.rabbitmq.com/docs/direct-reply-to).
-
-        :raises Refused: if it does already.
-        """
-        if self.reply_key is not None:
-            raise precondition("reply consumer already set")
+        """Take direct replies (https://www.rabbitmq.com/docs/direct-reply-to)."""
         self.reply_key = new_name(REPLY_TO_PSEUDO_QUEUE + ".")
         self.reply_tag = tag
 
         def deliver(message: Message) -> None:
-            self._deliver(start, self.unacked.number(), False, message, message.packed)
+            self._deliver(start, _OF_REPLIES, False, message, message.packed)
 
         self.vhost.reply_channels[self.reply_key] = deliver
 

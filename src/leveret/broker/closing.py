@@ -57,5 +57,6 @@ def blamed_event(event: Any) -> Blamed:
 
 
 def _reply_text(text: str) -> str:
-    """At most the 255 bytes that a reply text has room for."""
-    return text.encode("utf-8", "replace")[:255].decode("utf-8", "ignore")
+    """At most the 255 bytes that a reply text has room for; what is cut ends in "..."."""
+    data = text.encode("utf-8", "replace")
+    return text if len(data) <= 255 else data[:252].decode("utf-8", "ignore") + "..."

@@ -13,7 +13,7 @@ from leveret.amqp.events import Nack
 from leveret.amqp.properties import short_string
 from leveret.broker.accepting import REPLY_TO_PSEUDO_QUEUE
 from leveret.broker.answers import answer
-from leveret.broker.arguments import check_integer
+from leveret.broker.arguments import check_consumer
 from leveret.broker.consumers import Consumer
 from leveret.broker.names import new_name
 from leveret.broker.queues import Queue
@@ -34,12 +34,14 @@ _Answer = bytes | None
 
 def _consume(channel: Channel, method: commands.Basic.Consume) -> _Answer:
     tag = method.consumer_tag
-    if tag in channel.consumers or (tag and tag == channel.reply_tag):
+    if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
     tag = tag or new_name("amq.ctag-")
     if method.queue == REPLY_TO_PSEUDO_QUEUE:
         if not method.no_ack:
             raise precondition("reply consumer cannot acknowledge")
+        if channel.reply_key is not None:
+            raise precondition("reply consumer already set")
         channel.consume_replies(tag, deliver_start(tag))
         return answer(commands.Basic.ConsumeOk, consumer_tag=tag)
     name = named_queue(channel, method.queue)
@@ -55,8 +57,7 @@ def _consume(channel: Channel, method: commands.Basic.Consume) -> _Answer:
     if options.quorum and channel.prefetch:
         raise not_implemented(f"{what} does not support global qos")
     arguments = method.arguments or {}
-    if "x-priority" in arguments:
-        check_integer("x-priority", arguments, what)
+    check_consumer(arguments, what, quorum=options.quorum)
     consumer = _new_consumer(channel, tag, queue, method, arguments)
     if not method.nowait:
         channel.reply(
@@ -104,6 +105,8 @@ def _qos(channel: Channel, method: commands.Basic.Qos) -> _Answer:
         raise not_implemented(f"prefetch_size!=0 ({method.prefetch_size})")
     channel.reply(answer(commands.Basic.QosOk))
     if method.global_:
+        if not channel.prefetch:
+            channel.unacked.count_gets()
         channel.prefetch = method.prefetch_count or 0
         channel.wake()
     else:

@@ -68,13 +68,15 @@ def _headers_of_death(
     }
     if message.properties.expiration is not None:
         event["original-expiration"] = message.properties.expiration
-    if not deaths:
+    if "x-death" not in headers:
         return {
             "x-death": [event],
             "x-first-death-exchange": message.exchange,
             "x-first-death-queue": queue,
             "x-first-death-reason": reason,
         }
+    if not isinstance(headers["x-death"], list):  # a client's own invention
+        return {"x-death": [event]}
     same = [death for death in deaths if _is_same(death, queue, reason)]
     others = [death for death in deaths if not _is_same(death, queue, reason)]
     if same:

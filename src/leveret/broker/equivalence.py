@@ -27,7 +27,7 @@ def check_same_arguments(
     """:raises Refused: if one of the arguments named differs."""
     for name in names:
         new, old = received.get(name, _DEFAULTS.get(name)), current.get(name, _DEFAULTS.get(name))
-        if new == old and isinstance(new, bool) == isinstance(old, bool):
+        if new == old and _sort(new) is _sort(old):
             continue
         described = _quoted if name in received and name in current else _described
         raise precondition(
@@ -36,12 +36,17 @@ def check_same_arguments(
         )
 
 
+def _sort(value: Any) -> type:
+    """Where it matters besides the value: 1, 1.0 and true are three, 1 of whatever width is one."""
+    return type(value) if isinstance(value, bool | float) else object
+
+
 def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _quoted(arguments: dict[str, Any], name: str) -> str:
-    return f"'{_plain(arguments[name])}'"
+    return "none" if arguments[name] is None else f"'{_plain(arguments[name])}'"
 
 
 def _described(arguments: dict[str, Any], name: str) -> str:

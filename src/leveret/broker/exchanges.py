@@ -149,7 +149,7 @@ class Exchange:
         self.internal = internal
         self.arguments = arguments or {}
         alternate = self.arguments.get("alternate-exchange")
-        self.alternate: str | None = alternate if isinstance(alternate, str) else None
+        self.alternate = alternate if isinstance(alternate, str) else ""  # the default is nobody's
         self.bindings: dict[tuple[int, str, str], Binding] = {}
         self._matcher = _MATCHERS[kind]()
 

@@ -24,12 +24,13 @@ def check_match_kind(arguments: dict[str, Any]) -> None:
 def _invalid(arguments: dict[str, Any]) -> Refused:
     kind = arguments["x-match"]
     if isinstance(kind, str):
+        text = f'"{kind}"' if kind else ""
         return precondition(
-            f'Invalid x-match field value <<"{kind}">>;'
-            " expected all, any, all-with-x, or any-with-x"
+            f"Invalid x-match field value <<{text}>>; expected all, any, all-with-x, or any-with-x"
         )
     return precondition(
-        f"Invalid x-match field type {type_of(arguments, 'x-match')} (value {kind});"
+        f"Invalid x-match field type {type_of(arguments, 'x-match')}"
+        f" (value {'undefined' if kind is None else kind});"
         " expected longstr"
     )
 
@@ -48,18 +49,24 @@ def matches(arguments: dict[str, Any], headers: dict[str, Any]) -> bool:
 
 
 def _equal(wanted: Any, given: Any) -> bool:
-    """No value in the binding asks for any; a number equals one of another width."""
-    return wanted is None or (_class(wanted) == _class(given) and bool(wanted == given))
+    """As RabbitMQ compares them; no value in the binding asks for any.
+
+    A number equals one of another width, and a timestamp the number of its seconds.
+    """
+    return wanted is None or _comparable(wanted) == _comparable(given)
 
 
-def _class(value: Any) -> str:
+def _comparable(value: Any) -> tuple[str, Any]:
     match value:
         case bool():
-            return "bool"
-        case int() | float() | Decimal():
-            return "number"
-        case str() | bytes() | bytearray():
-            return "text"
+            return "bool", value
+        case int() | float():
+            return "number", value
         case datetime():
-            return "timestamp"
-    return type(value).__name__
+            return "number", value.timestamp()
+        case Decimal():
+            return "decimal", value.as_tuple()  # 5.0 and 5 are two
+        case str() | bytes() | bytearray():
+            octets = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+            return "octets", bytes(octets)
+    return type(value).__name__, value

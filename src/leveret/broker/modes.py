@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,6 +10,7 @@ from pamqp import commands
 
 from leveret.broker.answers import answer
 from leveret.broker.confirming import Confirming
+from leveret.broker.received import AccessRequest
 from leveret.broker.refusals import not_implemented, precondition
 from leveret.broker.transactions import Transaction
 
@@ -59,7 +61,13 @@ def _transaction_of(channel: Channel) -> Transaction:
     return channel.transaction
 
 
+def _access(channel: Channel, method: AccessRequest) -> bytes:
+    """As RabbitMQ: whatever is asked for is granted, by ticket 1, which nothing looks at."""
+    return struct.pack(">IH", 30 << 16 | 11, 1)
+
+
 MODES: Final[dict[type[Any], Callable[[Channel, Any], bytes | None]]] = {
+    AccessRequest: _access,
     commands.Channel.Flow: _flow,
     commands.Confirm.Select: _confirm,
     commands.Tx.Select: _begin,

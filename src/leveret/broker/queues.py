@@ -160,7 +160,7 @@ class Queue:
         entry = self._backlog.pop()
         if no_ack:
             self._memory.free(entry.message)
-        self._watch_head()
+        self._expire()
         return entry
 
     def settle(self, entry: Entry) -> None:

@@ -10,8 +10,6 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from leveret.amqp.codes import (
     BASIC,
     BASIC_ACK,
@@ -25,9 +23,10 @@ from leveret.amqp.codes import (
 )
 from leveret.amqp.events import Ack, Event, Heartbeat, Method
 from leveret.amqp.parser import Parser
-from leveret.amqp.properties import Properties
 from leveret.broker.arguments import Arguments
 from leveret.broker.packed import types
+from leveret.broker.received import AccessRequest, Coming, Published, Route
+from leveret.broker.unreadable import frame_error, octets, undecodable, unexpected
 from leveret.errors import ProtocolError
 
 _FRAME: Callable[[bytes, int], tuple[int, int, int]] = struct.Struct(">BHI").unpack_from
@@ -47,58 +46,6 @@ _TAIL: Final = 12
 _TYPED: Final = {50 << 16 | 10: 1, 40 << 16 | 10: 2, 60 << 16 | 20: 2, 50 << 16 | 20: 3}
 """Methods whose arguments are checked by type, and how many short strings come before them."""
 
-_Route = tuple[str, str, bool, bool]
-
-
-class Published(msgspec.Struct, frozen=True, gc=False):
-    """basic.publish with its content; `packed` holds the properties as they came, flags first.
-
-    `body` is None where it was larger than the largest message that is taken.
-    """
-
-    channel: int
-    exchange: str
-    routing_key: str
-    mandatory: bool
-    immediate: bool
-    properties: Properties
-    packed: bytes
-    body: bytes | None
-    body_size: int
-
-
-class Unreadable(ProtocolError):
-    """Bytes that are no AMQP; `blamed` are class and method of what they stand in, or zeros."""
-
-    def __init__(self, code: ReplyCode, text: str, index: int = 0) -> None:
-        super().__init__(code, text)
-        self.blamed = (index >> 16, index & 0xFFFF)
-
-
-class _Coming:
-    """A publish of which some frames are still to come."""
-
-    __slots__ = ("body", "keep", "missing", "packed", "properties", "route", "size")
-
-    def __init__(self, route: _Route) -> None:
-        self.route = route
-        self.properties: Properties | None = None
-        self.packed = b""
-        self.size = self.missing = 0
-        self.keep = True
-        self.body = bytearray()
-
-    def unexpected(self) -> Unreadable:
-        """Another frame came than the one due."""
-        due = "content header for class 60" if self.properties is None else "content body"
-        kind = "content header" if self.properties is None else "content body"
-        return _unexpected(f"expected {due}, got non {kind} frame instead", BASIC_PUBLISH)
-
-    def event(self, channel: int) -> Published:
-        assert self.properties is not None
-        body = bytes(self.body) if self.keep else None
-        return Published(channel, *self.route, self.properties, self.packed, body, self.size)
-
 
 class ServerParser(Parser):
     """A `Parser` that gives `Published` for basic.publish, and what comes before broken bytes.
@@ -109,8 +56,8 @@ class ServerParser(Parser):
 
     def __init__(self, *, frame_max: int, max_body: int) -> None:
         super().__init__(frame_max=frame_max, max_body=max_body)
-        self._published_routes: dict[bytes, _Route] = {}
-        self._coming: dict[int, _Coming] = {}
+        self._published_routes: dict[bytes, Route] = {}
+        self._coming: dict[int, Coming] = {}
         self.broken: ProtocolError | None = None
         self.tail = b""
 
@@ -155,15 +102,15 @@ class ServerParser(Parser):
         while have - pos >= 7:
             kind, channel, size = _FRAME(data, pos)
             if size > self.frame_max - 8:
-                raise _frame_error(kind, f"{{frame_too_large,{size},{self.frame_max - 8}}}")
+                raise frame_error(kind, f"{{frame_too_large,{size},{self.frame_max - 8}}}")
             start = pos + 7
             stop = start + size
             if stop >= have:
                 if kind not in _KINDS:
-                    raise _frame_error(kind, "unknown_frame")
+                    raise frame_error(kind, "unknown_frame")
                 break
             if data[stop] != FRAME_END:
-                raise _frame_error(
+                raise frame_error(
                     kind, f"{{invalid_frame_end_marker,{data[stop]}}}", data[start:stop]
                 )
             pos = stop + 1
@@ -172,15 +119,15 @@ class ServerParser(Parser):
                 events.append(_HEARTBEAT)
             elif kind == FRAME_METHOD:
                 if size < _METHOD_SIZE:
-                    raise _frame_error(kind, "unknown_frame", data[start:stop])
+                    raise frame_error(kind, "unknown_frame", data[start:stop])
                 if channel in coming:
                     raise coming[channel].unexpected()
                 (index,) = _U32(data, start)
                 if index == BASIC_PUBLISH:
-                    coming[channel] = _Coming(self._route_of(data[start + 4 : stop]))
+                    coming[channel] = Coming(self._route_of(data[start + 4 : stop]))
                 elif index == BASIC_ACK:
                     if size != 13:
-                        raise _undecodable(index, data[start + 4 : stop])
+                        raise undecodable(index, data[start + 4 : stop])
                     tag, bits = _ACK(data, start + 4)
                     events.append(Ack(channel, tag, bits & 1 == 1))
                 else:
@@ -190,7 +137,7 @@ class ServerParser(Parser):
             elif kind == FRAME_HEADER:
                 self._header_of_publish(data, start, stop, channel, events)
             else:
-                raise _frame_error(kind, "unknown_frame", data[start:stop])
+                raise frame_error(kind, "unknown_frame", data[start:stop])
         return pos
 
     def _heartbeat(self, kind: int, channel: int, payload: bytes) -> None:
@@ -200,30 +147,36 @@ class ServerParser(Parser):
             or (kind == FRAME_HEARTBEAT and not channel and payload)
             or (kind == FRAME_HEADER and len(payload) < _HEADER_SIZE)
         ):
-            raise _frame_error(kind, "unknown_frame", payload)
+            raise frame_error(kind, "unknown_frame", payload)
         if kind != FRAME_HEARTBEAT or channel:
-            raise _unexpected(f"type {kind}, all octets = {_octets(payload)}")
+            raise unexpected(f"type {kind}, all octets = {octets(payload)}")
 
     def _other_method(
         self, data: bytes, start: int, stop: int, channel: int, index: int, events: list[Event]
     ) -> None:
+        if index == AccessRequest.index:
+            fields = data[start + 4 : stop]
+            if not fields or len(fields) != 2 + fields[0]:
+                raise undecodable(index, fields)
+            events.append(Method(channel, AccessRequest()))
+            return
         try:
             self._method(data, start, stop, channel, index, events)
             if index in _TYPED:
                 _note_types(events[-1], data, start, stop)
         except (IndexError, struct.error, ValueError) as error:
-            raise _undecodable(index, data[start + 4 : stop]) from error
+            raise undecodable(index, data[start + 4 : stop]) from error
 
-    def _route_of(self, data: bytes) -> _Route:
+    def _route_of(self, data: bytes) -> Route:
         route = self._published_routes.get(data)
         if route is None:
             try:
                 exchange, pos = _short(data, 2)
                 routing_key, pos = _short(data, pos)
             except IndexError:
-                raise _undecodable(BASIC_PUBLISH, data) from None
+                raise undecodable(BASIC_PUBLISH, data) from None
             if pos != len(data) - 1:
-                raise _undecodable(BASIC_PUBLISH, data)
+                raise undecodable(BASIC_PUBLISH, data)
             route = (exchange, routing_key, data[pos] & 1 == 1, data[pos] & 2 == 2)
             if len(self._published_routes) >= _CACHED_ROUTES:
                 self._published_routes.clear()
@@ -234,15 +187,15 @@ class ServerParser(Parser):
         self, data: bytes, start: int, stop: int, channel: int, events: list[Event]
     ) -> None:
         if stop - start < _HEADER_SIZE:
-            raise _frame_error(FRAME_HEADER, "unknown_frame", data[start:stop])
+            raise frame_error(FRAME_HEADER, "unknown_frame", data[start:stop])
         coming = self._coming.get(channel)
         if coming is None:
-            raise _unexpected("expected method frame, got non method frame instead")
+            raise unexpected("expected method frame, got non method frame instead")
         if coming.properties is not None:
             raise coming.unexpected()
         class_id, _, size = _HEADER(data, start)
         if class_id != BASIC:
-            raise _unexpected(
+            raise unexpected(
                 f"expected content header for class 60, got one for class {class_id} instead",
                 BASIC_PUBLISH,
             )
@@ -259,7 +212,7 @@ class ServerParser(Parser):
     ) -> None:
         coming = self._coming.get(channel)
         if coming is None:
-            raise _unexpected("expected method frame, got non method frame instead")
+            raise unexpected("expected method frame, got non method frame instead")
         if coming.properties is None:
             raise coming.unexpected()
         size = stop - start
@@ -274,7 +227,7 @@ class ServerParser(Parser):
             return
         coming.missing -= size
         if coming.missing < 0:
-            raise _frame_error(3, f"a body longer than the {coming.size} bytes its header promises")
+            raise frame_error(3, f"a body longer than the {coming.size} bytes its header promises")
         if coming.keep:
             coming.body += data[start:stop]
         if not coming.missing:
@@ -287,11 +240,6 @@ class ServerParser(Parser):
         for coming in self._coming.values():
             coming.keep = False
             coming.body = bytearray()
-
-    @property
-    def unfinished(self) -> int:
-        """How many messages are not complete yet."""
-        return len(self._coming)
 
     @property
     def held(self) -> int:
@@ -317,29 +265,3 @@ def _note_types(event: Event, data: bytes, start: int, stop: int) -> None:
 def _short(data: bytes, pos: int) -> tuple[str, int]:
     end = pos + 1 + data[pos]
     return data[pos + 1 : end].decode("utf-8", "surrogateescape"), end
-
-
-def _undecodable(index: int, fields: bytes) -> Unreadable:
-    return Unreadable(
-        ReplyCode.FRAME_ERROR, f"FRAME_ERROR - cannot decode {_octets(fields)}", index
-    )
-
-
-def _octets(data: bytes) -> str:
-    """Bytes as RabbitMQ's texts show them."""
-    if not data:
-        return "<<>>"
-    if all(32 <= octet < 127 for octet in data):
-        return f'<<"{data.decode("ascii")}">>'
-    return f"<<{','.join(map(str, data[:128]))}>>"
-
-
-def _frame_error(kind: int, what: str, payload: bytes = b"") -> Unreadable:
-    return Unreadable(
-        ReplyCode.FRAME_ERROR,
-        f"FRAME_ERROR - type {kind}, all octets = {_octets(payload)}: {what}",
-    )
-
-
-def _unexpected(what: str, index: int = 0) -> Unreadable:
-    return Unreadable(ReplyCode.UNEXPECTED_FRAME, f"UNEXPECTED_FRAME - {what}", index)

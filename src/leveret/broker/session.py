@@ -28,8 +28,10 @@ from leveret.broker.handshake import Greeting, Handshake
 from leveret.broker.node import Node
 from leveret.broker.output import Output
 from leveret.broker.permissions import Rights, User
-from leveret.broker.reading import Published, ServerParser, Unreadable
+from leveret.broker.reading import ServerParser
+from leveret.broker.received import Published
 from leveret.broker.refusals import Refused
+from leveret.broker.unreadable import Unreadable
 from leveret.broker.vhost import VHost
 from leveret.errors import AMQPError
 
@@ -225,7 +227,7 @@ class Session:
                 self.channels.pop(channel.number, None)
                 channel.end()
             case commands.Channel.Open():
-                raise Refused(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")
+                raise _opened_twice()
             case commands.Channel.CloseOk() | commands.Channel.FlowOk():
                 pass
             case _:
@@ -270,6 +272,8 @@ class Session:
                 self.channels.pop(channel.number, None)
             elif isinstance(event.method, commands.Channel.Close):
                 self.output.send_method(channel.number, answer(commands.Channel.CloseOk))
+            elif isinstance(event.method, commands.Channel.Open):
+                raise _opened_twice()
 
     def _handle_unopened(self, event: Any) -> None:
         """What comes before connection.open-ok, or after this side's connection.close."""
@@ -337,3 +341,7 @@ class Session:
         if hasattr(self, "vhost"):
             for queue in [q for q in self.vhost.queues.values() if q.exclusive_to is self]:
                 self.vhost.delete_queue(queue)
+
+
+def _opened_twice() -> Refused:
+    return Refused(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")

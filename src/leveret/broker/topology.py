@@ -143,6 +143,7 @@ def _look_at_queue(channel: Channel, name: str) -> _Answer:
     if name.startswith(REPLY_TO_PSEUDO_QUEUE):
         if name != REPLY_TO_PSEUDO_QUEUE and name not in channel.vhost.reply_channels:
             raise not_found("queue", name, channel.vhost.name)
+        channel.last_queue = name
         return answer(commands.Queue.DeclareOk, queue=name, consumer_count=1)
     queue = channel.vhost.queue(name, channel.session)
     queue.used()

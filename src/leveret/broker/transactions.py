@@ -7,6 +7,7 @@ acknowledged once it was. https://www.rabbitmq.com/docs/semantics#tx
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from leveret.broker.messages import Message
@@ -61,26 +62,13 @@ class Transaction:
         return taken
 
     def settle_all(self) -> None:
-        """Settle the deliveries, in the order in which they were acknowledged."""
+        """Settle the deliveries: those of one outcome that follow one another together, by tag."""
         settled, self._settled = self._settled, {}
-        self._channel.unacked.count_out(delivery for delivery, _ in settled.values())
-        group: list[Unacked] = []
-        last: Outcome | None = None
-        for delivery, outcome in settled.values():
-            if last not in (None, outcome):
-                self._settle(group, last)
-                group = []
-            last = outcome
-            group.append(delivery)
-        self._settle(group, last)
-
-    def _settle(self, group: list[Unacked], outcome: Outcome | None) -> None:
-        if outcome == "requeued":
-            self._channel.put_back(group)
-        elif outcome == "rejected":
-            self._channel.reject(group)
-        elif outcome == "acked":
-            self._channel.settle(group)
+        channel = self._channel
+        channel.unacked.count_out(delivery for delivery, _ in settled.values())
+        do = {"acked": channel.settle, "requeued": channel.put_back, "rejected": channel.reject}
+        for outcome, group in groupby(settled, lambda tag: settled[tag][1]):
+            do[outcome]([settled[tag][0] for tag in sorted(group)])
 
     def roll_back(self) -> None:
         """Forget the messages; what was acknowledged may be again."""

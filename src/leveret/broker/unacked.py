@@ -14,13 +14,17 @@ Unacked = tuple[Entry, Queue, Consumer | None]
 
 
 class Ledger:
-    """The unacknowledged deliveries of one channel; `in_flight` counts those of its consumers."""
+    """The unacknowledged deliveries of one channel.
 
-    __slots__ = ("_by_tag", "in_flight", "last_tag")
+    `in_flight` is what the prefetch of the channel holds against its consumers.
+    """
+
+    __slots__ = ("_by_tag", "_gets", "in_flight", "last_tag")
 
     def __init__(self) -> None:
         self.last_tag = 0
         self.in_flight = 0
+        self._gets = 0
         self._by_tag: dict[int, Unacked] = {}
 
     def number(self) -> int:
@@ -35,6 +39,15 @@ class Ledger:
         if consumer is not None:
             self.in_flight += 1
         return tag
+
+    def count_gets(self) -> None:
+        """The channel's prefetch is set, from none: what basic.get has taken counts, for good.
+
+        RabbitMQ counts what is unacknowledged then, and later only what consumers acknowledge.
+        """
+        gets = sum(consumer is None for _, _, consumer in self._by_tag.values())
+        self.in_flight += gets - self._gets
+        self._gets = gets
 
     def tags(self, tag: int, multiple: bool) -> list[int]:
         """The tags that an acknowledgement means: with `multiple` all up to it, with 0 all.

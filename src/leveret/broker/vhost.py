@@ -271,7 +271,7 @@ class VHost:
             exchange = waiting.popleft()
             cacheable = cacheable and exchange.kind != "headers"
             found = self._next(exchange, message)
-            if not found and exchange.alternate in self.exchanges:
+            if not found and exchange.alternate and exchange.alternate in self.exchanges:
                 found = [self.exchanges[exchange.alternate]]
             for destination in found:
                 if isinstance(destination, Queue):

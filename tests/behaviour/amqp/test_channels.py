@@ -79,6 +79,29 @@ async def test_a_close_that_meets_the_brokers_close_is_answered(ch: Lane) -> Non
     assert isinstance(await again.call(Basic.Qos()), Basic.QosOk)
 
 
+async def test_a_channel_is_opened_again_only_after_its_close_was_answered(ch: Lane) -> None:
+    ch.send(Queue.Declare(queue="no", passive=True))
+    assert (await ch.next()).reply_code == 404
+    assert await ch.client.refused(Channel.Open(), ch.number) == Refusal(
+        504, "CHANNEL_ERROR - second 'channel.open' seen", "Channel.Open"
+    )
+
+
+async def test_a_reply_text_that_is_too_long_ends_in_dots(ch: Lane, ch2: Lane, vhost: str) -> None:
+    around = f"NOT_FOUND - no queue '{{}}' in vhost '{vhost}'"
+    longest = "n" * (255 - len(around.format("")))
+    fits = await ch.refused(Queue.Declare(queue=longest, passive=True))
+    assert fits.text == around.format(longest)
+    too_long = await ch2.refused(Queue.Declare(queue=longest + "n", passive=True))
+    assert too_long.text == around.format(longest + "n")[:252] + "..."
+
+
+async def test_access_is_granted_to_who_asks_as_clients_of_old_do(ch: Lane) -> None:
+    ch.client.write(b"\x01\0\1\0\0\0\x0b\0\x1e\0\x0a\5/data\x1f\xce")
+    granted = await ch.client.frame()
+    assert (granted.channel, granted.payload) == (ch.number, b"\0\x1e\0\x0b\0\1")
+
+
 async def test_as_many_channels_as_were_agreed_may_be_open(connect: Connect) -> None:
     client = await connect(channel_max=3)
     for number in (1, 2, 3):

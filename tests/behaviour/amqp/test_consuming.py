@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import pytest
 from pamqp.commands import Basic, Channel, Queue
 
 from tests.behaviour.amqp.script import Client, Connect, Lane, Refusal
@@ -83,103 +85,7 @@ async def test_consumers_of_a_queue_take_turns(ch: Lane) -> None:
 # -- prefetch -------------------------------------------------------------------------------------
 
 
-async def test_a_consumer_gets_no_more_than_its_prefetch(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True)
-    await ch.call(Basic.Qos(prefetch_count=2))
-    fill(ch, "q", 5)
-    await ch.consume("q", "a")
-    first, second = await ch.delivery(), await ch.delivery()
-    await ch.until_ready("q", 3)
-    assert await ch.nothing_came()
-    ch.send(Basic.Ack(delivery_tag=first.tag))
-    assert second.body == b"1"
-    assert await taken(ch, 1, left=2) == [("a", b"2")]
-
-
-async def test_a_prefetch_holds_for_each_consumer_that_begins_after(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True)
-    await ch.call(Basic.Qos(prefetch_count=1))
-    await ch.consume("q", "one")
-    await ch.call(Basic.Qos(prefetch_count=3))
-    await ch.consume("q", "three")
-    fill(ch, "q", 10)
-    tags = [tag for tag, _ in await taken(ch, 4, left=6)]
-    assert (tags.count("one"), tags.count("three")) == (1, 3)
-
-
-async def test_a_global_prefetch_holds_for_the_channel(ch: Lane, ch2: Lane) -> None:
-    await ch.declare("q", exclusive=True)
-    await ch.call(Basic.Qos(prefetch_count=3, global_=True))
-    for tag in "ab":
-        await ch.consume("q", tag)
-    fill(ch2, "q", 10)
-    assert len(await taken(ch, 3, left=7)) == 3
-    ch.send(Basic.Ack(delivery_tag=2, multiple=True))
-    assert [content for _, content in await taken(ch, 2, left=5)] == [b"3", b"4"]
-
-
-async def test_a_global_prefetch_may_be_raised_later(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True)
-    await ch.call(Basic.Qos(prefetch_count=1, global_=True))
-    await ch.consume("q", "a")
-    fill(ch, "q", 5)
-    assert await taken(ch, 1, left=4) == [("a", b"0")]
-    await ch.ask(Basic.Qos(prefetch_count=3, global_=True))
-    assert await taken(ch, 2, left=2) == [("a", b"1"), ("a", b"2")]
-
-
-async def test_both_prefetches_hold_together(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True)
-    await ch.call(Basic.Qos(prefetch_count=2))
-    await ch.call(Basic.Qos(prefetch_count=3, global_=True))
-    for tag in "ab":
-        await ch.consume("q", tag)
-    fill(ch, "q", 10)
-    tags = [tag for tag, _ in await taken(ch, 3, left=7)]
-    assert max(tags.count("a"), tags.count("b")) == 2
-
-
-async def test_prefetch_does_not_hold_without_acknowledgements(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True)
-    await ch.call(Basic.Qos(prefetch_count=1))
-    await ch.consume("q", "a", no_ack=True)
-    fill(ch, "q", 5)
-    assert len(await taken(ch, 5)) == 5
-    assert await ch.counts("q") == (0, 1)
-
-
-async def test_prefetch_does_not_hold_for_get(ch: Lane) -> None:
-    await ch.declare("q", exclusive=True)
-    await ch.call(Basic.Qos(prefetch_count=1))
-    fill(ch, "q", 3)
-    assert [m.body for m in [await ch.get("q", no_ack=False) for _ in range(3)] if m] == [
-        b"0",
-        b"1",
-        b"2",
-    ]
-
-
-async def test_a_prefetch_in_bytes_is_not_implemented(ch: Lane) -> None:
-    refusal = await ch.client.refused(Basic.Qos(prefetch_size=1000), ch.number)
-    assert refusal == Refusal(540, "NOT_IMPLEMENTED - prefetch_size!=0 (1000)", "Basic.Qos")
-
-
-async def test_a_busy_consumer_does_not_hold_up_a_free_one(ch: Lane, far: Lane) -> None:
-    await ch.declare("q")
-    for lane in (ch, far):
-        await lane.call(Basic.Qos(prefetch_count=1))
-    await ch.consume("q", "busy")
-    fill(ch, "q", 1)
-    assert (await ch.delivery()).body == b"0"
-    await far.consume("q", "free")
-    for number in range(3):
-        ch.publish("", "q", b"%d" % number)
-        message = await far.delivery()
-        assert message.body == b"%d" % number
-        far.send(Basic.Ack(delivery_tag=message.tag))
-
-
-# -- exclusive consumers, priorities, single active consumer ---------------------------------------
+# -- exclusive consumers, priorities ---------------------------------------------------------------
 
 
 async def test_an_exclusive_consumer_is_the_only_one(ch: Lane, far: Lane, vhost: str) -> None:
@@ -228,6 +134,26 @@ async def test_a_consumer_priority_that_is_no_number_is_refused(ch: Lane, vhost:
         406,
         f"PRECONDITION_FAILED - invalid arg 'x-priority' for queue 'q' in vhost '{vhost}': "
         '"expected integer, got longstr"',
+        "Basic.Consume",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "why"),
+    [
+        ("classic", "x-cancel-on-ha-failover", "yes", ": {unacceptable_type,longstr}"),
+        ("quorum", "x-cancel-on-ha-failover", True, " of queue type rabbit_quorum_queue"),
+        ("classic", "x-stream-offset", "first", " of queue type rabbit_classic_queue"),
+        ("quorum", "x-stream-offset", "first", " of queue type rabbit_quorum_queue"),
+    ],
+)
+async def test_an_argument_that_the_queue_does_not_know_is_refused(
+    ch: Lane, vhost: str, kind: str, name: str, value: Any, why: str
+) -> None:
+    await ch.declare("q", x_queue_type=kind)
+    assert await ch.refused(Basic.Consume(queue="q", arguments={name: value})) == Refusal(
+        406,
+        f"PRECONDITION_FAILED - invalid arg '{name}' for queue 'q' in vhost '{vhost}'{why}",
         "Basic.Consume",
     )
 

@@ -262,6 +262,47 @@ async def test_a_queue_that_dead_letters_to_itself_drops_what_expires(ch: Lane) 
     assert await ch.bodies("q") == []
 
 
+@pytest.mark.parametrize("made_up", ["text", {"a": 1}, []], ids=["text", "table", "empty"])
+async def test_an_x_death_that_a_client_made_up_has_no_first_death(ch: Lane, made_up: Any) -> None:
+    await ch.declare("dead", exclusive=True)
+    await ch.declare(
+        "q", exclusive=True, x_dead_letter_exchange="", x_dead_letter_routing_key="dead"
+    )
+    ch.publish("", "q", b"m", headers={"x-death": made_up})
+    await rejected(ch, "q")
+    message = await letter(ch)
+    assert deaths(message) == [("q", "rejected", 1, "", ["q"])]
+    assert "x-first-death-queue" not in message.headers
+
+
+async def test_an_empty_key_of_its_own_is_a_key(ch: Lane) -> None:
+    await ch.declare("dead", exclusive=True)
+    await ch.declare("same", exclusive=True)
+    await ch.call(Queue.Bind(queue="dead", exchange="amq.direct", routing_key=""))
+    await ch.call(Queue.Bind(queue="same", exchange="amq.direct", routing_key="q"))
+    await ch.declare(
+        "q", exclusive=True, x_dead_letter_exchange="amq.direct", x_dead_letter_routing_key=""
+    )
+    ch.publish("", "q", b"m")
+    await rejected(ch, "q")
+    assert (await letter(ch)).method.routing_key == ""
+    assert await ch.bodies("same") == []
+
+
+async def test_what_a_deleted_queue_had_delivered_makes_no_letter(ch: Lane, far: Lane) -> None:
+    await far.declare("dead")
+    await far.declare("q", x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
+    far.publish("", "q", b"m")
+    await far.until_ready("q", 1)
+    message = await ch.get("q", no_ack=False)
+    assert message is not None
+    await far.call(Queue.Delete(queue="q"))
+    ch.send(Basic.Reject(delivery_tag=message.tag, requeue=False))
+    await ch.ask(Basic.Qos())
+    far.publish("", "dead", b"later")
+    assert (await letter(far)).body == b"later"
+
+
 async def test_a_dead_letter_key_needs_an_exchange(ch: Lane, vhost: str) -> None:
     refusal = await ch.refused(
         Queue.Declare(queue="q", arguments={"x-dead-letter-routing-key": "key"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from pamqp.commands import Basic, Queue
+from pamqp.commands import Basic, Queue, Tx
 
 from tests.behaviour.amqp.script import Lane, Refusal
 
@@ -104,3 +104,51 @@ async def test_after_a_cancel_there_are_no_answers(ch: Lane, far: Lane) -> None:
     await far.ask(Basic.Qos())
     assert await ch.nothing_came()
     await ch.consume(PSEUDO, "again", no_ack=True)
+
+
+async def test_answers_have_the_tag_1_and_use_up_none(ch: Lane, far: Lane) -> None:
+    reply_to = await asked(ch, far)
+    for _ in range(2):
+        far.publish("", reply_to, b"!")
+    assert [(await ch.delivery()).tag for _ in range(2)] == [1, 1]
+    far.publish("", "requests", b"m")
+    await far.until_ready("requests", 1)
+    message = await ch.get("requests")
+    assert message is not None
+    assert message.tag == 1
+
+
+async def test_a_dead_letter_may_be_an_answer(ch: Lane, far: Lane) -> None:
+    reply_to = await asked(ch, far)
+    await far.declare("q", x_dead_letter_exchange="", x_dead_letter_routing_key=reply_to)
+    far.publish("", "q", b"m")
+    await far.until_ready("q", 1)
+    message = await far.get("q", no_ack=False)
+    assert message is not None
+    far.send(Basic.Reject(delivery_tag=message.tag, requeue=False))
+    reply = await ch.delivery()
+    assert (reply.body, reply.method.routing_key) == (b"m", reply_to)
+    assert reply.headers["x-first-death-queue"] == "q"
+
+
+async def test_an_answer_in_a_transaction_does_not_wait_for_its_commit(ch: Lane, far: Lane) -> None:
+    reply_to = await asked(ch, far)
+    await far.call(Tx.Select())
+    far.publish("", reply_to, b"!")
+    assert (await ch.delivery()).body == b"!"
+
+
+async def test_the_consumer_of_answers_has_a_tag_of_its_own(ch: Lane) -> None:
+    await ch.consume(PSEUDO, "c", no_ack=True)
+    await ch.declare("q", exclusive=True)
+    await ch.consume("q", "c")
+    await ch.call(Basic.Cancel(consumer_tag="c"))  # that of the answers
+    ch.publish("", "q", b"m")
+    assert (await ch.delivery()).method.consumer_tag == "c"
+
+
+async def test_the_pseudo_queue_is_the_last_that_was_declared(ch: Lane, vhost: str) -> None:
+    await ch.call(Queue.Declare(queue=PSEUDO, passive=True))
+    assert await ch.refused(Basic.Get(queue="")) == Refusal(
+        404, f"NOT_FOUND - no queue '{PSEUDO}' in vhost '{vhost}'", "Basic.Get"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -28,6 +30,14 @@ HEADERS: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
     ({"x-match": "all", "a": 1}, {"a": 1}, True),
     ({"x-match": "all", "a": True}, {"a": True}, True),
     ({"x-match": "all", "a": True}, {"a": 1}, False),
+    ({"x-match": "all", "a": 70_000}, {"a": 2**40}, False),
+    ({"x-match": "all", "a": 5}, {"a": 5.0}, True),
+    ({"x-match": "all", "a": 5}, {"a": datetime.fromtimestamp(5, UTC)}, True),
+    ({"x-match": "all", "a": 5}, {"a": Decimal(5)}, False),
+    ({"x-match": "all", "a": Decimal(5)}, {"a": Decimal(5)}, True),
+    ({"x-match": "all", "a": Decimal("5.0")}, {"a": Decimal(5)}, False),
+    ({"x-match": "all", "a": "text"}, {"a": bytearray(b"text")}, True),
+    ({"x-match": "all", "a": [1, "b"]}, {"a": [1, "b"]}, True),
     ({"x-match": "all", "a": "1", "x-b": "2"}, {"a": "1"}, True),
     ({"x-match": "any", "a": "1", "x-b": "2"}, {"x-b": "2"}, False),
     ({"x-match": "all-with-x", "a": "1", "x-b": "2"}, {"a": "1"}, False),
@@ -60,7 +70,9 @@ async def test_a_message_without_headers_meets_only_who_asks_for_none(ch: Lane) 
             "some",
             'Invalid x-match field value <<"some">>; expected all, any, all-with-x, or any-with-x',
         ),
+        ("", "Invalid x-match field value <<>>; expected all, any, all-with-x, or any-with-x"),
         (1, "Invalid x-match field type byte (value 1); expected longstr"),
+        (None, "Invalid x-match field type void (value undefined); expected longstr"),
     ],
 )
 async def test_an_x_match_that_is_none_is_refused(ch: Lane, match: Any, text: str) -> None:

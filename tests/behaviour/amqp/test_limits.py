@@ -199,3 +199,14 @@ async def test_purge_empties_all_priorities(ch: Lane) -> None:
     for priority in range(3):
         ch.publish("", "q", b"m", priority=priority)
     assert (await ch.call(Queue.Purge(queue="q"))).message_count == 3
+
+
+async def test_a_priority_above_the_highest_is_the_highest_when_it_comes_back(ch: Lane) -> None:
+    await ch.declare("q", exclusive=True, x_max_priority=1)
+    await ch.consume("q", "c")
+    ch.publish("", "q", b"first", priority=9)
+    tag = (await ch.delivery()).tag
+    await ch.call(Basic.Cancel(consumer_tag="c"))
+    ch.publish("", "q", b"second", priority=1)
+    ch.send(Basic.Nack(delivery_tag=tag, requeue=True))
+    assert await ch.bodies("q") == [b"first", b"second"]

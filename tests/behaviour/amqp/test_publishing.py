@@ -163,6 +163,23 @@ async def test_a_cc_that_is_no_list_is_refused(ch: Lane, name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["CC", "BCC"])
+async def test_a_cc_of_nothing_is_refused(ch: Lane, name: str) -> None:
+    ch.publish("", "no", b"m", headers={name: None})
+    assert await ch.refusal() == Refusal(
+        406,
+        f'PRECONDITION_FAILED - invalid message: {{unacceptable_type_in_header,"{name}",void}}',
+        "Basic.Publish",
+    )
+
+
+async def test_what_is_no_text_in_a_cc_is_passed_over(ch: Lane) -> None:
+    for queue in ("to", "cc", "5"):
+        await ch.declare(queue, exclusive=True)
+    ch.publish("", "to", b"m", headers={"CC": [5, "cc", True, None], "BCC": [["to"]]})
+    assert [await ch.bodies(queue) for queue in ("to", "cc", "5")] == [[b"m"], [b"m"], []]
+
+
 # -- what is checked ------------------------------------------------------------------------------
 
 

@@ -214,3 +214,22 @@ async def test_recovered_messages_come_to_the_consumer_again(ch: Lane) -> None:
     came = [await ch.next() for _ in range(3)]
     found = [(m.body, m.method.redelivered) for m in came if isinstance(m, Message)]
     assert found == [(b"0", True), (b"1", True)]
+
+
+async def test_recover_may_go_without_an_answer(ch: Lane) -> None:
+    await filled(ch, 1)
+    await take(ch, 1)
+    with pytest.warns(DeprecationWarning):
+        ch.send(Basic.RecoverAsync(requeue=True))
+    assert isinstance(await ch.call(Basic.Qos()), Basic.QosOk)
+    assert await rest(ch) == [(b"0", True)]
+
+
+async def test_get_does_not_count_what_expired_behind_the_head(ch: Lane) -> None:
+    await ch.declare("q", exclusive=True)
+    ch.publish("", "q", b"stays")
+    for _ in range(2):
+        ch.publish("", "q", b"brief", expiration="0")
+    ch.publish("", "q", b"stays too")
+    (message,) = await take(ch, 1)
+    assert (message.body, message.method.message_count) == (b"stays", 1)

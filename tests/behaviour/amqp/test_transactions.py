@@ -248,3 +248,20 @@ async def test_a_refused_commit_does_all_that_can_be_done(ch: Lane, far: Lane) -
     assert (await ch.refused(Tx.Commit())).code == 406
     await far.until_ready("free", 1)
     assert await rest(far) == []
+
+
+async def test_what_a_transaction_rejects_makes_letters_in_the_order_of_its_deliveries(
+    ch: Lane, far: Lane
+) -> None:
+    await far.declare("dead")
+    await far.declare("q", x_dead_letter_exchange="", x_dead_letter_routing_key="dead")
+    for number in range(4):
+        far.publish("", "q", b"%d" % number)
+    await far.until_ready("q", 4)
+    await ch.call(Tx.Select())
+    for _ in range(4):
+        await ch.get("q", no_ack=False)
+    ch.send(*(Basic.Nack(delivery_tag=tag, requeue=False) for tag in (3, 1, 4, 2)))
+    await ch.call(Tx.Commit())
+    await far.until_ready("dead", 4)
+    assert b"".join(await far.bodies("dead")) == b"0123"

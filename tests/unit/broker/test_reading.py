@@ -11,7 +11,8 @@ from leveret.amqp import frames
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Event, Method
 from leveret.amqp.properties import Properties
-from leveret.broker.reading import Published, ServerParser
+from leveret.broker.reading import ServerParser
+from leveret.broker.received import Published
 from tests.unit.amqp.strategies import FAST
 
 

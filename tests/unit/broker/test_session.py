@@ -164,6 +164,35 @@ def test_bcc_is_routed_and_taken_out(node: Node) -> None:
         assert got.properties.headers == {"CC": ["b"], "k": 1}
 
 
+USES = {
+    "get": commands.Basic.Get(queue="q"),
+    "a passive declare": commands.Queue.Declare(queue="q", passive=True),
+    "a declare": commands.Queue.Declare(queue="q", arguments={"x-expires": 1000}),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_queue_that_is_used_does_not_expire(node: Node, use: str) -> None:
+    client = Client.opened(node)
+    declare(client, x_expires=1000)
+    for _ in range(3):
+        node.clock.tick(node.clock.now + 0.9)
+        client.ask(USES[use])
+    assert "q" in node.vhosts["/"].queues
+    node.clock.tick(node.clock.now + 1.1)
+    assert "q" not in node.vhosts["/"].queues
+
+
+@pytest.mark.parametrize("impersonator", [False, True])
+def test_an_impersonator_publishes_under_any_name(impersonator: bool) -> None:
+    user = User(password="guest", impersonator=impersonator)
+    node = Node({"guest": user}, ("/",), Limits(), Clock(100.0))
+    client = Client.opened(node)
+    declare(client)
+    client.publish("q", b"x", user_id="somebody else")
+    assert node.vhosts["/"].queues["q"].ready == impersonator
+
+
 def test_a_direct_reply_comes_to_the_channel_that_asked(node: Node) -> None:
     client, server = Client.opened(node), Client.opened(node)
     declare(server)
