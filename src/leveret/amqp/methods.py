@@ -40,12 +40,13 @@ def read_method(data: bytes, start: int, stop: int) -> Any:
             ReplyCode.COMMAND_INVALID,
             f"COMMAND_INVALID - unknown method {index & 0xFFFF} of class {index >> 16}",
         )
-    method = pamqp.commands.INDEX_MAPPING[index]()
+    kind: Any = pamqp.commands.INDEX_MAPPING[index]
+    method = kind.__new__(kind)  # to make one of those that are deprecated would warn our own user
     pos = start + 4
     bit = 0  # bits that follow one another share an octet (section 4.2.5.2)
     for name in method.__slots__:
-        kind = method.amqp_type(name)
-        if kind == "bit":
+        field = method.amqp_type(name)
+        if field == "bit":
             value: Any = data[pos] >> bit & 1 == 1
             bit = bit + 1 & 7
             pos += bit == 0
@@ -53,7 +54,7 @@ def read_method(data: bytes, start: int, stop: int) -> Any:
             if bit:
                 bit = 0
                 pos += 1
-            value, pos = _field(kind, data, pos, stop)
+            value, pos = _field(field, data, pos, stop)
         setattr(method, name, value)
     if pos + (bit > 0) != stop:
         raise ValueError(f"{method.name} does not end where its frame does")

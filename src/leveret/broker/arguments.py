@@ -104,6 +104,12 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         """Whether there is a limit to its length."""
         return self.max_length is not None or self.max_bytes is not None
 
+    def are_too_many(self, count: int, size: int) -> bool:
+        """Whether so many messages, of so many bytes together, are more than may wait."""
+        return (self.max_length is not None and count > self.max_length) or (
+            self.max_bytes is not None and size > self.max_bytes
+        )
+
 
 def read_options(
     arguments: dict[str, Any],

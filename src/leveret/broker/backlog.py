@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
 
+from leveret.broker.arguments import QueueOptions
 from leveret.broker.messages import Entry
 
 _position = attrgetter("position")
@@ -129,3 +130,12 @@ class PriorityBacklog(Backlog):
         self._top = max(self._top, entry.priority)
         self.count += 1
         self.size += len(entry.message.body)
+
+
+def backlog_for(options: QueueOptions) -> Backlog:
+    """The one for a queue of these options."""
+    if options.quorum:
+        return QuorumBacklog()
+    if options.max_priority is not None:
+        return PriorityBacklog(options.max_priority)
+    return Backlog()

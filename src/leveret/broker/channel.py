@@ -245,7 +245,7 @@ class Channel:
             if one is None:
                 raise precondition(f"unknown delivery tag {ack.delivery_tag}")
             taken = [one]
-        self.settle(taken)
+        self.acked(taken)
 
     def nack(self, nack: Nack) -> None:
         """basic.nack and basic.reject. :raises Refused: if the tag is unknown."""
@@ -257,10 +257,10 @@ class Channel:
         else:
             self.reject(self.unacked.take(tags))
 
-    def settle(self, taken: list[Unacked]) -> None:
+    def acked(self, taken: list[Unacked]) -> None:
         """Deliveries were acknowledged."""
         for entry, queue, _ in taken:
-            queue.settle(entry)
+            queue.ack(entry)
         self._freed(taken)
 
     def reject(self, taken: list[Unacked]) -> None:

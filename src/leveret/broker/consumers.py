@@ -7,7 +7,7 @@ as many unacknowledged as it may is passed over until it acknowledges.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from leveret.broker.messages import Entry
 
@@ -39,7 +39,6 @@ class Consumer:
     """
 
     __slots__ = (
-        "arguments",
         "exclusive",
         "no_ack",
         "prefetch",
@@ -62,7 +61,6 @@ class Consumer:
         exclusive: bool = False,
         prefetch: int = 0,
         priority: int = 0,
-        arguments: dict[str, Any] | None = None,
     ) -> None:
         self.tag = tag
         self.queue = queue
@@ -71,7 +69,6 @@ class Consumer:
         self.exclusive = exclusive
         self.prefetch = prefetch
         self.priority = priority
-        self.arguments = arguments or {}
         self.unacked = 0
         self.waiting = False
         self.start = b""  # how its basic.deliver frames begin; its channel's to set

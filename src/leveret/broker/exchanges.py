@@ -186,3 +186,22 @@ class Exchange:
         for key in keys:
             found.update(dict.fromkeys(self._matcher.match(key, headers or {})))
         return list(found)
+
+
+_PREDECLARED: Final = {
+    "": "direct",
+    "amq.direct": "direct",
+    "amq.fanout": "fanout",
+    "amq.topic": "topic",
+    "amq.headers": "headers",
+    "amq.match": "headers",
+    "amq.rabbitmq.trace": "topic",
+}
+
+
+def predeclared() -> dict[str, Exchange]:
+    """The exchanges that each vhost has, by name."""
+    return {
+        name: Exchange(name, kind, durable=True, internal=name == "amq.rabbitmq.trace")
+        for name, kind in _PREDECLARED.items()
+    }

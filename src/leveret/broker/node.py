@@ -52,10 +52,10 @@ class Node:
         for channel, tag in cancelled:
             channel.tell_cancelled(tag)
 
-    def settle(self) -> None:
+    def end_pass(self) -> None:
         """The end of a pass: publish dead letters, look at the memory, tell what is to be told."""
         for vhost in self.vhosts.values():
-            vhost.settle()
+            vhost.publish_dead_letters()
         self.tell_cancelled()
         self.memory.watch()
         if self.confirming:

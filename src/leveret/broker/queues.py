@@ -11,19 +11,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from leveret.broker.arguments import QueueOptions
-from leveret.broker.backlog import Backlog, PriorityBacklog, QuorumBacklog
+from leveret.broker.backlog import backlog_for
 from leveret.broker.clock import Clock, Timer
 from leveret.broker.consumers import Consumer, Consumers, Receiver
 from leveret.broker.limits import Memory
 from leveret.broker.messages import Entry, Message
-
-
-def _backlog_for(options: QueueOptions) -> Backlog:
-    if options.quorum:
-        return QuorumBacklog()
-    if options.max_priority is not None:
-        return PriorityBacklog(options.max_priority)
-    return Backlog()
 
 
 class Queue:
@@ -62,7 +54,7 @@ class Queue:
         self._memory = memory
         self._dead = dead
         self._unused = unused
-        self._backlog = _backlog_for(options)
+        self._backlog = backlog_for(options)
         self._next_position = 0
         self._head_timer: Timer | None = None
         self._use_timer: Timer | None = None
@@ -163,7 +155,7 @@ class Queue:
         self._expire()
         return entry
 
-    def settle(self, entry: Entry) -> None:
+    def ack(self, entry: Entry) -> None:
         """A delivered message was acknowledged."""
         self._memory.free(entry.message)
 
@@ -268,20 +260,12 @@ class Queue:
         options = self.options
         backlog = self._backlog
         if options.quorum:  # which looks after it has taken one too many
-            return (options.max_length is not None and backlog.count > options.max_length) or (
-                options.max_bytes is not None and backlog.size > options.max_bytes
-            )
-        return (options.max_length is not None and backlog.count + 1 > options.max_length) or (
-            options.max_bytes is not None and backlog.size + len(message.body) > options.max_bytes
-        )
+            return options.are_too_many(backlog.count, backlog.size)
+        return options.are_too_many(backlog.count + 1, backlog.size + len(message.body))
 
     def _drop_surplus(self) -> None:
-        options = self.options
         backlog = self._backlog
-        while backlog.count and (
-            (options.max_length is not None and backlog.count > options.max_length)
-            or (options.max_bytes is not None and backlog.size > options.max_bytes)
-        ):
+        while backlog.count and self.options.are_too_many(backlog.count, backlog.size):
             self._die(backlog.pop(), "maxlen")  # the head, whatever its priority
 
     def _die(self, entry: Entry, reason: str) -> None:

@@ -42,7 +42,6 @@ class EmbeddedBroker:
     :param users: passwords, or `User`s, by name.
     :param vhosts: there from the start; `add_vhost` makes more.
     :param limits: the bounds that it keeps.
-    :param clock: for tests that do not wait; the event loop's time by default.
     :raises OSError: (on entering) if it cannot listen there.
     """
 
@@ -226,12 +225,12 @@ class EmbeddedBroker:
     def _flush(self) -> None:
         self._flush_due = False
         node = self.node
-        node.settle()
+        node.end_pass()
         while node.dirty:
             dirty, node.dirty = node.dirty, []
             for session in dirty:
                 cast(SocketLink, session.link).write()
-            node.settle()
+            node.end_pass()
         self._arm()
 
     def _arm(self) -> None:

@@ -31,6 +31,7 @@ from leveret.broker.permissions import Rights, User
 from leveret.broker.reading import ServerParser
 from leveret.broker.received import Published
 from leveret.broker.refusals import Refused
+from leveret.broker.unopened import handle_while_closing, handle_without_channel, opened_twice
 from leveret.broker.unreadable import Unreadable
 from leveret.broker.vhost import VHost
 from leveret.errors import AMQPError
@@ -197,14 +198,14 @@ class Session:
             channel = channels.get(event.channel)
             try:
                 if channel is None:
-                    self._handle_without_channel(event)
+                    handle_without_channel(self, event)
                 elif channel.closing:
-                    self._handle_closing(channel, event)
+                    handle_while_closing(self, channel, event)
                 else:
                     self._handle_on_channel(channel, kind, event)
             except Refused as error:
                 self._refuse(channel, event, error)
-            self.vhost.settle()
+            self.vhost.publish_dead_letters()
             if node.cancelled:
                 node.tell_cancelled()
 
@@ -227,53 +228,11 @@ class Session:
                 self.channels.pop(channel.number, None)
                 channel.end()
             case commands.Channel.Open():
-                raise _opened_twice()
+                raise opened_twice()
             case commands.Channel.CloseOk() | commands.Channel.FlowOk():
                 pass
             case _:
                 channel.handle(method)
-
-    def _handle_without_channel(self, event: Any) -> None:
-        """What comes on channel 0, or on one that is not open."""
-        number: int = event.channel
-        method = event.method if isinstance(event, Method) else None
-        if number == 0:
-            self._handle_connection(method)
-        elif isinstance(method, commands.Channel.Open):
-            if self.channel_max and len(self.channels) >= self.channel_max:
-                raise Refused(
-                    ReplyCode.NOT_ALLOWED,
-                    f"number of channels opened ({len(self.channels)}) has reached the"
-                    f" negotiated channel_max ({self.channel_max})",
-                    anonymous=True,
-                )
-            self.channels[number] = Channel(self, number)
-            self.output.send_method(number, answer(commands.Channel.OpenOk, channel_id=""))
-        elif not isinstance(method, commands.Channel.CloseOk):
-            raise Refused(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
-
-    def _handle_connection(self, method: Any) -> None:
-        match method:
-            case commands.Connection.Close():
-                self._end_channels()
-                self.send_method(answer(commands.Connection.CloseOk))
-                self.finish()
-            case commands.Connection.UpdateSecret():
-                self.send_method(answer(commands.Connection.UpdateSecretOk))
-            case _:
-                raise Refused(
-                    ReplyCode.CHANNEL_ERROR, "unexpected method in connection state running"
-                )
-
-    def _handle_closing(self, channel: Channel, event: Any) -> None:
-        """What comes on a channel that this side closed: dropped, until the client knows."""
-        if isinstance(event, Method):
-            if isinstance(event.method, commands.Channel.CloseOk):
-                self.channels.pop(channel.number, None)
-            elif isinstance(event.method, commands.Channel.Close):
-                self.output.send_method(channel.number, answer(commands.Channel.CloseOk))
-            elif isinstance(event.method, commands.Channel.Open):
-                raise _opened_twice()
 
     def _handle_unopened(self, event: Any) -> None:
         """What comes before connection.open-ok, or after this side's connection.close."""
@@ -304,7 +263,7 @@ class Session:
             self.finish()
             return
         log.info("%s: %s", self.peer, error)
-        self._end_channels()
+        self.end_channels()
         self.state = "closing"
         self._waiting.clear()
         self._parser.discard()
@@ -327,12 +286,13 @@ class Session:
     def lost(self) -> None:
         """The socket is gone."""
         self.state = "closed"
-        self._end_channels()
+        self.end_channels()
         self.output.drop()
         self._hold(0)
         self.node.sessions.discard(self)
 
-    def _end_channels(self) -> None:
+    def end_channels(self) -> None:
+        """Its channels are gone, and its exclusive queues."""
         channels = list(self.channels.values())
         self.channels.clear()
         self.output.room = False  # nothing goes to its consumers while they leave one by one
@@ -341,7 +301,3 @@ class Session:
         if hasattr(self, "vhost"):
             for queue in [q for q in self.vhost.queues.values() if q.exclusive_to is self]:
                 self.vhost.delete_queue(queue)
-
-
-def _opened_twice() -> Refused:
-    return Refused(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")

@@ -66,7 +66,7 @@ class Transaction:
         settled, self._settled = self._settled, {}
         channel = self._channel
         channel.unacked.count_out(delivery for delivery, _ in settled.values())
-        do = {"acked": channel.settle, "requeued": channel.put_back, "rejected": channel.reject}
+        do = {"acked": channel.acked, "requeued": channel.put_back, "rejected": channel.reject}
         for outcome, group in groupby(settled, lambda tag: settled[tag][1]):
             do[outcome]([settled[tag][0] for tag in sorted(group)])
 

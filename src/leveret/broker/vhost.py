@@ -10,22 +10,13 @@ from leveret.broker.arguments import COMPARED, read_options, type_of
 from leveret.broker.clock import Clock
 from leveret.broker.deadletter import dead_letter, without_cycles
 from leveret.broker.equivalence import check_equal, check_same_arguments
-from leveret.broker.exchanges import Exchange
+from leveret.broker.exchanges import Exchange, predeclared
 from leveret.broker.limits import Memory
 from leveret.broker.messages import Message
 from leveret.broker.names import new_name
 from leveret.broker.queues import Queue
 from leveret.broker.refusals import Refused, locked, not_found, precondition
 
-PREDECLARED: Final = (
-    ("", "direct"),
-    ("amq.direct", "direct"),
-    ("amq.fanout", "fanout"),
-    ("amq.topic", "topic"),
-    ("amq.headers", "headers"),
-    ("amq.match", "headers"),
-    ("amq.rabbitmq.trace", "topic"),
-)
 _CACHED_ROUTES: Final = 4096
 
 
@@ -39,12 +30,7 @@ class VHost:
         self.name = name
         self.clock = clock
         self.memory = memory
-        self.exchanges: dict[str, Exchange] = {
-            exchange: Exchange(
-                exchange, kind, durable=True, internal=exchange == "amq.rabbitmq.trace"
-            )
-            for exchange, kind in PREDECLARED
-        }
+        self.exchanges = predeclared()
         self.queues: dict[str, Queue] = {}
         self.reply_channels: dict[str, Callable[[Message], None]] = {}
         self._routes: dict[tuple[str, tuple[str, ...]], tuple[Queue, ...]] = {}
@@ -164,9 +150,12 @@ class VHost:
         found = self.queues.get(name)
         if found is None:
             raise not_found("queue", name, self.name)
-        if found.exclusive_to is not None and found.exclusive_to is not owner:
-            raise locked(name, self.name)
+        self._check_not_locked(found, owner)
         return found
+
+    def _check_not_locked(self, queue: Queue, owner: object | None) -> None:
+        if queue.exclusive_to is not None and queue.exclusive_to is not owner:
+            raise locked(queue.name, self.name)
 
     def declare_queue(
         self,
@@ -194,7 +183,13 @@ class VHost:
         what = f"queue '{name}' in vhost '{self.name}'"
         there = self.queues.get(name)
         if there is not None:
-            self._check_alike(there, what, owner, durable, exclusive, auto_delete, arguments)
+            self._check_not_locked(there, owner)
+            if exclusive != (there.exclusive_to is not None):
+                raise locked(name, self.name)
+            if not exclusive:  # else it is never durable, whatever it is declared
+                check_equal("durable", what, durable, there.durable)
+            check_equal("auto_delete", what, auto_delete, there.auto_delete)
+            check_same_arguments(COMPARED, what, arguments, there.arguments)
             there.used()
             return there
         options = read_options(
@@ -215,25 +210,6 @@ class VHost:
         )
         self._routes.clear()
         return there
-
-    def _check_alike(
-        self,
-        there: Queue,
-        what: str,
-        owner: object,
-        durable: bool,
-        exclusive: bool,
-        auto_delete: bool,
-        arguments: dict[str, Any],
-    ) -> None:
-        if there.exclusive_to is not None and there.exclusive_to is not owner:
-            raise locked(there.name, self.name)
-        if exclusive != (there.exclusive_to is not None):
-            raise locked(there.name, self.name)
-        if not exclusive:  # which is never durable, whatever it is declared
-            check_equal("durable", what, durable, there.durable)
-        check_equal("auto_delete", what, auto_delete, there.auto_delete)
-        check_same_arguments(COMPARED, what, arguments, there.arguments)
 
     def delete_queue(self, queue: Queue) -> int:
         """Delete a queue and its bindings; returns how many messages waited in it."""
@@ -299,7 +275,7 @@ class VHost:
     def _bury(self, queue: Queue, message: Message, reason: str) -> None:
         self._dead.append((queue, message, reason))
 
-    def settle(self) -> None:
+    def publish_dead_letters(self) -> None:
         """Publish the messages that died, and those that these drive out, until none is left."""
         while self._dead:
             queue, message, reason = self._dead.popleft()

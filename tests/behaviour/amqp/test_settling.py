@@ -219,7 +219,7 @@ async def test_recovered_messages_come_to_the_consumer_again(ch: Lane) -> None:
 async def test_recover_may_go_without_an_answer(ch: Lane) -> None:
     await filled(ch, 1)
     await take(ch, 1)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="deprecated in AMQP 0-9-1"):
         ch.send(Basic.RecoverAsync(requeue=True))
     assert isinstance(await ch.call(Basic.Qos()), Basic.QosOk)
     assert await rest(ch) == [(b"0", True)]

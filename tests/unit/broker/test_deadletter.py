@@ -22,7 +22,7 @@ def taken(world: World, name: str) -> Entry:
 
 def reject(world: World, name: str) -> None:
     world.vhost.queue(name).reject(taken(world, name))
-    world.vhost.settle()
+    world.vhost.publish_dead_letters()
 
 
 def headers(entry: Entry) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def test_a_full_queue_may_refuse_and_dead_letter(world: World) -> None:
         x_dead_letter_routing_key="grave",
     )
     assert queue.publish(message("a")) is False
-    world.vhost.settle()
+    world.vhost.publish_dead_letters()
     assert headers(taken(world, "grave"))["x-first-death-reason"] == "maxlen"
 
 

@@ -36,7 +36,7 @@ def test_who_publishes_while_memory_is_short_is_told_and_not_read() -> None:
     assert said(client) == ["Connection.Blocked"]
     assert (queue.ready, client.link.reading) == (1, False)
     queue.purge()
-    node.settle()
+    node.end_pass()
     assert said(client) == ["Connection.Unblocked"]
     assert (queue.ready, client.link.reading) == (1, True)
 
@@ -50,7 +50,7 @@ def test_publishers_are_let_go_on_as_far_as_there_is_memory() -> None:
         client.publish("q", bytes(6000))
     for left in (2, 1, 0):
         queue.purge()
-        node.settle()
+        node.end_pass()
         assert sum(client.session.blocked for client in clients) == left
         assert queue.ready == 1
 

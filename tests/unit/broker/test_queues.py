@@ -54,7 +54,7 @@ def test_a_consumer_that_was_full_gets_more_once_woken(world: World) -> None:
     consumer = consume(queue, taker, "a", prefetch=1)
     world.fill(queue, "123")
     assert taker.bodies == "1"
-    queue.settle(taker.taken[0][1])
+    queue.ack(taker.taken[0][1])
     consumer.unacked -= 1
     queue.consumers.wake(consumer)
     queue.run()
@@ -176,7 +176,7 @@ def test_a_quorum_queue_gives_up_a_message_that_came_back_too_often(world: World
         (entry,) = taken(queue, 1)
         assert entry.delivery_count == count
         queue.put_back([entry])
-    world.vhost.settle()
+    world.vhost.publish_dead_letters()
     dead = world.vhost.queue("dead").get(no_ack=True)
     assert dead is not None
     assert (dead.message.properties.headers or {})["x-first-death-reason"] == "delivery_limit"
@@ -198,7 +198,7 @@ def test_all_memory_is_given_back_in_the_end(steps: list[str]) -> None:
             case "get":
                 out += taken(queue, 1)
             case "ack" if out:
-                queue.settle(out.pop())
+                queue.ack(out.pop())
             case "back" if out:
                 queue.put_back([out.pop()])
             case "reject" if out:
@@ -208,8 +208,8 @@ def test_all_memory_is_given_back_in_the_end(steps: list[str]) -> None:
             case "later":
                 world.later(0.6)
     for entry in out:
-        queue.settle(entry)
-    world.vhost.settle()
+        queue.ack(entry)
+    world.vhost.publish_dead_letters()
     world.vhost.delete_queue(queue)
     assert world.memory.used == 0
 

@@ -73,18 +73,18 @@ class World:
         for one in messages:
             for queue in self.vhost.route(self.vhost.exchange(one.exchange), one):
                 queue.publish(one)
-        self.vhost.settle()
+        self.vhost.publish_dead_letters()
 
     def fill(self, queue: Queue, bodies: str, **properties: Any) -> None:
         """Publish one message for each letter."""
         for body in bodies:
             queue.publish(message(body, queue.name, **properties))
-        self.vhost.settle()
+        self.vhost.publish_dead_letters()
 
     def later(self, seconds: float) -> None:
         """Let time pass."""
         self.clock.tick(self.clock.now + seconds)
-        self.vhost.settle()
+        self.vhost.publish_dead_letters()
 
     def drained(self, name: str = "q") -> str:
         """The bodies that wait in a queue, which is empty then."""
@@ -135,7 +135,7 @@ class Client:
 
     def send_bytes(self, data: bytes) -> None:
         self.session.receive(data)
-        self.node.settle()
+        self.node.end_pass()
 
     def send(self, channel: int, method: Any) -> None:
         self.send_bytes(frames.method_frame(channel, method))
