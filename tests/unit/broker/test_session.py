@@ -175,12 +175,13 @@ USES = {
 def test_a_queue_that_is_used_does_not_expire(node: Node, use: str) -> None:
     client = Client.opened(node)
     declare(client, x_expires=1000)
+    queue = node.vhosts["/"].queues["q"]
     for _ in range(3):
         node.clock.tick(node.clock.now + 0.9)
         client.ask(USES[use])
-    assert "q" in node.vhosts["/"].queues
+    assert not queue.deleted
     node.clock.tick(node.clock.now + 1.1)
-    assert "q" not in node.vhosts["/"].queues
+    assert queue.deleted
 
 
 @pytest.mark.parametrize("impersonator", [False, True])
