@@ -13,7 +13,9 @@ from leveret.broker.refusals import Refused
 from leveret.broker.topics import TopicTrie
 
 KINDS: Final = ("direct", "fanout", "topic", "headers")
-_OTHER_WORDS: Final = frozenset(("", "exchange", "queue", "match", "all", "any", "no", "none"))
+_OTHER_WORDS: Final = frozenset(
+    ("", "exchange", "queue", "durable", "match", "all", "any", "no", "none")
+)
 """Words of Erlang's and RabbitMQ's that are no types of exchanges: those it has heard of."""
 
 

@@ -35,9 +35,13 @@ class Transaction:
         self._settled: dict[int, tuple[Unacked, Outcome]] = {}
 
     def publish(self, message: Message, queues: tuple[Queue, ...], mandatory: bool) -> None:
-        """Keep a message, which was routed to these queues."""
+        """Keep a message, which was routed to these queues.
+
+        The default exchange routes to queues of a name, be they there already or not.
+        """
         self._memory.keep(message)
-        self._published.append((message, tuple(queue.name for queue in queues), mandatory))
+        found = (queue.name for queue in queues) if message.exchange else message.routing_keys
+        self._published.append((message, tuple(dict.fromkeys(found)), mandatory))
 
     def settle(self, tags: list[int], outcome: Outcome) -> None:
         """Keep in mind what becomes of these deliveries, which nothing else settles from now on."""

@@ -152,6 +152,17 @@ async def test_a_message_arrives_though_its_exchange_was_deleted_meanwhile(
     assert await far.bodies("q") == [b"m"]
 
 
+async def test_a_message_arrives_by_the_default_exchange_though_its_queue_is_made_meanwhile(
+    ch: Lane, far: Lane
+) -> None:
+    await ch.call(Tx.Select())
+    ch.publish("", "q", b"m", mandatory=True, headers={"CC": ["q"]})
+    await settled(ch)
+    await far.declare("q")
+    assert isinstance(await ch.call(Tx.Commit()), Tx.CommitOk)
+    assert await far.bodies("q") == [b"m"]
+
+
 async def test_a_mandatory_message_whose_queue_was_deleted_meanwhile_comes_back(
     ch: Lane, far: Lane
 ) -> None:
