@@ -95,7 +95,9 @@ async def test_a_queue_that_dead_letters_to_itself_drops_what_expires(ch: Lane) 
 
 
 @pytest.mark.parametrize("made_up", ["text", {"a": 1}, []], ids=["text", "table", "empty"])
-async def test_an_x_death_that_a_client_made_up_has_no_first_death(ch: Lane, made_up: Any) -> None:
+async def test_an_x_death_that_a_client_made_up_has_no_first_death_before_4(
+    ch: Lane, since_4: bool, made_up: Any
+) -> None:
     await ch.declare("dead", exclusive=True)
     await ch.declare(
         "q", exclusive=True, x_dead_letter_exchange="", x_dead_letter_routing_key="dead"
@@ -104,4 +106,4 @@ async def test_an_x_death_that_a_client_made_up_has_no_first_death(ch: Lane, mad
     await rejected(ch, "q")
     message = await letter(ch)
     assert deaths(message) == [("q", "rejected", 1, "", ["q"])]
-    assert "x-first-death-queue" not in message.headers
+    assert ("x-first-death-queue" in message.headers) == since_4
