@@ -86,6 +86,21 @@ async def test_a_channel_that_closes_hands_nothing_to_another_of_its_consumers(
     ]
 
 
+async def test_the_next_one_follows_though_the_active_one_held_nothing(ch: Lane, far: Lane) -> None:
+    await ch.declare("other")
+    await ch.declare("q", x_single_active_consumer=True)
+    await ch.call(Basic.Qos(prefetch_count=1, global_=True))
+    await ch.consume("other")
+    fill(ch, "other", 1)
+    await ch.delivery()
+    await ch.consume("q", "first")
+    await far.consume("q", "second")
+    fill(ch, "q", 2)
+    assert await taken(ch, 0, left=2) == []
+    await ch.close()
+    assert await bodies(far, 2) == [b"0", b"1"]
+
+
 async def test_the_next_one_follows_when_the_active_one_cancels(ch: Lane, far: Lane) -> None:
     await ch.declare("q", x_single_active_consumer=True)
     await ch.consume("q", "first")

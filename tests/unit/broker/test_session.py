@@ -184,6 +184,19 @@ def test_a_queue_that_is_used_does_not_expire(node: Node, use: str) -> None:
     assert queue.deleted
 
 
+def test_a_queue_expires_after_the_channel_of_its_last_consumer_closed(node: Node) -> None:
+    client = Client.opened(node)
+    declare(client, x_expires=1000)
+    queue = node.vhosts["/"].queues["q"]
+    client.ask(commands.Basic.Consume(queue="q"))
+    node.clock.tick(node.clock.now + 5)
+    client.ask(commands.Channel.Close(200, "", 0, 0))
+    node.clock.tick(node.clock.now + 0.9)
+    assert not queue.deleted
+    node.clock.tick(node.clock.now + 0.2)
+    assert queue.deleted
+
+
 @pytest.mark.parametrize("impersonator", [False, True])
 def test_an_impersonator_publishes_under_any_name(impersonator: bool) -> None:
     user = User(password="guest", impersonator=impersonator)
