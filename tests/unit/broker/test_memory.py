@@ -135,6 +135,12 @@ def test_who_declares_more_arguments_than_there_is_memory_loses_his_connection(
     assert node.memory.used < 5000
     other = Client.opened(node)
     assert isinstance(other.ask(Queue.Declare(queue="small")), Queue.DeclareOk)
+    vhost = node.vhosts["/"]
+    for queue in list(vhost.queues.values()):
+        vhost.delete_queue(queue)
+    for number in range(5):
+        vhost.delete_exchange(f"x{number}")
+    assert node.memory.used == 0  # nothing is there of what was refused
 
 
 def test_gets_of_a_queue_that_may_expire_leave_no_timers(node: Node) -> None:
