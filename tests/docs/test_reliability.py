@@ -12,7 +12,7 @@ import pytest
 
 import leveret
 from leveret import Rabbit, Reconnect
-from leveret.client import calls, look, pending, silence
+from leveret.client import arrivals, look, pending, silence
 from leveret.server import consumer, once_calls, orphans, watchdog
 from leveret.transport.url import Address
 from leveret.wire import native
@@ -112,7 +112,7 @@ def test_the_figures_are_those_of_the_code() -> None:
     for (what, shown), (words, values) in zip(rows, FIGURES.items(), strict=True):
         assert what.startswith(words)
         assert tuple(map(float, shown.split(", "))) == values, f"{what}: the code has {values}"
-    assert calls.GRACE < calls._LATEST < FIGURES["a call ends"][0]
+    assert pending.GRACE < arrivals._LATEST < FIGURES["a call ends"][0]
     assert pending.MOST_RESENDS == 10
 
 

@@ -23,7 +23,7 @@ from leveret.amqp.codes import ReplyCode
 from leveret.client import verdicts
 from leveret.client.pending import MOST_RESENDS
 from leveret.errors import ChannelClosed, LeveretError, PermissionDenied
-from leveret.transport.channel import Channel
+from leveret.transport.channel import Channel, unanswered
 from leveret.transport.connection import Connection
 from leveret.wire.native import reply_queue_name
 from leveret.wire.topology import consume_replies, is_down
@@ -36,6 +36,8 @@ log = logging.getLogger("leveret.client")
 
 _GHOST_LOOKS: Final = 10
 _GHOST_PAUSE: Final = 0.03
+_ANSWERED: Final = 2.0
+"""Seconds that the broker has to say something of the reply queue, before another one is taken."""
 
 
 class Attachment:
@@ -94,7 +96,8 @@ class Attachment:
         probe = await connection.open_channel()
         try:
             for _ in range(_GHOST_LOOKS):
-                found = await probe.look_at_queue(calls.reply_queue)
+                async with asyncio.timeout(_ANSWERED):
+                    found = await probe.look_at_queue(calls.reply_queue)
                 if not found.consumer_count:
                     return
                 await asyncio.sleep(_GHOST_PAUSE)
@@ -106,6 +109,8 @@ class Attachment:
                 self._rename(error, connection.user)
             elif error.reply_code != ReplyCode.NOT_FOUND:
                 raise
+        except TimeoutError:
+            self._rename(unanswered(f"{self} does not answer"), connection.user)
         finally:
             probe.abandon()
 

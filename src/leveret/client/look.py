@@ -53,6 +53,8 @@ SERVERS_RETURN: Final = 5.0
 """Seconds after a reconnect, or a queue's return, for which servers count as on their way."""
 _HANGS: Final = 0.25
 """Seconds without an answer after which a look holds up no other one."""
+_DOWN_AFTER: Final = 2.0
+"""Seconds without an answer, besides, after which a queue counts as out of reach."""
 _TICK: Final = 0.001
 """By so many seconds a timer of the loop may be early."""
 _BUSY: Final = 0.1
@@ -233,7 +235,7 @@ class Lookout:
         route.looking = True
         route.looked_at = self._calls.loop.time()
         try:
-            found = await self._declare_passively(route.queue)
+            found = await self._declare_passively(route)
             self._silence.answered()
             consumers = found.consumer_count or 0
             if consumers == route.consumers and route.messages:
@@ -259,24 +261,36 @@ class Lookout:
             route.looking = False
         return True
 
-    async def _declare_passively(self, queue: str) -> commands.Queue.DeclareOk:
-        """Ask the broker for a queue. That of a quorum queue without a leader takes its time.
+    async def _declare_passively(self, route: Route) -> commands.Queue.DeclareOk:
+        """Ask the broker for a queue.
 
-        One look has the channel at a time, as a 404 closes it; but the others do not wait for one
-        that hangs: it keeps that channel, and they take another.
+        One look has the channel at a time, as a 404 closes it. But others do not wait for one that
+        hangs, as that for a quorum queue without a leader: it keeps that channel, and they take
+        another. A queue of which RabbitMQ says nothing for long is out of reach (`wire.topology`).
         """
         async with self._turn:
             self._silence.owed(self._calls.loop.time())
             channel = await self._open()
-            asking = self.begin(channel.look_at_queue(queue))
+            asking = self.begin(channel.look_at_queue(route.queue))
             await asyncio.wait({asking}, timeout=_HANGS)
             if not asking.done():
                 self._channel = None
         try:
+            await asyncio.wait({asking}, timeout=_DOWN_AFTER)
+            if not asking.done():
+                await self._other_word()
+                route.consumers, route.messages = QUEUE_DOWN, 0
             return await asking
         finally:
             if channel is not self._channel:
                 channel.abandon()
+
+    async def _other_word(self) -> None:
+        """Return when the broker says anything else; one that is dead does not."""
+        async with self._turn:
+            self._channel = None
+            await self._open()
+        self._silence.answered()
 
     async def _open(self) -> Channel:
         if self._channel is None or self._channel.closed is not None:

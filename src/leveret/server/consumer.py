@@ -5,6 +5,7 @@ What it takes `handling.py` runs; what it does not want it answers or hands back
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Final
@@ -24,7 +25,7 @@ from leveret.server.handling import Handling
 from leveret.server.outbox import Outbox
 from leveret.server.outcome import ran_before
 from leveret.server.running import Running
-from leveret.transport.channel import Channel
+from leveret.transport.channel import Channel, unanswered
 from leveret.transport.connection import Connection
 from leveret.wire.native import (
     attempts,
@@ -41,6 +42,8 @@ MAX_REDELIVERIES: Final = 5
 """How often a request of an idempotent method is given to another server, before it is poison."""
 _RESTORED: Final = 1.0
 """Seconds that a channel which is being restored has to be, when a drain begins."""
+_DECLARED: Final = 5.0
+"""Seconds that a queue has to be declared; after that it counts as out of reach, for a while."""
 _CLAIM_TIMEOUT: Final = 2.0
 """Seconds that a caller has to say that it still waits, before its old request is dropped."""
 _CLAIM_SOON: Final = 0.5
@@ -85,7 +88,7 @@ class MethodConsumer(Handling):
         self._replies = self._make_replies(channel)
         self._outbox = Outbox(channel, self.running)
         try:
-            await self.declare()
+            await self._declare_in_time(channel)
         except BaseException:
             self.detach()
             channel.abandon()
@@ -94,9 +97,24 @@ class MethodConsumer(Handling):
         channel.on_cancel = self._on_cancel
         channel.on_close = self._on_close
 
-    async def declare(self) -> None:
+    async def declare_beside(self) -> None:
+        """See that the request queue exists, on another channel: replies must not wait for it."""
+        channel = await self.channel.connection.open_channel()
+        try:
+            await self._declare_in_time(channel)
+        finally:
+            channel.abandon()
+
+    async def _declare_in_time(self, channel: Channel) -> None:
+        try:
+            async with asyncio.timeout(_DECLARED):
+                await self.declare(channel)
+        except TimeoutError:
+            raise unanswered(f"{self} does not answer") from None
+
+    async def declare(self, channel: Channel) -> None:
         """See that the request queue exists."""
-        await declare_request_queue(self.channel, self.spec)
+        await declare_request_queue(channel, self.spec)
 
     async def start(self) -> None:
         """Take requests."""

@@ -42,15 +42,15 @@ class PlainConsumer(MethodConsumer):
     def _make_replies(self, channel: Channel) -> Replies:
         return _PlainReplies(self.spec, channel, self._max_message_size)
 
-    async def declare(self) -> None:
+    async def declare(self, channel: Channel) -> None:
         """See that the queue exists; one that does is taken as it is, whatever its options."""
-        probe = await self.channel.connection.open_channel()
+        probe = await channel.connection.open_channel()
         try:
             await probe.look_at_queue(self.queue)
         except ChannelClosed as error:
             if error.reply_code != ReplyCode.NOT_FOUND:
                 raise explained(error, f"queue {self.queue!r}") from error
-            await self.channel.declare_queue(self.queue)
+            await channel.declare_queue(self.queue)
         await probe.close()
 
 

@@ -117,10 +117,17 @@ class Server:
     async def _attach(self, connection: Connection) -> bool:
         """Serve over this connection; False if it breaks before that, and comes back."""
         try:
-            ready = [c for c in self.consumers if await self._prepare(c, connection)]
+            prepared = await asyncio.gather(
+                *(self._prepare(consumer, connection) for consumer in self.consumers),
+                return_exceptions=True,
+            )
+            for outcome in prepared:
+                if isinstance(outcome, BaseException):
+                    raise outcome
             await self.control.attach(connection)
-            for consumer in ready:
-                await consumer.start()
+            for consumer, is_there in zip(self.consumers, prepared, strict=True):
+                if is_there:
+                    await consumer.start()
         except LeveretError:
             if connection.lost is None or not self.link.reconnects:
                 raise
@@ -154,7 +161,7 @@ class Server:
 
     async def _consume_again(self, consumer: MethodConsumer) -> None:
         try:
-            await consumer.declare()
+            await consumer.declare_beside()
             await consumer.start()
         except LeveretError as error:
             log.warning("%s is not restored yet: %s", consumer, error)

@@ -25,6 +25,13 @@ METHOD_TIMEOUT: Final = 15.0
 """How long a broker may take to answer a method such as queue.declare, in seconds."""
 
 
+def unanswered(what: str) -> ChannelClosed:
+    """The broker lives, and says nothing of a queue; RabbitMQ 4 does so while its node is down."""
+    return ChannelClosed(
+        ReplyCode.NOT_FOUND, f"{what}; the node that has the queue may be down or inaccessible"
+    )
+
+
 class Channel:
     """A channel of a connection; `Connection.open_channel` makes one.
 
@@ -50,13 +57,15 @@ class Channel:
 
         A caller that is cancelled leaves its place in the order of the answers.
 
-        :raises ChannelClosed: if the broker closes the channel instead.
+        :raises ChannelClosed: if the broker closes the channel instead, or says something else for
+            `METHOD_TIMEOUT`, but nothing of a queue: the channel is of no use then.
         :raises ConnectionLost: if the connection breaks, or no answer comes in `METHOD_TIMEOUT`.
         :raises ValueError: if the method cannot be packed; nothing is sent then.
         :raises TypeError: likewise.
         """
         self.check_open()
         frame = frames.method_frame(self.number, method)
+        reads = self.connection.reads
         answer = self.connection.loop.create_future()
         self._answers.append((answer, method.valid_responses))
         self.connection.collect()
@@ -65,9 +74,11 @@ class Channel:
             async with asyncio.timeout(METHOD_TIMEOUT):
                 return await answer
         except TimeoutError:
+            late = f"no answer to {method.name} in {METHOD_TIMEOUT:g} s"
+            if self.connection.reads != reads and method.name.startswith(("Queue.", "Basic.")):
+                raise unanswered(late) from None
             raise ConnectionLost(
-                f"{self.connection}: no answer to {method.name} in {METHOD_TIMEOUT:g} s;"
-                " the broker is overloaded or stuck"
+                f"{self.connection}: {late}; the broker is overloaded or stuck"
             ) from None
 
     def check_open(self) -> None:

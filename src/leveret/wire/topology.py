@@ -82,8 +82,13 @@ async def consume_replies(
 
 
 def is_down(error: ChannelClosed) -> bool:
-    """Whether a queue is only out of reach, as the broker's node that has it is down."""
-    return error.reply_code == ReplyCode.NOT_FOUND and "down or inaccessible" in error.reply_text
+    """Whether a queue is only out of reach, as the broker's node that has it is down.
+
+    RabbitMQ 3 says so at once. RabbitMQ 4 says nothing for a minute, and then "due to timeout", or
+    that the queue's process is stopped; nobody waits for that long.
+    """
+    words = ("down or inaccessible", "due to timeout", "process is stopped")
+    return error.reply_code == ReplyCode.NOT_FOUND and any(w in error.reply_text for w in words)
 
 
 def explained(error: ChannelClosed, what: str) -> LeveretError:
