@@ -94,7 +94,7 @@ async def test_what_becomes_of_running_waiting_and_new_calls(
         assert isinstance(ended.error, DeadlineExceeded), ended
         assert ended.error.executed == "maybe"
         await _seen_down(there.client)
-        # RabbitMQ 3 takes no new calls, so they wait, and are not run if that was in vain. RabbitMQ 4
+        # RabbitMQ 3 takes no new calls: they wait, and are not run if that was in vain. Version 4
         # refuses them late or drops them: idempotent ones are sent again, of others nobody knows.
         new_again = call(idempotent=True)
         new_once = call(idempotent=False)
