@@ -277,20 +277,23 @@ class Lookout:
                 self._channel = None
         try:
             await asyncio.wait({asking}, timeout=_DOWN_AFTER)
-            if not asking.done():
-                await self._other_word()
+            if not asking.done() and await self._says_something():
                 route.consumers, route.messages = QUEUE_DOWN, 0
             return await asking
         finally:
             if channel is not self._channel:
                 channel.abandon()
 
-    async def _other_word(self) -> None:
-        """Return when the broker says anything else; one that is dead does not."""
-        async with self._turn:
-            self._channel = None
-            await self._open()
+    async def _says_something(self) -> bool:
+        """Whether the broker answers to anything else; one that is dead does not."""
+        try:
+            async with self._turn:
+                self._channel = None
+                await self._open()
+        except LeveretError:
+            return False
         self._silence.answered()
+        return True
 
     async def _open(self) -> Channel:
         if self._channel is None or self._channel.closed is not None:

@@ -181,11 +181,17 @@ class RabbitMQ(Startable):
 
     def block_publishers(self) -> None:
         """Raise the memory alarm: connections that publish are blocked (`connection.blocked`)."""
-        self.evaluate("vm_memory_monitor:set_vm_memory_high_watermark(0.0)")
+        self._set_memory_limit("0.0")
 
     def unblock_publishers(self) -> None:
         """Clear the memory alarm (`connection.unblocked`)."""
-        self.evaluate("vm_memory_monitor:set_vm_memory_high_watermark(0.6)")
+        self._set_memory_limit("0.6")
+
+    def _set_memory_limit(self, share: str) -> None:
+        # Asking for the alarms as well, it returns when all connections have been told of them.
+        self.evaluate(
+            f"vm_memory_monitor:set_vm_memory_high_watermark({share}), rabbit_alarm:get_alarms()"
+        )
 
     def log_tail(self, lines: int = 50) -> str:
         """The last lines of its log."""
