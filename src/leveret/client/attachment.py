@@ -22,7 +22,7 @@ from pamqp import commands
 from leveret.amqp.codes import ReplyCode
 from leveret.client import verdicts
 from leveret.client.pending import MOST_RESENDS
-from leveret.errors import ChannelClosed, LeveretError, PermissionDenied
+from leveret.errors import ChannelClosed, ConnectionLost, LeveretError, PermissionDenied
 from leveret.transport.channel import Channel, unanswered
 from leveret.transport.connection import Connection
 from leveret.wire.native import reply_queue_name
@@ -36,6 +36,8 @@ log = logging.getLogger("leveret.client")
 
 _GHOST_LOOKS: Final = 10
 _GHOST_PAUSE: Final = 0.03
+_RESTORED: Final = 5.0
+"""Seconds that it takes at the most to be restored; then another connection is tried."""
 _ANSWERED: Final = 2.0
 """Seconds that the broker has to say something of the reply queue, before another one is taken."""
 
@@ -54,24 +56,19 @@ class Attachment:
         return f"the reply queue {self._calls.reply_queue}"
 
     async def attach(self, connection: Connection) -> Channel:
-        """Open the channel, consume from the reply queue, and send again what has to be."""
+        """Open the channel, consume from the reply queue, and send again what has to be.
+
+        :raises ConnectionLost: if it takes `_RESTORED` seconds to get all that again.
+        """
         calls = self._calls
         again, self._attached = self._attached, True
-        channel = await connection.open_channel()
         try:
-            await channel.select_confirms()
-            if again:
-                await self._recover(connection)
-            await consume_replies(channel, calls.reply_queue, calls.arrivals.on_reply)
-        except PermissionDenied as error:
-            channel.abandon()
-            if connection.user == self._user or not again:
-                raise
-            self._rename(error, connection.user)  # the next attempt is for one of its own
-            raise
-        except BaseException:
-            channel.abandon()
-            raise
+            async with asyncio.timeout(_RESTORED if again else None):
+                channel = await self._open(connection, again=again)
+        except TimeoutError:
+            raise ConnectionLost(
+                f"{connection}: {self} was not restored in {_RESTORED:g} s"
+            ) from None
         channel.on_cancel = self._on_cancel
         channel.on_close = self._on_close
         if again and connection.user != self._user:
@@ -84,6 +81,25 @@ class Attachment:
         for pending in unsent.values():
             calls.resend(pending)
         calls.flow.changed()
+        return channel
+
+    async def _open(self, connection: Connection, *, again: bool) -> Channel:
+        """A channel that sends requests and gets replies."""
+        calls = self._calls
+        channel = await connection.open_channel()
+        try:
+            await channel.select_confirms()
+            if again:
+                await self._recover(connection)
+            await consume_replies(channel, calls.reply_queue, calls.arrivals.on_reply)
+        except PermissionDenied as error:
+            channel.abandon()
+            if again and connection.user != self._user:
+                self._rename(error, connection.user)  # the next attempt is for one of its own
+            raise
+        except BaseException:
+            channel.abandon()
+            raise
         return channel
 
     async def _recover(self, connection: Connection) -> None:
