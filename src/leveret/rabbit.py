@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 
@@ -146,6 +147,11 @@ class Rabbit:
             short_string(name)
         _check_patience(wait_for_broker)
         _check_callable("on_connection", on_connection)
+        if iscoroutinefunction(on_connection):
+            raise InvalidArgument(
+                "on_connection must be a plain function, as nobody awaits it; got an async one, of"
+                " which it may make a task"
+            )
         _check_callable("credentials", credentials)
         self._embedded = embedded_name(url)
         if self._embedded is not None and (credentials is not None or user_id is not None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import secrets
@@ -159,6 +160,8 @@ async def test_options_that_cannot_be_are_refused_at_once(rabbitmq_url: str) -> 
     for option, value in wrong.items():
         with pytest.raises(InvalidArgument, match=f"^{option} must be .*; got "):
             leveret.connect(rabbitmq_url, **{option: value})
+    with pytest.raises(InvalidArgument, match="on_connection must be a plain function"):
+        leveret.connect(rabbitmq_url, on_connection=asyncio.sleep)  # type: ignore[arg-type]
     for patience in (math.nan, "5", True):
         with pytest.raises(InvalidArgument, match="wait_for_broker must be"):
             leveret.connect(rabbitmq_url, wait_for_broker=patience)  # type: ignore[arg-type]
