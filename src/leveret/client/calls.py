@@ -87,7 +87,7 @@ class Calls:
         self.epoch = 0
         """Changes with the channel: the templates of before are of no use then."""
         self.routes: dict[str, Route] = {}
-        self.deadlines = Deadlines(self.loop)
+        self.deadlines = Deadlines(self.loop, self.expired)
         self.lookout = Lookout(self)
         self.returned = Returned(self)
         self.attachment = Attachment(self)

@@ -201,7 +201,3 @@ class Pending:
     def route(self) -> Route:
         """What is known of the method it calls."""
         return self.request.route
-
-    def expire(self) -> None:
-        """The deadline has passed, and the grace for a reply that says where."""
-        self.request.calls.expired(self)

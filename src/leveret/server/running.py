@@ -98,13 +98,6 @@ class Running(CurrentCall):
         """Its request was delivered again."""
         self._delivery = delivery
 
-    def expire(self) -> None:
-        """The deadline has passed: that of the call, or that of its caller to say that it waits."""
-        if self.claimed:
-            self.consumer.stop(self, "deadline")
-        else:
-            self.consumer.unclaimed(self)
-
 
 class EarlyCancels:
     """Cancels that overtook their requests, which may still wait in a queue.

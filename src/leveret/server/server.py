@@ -70,7 +70,7 @@ class Server:
         self.max_message_size = max_message_size
         self.send_tracebacks = send_tracebacks
         self.early_cancels = EarlyCancels()
-        self.deadlines = Deadlines(self.loop)
+        self.deadlines = Deadlines(self.loop, self._expire)
         self.consumers: list[MethodConsumer] = []
         self.failed: asyncio.Future[None] = self.loop.create_future()
         """Ends with an error when the server cannot go on: its connection never comes back."""
@@ -200,6 +200,13 @@ class Server:
         """A client asks what became of its calls."""
         for consumer in self.consumers:
             consumer.asked(reply_to, call_ids)
+
+    def _expire(self, running: Running) -> None:
+        """A call's deadline has passed, or the time that its caller has to say that it waits."""
+        if running.claimed:
+            running.consumer.stop(running, "deadline")
+        else:
+            running.consumer.unclaimed(running)
 
     def go(self, key: CallKey) -> None:
         """A caller that was asked still waits."""

@@ -1,43 +1,44 @@
-"""One timer for thousands of deadlines.
+"""One timer of the event loop for thousands of deadlines.
 
-Almost every call ends long before its deadline, so a timer of the event loop for each would be made
-only to be cancelled. Here deadlines that fall into the same few milliseconds share a bucket, a call
-leaves its bucket when it ends, and the loop holds one timer, for the earliest bucket.
+Almost every call ends long before its deadline, so a timer of the event loop for each call would
+nearly always be made only to be cancelled. Here all deadlines within the same `TICK` share a
+bucket, a call leaves its bucket when it ends, and the loop holds one timer, for the earliest
+bucket.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-from typing import Final, Protocol
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+E = TypeVar("E", bound=Hashable)
 
 TICK: Final = 0.004
 """How late an entry may fire, in seconds. Never early."""
 
 _BUCKETS: Final = 4096
-"""Above this many, the empty ones are looked for."""
+"""Above this many buckets, the empty ones are dropped."""
 
 
-class Expires(Protocol):
-    """What a `Deadlines` holds."""
+class Deadlines(Generic[E]):
+    """Calls `on_expire(entry)` once for each entry whose deadline passes before it is discarded."""
 
-    def expire(self) -> None:
-        """Called once, when the deadline has passed and nobody discarded the entry."""
-
-
-class Deadlines:
-    """Calls `entry.expire()` for each entry whose time has come."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_expire: Callable[[E], None]) -> None:
         self._loop = loop
-        self._buckets: dict[int, set[Expires] | None] = {}
+        self._on_expire = on_expire
+        self._buckets: dict[int, set[E] | None] = {}
         self._order: list[int] = []
         self._full = _BUCKETS
         self._timer: asyncio.TimerHandle | None = None
         self._timer_tick = 0
 
-    def add(self, when: float, entry: Expires) -> int:
-        """Have `entry` expire at `when`, on the loop's clock; returns the bucket, for `discard`."""
+    def add(self, when: float, entry: E) -> int:
+        """Let `entry` expire at `when`, in seconds on the loop's clock, or up to a `TICK` later.
+
+        Returns the number of its bucket, which `discard` needs.
+        """
         tick = int(when / TICK) + 1
         buckets = self._buckets
         bucket = buckets.get(tick)
@@ -55,13 +56,13 @@ class Deadlines:
             self._arm()
         return tick
 
-    def discard(self, tick: int, entry: Expires) -> None:
-        """Forget an entry that ended in time. One that has expired already is no error."""
+    def discard(self, tick: int, entry: E) -> None:
+        """Remove an entry that ended in time. Does nothing if the entry has expired already."""
         bucket = self._buckets.get(tick)
         if bucket:
             bucket.discard(entry)
             if not bucket:
-                self._buckets[tick] = None  # its set is not kept until the tick comes
+                self._buckets[tick] = None  # frees the set now, not when its tick comes
 
     def close(self) -> None:
         """Drop all entries without expiring them."""
@@ -72,7 +73,7 @@ class Deadlines:
         self._order.clear()
 
     def _drop_empty(self) -> None:
-        """Long deadlines of short calls would else leave an empty bucket for every tick."""
+        """Drop the empty buckets. Short calls with long deadlines leave one for every tick."""
         self._buckets = {tick: bucket for tick, bucket in self._buckets.items() if bucket}
         self._order = sorted(self._buckets)
         self._full = max(_BUCKETS, 2 * len(self._order))
@@ -94,12 +95,12 @@ class Deadlines:
             while self._order:
                 tick = self._order[0]
                 bucket = self._buckets[tick]
-                if not bucket:  # costs no wake-up of its own
+                if not bucket:  # an empty bucket never wakes the loop by itself
                     del self._buckets[heapq.heappop(self._order)]
                 elif tick * TICK <= now:
-                    bucket.pop().expire()
+                    self._on_expire(bucket.pop())
                 else:
                     break
-        finally:  # also where an entry failed: the others must not wait for ever
+        finally:  # `on_expire` may raise; the other entries must still expire
             if self._order:
                 self._arm()

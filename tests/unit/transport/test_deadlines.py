@@ -25,10 +25,11 @@ class Entry:
         self.then = then
         self.expired_at: list[float] = []
 
-    def expire(self) -> None:
-        self.expired_at.append(self.clock.time())
-        if self.then is not None:
-            self.then()
+
+def expire(entry: Entry) -> None:
+    entry.expired_at.append(entry.clock.time())
+    if entry.then is not None:
+        entry.then()
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def deadlines(clock: Clock) -> Deadlines:
-    return Deadlines(clock.loop)
+def deadlines(clock: Clock) -> Deadlines[Entry]:
+    return Deadlines(clock.loop, expire)
 
 
 @FAST
@@ -47,7 +48,7 @@ def test_each_expires_once_in_order_never_early_and_at_most_a_tick_late(
     times: list[float],
 ) -> None:
     clock = Clock()
-    deadlines = Deadlines(clock.loop)
+    deadlines = Deadlines(clock.loop, expire)
     order: list[float] = []
     entries = {when: Entry(clock, lambda when=when: order.append(when)) for when in times}  # type: ignore[misc]
     for when, entry in entries.items():
@@ -71,7 +72,7 @@ def test_exactly_those_expire_that_nobody_discarded(
     steps: list[tuple[float, bool, float]],
 ) -> None:
     clock = Clock()
-    deadlines = Deadlines(clock.loop)
+    deadlines = Deadlines(clock.loop, expire)
     kept, discarded = [], []
     for delay, keep, pause in steps:
         entry = Entry(clock)
@@ -88,7 +89,7 @@ def test_exactly_those_expire_that_nobody_discarded(
     assert (len(deadlines), clock.timers) == (0, 0)
 
 
-def test_deadlines_of_one_tick_share_one_timer(clock: Clock, deadlines: Deadlines) -> None:
+def test_deadlines_of_one_tick_share_one_timer(clock: Clock, deadlines: Deadlines[Entry]) -> None:
     for _ in range(1000):
         deadlines.add(1.0001, Entry(clock))
     deadlines.add(2, Entry(clock))
@@ -97,7 +98,9 @@ def test_deadlines_of_one_tick_share_one_timer(clock: Clock, deadlines: Deadline
     assert clock.wake_ups == 2
 
 
-def test_an_earlier_deadline_moves_the_timer_forward(clock: Clock, deadlines: Deadlines) -> None:
+def test_an_earlier_deadline_moves_the_timer_forward(
+    clock: Clock, deadlines: Deadlines[Entry]
+) -> None:
     late, early = Entry(clock), Entry(clock)
     deadlines.add(10, late)
     deadlines.add(1, early)
@@ -106,7 +109,7 @@ def test_an_earlier_deadline_moves_the_timer_forward(clock: Clock, deadlines: De
 
 
 def test_one_that_is_past_already_expires_at_the_next_chance(
-    clock: Clock, deadlines: Deadlines
+    clock: Clock, deadlines: Deadlines[Entry]
 ) -> None:
     clock.advance(100)
     entry = Entry(clock)
@@ -117,7 +120,7 @@ def test_one_that_is_past_already_expires_at_the_next_chance(
 
 
 def test_discarding_what_expired_or_was_never_there_is_no_error(
-    clock: Clock, deadlines: Deadlines
+    clock: Clock, deadlines: Deadlines[Entry]
 ) -> None:
     entry = Entry(clock)
     tick = deadlines.add(1, entry)
@@ -129,7 +132,9 @@ def test_discarding_what_expired_or_was_never_there_is_no_error(
     assert len(entry.expired_at) == 1
 
 
-def test_a_bucket_that_was_emptied_can_fill_again(clock: Clock, deadlines: Deadlines) -> None:
+def test_a_bucket_that_was_emptied_can_fill_again(
+    clock: Clock, deadlines: Deadlines[Entry]
+) -> None:
     first, second = Entry(clock), Entry(clock)
     deadlines.discard(deadlines.add(1, first), first)
     deadlines.add(1, second)
@@ -140,7 +145,7 @@ def test_a_bucket_that_was_emptied_can_fill_again(clock: Clock, deadlines: Deadl
 # -- while they fire -------------------------------------------------------------------------------
 
 
-def test_an_entry_may_add_others_as_it_expires(clock: Clock, deadlines: Deadlines) -> None:
+def test_an_entry_may_add_others_as_it_expires(clock: Clock, deadlines: Deadlines[Entry]) -> None:
     past, same, soon, later = (Entry(clock) for _ in range(4))
 
     def add_all() -> None:
@@ -159,7 +164,7 @@ def test_an_entry_may_add_others_as_it_expires(clock: Clock, deadlines: Deadline
 
 
 def test_an_entry_that_adds_itself_again_and_again_goes_on_in_time(
-    clock: Clock, deadlines: Deadlines
+    clock: Clock, deadlines: Deadlines[Entry]
 ) -> None:
     entry = Entry(clock)
     entry.then = lambda: deadlines.add(clock.time() + 1, entry)
@@ -169,7 +174,7 @@ def test_an_entry_that_adds_itself_again_and_again_goes_on_in_time(
 
 
 def test_one_that_expires_may_discard_another_of_its_tick(
-    clock: Clock, deadlines: Deadlines
+    clock: Clock, deadlines: Deadlines[Entry]
 ) -> None:
     entries: list[Entry] = []
     ticks: list[int] = []
@@ -185,7 +190,7 @@ def test_one_that_expires_may_discard_another_of_its_tick(
 
 
 def test_one_that_fails_does_not_keep_the_others_for_ever(
-    clock: Clock, deadlines: Deadlines
+    clock: Clock, deadlines: Deadlines[Entry]
 ) -> None:
     def fail() -> None:
         raise ZeroDivisionError
@@ -200,7 +205,7 @@ def test_one_that_fails_does_not_keep_the_others_for_ever(
     assert [len(entry.expired_at) for entry in (bad, good, later)] == [1, 1, 1]
 
 
-def test_close_drops_all_also_as_one_expires(clock: Clock, deadlines: Deadlines) -> None:
+def test_close_drops_all_also_as_one_expires(clock: Clock, deadlines: Deadlines[Entry]) -> None:
     others = [Entry(clock) for _ in range(10)]
     closer = Entry(clock, deadlines.close)
     deadlines.add(0.5, closer)
@@ -217,7 +222,7 @@ def test_close_drops_all_also_as_one_expires(clock: Clock, deadlines: Deadlines)
     assert len(fresh.expired_at) == 1
 
 
-def test_close_stops_the_timer(clock: Clock, deadlines: Deadlines) -> None:
+def test_close_stops_the_timer(clock: Clock, deadlines: Deadlines[Entry]) -> None:
     deadlines.add(1, Entry(clock))
     deadlines.close()
     deadlines.close()
@@ -227,7 +232,9 @@ def test_close_stops_the_timer(clock: Clock, deadlines: Deadlines) -> None:
 # -- what is kept ----------------------------------------------------------------------------------
 
 
-def test_a_hundred_thousand_expire_and_leave_nothing(clock: Clock, deadlines: Deadlines) -> None:
+def test_a_hundred_thousand_expire_and_leave_nothing(
+    clock: Clock, deadlines: Deadlines[Entry]
+) -> None:
     chance = random.Random(1)
     entries = [Entry(clock) for _ in range(100_000)]
     for entry in entries:
@@ -241,7 +248,7 @@ def test_a_hundred_thousand_expire_and_leave_nothing(clock: Clock, deadlines: De
     assert clock.timers == 0
 
 
-def test_discarded_entries_are_let_go_at_once(clock: Clock, deadlines: Deadlines) -> None:
+def test_discarded_entries_are_let_go_at_once(clock: Clock, deadlines: Deadlines[Entry]) -> None:
     entry = Entry(clock)
     held = sys.getrefcount(entry)
     deadlines.discard(deadlines.add(3600, entry), entry)
@@ -250,7 +257,7 @@ def test_discarded_entries_are_let_go_at_once(clock: Clock, deadlines: Deadlines
 
 
 def test_short_calls_with_long_deadlines_leave_few_buckets(
-    clock: Clock, deadlines: Deadlines
+    clock: Clock, deadlines: Deadlines[Entry]
 ) -> None:
     patient = Entry(clock)
     deadlines.add(10_000, patient)
@@ -264,7 +271,7 @@ def test_short_calls_with_long_deadlines_leave_few_buckets(
     assert len(patient.expired_at) == 1
 
 
-def test_live_buckets_are_all_kept_however_many(clock: Clock, deadlines: Deadlines) -> None:
+def test_live_buckets_are_all_kept_however_many(clock: Clock, deadlines: Deadlines[Entry]) -> None:
     entries = [Entry(clock) for _ in range(20_000)]
     for index, entry in enumerate(entries):
         deadlines.add(index * 2 * TICK, entry)
@@ -272,7 +279,7 @@ def test_live_buckets_are_all_kept_however_many(clock: Clock, deadlines: Deadlin
     assert all(len(entry.expired_at) == 1 for entry in entries)
 
 
-def test_emptied_ticks_wake_nobody(clock: Clock, deadlines: Deadlines) -> None:
+def test_emptied_ticks_wake_nobody(clock: Clock, deadlines: Deadlines[Entry]) -> None:
     for index in range(100):
         entry = Entry(clock)
         tick = deadlines.add(1 + index, entry)
@@ -284,22 +291,18 @@ def test_emptied_ticks_wake_nobody(clock: Clock, deadlines: Deadlines) -> None:
 
 async def test_on_a_real_loop_none_is_early() -> None:
     loop = asyncio.get_running_loop()
-    deadlines = Deadlines(loop)
     late: list[float] = []
     done = loop.create_future()
 
-    class Due:
-        def __init__(self, when: float) -> None:
-            self.when = when
+    def note(when: float) -> None:
+        late.append(loop.time() - when)
+        if len(late) == 50:
+            done.set_result(None)
 
-        def expire(self) -> None:
-            late.append(loop.time() - self.when)
-            if len(late) == 50:
-                done.set_result(None)
-
+    deadlines = Deadlines(loop, note)
     for index in range(50):
         when = loop.time() + index * 0.0013
-        deadlines.add(when, Due(when))
+        deadlines.add(when, when)
     async with asyncio.timeout(10):
         await done
     assert min(late) >= 0
