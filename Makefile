@@ -3,9 +3,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-WITH_RABBITMQ := $(BIN)/python -m leveret.testing.rabbitmq --install --
+WITH_RABBITMQ := $(BIN)/python -m tests.rabbitmq --install --
 RABBITMQ4 := .rabbitmq4
-TESTS_OF_RABBITMQ4 := $(wildcard tests/behaviour tests/clients tests/faults tests/unit/testing/test_[rc]*.py)
+TESTS_OF_RABBITMQ4 := $(wildcard tests/behaviour tests/clients tests/faults tests/unit/testing/test_rabbitmq.py tests/rabbitmq)
 FOLDERS := src tests bench examples
 
 .DEFAULT_GOAL := help
@@ -22,7 +22,7 @@ demo-rabbitmq: $(VENV)/.ready  ## The same on a real RabbitMQ, found or started
 	@$(WITH_RABBITMQ) $(BIN)/leveret demo
 
 test: lint  ## Lint, types, layers and all tests
-	@$(BIN)/python -m leveret.testing.rabbitmq --check --install
+	@$(BIN)/python -m tests.rabbitmq --check --install
 	$(BIN)/pytest -n auto --dist loadgroup
 
 test-rabbitmq4: $(VENV)/.ready-test  ## The tests of brokers on RabbitMQ 4, in a folder with a Debian of its own (Linux)
@@ -31,11 +31,11 @@ test-rabbitmq4: $(VENV)/.ready-test  ## The tests of brokers on RabbitMQ 4, in a
 	    $(BIN)/pytest -n auto --dist loadgroup -k 'not embedded' $(TESTS_OF_RABBITMQ4)
 
 soak: $(VENV)/.ready-test  ## Load with random faults for MINUTES (1); nothing may be lost, hang, run twice or grow
-	@$(BIN)/python -m leveret.testing.rabbitmq --check --install
+	@$(BIN)/python -m tests.rabbitmq --check --install
 	@$(BIN)/python -m tests.faults.chaos --minutes $(or $(MINUTES),1) --flat $(if $(SEED),--seed $(SEED))
 
 chaos: $(VENV)/.ready-test  ## The same for MINUTES (1), one line of JSON last: calls, faults, and broken promises
-	@$(BIN)/python -m leveret.testing.rabbitmq --check --install
+	@$(BIN)/python -m tests.rabbitmq --check --install
 	@$(BIN)/python -m tests.faults.chaos --minutes $(or $(MINUTES),1) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(VENV)/.ready-test  ## Fuzz every decoder, guided by coverage, for MINUTES (10) in all

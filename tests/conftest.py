@@ -28,8 +28,10 @@ from multiprocessing.connection import Client, Listener
 import pytest
 from xdist.workermanage import WorkerController
 
-from leveret.testing import RabbitMQ, RabbitMQCluster, RabbitMQUnavailable
+from leveret.testing import RabbitMQUnavailable
 from tests.brokers import KINDS, Broker, Loop, OnEmbedded, OnRabbitMQ
+from tests.rabbitmq.broker import RabbitMQ
+from tests.rabbitmq.cluster import RabbitMQCluster
 
 _DESK = pytest.StashKey["BrokerDesk"]()
 

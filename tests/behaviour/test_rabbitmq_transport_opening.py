@@ -11,7 +11,7 @@ import pytest
 
 from leveret.errors import ConnectionLost, PermissionDenied, Unauthenticated
 from leveret.testing import RabbitMQ
-from leveret.testing.erlang_node import free_ports
+from leveret.testing.rabbitmq.ports import free_ports
 from leveret.transport.connection import Connection
 from leveret.transport.opening import open_connection
 from leveret.transport.url import parse_url

@@ -15,13 +15,14 @@ import leveret
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.errors import CallError, ConnectionLost, PermissionDenied, Unauthenticated
-from leveret.testing import RabbitMQ, RabbitMQUnavailable, TLSFiles
+from leveret.testing import RabbitMQUnavailable, TLSFiles
 from leveret.transport.connection import Connection
 from leveret.transport.opening import open_connection
 from leveret.transport.url import parse_url
 from tests.behaviour.patience import PATIENCE, at_once
 from tests.behaviour.services import Echo
 from tests.behaviour.test_identity import Door
+from tests.rabbitmq.broker import RabbitMQ
 
 pytestmark = pytest.mark.xdist_group("tls")  # one broker for all, with --dist loadgroup
 

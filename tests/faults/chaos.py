@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 import leveret
 from leveret import Rabbit, Retry
 from leveret.once import RedisOnce
-from leveret.testing import FaultProxy, RabbitMQ
+from leveret.testing import FaultProxy
 from tests.faults.chaos_faults import ChaosFaults, Weights
 from tests.faults.diary import Diary
 from tests.faults.footprint import Footprint, leaks
@@ -34,6 +34,7 @@ from tests.faults.programs import Programs
 from tests.faults.scene import SOON
 from tests.faults.work import Keyed, Threaded, Work
 from tests.once.servers import RedisServer
+from tests.rabbitmq.broker import RabbitMQ
 
 _ROUND: Final = 15.0
 """Seconds of load and faults in a round."""

@@ -10,12 +10,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from leveret import Rabbit
-from leveret.testing import Corrupt, Cut, FaultProxy, RabbitMQ, after_frame, inside_frame
+from leveret.testing import Corrupt, Cut, FaultProxy, after_frame, inside_frame
 from leveret.testing.faults.actions import Directions, Gone
 from leveret.testing.faults.moments import Direction
 from tests.behaviour.raw import RawPeer
 from tests.faults.programs import Programs
 from tests.once.servers import RedisServer
+from tests.rabbitmq.broker import RabbitMQ
 
 _GONE: Final[tuple[Gone, ...]] = ("broker", "client", "network")
 _ONE_WAY: Final[tuple[Direction, ...]] = ("to_broker", "to_client")

@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 import leveret
 from leveret import Rabbit, method
-from leveret.testing import RabbitMQ, RabbitMQCluster
+from leveret.testing import RabbitMQ
 from tests.behaviour.patience import until
 from tests.faults.diary import Diary
 from tests.faults.work import EXPIRES, Work
+from tests.rabbitmq.cluster import RabbitMQCluster
 
 AWAY: Final = 25.0
 """Seconds for calls that have to wait for a node: it takes some to come back."""

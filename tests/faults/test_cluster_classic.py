@@ -13,7 +13,7 @@ import pytest
 import leveret
 from leveret import ConnectionLost, DeadlineExceeded, MaybeExecuted, Rabbit
 from leveret.client.pending import QUEUE_DOWN
-from leveret.testing import RabbitMQ, RabbitMQCluster
+from leveret.testing import RabbitMQ
 from tests.behaviour.patience import at_once, until
 from tests.faults.cluster_scene import (
     AWAY,
@@ -26,6 +26,7 @@ from tests.faults.cluster_scene import (
 from tests.faults.diary import Diary
 from tests.faults.oracle import Call, Oracle
 from tests.faults.work import Work
+from tests.rabbitmq.cluster import RabbitMQCluster
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ from typing import Final
 
 import pytest
 
-from leveret.testing import RabbitMQCluster
 from tests.faults.cluster_scene import Replicated, cluster_scene
 from tests.faults.diary import Diary
 from tests.faults.oracle import Oracle
 from tests.faults.scene import Load
+from tests.rabbitmq.cluster import RabbitMQCluster
 
 pytestmark = pytest.mark.slow
 

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from leveret.testing import RabbitMQCluster
 from tests.faults.cluster_scene import AWAY, Replicated, cluster_scene
 from tests.faults.diary import Diary
 from tests.faults.oracle import Oracle
 from tests.faults.scene import Load
 from tests.faults.work import Work
+from tests.rabbitmq.cluster import RabbitMQCluster
 
 pytestmark = pytest.mark.slow
 

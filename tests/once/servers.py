@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from leveret.testing.erlang_node import free_ports
+from leveret.testing.rabbitmq.ports import free_ports
 from tests.once.packages import find_or_install
 
 PASSWORD: Final = "hare-and-tortoise"

@@ -1,13 +1,12 @@
 """What tests of Leveret services need.
 
-A broker in memory (`Broker`), or a real RabbitMQ, found or started (`RabbitMQ`), alone or as a
-cluster (`RabbitMQCluster`); and faults on the network between (`FaultProxy`).
+A broker in memory (`Broker`); a real RabbitMQ, found or started (`RabbitMQ`); and faults on the
+network between clients and a broker (`FaultProxy`).
 """
 
 from __future__ import annotations
 
 from leveret.testing.broker import Broker
-from leveret.testing.cluster import RabbitMQCluster
 from leveret.testing.faults.actions import (
     Corrupt,
     Cut,
@@ -30,9 +29,9 @@ from leveret.testing.faults.moments import (
 )
 from leveret.testing.faults.proxy import FaultProxy
 from leveret.testing.faults.rules import Rule
-from leveret.testing.place import RabbitMQUnavailable
 from leveret.testing.rabbitmq.broker import RabbitMQ
-from leveret.testing.tls import TLSFiles
+from leveret.testing.rabbitmq.place import RabbitMQUnavailable
+from leveret.testing.rabbitmq.tls import TLSFiles
 
 __all__ = [
     "Broker",
@@ -46,7 +45,6 @@ __all__ = [
     "HalfOpen",
     "Moment",
     "RabbitMQ",
-    "RabbitMQCluster",
     "RabbitMQUnavailable",
     "Refuse",
     "Resume",

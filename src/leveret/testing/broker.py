@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 
 from leveret.broker import EmbeddedBroker, Limits, Permissions, User
-from leveret.testing.entering import Startable
+from leveret.testing.startable import Startable
 
 __all__ = ["Broker"]
 

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import pytest
 from pamqp.commands import Basic, Connection
 
-from leveret.testing import Broker, RabbitMQ
+from leveret.testing import Broker
 from tests.behaviour.amqp.script import Client, Connect, Lane
 from tests.brokers import KINDS
+from tests.rabbitmq.broker import RabbitMQ
 
 
 class Blockable(Protocol):

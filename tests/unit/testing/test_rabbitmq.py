@@ -15,14 +15,16 @@ from pathlib import Path
 import pika
 import pytest
 
-from leveret.testing import RabbitMQ, RabbitMQUnavailable
-from leveret.testing.place import answers_amqp
+from leveret import testing
+from leveret.testing import RabbitMQUnavailable
+from leveret.testing.rabbitmq.place import answers_amqp
+from tests.rabbitmq.broker import RabbitMQ
 
 GIVE_UP = 20.0
 
 HOLD_A_BROKER = """
 import json, sys
-from leveret.testing import RabbitMQ
+from tests.rabbitmq.broker import RabbitMQ
 broker = RabbitMQ(private=True).start()
 print(broker.address, flush=True)
 sys.stdin.read()
@@ -73,7 +75,7 @@ def test_it_can_be_entered_by_async_code(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("LEVERET_URL", "amqp://somewhere:5678")
 
     async def url() -> str:
-        async with RabbitMQ() as broker:
+        async with testing.RabbitMQ() as broker:
             return broker.url
 
     assert asyncio.run(url()) == "amqp://somewhere:5678/"
@@ -242,7 +244,7 @@ def test_without_a_command_it_prints_the_url_until_interrupted() -> None:
 
 def test_a_foreign_broker_is_used_but_not_steered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEVERET_URL", "amqps://somewhere")
-    with RabbitMQ() as broker:
+    with testing.RabbitMQ() as broker:
         assert (broker.url, broker.port, broker.owned) == ("amqps://somewhere/", 5671, False)
         with pytest.raises(RabbitMQUnavailable, match="will not stop it"):
             broker.stop()
@@ -252,11 +254,10 @@ def test_a_machine_without_any_rabbitmq_is_told_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("LEVERET_URL", raising=False)
-    monkeypatch.delenv("LEVERET_RABBITMQ_ROOT", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("leveret.testing.installed._SCRIPT_FOLDERS", ())
+    monkeypatch.setattr("leveret.testing.rabbitmq.installed._SCRIPT_FOLDERS", ())
     with pytest.raises(RabbitMQUnavailable, match="apt-get install rabbitmq-server"):
-        RabbitMQ().start()
+        testing.RabbitMQ().start()
 
 
 def test_a_broker_that_is_not_started_says_so() -> None:

@@ -10,7 +10,7 @@ from pamqp import commands
 from leveret.amqp import frames
 from leveret.amqp.codes import PROTOCOL_HEADER, ReplyCode
 from leveret.errors import ConnectionClosed, ConnectionLost, PermissionDenied, Unauthenticated
-from leveret.testing.erlang_node import free_ports
+from leveret.testing.rabbitmq.ports import free_ports
 from leveret.transport.connection import Connection as OpenConnection
 from leveret.transport.opening import CAPABILITIES, open_connection
 from leveret.transport.url import parse_url

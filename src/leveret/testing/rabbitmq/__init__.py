@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.testing.place import RabbitMQUnavailable
 from leveret.testing.rabbitmq.broker import RabbitMQ
+from leveret.testing.rabbitmq.place import RabbitMQUnavailable
 
 __all__ = ["RabbitMQ", "RabbitMQUnavailable"]

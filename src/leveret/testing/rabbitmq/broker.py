@@ -9,14 +9,19 @@ from functools import partial
 from typing import Self
 from urllib.parse import quote, urlsplit
 
-from leveret.testing.container import Container, docker_answers, pull_image
-from leveret.testing.entering import Startable
-from leveret.testing.erlang_node import ErlangNode
-from leveret.testing.installed import apt_command, find_installation, install_with_apt
-from leveret.testing.place import Foreign, Place, RabbitMQUnavailable, answers_amqp, say
-from leveret.testing.tls import TLSFiles
+from leveret.testing.rabbitmq.container import Container, docker_answers, pull_image
+from leveret.testing.rabbitmq.erlang_node import ErlangNode
+from leveret.testing.rabbitmq.installed import (
+    THIS_MACHINE,
+    Installation,
+    Machine,
+    find_installation,
+)
+from leveret.testing.rabbitmq.place import Foreign, Place, RabbitMQUnavailable, answers_amqp, say
+from leveret.testing.rabbitmq.tls import TLSFiles
+from leveret.testing.startable import Startable
 
-__all__ = ["RabbitMQ", "choose", "erlang_binary"]
+__all__ = ["RabbitMQ", "erlang_binary"]
 
 _NONE_FOUND = """\
 no RabbitMQ found. One of these helps:
@@ -33,30 +38,27 @@ class RabbitMQ(Startable):
         with leveret.testing.RabbitMQ() as broker:      # or `async with`
             async with leveret.connect(broker.url) as rabbit: ...
 
-    It is, in this order: the one that LEVERET_URL names; a private node of the `rabbitmq-server` in
-    the folder that LEVERET_RABBITMQ_ROOT names, or else of the one on this machine; with
-    `install=True`, and as root or with passwordless sudo, one that apt installs; a Docker
-    container. What was started here ends with the block, or with this process, whatever ends that.
-    `private=True` passes over LEVERET_URL, for tests that stop, kill or block theirs; so does
-    `tls`, with which it listens at `tls_url` too, and takes certificates for logins.
+    It is, in this order: the one that LEVERET_URL names; a private node of the `rabbitmq-server`
+    that is installed on this machine; a Docker container. What was started here ends with the
+    block, or with this process, however the process ends.
 
     All methods block, some for seconds: in async code, call them by `asyncio.to_thread`.
 
+    :param private: pass over LEVERET_URL, for tests that stop, kill or block their broker.
+    :param tls: pass over LEVERET_URL, listen with TLS at `tls_url` as well, and accept client
+        certificates for logins.
     :raises RabbitMQUnavailable: there is none (on entering), or it cannot do what a method asks.
     """
 
-    def __init__(
-        self, *, private: bool = False, install: bool = False, tls: TLSFiles | None = None
-    ) -> None:
+    def __init__(self, *, private: bool = False, tls: TLSFiles | None = None) -> None:
         self._private = private
-        self._install = install
         self._tls = tls
         self._place: Place | None = None
         self._attached = False
 
     @classmethod
     def at(cls, place: Place) -> Self:
-        """The broker of a place of one's own, which `start` starts."""
+        """The broker at a place, which `start` starts."""
         broker = cls()
         broker._place = place
         return broker
@@ -70,7 +72,7 @@ class RabbitMQ(Startable):
         broker = cls()
         broker._attached = True
         if address.startswith("{"):
-            broker._place = ErlangNode.attach(address)
+            broker._place = ErlangNode.attach(address, cls._machine())
         elif address.startswith("docker:"):
             broker._place = Container.attach(address)
         else:
@@ -80,7 +82,7 @@ class RabbitMQ(Startable):
     def start(self) -> Self:
         """Find or start it; start it again where it was stopped or killed; else do nothing."""
         if self._place is None:
-            self._place = choose(private=self._private, install=self._install, tls=self._tls)()
+            self._place = self._choose()()
         elif not self._attached:
             self._place.start()
         return self
@@ -197,28 +199,37 @@ class RabbitMQ(Startable):
         """The last lines of its log."""
         return "\n".join(self._here.log().splitlines()[-lines:])
 
+    # -- where one is found: a subclass may know more places ---------------------------------
+
+    def _choose(self) -> Callable[[], Place]:
+        """What starts the first kind of broker that can be had.
+
+        :raises RabbitMQUnavailable: if none can.
+        """
+        url = os.environ.get("LEVERET_URL")
+        if url and not self._private and self._tls is None:
+            say("using the broker in LEVERET_URL")
+            return partial(Foreign, url)
+        found = self._find_installation()
+        if found is not None:
+            return partial(ErlangNode.start_new, found, self._tls)
+        if docker_answers():
+            return partial(Container.start_new, pull_image(), self._tls)
+        raise RabbitMQUnavailable(_NONE_FOUND)
+
+    def _find_installation(self) -> Installation | None:
+        return find_installation()
+
+    @classmethod
+    def _machine(cls) -> Machine:
+        """Where the nodes run that other processes started."""
+        return THIS_MACHINE
+
     @property
     def _here(self) -> Place:
         if self._place is None:
             raise RabbitMQUnavailable("this RabbitMQ is not started: enter it, or call start()")
         return self._place
-
-
-def choose(*, private: bool, install: bool, tls: TLSFiles | None = None) -> Callable[[], Place]:
-    """What starts the first kind of broker that can be had; see `RabbitMQ` for the order."""
-    url = os.environ.get("LEVERET_URL")
-    if url and not private and tls is None:
-        say("using the broker in LEVERET_URL")
-        return partial(Foreign, url)
-    found = find_installation()
-    if found is None and install and (apt := apt_command()) is not None:
-        install_with_apt(apt)
-        found = find_installation()
-    if found is not None:
-        return partial(ErlangNode.start_new, found, tls)
-    if docker_answers():
-        return partial(Container.start_new, pull_image(), tls)
-    raise RabbitMQUnavailable(_NONE_FOUND)
 
 
 def erlang_binary(text: str) -> str:

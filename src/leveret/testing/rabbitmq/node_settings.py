@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 import secrets
-import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from leveret.testing.chroot import SHARED_FOLDER, environment_inside
-from leveret.testing.installed import Installation
+from leveret.testing.rabbitmq.installed import Installation, Machine
 
 __all__ = [
     "Membership",
@@ -20,7 +17,6 @@ __all__ = [
     "environment",
     "epmd_command",
     "erlang_environment",
-    "free_ports",
     "new_cookie",
     "new_folder",
     "node_name",
@@ -52,8 +48,6 @@ class NodeAddress:
     """Its home: cookie, configuration, data and log."""
     scripts: str
     """Where `rabbitmq-server` and `rabbitmqctl` are."""
-    root: str
-    """The folder with the Debian that it runs in (see `chroot`); empty for this machine's own."""
     port: int
     """AMQP, on 127.0.0.1."""
     dist_port: int
@@ -66,23 +60,23 @@ class NodeAddress:
     """AMQP with TLS, on 127.0.0.1; 0 without."""
 
 
-def environment(node: NodeAddress) -> dict[str, str]:
-    """What RabbitMQ's programs must know of a node, and nothing that would mislead them."""
-    return erlang_environment(node.folder, node.root) | {
+def environment(node: NodeAddress, machine: Machine) -> dict[str, str]:
+    """The environment of RabbitMQ's programs for one node."""
+    return erlang_environment(node.folder, machine) | {
         "ERL_EPMD_PORT": str(node.epmd_port),
         "RABBITMQ_NODENAME": node.name,
         "RABBITMQ_CONF_ENV_FILE": f"{node.folder}/environment",
     }
 
 
-def erlang_environment(folder: str, root: str) -> dict[str, str]:
-    """This process's, without what would lead RabbitMQ or Erlang anywhere else."""
+def erlang_environment(folder: str, machine: Machine) -> dict[str, str]:
+    """The environment of this process, without variables that configure another node."""
     kept = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("RABBITMQ_", "ERL_", "CONF_ENV_FILE"))
     }
-    return (environment_inside(kept) if root else kept) | {"HOME": folder}
+    return machine.environment(kept) | {"HOME": folder}
 
 
 def server_settings(node: NodeAddress) -> dict[str, str]:
@@ -119,8 +113,8 @@ def new_cookie() -> str:
 
 def new_folder(installation: Installation, cookie: str) -> Path:
     """A home for processes of RabbitMQ, with the cookie in it, where they see it too."""
-    shared = SHARED_FOLDER if installation.root else None
-    folder = Path(tempfile.mkdtemp(prefix="leveret-rabbitmq-", dir=shared))
+    parent = installation.machine.parent_of_folders
+    folder = Path(tempfile.mkdtemp(prefix="leveret-rabbitmq-", dir=parent))
     file = folder / ".erlang.cookie"
     file.write_text(cookie)
     file.chmod(0o400)
@@ -135,22 +129,3 @@ def node_name(port: int) -> str:
 def epmd_command(port: int) -> Sequence[str]:
     """Erlang's port mapper, for the nodes of this machine only."""
     return ["epmd", "-port", str(port), "-address", "127.0.0.1"]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on.
-
-    From below the range that kernels give to outgoing connections (32768 and up on Linux): such a
-    connection could take the port of a broker that is stopped for a moment.
-    """
-    return [port for _, port in zip(range(count), _free_ports(), strict=False)]
-
-
-def _free_ports() -> Iterator[int]:
-    for port in random.sample(range(20_000, 32_000), 12_000):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        yield port

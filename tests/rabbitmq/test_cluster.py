@@ -16,7 +16,8 @@ import pytest
 
 import leveret
 from leveret import Service, method
-from leveret.testing import RabbitMQ, RabbitMQCluster, RabbitMQUnavailable
+from leveret.testing import RabbitMQ, RabbitMQUnavailable
+from tests.rabbitmq.cluster import RabbitMQCluster
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +26,7 @@ QUORUM = {"x-queue-type": "quorum"}
 
 HOLD_A_CLUSTER = """
 import sys
-from leveret.testing import RabbitMQCluster
+from tests.rabbitmq.cluster import RabbitMQCluster
 cluster = RabbitMQCluster(2).start()
 print(cluster.nodes[0].evaluate('os:getenv("HOME")'), flush=True)
 print(cluster.nodes[1].evaluate('os:getenv("HOME")'), flush=True)
@@ -205,6 +206,6 @@ def test_a_machine_without_any_rabbitmq_is_told_what_to_do(
 ) -> None:
     monkeypatch.delenv("LEVERET_RABBITMQ_ROOT", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("leveret.testing.installed._SCRIPT_FOLDERS", ())
+    monkeypatch.setattr("leveret.testing.rabbitmq.installed._SCRIPT_FOLDERS", ())
     with pytest.raises(RabbitMQUnavailable, match="apt-get install rabbitmq-server"):
         RabbitMQCluster().start()

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from leveret.testing import RabbitMQ, RabbitMQCluster, RabbitMQUnavailable
+from leveret.testing import RabbitMQUnavailable
+from leveret.testing.rabbitmq.installed import THIS_MACHINE
+from tests.rabbitmq.broker import RabbitMQ
+from tests.rabbitmq.chroot import machine_here
+from tests.rabbitmq.cluster import RabbitMQCluster
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "rabbitmq4-chroot"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "rabbitmq4-chroot"
 
 
 def make_folder(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -24,6 +28,18 @@ def make_folder(folder: Path, **environment: str) -> subprocess.CompletedProcess
         text=True,
         check=False,
     )
+
+
+def test_the_tests_find_rabbitmq_in_the_folder_and_users_on_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEVERET_RABBITMQ_ROOT", str(tmp_path))
+    here = machine_here()
+    assert here.path(Path("/usr/lib")) == tmp_path / "usr/lib"
+    assert here.command(["true"])[-2:] == [str(tmp_path), "true"]
+    assert here.environment({"PATH": "/opt", "HOME": "/h"})["PATH"].startswith("/usr/sbin")
+    monkeypatch.delenv("LEVERET_RABBITMQ_ROOT")
+    assert machine_here() is THIS_MACHINE
 
 
 @pytest.mark.parametrize("broker", [RabbitMQ(private=True), RabbitMQCluster()])

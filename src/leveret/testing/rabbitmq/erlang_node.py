@@ -2,7 +2,7 @@
 
 Nothing of it is shared with the machine's own RabbitMQ or with another test run, and nothing is
 left behind. It works for any user, and takes about 3 s to start. Only the nodes of a cluster share
-something: the cookie and the epmd by which they find each other (see `cluster`).
+something: the cookie and the epmd by which they find each other (`Membership`).
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
-from leveret.testing.chroot import entering
-from leveret.testing.installed import Installation, link_needed_plugins
-from leveret.testing.node_settings import (
+from leveret.testing.rabbitmq.installed import Installation, Machine, link_needed_plugins
+from leveret.testing.rabbitmq.node_settings import (
     Membership,
     NodeAddress,
     environment,
     epmd_command,
-    free_ports,
     new_cookie,
     new_folder,
     node_name,
     server_settings,
 )
-from leveret.testing.place import RabbitMQUnavailable, say, wait_until_up
-from leveret.testing.private_server import PrivateServer
-from leveret.testing.tls import PLUGIN, TLSFiles
+from leveret.testing.rabbitmq.place import RabbitMQUnavailable, say, wait_until_up
+from leveret.testing.rabbitmq.ports import free_ports
+from leveret.testing.rabbitmq.private_server import PrivateServer
+from leveret.testing.rabbitmq.tls import PLUGIN, TLSFiles
 
-__all__ = ["START_ATTEMPTS", "ErlangNode", "free_ports"]
+__all__ = ["START_ATTEMPTS", "ErlangNode"]
 
 START_ATTEMPTS: Final = 3
 _CTL_TIMEOUT = 60.0
@@ -44,8 +43,9 @@ _CALLS = count()
 class ErlangNode:
     """A private RabbitMQ node, started from an installation; or one to attach to."""
 
-    def __init__(self, address: NodeAddress, *, attached: bool = False) -> None:
+    def __init__(self, address: NodeAddress, machine: Machine, *, attached: bool = False) -> None:
         self._node = address
+        self._machine = machine
         self._attached = attached
         self._server = PrivateServer(address.name, address.folder)
 
@@ -77,13 +77,13 @@ class ErlangNode:
                 name=node_name(port),
                 folder=str(folder),
                 scripts=str(link_needed_plugins(installation, folder / "rabbitmq", *plugins)),
-                root=installation.root,
                 port=port,
                 dist_port=dist_port,
                 epmd_port=epmd_port,
                 own_epmd=member is None,
                 tls_port=tls_port if tls is not None else 0,
-            )
+            ),
+            installation.machine,
         )
 
     @classmethod
@@ -103,9 +103,9 @@ class ErlangNode:
         raise AssertionError("unreachable")
 
     @classmethod
-    def attach(cls, address: str) -> ErlangNode:
-        """The node that another process started; it can be asked, but not stopped."""
-        return cls(NodeAddress(**json.loads(address)), attached=True)
+    def attach(cls, address: str, machine: Machine) -> ErlangNode:
+        """The node that another process started on `machine`; it can be asked, but not stopped."""
+        return cls(NodeAddress(**json.loads(address)), machine, attached=True)
 
     @property
     def url(self) -> str:
@@ -130,10 +130,10 @@ class ErlangNode:
         self._own("start")
         if not self._server.runs:
             node = self._node
-            epmd = entering(node.root, epmd_command(node.epmd_port))
+            epmd = self._machine.command(epmd_command(node.epmd_port))
             self._server.start(
-                entering(node.root, [f"{node.scripts}/rabbitmq-server"]),
-                environment(node) | server_settings(node),
+                self._machine.command([f"{node.scripts}/rabbitmq-server"]),
+                environment(node, self._machine) | server_settings(node),
                 epmd=(node.epmd_port, epmd) if node.own_epmd else None,
             )
         wait_until_up(self._node.port, self._death, self._node.tls_port)
@@ -154,8 +154,9 @@ class ErlangNode:
     def ctl(self, *args: str) -> str:
         command = [f"{self._node.scripts}/rabbitmqctl", "--quiet", "--node", self._node.name, *args]
         # A ctl that finds no epmd would start one, and leave it behind.
-        settings = environment(self._node) | {"RABBITMQ_CTL_ERL_ARGS": "-start_epmd false"}
-        done = _run(entering(self._node.root, command), settings)
+        settings = environment(self._node, self._machine)
+        settings["RABBITMQ_CTL_ERL_ARGS"] = "-start_epmd false"
+        done = _run(self._machine.command(command), settings)
         if done.returncode:
             raise RabbitMQUnavailable(
                 f"rabbitmqctl {' '.join(args)} failed with exit code {done.returncode}:\n"
@@ -164,14 +165,15 @@ class ErlangNode:
         return done.stdout
 
     def evaluate(self, expression: str) -> str:
-        erl_call = "erl_call" if self._node.root else shutil.which("erl_call")
+        erl_call = self._machine.find_program("erl_call")
         if erl_call is None:  # it comes with Erlang, but not every package has it in PATH
             return self.ctl("eval", f"{expression}.").strip()
         # 20 ms, where rabbitmqctl starts an Erlang of its own for 0.5 to 1 s.
         # A node takes one peer of a name at a time, and erl_call's own random names collide.
         own_name = f"leveret-{os.getpid()}-{next(_CALLS)}"
         command = [erl_call, "-sname", self._node.name, "-h", own_name, "-e"]
-        done = _run(entering(self._node.root, command), environment(self._node), f"{expression}.\n")
+        settings = environment(self._node, self._machine)
+        done = _run(self._machine.command(command), settings, f"{expression}.\n")
         answer = done.stdout.strip()
         if done.returncode or not answer.startswith("{ok, "):
             raise RabbitMQUnavailable(

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from leveret.testing import caretaker
-from leveret.testing.place import say
+from leveret.testing.rabbitmq import caretaker
+from leveret.testing.rabbitmq.place import say
 
 __all__ = ["PrivateServer"]
 

@@ -14,22 +14,22 @@ from pathlib import Path
 from typing import Final, Literal, Self
 from urllib.parse import quote
 
-from leveret.testing.chroot import entering
-from leveret.testing.entering import Startable
-from leveret.testing.erlang_node import START_ATTEMPTS, ErlangNode
-from leveret.testing.installed import Installation, find_installation
-from leveret.testing.node_settings import (
+from leveret.testing.rabbitmq.broker import erlang_binary
+from leveret.testing.rabbitmq.erlang_node import START_ATTEMPTS, ErlangNode
+from leveret.testing.rabbitmq.installed import Installation
+from leveret.testing.rabbitmq.node_settings import (
     Membership,
     epmd_command,
     erlang_environment,
-    free_ports,
     new_cookie,
     new_folder,
     node_name,
 )
-from leveret.testing.place import START_TIMEOUT, RabbitMQUnavailable, listens, say
-from leveret.testing.private_server import PrivateServer
-from leveret.testing.rabbitmq.broker import RabbitMQ, erlang_binary
+from leveret.testing.rabbitmq.place import START_TIMEOUT, RabbitMQUnavailable, listens, say
+from leveret.testing.rabbitmq.ports import free_ports
+from leveret.testing.rabbitmq.private_server import PrivateServer
+from leveret.testing.startable import Startable
+from tests.rabbitmq.broker import RabbitMQ, find_or_install
 
 __all__ = ["PartitionHandling", "RabbitMQCluster"]
 
@@ -61,7 +61,7 @@ class RabbitMQCluster(Startable):
 
     ::
 
-        with leveret.testing.RabbitMQCluster() as cluster:      # or `async with`
+        with RabbitMQCluster() as cluster:      # or `async with`
             async with leveret.connect(cluster.url) as rabbit:
                 cluster.nodes[0].kill()
                 ...
@@ -165,7 +165,7 @@ class RabbitMQCluster(Startable):
 
     def _start_new(self) -> None:
         """Somebody may take a port that was free: then it tries others."""
-        installation = find_installation()
+        installation = find_or_install()
         if installation is None:
             raise RabbitMQUnavailable(_NONE_FOUND)
         for attempt in range(1, START_ATTEMPTS + 1):
@@ -233,7 +233,7 @@ class _Epmd:
     """The port mapper by which the nodes of a cluster find each other."""
 
     def __init__(self, installation: Installation, port: int, cookie: str) -> None:
-        self._root = installation.root
+        self._machine = installation.machine
         self._port = port
         self._folder = new_folder(installation, cookie)
         self._process = PrivateServer("epmd", str(self._folder))
@@ -241,8 +241,8 @@ class _Epmd:
     def start(self) -> None:
         """Return once it listens: a node that finds none at its start gives up."""
         self._process.start(
-            entering(self._root, epmd_command(self._port)),
-            erlang_environment(str(self._folder), self._root),
+            self._machine.command(epmd_command(self._port)),
+            erlang_environment(str(self._folder), self._machine),
         )
         while not listens(self._port):
             if not self._process.runs:

@@ -9,9 +9,9 @@ import tempfile
 import uuid
 from pathlib import Path
 
-from leveret.testing.erlang_node import free_ports
-from leveret.testing.place import RabbitMQUnavailable, say, wait_until_up
-from leveret.testing.tls import PLUGIN, TLSFiles
+from leveret.testing.rabbitmq.place import RabbitMQUnavailable, say, wait_until_up
+from leveret.testing.rabbitmq.ports import free_ports
+from leveret.testing.rabbitmq.tls import PLUGIN, TLSFiles
 
 __all__ = ["Container", "docker_answers", "pull_image"]
 
