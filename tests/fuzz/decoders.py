@@ -18,9 +18,9 @@ from leveret.amqp.methods import read_method
 from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties, PropertiesParser, encode_properties
 from leveret.amqp.tables import TableError, decode_table
-from leveret.broker import packed
-from leveret.broker.reading import ServerParser
-from leveret.broker.received import Published
+from leveret.broker.model import packed
+from leveret.broker.session.reading import ServerParser
+from leveret.broker.session.received import Published
 from leveret.codec import DECODE_ERRORS, normal_content_type, untyped_codec
 from leveret.errors import CallError, ContractError, DeclaredError, InvalidURL, ProtocolError
 from leveret.transport.url import embedded_name, parse_url

@@ -18,7 +18,7 @@ from leveret.amqp import frames
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties, short_string
 from leveret.amqp.tables import decode_table
-from leveret.broker.server import EmbeddedBroker
+from leveret.broker.embedded import EmbeddedBroker
 from leveret.errors import InvalidResult
 from leveret.wire.failures import decode_failure
 from tests.behaviour.raw import RawPeer

@@ -6,8 +6,8 @@ The queue and exchange logic (`queues`, `exchanges`, `vhost`, `deadletter`) and 
 
 from __future__ import annotations
 
+from leveret.broker.embedded import EmbeddedBroker
 from leveret.broker.limits import Limits
 from leveret.broker.permissions import Permissions, User
-from leveret.broker.server import EmbeddedBroker
 
 __all__ = ["EmbeddedBroker", "Limits", "Permissions", "User"]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from leveret.amqp import frames
 from leveret.amqp.codes import ReplyCode
-from leveret.broker.clock import Timer
+from leveret.broker.model.clock import Timer
 from leveret.broker.refusals import Refused
-from leveret.broker.session import Session
+from leveret.broker.session.session import Session
 
 if TYPE_CHECKING:
-    from leveret.broker.server import EmbeddedBroker
+    from leveret.broker.embedded import EmbeddedBroker
 
 
 log = logging.getLogger("leveret.broker")

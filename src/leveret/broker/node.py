@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from leveret.broker.clock import Clock
-from leveret.broker.limits import Limits, Memory
+from leveret.broker.limits import Limits
+from leveret.broker.model.clock import Clock
+from leveret.broker.model.memory import Memory
+from leveret.broker.model.vhost import VHost
 from leveret.broker.permissions import User
-from leveret.broker.vhost import VHost
 
 if TYPE_CHECKING:
-    from leveret.broker.channel import Channel
-    from leveret.broker.session import Session
+    from leveret.broker.session.channel import Channel
+    from leveret.broker.session.session import Session
 
 
 class Node:

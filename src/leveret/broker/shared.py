@@ -7,7 +7,7 @@ from asyncio import AbstractEventLoop
 from typing import Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from leveret.broker.server import EmbeddedBroker
+from leveret.broker.embedded import EmbeddedBroker
 
 __all__ = ["SharedBroker", "share"]
 

@@ -11,7 +11,7 @@ import socket
 import msgspec
 
 from leveret.broker import EmbeddedBroker
-from leveret.broker.server import PURPOSE
+from leveret.broker.embedded import PURPOSE
 from leveret.cli.exits import CANNOT_LISTEN, DONE
 from leveret.cli.printing import print_error_text
 from leveret.rabbit import run

@@ -11,15 +11,16 @@ from leveret.amqp.codes import PROTOCOL_HEADER
 from leveret.amqp.events import Content, Delivery, Event, Method
 from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties, encode_properties
-from leveret.broker.clock import Clock
-from leveret.broker.consumers import Consumer
-from leveret.broker.limits import Limits, Memory
-from leveret.broker.messages import Entry, Message
+from leveret.broker.limits import Limits
+from leveret.broker.model.clock import Clock
+from leveret.broker.model.consumers import Consumer
+from leveret.broker.model.memory import Memory
+from leveret.broker.model.messages import Entry, Message
+from leveret.broker.model.queues import Queue
+from leveret.broker.model.vhost import VHost
 from leveret.broker.node import Node
 from leveret.broker.permissions import User
-from leveret.broker.queues import Queue
-from leveret.broker.session import Session
-from leveret.broker.vhost import VHost
+from leveret.broker.session.session import Session
 
 
 def message(body: str = "", key: str = "q", exchange: str = "", **properties: Any) -> Message:

@@ -1,0 +1,1 @@
+"""What a broker holds, and what it decides: exchanges, queues, consumers, times. Pure."""

@@ -1,0 +1,1 @@
+"""The broker's end of one connection: bytes in, bytes out. Pure."""

@@ -1,0 +1,62 @@
+"""What a client is told when the broker closes its channel or its connection.
+
+AMQP 0-9-1, connection.close and channel.close: a code, a text, and the method that is to blame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pamqp import commands
+
+from leveret.amqp.events import Ack, Method, Nack
+from leveret.broker.session.answers import answer
+from leveret.errors import AMQPError
+
+Blamed = tuple[int, int]
+"""Class and method id of the method that failed; zeros where there is none."""
+
+
+def channel_close(error: AMQPError, blamed: Blamed) -> bytes:
+    """The payload of channel.close."""
+    return _close(commands.Channel.Close, error, blamed)
+
+
+def connection_close(error: AMQPError, blamed: Blamed) -> bytes:
+    """The payload of connection.close."""
+    return _close(commands.Connection.Close, error, blamed)
+
+
+def _close(kind: Any, error: AMQPError, blamed: Blamed) -> bytes:
+    return answer(
+        kind,
+        reply_code=int(error.reply_code),
+        reply_text=_reply_text(error.reply_text),
+        class_id=blamed[0],
+        method_id=blamed[1],
+    )
+
+
+def blamed_method(method: Any) -> Blamed:
+    """The ids of a method; zeros for None."""
+    if method is None:
+        return 0, 0
+    return method.index >> 16, method.index & 0xFFFF
+
+
+def blamed_event(event: Any) -> Blamed:
+    """The ids of the method that an event was."""
+    match event:
+        case Method():
+            return blamed_method(event.method)
+        case Ack():
+            return 60, 80
+        case Nack():
+            return 60, 120
+    return 60, 40  # a publish
+
+
+def _reply_text(text: str) -> str:
+    """At most the 255 bytes that a reply text has room for; what is cut ends in "..."."""
+    data = text.encode("utf-8", "replace")
+    return text if len(data) <= 255 else data[:252].decode("utf-8", "ignore") + "..."

@@ -1,0 +1,167 @@
+"""The methods by which a client takes messages: consume, cancel, get, qos, recover, reject."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from pamqp import commands
+
+from leveret.amqp.codes import BASIC_DELIVER
+from leveret.amqp.events import Nack
+from leveret.amqp.properties import short_string
+from leveret.broker.model.arguments import check_consumer
+from leveret.broker.model.consumers import Consumer
+from leveret.broker.model.queues import Queue
+from leveret.broker.names import new_name
+from leveret.broker.refusals import (
+    access_refused,
+    no_get,
+    not_allowed,
+    not_implemented,
+    precondition,
+)
+from leveret.broker.session.accepting import REPLY_TO_PSEUDO_QUEUE
+from leveret.broker.session.answers import answer
+from leveret.broker.session.topology import named_queue
+
+if TYPE_CHECKING:
+    from leveret.broker.session.channel import Channel
+
+_Answer = bytes | None
+
+
+def _consume(channel: Channel, method: commands.Basic.Consume) -> _Answer:
+    tag = method.consumer_tag
+    if tag in channel.consumers:
+        raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
+    tag = tag or new_name("amq.ctag-")
+    if method.queue == REPLY_TO_PSEUDO_QUEUE:
+        if not method.no_ack:
+            raise precondition("reply consumer cannot acknowledge")
+        if channel.reply_key is not None:
+            raise precondition("reply consumer already set")
+        channel.consume_replies(tag, deliver_start(tag))
+        return answer(commands.Basic.ConsumeOk, consumer_tag=tag)
+    name = named_queue(channel, method.queue)
+    channel.session.rights.check("read", "queue", name)
+    queue = channel.vhost.queue(name, channel.session)
+    what = f"queue '{name}' in vhost '{channel.vhost.name}'"
+    options = queue.options
+    if not options.quorum and (
+        queue.consumers.exclusive
+        or (method.exclusive and (queue.consumers.count or options.single_active_consumer))
+    ):
+        raise access_refused(f"{what} in exclusive use")
+    if options.quorum and channel.prefetch:
+        raise not_implemented(f"{what} does not support global qos")
+    arguments = method.arguments or {}
+    check_consumer(arguments, what, quorum=options.quorum)
+    consumer = _new_consumer(channel, tag, queue, method, arguments)
+    if not method.nowait:
+        channel.reply(
+            answer(commands.Basic.ConsumeOk, consumer_tag=tag)
+        )  # before its first message
+    channel.consumers[tag] = consumer
+    queue.add_consumer(consumer)
+    queue.run()
+    return None
+
+
+def _new_consumer(
+    channel: Channel,
+    tag: str,
+    queue: Queue,
+    method: commands.Basic.Consume,
+    arguments: dict[str, Any],
+) -> Consumer:
+    consumer = Consumer(
+        tag,
+        queue,
+        channel,
+        no_ack=bool(method.no_ack),
+        exclusive=bool(method.exclusive),
+        prefetch=channel.consumer_prefetch,
+        priority=arguments.get("x-priority", 0),
+    )
+    consumer.start = deliver_start(tag)
+    return consumer
+
+
+def deliver_start(tag: str) -> bytes:
+    """How the payload of a consumer's basic.deliver begins."""
+    return struct.pack(">I", BASIC_DELIVER) + short_string(tag)
+
+
+def _cancel(channel: Channel, method: commands.Basic.Cancel) -> _Answer:
+    tag = method.consumer_tag or ""
+    channel.drop_consumer(tag)
+    return answer(commands.Basic.CancelOk, consumer_tag=tag)
+
+
+def _qos(channel: Channel, method: commands.Basic.Qos) -> _Answer:
+    if method.prefetch_size:
+        raise not_implemented(f"prefetch_size!=0 ({method.prefetch_size})")
+    channel.reply(answer(commands.Basic.QosOk))
+    if method.global_:
+        if not channel.prefetch:
+            channel.unacked.count_gets()
+        channel.prefetch = method.prefetch_count or 0
+        channel.wake()
+    else:
+        channel.consumer_prefetch = method.prefetch_count or 0
+    return None
+
+
+def _get(channel: Channel, method: commands.Basic.Get) -> _Answer:
+    name = named_queue(channel, method.queue)
+    channel.session.rights.check("read", "queue", name)
+    queue = channel.vhost.queue(name, channel.session)
+    if queue.options.quorum and queue.options.single_active_consumer:
+        raise no_get(name, channel.vhost.name)
+    entry = queue.get(bool(method.no_ack))
+    if entry is None:
+        return answer(commands.Basic.GetEmpty)
+    ledger = channel.unacked
+    message = entry.message
+    channel.reply(
+        answer(
+            commands.Basic.GetOk,
+            delivery_tag=ledger.number() if method.no_ack else ledger.add(entry, queue, None),
+            redelivered=entry.redelivered,
+            exchange=message.exchange,
+            routing_key=message.routing_key,
+            message_count=queue.ready,
+        )
+    )
+    packed = entry.counted() if queue.options.quorum else message.packed
+    channel.session.output.send_content(channel.number, packed, message.body)
+    return None
+
+
+def _reject(channel: Channel, method: commands.Basic.Reject) -> _Answer:
+    channel.nack(Nack(channel.number, method.delivery_tag or 0, False, bool(method.requeue)))
+    return None
+
+
+def _recover(
+    channel: Channel, method: commands.Basic.Recover | commands.Basic.RecoverAsync
+) -> _Answer:
+    if not method.requeue:
+        raise not_implemented("requeue=false")
+    if isinstance(method, commands.Basic.Recover):
+        channel.reply(answer(commands.Basic.RecoverOk))
+    channel.put_back(channel.unacked.take_all())
+    return None
+
+
+CONSUMING: Final[dict[type[Any], Callable[[Channel, Any], _Answer]]] = {
+    commands.Basic.Consume: _consume,
+    commands.Basic.Cancel: _cancel,
+    commands.Basic.Qos: _qos,
+    commands.Basic.Get: _get,
+    commands.Basic.Reject: _reject,
+    commands.Basic.Recover: _recover,
+    commands.Basic.RecoverAsync: _recover,
+}

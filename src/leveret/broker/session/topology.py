@@ -1,0 +1,240 @@
+"""The methods that declare, bind and delete: who may, on what, and what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from pamqp import commands
+
+from leveret.amqp.codes import ReplyCode
+from leveret.broker.model.exchanges import Exchange, check_type
+from leveret.broker.model.queues import Queue
+from leveret.broker.names import new_name
+from leveret.broker.refusals import (
+    Refused,
+    access_refused,
+    not_found,
+    not_implemented,
+    precondition,
+)
+from leveret.broker.session.accepting import REPLY_TO_PSEUDO_QUEUE
+from leveret.broker.session.answers import answer
+
+if TYPE_CHECKING:
+    from leveret.broker.session.channel import Channel
+
+_Answer = bytes | None
+
+
+# -- exchanges -------------------------------------------------------------------------------
+
+
+def _declare_exchange(channel: Channel, method: commands.Exchange.Declare) -> _Answer:
+    session = channel.session
+    vhost = channel.vhost
+    name = _one_line(method.exchange)
+    if not method.passive:
+        check_type(method.exchange_type)
+    _not_default(name)
+    if method.passive:
+        vhost.exchange(name)
+        return answer(commands.Exchange.DeclareOk)
+    session.rights.check("configure", "exchange", name)
+    arguments = method.arguments or {}
+    if name not in vhost.exchanges and name.startswith("amq."):
+        raise access_refused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
+    alternate = arguments.get("alternate-exchange")
+    if isinstance(alternate, str):
+        session.rights.check("read", "exchange", name)
+        session.rights.check("write", "exchange", alternate)
+    vhost.declare_exchange(
+        name,
+        method.exchange_type,
+        durable=bool(method.durable),
+        auto_delete=bool(method.auto_delete),
+        internal=bool(method.internal),
+        arguments=arguments,
+    )
+    return answer(commands.Exchange.DeclareOk)
+
+
+def _delete_exchange(channel: Channel, method: commands.Exchange.Delete) -> _Answer:
+    name = _one_line(method.exchange)
+    _not_default(name)
+    if name.startswith("amq."):
+        raise access_refused(
+            f"deletion of system exchange '{name}' in vhost '{channel.vhost.name}' not allowed"
+        )
+    channel.session.rights.check("configure", "exchange", name)
+    channel.vhost.delete_exchange(name, if_unused=bool(method.if_unused))
+    return answer(commands.Exchange.DeleteOk)
+
+
+def _bind_exchange(channel: Channel, method: commands.Exchange.Bind) -> _Answer:
+    destination, source = _two_exchanges(channel, method)
+    channel.vhost.bind(destination, source, method.routing_key, method.arguments or {})
+    return answer(commands.Exchange.BindOk)
+
+
+def _unbind_exchange(channel: Channel, method: commands.Exchange.Unbind) -> _Answer:
+    try:
+        destination, source = _two_exchanges(channel, method)
+    except Refused as error:
+        if error.reply_code == ReplyCode.NOT_FOUND:
+            return answer(commands.Exchange.UnbindOk)  # what is not there is not bound
+        raise
+    channel.vhost.unbind(destination, source, method.routing_key, method.arguments or {})
+    return answer(commands.Exchange.UnbindOk)
+
+
+def _two_exchanges(
+    channel: Channel, method: commands.Exchange.Bind | commands.Exchange.Unbind
+) -> tuple[Exchange, Exchange]:
+    session = channel.session
+    destination, source = _one_line(method.destination), _one_line(method.source)
+    _not_default(destination)
+    session.rights.check("write", "exchange", destination)
+    _not_default(source)
+    session.rights.check("read", "exchange", source)
+    return channel.vhost.exchange(destination), channel.vhost.exchange(source)
+
+
+def _one_line(name: str) -> str:
+    """Without CR and LF, as RabbitMQ takes the names of what is declared or bound."""
+    return name.replace("\r", "").replace("\n", "")
+
+
+def _not_default(name: str) -> None:
+    if not name:
+        raise access_refused("operation not permitted on the default exchange")
+
+
+# -- queues ----------------------------------------------------------------------------------
+
+
+def _declare_queue(channel: Channel, method: commands.Queue.Declare) -> _Answer:
+    name = _one_line(method.queue)
+    if method.passive or name.startswith(REPLY_TO_PSEUDO_QUEUE):
+        return _look_at_queue(channel, name)
+    session = channel.session
+    vhost = channel.vhost
+    arguments = method.arguments or {}
+    if name.startswith("amq."):
+        raise access_refused(f"queue name '{name}' contains reserved prefix 'amq.*'")
+    judged = name or new_name("amq.gen-")  # one that the broker names has such a name
+    session.rights.check("configure", "queue", judged)
+    dead_letters_to = arguments.get("x-dead-letter-exchange")
+    if isinstance(dead_letters_to, str):
+        session.rights.check("read", "queue", judged)
+        session.rights.check("write", "exchange", dead_letters_to)
+    queue = vhost.declare_queue(
+        name,
+        session,
+        durable=bool(method.durable),
+        exclusive=bool(method.exclusive),
+        auto_delete=bool(method.auto_delete),
+        arguments=arguments,
+    )
+    return _declared(channel, queue)
+
+
+def _look_at_queue(channel: Channel, name: str) -> _Answer:
+    if name.startswith(REPLY_TO_PSEUDO_QUEUE):
+        if name != REPLY_TO_PSEUDO_QUEUE and name not in channel.vhost.reply_channels:
+            raise not_found("queue", name, channel.vhost.name)
+        channel.last_queue = name
+        return answer(commands.Queue.DeclareOk, queue=name, consumer_count=1)
+    queue = channel.vhost.queue(name, channel.session)
+    queue.used()
+    return _declared(channel, queue)
+
+
+def _declared(channel: Channel, queue: Queue) -> _Answer:
+    channel.last_queue = queue.name
+    return answer(
+        commands.Queue.DeclareOk,
+        queue=queue.name,
+        message_count=queue.ready,
+        consumer_count=queue.consumers.count,
+    )
+
+
+def _bind_queue(channel: Channel, method: commands.Queue.Bind) -> _Answer:
+    queue, exchange, key = _queue_and_exchange(channel, method)
+    channel.vhost.bind(queue, exchange, key, method.arguments or {})
+    return answer(commands.Queue.BindOk)
+
+
+def _unbind_queue(channel: Channel, method: commands.Queue.Unbind) -> _Answer:
+    try:
+        queue, exchange, key = _queue_and_exchange(channel, method)
+    except Refused as error:
+        if error.reply_code == ReplyCode.NOT_FOUND:
+            return answer(commands.Queue.UnbindOk)  # what is not there is not bound
+        raise
+    channel.vhost.unbind(queue, exchange, key, method.arguments or {})
+    return answer(commands.Queue.UnbindOk)
+
+
+def _queue_and_exchange(
+    channel: Channel, method: commands.Queue.Bind | commands.Queue.Unbind
+) -> tuple[Queue, Exchange, str]:
+    session = channel.session
+    name = named_queue(channel, _one_line(method.queue))
+    source = _one_line(method.exchange)
+    key = method.routing_key
+    if not method.queue and not key:
+        key = name
+    _not_default(source)
+    session.rights.check("write", "queue", name)
+    session.rights.check("read", "exchange", source)
+    exchange = channel.vhost.exchange(source)
+    return channel.vhost.queue(name, session), exchange, key
+
+
+def named_queue(channel: Channel, name: str) -> str:
+    """The queue meant: without a name, the last that was declared on the channel."""
+    if not name and not channel.last_queue:
+        raise Refused(ReplyCode.NOT_FOUND, "no previously declared queue")
+    return name or channel.last_queue
+
+
+def _purge_queue(channel: Channel, method: commands.Queue.Purge) -> _Answer:
+    name = named_queue(channel, method.queue)
+    channel.session.rights.check("read", "queue", name)
+    queue = channel.vhost.queue(name, channel.session)
+    return answer(commands.Queue.PurgeOk, message_count=queue.purge())
+
+
+def _delete_queue(channel: Channel, method: commands.Queue.Delete) -> _Answer:
+    name = named_queue(channel, _one_line(method.queue))
+    channel.session.rights.check("configure", "queue", name)
+    if name not in channel.vhost.queues:
+        return answer(commands.Queue.DeleteOk, message_count=0)
+    queue = channel.vhost.queue(name, channel.session)
+    what = f"queue '{name}' in vhost '{channel.vhost.name}'"
+    for given, flag in ((method.if_unused, "if-unused"), (method.if_empty, "if-empty")):
+        if given and queue.options.quorum:
+            raise not_implemented(
+                f"cannot delete {what}. queue.delete operations with {flag} flag set are not"
+                " supported by quorum queues"
+            )
+    if method.if_unused and queue.consumers.count:
+        raise precondition(f"{what} in use")
+    if method.if_empty and queue.ready:
+        raise precondition(f"{what} not empty")
+    return answer(commands.Queue.DeleteOk, message_count=channel.vhost.delete_queue(queue))
+
+
+TOPOLOGY: Final[dict[type[Any], Callable[[Channel, Any], _Answer]]] = {
+    commands.Exchange.Declare: _declare_exchange,
+    commands.Exchange.Delete: _delete_exchange,
+    commands.Exchange.Bind: _bind_exchange,
+    commands.Exchange.Unbind: _unbind_exchange,
+    commands.Queue.Declare: _declare_queue,
+    commands.Queue.Bind: _bind_queue,
+    commands.Queue.Unbind: _unbind_queue,
+    commands.Queue.Purge: _purge_queue,
+    commands.Queue.Delete: _delete_queue,
+}
