@@ -16,9 +16,10 @@ from leveret.amqp.properties import Properties
 from leveret.testing import Cut, FaultProxy, after_bytes
 from leveret.transport import connection as connection_module
 from leveret.transport.channel import Channel
-from leveret.transport.connection import WRITE_BUFFER, Connection
+from leveret.transport.connection import Connection
 from leveret.transport.opening import open_connection
 from leveret.transport.url import parse_url
+from leveret.transport.writer import WRITE_BUFFER
 from tests.behaviour.patience import PATIENCE, at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
@@ -117,7 +118,7 @@ async def test_a_cut_returns_what_a_consumer_had_not_acknowledged(
 
 async def publish_until_paused(connection: Connection, channel: Channel, queue: str) -> int:
     count = 0
-    while connection.paused is None:
+    while not connection.paused:
         channel.publish("", queue, Properties(), BODY)
         count += 1
         await asyncio.sleep(0)
@@ -135,7 +136,7 @@ async def test_publishers_wait_for_a_broker_that_takes_nothing_and_lose_no_messa
     assert connection._transport is not None
     assert connection._transport.get_write_buffer_size() < WRITE_BUFFER + 2 * len(BODY)
     proxy.resume()
-    await until(lambda: connection.paused is None, "the broker takes them")
+    await until(lambda: not connection.paused, "the broker takes them")
     await until_found(lambda: raw.waiting("q"), sent, "all have arrived")
     await raw.delete("q")
 

@@ -43,7 +43,7 @@ class Flow:
 
     def changed(self, _news: object = None) -> None:
         """Look whether requests may go now."""
-        held = not self.is_open() or self._calls.connection.paused is not None
+        held = not self.is_open() or self._calls.connection.paused
         if held and not self.held:
             self._going = self._calls.loop.create_future()
         self.held = held

@@ -27,24 +27,22 @@ from leveret.errors import (
 )
 from leveret.transport.channel import Channel
 from leveret.transport.heartbeat import Heartbeat
+from leveret.transport.writer import Writer
 
 log = logging.getLogger("leveret.transport")
 
 T = TypeVar("T")
 
-WRITE_BUFFER: Final = 1024 * 1024
-"""Above this many unsent bytes, `Connection.paused` holds publishers back."""
-
-_BATCH_FRAMES: Final = 256
-_BATCH_BYTES: Final = 65_536
 _CLOSE_TIMEOUT: Final = 5.0
 
 
 class Connection(asyncio.Protocol):
     """A connection after its handshake; `transport.opening.open_connection` makes one.
 
-    `paused` is a future while the peer does not take what is written, else None: await it (again,
-    until it is None) before publishing. `blocked` is the broker's reason while it takes no
+    Await `writable` before a message is sent; frames without content, such as acknowledgements,
+    need not wait. `writer.paused` tells without a call whether `writable` would wait.
+
+    `blocked` is the broker's reason while it takes no
     publishes (https://www.rabbitmq.com/docs/connection-blocked), else "".
     """
 
@@ -54,25 +52,24 @@ class Connection(asyncio.Protocol):
         self.frame_max = 131_072
         self.channel_max = 2047
         self.lost: LeveretError | None = None
-        self.paused: asyncio.Future[None] | None = None
         self.blocked = ""
         self.on_lost: list[Callable[[LeveretError], None]] = []
         self.on_blocked: list[Callable[[str], None]] = []
         self.on_paused: list[Callable[[bool], None]] = []
+        """Called with True when the socket takes no more, and with False when it does again."""
         self.reads = 0
         """How often anything came from the broker."""
         self.server_properties: dict[str, Any] = {}
         self.user = ""
         """What the broker knows this side's user as, "" where that is not known."""
+        self.writer = Writer(self.loop, lambda paused: self._tell_all(self.on_paused, paused))
+        self.send = self.writer.send
+        self.defer = self.writer.defer
+        self.collect = self.writer.collect
         self.heartbeat = Heartbeat(self)
         self._parser = Parser(frame_max=self.frame_max, max_body=max_message_size)
         self._transport: asyncio.Transport | None = None
         self._channels: dict[int, Channel] = {}
-        self._out: list[bytes] = []
-        self._out_size = 0
-        self._deferred: list[Callable[[], None]] = []
-        self._flush_due = False
-        self._held = False
         self._control: asyncio.Queue[Any] = asyncio.Queue()
         self._greeted = False  # the peer has sent a method: it speaks AMQP
         self._opened = False
@@ -88,7 +85,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with the protocol header."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=WRITE_BUFFER)
+        self.writer.attach(self._transport)
         self._transport.write(PROTOCOL_HEADER)
 
     def data_received(self, data: bytes) -> None:
@@ -122,20 +119,12 @@ class Connection(asyncio.Protocol):
                 self._complain(type(event).__name__, error)
 
     def pause_writing(self) -> None:
-        """The peer does not take what is written: hold publishers back."""
-        if self.paused is None and self.lost is None:
-            self.paused = self.loop.create_future()
-            self._tell_all(self.on_paused, True)
+        """The peer does not take what is written."""
+        self.writer.pause()
 
     def resume_writing(self) -> None:
         """The peer takes more."""
-        paused, self.paused = self.paused, None
-        if (
-            paused is not None and not paused.done()
-        ):  # done: a waiter was cancelled, and it with him
-            paused.set_result(None)
-        if paused is not None:
-            self._tell_all(self.on_paused, False)
+        self.writer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
@@ -143,60 +132,29 @@ class Connection(asyncio.Protocol):
         self._end(ConnectionLost(f"{self}: connection lost: {reason}"))
         if self._hang_up is not None:
             self._hang_up.cancel()
-        self._transport = None  # what is still sent is dropped
+        self._transport = None
+        self.writer.detach()
         if not self._gone.done():
             self._gone.set_result(None)
 
     # -- sending -----------------------------------------------------------------------------
 
-    def send(self, data: bytes) -> None:
-        """Send frames together with all else that this pass of the event loop sends."""
-        out = self._out
-        out.append(data)
-        self._out_size += len(data)
-        if self._out_size >= _BATCH_BYTES or len(out) >= _BATCH_FRAMES:
-            self._flush()
-        elif not self._flush_due:
-            self._flush_due = True
-            self.loop.call_soon(self._flush_or_hold)
+    @property
+    def paused(self) -> bool:
+        """Whether the peer does not take what is written."""
+        return self.writer.paused
 
-    def defer(self, callback: Callable[[], None]) -> None:
-        """Call back just before the next write, to add what sums up this pass: acknowledgements."""
-        self._deferred.append(callback)
-        if not self._flush_due:
-            self._flush_due = True
-            self.loop.call_soon(self._flush_or_hold)
+    async def writable(self) -> None:
+        """Wait until the socket takes more; return at once where it does. Then send at once.
 
-    def collect(self) -> None:
-        """Have what was deferred sent now, before what is sent next."""
-        if self._deferred:
-            deferred, self._deferred = self._deferred, []
-            for callback in deferred:
-                callback()
+        The transport buffers at most 1 MiB and a batch of 64 KiB beyond the message of one sender
+        where all senders of messages wait here first.
 
-    def _flush_or_hold(self) -> None:
-        """Flush; but where several frames wait, let one more pass of the loop add to them.
-
-        Under load that makes fewer and larger writes, each of which costs both ends far more than
-        the frames in it; a lone frame never waits.
+        :raises ConnectionLost: if the connection is lost.
         """
-        if not self._held and 1 < len(self._out) < _BATCH_FRAMES // 4:
-            self._held = True
-            self.loop.call_soon(self._flush_or_hold)
-        else:
-            self._held = False
-            self._flush()
-
-    def _flush(self) -> None:
-        self.collect()
-        self._flush_due = False
-        out = self._out
-        if out:
-            if self._transport is not None:
-                self.heartbeat.sent = True
-                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-            out.clear()
-            self._out_size = 0
+        if self.lost is None:
+            await self.writer.wait_until_writable()
+        self.check_open()
 
     # -- channels ----------------------------------------------------------------------------
 
@@ -263,7 +221,7 @@ class Connection(asyncio.Protocol):
         match method:
             case commands.Connection.Close():
                 self.send_control(commands.Connection.CloseOk())
-                self._flush()
+                self.writer.flush()
                 self._end(ConnectionClosed(method.reply_code or 0, method.reply_text))
                 self._close_transport()
             case commands.Connection.CloseOk():
@@ -326,7 +284,7 @@ class Connection(asyncio.Protocol):
             return
         self.lost = error
         self.heartbeat.stop()
-        self.resume_writing()
+        self.writer.end()
         self._control.put_nowait(error)
         for channel in tuple(self._channels.values()):
             channel.end(error)
@@ -353,7 +311,7 @@ class Connection(asyncio.Protocol):
         self.send_control(
             commands.Connection.Close(reply_code=code, reply_text=short, class_id=0, method_id=0)
         )
-        self._flush()
+        self.writer.flush()
 
     def _close_transport(self) -> None:
         """Close once what was written has left; a peer that does not take it is not waited for."""

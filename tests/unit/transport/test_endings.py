@@ -107,10 +107,10 @@ async def test_a_broker_that_closes_and_does_not_hang_up_is_hung_up_on(
     connection, channel, peer = await server.channel()
     for _ in range(200):  # more than the peer's socket takes: it reads nothing
         channel.publish("", "q", Properties(), bytes(100_000))
-    await until(lambda: connection.paused is not None, "the peer takes no more")
+    await until(lambda: connection.paused, "the peer takes no more")
     peer.send(SHUTDOWN)
     await until(lambda: connection.lost is not None, "the close is seen")
-    assert connection.paused is None
+    assert not connection.paused
     await until(connection._gone.done, "the socket is closed")
 
 
@@ -155,7 +155,7 @@ async def test_what_is_sent_after_the_end_is_dropped(
         connection.send(b"short")
         connection.defer(lambda: deferred.append("called"))
     await until(lambda: len(deferred) == 20, "a pass of the loop")
-    await until(lambda: not connection._out, "nothing is kept")
+    await until(lambda: not connection.writer._out, "nothing is kept")
     assert not caplog.records  # asyncio warns of writes to a closed socket
 
 
@@ -296,7 +296,7 @@ async def test_close_does_not_wait_for_a_peer_that_never_answers(
     monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 0.05)
     connection, channel, peer = await server.channel()
     if not reads:
-        while connection.paused is None:
+        while not connection.paused:
             channel.publish("", "q", Properties(), bytes(100_000))
     async with asyncio.timeout(PATIENCE):
         await connection.close()

@@ -10,8 +10,10 @@ from pamqp import commands
 from leveret.amqp import frames
 from leveret.amqp.events import Delivery, Publish
 from leveret.amqp.properties import Properties
+from leveret.errors import ConnectionLost
 from leveret.transport.channel import Channel
-from leveret.transport.connection import WRITE_BUFFER, Connection
+from leveret.transport.connection import Connection
+from leveret.transport.writer import BATCH_BYTES, WRITE_BUFFER
 from tests.unit.transport.scripted_peer import (
     MAX_MESSAGE_SIZE,
     PATIENCE,
@@ -24,20 +26,27 @@ from tests.unit.transport.scripted_peer import (
 )
 
 BODY = bytes(range(256)) * 40
-BATCH = 256 * (len(BODY) + 100)
-"""What one pass of the loop may add before it is written."""
+BATCH = BATCH_BYTES + len(BODY) + 100
+"""Bytes that may be added before they are written."""
 
 
 def buffered(connection: Connection) -> int:
     """Bytes that wait on this side."""
     assert connection._transport is not None
-    return connection._transport.get_write_buffer_size() + sum(map(len, connection._out))
+    return connection._transport.get_write_buffer_size() + sum(map(len, connection.writer._out))
+
+
+async def publish_when_writable(
+    connection: Connection, channel: Channel, body: bytes = BODY
+) -> None:
+    await connection.writable()
+    channel.publish("", "q", Properties(), body)
 
 
 async def publish_until_paused(connection: Connection, channel: Channel) -> int:
     """As a well-behaved publisher does; returns how many messages that took."""
     count = 0
-    while connection.paused is None:
+    while not connection.paused:
         channel.publish("", "q", Properties(), BODY)
         count += 1
         if count % 100 == 0:
@@ -46,9 +55,9 @@ async def publish_until_paused(connection: Connection, channel: Channel) -> int:
     return count
 
 
-async def take(peer: Peer, count: int) -> None:
+async def take(peer: Peer, count: int, body: bytes = BODY) -> None:
     for _ in range(count):
-        assert (await peer.get(Publish)).body == BODY
+        assert (await peer.get(Publish)).body == body
 
 
 # -- back-pressure ---------------------------------------------------------------------------------
@@ -58,13 +67,14 @@ async def test_a_peer_that_stops_reading_holds_publishers_back(server: PeerServe
     connection, channel, peer = await server.channel()
     sent = await publish_until_paused(connection, channel)
     assert WRITE_BUFFER < buffered(connection) < WRITE_BUFFER + BATCH
-    paused = connection.paused
-    assert paused is not None
+    waiting = asyncio.create_task(connection.writable())
+    await caught_up(connection, peer)
+    assert not waiting.done()
 
     await take(peer, sent)
     async with asyncio.timeout(PATIENCE):
-        await asyncio.shield(paused)
-    assert connection.paused is None
+        await waiting
+    assert not connection.paused
 
 
 async def test_many_publishers_together_buffer_no_more_than_one(server: PeerServer) -> None:
@@ -74,42 +84,78 @@ async def test_many_publishers_together_buffer_no_more_than_one(server: PeerServ
     async def publisher() -> None:
         nonlocal most
         for _ in range(20):
-            while connection.paused is not None:
-                await asyncio.shield(connection.paused)
-            channel.publish("", "q", Properties(), BODY)
+            await publish_when_writable(connection, channel)
             most = max(most, buffered(connection))
 
     publishers = [asyncio.create_task(publisher()) for _ in range(100)]
-    await until(lambda: connection.paused is not None, "the peer takes no more")
+    await until(lambda: connection.paused, "the peer takes no more")
     await take(peer, 2000)
     await asyncio.gather(*publishers)
     assert most < WRITE_BUFFER + BATCH
 
 
-async def test_a_publisher_that_gives_up_holds_no_other(server: PeerServer) -> None:
+async def test_large_messages_of_many_senders_buffer_two_mebibytes_and_one_message_at_most(
+    server: PeerServer,
+) -> None:
+    connection, channel, peer = await server.channel()
+    body = bytes(MAX_MESSAGE_SIZE)
+    most = 0
+
+    async def sender() -> None:
+        nonlocal most
+        await publish_when_writable(connection, channel, body)
+        most = max(most, buffered(connection))
+
+    senders = [asyncio.create_task(sender()) for _ in range(150)]
+    await until(lambda: connection.paused, "the peer takes no more")
+    await caught_up(connection, peer)
+    assert not all(task.done() for task in senders)
+    await take(peer, 150, body)
+    await asyncio.gather(*senders)
+    assert most < 2 * 1024 * 1024 + MAX_MESSAGE_SIZE
+
+
+async def test_senders_go_on_in_the_order_in_which_they_came(server: PeerServer) -> None:
     connection, channel, peer = await server.channel()
     sent = await publish_until_paused(connection, channel)
-    paused = connection.paused
-    assert paused is not None
-    paused.cancel()  # as a waiter does that is cancelled and did not shield it
+    bodies = [str(number).encode() + bytes(100_000) for number in range(50)]
+    senders = [
+        asyncio.create_task(publish_when_writable(connection, channel, body)) for body in bodies
+    ]
     await take(peer, sent)
-    await until(lambda: connection.paused is None, "the connection takes more")
+    assert [(await peer.get(Publish)).body for _ in bodies] == bodies
+    await asyncio.gather(*senders)
+
+
+async def test_a_sender_that_gives_up_holds_no_other(server: PeerServer) -> None:
+    connection, channel, peer = await server.channel()
+    sent = await publish_until_paused(connection, channel)
+    one, two = (asyncio.create_task(connection.writable()) for _ in range(2))
+    await caught_up(connection, peer)
+    one.cancel()
+    await take(peer, sent)
+    async with asyncio.timeout(PATIENCE):
+        await two
+    assert one.cancelled()
 
 
 @pytest.mark.parametrize("end", ["lost", "aborted"])
-async def test_the_end_of_the_connection_frees_who_waits(server: PeerServer, end: str) -> None:
+async def test_the_end_of_the_connection_tells_who_waits(server: PeerServer, end: str) -> None:
     connection, channel, peer = await server.channel()
     await publish_until_paused(connection, channel)
-    paused = connection.paused
-    assert paused is not None
+    senders = [asyncio.create_task(connection.writable()) for _ in range(100)]
+    await caught_up(connection, peer)
     if end == "lost":
         peer.reset()
     else:
         connection.abort("the test ends it")
     async with asyncio.timeout(PATIENCE):
-        await paused
+        results = await asyncio.gather(*senders, return_exceptions=True)
+    assert {type(result) for result in results} == {ConnectionLost}
+    with pytest.raises(ConnectionLost):
+        await connection.writable()
     connection.send(bytes(3 * WRITE_BUFFER))
-    assert connection.paused is None
+    assert not connection.paused
 
 
 # -- writing ---------------------------------------------------------------------------------------
