@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from inspect import iscoroutinefunction
@@ -20,11 +20,9 @@ from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.options import Middleware as ClientMiddleware
 from leveret.client.plain import PlainRemote
 from leveret.contract import Hedge, Retry, Service
-from leveret.errors import ConnectionLost, ContractError, InvalidArgument
-from leveret.once import OnceStore, store_of
-from leveret.server.access import Allow
-from leveret.server.execution import Middleware as ServerMiddleware
-from leveret.server.server import GRACE, Server
+from leveret.errors import ConnectionLost, InvalidArgument
+from leveret.server.options import GivenServeOptions, ServeOptions
+from leveret.server.server import Server
 from leveret.server.signals import stop_signals
 from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent, Link, Reconnect, State, as_reconnect
@@ -322,43 +320,21 @@ class Rabbit:
     async def serving(
         self,
         *services: Service,
-        plain: Mapping[str, str] | None = None,
-        grace: float = GRACE,
-        middleware: Iterable[ServerMiddleware] = (),
-        concurrency: int | None = None,
-        send_tracebacks: bool = False,
-        once: OnceStore | str | None = None,
-        allow: Allow | None = None,
-        trusted_servers: Iterable[str] = (),
+        **options: Unpack[GivenServeOptions],
     ) -> AsyncIterator[Server]:
         """Serve for the length of a block, and drain at its end. The parameters are `serve`'s."""
-        server = self._server(
-            services,
-            plain,
-            tuple(middleware),
-            concurrency,
-            send_tracebacks=send_tracebacks,
-            once=once,
-            allow=allow,
-            trusted_servers=trusted_servers,
-        )
+        read = ServeOptions.of(**options)
+        server = self._server(services, read)
         await server.start()
         try:
             yield server
         finally:
-            await server.drain(grace)
+            await server.drain(read.grace)
 
     async def serve(
         self,
         *services: Service,
-        plain: Mapping[str, str] | None = None,
-        grace: float = GRACE,
-        middleware: Iterable[ServerMiddleware] = (),
-        concurrency: int | None = None,
-        send_tracebacks: bool = False,
-        once: OnceStore | str | None = None,
-        allow: Allow | None = None,
-        trusted_servers: Iterable[str] = (),
+        **options: Unpack[GivenServeOptions],
     ) -> None:
         """Serve until SIGINT or SIGTERM, then drain; a second signal cuts the drain short.
 
@@ -386,16 +362,8 @@ class Rabbit:
         :raises ConnectionLost: if the connection breaks and is not opened again
             (`connect(reconnect=...)`).
         """
-        server = self._server(
-            services,
-            plain,
-            tuple(middleware),
-            concurrency,
-            send_tracebacks=send_tracebacks,
-            once=once,
-            allow=allow,
-            trusted_servers=trusted_servers,
-        )
+        read = ServeOptions.of(**options)
+        server = self._server(services, read)
         with stop_signals(server.hurry) as stopped:
             await server.start()
             try:
@@ -403,34 +371,17 @@ class Rabbit:
                 if server.failed.done():
                     server.failed.result()
             finally:
-                await server.drain(grace)
+                await server.drain(read.grace)
 
-    def _server(
-        self,
-        services: tuple[Service, ...],
-        plain: Mapping[str, str] | None,
-        middleware: tuple[ServerMiddleware, ...],
-        concurrency: int | None,
-        *,
-        send_tracebacks: bool,
-        once: OnceStore | str | None,
-        allow: Allow | None,
-        trusted_servers: Iterable[str],
-    ) -> Server:
+    def _server(self, services: tuple[Service, ...], options: ServeOptions) -> Server:
         if self._link is None:
             raise RuntimeError(_NOT_CONNECTED)
         return Server(
             self._link,
             services,
+            options,
             name=self._name or default_name(),
             max_message_size=self._max_message_size,
-            middleware=middleware,
-            concurrency=concurrency,
-            send_tracebacks=send_tracebacks,
-            plain=plain,
-            once=_store(once),
-            allow=allow,
-            trusted_servers=trusted_servers,
         )
 
 
@@ -447,18 +398,6 @@ def _check_callable(name: str, value: object) -> None:
         # Not the value itself: what is given for credentials may be a password.
         kind = type(value).__name__
         raise InvalidArgument(f"{name} must be a function, or None for none; got {kind}")
-
-
-def _store(once: object) -> OnceStore | None:
-    """The store of idempotency keys that `serve` was given, itself or by its URL."""
-    if isinstance(once, str):
-        return store_of(once)
-    if once is None or (isinstance(once, OnceStore) and not isinstance(once, type)):
-        return once
-    raise ContractError(
-        "once must be a store of leveret.once, such as RedisOnce(url), or the URL of one; got"
-        f" {once.__name__ if isinstance(once, type) else type(once).__name__}"
-    )
 
 
 def _address(url: str, credentials: Credentials | None, user_id: str | None) -> Address:

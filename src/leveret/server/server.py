@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 from leveret.amqp.codes import ReplyCode
 from leveret.contract import MethodSpec, Service
 from leveret.errors import AMQPError, ChannelClosed, ConnectionLost, LeveretError
 from leveret.once import MemoryOnce, OnceStore
-from leveret.server.access import Access, Allow
+from leveret.server.access import Access
 from leveret.server.consumer import MethodConsumer
 from leveret.server.control import Control
-from leveret.server.execution import Executor, Middleware
+from leveret.server.execution import Executor
 from leveret.server.lifespans import Lifespans
+from leveret.server.options import GRACE, ServeOptions
 from leveret.server.plain import PlainConsumer
 from leveret.server.running import CallKey, EarlyCancels, Running
-from leveret.server.servable import check_concurrency, check_plain, read_services
+from leveret.server.servable import check_plain, read_services
 from leveret.server.watchdog import Watchdog
 from leveret.transport.connection import Connection
 from leveret.transport.deadlines import Deadlines
@@ -28,8 +29,6 @@ from leveret.wire.topology import explained, is_down
 
 log = logging.getLogger("leveret.server")
 
-GRACE: Final = 30.0
-"""Seconds that running calls get to end when a server drains."""
 ANNOUNCE_AFTER: Final = 0.25
 """Seconds after which a caller is told that its handler runs."""
 _SILENT: Final = 5.0
@@ -41,34 +40,31 @@ _LAST_WAIT: Final = 1.0
 class Server:
     """Serves some services over one link; `rabbit.serve` and `rabbit.serving` make one.
 
-    :param plain: queue names to "service.method": methods that are served by the tutorial's
-        protocol as well, with text bodies.
+    :param name: what the server calls itself, for people who ask it.
+    :param max_message_size: bytes of the largest body that it takes or sends.
+    :raises ContractError: if a service cannot be served, or an option names nothing that is.
     """
 
     def __init__(
         self,
         link: Link,
         services: tuple[Service, ...],
+        options: ServeOptions,
         *,
         name: str,
         max_message_size: int,
-        middleware: tuple[Middleware, ...] = (),
-        concurrency: int | None = None,
-        send_tracebacks: bool = False,
-        plain: Mapping[str, str] | None = None,
-        allow: Allow | None = None,
-        trusted_servers: Iterable[str] = (),
-        once: OnceStore | None = None,
     ) -> None:
         self.link = link
         self.loop = link.loop
         self.name = name
         self.instance = secrets.token_hex(4)
         self.services = read_services(services)
-        self.access = Access(allow, trusted_servers, self.services, link.connection.user)
-        self.once: OnceStore = MemoryOnce() if once is None else once
+        self.access = Access(
+            options.allow, options.trusted_servers, self.services, link.connection.user
+        )
+        self.once: OnceStore = MemoryOnce() if options.once is None else options.once
         self.max_message_size = max_message_size
-        self.send_tracebacks = send_tracebacks
+        self.send_tracebacks = options.send_tracebacks
         self.early_cancels = EarlyCancels()
         self.deadlines = Deadlines(self.loop, self._expire)
         self.consumers: list[MethodConsumer] = []
@@ -76,10 +72,9 @@ class Server:
         """Ends with an error when the server cannot go on: its connection never comes back."""
         self.control = Control(self)
         self._instances = services
-        self._middleware = middleware
-        self._concurrency = concurrency
-        self._plain = dict(plain or {})
-        check_concurrency(concurrency)
+        self._middleware = options.middleware
+        self._concurrency = options.concurrency
+        self._plain = options.plain
         check_plain(self._plain, self.services)
         self._lifespans = Lifespans()
         self._watchdog = Watchdog(self.loop, self.running)

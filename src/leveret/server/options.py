@@ -1,0 +1,87 @@
+"""How services are served: the options of `serve` and `serving`, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypedDict, Unpack
+
+from leveret.errors import ContractError
+from leveret.once import OnceStore, store_of
+from leveret.server.access import Allow
+from leveret.server.execution import Middleware
+from leveret.server.servable import check_concurrency
+
+GRACE: Final = 30.0
+"""Seconds that running calls get to end when a server drains."""
+
+
+class GivenServeOptions(TypedDict, total=False):
+    """The options as users write them; `ServeOptions` says what each means."""
+
+    plain: Mapping[str, str] | None
+    grace: float
+    middleware: Iterable[Middleware]
+    concurrency: int | None
+    send_tracebacks: bool
+    once: OnceStore | str | None
+    allow: Allow | None
+    trusted_servers: Iterable[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """The options as a server reads them: judged, and with defaults."""
+
+    plain: Mapping[str, str] = field(default_factory=dict)
+    """Queue names to "service.method": methods that clients of the RabbitMQ tutorial's protocol
+    reach as well, with text bodies."""
+    grace: float = GRACE
+    """Seconds that running calls get to end in a drain."""
+    middleware: tuple[Middleware, ...] = ()
+    """What runs around each handler: `async def (call, call_next)`; the first is the outermost."""
+    concurrency: int | None = None
+    """Calls of each method that run at a time, 1 to 65535. None: what each method says."""
+    send_tracebacks: bool = False
+    """Whether callers get the traceback of an exception that the contract does not declare."""
+    once: OnceStore | None = None
+    """Where replies to requests with an idempotency key are recorded. None: in memory."""
+    allow: Allow | None = None
+    """Who may call what. None: everybody everything."""
+    trusted_servers: Iterable[str] = ()
+    """Users of other servers, as names or patterns, which may say whose request they hand back."""
+
+    @classmethod
+    def of(cls, **given: Unpack[GivenServeOptions]) -> ServeOptions:
+        """Read what a user wrote.
+
+        :raises ContractError: if `concurrency` or `once` cannot be used.
+        :raises InvalidURL: if `once` is text, and not the URL of a store.
+        :raises TypeError: if there is no such option.
+        """
+        unknown = sorted(set(given) - set(GivenServeOptions.__annotations__))
+        if unknown:
+            raise TypeError(f"serve() got an unexpected keyword argument {unknown[0]!r}")
+        concurrency = given.get("concurrency")
+        check_concurrency(concurrency)
+        return cls(
+            plain=dict(given.get("plain") or {}),
+            grace=given.get("grace", GRACE),
+            middleware=tuple(given.get("middleware", ())),
+            concurrency=concurrency,
+            send_tracebacks=given.get("send_tracebacks", False),
+            once=_store(given.get("once")),
+            allow=given.get("allow"),
+            trusted_servers=given.get("trusted_servers", ()),
+        )
+
+
+def _store(once: object) -> OnceStore | None:
+    if isinstance(once, str):
+        return store_of(once)
+    if once is None or (isinstance(once, OnceStore) and not isinstance(once, type)):
+        return once
+    raise ContractError(
+        "once must be a store of leveret.once, such as RedisOnce(url), or the URL of one; got"
+        f" {once.__name__ if isinstance(once, type) else type(once).__name__}"
+    )
