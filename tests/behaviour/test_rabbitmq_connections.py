@@ -75,7 +75,7 @@ async def test_calls_after_the_broker_closed_the_connection_were_not_executed(
 ) -> None:
     assert await asyncio.to_thread(close_connections) == 1
     echo = mortal_client.remote(Echo).echo
-    await until(lambda: mortal_client._calls.connection.lost is not None, "the client hears")
+    await until(lambda: mortal_client._calls.connection.closed is not None, "the client hears")
     with pytest.raises(ConnectionLost, match="CONNECTION_FORCED") as caught:
         await echo("x")
     assert caught.value.executed == "no"

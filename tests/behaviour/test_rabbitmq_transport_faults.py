@@ -54,7 +54,7 @@ async def test_a_cut_fails_all_pending_calls_of_all_channels_at_once(
 ) -> None:
     channels = [await connection.open_channel() for _ in range(10)]
     told: list[LeveretError] = []
-    connection.on_lost.append(told.append)
+    connection.on_close.append(told.append)
     for channel in channels:
         channel.on_close = told.append
     proxy.stall()  # so that no answer comes before the cut
@@ -69,7 +69,7 @@ async def test_a_cut_fails_all_pending_calls_of_all_channels_at_once(
     for failure in await failures(calls):
         assert isinstance(failure, ConnectionLost)
         assert "connection lost: " in str(failure)
-    assert told == [connection.lost] * 11
+    assert told == [connection.closed] * 11
     with pytest.raises(ConnectionLost, match="not connected") as raised:
         await connection.open_channel()
     assert raised.value.executed == "no"
@@ -95,8 +95,8 @@ async def test_a_cut_in_the_middle_of_a_body_loses_that_message_only(
     await until_found(lambda: raw.waiting("q"), 1, "the broker has it")
     proxy.when(after_bytes(len(BODY) // 2, "to_broker"), Cut())
     channel.publish("", "q", Properties(), BODY)
-    await until(lambda: connection.lost is not None, "the cut is seen")
-    assert isinstance(connection.lost, ConnectionLost)
+    await until(lambda: connection.closed is not None, "the cut is seen")
+    assert isinstance(connection.closed, ConnectionLost)
     assert await raw.waiting("q") == 1
     await raw.delete("q")
 

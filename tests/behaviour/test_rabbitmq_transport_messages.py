@@ -230,7 +230,7 @@ async def test_closes_that_cross_leave_the_connection_whole(connection: Connecti
         fresh = await connection.open_channel()
         await exclusive_queue(fresh)
         await fresh.close()
-    assert connection.lost is None
+    assert connection.closed is None
 
 
 async def test_a_channel_given_up_while_it_opens_leaves_the_connection_whole(

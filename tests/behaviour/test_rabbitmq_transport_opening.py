@@ -137,8 +137,8 @@ async def test_connections_that_rabbitmq_closes_say_why(steerable: RabbitMQ, vho
     connection = await opened(steerable.url + vhost)
     closed = await asyncio.to_thread(steerable.close_connections, "moving house", vhost=vhost)
     assert closed == 1
-    await until(lambda: connection.lost is not None, "it hears of it")
-    assert "CONNECTION_FORCED - moving house" in str(connection.lost)
+    await until(lambda: connection.closed is not None, "it hears of it")
+    assert "CONNECTION_FORCED - moving house" in str(connection.closed)
     await connection.close()
     with pytest.raises(ConnectionLost, match="moving house"):
         await connection.open_channel()

@@ -95,7 +95,7 @@ class World:
         self._far = self._client.remote(Far)
         self._raw = await RawPeer.open(self._broker.url)
         await self._raw.listen()
-        self._raw.connection.on_lost.append(lambda error: self._complaints.append({"lost": error}))
+        self._raw.connection.on_close.append(lambda error: self._complaints.append({"lost": error}))
         await self._serve_far()
         self._closing = [
             *(self._client.close, lambda: serving.__aexit__(None, None, None)),
@@ -112,7 +112,7 @@ class World:
         """End all of it; nothing may be left."""
 
         async def close() -> None:
-            self._raw.connection.on_lost.clear()
+            self._raw.connection.on_close.clear()
             for step in self._closing:
                 await step()
 

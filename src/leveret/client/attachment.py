@@ -168,4 +168,4 @@ class Attachment:
                 self.unsent[pending.id] = pending
             else:
                 calls.fail(pending, verdicts.lost(pending, error, confirmed=False))
-        calls.link.heal(self)
+        calls.link.restore(self)

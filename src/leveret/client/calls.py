@@ -100,13 +100,13 @@ class Calls:
 
     async def start(self) -> None:
         """Open the channel and the reply queue."""
-        self.link.given_up.add_done_callback(self._given_up)
+        self.link.closed.add_done_callback(self._given_up)
         while True:
             connection = await self.link.connected()
             try:
                 await self.attachment.attach(connection)
             except LeveretError:
-                if connection.lost is None or not self.link.reconnects:
+                if connection.closed is None or not self.link.reconnects:
                     raise
             else:
                 return
@@ -115,7 +115,7 @@ class Calls:
         """End all pending calls and delete the reply queue."""
         self.end(ConnectionLost("the client was closed"))
         self.deadlines.close()
-        await self.link.forget(self.attachment)
+        await self.link.release(self.attachment)
         await self.lookout.close()
         if self.connection.blocked:
             return  # the broker hears nothing; the queue expires by itself

@@ -90,7 +90,7 @@ class Flow:
     def obstacle(self) -> str:
         """What keeps requests back."""
         connection, failure = self._calls.connection, self._calls.link.failure
-        if connection.blocked and connection.lost is None:
+        if connection.blocked and connection.closed is None:
             return f"the broker takes no publishes now: {connection.blocked}"
         if failure is not None:
             return f"not connected: {failure}"
@@ -112,7 +112,7 @@ class Flow:
             )
         if self.is_open():
             return self._too_many(route)
-        if calls.ended is None and calls.connection.blocked and calls.connection.lost is None:
+        if calls.ended is None and calls.connection.blocked and calls.connection.closed is None:
             return _unsent(Busy(self.obstacle(), method=route.key))
         reason = calls.ended or calls.link.failure
         message = f"not sent: {reason or self.obstacle()}"

@@ -163,7 +163,7 @@ class MethodConsumer(Handling):
             for running in list(self.orphans.running.values()):
                 self.stop(running, "drain")  # nobody can be answered any more
         elif self._server.started:
-            self._server.link.heal(self)
+            self._server.link.restore(self)
 
     # -- a request comes -------------------------------------------------------------------------
 
@@ -329,7 +329,7 @@ class MethodConsumer(Handling):
 
         A client that sees no consumer on the queue would take its call for lost.
         """
-        await self._server.link.forget(self, patience=_RESTORED)
+        await self._server.link.release(self, patience=_RESTORED)
         if self.channel.closed is not None:
             self._draining = True
             await self._close_gate()
@@ -347,7 +347,7 @@ class MethodConsumer(Handling):
     async def close(self) -> None:
         """Let go of the channel and of what runs the handlers."""
         self.executor.close()
-        await self._server.link.forget(self)
+        await self._server.link.release(self)
         if self._channel is not None:
             self._channel.on_close = None
             self.detach()

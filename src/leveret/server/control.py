@@ -78,7 +78,7 @@ class Control:
     def _on_close(self, _error: LeveretError) -> None:
         self.listening.clear()
         if self._server.started:
-            self._server.link.heal(self)
+            self._server.link.restore(self)
 
     def reply(self, reply: bytes) -> None:
         """Send a reply for a consumer whose own channel is gone, as its queue is out of reach."""
@@ -87,7 +87,7 @@ class Control:
 
     async def close(self) -> None:
         """Listen no more."""
-        await self._server.link.forget(self)
+        await self._server.link.release(self)
         if self._channel is not None:
             self._channel.on_close = None
             await self._channel.close()

@@ -93,7 +93,7 @@ class Server:
 
         :raises TopologyError: if a queue exists with other options.
         """
-        self.link.given_up.add_done_callback(self._given_up)
+        self.link.closed.add_done_callback(self._given_up)
         try:
             await self._lifespans.enter((self.once, *self._instances))
             for service, spec in zip(self._instances, self.services, strict=True):
@@ -124,9 +124,9 @@ class Server:
                 if is_there:
                     await consumer.start()
         except LeveretError:
-            if connection.lost is None or not self.link.reconnects:
+            if connection.closed is None or not self.link.reconnects:
                 raise
-        return connection.lost is None
+        return connection.closed is None
 
     async def _prepare(self, consumer: MethodConsumer, connection: Connection) -> bool:
         try:
@@ -134,7 +134,7 @@ class Server:
         except ChannelClosed as error:
             if not is_down(error):
                 raise
-            self.link.heal(consumer)  # serves as soon as its node is back
+            self.link.restore(consumer)  # serves as soon as its node is back
             return False
         return True
 
@@ -254,7 +254,7 @@ class Server:
     def _hears(self) -> bool:
         """Whether the broker reads what is sent to it."""
         connection = self.link.connection
-        return connection.lost is None and not connection.blocked
+        return connection.closed is None and not connection.blocked
 
     async def _while_heard(self, steps: Iterable[Coroutine[Any, Any, None]]) -> bool:
         """Take a step for all consumers; False if the broker does not read, or stops to meanwhile.
@@ -325,7 +325,7 @@ class Server:
         if self._watch is not None:
             self._watch.cancel()
         await self.control.close()
-        self.link.given_up.remove_done_callback(self._given_up)
+        self.link.closed.remove_done_callback(self._given_up)
         await self._lifespans.leave()
 
 

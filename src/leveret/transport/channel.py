@@ -217,7 +217,7 @@ class Channel:
             self.connection.send(frames.method_frame(self.number, commands.Channel.CloseOk()))
             self.end(ChannelClosed(method.reply_code or 0, method.reply_text))
         elif isinstance(method, commands.Channel.CloseOk) and self._closing is not None:
-            self.connection.forget(self)
+            self.connection.release(self)
             self.end(self._bye(), quiet=True)
         elif isinstance(method, commands.Basic.Cancel):
             tag = method.consumer_tag or ""
@@ -260,7 +260,7 @@ class Channel:
             return
         self.closed = error
         if self._closing is None:
-            self.connection.forget(self)  # else with close-ok: that must not meet another channel
+            self.connection.release(self)  # else with close-ok: that must not meet another channel
         elif not self._closing.done():
             self._closing.set_result(None)
         self.consumers.clear()

@@ -51,9 +51,9 @@ class Connection(asyncio.Protocol):
         self.name = name
         self.frame_max = 131_072
         self.channel_max = 2047
-        self.lost: LeveretError | None = None
+        self.closed: LeveretError | None = None
         self.blocked = ""
-        self.on_lost: list[Callable[[LeveretError], None]] = []
+        self.on_close: list[Callable[[LeveretError], None]] = []
         self.on_blocked: list[Callable[[str], None]] = []
         self.on_paused: list[Callable[[bool], None]] = []
         """Called with True when the socket takes no more, and with False when it does again."""
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         """Handle all that one read brought."""
         self.heartbeat.heard = True
         self.reads += 1
-        if self.lost is not None and not self._closing:
+        if self.closed is not None and not self._closing:
             return
         try:
             events = self._parser.receive(data)
@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
 
         :raises ConnectionLost: if the connection is lost.
         """
-        if self.lost is None:
+        if self.closed is None:
             await self.writer.wait_until_writable()
         self.check_open()
 
@@ -175,17 +175,17 @@ class Connection(asyncio.Protocol):
             raise
         return channel
 
-    def forget(self, channel: Channel) -> None:
+    def release(self, channel: Channel) -> None:
         """A channel ended; its number is free."""
         if self._channels.get(channel.number) is channel:
             del self._channels[channel.number]
 
     def check_open(self) -> None:
         """:raises ConnectionLost: if the connection is lost."""
-        if self.lost is not None:
+        if self.closed is not None:
             raise ConnectionLost(
-                f"{self}: not connected: {self.lost}", executed="no"
-            ) from self.lost
+                f"{self}: not connected: {self.closed}", executed="no"
+            ) from self.closed
 
     # -- the connection's own methods, on channel 0 --------------------------------------------
 
@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
         """Close cleanly: what was sent before reaches the broker. Never raises, never hangs."""
         if self.blocked:  # it would not read our goodbye
             self.abort("closed by this side, while the broker took no publishes")
-        if self.lost is None:
+        if self.closed is None:
             self._send_close(ReplyCode.SUCCESS, "bye")
             self._closing = True
             # From here on a lost socket is what we asked for.
@@ -280,15 +280,15 @@ class Connection(asyncio.Protocol):
         self._close_transport()
 
     def _end(self, error: LeveretError) -> None:
-        if self.lost is not None:
+        if self.closed is not None:
             return
-        self.lost = error
+        self.closed = error
         self.heartbeat.stop()
         self.writer.end()
         self._control.put_nowait(error)
         for channel in tuple(self._channels.values()):
             channel.end(error)
-        self._tell_all(self.on_lost, error)
+        self._tell_all(self.on_close, error)
 
     def _tell_all(self, callbacks: list[Callable[[T], None]], news: T) -> None:
         for callback in tuple(callbacks):

@@ -5,9 +5,10 @@
                        └──► closed ◄───┘     closed by its user, or given up
 
 What lives on a connection is a `Member`: a client's calls, a server's consumers. A member whose
-channel ends, by itself or with its connection, asks for `heal`: it is attached to the connection of
-then, again and again with growing pauses, until that succeeds. So a channel's error heals its
-channel alone, a broken connection heals all of them, and both by the same code.
+channel ends, alone or with its connection, asks the link to `restore` it. The link attaches it to
+the connection of then, again and again with growing pauses, until that succeeds. So an error of a
+channel costs that channel alone, a broken connection costs all of them, and the same code restores
+both.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ class Member(Protocol):
 class Link:
     """One connection after the other to the same address.
 
-    `connection` is the one of now, or the last one. `given_up` ends with an error when no other
+    `connection` is the one of now, or the last one. `closed` ends with an error when no other
     will come.
     """
 
@@ -139,7 +140,7 @@ class Link:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.state = State.CONNECTING
-        self.given_up: asyncio.Future[None] = self.loop.create_future()
+        self.closed: asyncio.Future[None] = self.loop.create_future()
         self.failure: LeveretError | None = None
         """Why there is no connection now."""
         self._address = address
@@ -151,7 +152,7 @@ class Link:
         self._connection: Connection | None = None
         self._up: asyncio.Future[None] = self.loop.create_future()
         self._reopening: asyncio.Task[None] | None = None
-        self._healing: dict[Member, asyncio.Task[None]] = {}
+        self._restoring: dict[Member, asyncio.Task[None]] = {}
 
     def __str__(self) -> str:
         return str(self._connection or self._address)
@@ -198,7 +199,7 @@ class Link:
         while True:
             if self.state is State.CLOSED:
                 raise self._gone()
-            if self.state is State.CONNECTED and self.connection.lost is None:
+            if self.state is State.CONNECTED and self.connection.closed is None:
                 return self.connection
             await asyncio.shield(self._up)
 
@@ -210,7 +211,7 @@ class Link:
     async def close(self) -> None:
         """Close the connection, and come back no more."""
         self._end(ConnectionLost("the connection was closed by this side"))
-        tasks = [*self._healing.values(), *((self._reopening,) if self._reopening else ())]
+        tasks = [*self._restoring.values(), *((self._reopening,) if self._reopening else ())]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -231,14 +232,14 @@ class Link:
     def _connected(self, connection: Connection, attempts: int) -> None:
         before, self._connection = self._connection, connection
         self.failure = None
-        connection.on_lost.append(self._lost)
+        connection.on_close.append(self._lost)
         if before is not None:
             log.info("%s: connected again, at attempt %d", connection, attempts)
         self.state = State.CONNECTED
         self._up.set_result(None)
         self._tell(ConnectionEvent(state=self.state, broker=connection.name, attempts=attempts))
-        if connection.lost is not None:  # in the very read that brought the last answer
-            self._lost(connection.lost)
+        if connection.closed is not None:  # in the very read that brought the last answer
+            self._lost(connection.closed)
 
     def _lost(self, error: LeveretError) -> None:
         if self.state is not State.CONNECTED:
@@ -278,8 +279,8 @@ class Link:
         self.failure = self.failure or error
         if not self._up.done():
             self._up.set_result(None)
-        self.given_up.set_exception(error)
-        self.given_up.exception()  # whoever waits gets it; nobody need
+        self.closed.set_exception(error)
+        self.closed.exception()  # whoever waits gets it; nobody need
         self._tell(self._event(str(error)))
 
     def _gone(self) -> ConnectionLost:
@@ -300,24 +301,24 @@ class Link:
 
     # -- what lives on it ---------------------------------------------------------------------
 
-    def heal(self, member: Member) -> None:
-        """Have a member attached again, as often as it takes. Once begun, more is no more."""
-        if member not in self._healing and self.state is not State.CLOSED:
-            self._healing[member] = self.loop.create_task(self._heal(member))
+    def restore(self, member: Member) -> None:
+        """Attach a member again, as often as it takes. Does nothing if that is under way."""
+        if member not in self._restoring and self.state is not State.CLOSED:
+            self._restoring[member] = self.loop.create_task(self._restore(member))
 
-    async def forget(self, member: Member, *, patience: float = 0.0) -> None:
-        """Attach a member no more.
+    async def release(self, member: Member, *, patience: float = 0.0) -> None:
+        """Stop restoring a member.
 
-        :param patience: seconds for an attempt that is under way to succeed.
+        :param patience: seconds to wait for an attempt that is under way.
         """
-        task = self._healing.get(member)
+        task = self._restoring.get(member)
         if task is not None:
             if patience and self.state is State.CONNECTED:
                 await asyncio.wait((task,), timeout=patience)
             task.cancel()
             await asyncio.wait((task,))
 
-    async def _heal(self, member: Member) -> None:
+    async def _restore(self, member: Member) -> None:
         attempt = 0
         try:
             while self.state is not State.CLOSED:
@@ -332,14 +333,14 @@ class Link:
                 except Exception as error:
                     log.error("%s: %s cannot be restored", self, member, exc_info=error)
                     reason = LeveretError(str(error))
-                if isinstance(reason, ConnectionLost) and connection.lost is None:
+                if isinstance(reason, ConnectionLost) and connection.closed is None:
                     # An answer did not come: whatever hears us there, it does not understand.
                     connection.abort(str(reason))
-                if connection.lost is None:  # else it is no fault of the member's
+                if connection.closed is None:  # else it is no fault of the member's
                     attempt += 1
                     log.warning("%s: %s is not restored yet: %s", self, member, reason)
                     await asyncio.sleep(self._policy.pause(attempt))
         except ConnectionLost:
-            pass  # given up: members are told by `given_up`
+            pass  # given up: members are told by `closed`
         finally:
-            del self._healing[member]
+            del self._restoring[member]

@@ -104,7 +104,7 @@ async def test_clients_are_told_when_it_closes() -> None:
     broker = await EmbeddedBroker().start()
     connection = await connected(broker.url)
     told = asyncio.get_running_loop().create_future()
-    connection.on_lost.append(told.set_result)
+    connection.on_close.append(told.set_result)
     await broker.close()
     error = await told
     assert isinstance(error, ConnectionClosed)
@@ -117,7 +117,7 @@ async def test_only_the_connections_of_one_vhost_are_closed() -> None:
         stays = await connected(broker.url)
         goes = await connected(broker.add_vhost("other"))
         told = asyncio.get_running_loop().create_future()
-        goes.on_lost.append(told.set_result)
+        goes.on_close.append(told.set_result)
         assert broker.close_connections("for a test", vhost="other") == 1
         assert "CONNECTION_FORCED - for a test" in str(await told)
         await stays.open_channel()

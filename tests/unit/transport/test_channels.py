@@ -113,7 +113,7 @@ async def test_an_answer_to_nothing_is_ignored(server: PeerServer) -> None:
     peer.send(commands.Connection.OpenOk(), commands.Connection.TuneOk())
     await caught_up(connection, peer)
     await answered(peer, channel)
-    assert connection.lost is None
+    assert connection.closed is None
 
 
 async def test_whatever_comes_for_unknown_channels_and_consumers_is_ignored(
@@ -134,7 +134,7 @@ async def test_whatever_comes_for_unknown_channels_and_consumers_is_ignored(
     peer.send(declared("q"), NOT_FOUND, CLOSE_OK, channel=9)
     peer.send(commands.Basic.Cancel(consumer_tag="x"), channel=1)
     await answered(peer, channel)
-    assert connection.lost is None
+    assert connection.closed is None
 
 
 @pytest.mark.parametrize("queue", ["déjà vu", "<a>!\"$%&'()*", "q" * 255, "兔"])
@@ -178,7 +178,7 @@ async def test_a_channel_that_the_broker_closes_dies_alone(server: PeerServer) -
     peer.send(declared("unharmed"), channel=2)
     await unharmed
     assert told == [one.closed]
-    assert (two.closed, connection.lost) == (None, None)
+    assert (two.closed, connection.closed) == (None, None)
 
 
 async def test_a_closed_channel_tells_every_caller_why(server: PeerServer) -> None:
@@ -331,7 +331,7 @@ async def test_a_close_that_waits_ends_with_the_connection(server: PeerServer) -
     peer.hang_up()
     async with asyncio.timeout(PATIENCE):
         await closing
-    assert channel.closed is connection.lost
+    assert channel.closed is connection.closed
 
 
 # -- opening ---------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ async def test_a_close_by_the_broker_is_answered_and_told_to_all_who_wait(
     connection, one, peer = await server.channel()
     two = await open_channel(connection, peer)
     told: list[LeveretError] = []
-    connection.on_lost.append(told.append)
+    connection.on_close.append(told.append)
     one.on_close = told.append
     calls = await waiting_calls(peer, one, one, two)
 
@@ -74,8 +74,8 @@ async def test_a_close_by_the_broker_is_answered_and_told_to_all_who_wait(
         assert (failure.reply_code, failure.reply_text) == (320, "CONNECTION_FORCED - shutdown")
     await peer.get(commands.Connection.CloseOk)
     assert await peer.ended() == b""
-    assert told == [connection.lost, connection.lost]
-    assert one.closed is two.closed is connection.lost
+    assert told == [connection.closed, connection.closed]
+    assert one.closed is two.closed is connection.closed
 
 
 async def test_a_close_while_a_channel_opens_is_told_to_who_opens_it(server: PeerServer) -> None:
@@ -88,7 +88,7 @@ async def test_a_close_while_a_channel_opens_is_told_to_who_opens_it(server: Pee
     with pytest.raises(ConnectionLost, match="not connected: CONNECTION_FORCED") as raised:
         await connection.open_channel()
     assert raised.value.executed == "no"
-    assert raised.value.__cause__ is connection.lost
+    assert raised.value.__cause__ is connection.closed
 
 
 async def test_a_close_in_one_read_with_an_answer_leaves_the_answer(server: PeerServer) -> None:
@@ -109,7 +109,7 @@ async def test_a_broker_that_closes_and_does_not_hang_up_is_hung_up_on(
         channel.publish("", "q", Properties(), bytes(100_000))
     await until(lambda: connection.paused, "the peer takes no more")
     peer.send(SHUTDOWN)
-    await until(lambda: connection.lost is not None, "the close is seen")
+    await until(lambda: connection.closed is not None, "the close is seen")
     assert not connection.paused
     await until(connection._gone.done, "the socket is closed")
 
@@ -122,13 +122,13 @@ async def test_a_lost_socket_fails_all_who_wait_at_once(server: PeerServer, end:
     connection, one, peer = await server.channel()
     two = await open_channel(connection, peer)
     told: list[LeveretError] = []
-    connection.on_lost.append(told.append)
+    connection.on_close.append(told.append)
     calls = await waiting_calls(peer, one, two, two)
     getattr(peer, end)()
     assert {type(failure) for failure in await failures(calls)} == {ConnectionLost}
-    assert isinstance(connection.lost, ConnectionLost)
-    assert str(connection.lost).startswith(f"127.0.0.1:{server.port}: connection lost: ")
-    assert told == [connection.lost]
+    assert isinstance(connection.closed, ConnectionLost)
+    assert str(connection.closed).startswith(f"127.0.0.1:{server.port}: connection lost: ")
+    assert told == [connection.closed]
     await connection.close()
 
 
@@ -148,7 +148,7 @@ async def test_what_is_sent_after_the_end_is_dropped(
 ) -> None:
     connection, _, peer = await server.channel()
     peer.hang_up()
-    await until(lambda: connection.lost is not None, "the end is seen")
+    await until(lambda: connection.closed is not None, "the end is seen")
     deferred: list[str] = []
     for _ in range(20):
         connection.send(bytes(100_000))
@@ -200,7 +200,7 @@ async def test_bad_bytes_are_refused_with_their_code_and_fail_all_who_wait(
         assert failure.reply_code == code
     close = await peer.get(commands.Connection.Close)
     assert close.reply_code == code
-    assert close.reply_text == str(connection.lost.reply_text)  # type: ignore[union-attr]
+    assert close.reply_text == str(connection.closed.reply_text)  # type: ignore[union-attr]
     assert await peer.ended() == b""
 
 
@@ -312,7 +312,7 @@ async def test_a_broker_that_takes_no_publishes_is_not_waited_for(server: PeerSe
     async with asyncio.timeout(PATIENCE):
         await channel.close()
         await connection.close()
-    assert isinstance(connection.lost, ConnectionLost)
+    assert isinstance(connection.closed, ConnectionLost)
     await peer.ended()
 
 
@@ -334,7 +334,7 @@ async def test_bad_bytes_after_close_end_it(server: PeerServer) -> None:
     await peer.get(commands.Connection.Close)
     peer.send_bytes(b"what?" * 10)
     await closing
-    assert isinstance(connection.lost, ConnectionLost)
+    assert isinstance(connection.closed, ConnectionLost)
 
 
 async def test_close_of_a_connection_that_was_never_made_does_nothing(
@@ -351,9 +351,9 @@ async def test_close_of_a_connection_that_was_never_made_does_nothing(
 async def test_close_after_a_loss_returns_at_once(server: PeerServer) -> None:
     connection, peer = await server.connect()
     peer.send(SHUTDOWN)
-    await until(lambda: connection.lost is not None, "the close is seen")
+    await until(lambda: connection.closed is not None, "the close is seen")
     await connection.close()
-    assert isinstance(connection.lost, ConnectionClosed)
+    assert isinstance(connection.closed, ConnectionClosed)
     await peer.get(commands.Connection.CloseOk)
 
 
@@ -384,7 +384,7 @@ async def test_a_consumer_that_fails_costs_no_other_message(
         + delivery(b"3", consumer="good")
     )
     await until(lambda: len(seen) == 2, "both messages of the good consumer come")
-    assert connection.lost is None
+    assert connection.closed is None
     assert take_out(complaints, 1) == [f"{connection}: a callback failed at Delivery"]
 
 
@@ -395,11 +395,11 @@ async def test_a_callback_that_fails_does_not_keep_the_loss_from_others(
     two = await open_channel(connection, peer)
     told: list[LeveretError] = []
     one.on_close, two.on_close = fail, told.append
-    connection.on_lost += [fail, told.append]
+    connection.on_close += [fail, told.append]
     calls = await waiting_calls(peer, one, two)
     peer.hang_up()
     assert len(await failures(calls)) == 2
-    assert told == [connection.lost] * 2
+    assert told == [connection.closed] * 2
     assert len(take_out(complaints, 2)) == 2
 
 
@@ -421,6 +421,6 @@ async def test_confirms_returns_and_cancels_may_fail_too(
 async def test_errors_of_amqp_say_code_and_text(server: PeerServer) -> None:
     connection, peer = await server.connect()
     peer.send(SHUTDOWN)
-    await until(lambda: connection.lost is not None, "the close is seen")
-    assert isinstance(connection.lost, AMQPError)
-    assert str(connection.lost) == "CONNECTION_FORCED - shutdown (AMQP 320)"
+    await until(lambda: connection.closed is not None, "the close is seen")
+    assert isinstance(connection.closed, AMQPError)
+    assert str(connection.closed) == "CONNECTION_FORCED - shutdown (AMQP 320)"

@@ -62,7 +62,7 @@ async def test_a_handshake_may_come_byte_by_byte(server: PeerServer) -> None:
     await peer.answer(Connection.StartOk, Connection.Tune(2047, 131_072, 0))
     await peer.get(Connection.TuneOk)
     await peer.answer(Connection.Open, Connection.OpenOk())
-    assert (await opening).lost is None
+    assert (await opening).closed is None
 
 
 # -- what is agreed --------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ async def test_frames_for_no_channel_in_the_handshake_are_ignored(server: PeerSe
     await peer.answer(Connection.StartOk, Connection.Tune(2047, 131_072, 0))
     await peer.get(Connection.TuneOk)
     await peer.answer(Connection.Open, Connection.OpenOk())
-    assert (await opening).lost is None
+    assert (await opening).closed is None
 
 
 # -- silence, and sockets that close, at each step -------------------------------------------------
