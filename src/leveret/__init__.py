@@ -37,7 +37,7 @@ from leveret.server.access import Allow
 from leveret.server.execution import Middleware as ServerMiddleware
 from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent, Reconnect, State
-from leveret.wire.current import CurrentCall, current_call
+from leveret.wire.context import CurrentCall, current_call
 
 __all__ = [
     "AMQPError",

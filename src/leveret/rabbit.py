@@ -28,7 +28,7 @@ from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent, Link, Reconnect, State, as_reconnect
 from leveret.transport.opening import default_name
 from leveret.transport.url import Address, embedded_name, parse_url
-from leveret.wire.topology import declare_exchanges
+from leveret.wire.native.topology import declare_exchanges
 
 if TYPE_CHECKING:
     from leveret.broker.shared import SharedBroker

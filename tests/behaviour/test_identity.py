@@ -14,7 +14,7 @@ from leveret.amqp.events import Delivery
 from leveret.errors import LeveretError
 from leveret.server.consumer import MethodConsumer
 from leveret.transport.channel import Channel
-from leveret.wire.native import ON_BEHALF_OF
+from leveret.wire.native.headers import ON_BEHALF_OF
 from tests.behaviour.patience import PATIENCE, until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.users import Users

@@ -19,7 +19,7 @@ from leveret import (
 from leveret.client.options import CallNext as NextCall
 from leveret.client.options import OutgoingCall
 from leveret.server.execution import CallNext
-from leveret.wire.current import CurrentCall
+from leveret.wire.context import CurrentCall
 from tests.behaviour.services import Echo, Fibonacci, Gate
 
 

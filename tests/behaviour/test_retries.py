@@ -24,7 +24,7 @@ from leveret import (
 )
 from leveret.client.options import CallNext as NextCall
 from leveret.server.execution import CallNext
-from leveret.wire.current import CurrentCall
+from leveret.wire.context import CurrentCall
 from tests.behaviour.patience import at_once, until
 from tests.behaviour.services import Echo, Gate
 

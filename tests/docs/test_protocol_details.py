@@ -15,7 +15,7 @@ from leveret import Rabbit, Service, method
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.testing import RabbitMQ
-from leveret.wire.native import ReplyTemplate, RequestTemplate
+from leveret.wire.before import ReplyTemplate, RequestTemplate
 from tests.behaviour.patience import until
 from tests.docs.bare_client import BareClient
 from tests.docs.bare_server import BareServer

@@ -15,7 +15,7 @@ from leveret import Rabbit, Reconnect
 from leveret.client import arrivals, look, pending, silence
 from leveret.server import consumer, once_calls, orphans, watchdog
 from leveret.transport.url import Address
-from leveret.wire import native
+from leveret.wire import timing
 from tests.docs.error_services import Fibonacci
 from tests.docs.fences import ROOT, blocks, table
 from tests.docs.session import Session
@@ -33,7 +33,7 @@ FIGURES: dict[str, tuple[float, ...]] = {
     "a client waits": (look.SERVERS_RETURN,),
     "a request counts": (look._ANSWERED,),
     "small replies": (orphans._RECENT, orphans._SMALL),
-    "a reply queue": (native.REPLY_QUEUE_EXPIRES / 1000,),
+    "a reply queue": (timing.REPLY_QUEUE_LIVES,),
     "further servers": (consumer.MAX_REDELIVERIES,),
     "a record": (once_calls.KEEP / 3600,),
     "the loop": (watchdog.BLOCKED_AFTER,),

@@ -25,7 +25,7 @@ from leveret.codec import DECODE_ERRORS, normal_content_type, untyped_codec
 from leveret.errors import CallError, ContractError, DeclaredError, InvalidURL, ProtocolError
 from leveret.transport.url import embedded_name, parse_url
 from leveret.wire.failures import decode_failure, encode_failure
-from leveret.wire.native import bounce_reason, metadata_of
+from leveret.wire.native.headers import bounce_reason, metadata_of
 from tests.fuzz.choices import Choices
 from tests.fuzz.nasty import CODECS, RAISES
 
@@ -159,7 +159,7 @@ def table(data: bytes) -> None:
     except (TableError, IndexError, struct.error):
         return
     assert isinstance(bounce_reason(read), str)
-    metadata = metadata_of(read)
+    metadata = metadata_of(read) or {}
     assert all(isinstance(text, str) for pair in metadata.items() for text in pair)
     assert isinstance(bounce_reason({"x-death": [read]}), str)
     metadata_of({"metadata": read})

@@ -11,17 +11,10 @@ from typing import TYPE_CHECKING, Final
 from leveret.amqp.events import Content, Delivery
 from leveret.client import verdicts
 from leveret.client.pending import GRACE
-from leveret.wire.native import (
-    ACCEPTED,
-    CALL,
-    CANCEL,
-    CLAIM,
-    GO,
-    attempts,
-    bounce_reason,
-    marked_as_resent,
-    was_handed_back,
-)
+from leveret.wire.before import marked_as_resent
+from leveret.wire.control import CANCEL, CONFIRMED
+from leveret.wire.native.headers import attempts, bounce_reason, was_handed_back
+from leveret.wire.native.names import ACCEPTED, CALL, CONFIRM
 
 if TYPE_CHECKING:
     from leveret.client.calls import Calls
@@ -50,12 +43,12 @@ class Arrivals:
                 if not delivery.body:  # else it waits at its server
                     calls.begun.add(properties.correlation_id)
             return
-        if kind == CLAIM:
+        if kind == CONFIRM:
             answer_to, call_id = properties.reply_to or "", properties.correlation_id or ""
             waits = call_id in calls.pending
             if waits:  # with our answer its handler may begin
                 calls.accepted[call_id] = calls.loop.time()
-            calls.tell(answer_to, GO if waits else CANCEL, call_id, GRACE)
+            calls.tell(answer_to, CONFIRMED if waits else CANCEL, call_id, GRACE)
             return
         if calls.resent and properties.correlation_id in calls.resent:
             delivery = marked_as_resent(delivery)

@@ -25,8 +25,9 @@ from leveret.client.pending import MOST_RESENDS
 from leveret.errors import ChannelClosed, ConnectionLost, LeveretError, PermissionDenied
 from leveret.transport.channel import Channel, unanswered
 from leveret.transport.connection import Connection
-from leveret.wire.native import reply_queue_name
-from leveret.wire.topology import consume_replies, is_down
+from leveret.wire.channel_errors import is_down
+from leveret.wire.native.names import reply_queue_name
+from leveret.wire.native.topology import consume_replies
 
 if TYPE_CHECKING:
     from leveret.client.calls import Calls

@@ -29,15 +29,9 @@ from leveret.errors import (
 from leveret.transport.channel import Channel
 from leveret.transport.deadlines import Deadlines
 from leveret.transport.link import Link
-from leveret.wire.native import (
-    ASK,
-    CANCEL,
-    CONTROL_EXCHANGE,
-    IF_BUSY_FAIL,
-    QUEUE_PREFIX,
-    call_ids,
-    reply_queue_name,
-)
+from leveret.wire.before import IF_BUSY_FAIL
+from leveret.wire.control import CANCEL, QUERY
+from leveret.wire.native.names import CONTROL_EXCHANGE, QUEUE_PREFIX, call_ids, reply_queue_name
 
 _SOON: Final = 0.005
 _SHORT: Final = 2 * FIRST_LOOK
@@ -338,7 +332,7 @@ class Calls:
         """Ask the servers of a method what became of these calls: they run, or were replied to."""
         for start in range(0, len(call_ids), _ASKED_AT_ONCE):
             body = msgspec.json.encode(call_ids[start : start + _ASKED_AT_ONCE])
-            self.tell(route.service, ASK, "", LOOK_EVERY, body)
+            self.tell(route.service, QUERY, "", LOOK_EVERY, body)
 
     def tell(self, key: str, kind: str, call_id: str, timeout: float, body: bytes = b"") -> None:
         """Say something to a server, or to all of a service, on the control exchange."""

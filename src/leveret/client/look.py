@@ -28,7 +28,7 @@ from leveret.client import verdicts
 from leveret.client.pending import LOOK_EVERY, NO_QUEUE, QUEUE_DOWN
 from leveret.client.silence import DEAD_AFTER, Silence
 from leveret.errors import CallError, ChannelClosed, LeveretError
-from leveret.wire.topology import is_down
+from leveret.wire.channel_errors import is_down
 
 if TYPE_CHECKING:
     from leveret.client.calls import Calls

@@ -13,7 +13,7 @@ from leveret.codec import MethodCodec, untyped_codec
 from leveret.contract import MethodSpec, QueueOptions
 from leveret.contract.limits import MAX_NAME_BYTES
 from leveret.errors import InvalidArgument
-from leveret.wire.native import QUEUE_PREFIX
+from leveret.wire.native.names import QUEUE_PREFIX
 
 
 class NamedMethod(RemoteMethod):

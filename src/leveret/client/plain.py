@@ -12,9 +12,9 @@ from leveret.client.options import MAX_TIMEOUT
 from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, TEXT, method_codec
 from leveret.errors import ContractError, InvalidArgument, InvalidResult, RemoteError
-from leveret.wire.current import within_current_call
-from leveret.wire.native import ERROR, is_compressed
-from leveret.wire.plain import PlainTemplate
+from leveret.wire.before import PlainTemplate, is_compressed
+from leveret.wire.context import within_current_call
+from leveret.wire.native.names import ERROR
 
 R = TypeVar("R")
 

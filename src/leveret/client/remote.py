@@ -38,18 +38,11 @@ from leveret.errors import (
     InvalidResult,
     Unimplemented,
 )
-from leveret.wire.current import find_current_call, within_current_call
+from leveret.wire.before import RequestTemplate, is_compressed
+from leveret.wire.context import find_current_call, within_current_call
 from leveret.wire.failures import decode_failure
-from leveret.wire.native import (
-    ERROR,
-    IDEMPOTENCY_KEY,
-    RESENT,
-    RESULT,
-    RequestTemplate,
-    is_compressed,
-    is_resent,
-    metadata_of,
-)
+from leveret.wire.native.headers import IDEMPOTENCY_KEY, RESENT, is_resent, metadata_of
+from leveret.wire.native.names import ERROR, RESULT
 
 _RETRY_FIRST: Final = 0.05
 _RETRY_MOST: Final = 1.0
@@ -246,7 +239,7 @@ class RemoteMethod:
         """What a reply says: the value, or the error raised."""
         properties = delivery.properties
         if self._options.reply_metadata is not None:
-            self._options.reply_metadata.update(metadata_of(properties.headers))
+            self._options.reply_metadata.update(metadata_of(properties.headers) or {})
         if delivery.body is None:
             raise InvalidResult(
                 f"the reply takes {delivery.body_size} bytes, more than the"

@@ -22,8 +22,8 @@ from typing import Final
 from leveret.amqp.properties import Properties
 from leveret.contract import MethodSpec, ServiceSpec
 from leveret.errors import ContractError, InvalidArgument, PermissionDenied
-from leveret.wire.current import CurrentCall
-from leveret.wire.native import ON_BEHALF_OF
+from leveret.wire.context import CurrentCall
+from leveret.wire.native.headers import ON_BEHALF_OF
 
 __all__ = ["Access", "Allow", "Guard"]
 

@@ -27,11 +27,8 @@ from leveret.server.outcome import ran_before
 from leveret.server.running import Running
 from leveret.transport.channel import Channel, unanswered
 from leveret.transport.connection import Connection
-from leveret.wire.native import (
-    attempts,
-    delivery_count,
-)
-from leveret.wire.topology import declare_request_queue
+from leveret.wire.native.headers import attempts, delivery_count
+from leveret.wire.native.topology import declare_request_queue
 
 if TYPE_CHECKING:
     from leveret.server.server import Server

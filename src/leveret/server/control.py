@@ -21,7 +21,8 @@ from leveret.contract import service_schema
 from leveret.errors import ChannelClosed, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
-from leveret.wire.native import ASK, CANCEL, CONTROL_EXCHANGE, GO, RESULT
+from leveret.wire.control import CANCEL, CONFIRMED, QUERY
+from leveret.wire.native.names import CONTROL_EXCHANGE, RESULT
 
 if TYPE_CHECKING:
     from leveret.server.server import Server
@@ -95,17 +96,17 @@ class Control:
     def _on_message(self, delivery: Delivery) -> None:
         properties = delivery.properties
         key = (properties.reply_to, properties.correlation_id)
-        if properties.type in {CANCEL, GO} and not all(key):
+        if properties.type in {CANCEL, CONFIRMED} and not all(key):
             return  # it names no call, or all that have no name
         if properties.type == CANCEL:
             expiration = properties.expiration or ""
             remember = int(expiration) / 1000 if expiration.isdecimal() else 0.0
             self._server.cancel(key, min(remember, _LONGEST_CANCEL))
             return
-        if properties.type == GO:
+        if properties.type == CONFIRMED:
             self._server.go(key)
             return
-        if properties.type == ASK:
+        if properties.type == QUERY:
             self._asked(delivery)
             return
         answers = {"ping": self._ping, "info": self._info, "stats": self._stats}

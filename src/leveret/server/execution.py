@@ -13,8 +13,9 @@ from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
 from leveret.contract import Adaptive, MethodSpec, Service, handler_of
+from leveret.server.running import Running
 from leveret.server.threads import ThreadPool
-from leveret.wire.current import CurrentCall, current_call
+from leveret.wire.context import CurrentCall, current_call
 
 if TYPE_CHECKING:
     from leveret.server.processes import ProcessPool
@@ -89,7 +90,7 @@ class Executor:
 
     async def _in_turn(self, on_the_loop: Invoke, arguments: Struct) -> Any:
         async with self._places:
-            current_call().enter()
+            running_call().enter()
             return await on_the_loop(arguments)
 
     async def _off_the_loop(self, arguments: Struct) -> Any:
@@ -99,7 +100,7 @@ class Executor:
             kwargs = asdict(arguments)
         else:
             args = astuple(arguments)
-        begins = current_call().enter
+        begins = running_call().enter
         if self._processes is not None:
             return await self._processes.run(args, kwargs, begins)
         assert self._threads is not None
@@ -123,6 +124,7 @@ def compose(middleware: tuple[Middleware, ...], executor: Executor) -> Invoke:
         return invoke
 
     async def innermost(call: CurrentCall) -> Any:
+        assert isinstance(call, Running)
         assert call.struct is not None
         if executor.begins_at_once:
             call.enter()
@@ -136,11 +138,18 @@ def compose(middleware: tuple[Middleware, ...], executor: Executor) -> Invoke:
 
     async def run(arguments: Struct) -> Any:
         # Set by the consumer just before: the call that this task is for.
-        call = current_call()
+        call = running_call()
         call.struct = arguments
         return await chain(call)
 
     return run
+
+
+def running_call() -> Running:
+    """The call of the task that this runs in."""
+    call = current_call()
+    assert isinstance(call, Running)
+    return call
 
 
 def _around(outer: Middleware, call_next: CallNext, call: CurrentCall) -> Awaitable[Any]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from leveret.errors import LeveretError
 from leveret.server.admission import LOOK_AHEAD
 from leveret.server.limiter import Limiter
-from leveret.wire.native import IF_BUSY_FAIL
+from leveret.wire.before import IF_BUSY_FAIL
 
 if TYPE_CHECKING:
     from leveret.server.handling import Handling

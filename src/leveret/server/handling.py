@@ -35,8 +35,10 @@ from leveret.server.outcome import cancelled, raised, ran_before
 from leveret.server.replies import Replies
 from leveret.server.running import Running, StopReason
 from leveret.transport.channel import Channel
-from leveret.wire.current import set_current_call
-from leveret.wire.native import EXCHANGE, IDEMPOTENCY_KEY, IF_BUSY_FAIL
+from leveret.wire.before import IF_BUSY_FAIL
+from leveret.wire.context import set_current_call
+from leveret.wire.native.headers import IDEMPOTENCY_KEY
+from leveret.wire.native.names import EXCHANGE
 
 if TYPE_CHECKING:
     from leveret.server.server import Server

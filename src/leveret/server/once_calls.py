@@ -44,7 +44,7 @@ from leveret.once import (
     Recorded,
 )
 from leveret.server.running import Running
-from leveret.wire.native import idempotency_key, is_resent
+from leveret.wire.native.headers import idempotency_key, is_resent
 
 log = logging.getLogger("leveret.server")
 

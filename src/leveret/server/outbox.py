@@ -18,7 +18,7 @@ from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import encode_properties
 from leveret.transport.channel import Channel
-from leveret.wire.native import marked_as_handed_back, on_behalf_of
+from leveret.wire.before import marked_as_handed_back, on_behalf_of
 
 log = logging.getLogger("leveret.server")
 

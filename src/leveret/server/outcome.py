@@ -22,7 +22,7 @@ from leveret.errors import (
 )
 from leveret.server.running import Running
 from leveret.wire.failures import said
-from leveret.wire.native import attempts
+from leveret.wire.native.headers import attempts
 
 log = logging.getLogger("leveret.server")
 

@@ -12,9 +12,9 @@ from leveret.server.execution import Executor, Middleware
 from leveret.server.replies import Replies
 from leveret.server.running import Running
 from leveret.transport.channel import Channel
-from leveret.wire.native import ERROR
-from leveret.wire.plain import TEXT_CONTENT_TYPE
-from leveret.wire.topology import explained
+from leveret.wire.before import TEXT_CONTENT_TYPE
+from leveret.wire.channel_errors import explained
+from leveret.wire.native.names import ERROR
 
 if TYPE_CHECKING:
     from leveret.server.server import Server

@@ -21,7 +21,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 from leveret.contract import MethodSpec, Service
 from leveret.errors import ContractError
 from leveret.server.worker_process import NAME, NO_GUARD, Worker
-from leveret.wire.current import current_call
+from leveret.wire.context import current_call
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

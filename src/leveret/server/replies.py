@@ -16,17 +16,9 @@ from leveret.server.once_calls import too_large
 from leveret.server.outcome import ran_before
 from leveret.server.running import Running
 from leveret.transport.channel import Channel
+from leveret.wire.before import ReplyTemplate, is_compressed, pack_reply
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure, said
-from leveret.wire.native import (
-    ACCEPTED,
-    CLAIM,
-    ERROR,
-    NOT_BEGUN,
-    RESULT,
-    ReplyTemplate,
-    is_compressed,
-    pack_reply,
-)
+from leveret.wire.native.names import ACCEPTED, CONFIRM, ERROR, NOT_BEGUN, RESULT
 
 log = logging.getLogger("leveret.server")
 
@@ -141,7 +133,7 @@ class Replies:
 
         :param answer_to: the routing key on the control exchange to answer with.
         """
-        return self._word(running, CLAIM, b"", answer_to)
+        return self._word(running, CONFIRM, b"", answer_to)
 
     def _word(
         self, running: Running, kind: str, body: bytes, answer_to: str | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from msgspec import structs
+from msgspec import Struct, structs
+from msgspec.structs import asdict
 
 from leveret.amqp.events import Delivery
-from leveret.wire.current import CurrentCall
+from leveret.wire.context import CurrentCall
+from leveret.wire.message import Incoming
+from leveret.wire.native.request import read_request
 
 if TYPE_CHECKING:
     from leveret.server.consumer import MethodConsumer
@@ -34,16 +37,19 @@ class Running(CurrentCall):
     """
 
     __slots__ = (
+        "_delivery",
         "announced",
         "answered",
         "asking",
         "begun",
         "claimed",
         "consumer",
+        "entered",
         "in_thread",
         "over",
         "since",
         "stopped_by",
+        "struct",
         "taken",
         "task",
         "tick",
@@ -55,7 +61,7 @@ class Running(CurrentCall):
         # The fields of CurrentCall, without the call of its __init__: this is the hot path.
         self.method = method
         self.deadline = deadline
-        self.struct = None
+        self.struct: Struct | None = None
         self.entered = False
         self._delivery = delivery
         self._metadata = None
@@ -73,6 +79,19 @@ class Running(CurrentCall):
         self.stopped_by: Literal["", StopReason] = ""
         self.task: asyncio.Task[None] | None = None
         self.tick = 0
+
+    def enter(self) -> None:
+        """Its handler begins now: what fails from here on has run."""
+        self.entered = True
+
+    @property
+    def _request(self) -> Incoming:  # type: ignore[override]
+        return read_request(self._delivery, time.time(), self.remaining())
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """As in `CurrentCall`."""
+        return {} if self.struct is None else asdict(self.struct)
 
     @property
     def user(self) -> str:

@@ -25,7 +25,7 @@ from leveret.server.watchdog import Watchdog
 from leveret.transport.connection import Connection
 from leveret.transport.deadlines import Deadlines
 from leveret.transport.link import Link
-from leveret.wire.topology import explained, is_down
+from leveret.wire.channel_errors import explained, is_down
 
 log = logging.getLogger("leveret.server")
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from leveret.contract import handler_of, spec_of
 from leveret.errors import ContractError, RemoteError
-from leveret.wire.current import CurrentCall, set_current_call
+from leveret.wire.context import CurrentCall, set_current_call
 from leveret.wire.failures import said
 
 NAME: Final = "leveret worker"
@@ -141,9 +141,9 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
             return
         set_current_call(call)
         try:
-            answer = pickle.dumps((True, function(*args, **kwargs), call.sent_back()))
+            answer = pickle.dumps((True, function(*args, **kwargs), call.reply_metadata))
         except BaseException as error:  # noqa: BLE001 - the parent is told of any
-            answer = pickle.dumps((False, _portable(error), call.sent_back()))
+            answer = pickle.dumps((False, _portable(error), call.reply_metadata))
         try:
             pipe.send_bytes(answer)
         except OSError:

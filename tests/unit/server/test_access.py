@@ -14,7 +14,8 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.contract import spec_of
 from leveret.server.access import Access, Allow, Guard
-from leveret.wire.native import ON_BEHALF_OF
+from leveret.wire.native.headers import ON_BEHALF_OF
+from leveret.wire.native.request import read_request
 
 
 class Orders(Service):
@@ -40,7 +41,8 @@ def access(allow: Any = None, trusted: Iterable[str] = (), own_user: str = "serv
 
 def call(key: str, user: str) -> CurrentCall:
     properties = Properties(user_id=user or None)
-    return CurrentCall(key, Delivery(1, "", 1, False, "leveret", key, properties, b"{}", 2), 0.0)
+    delivery = Delivery(1, "", 1, False, "leveret", key, properties, b"{}", 2)
+    return CurrentCall(read_request(delivery, 0.0, 1.0), method=key, deadline=0.0)
 
 
 def guard_of(allow: Allow, key: str = "orders.show") -> Guard:

@@ -1,16 +1,8 @@
-"""Wire protocol 1: names, requests, replies (docs/protocol.md is its specification).
-
-A template holds everything of a message that is the same for each call of a method, packed once;
-what differs is joined to it per call.
-"""
+"""What client and server still use of the time before dialects; it goes with its last user."""
 
 from __future__ import annotations
 
-import os
-import secrets
 import struct
-from base64 import urlsafe_b64encode
-from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import structs
@@ -33,31 +25,11 @@ from leveret.amqp.properties import (
     short_string,
 )
 from leveret.amqp.tables import encode_table
+from leveret.wire.native.headers import HANDED_BACK, ON_BEHALF_OF, RESENT
+from leveret.wire.native.names import CALL, EXCHANGE
+from leveret.wire.timing import REPLY_QUEUE_LIVES
 
-EXCHANGE: Final = "leveret"
-CONTROL_EXCHANGE: Final = "leveret.control"
-QUEUE_PREFIX: Final = "leveret."
-REPLY_PREFIX: Final = "leveret.reply."
-REPLY_QUEUE_EXPIRES: Final = 60_000
-"""How long a reply queue outlives its client's connection, in milliseconds."""
-
-CALL: Final = "call"
-RESULT: Final = "result"
-ERROR: Final = "error"
-ACCEPTED: Final = "accepted"
-NOT_BEGUN: Final = b'{"begun":false}'
-"""The body of an "accepted" for a call that waits at its server; that of one that runs is empty."""
-CANCEL: Final = "cancel"
-CLAIM: Final = "claim"
-GO: Final = "go"
-ASK: Final = "ask"
-
-IDEMPOTENCY_KEY: Final = "idempotency-key"
-RESENT: Final = "resent"
-ON_BEHALF_OF: Final = "on-behalf-of"
-"""The header of a request that a server hands back: whose `user_id` it came with."""
-HANDED_BACK: Final = "handed-back"
-"""The header of the copy of a request whose original its server still has."""
+REPLY_QUEUE_EXPIRES: Final = int(REPLY_QUEUE_LIVES * 1000)
 PLAIN_ENCODINGS: Final = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "binary"})
 """What some libraries put into `content_encoding` though the body is as it is."""
 
@@ -68,33 +40,6 @@ _HEADER = struct.Struct(">BHIHH").pack
 _BODY = struct.Struct(">BHI").pack
 _U16 = struct.Struct(">H").pack
 _U32 = struct.Struct(">I").pack
-
-
-_ID_BYTES: Final = 12
-_IDS_AT_ONCE: Final = 256
-_LONGEST_OWNER: Final = 200
-
-
-def reply_queue_name(user: str = "") -> str:
-    """A name for a client's reply queue, which nobody can guess: 128 random bits.
-
-    The user's own name stands before them, so that the broker's permissions can keep users from
-    each other's reply queues. One that is too long for a queue's name is left out.
-    """
-    owner = f"{user}." if user and len(user.encode()) <= _LONGEST_OWNER else ""
-    return f"{REPLY_PREFIX}{owner}{secrets.token_urlsafe(16)}"
-
-
-def call_ids() -> Iterator[str]:
-    """Call ids without end, 16 characters each; 96 random bits, drawn in batches.
-
-    A server learns a client's reply queue from its first request. It must not be able to guess the
-    ids of calls that go to others, and answer them.
-    """
-    while True:
-        drawn = urlsafe_b64encode(os.urandom(_IDS_AT_ONCE * _ID_BYTES)).decode()
-        for start in range(0, len(drawn), 16):
-            yield drawn[start : start + 16]
 
 
 def is_compressed(content_encoding: str | None) -> bool:
@@ -260,17 +205,6 @@ def pack_reply(
     )
 
 
-def bounce_reason(headers: dict[str, Any] | None) -> str:
-    """Why the broker sent a request back: x-death's newest reason, or "" where it tells none.
-
-    One of "expired", "rejected", "maxlen", "delivery_limit" (https://www.rabbitmq.com/docs/dlx).
-    """
-    deaths = (headers or {}).get("x-death")
-    if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
-        return str(deaths[0].get("reason", ""))
-    return ""
-
-
 def on_behalf_of(properties: Properties, user: str, own_user: str) -> Properties:
     """The properties of a request that a server publishes anew for `user`, as `own_user`.
 
@@ -298,28 +232,6 @@ def marked_as_handed_back(properties: Properties, *, has_original: bool) -> Prop
     return structs.replace(properties, headers=headers or None)
 
 
-def was_handed_back(headers: dict[str, Any] | None) -> bool:
-    """Whether this is but a copy of a request that a server has."""
-    return bool((headers or {}).get(HANDED_BACK))
-
-
-def attempts(headers: dict[str, Any] | None) -> int:
-    """How often a request was delivered again, as the servers of classic queues count it."""
-    count = (headers or {}).get("attempt")
-    return count if type(count) is int and count > 0 else 0
-
-
-def idempotency_key(headers: dict[str, Any] | None) -> str | None:
-    """The caller's own name for what it wants done once; None where it gives none."""
-    key = (headers or {}).get(IDEMPOTENCY_KEY)
-    return key if isinstance(key, str) else None
-
-
-def is_resent(headers: dict[str, Any] | None) -> bool:
-    """Whether a client sends this request again, and does not know what became of the first."""
-    return bool((headers or {}).get(RESENT))
-
-
 def marked_as_resent(delivery: Delivery) -> Delivery:
     """A reply to a request that was sent more than once: what it says may be true of one only."""
     properties = delivery.properties
@@ -327,15 +239,30 @@ def marked_as_resent(delivery: Delivery) -> Delivery:
     return structs.replace(delivery, properties=structs.replace(properties, headers=headers))
 
 
-def delivery_count(headers: dict[str, Any] | None) -> int | None:
-    """How often a quorum queue has delivered a message before; None for other queues."""
-    count = (headers or {}).get("x-delivery-count")
-    return count if type(count) is int else None
+TEXT_CONTENT_TYPE = "text/plain"
 
 
-def metadata_of(headers: dict[str, Any] | None) -> dict[str, str]:
-    """The metadata that a request or a reply carries; what is no text is left out."""
-    metadata = (headers or {}).get("metadata")
-    if not isinstance(metadata, dict):
-        return {}
-    return {key: value for key, value in metadata.items() if isinstance(value, str)}
+class PlainTemplate:
+    """Packs the requests to one queue."""
+
+    def __init__(
+        self, *, channel: int, frame_max: int, queue: str, reply_queue: str, user_id: str = ""
+    ) -> None:
+        self._channel = channel
+        self._frame_max = frame_max
+        self._reply_queue = reply_queue
+        self._user_id = user_id or None
+        self._publish = publish_prefix(channel, "", queue, mandatory=True)
+
+    def pack(self, call_id: bytes, deadline: int, expiration: int, body: bytes, /) -> bytes:
+        """The frames of one request; the deadline shows only in its expiration."""
+        properties = Properties(
+            content_type=TEXT_CONTENT_TYPE,
+            correlation_id=call_id.decode(),
+            reply_to=self._reply_queue,
+            expiration=str(expiration),
+            user_id=self._user_id,
+        )
+        return self._publish + content_frames(
+            self._channel, encode_properties(properties), body, self._frame_max
+        )

@@ -1,4 +1,4 @@
-"""The exchanges and queues of wire protocol 1, declared where they are missing."""
+"""The exchanges and queues of wire protocol 1. Each is declared where it is missing."""
 
 from __future__ import annotations
 
@@ -10,17 +10,22 @@ from pamqp import commands
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Delivery
 from leveret.contract import MethodSpec
-from leveret.errors import ChannelClosed, LeveretError, PermissionDenied, TopologyError
+from leveret.errors import ChannelClosed
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
-from leveret.wire.native import CONTROL_EXCHANGE, EXCHANGE, REPLY_QUEUE_EXPIRES
+from leveret.wire.channel_errors import explained
+from leveret.wire.native.names import CONTROL_EXCHANGE, EXCHANGE
+from leveret.wire.timing import REPLY_QUEUE_LIVES
 
 
 async def declare_exchanges(connection: Connection) -> None:
     """See that both exchanges exist.
 
-    They are looked at first, which needs no permission to configure anything: a client of least
-    privilege meets them already declared.
+    A passive declare comes first. It needs no permission to configure anything, so a user of least
+    privilege can connect once the exchanges are there.
+
+    :raises PermissionDenied: if one is missing and the user may not declare it.
+    :raises TopologyError: if one exists with other options.
     """
     for name, kind in ((EXCHANGE, "direct"), (CONTROL_EXCHANGE, "topic")):
         channel = await connection.open_channel()
@@ -52,14 +57,14 @@ async def declare_request_queue(channel: Channel, spec: MethodSpec) -> int:
 
 
 def queue_arguments(spec: MethodSpec) -> dict[str, Any]:
-    """The arguments of a request queue; what dead-letters in it goes back to its caller."""
+    """The arguments of a request queue. What it dead-letters goes back to the caller."""
     arguments: dict[str, Any] = {"x-dead-letter-exchange": ""}
     options = spec.queue
     if options.type == "quorum":
         arguments["x-queue-type"] = "quorum"
     if options.max_length is not None:
         arguments["x-max-length"] = options.max_length
-        # A quorum queue knows no reject-publish-dlx: there the nack alone tells the caller.
+        # Quorum queues have no reject-publish-dlx: there the nack alone tells the caller.
         arguments["x-overflow"] = (
             "reject-publish" if options.type == "quorum" else "reject-publish-dlx"
         )
@@ -73,35 +78,13 @@ def queue_arguments(spec: MethodSpec) -> dict[str, Any]:
 async def consume_replies(
     channel: Channel, queue: str, on_reply: Callable[[Delivery], None]
 ) -> None:
-    """Declare a client's reply queue and take what comes."""
+    """Declare a client's reply queue and consume from it.
+
+    :raises PermissionDenied: if the user may not use it.
+    :raises ChannelClosed: if the broker closed the channel for another reason.
+    """
     try:
-        await channel.declare_queue(queue, arguments={"x-expires": REPLY_QUEUE_EXPIRES})
+        await channel.declare_queue(queue, arguments={"x-expires": int(REPLY_QUEUE_LIVES * 1000)})
         await channel.consume(queue, on_reply, no_ack=True)
     except ChannelClosed as error:
         raise explained(error, f"reply queue {queue!r}") from error
-
-
-def is_down(error: ChannelClosed) -> bool:
-    """Whether a queue is only out of reach, as the broker's node that has it is down.
-
-    RabbitMQ 3 says so at once. RabbitMQ 4 says nothing for a minute, and then "due to timeout", or
-    that the queue's process is stopped; nobody waits for that long.
-    """
-    words = ("down or inaccessible", "due to timeout", "process is stopped")
-    return error.reply_code == ReplyCode.NOT_FOUND and any(w in error.reply_text for w in words)
-
-
-def explained(error: ChannelClosed, what: str) -> LeveretError:
-    """A channel's end while something was declared, as an error that says what to do."""
-    match error.reply_code:
-        case ReplyCode.PRECONDITION_FAILED:
-            return TopologyError(
-                f"the {what} exists on the broker with other options: {error}."
-                " Delete it there once nothing uses it, or go back to the options it has."
-            )
-        case ReplyCode.ACCESS_REFUSED:
-            return PermissionDenied(
-                f"the broker's user may not use the {what}: {error}."
-                " See docs/protocol.md for the permissions that Leveret needs."
-            )
-    return error

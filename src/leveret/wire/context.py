@@ -1,4 +1,4 @@
-"""The call that a handler is working on, for the handler and for the calls it makes itself."""
+"""The call that a handler works on: for the handler, and for the calls that it makes itself."""
 
 from __future__ import annotations
 
@@ -9,55 +9,64 @@ from typing import Any
 from msgspec import Struct, structs
 from msgspec.structs import asdict
 
-from leveret.amqp.events import Delivery
 from leveret.errors import DeadlineExceeded
-from leveret.wire.native import ON_BEHALF_OF, attempts, metadata_of
+from leveret.wire.message import Incoming
 
 
 class CurrentCall:
     """One call, seen from its handler; `current_call()` gives it.
 
     Its deadline is also the deadline of every call that the handler makes over Leveret.
+
+    :param request: the request.
+    :param method: "service.method".
+    :param deadline: when the caller stops waiting, in seconds since 1970.
+    :param user: whose request it is; None: the user that published it.
+    :param arguments: the decoded arguments, for middleware.
     """
 
     returned: Any
-    """What the handler gave to the middleware around it; only there once that has happened."""
+    """What the handler returned to the middleware around it; absent until then."""
 
     __slots__ = (
-        "_delivery",
+        "_arguments",
         "_metadata",
         "_reply_metadata",
+        "_request",
+        "_user",
         "deadline",
-        "entered",
         "method",
         "returned",
-        "struct",
     )
 
-    def __init__(self, method: str, delivery: Delivery, deadline: float) -> None:
+    def __init__(
+        self,
+        request: Incoming,
+        *,
+        method: str,
+        deadline: float,
+        user: str | None = None,
+        arguments: Struct | None = None,
+    ) -> None:
         self.method = method
         """ "service.method"."""
         self.deadline = deadline
         """When the caller stops waiting, in seconds since 1970."""
-        self.struct: Struct | None = None
-        self.entered = False
-        self._delivery = delivery
+        self._request = request
+        self._user = user
+        self._arguments = arguments
         self._metadata: dict[str, str] | None = None
         self._reply_metadata: dict[str, str] | None = None
-
-    def enter(self) -> None:
-        """Its handler begins now: what fails from here on has run."""
-        self.entered = True
 
     @property
     def id(self) -> str:
         """The call id, unique per client."""
-        return self._delivery.properties.correlation_id or ""
+        return self._request.call_id
 
     @property
     def arguments(self) -> dict[str, Any]:
         """By parameter name; for middleware, which sees the call before its handler."""
-        return {} if self.struct is None else asdict(self.struct)
+        return {} if self._arguments is None else asdict(self._arguments)
 
     @property
     def user(self) -> str:
@@ -65,7 +74,7 @@ class CurrentCall:
 
         The broker has verified it (https://www.rabbitmq.com/docs/validated-user-id).
         """
-        return self._delivery.properties.user_id or ""
+        return self._request.user if self._user is None else self._user
 
     @property
     def caller(self) -> str:
@@ -73,13 +82,13 @@ class CurrentCall:
 
         Nobody checks it: `user` is who it is.
         """
-        return self._delivery.properties.app_id or ""
+        return self._request.caller
 
     @property
     def metadata(self) -> dict[str, str]:
         """What the caller sent with `with_options(metadata=...)`."""
         if self._metadata is None:
-            self._metadata = metadata_of(self._delivery.properties.headers)
+            self._metadata = dict(self._request.metadata or {})
         return self._metadata
 
     @property
@@ -97,20 +106,15 @@ class CurrentCall:
     @property
     def redelivered(self) -> bool:
         """Whether another server may have begun this call; only idempotent methods see True."""
-        return self._delivery.redelivered or attempts(self._delivery.properties.headers) > 0
+        return self._request.redelivered or self._request.attempts > 0
 
     def portable(self) -> CurrentCall:
-        """What of it a worker process gets: all but the body and the arguments."""
-        properties = self._delivery.properties
-        headers = dict(properties.headers or {})
-        headers.pop(ON_BEHALF_OF, None)
-        properties = structs.replace(properties, user_id=self.user or None, headers=headers)
-        delivery = structs.replace(self._delivery, body=None, properties=properties)
-        return CurrentCall(self.method, delivery, self.deadline)
-
-    def sent_back(self) -> dict[str, str]:
-        """The reply metadata so far."""
-        return self._reply_metadata or {}
+        """The call for a worker process: without its body and its arguments."""
+        request = self._request
+        properties = structs.replace(request.delivery.properties, headers=None)
+        delivery = structs.replace(request.delivery, body=None, properties=properties)
+        request = structs.replace(request, body=None, delivery=delivery)
+        return CurrentCall(request, method=self.method, deadline=self.deadline, user=self.user)
 
     def remaining(self) -> float:
         """The seconds left until the deadline; negative when it has passed."""
@@ -138,7 +142,7 @@ def current_call() -> CurrentCall:
 
 
 def within_current_call(timeout: float, method: str) -> float:
-    """The timeout of a nested call: it ends with the call that it is made for.
+    """The timeout of a nested call in seconds: it ends with the call that it is made for.
 
     :raises DeadlineExceeded: if that call's deadline has passed.
     """

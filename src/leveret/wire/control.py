@@ -1,0 +1,166 @@
+"""Control messages: what clients and operators tell and ask servers, by the control exchange.
+
+A message's `type` is its word, and `reply_to` says where an answer goes. docs/protocol.md, section
+Control, describes all of them. Anybody can send them, so `read` takes whatever comes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from leveret.amqp.events import Delivery
+from leveret.amqp.properties import Properties
+from leveret.wire.message import CallKey, ReplyAddress
+
+CANCEL: Final = "cancel"
+"""The caller of a call waits no more."""
+CONFIRMED: Final = "go"
+"""The caller of a call, asked by a notice, still waits."""
+QUERY: Final = "ask"
+"""A client asks what became of its calls; the body is a JSON array of their ids."""
+
+LONGEST_CANCEL: Final = 3600.0
+"""A server remembers the cancel of a request that it has not seen for this many seconds at most."""
+
+VERSION: Final = 1
+"""The version of the answers below. It is not sent while it is 1."""
+
+
+class Cancel(Struct, frozen=True, kw_only=True):
+    """The caller of a call waits no more."""
+
+    key: CallKey
+    """The call."""
+    seconds: float
+    """For how long its request may still come, up to `LONGEST_CANCEL`."""
+
+
+class Confirmed(Struct, frozen=True, kw_only=True):
+    """The caller of a call still waits."""
+
+    key: CallKey
+    """The call."""
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """A client asks what became of its calls."""
+
+    reply_to: ReplyAddress
+    """Where the client waits for replies."""
+    call_ids: set[str]
+    """The calls."""
+
+
+class Inquiry(Struct, frozen=True, kw_only=True):
+    """Somebody asks about the server itself."""
+
+    about: Literal["ping", "info", "stats"]
+    """What is asked for."""
+    reply_to: ReplyAddress | None
+    """Where the answer goes; None if nobody waits for one."""
+    correlation_id: str | None
+    """The asker's name for its question."""
+
+
+Control: TypeAlias = Cancel | Confirmed | Query | Inquiry
+
+_decode_ids = msgspec.json.Decoder(set[str]).decode
+
+
+def read(delivery: Delivery) -> Control | None:
+    """A control message; None for one that names no call, where it should name one.
+
+    :raises ValueError: if its type is unknown or its body cannot be read.
+    """
+    properties = delivery.properties
+    reply_to = _address(properties.reply_to)
+    call_id = properties.correlation_id or ""
+    match properties.type:
+        case "cancel" | "go" if reply_to is None or not call_id:
+            return None
+        case "cancel":
+            expiration = properties.expiration or ""
+            seconds = int(expiration) / 1000 if expiration.isdecimal() else 0.0
+            return Cancel(key=(reply_to, call_id), seconds=min(seconds, LONGEST_CANCEL))
+        case "go":
+            return Confirmed(key=(reply_to, call_id))
+        case "ask":
+            try:
+                call_ids = _decode_ids(delivery.body or b"")
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise ValueError(f"a query that cannot be read: {error}") from error
+            return None if reply_to is None else Query(reply_to=reply_to, call_ids=call_ids)
+        case "ping" | "info" | "stats" as about:
+            return Inquiry(about=about, reply_to=reply_to, correlation_id=properties.correlation_id)
+        case unknown:
+            raise ValueError(f"a message of the unknown type {unknown!r}")
+
+
+def properties(
+    word: str, *, reply_to: ReplyAddress, seconds: float, call_id: str = ""
+) -> Properties:
+    """The properties of a control message from a client.
+
+    :param word: `CANCEL`, `CONFIRMED` or `QUERY`.
+    :param seconds: how long it may wait for its server.
+    """
+    return Properties(
+        type=word,
+        correlation_id=call_id,
+        reply_to=reply_to.key,
+        expiration=str(int(seconds * 1000) or 1),
+    )
+
+
+def _address(reply_to: str | None) -> ReplyAddress | None:
+    return ReplyAddress(exchange="", key=reply_to) if reply_to else None
+
+
+# -- what a server answers ---------------------------------------------------------------------
+
+
+class Ping(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A server's answer to "ping", as JSON."""
+
+    instance: str
+    """Eight hexadecimal digits, drawn at the server's start."""
+    name: str
+    """The name that the server's connection has."""
+    services: list[str]
+    """What it serves."""
+    version: int = VERSION
+    """The version of this answer."""
+
+
+class Info(Ping, frozen=True, kw_only=True, omit_defaults=True):
+    """A server's answer to "info"."""
+
+    schemas: dict[str, Any]
+    """The JSON Schema of each service, by its name."""
+
+
+class MethodStats(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a server tells of one queue."""
+
+    finished: int
+    """The calls that ended since the server's start."""
+    failed: int
+    """Those of them whose handler raised an error that its contract does not declare."""
+    running: int
+    """The calls whose handlers run."""
+    concurrency: int
+    """How many may run at a time now."""
+    waiting: int | UnsetType = UNSET
+    """The calls that wait for a place; only where the concurrency adapts to the load."""
+
+
+class Stats(Ping, frozen=True, kw_only=True, omit_defaults=True):
+    """A server's answer to "stats"."""
+
+    uptime: float
+    """Seconds since the server's start."""
+    methods: dict[str, MethodStats]
+    """By the name of the queue."""

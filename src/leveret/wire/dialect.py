@@ -1,0 +1,199 @@
+"""What a dialect is: how requests, replies and notices look on the wire.
+
+A client and a server know only these Protocols and the records of `message.py`. Which dialect a
+queue speaks is decided where client and server are put together.
+
+A packer belongs to one channel: its frames carry the channel's number. Who changes channels makes
+new packers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from msgspec import Struct
+
+from leveret.amqp.events import Delivery
+from leveret.contract import MethodSpec
+from leveret.errors import CallError, DeclaredError
+from leveret.transport.channel import Channel
+from leveret.wire.message import Bounce, Incoming, Notice, Reply, ReplyAddress
+
+Metadata = Mapping[str, str]
+"""Text that travels beside arguments or a result."""
+
+
+# -- the client's end --------------------------------------------------------------------------
+
+
+class ClientChannel(Struct, frozen=True, kw_only=True):
+    """The channel that a client's requests leave by, and where their replies go."""
+
+    number: int
+    """The channel's number."""
+    frame_max: int
+    """The largest frame in bytes that the broker takes; 0 for no limit."""
+    reply_to: ReplyAddress
+    """Where the client waits for replies."""
+    user: str
+    """The broker's user that the connection logged in as, "" if it is unknown. RabbitMQ refuses
+    requests that name another (https://www.rabbitmq.com/docs/validated-user-id)."""
+    name: str
+    """The name that the client gave itself, "" if none."""
+
+
+class RequestPacker(Protocol):
+    """Packs the requests of one method with one set of options."""
+
+    headers_room: int
+    """How many bytes of headers of its own a request has room for in its frame."""
+
+    def pack(
+        self, call_id: bytes, deadline: int, expiration: int, body: bytes, headers: bytes = b"", /
+    ) -> bytes:
+        """The frames of one request.
+
+        :param deadline: milliseconds since 1970.
+        :param expiration: milliseconds from now; 0 where no server with a free place is an error.
+        :param headers: the request's own, from `ClientDialect.headers`; no longer than
+            `headers_room`.
+        """
+
+
+class ClientDialect(Protocol):
+    """How a client writes requests, and reads what comes to its reply queue."""
+
+    def queue(self, key: str) -> str:
+        """The queue in which requests with this routing key wait."""
+
+    def control_key(self, key: str) -> str:
+        """The routing key on the control exchange that reaches all servers of `key`.
+
+        It is "" where the servers do not listen to control messages.
+        """
+
+    def packer(
+        self, channel: ClientChannel, *, key: str, content_type: str, priority: int | None = None
+    ) -> RequestPacker:
+        """What packs requests to `key`.
+
+        :raises ValueError: if what is the same for all of them does not fit into a frame.
+        """
+
+    def headers(
+        self,
+        *,
+        metadata: Metadata | None = None,
+        idempotency_key: str | None = None,
+        resent: bool = False,
+    ) -> bytes:
+        """What a request carries besides, packed for `RequestPacker.pack`.
+
+        The results of several calls may be joined, as long as no argument is given twice.
+
+        :raises TypeError, ValueError: if it cannot be sent.
+        """
+
+    def read(self, delivery: Delivery) -> Reply | Notice | Bounce:
+        """What came to the reply queue, for the call that its correlation id names.
+
+        It never raises: a reply that cannot be read says so in `Reply.problem`.
+        """
+
+    def error(
+        self, reply: Reply, raises: Mapping[str, type[DeclaredError]], method: str
+    ) -> CallError:
+        """The error that a reply tells of; it never raises.
+
+        :param raises: the errors that the contract declares, by code.
+        :param method: "service.method", for the error.
+        """
+
+
+# -- the server's end --------------------------------------------------------------------------
+
+
+class ReplyPacker(Protocol):
+    """Packs what the server of one queue sends on one channel.
+
+    A request without a reply address gets no reply: then the frames are b"".
+    """
+
+    def result(
+        self, call: Incoming, body: bytes, content_type: str, metadata: Metadata | None = None
+    ) -> bytes:
+        """The frames of a result.
+
+        :raises TypeError, ValueError: if the metadata cannot be sent.
+        """
+
+    def error(self, call: Incoming, error: CallError, metadata: Metadata | None = None) -> bytes:
+        """The frames of an error.
+
+        :raises TypeError, ValueError: if the metadata cannot be sent.
+        """
+
+    def recorded(
+        self,
+        call: Incoming,
+        body: bytes,
+        content_type: str,
+        metadata: Metadata | None,
+        *,
+        is_error: bool,
+    ) -> bytes:
+        """The frames of a reply that was recorded before, whose body is packed already.
+
+        :raises TypeError, ValueError: if the metadata cannot be sent.
+        """
+
+    def notice(self, call: Incoming, notice: Notice) -> bytes:
+        """The frames of a notice, b"" where the dialect has none or the request names no call."""
+
+    def copy(
+        self,
+        call: Incoming,
+        *,
+        seconds: float,
+        user: str,
+        own_user: str,
+        has_original: bool = False,
+        attempts: int | None = None,
+    ) -> bytes:
+        """The frames that publish a request again, for another server.
+
+        :param seconds: what is left of its time to live.
+        :param user: whose request it is; :param own_user: the server's own user.
+        :param has_original: whether this server keeps the original until the broker has the copy.
+        :param attempts: how many servers have had it, if that is to be counted.
+        :raises TypeError, ValueError: if it has headers that only its sender could pack.
+        """
+
+
+class ServerDialect(Protocol):
+    """How a server reads the requests of one queue, and answers them."""
+
+    def queue(self, spec: MethodSpec) -> str:
+        """The queue in which requests for this method wait."""
+
+    def read(self, delivery: Delivery, now: float, timeout: float) -> Incoming:
+        """A request. It never raises: a body that cannot be read says so in `Incoming.problem`.
+
+        :param now: seconds since 1970.
+        :param timeout: seconds that a request has which does not say how many.
+        """
+
+    def packer(self, channel: int, frame_max: int, spec: MethodSpec) -> ReplyPacker:
+        """What packs replies on this channel.
+
+        :param frame_max: the largest frame in bytes that the broker takes; 0 for no limit.
+        """
+
+    async def declare(self, channel: Channel, spec: MethodSpec) -> None:
+        """See that the method's queue exists.
+
+        :raises TopologyError: if it exists with other options.
+        :raises PermissionDenied: if the user may not declare it.
+        :raises ChannelClosed: if the broker closed the channel for another reason.
+        """

@@ -1,0 +1,122 @@
+"""What client and server see of a message, in whatever dialect it was written.
+
+The dialects (`dialect.py`) make these records from deliveries. A server reads `Incoming`. A client
+reads a delivery from its reply queue as `Reply`, `Notice` or `Bounce`; for which of its calls, the
+correlation id says in every dialect.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from leveret.amqp.events import Delivery
+
+
+class ReplyAddress(Struct, frozen=True, kw_only=True, gc=False):
+    """Where the replies to a request go."""
+
+    exchange: str
+    """The exchange to publish to, "" for the default one."""
+    key: str
+    """The routing key; on the default exchange, the name of the reply queue."""
+
+
+CallKey: TypeAlias = tuple[ReplyAddress | None, str]
+"""What names a call at a server: its reply address and its call id. It names one call only where
+neither is missing."""
+
+
+class Incoming(Struct, frozen=True, kw_only=True, gc=False):
+    """A request, as a server reads it."""
+
+    delivery: Delivery
+    """The message itself; only dialects look into it."""
+    call_id: str
+    """Unique among the caller's calls; "" if the request has none. Bytes that are not UTF-8 are
+    surrogate escapes, so that a reply can echo them."""
+    reply_to: ReplyAddress | None
+    """Where the caller waits for replies; None if it does not."""
+    content_type: str | None
+    """The encoding of the body; None leaves it to the method."""
+    body: bytes | None
+    """The encoded arguments; None if they were larger than the server takes."""
+    body_size: int
+    """The size of the body in bytes."""
+    deadline: float
+    """When the caller stops waiting, in seconds since 1970. It is at most `timeout` from now, so a
+    client's clock that runs ahead cannot hold a handler for longer."""
+    timeout: float
+    """The seconds that the caller gave its call; the method's own timeout where it does not say."""
+    only_if_free: bool
+    """Whether the caller wants an error at once where no server has a free place."""
+    redelivered: bool
+    """Whether the broker delivered the request before."""
+    user: str = ""
+    """The broker's user that published the message, verified by the broker; "" if it is unknown."""
+    on_behalf_of: str | None = None
+    """The user whose request it is, by the word of `user`, a server that handed it back."""
+    caller: str = ""
+    """The name that the caller gave itself; nobody checks it."""
+    metadata: dict[str, str] | None = None
+    """What the caller sent beside its arguments; None if nothing."""
+    idempotency_key: str | None = None
+    """The caller's own name for what it wants done once."""
+    resent: bool = False
+    """Whether the caller sent the request before, and does not know what became of that."""
+    attempts: int = 0
+    """How many servers had the request before, as servers of classic queues count them."""
+    delivery_count: int | None = None
+    """How often a quorum queue delivered the request before; None for other queues."""
+    problem: str = ""
+    """Why the body cannot be read; "" if nothing is known to be wrong with it."""
+
+
+class Reply(Struct, frozen=True, kw_only=True, gc=False):
+    """The message that ends a call."""
+
+    is_error: bool
+    """Whether it tells of an error; `ClientDialect.error` reads it."""
+    content_type: str | None
+    """The encoding of the body; None leaves it to the method."""
+    body: bytes | None
+    """The encoded result or error; None if it was larger than the client takes."""
+    body_size: int
+    """The size of the body in bytes."""
+    metadata: dict[str, str] | None = None
+    """What the handler sent beside its result; None if nothing."""
+    problem: str = ""
+    """Why the reply cannot be read; "" if nothing is known to be wrong with it."""
+
+
+class NoticeKind(Enum):
+    """What a server tells the caller of a call that goes on."""
+
+    WAITS = "waits"
+    """The server has the request; the handler waits for its turn."""
+    RUNS = "runs"
+    """The handler runs."""
+    CONFIRM = "confirm"
+    """The server asks whether the caller still waits. Only then it begins."""
+
+
+class Notice(Struct, frozen=True, kw_only=True, gc=False):
+    """A message about a call that goes on."""
+
+    kind: NoticeKind
+    """What the server tells or asks."""
+    answer_to: str = ""
+    """With CONFIRM: the routing key on the control exchange for the answer."""
+
+
+class Bounce(Struct, frozen=True, kw_only=True, gc=False):
+    """The client's own request, which the broker sent back (https://www.rabbitmq.com/docs/dlx)."""
+
+    reason: str
+    """The broker's word: "expired", "rejected", "maxlen", "delivery_limit"; "" if it gives none."""
+    attempts: int = 0
+    """How many servers had the request before."""
+    is_copy: bool = False
+    """Whether it is a copy, made by a server that still has the original."""

@@ -1,0 +1,1 @@
+"""Wire protocol 1; docs/protocol.md is its specification."""

@@ -1,0 +1,84 @@
+"""Wire protocol 1 as a dialect: both ends of `wire/dialect.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from leveret.amqp.events import Delivery
+from leveret.amqp.tables import encode_table
+from leveret.contract import MethodSpec
+from leveret.errors import CallError, DeclaredError
+from leveret.transport.channel import Channel
+from leveret.wire.dialect import ClientChannel, Metadata
+from leveret.wire.failures import decode_failure
+from leveret.wire.message import Bounce, Incoming, Notice, Reply
+from leveret.wire.native.headers import IDEMPOTENCY_KEY, METADATA, RESENT
+from leveret.wire.native.names import QUEUE_PREFIX
+from leveret.wire.native.reply import ReplyPacker, read_reply
+from leveret.wire.native.request import RequestPacker, read_request
+from leveret.wire.native.topology import declare_request_queue
+
+
+class NativeClient:
+    """The client's end."""
+
+    def queue(self, key: str) -> str:
+        """The request queue of "service.method"."""
+        return QUEUE_PREFIX + key
+
+    def control_key(self, key: str) -> str:
+        """The name of the service: each of its servers binds a queue by it."""
+        return key.partition(".")[0]
+
+    def packer(
+        self, channel: ClientChannel, *, key: str, content_type: str, priority: int | None = None
+    ) -> RequestPacker:
+        """What packs requests to "service.method"."""
+        return RequestPacker(channel, key=key, content_type=content_type, priority=priority)
+
+    def headers(
+        self,
+        *,
+        metadata: Metadata | None = None,
+        idempotency_key: str | None = None,
+        resent: bool = False,
+    ) -> bytes:
+        """Entries of the header table, between `CC` and `deadline`."""
+        table: dict[str, object] = {}
+        if idempotency_key is not None:
+            table[IDEMPOTENCY_KEY] = idempotency_key
+        if metadata:
+            table[METADATA] = dict(metadata)
+        if resent:
+            table[RESENT] = True
+        return encode_table(table)[4:] if table else b""
+
+    def read(self, delivery: Delivery) -> Reply | Notice | Bounce:
+        """What came to the reply queue."""
+        return read_reply(delivery)
+
+    def error(
+        self, reply: Reply, raises: Mapping[str, type[DeclaredError]], method: str
+    ) -> CallError:
+        """The error in a reply's body."""
+        return decode_failure(reply.body or b"", raises, method)
+
+
+class NativeServer:
+    """The server's end."""
+
+    def queue(self, spec: MethodSpec) -> str:
+        """The method's request queue."""
+        return spec.queue_name
+
+    def read(self, delivery: Delivery, now: float, timeout: float) -> Incoming:
+        """A request."""
+        return read_request(delivery, now, timeout)
+
+    def packer(self, channel: int, frame_max: int, spec: MethodSpec) -> ReplyPacker:
+        """What packs the method's replies on this channel."""
+        return ReplyPacker(channel, frame_max, spec)
+
+    async def declare(self, channel: Channel, spec: MethodSpec) -> None:
+        """Declare the request queue and bind it."""
+        await declare_request_queue(channel, spec)

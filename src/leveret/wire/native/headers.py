@@ -1,0 +1,89 @@
+"""The headers of requests and replies: what they are called, and how they are read.
+
+Headers come from strangers. A value of another type than the protocol's counts as absent.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+DEADLINE: Final = "deadline"
+"""When the caller stops waiting, in milliseconds since 1970. It is the last header of a request:
+`amqp/properties.py` reads it without decoding the others again."""
+METADATA: Final = "metadata"
+"""Text by name, beside arguments or a result."""
+IDEMPOTENCY_KEY: Final = "idempotency-key"
+"""The caller's own name for what it wants done once."""
+RESENT: Final = "resent"
+"""The client sent this request before, and does not know what became of that."""
+ATTEMPT: Final = "attempt"
+"""How often the request was redelivered; servers of classic queues count it."""
+ON_BEHALF_OF: Final = "on-behalf-of"
+"""Whose request it is that a server hands back: the user that it came with."""
+HANDED_BACK: Final = "handed-back"
+"""The message is a copy of a request; its server has the original until the broker has the copy."""
+
+_NOT_COMPRESSED: Final = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "binary"})
+"""What some libraries put into `content_encoding` though the body is as it is."""
+
+Headers = dict[str, Any] | None
+
+
+def metadata_of(headers: Headers) -> dict[str, str] | None:
+    """The metadata of a message without the values that are not text; None if it has none."""
+    metadata = (headers or {}).get(METADATA)
+    if not isinstance(metadata, dict):
+        return None
+    return {key: value for key, value in metadata.items() if isinstance(value, str)}
+
+
+def attempts(headers: Headers) -> int:
+    """How often a request was delivered again, as the servers of classic queues count it."""
+    count = (headers or {}).get(ATTEMPT)
+    return count if type(count) is int and count > 0 else 0
+
+
+def delivery_count(headers: Headers) -> int | None:
+    """How often a quorum queue delivered a message before; None for other queues."""
+    count = (headers or {}).get("x-delivery-count")
+    return count if type(count) is int else None
+
+
+def idempotency_key(headers: Headers) -> str | None:
+    """The caller's own name for what it wants done once; None if it gives none."""
+    key = (headers or {}).get(IDEMPOTENCY_KEY)
+    return key if isinstance(key, str) else None
+
+
+def on_behalf_of(headers: Headers) -> str | None:
+    """The user whose request a server handed back; None if the header is absent."""
+    user = (headers or {}).get(ON_BEHALF_OF)
+    return user if isinstance(user, str) else None
+
+
+def is_resent(headers: Headers) -> bool:
+    """Whether a client sent this request before."""
+    return bool((headers or {}).get(RESENT))
+
+
+def was_handed_back(headers: Headers) -> bool:
+    """Whether the message is a copy of a request that a server has."""
+    return bool((headers or {}).get(HANDED_BACK))
+
+
+def bounce_reason(headers: Headers) -> str:
+    """Why the broker sent a request back: the newest reason in x-death, "" if there is none.
+
+    One of "expired", "rejected", "maxlen", "delivery_limit" (https://www.rabbitmq.com/docs/dlx).
+    """
+    deaths = (headers or {}).get("x-death")
+    if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict):
+        return str(deaths[0].get("reason", ""))
+    return ""
+
+
+def problem_of(content_encoding: str | None) -> str:
+    """What is wrong with a body of this `content_encoding`: Leveret never decompresses."""
+    if content_encoding is None or content_encoding.lower() in _NOT_COMPRESSED:
+        return ""
+    return f"the content_encoding {content_encoding!r}; bodies are never compressed"

@@ -1,0 +1,262 @@
+"""Replies and notices of wire protocol 1: packed at the server, read at the client."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from leveret.amqp.codes import BASIC
+from leveret.amqp.events import Delivery
+from leveret.amqp.frames import FRAME_OVERHEAD, content_frames, publish_prefix
+from leveret.amqp.properties import (
+    CONTENT_TYPE,
+    CORRELATION_ID,
+    TYPE,
+    Properties,
+    encode_properties,
+    short_string,
+)
+from leveret.contract import MethodSpec
+from leveret.errors import CallError
+from leveret.wire.dialect import Metadata
+from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
+from leveret.wire.message import Bounce, Incoming, Notice, NoticeKind, Reply, ReplyAddress
+from leveret.wire.native.headers import (
+    METADATA,
+    attempts,
+    bounce_reason,
+    metadata_of,
+    problem_of,
+    was_handed_back,
+)
+from leveret.wire.native.names import (
+    ACCEPTED,
+    CALL,
+    CONFIRM,
+    ERROR,
+    EXCHANGE,
+    NOT_BEGUN,
+    RESULT,
+)
+from leveret.wire.native.request import body_frames, pack_copy
+
+_ADDRESSES: Final = 1024
+"""For how many reply addresses a packer keeps the constant part of a result."""
+
+_HEADER = struct.Struct(">BHIHH").pack
+_U16 = struct.Struct(">H").pack
+
+
+class ResultPacker:
+    """Packs the results that go to one reply address with one content type."""
+
+    def __init__(
+        self, *, channel: int, frame_max: int, reply_to: ReplyAddress, content_type: str
+    ) -> None:
+        self._channel = channel
+        self._room = (frame_max or 1 << 62) - FRAME_OVERHEAD
+        self._publish = publish_prefix(channel, reply_to.exchange, reply_to.key)
+        self._head = _U16(CONTENT_TYPE | CORRELATION_ID | TYPE) + short_string(content_type)
+        self._after = short_string(RESULT) + b"\xce"
+        self._id_size = -1
+
+    def pack(self, call_id: bytes, body: bytes) -> bytes:
+        """The frames of one result."""
+        if len(call_id) != self._id_size:
+            self._lay_out(len(call_id))
+        size = len(body)
+        frames = self._pack(
+            self._start, size, self._middle, call_id, self._after, 3, self._channel, size
+        )
+        if 0 < size <= self._room:  # an empty body has no frame of its own
+            return frames + body + b"\xce"
+        return frames[:-7] + body_frames(self._channel, body, self._room)
+
+    def _lay_out(self, id_size: int) -> None:
+        self._id_size = id_size
+        self._middle = self._head + bytes((id_size,))
+        size = 12 + len(self._middle) + id_size + len(self._after) - 1
+        self._start = self._publish + _HEADER(2, self._channel, size, BASIC, 0)
+        self._pack = struct.Struct(
+            f">{len(self._start)}sQ{len(self._middle)}s{id_size}s{len(self._after)}sBHI"
+        ).pack
+
+
+class ReplyPacker:
+    """Packs what the server of one method sends on one channel; see `wire.dialect.ReplyPacker`."""
+
+    def __init__(self, channel: int, frame_max: int, spec: MethodSpec) -> None:
+        self._channel = channel
+        self._frame_max = frame_max
+        self._spec = spec
+        self._results: dict[ReplyAddress, ResultPacker] = {}
+
+    def result(
+        self, call: Incoming, body: bytes, content_type: str, metadata: Metadata | None = None
+    ) -> bytes:
+        """The frames of a result."""
+        reply_to = call.reply_to
+        if reply_to is None:
+            return b""
+        if metadata or not call.call_id or content_type != self._spec.content_type:
+            return self._pack(call, body, content_type, RESULT, metadata)
+        packer = self._results.get(reply_to)
+        if packer is None:
+            packer = self._packer(reply_to)
+        return packer.pack(call.call_id.encode("utf-8", "surrogateescape"), body)
+
+    def error(self, call: Incoming, error: CallError, metadata: Metadata | None = None) -> bytes:
+        """The frames of an error."""
+        return self._pack(call, encode_failure(error), ERROR_CONTENT_TYPE, ERROR, metadata)
+
+    def recorded(
+        self,
+        call: Incoming,
+        body: bytes,
+        content_type: str,
+        metadata: Metadata | None,
+        *,
+        is_error: bool,
+    ) -> bytes:
+        """The frames of a reply that was recorded before."""
+        return self._pack(call, body, content_type, ERROR if is_error else RESULT, metadata)
+
+    def notice(self, call: Incoming, notice: Notice) -> bytes:
+        """The frames of a notice."""
+        if not call.call_id:
+            return b""
+        if notice.kind is NoticeKind.CONFIRM:
+            return self._pack(
+                call, b"", ERROR_CONTENT_TYPE, CONFIRM, answer_to=notice.answer_to or None
+            )
+        body = NOT_BEGUN if notice.kind is NoticeKind.WAITS else b""
+        return self._pack(call, body, ERROR_CONTENT_TYPE, ACCEPTED)
+
+    def copy(
+        self,
+        call: Incoming,
+        *,
+        seconds: float,
+        user: str,
+        own_user: str,
+        has_original: bool = False,
+        attempts: int | None = None,
+    ) -> bytes:
+        """The request once more, by way of the exchange, where its CC matches nothing."""
+        return pack_copy(
+            call,
+            channel=self._channel,
+            frame_max=self._frame_max,
+            exchange=EXCHANGE,
+            key=self._spec.key,
+            seconds=seconds,
+            user=user,
+            own_user=own_user,
+            has_original=has_original,
+            attempts=attempts,
+        )
+
+    def _packer(self, reply_to: ReplyAddress) -> ResultPacker:
+        if len(self._results) >= _ADDRESSES:
+            self._results.clear()
+        packer = self._results[reply_to] = ResultPacker(
+            channel=self._channel,
+            frame_max=self._frame_max,
+            reply_to=reply_to,
+            content_type=self._spec.content_type,
+        )
+        return packer
+
+    def _pack(
+        self,
+        call: Incoming,
+        body: bytes,
+        content_type: str,
+        kind: str,
+        metadata: Metadata | None = None,
+        answer_to: str | None = None,
+    ) -> bytes:
+        if call.reply_to is None:
+            return b""
+        return pack_reply(
+            self._channel,
+            self._frame_max,
+            call.reply_to,
+            call.call_id or None,
+            body,
+            content_type=content_type,
+            kind=kind,
+            metadata=metadata,
+            answer_to=answer_to,
+        )
+
+
+def pack_reply(
+    channel: int,
+    frame_max: int,
+    reply_to: ReplyAddress,
+    correlation_id: str | None,
+    body: bytes,
+    *,
+    content_type: str,
+    kind: str,
+    metadata: Metadata | None = None,
+    answer_to: str | None = None,
+) -> bytes:
+    """One reply that is out of the ordinary: an error, a result with metadata, a notice.
+
+    :raises TypeError: if the metadata does not map text to text.
+    :raises ValueError: if it does not fit into a frame, or is not Unicode.
+    """
+    if metadata and not all(isinstance(text, str) for pair in metadata.items() for text in pair):
+        raise TypeError(f"metadata must map text to text; got {metadata!r}")
+    properties = encode_properties(
+        Properties(
+            content_type=content_type,
+            correlation_id=correlation_id,
+            type=kind,
+            reply_to=answer_to,
+            headers={METADATA: dict(metadata)} if metadata else None,
+        )
+    )
+    if frame_max and len(properties) + 12 + FRAME_OVERHEAD > frame_max:
+        raise ValueError(f"metadata must fit into one frame of {frame_max} bytes with the rest")
+    return publish_prefix(channel, reply_to.exchange, reply_to.key) + content_frames(
+        channel, properties, body, frame_max
+    )
+
+
+def read_reply(delivery: Delivery) -> Reply | Notice | Bounce:
+    """A delivery from a client's reply queue; see `wire.dialect.ClientDialect.read`."""
+    properties = delivery.properties
+    kind = properties.type
+    if kind in {RESULT, ERROR}:
+        encoding = properties.content_encoding
+        problem = "" if encoding is None else problem_of(encoding)
+        return Reply(
+            is_error=kind == ERROR,
+            content_type=properties.content_type,
+            body=delivery.body,
+            body_size=delivery.body_size,
+            metadata=None if properties.headers is None else metadata_of(properties.headers),
+            problem=problem and f"the reply has {problem}",
+        )
+    if kind == CALL:
+        headers = properties.headers
+        return Bounce(
+            reason=bounce_reason(headers),
+            attempts=attempts(headers),
+            is_copy=was_handed_back(headers),
+        )
+    if kind == ACCEPTED:
+        return Notice(kind=NoticeKind.WAITS if delivery.body else NoticeKind.RUNS)
+    if kind == CONFIRM:
+        return Notice(kind=NoticeKind.CONFIRM, answer_to=properties.reply_to or "")
+    return Reply(
+        is_error=True,
+        content_type=properties.content_type,
+        body=delivery.body,
+        body_size=delivery.body_size,
+        metadata=metadata_of(properties.headers),
+        problem=f"a reply of the unknown type {kind!r}",
+    )

@@ -1,0 +1,222 @@
+"""The protocol of RabbitMQ's sixth tutorial as a dialect: text, `reply_to`, `correlation_id`.
+
+https://www.rabbitmq.com/tutorials/tutorial-six-python. A request goes to a named queue through the
+default exchange. The tutorial has no errors. Leveret's travel with `type` = "error", which the
+tutorial's own clients ignore: they get the text. Those clients take the first message for the
+answer, so they are sent no notices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import structs
+
+from leveret.amqp.codes import ReplyCode
+from leveret.amqp.events import Delivery
+from leveret.amqp.frames import content_frames, publish_prefix
+from leveret.amqp.properties import Properties, encode_properties
+from leveret.contract import MethodSpec
+from leveret.errors import CallError, ChannelClosed, DeclaredError, RemoteError
+from leveret.transport.channel import Channel
+from leveret.wire.channel_errors import explained
+from leveret.wire.dialect import ClientChannel, Metadata
+from leveret.wire.message import Incoming, Notice, Reply
+from leveret.wire.native.headers import metadata_of, problem_of
+from leveret.wire.native.names import ERROR, RESULT
+from leveret.wire.native.reply import pack_reply
+from leveret.wire.native.request import pack_copy, read_request
+
+TEXT_CONTENT_TYPE: Final = "text/plain"
+
+
+class TutorialRequestPacker:
+    """Packs the requests to one queue."""
+
+    headers_room = 0
+
+    def __init__(self, channel: ClientChannel, queue: str) -> None:
+        self._channel = channel
+        self._publish = publish_prefix(channel.number, "", queue, mandatory=True)
+
+    def pack(
+        self, call_id: bytes, _deadline: int, expiration: int, body: bytes, _headers: bytes = b"", /
+    ) -> bytes:
+        """The frames of one request. The deadline shows only in its expiration."""
+        properties = Properties(
+            content_type=TEXT_CONTENT_TYPE,
+            correlation_id=call_id.decode(),
+            reply_to=self._channel.reply_to.key,
+            expiration=str(expiration),
+            user_id=self._channel.user or None,
+        )
+        return self._publish + content_frames(
+            self._channel.number, encode_properties(properties), body, self._channel.frame_max
+        )
+
+
+class TutorialClient:
+    """The client's end. A routing key is the name of the queue."""
+
+    def queue(self, key: str) -> str:
+        """The queue itself."""
+        return key
+
+    def control_key(self, _key: str) -> str:
+        """The tutorial's servers do not listen to control messages."""
+        return ""
+
+    def packer(
+        self, channel: ClientChannel, *, key: str, content_type: str, priority: int | None = None
+    ) -> TutorialRequestPacker:
+        """What packs requests to this queue; the body is text, of no priority."""
+        del content_type, priority
+        return TutorialRequestPacker(channel, key)
+
+    def headers(
+        self,
+        *,
+        metadata: Metadata | None = None,
+        idempotency_key: str | None = None,
+        resent: bool = False,
+    ) -> bytes:
+        """The tutorial's requests have no headers.
+
+        :raises ValueError: if there is something to send in them.
+        """
+        if metadata or idempotency_key is not None or resent:
+            raise ValueError("requests of the tutorial's protocol carry nothing beside their text")
+        return b""
+
+    def read(self, delivery: Delivery) -> Reply:
+        """A reply, whatever its type: the tutorial's servers set none."""
+        properties = delivery.properties
+        problem = problem_of(properties.content_encoding)
+        return Reply(
+            is_error=properties.type == ERROR,
+            content_type=TEXT_CONTENT_TYPE,
+            body=delivery.body,
+            body_size=delivery.body_size,
+            metadata=metadata_of(properties.headers),
+            problem=problem and f"the reply has {problem}",
+        )
+
+    def error(
+        self, reply: Reply, raises: Mapping[str, type[DeclaredError]], method: str
+    ) -> CallError:
+        """The error's text, all that this protocol has of it."""
+        del raises
+        return RemoteError((reply.body or b"").decode("utf-8", "replace"), method=method)
+
+
+class TutorialReplyPacker:
+    """Packs what the server of one queue sends on one channel; see `wire.dialect.ReplyPacker`."""
+
+    def __init__(self, channel: int, frame_max: int, queue: str) -> None:
+        self._channel = channel
+        self._frame_max = frame_max
+        self._queue = queue
+
+    def result(
+        self, call: Incoming, body: bytes, content_type: str, metadata: Metadata | None = None
+    ) -> bytes:
+        """The frames of a result."""
+        return self._pack(call, body, content_type, RESULT, metadata)
+
+    def error(self, call: Incoming, error: CallError, metadata: Metadata | None = None) -> bytes:
+        """The error's own words. The type says that it is an error."""
+        body = str(error).encode("utf-8", "replace")
+        return self._pack(call, body, TEXT_CONTENT_TYPE, ERROR, metadata)
+
+    def recorded(
+        self,
+        call: Incoming,
+        body: bytes,
+        content_type: str,
+        metadata: Metadata | None,
+        *,
+        is_error: bool,
+    ) -> bytes:
+        """The frames of a reply that was recorded before."""
+        return self._pack(call, body, content_type, ERROR if is_error else RESULT, metadata)
+
+    def notice(self, _call: Incoming, _notice: Notice) -> bytes:
+        """The tutorial's clients would take a notice for the answer."""
+        return b""
+
+    def copy(
+        self,
+        call: Incoming,
+        *,
+        seconds: float,
+        user: str,
+        own_user: str,
+        has_original: bool = False,
+        attempts: int | None = None,
+    ) -> bytes:
+        """The request once more, to its queue."""
+        return pack_copy(
+            call,
+            channel=self._channel,
+            frame_max=self._frame_max,
+            exchange="",
+            key=self._queue,
+            seconds=seconds,
+            user=user,
+            own_user=own_user,
+            has_original=has_original,
+            attempts=attempts,
+        )
+
+    def _pack(
+        self,
+        call: Incoming,
+        body: bytes,
+        content_type: str,
+        kind: str,
+        metadata: Metadata | None,
+    ) -> bytes:
+        if call.reply_to is None:
+            return b""
+        return pack_reply(
+            self._channel,
+            self._frame_max,
+            call.reply_to,
+            call.call_id or None,
+            body,
+            content_type=content_type,
+            kind=kind,
+            metadata=metadata,
+        )
+
+
+class TutorialServer:
+    """The server's end, on one queue."""
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+
+    def queue(self, _spec: MethodSpec) -> str:
+        """The queue that it was made for."""
+        return self._queue
+
+    def read(self, delivery: Delivery, now: float, timeout: float) -> Incoming:
+        """A request. Its body is text, whatever the sender calls it."""
+        call = read_request(delivery, now, timeout)
+        return structs.replace(call, content_type=TEXT_CONTENT_TYPE)
+
+    def packer(self, channel: int, frame_max: int, _spec: MethodSpec) -> TutorialReplyPacker:
+        """What packs replies on this channel."""
+        return TutorialReplyPacker(channel, frame_max, self._queue)
+
+    async def declare(self, channel: Channel, _spec: MethodSpec) -> None:
+        """See that the queue exists. One that does is taken as it is, whatever its options."""
+        probe = await channel.connection.open_channel()
+        try:
+            await probe.look_at_queue(self._queue)
+        except ChannelClosed as error:
+            if error.reply_code != ReplyCode.NOT_FOUND:
+                raise explained(error, f"queue {self._queue!r}") from error
+            await channel.declare_queue(self._queue)
+        await probe.close()

@@ -1,0 +1,93 @@
+"""The call that a handler works on is made from a request alone."""
+
+from __future__ import annotations
+
+import pickle
+import time
+
+import msgspec
+import pytest
+
+from leveret.errors import DeadlineExceeded
+from leveret.wire.context import (
+    CurrentCall,
+    current_call,
+    set_current_call,
+    within_current_call,
+)
+from leveret.wire.message import Incoming
+from leveret.wire.native.request import read_request
+from tests.unit.wire.messages import NOW, SHOUT, delivery
+
+
+def request() -> Incoming:
+    return read_request(
+        delivery(
+            b"large",
+            correlation_id="1f",
+            reply_to="me",
+            user_id="ann",
+            app_id="a script",
+            headers={"metadata": {"a": "b"}, "on-behalf-of": "bob", "attempt": 1},
+        ),
+        NOW,
+        7.0,
+    )
+
+
+def call(left: float = 5.0, user: str | None = None) -> CurrentCall:
+    arguments = SHOUT.parameters("hi")
+    deadline = time.time() + left
+    return CurrentCall(
+        request(), method=SHOUT.key, deadline=deadline, user=user, arguments=arguments
+    )
+
+
+def test_a_handler_sees_who_calls_and_with_what() -> None:
+    seen = call()
+    assert (seen.id, seen.method, seen.caller, seen.user) == ("1f", SHOUT.key, "a script", "ann")
+    assert seen.arguments == {"text": "hi"}
+    assert seen.metadata == {"a": "b"}
+    assert seen.redelivered
+    assert 4 < seen.remaining() <= 5
+    assert repr(seen).startswith("<call 1f of words.shout, ")
+
+
+def test_the_user_is_the_one_whose_request_was_handed_back() -> None:
+    assert call(user="bob").user == "bob"
+
+
+def test_a_handler_that_changes_metadata_changes_its_own_copy() -> None:
+    seen = call()
+    seen.metadata["a"] = "changed"
+    assert seen.metadata == {"a": "changed"}
+    assert not seen.has_reply_metadata
+    seen.reply_metadata["x"] = "y"
+    assert seen.has_reply_metadata
+
+
+def test_a_call_for_a_worker_process_has_neither_body_nor_arguments() -> None:
+    pickled = pickle.dumps(call(user="bob").portable())
+    assert b"large" not in pickled
+    seen = pickle.loads(pickled)
+    assert (seen.id, seen.user, seen.caller) == ("1f", "bob", "a script")
+    assert (seen.metadata, seen.arguments, seen.redelivered) == ({"a": "b"}, {}, True)
+
+
+def test_it_holds_no_state_of_the_server() -> None:
+    assert not {"entered", "struct", "task", "enter"} & set(dir(CurrentCall))
+    assert not issubclass(CurrentCall, msgspec.Struct)
+
+
+async def test_a_nested_call_ends_with_its_outer_call() -> None:
+    with pytest.raises(RuntimeError, match="no current call"):
+        current_call()
+    assert within_current_call(3.0, "a.b") == 3.0
+    set_current_call(call(left=1.0))
+    assert current_call().id == "1f"
+    assert within_current_call(3.0, "a.b") <= 1.0
+    assert within_current_call(0.5, "a.b") == 0.5
+    set_current_call(call(left=-1.0))
+    with pytest.raises(DeadlineExceeded, match=r"the deadline of words\.shout") as caught:
+        within_current_call(3.0, "a.b")
+    assert (caught.value.where, caught.value.method) == ("queue", "a.b")
