@@ -266,7 +266,7 @@ class Lookout:
 
         One look has the channel at a time, as a 404 closes it. But others do not wait for one that
         hangs, as that for a quorum queue without a leader: it keeps that channel, and they take
-        another. A queue of which RabbitMQ says nothing for long is out of reach (`wire.topology`).
+        another. A queue of which RabbitMQ says nothing for long is out of reach.
         """
         async with self._turn:
             self._silence.owed(self._calls.loop.time())

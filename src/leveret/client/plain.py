@@ -1,4 +1,4 @@
-"""Calls servers that speak the tutorial's protocol (`wire.plain`), whatever they are written in."""
+"""Calls servers that speak the dialect of RabbitMQ's tutorial, whatever they are written in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serves a method to clients of the tutorial's protocol (`wire.plain`), from any named queue."""
+"""Serves a method to clients of the tutorial's protocol (`wire.tutorial`), from any named queue."""
 
 from __future__ import annotations
 
