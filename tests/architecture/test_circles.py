@@ -57,7 +57,6 @@ _TYPE_ONLY_TODAY = {
     "leveret/server/plain.py",
     "leveret/server/running.py",
     # testing
-    "leveret/testing/faults/rules.py",
     # transport
     "leveret/transport/channel.py",
     "leveret/transport/heartbeat.py",

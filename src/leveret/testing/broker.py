@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 
 from leveret.broker import EmbeddedBroker, Limits, Permissions, User
+from leveret.testing.loop_thread import LoopThread
 from leveret.testing.startable import Startable
 
 __all__ = ["Broker"]
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 15.0
+_ANSWER_TIMEOUT: Final = 15.0
 """Seconds after which a broker that does not answer its own process is stuck."""
 
 
@@ -26,14 +25,14 @@ class Broker(Startable):
         with leveret.testing.Broker() as broker:      # or `async with`
             async with leveret.connect(broker.url) as rabbit: ...
 
-    It runs on an event loop in a thread of its own. So clients that block can use it, several
-    loops can, and a test that holds up its own loop does not hold up the broker.
+    It runs on an event loop in a thread of its own. So it serves clients that block, and clients of
+    several event loops, and a test that holds up its own loop does not hold up the broker.
 
     :param host: where to listen.
     :param port: 0 for any free one.
     :param users: passwords, or `leveret.broker.User`s, by name; by default guest, guest.
-    :param vhosts: there from the start; `add_vhost` makes more.
-    :param limits: the bounds it keeps, of memory and message size for instance.
+    :param vhosts: the vhosts at the start; `add_vhost` makes more.
+    :param limits: its bounds, for instance of memory (bytes) and of message size.
     :raises OSError: (on entering) if it cannot listen there.
     """
 
@@ -47,33 +46,27 @@ class Broker(Startable):
         limits: Limits | None = None,
     ) -> None:
         self._broker = EmbeddedBroker(host, port, users, vhosts, limits=limits)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread = LoopThread("embedded broker")
 
     def start(self) -> Self:
-        """Start it; does nothing when that is done."""
-        if self._loop is not None:
+        """Start it. Does nothing if it runs."""
+        if self._thread.runs:
             return self
-        self._loop = asyncio.new_event_loop()
-        # A daemon: a program that forgets to close it can end all the same.
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="embedded broker", daemon=True
-        )
         self._thread.start()
         try:
             self._run(self._broker.start())
         except BaseException:
-            self._end_thread()
+            self._thread.stop()
             raise
         return self
 
     def close(self) -> None:
-        """Hang up on all clients (320, CONNECTION_FORCED), forget all messages. Twice is fine."""
-        if self._loop is not None:
+        """Close all connections (320, CONNECTION_FORCED) and drop all messages. Twice is fine."""
+        if self._thread.runs:
             try:
                 self._run(self._broker.close())
             finally:
-                self._end_thread()
+                self._thread.stop()
 
     @property
     def url(self) -> str:
@@ -82,19 +75,19 @@ class Broker(Startable):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port where it listens."""
         return self._broker.port
 
     def add_vhost(self, name: str) -> str:
-        """Make a vhost that all users without permissions of their own may use; its URL."""
+        """Make a vhost for all users without permissions of their own; returns its URL."""
         return self._call(lambda: self._broker.add_vhost(name))
 
     def add_user(
         self, name: str, password: str, permissions: Mapping[str, Permissions] | None = None
     ) -> str:
-        """Let a user in, and return the URL; one that is there is replaced.
+        """Add a user, or replace it, and return its URL.
 
-        What is open stays open with the rights that it had.
+        Open connections keep the rights that they had.
 
         :param permissions: by vhost, for the vhosts that it may enter; None for all rights in all.
         """
@@ -120,21 +113,12 @@ class Broker(Startable):
         self._call(self._broker.unblock_publishers)
 
     def _call(self, function: Callable[[], T]) -> T:
-        async def call() -> T:
-            return function()
-
-        return self._run(call())
+        self._check_started()
+        return self._thread.call(function, _ANSWER_TIMEOUT)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._loop is None:
-            work.close()
-            raise RuntimeError("this broker is not started: enter it, or call start()")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE)
+        return self._thread.run(work, _ANSWER_TIMEOUT)
 
-    def _end_thread(self) -> None:
-        loop, thread = self._loop, self._thread
-        self._loop = self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+    def _check_started(self) -> None:
+        if not self._thread.runs:
+            raise RuntimeError("this broker is not started: enter it, or call start()")

@@ -1,4 +1,4 @@
-"""What is started for a test can be entered with `with` and with `async with`."""
+"""Something that a test starts and closes, by `with` or by `async with`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Startable(ABC):
-    """Started when it is entered, closed when it is left; in a thread where that is `async`."""
+    """Entering starts it, leaving closes it. `async with` does both in a thread."""
 
     @abstractmethod
     def start(self) -> Self:
@@ -17,7 +17,7 @@ class Startable(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End it. Twice is fine."""
+        """Stop it. Twice is fine."""
 
     def __enter__(self) -> Self:
         return self.start()

@@ -1,4 +1,4 @@
-"""The faults themselves, as values, and the methods by which they are caused at once."""
+"""The faults, as values, and the methods that cause them at once."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ Directions: TypeAlias = Literal["to_broker", "to_client", "both"]
 """One way, or both."""
 
 Gone: TypeAlias = Literal["broker", "client", "network"]
-"""What vanishes without a word in a half-open connection."""
+"""Which side of a half-open connection vanishes silently."""
 
 Door: TypeAlias = Literal["open", "refuse", "hang_up", "silence"]
-"""What meets a new connection."""
+"""How a new connection is received."""
 
 BOTH: Final[tuple[Direction, ...]] = ("to_broker", "to_client")
 
@@ -53,7 +53,11 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What one direction of a connection is like now; the fields are those of the faults."""
+    """The present conditions of one direction; the fields are those of the faults.
+
+    :param delay: seconds, as `jitter`.
+    :param rate: bytes per second; None without a bound.
+    """
 
     stalled: bool = False
     delay: float = 0.0
@@ -62,9 +66,9 @@ class Conditions:
 
 
 class Fault(ABC):
-    """Something that can go wrong with a connection. Faults are values: they can be reused.
+    """Something that goes wrong with a connection. Faults are values: they can be reused.
 
-    One of your own subclasses it, and calls methods of what it strikes.
+    To write a fault of your own, subclass it and call the methods of what it strikes.
     """
 
     __slots__ = ()
@@ -90,7 +94,7 @@ class Cut(Fault):
 
 @dataclass(frozen=True, slots=True)
 class HalfOpen(Fault):
-    """Drop one side and don't tell the other, as a power cut or a firewall does.
+    """Drop one side and do not tell the other, as a power cut or a firewall does.
 
     What the other side sends is swallowed, nothing comes back, and its socket stays open until it
     closes it itself, or the proxy is closed.
@@ -145,7 +149,7 @@ class Refuse(Fault):
 
 
 class LineFault(Fault):
-    """A fault that lasts: it changes what one direction, or both, are like from now on."""
+    """A fault that lasts: it changes the conditions of one direction, or of both."""
 
     __slots__ = ()
     direction: Directions
@@ -156,7 +160,7 @@ class LineFault(Fault):
 
     @property
     def directions(self) -> tuple[Direction, ...]:
-        """Which ways it changes."""
+        """The directions that it changes."""
         return BOTH if self.direction == "both" else (self.direction,)
 
     def strike(self, struck: Faulty, direction: Direction | None) -> None:
@@ -226,10 +230,10 @@ class Throttle(LineFault):
 
 
 class Faulty(ABC):
-    """What faults are caused on: a `FaultProxy`, or one of its connections."""
+    """Something that faults can strike: a `FaultProxy`, or one of its connections."""
 
     def apply(self, *faults: Fault) -> None:
-        """Cause faults, in this order, now. The methods of their names are short for it."""
+        """Cause faults now, in this order. `cut`, `stall` and so on are short for it."""
         for fault in faults:
             fault.strike(self, None)
 
@@ -261,15 +265,15 @@ class Faulty(ABC):
         """Falsify the byte at `offset` from here, on each present connection; see `Corrupt`."""
         self.apply(Corrupt(offset=offset, replace=replace, direction=direction))
 
-    # -- what faults are made of ---------------------------------------------------------------
+    # -- the operations that faults consist of ------------------------------------------------
 
     @abstractmethod
     def end(self, ending: Ending) -> None:
-        """Let nothing more pass, and end it so."""
+        """Let nothing more pass, and end the connection in this way."""
 
     @abstractmethod
     def change(self, direction: Direction, fault: LineFault) -> None:
-        """Give one direction other conditions."""
+        """Change the conditions of one direction."""
 
     @abstractmethod
     def spoil(self, direction: Direction, offset: int, value: int | None) -> None:
@@ -277,4 +281,4 @@ class Faulty(ABC):
 
     @abstractmethod
     def set_door(self, door: Door) -> None:
-        """Say what meets new connections of the proxy."""
+        """Say how the proxy receives new connections."""

@@ -24,7 +24,7 @@ _CHUNK: Final = 65_536
 
 
 class Proxy(Protocol):
-    """What a connection needs of its proxy."""
+    """The part of its proxy that a connection uses."""
 
     target: tuple[str, int]
     conditions: dict[Direction, Conditions]
@@ -32,13 +32,13 @@ class Proxy(Protocol):
     to_client: Passed
 
     def set_door(self, door: Door) -> None:
-        """What meets new connections."""
+        """Say how new connections are received."""
 
 
 class FaultConnection(Faulty):
     """One connection of a client to the broker, by way of a `FaultProxy`.
 
-    It takes the same faults and rules as its proxy does, for itself alone.
+    It has the same faults and rules as its proxy, for this connection alone.
     """
 
     def __init__(self, proxy: Proxy, client: socket.socket, number: int) -> None:
@@ -55,7 +55,7 @@ class FaultConnection(Faulty):
             "to_broker": (self.to_broker, proxy.to_broker),
             "to_client": (self.to_client, proxy.to_client),
         }
-        self._lines: dict[Direction, Line] = {
+        self._lines: dict[Direction, Line[Rule[FaultConnection]]] = {
             one: Line(one, proxy.conditions[one], counters[one], self._strike) for one in BOTH
         }
         self._ending: Ending | None = None
@@ -68,16 +68,16 @@ class FaultConnection(Faulty):
 
     @property
     def is_open(self) -> bool:
-        """Whether the proxy holds a socket of it, be the peer gone or not."""
+        """Whether the proxy holds a socket of it, even one whose peer is gone."""
         return not self._closed.is_set()
 
     async def wait_closed(self) -> None:
         """Wait until the proxy has closed both sockets."""
         await self._closed.wait()
 
-    def when(self, moment: Moment, *actions: Action) -> Rule:
+    def when(self, moment: Moment, *actions: Action[FaultConnection]) -> Rule[FaultConnection]:
         """Cause faults when a moment comes on this connection, once; see `FaultProxy.when`."""
-        rule = Rule(moment, actions, each_connection=False, forget=self.disarm)
+        rule = Rule(moment, actions, each_connection=False, on_remove=self.disarm)
         self.arm(rule)
         return rule
 
@@ -99,27 +99,27 @@ class FaultConnection(Faulty):
     def set_door(self, door: Door) -> None:
         self._proxy.set_door(door)
 
-    def arm(self, rule: Rule) -> None:
-        """Let a rule strike here."""
-        self._lines[rule.moment.direction].arm(rule)
+    def arm(self, rule: Rule[FaultConnection]) -> None:
+        """Let a rule strike this connection."""
+        self._lines[rule.moment.direction].arm(rule.moment, rule)
 
-    def disarm(self, rule: Rule) -> None:
-        """No longer."""
+    def disarm(self, rule: Rule[FaultConnection]) -> None:
+        """Keep a rule from striking this connection again."""
         self._lines[rule.moment.direction].disarm(rule)
 
-    def _strike(self, rule: Rule) -> None:
+    def _strike(self, rule: Rule[FaultConnection]) -> None:
         try:
             rule.strike(self)
-        except Exception as error:  # noqa: BLE001 - it is a test's own: `run` raises it
+        except Exception as error:  # noqa: BLE001 - a test's own function raised it: so does `run`
             self._failure = error
             self.end(Ending.RESET)
 
     # -- its life ------------------------------------------------------------------------------
 
     async def run(self, *, silent: bool) -> None:
-        """Live until it is over. Cancelled, it resets what is open.
+        """Pass on bytes until the connection ends. If cancelled, reset both sockets.
 
-        :raises Exception: what a function in a rule raised.
+        :raises Exception: what a function among a rule's actions raised.
         """
         work = self._swallow(self._client) if silent else self._pass_on()
         how = Ending.RESET
@@ -135,13 +135,13 @@ class FaultConnection(Faulty):
             self.release(how)
 
     def release(self, how: Ending = Ending.RESET) -> None:
-        """Close what is open."""
+        """Close the sockets that are open."""
         for sock in (self._client, self._broker):
             _close(sock, reset=how is Ending.RESET)
         self._closed.set()
 
     async def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that `end` can break off."""
+        """Run `work` so that `end` can cancel it."""
         if self._ending is not None:
             work.close()
             return
@@ -171,12 +171,14 @@ class FaultConnection(Faulty):
         ends = (self._run(line, *ways[one]) for one, line in self._lines.items())
         await _all(*ends)
 
-    async def _run(self, line: Line, source: socket.socket, target: socket.socket) -> None:
+    async def _run(
+        self, line: Line[Rule[FaultConnection]], source: socket.socket, target: socket.socket
+    ) -> None:
         if not await line.run(source, target):
             self.end(Ending.RESET)
 
     async def _live_out(self, ending: Ending) -> None:
-        """After the end: the sockets that stay open take all, and give nothing."""
+        """After the end: read and drop all that the open sockets send, and send nothing."""
         reset = {
             Ending.RESET: (self._client, self._broker),
             Ending.BROKER_GONE: (self._broker,),
@@ -191,7 +193,7 @@ class FaultConnection(Faulty):
         await _all(*(self._swallow(sock) for sock in left))
 
     async def _swallow(self, sock: socket.socket) -> None:
-        """Take what comes, until the peer closes: to close before would tell it."""
+        """Read and drop all until the peer closes. To close earlier would tell the peer."""
         loop = asyncio.get_running_loop()
         try:
             while await loop.sock_recv(sock, _CHUNK):
@@ -202,7 +204,7 @@ class FaultConnection(Faulty):
 
 
 async def _all(*works: Coroutine[Any, Any, None]) -> None:
-    """Do all at once; the first that fails ends the others, and is raised."""
+    """Run all at once. The first failure cancels the others and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for work in works:

@@ -1,4 +1,4 @@
-"""One direction of a connection through a `FaultProxy`: it takes bytes, and passes them on."""
+"""One direction of a connection through a `FaultProxy`: reads bytes and passes them on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from leveret.testing.faults.actions import Conditions, LineFault
-from leveret.testing.faults.moments import Direction
-from leveret.testing.faults.rules import Rule
+from leveret.testing.faults.moments import Direction, Moment
 from leveret.testing.faults.stream import FrameStream, Tripwire
 
 __all__ = ["Line", "Passed"]
@@ -22,23 +21,24 @@ if sys.platform == "linux":
     import fcntl
 
 _CHUNK: Final = 131_072
-"""Bytes that are read at once, at most."""
+"""Most bytes read at once."""
 _ROOM: Final = 262_144
-"""Bytes that may wait; then reading stops, so a sender feels it when the receiver is slow."""
+"""Bytes that may wait. Then reading stops, so that the sender feels a slow receiver."""
 _ROOM_DELAYED: Final = 8 * 1024 * 1024
-"""The same where bytes wait because of a delay: it bounds how many are on their way."""
+"""The same bound while a delay or jitter is set: the bytes on their way."""
 _CHUNK_OVERHEAD: Final = 256
-"""What a chunk costs besides its bytes: many small ones must be bounded too."""
+"""Bytes counted for a chunk besides its data, so that many small chunks are bounded too."""
 _SLICE: Final = 0.02
-"""Seconds: a throttled line passes on as much at once as it may in this time."""
+"""Seconds. A throttled line sends at once what its rate allows in this time."""
 _SIOCOUTQNSD: Final = 0x894B
 """Linux: how many bytes the kernel has not sent yet (linux/sockios.h)."""
-_LOOK_AGAIN: Final = 0.001
+_POLL_EVERY: Final = 0.001
+"""Seconds between two questions to the kernel."""
 
 
 @dataclass(slots=True)
 class Passed:
-    """What has passed one way."""
+    """How much has passed in one direction."""
 
     bytes: int = 0
     frames: int = 0
@@ -55,25 +55,33 @@ class _Chunk(NamedTuple):
     """At the end: whether the source was reset, and did not close."""
 
 
+R = TypeVar("R")
+
+
 class _TargetGone(Exception):
     """The target takes nothing any more."""
 
 
-class Line:
-    """One direction; `run` moves the bytes, all else steers it."""
+class Line(Generic[R]):
+    """One direction of a connection. `run` moves the bytes; the other methods change how.
+
+    :param conditions: the conditions at the start.
+    :param counters: each of them counts what passes.
+    :param strike: called with what was armed for a moment when that moment comes.
+    """
 
     def __init__(
         self,
         direction: Direction,
         conditions: Conditions,
         counters: tuple[Passed, ...],
-        strike: Callable[[Rule], None],
+        strike: Callable[[R], None],
     ) -> None:
         self.direction: Direction = direction
         self._conditions = conditions
         self._counters = counters
         self._strike = strike
-        self._stream: FrameStream[Rule] = FrameStream()
+        self._stream: FrameStream[R] = FrameStream()
         self._severed = False
         self._sent = 0
         self._spoilt: dict[int, int | None] = {}
@@ -85,35 +93,35 @@ class Line:
         self._pausing: asyncio.Future[None] | None = None
 
     def change(self, fault: LineFault) -> None:
-        """Be otherwise from now on."""
+        """Apply new conditions."""
         self._conditions = fault.changed(self._conditions)
         self._free_at = 0.0
         self._has_room.set()
         _wake(self._pausing)
 
     def sever(self) -> None:
-        """Never pass on another byte."""
+        """Pass on no further byte, ever."""
         self._severed = True
 
     def spoil(self, offset: int, value: int | None) -> None:
-        """Make the byte that is `offset` from here another one."""
+        """Replace the byte at `offset` bytes from here; None flips all its bits."""
         self._spoilt[self._sent + offset] = value
 
-    def arm(self, rule: Rule) -> None:
-        """Let a rule strike when its moment comes."""
-        self._stream.arm(Tripwire(rule.moment, rule))
+    def arm(self, moment: Moment, rule: R) -> None:
+        """Call `strike` with `rule` when its moment comes, counted from here."""
+        self._stream.arm(Tripwire(moment, rule))
 
-    def disarm(self, rule: Rule) -> None:
-        """No longer."""
+    def disarm(self, rule: R) -> None:
+        """Take a rule back, for all its moments."""
         self._stream.disarm(rule)
 
     async def run(self, source: socket.socket, target: socket.socket) -> bool:
-        """Pass on all that comes, and the end of it; False if there was a reset in its place."""
+        """Pass on all bytes and the end of stream; False if the source was reset instead."""
         reader = asyncio.create_task(self._read(source))
         try:
             return await self._write(target)
         except _TargetGone:
-            return True  # the target is gone, and what comes from there tells it
+            return True  # the line from the target sees its end, and passes that on
         finally:
             reader.cancel()
             await asyncio.wait([reader])
@@ -177,7 +185,7 @@ class Line:
             await self._pause(wait)
 
     async def _pass_on(self, data: bytes, target: socket.socket) -> bytes:
-        """Send it up to each moment, and strike there; what is returned is for later."""
+        """Send the data up to each moment, and strike there; returns the incomplete rest."""
         stream, rest = self._stream, memoryview(data)
         while rest:
             await self._turn()  # first: a rule that is made during a stall counts what waits
@@ -230,7 +238,7 @@ class Line:
     # -- waiting -------------------------------------------------------------------------------
 
     async def _turn(self) -> int:
-        """Wait until something may pass; returns how many bytes, at most."""
+        """Wait until bytes may pass; returns how many at most."""
         loop = asyncio.get_running_loop()
         while True:
             if self._severed or self._conditions.stalled:
@@ -243,7 +251,7 @@ class Line:
                 return max(1, int(rate * _SLICE))
 
     async def _pause(self, seconds: float | None) -> None:
-        """Until so many seconds are over, or the conditions are others."""
+        """Wait for `seconds` (None: without end), or until the conditions change."""
         loop = asyncio.get_running_loop()
         self._pausing = loop.create_future()
         timer = None if seconds is None else loop.call_later(seconds, _wake, self._pausing)
@@ -277,8 +285,8 @@ async def _until_writable(sock: socket.socket) -> None:
 
 
 async def _until_sent(sock: socket.socket) -> None:
-    """Until the kernel has sent what it was given: a reset throws away what it has not."""
+    """Wait until the kernel has sent all it was given: a reset throws away what it has not."""
     if sys.platform == "linux":
-        # Nothing tells of it, so it has to be asked for.
+        # The kernel has no event for it, so it is polled.
         while any(fcntl.ioctl(sock, _SIOCOUTQNSD, bytes(4))):  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(_POLL_EVERY)

@@ -58,7 +58,7 @@ class FaultProxy(Faulty):
         self.target = self._address.target
         """(host, port) of the broker; another one is for connections to come."""
         self.conditions: dict[Direction, Conditions] = dict.fromkeys(BOTH, Conditions())
-        """What new connections begin with."""
+        """The conditions of new connections."""
         self.to_broker = Passed()
         """What has passed to the broker on all connections: `.bytes`, `.frames`."""
         self.to_client = Passed()
@@ -67,10 +67,10 @@ class FaultProxy(Faulty):
         """How many connections were accepted since it was made, those hung up on among them."""
         self._listener = Listener(host, port, self._on_client)
         self._door: Door = "open"
-        self._rules: list[Rule] = []
+        self._rules: list[Rule[FaultConnection]] = []
         self._open: dict[FaultConnection, asyncio.Task[None]] = {}
         self._failures: list[BaseException] = []
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     # -- its life ------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ class FaultProxy(Faulty):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self._tell()
+        self._announce_change()
         if self._failures:
             failure = self._failures[0]
             self._failures.clear()
@@ -149,11 +149,16 @@ class FaultProxy(Faulty):
         """
         while self.accepted < n:
             _ = self.port
-            await self._news.wait()
+            await self._changed.wait()
 
     # -- faults --------------------------------------------------------------------------------
 
-    def when(self, moment: Moment, *actions: Action, each_connection: bool = False) -> Rule:
+    def when(
+        self,
+        moment: Moment,
+        *actions: Action[FaultConnection],
+        each_connection: bool = False,
+    ) -> Rule[FaultConnection]:
         """Cause faults at a moment, on the connection where it comes.
 
         ::
@@ -171,7 +176,7 @@ class FaultProxy(Faulty):
         :param each_connection: whether it strikes once on every connection, and not only on the
             first that comes there.
         """
-        rule = Rule(moment, actions, each_connection, self._forget)
+        rule = Rule(moment, actions, each_connection, self._remove)
         self._rules.append(rule)
         for connection in self._open:
             connection.arm(rule)
@@ -215,7 +220,7 @@ class FaultProxy(Faulty):
         else:
             self._listener.listen()
 
-    def _forget(self, rule: Rule) -> None:
+    def _remove(self, rule: Rule[FaultConnection]) -> None:
         if rule in self._rules:
             self._rules.remove(rule)
         for connection in self._open:
@@ -229,7 +234,7 @@ class FaultProxy(Faulty):
             client.close()
         else:
             self._begin(client)
-        self._tell()
+        self._announce_change()
 
     def _begin(self, client: socket.socket) -> None:
         connection = FaultConnection(self, client, self.accepted)
@@ -237,14 +242,14 @@ class FaultProxy(Faulty):
             connection.arm(rule)
         task = asyncio.create_task(connection.run(silent=self._door == "silence"))
         self._open[connection] = task
-        task.add_done_callback(partial(self._on_over, connection))
+        task.add_done_callback(partial(self._on_done, connection))
 
-    def _on_over(self, connection: FaultConnection, task: asyncio.Task[None]) -> None:
-        connection.release()  # it may have been cancelled before it began
+    def _on_done(self, connection: FaultConnection, task: asyncio.Task[None]) -> None:
+        connection.release()  # the task may have been cancelled before it started
         del self._open[connection]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failures.append(error)
 
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def _announce_change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
