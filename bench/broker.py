@@ -46,18 +46,23 @@ def one_rabbitmq() -> Iterator[str]:
 def broker_version(url: str) -> str:
     """The product and version that a broker names in connection.start, else "unknown"."""
     try:
-        from pamqp import commands, exceptions, frame
+        from leveret.amqp.events import Method
+        from leveret.amqp.methods import Connection
+        from leveret.amqp.parser import Parser
+        from leveret.errors import ProtocolError
     except ImportError:
         return "unknown"
     try:
         with _connected(url) as connection:
             connection.sendall(b"AMQP\x00\x00\x09\x01")
-            start = frame.unmarshal(connection.recv(65536))[2]
-    except (OSError, exceptions.PAMQPException):  # over TLS, for one
+            events = Parser().receive(connection.recv(65536))
+    except (OSError, ProtocolError):  # over TLS, for one
         return "unknown"
-    if not isinstance(start, commands.Connection.Start) or not start.server_properties:
-        return "unknown"
-    told = start.server_properties
+    match events:
+        case [Method(method=Connection.Start(server_properties=told))] if told:
+            pass
+        case _:
+            return "unknown"
     return " ".join(str(told[name]) for name in ("product", "version") if name in told)
 
 

@@ -21,10 +21,10 @@ OURS = "leveret"
 PACKAGES = (
     "leveret",
     "msgspec",
-    "pamqp",
     "uvloop",
     "aio-pika",
     "aiormq",
+    "pamqp",
     "pika",
     "faststream",
     "grpcio",

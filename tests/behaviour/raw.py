@@ -6,9 +6,8 @@ import asyncio
 from typing import Any, Self
 
 import msgspec
-from pamqp import commands
 
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.errors import ChannelClosed
@@ -118,7 +117,7 @@ class RawPeer:
         await self.channel.declare_queue(queue, arguments=given)
 
     async def delete(self, queue: str) -> None:
-        await self.channel.call(commands.Queue.Delete(queue=queue))
+        await self.channel.call(methods.Queue.Delete(queue=queue))
 
     async def waiting(self, queue: str) -> int:
         """How many messages wait in a queue, not counting those that a consumer has."""
@@ -139,4 +138,4 @@ class RawPeer:
 
     async def flushed(self) -> None:
         """Return when the broker has handled all that was sent before."""
-        await self.channel.call(commands.Basic.Qos(prefetch_count=100))
+        await self.channel.call(methods.Basic.Qos(prefetch_count=100))

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from pamqp import commands
 
 import leveret
 from leveret import (
@@ -22,6 +21,7 @@ from leveret import (
     current_call,
     method,
 )
+from leveret.amqp import methods
 from leveret.amqp.properties import Properties
 from leveret.transport.channel import Channel
 from tests.behaviour.crashing import crash
@@ -116,7 +116,7 @@ class Intruder:
         channel.publish(exchange, key, Properties(**properties), b"{}")
         async with asyncio.timeout(PATIENCE):
             with pytest.raises(ChannelClosed) as caught:
-                await channel.call(commands.Basic.Qos(prefetch_count=1))
+                await channel.call(methods.Basic.Qos(prefetch_count=1))
         return str(caught.value)
 
     async def close(self) -> None:
@@ -178,21 +178,21 @@ async def test_a_client_can_do_nothing_else_on_the_broker(
     async with server.serving(Shop()), host.serving(Vault()):
         await intruder.refused(
             # read requests
-            commands.Basic.Consume(queue="leveret.shop.buy"),
-            commands.Basic.Get(queue="leveret.vault.open"),
-            commands.Queue.Purge(queue="leveret.shop.buy"),
-            commands.Queue.Delete(queue="leveret.shop.buy"),
+            methods.Basic.Consume(queue="leveret.shop.buy"),
+            methods.Basic.Get(queue="leveret.vault.open"),
+            methods.Queue.Purge(queue="leveret.shop.buy"),
+            methods.Queue.Delete(queue="leveret.shop.buy"),
             # read the replies of others
-            commands.Basic.Consume(queue=others),
-            commands.Basic.Get(queue=others),
-            commands.Queue.Delete(queue=others),
+            methods.Basic.Consume(queue=others),
+            methods.Basic.Get(queue=others),
+            methods.Queue.Delete(queue=others),
             # make things
-            commands.Queue.Declare(queue="leveret.shop.steal", durable=True),
-            commands.Queue.Declare(queue="", exclusive=True),
-            commands.Queue.Declare(queue=f"leveret.reply.{secrets.token_urlsafe(16)}"),
-            commands.Queue.Declare(queue="leveret.reply.guest.x", durable=True),
-            commands.Exchange.Declare(exchange="mine"),
-            commands.Exchange.Delete(exchange="leveret"),
+            methods.Queue.Declare(queue="leveret.shop.steal", durable=True),
+            methods.Queue.Declare(queue="", exclusive=True),
+            methods.Queue.Declare(queue=f"leveret.reply.{secrets.token_urlsafe(16)}"),
+            methods.Queue.Declare(queue="leveret.reply.guest.x", durable=True),
+            methods.Exchange.Declare(exchange="mine"),
+            methods.Exchange.Delete(exchange="leveret"),
         )
         # forge replies, or messages to whatever queue
         assert "amq.default" in await intruder.refused_publish("", others, type="result")
@@ -204,7 +204,7 @@ async def test_a_client_cannot_get_copies_of_requests(people: People, intruder: 
     await intruder.raw.declare(own, x_expires=60_000)
     for exchange in ("leveret", "leveret.control"):
         await intruder.refused(
-            commands.Queue.Bind(queue=own, exchange=exchange, routing_key="vault.open")
+            methods.Queue.Bind(queue=own, exchange=exchange, routing_key="vault.open")
         )
 
 
@@ -223,16 +223,16 @@ async def test_a_server_cannot_read_the_replies_of_others(
         assert await customer.remote(Shop).buy("tea")
         for others in (customer._calls.reply_queue, host._calls.reply_queue):
             await intruder.refused(
-                commands.Basic.Consume(queue=others),
-                commands.Basic.Get(queue=others),
-                commands.Queue.Purge(queue=others),
-                commands.Queue.Delete(queue=others),
-                commands.Queue.Bind(queue=others, exchange="leveret", routing_key="x"),
+                methods.Basic.Consume(queue=others),
+                methods.Basic.Get(queue=others),
+                methods.Queue.Purge(queue=others),
+                methods.Queue.Delete(queue=others),
+                methods.Queue.Bind(queue=others, exchange="leveret", routing_key="x"),
             )
         await intruder.refused(
-            commands.Basic.Consume(queue="leveret.vault.open"),
-            commands.Basic.Get(queue="leveret.vault.open"),
-            commands.Queue.Delete(queue="leveret.vault.open"),
+            methods.Basic.Consume(queue="leveret.vault.open"),
+            methods.Basic.Get(queue="leveret.vault.open"),
+            methods.Queue.Delete(queue="leveret.vault.open"),
         )
     await intruder.close()
 

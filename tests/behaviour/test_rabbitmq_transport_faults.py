@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from pamqp import commands
 
 import leveret
 from leveret import ConnectionLost, LeveretError, MaybeExecuted
+from leveret.amqp import methods
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.testing import Cut, FaultProxy, after_bytes
@@ -148,7 +148,7 @@ async def test_a_broker_that_hangs_holds_no_goodbye(
     channel = await connection.open_channel()
     proxy.stall()
     await publish_until_paused(connection, channel, "nowhere")
-    waiting = asyncio.create_task(channel.call(commands.Basic.Qos()))
+    waiting = asyncio.create_task(channel.call(methods.Basic.Qos()))
     async with at_once():
         await asyncio.gather(connection.close(), connection.close())
     (failure,) = await failures([waiting])
@@ -163,7 +163,7 @@ async def test_a_broker_that_falls_silent_is_given_up(proxy: FaultProxy) -> None
     proxy.stall()
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(ConnectionLost, match="nothing heard from the broker for 2 s"):
-            await channel.call(commands.Basic.Qos())
+            await channel.call(methods.Basic.Qos())
     await connection.close()
 
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from pamqp import commands
 
+from leveret.amqp import methods
 from leveret.amqp.events import Content, Delivery
 from leveret.amqp.properties import Properties
 from leveret.errors import ChannelClosed
@@ -142,6 +142,7 @@ async def test_an_unroutable_message_comes_back_before_its_confirm(channel: Chan
     await until(lambda: len(order) == 2, "it is returned and confirmed")
     assert order == ["return", "confirm"]
     (content,) = returned
+    assert isinstance(content.method, methods.Basic.Return)
     assert (content.method.reply_code, content.method.reply_text) == (312, "NO_ROUTE")
     assert (content.properties.correlation_id, content.body) == ("7", b"body")
 
@@ -155,7 +156,7 @@ async def test_a_consumer_is_told_when_its_queue_is_deleted(connection: Connecti
     told: list[str] = []
     channel.on_cancel = told.append
     tag = await channel.consume(queue, lambda _: None)
-    await other.call(commands.Queue.Delete(queue=queue))
+    await other.call(methods.Queue.Delete(queue=queue))
     await until(lambda: told == [tag], "the consumer is cancelled")
     assert channel.consumers == {}
     await exclusive_queue(channel)  # the channel lives

@@ -6,9 +6,8 @@ import struct
 from typing import Final
 
 import msgspec
-import pamqp.commands as amqp
 
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.properties import Properties, encode_properties
 from leveret.amqp.tables import encode_table
 from leveret.errors import Busy, DeadlineExceeded, RemoteError
@@ -52,20 +51,22 @@ BODIES: Final = (
 )
 
 _METHODS: Final = (
-    amqp.Connection.Start(server_properties={"product": "x", "capabilities": {"a": True}}),
-    amqp.Connection.Tune(channel_max=10, frame_max=4096, heartbeat=1),
-    amqp.Connection.Close(reply_code=320, reply_text="bye", class_id=0, method_id=0),
-    amqp.Connection.Blocked(reason="low on memory"),
-    amqp.Channel.Close(reply_code=404, reply_text="no", class_id=50, method_id=10),
-    amqp.Channel.Flow(active=True),
-    amqp.Exchange.Declare(exchange="e", exchange_type="direct", arguments={"a": 1}),
-    amqp.Queue.Declare(queue="q", durable=True, arguments={"x-max-length": 5}),
-    amqp.Queue.DeclareOk(queue="q", message_count=1, consumer_count=2),
-    amqp.Queue.Bind(queue="q", exchange="e", routing_key="k", arguments={"a": "b"}),
-    amqp.Basic.Consume(queue="q", consumer_tag="1.1", arguments={"x-priority": 1}),
-    amqp.Basic.Cancel(consumer_tag="1.1"),
-    amqp.Basic.Qos(prefetch_count=10),
-    amqp.Confirm.Select(),
+    methods.Connection.Start(
+        server_properties={"product": "x", "capabilities": {"a": True}}, mechanisms="PLAIN"
+    ),
+    methods.Connection.Tune(channel_max=10, frame_max=4096, heartbeat=1),
+    methods.Connection.Close(reply_code=320, reply_text="bye"),
+    methods.Connection.Blocked(reason="low on memory"),
+    methods.Channel.Close(reply_code=404, reply_text="no", class_id=50, method_id=10),
+    methods.Channel.Flow(active=True),
+    methods.Exchange.Declare(exchange="e", exchange_type="direct", arguments={"a": 1}),
+    methods.Queue.Declare(queue="q", durable=True, arguments={"x-max-length": 5}),
+    methods.Queue.DeclareOk(queue="q", message_count=1, consumer_count=2),
+    methods.Queue.Bind(queue="q", exchange="e", routing_key="k", arguments={"a": "b"}),
+    methods.Basic.Consume(queue="q", consumer_tag="1.1", arguments={"x-priority": 1}),
+    methods.Basic.Cancel(consumer_tag="1.1"),
+    methods.Basic.Qos(prefetch_count=10),
+    methods.Confirm.Select(),
 )
 
 
@@ -76,16 +77,17 @@ def _streams() -> list[bytes]:
             frames.deliver_frame(1, "1.1", 7, False, "leveret", "shop.buy"),
             frames.publish_prefix(1, "leveret", "shop.buy", mandatory=True),
             frames.method_frame(
-                1, amqp.Basic.Return(reply_code=312, reply_text="NO", exchange="", routing_key="q")
+                1,
+                methods.Basic.Return(reply_code=312, reply_text="NO", exchange="", routing_key="q"),
             ),
         )
         for properties, body in ((CALL, b'{"n":30}'), (FULL, b""), (BOUNCED, b"x" * 300))
     ]
-    methods = [frames.method_frame(i % 2, method) for i, method in enumerate(_METHODS)]
+    other = [frames.method_frame(i % 2, method) for i, method in enumerate(_METHODS)]
     settled = frames.ack(1, 3) + frames.nack(1, 4) + frames.HEARTBEAT
     two = messages[0].replace(b"\x00\x01\x00", b"\x00\x02\x00", 1)
     cut = struct.pack(">BHI", 2, 1, 14) + struct.pack(">HHQ", 60, 0, 5000) + b"\x00\x00\xce"
-    return [*messages, *methods, settled, b"".join(messages) + settled, two, messages[0][:40] + cut]
+    return [*messages, *other, settled, b"".join(messages) + settled, two, messages[0][:40] + cut]
 
 
 def _tables() -> list[bytes]:

@@ -19,9 +19,7 @@ FRAME_MIN_SIZE: Final = 4096
 
 BASIC: Final = 60
 BASIC_PUBLISH: Final = BASIC << 16 | 40
-BASIC_RETURN: Final = BASIC << 16 | 50
 BASIC_DELIVER: Final = BASIC << 16 | 60
-BASIC_GET_OK: Final = BASIC << 16 | 71
 BASIC_ACK: Final = BASIC << 16 | 80
 BASIC_NACK: Final = BASIC << 16 | 120
 

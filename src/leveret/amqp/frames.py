@@ -5,10 +5,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-import pamqp.base
-import pamqp.frame
-
 from leveret.amqp.codes import BASIC_ACK, BASIC_DELIVER, BASIC_NACK, BASIC_PUBLISH
+from leveret.amqp.methods import AMQPMethod
+from leveret.amqp.payloads import encode_method
 from leveret.amqp.properties import Properties, PropertiesParser, encode_properties, short_string
 
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
@@ -24,9 +23,12 @@ _ACK = struct.Struct(">BHIIQBB")
 _DELIVER_TAG = struct.Struct(">QB")
 
 
-def method_frame(channel: int, method: pamqp.base.Frame) -> bytes:
-    """A method frame by pamqp."""
-    return pamqp.frame.marshal(method, channel)
+def method_frame(channel: int, method: AMQPMethod) -> bytes:
+    """A method frame.
+
+    :raises ValueError: if a value does not fit in its field. :raises TypeError: likewise.
+    """
+    return raw_method(channel, encode_method(method))
 
 
 def raw_method(channel: int, payload: bytes) -> bytes:

@@ -18,10 +18,8 @@ from leveret.amqp.codes import (
     BASIC,
     BASIC_ACK,
     BASIC_DELIVER,
-    BASIC_GET_OK,
     BASIC_NACK,
     BASIC_PUBLISH,
-    BASIC_RETURN,
     FRAME_BODY,
     FRAME_END,
     FRAME_HEADER,
@@ -30,7 +28,7 @@ from leveret.amqp.codes import (
     ReplyCode,
 )
 from leveret.amqp.events import Ack, Content, Delivery, Event, Heartbeat, Method, Nack, Publish
-from leveret.amqp.methods import read_method
+from leveret.amqp.payloads import decode_method
 from leveret.amqp.properties import Properties, PropertiesParser
 from leveret.errors import ProtocolError
 
@@ -210,8 +208,8 @@ class Parser:
             tag, bits = _ACK(data, start + 4)
             events.append(Nack(channel, tag, bits & 1 == 1, bits & 2 == 2))
         else:
-            method = read_method(data, start, stop)
-            if index in (BASIC_RETURN, BASIC_GET_OK):
+            method = decode_method(data, start, stop)
+            if method.has_content:
                 self._partial[channel] = _Partial(Content, (channel, method))
             else:
                 events.append(Method(channel, method))

@@ -17,8 +17,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.client import verdicts
 from leveret.client.pending import MOST_RESENDS
@@ -119,7 +118,7 @@ class Attachment:
                     return
                 await asyncio.sleep(_GHOST_PAUSE)
             log.warning("%s has another consumer, from before; making it anew", self)
-            await probe.call(commands.Queue.Delete(queue=calls.reply_queue))
+            await probe.call(methods.Queue.Delete(queue=calls.reply_queue))
         except ChannelClosed as error:
             other_user = connection.user != self._user
             if is_down(error) or (other_user and error.reply_code == ReplyCode.ACCESS_REFUSED):

@@ -21,8 +21,7 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.client import verdicts
 from leveret.client.pending import LOOK_EVERY, NO_QUEUE, QUEUE_DOWN
@@ -91,7 +90,7 @@ class Lookout:
         """Delete the client's own reply queue."""
         try:
             channel = await self._open()
-            await channel.call(commands.Queue.Delete(queue=name))
+            await channel.call(methods.Queue.Delete(queue=name))
         except LeveretError:
             pass  # it expires by itself
         if self._channel is not None:
@@ -261,7 +260,7 @@ class Lookout:
             route.looking = False
         return True
 
-    async def _declare_passively(self, route: Route) -> commands.Queue.DeclareOk:
+    async def _declare_passively(self, route: Route) -> methods.Queue.DeclareOk:
         """Ask the broker for a queue.
 
         One look has the channel at a time, as a 404 closes it. But others do not wait for one that

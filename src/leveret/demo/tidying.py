@@ -6,8 +6,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.contract import Service, spec_of
 from leveret.errors import ChannelClosed, LeveretError
 from leveret.transport.connection import Connection
@@ -55,7 +54,7 @@ async def _delete(connection: Connection, names: Sequence[str]) -> None:
     for name in names:
         channel = await connection.open_channel()
         try:
-            await channel.call(commands.Queue.Delete(queue=name))
+            await channel.call(methods.Queue.Delete(queue=name))
         except LeveretError:
             continue  # the user may not; or it is not even there
         await channel.close()

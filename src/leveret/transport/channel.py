@@ -8,11 +8,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from pamqp import commands
-
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Content, Delivery, Event, Method
+from leveret.amqp.methods import AMQPMethod
 from leveret.amqp.properties import Properties
 from leveret.errors import ChannelClosed, ConnectionLost, LeveretError, ProtocolError
 
@@ -48,11 +47,11 @@ class Channel:
         self.on_return: Callable[[Content], None] | None = None
         self.on_cancel: Callable[[str], None] | None = None
         self.on_close: Callable[[LeveretError], None] | None = None
-        self._answers: deque[tuple[asyncio.Future[Any], list[str]]] = deque()
+        self._answers: deque[tuple[asyncio.Future[Any], tuple[type[AMQPMethod], ...]]] = deque()
         self._closing: asyncio.Future[None] | None = None  # ends with close-ok
         self._tags = 0
 
-    async def call(self, method: Any) -> Any:
+    async def call(self, method: AMQPMethod) -> Any:
         """Send a method that the broker answers, and wait for its answer.
 
         A caller that is cancelled leaves its place in the order of the answers.
@@ -67,7 +66,7 @@ class Channel:
         frame = frames.method_frame(self.number, method)
         reads = self.connection.reads
         answer = self.connection.loop.create_future()
-        self._answers.append((answer, method.valid_responses))
+        self._answers.append((answer, method.answers))
         self.connection.collect()
         self.connection.send(frame)
         try:
@@ -75,7 +74,7 @@ class Channel:
                 return await answer
         except TimeoutError:
             late = f"no answer to {method.name} in {METHOD_TIMEOUT:g} s"
-            if self.connection.reads != reads and method.name.startswith(("Queue.", "Basic.")):
+            if self.connection.reads != reads and method.name.startswith(("queue.", "basic.")):
                 raise unanswered(late) from None
             raise ConnectionLost(
                 f"{self.connection}: {late}; the broker is overloaded or stuck"
@@ -90,29 +89,31 @@ class Channel:
 
     async def declare_queue(
         self, name: str, *, arguments: dict[str, Any] | None = None, exclusive: bool = False
-    ) -> commands.Queue.DeclareOk:
+    ) -> methods.Queue.DeclareOk:
         """Declare a queue: durable, or exclusive to this connection."""
-        method = _QueueDeclare(
+        method = methods.Queue.Declare(
             queue=name, durable=not exclusive, exclusive=exclusive, arguments=arguments or {}
         )
-        answer: commands.Queue.DeclareOk = await self.call(method)
+        answer: methods.Queue.DeclareOk = await self.call(method)
         return answer
 
-    async def look_at_queue(self, name: str) -> commands.Queue.DeclareOk:
+    async def look_at_queue(self, name: str) -> methods.Queue.DeclareOk:
         """The counts of a queue's ready messages and of its consumers (a passive declare).
 
         :raises ChannelClosed: with NOT_FOUND if there is none; the channel is gone then.
         """
-        answer: commands.Queue.DeclareOk = await self.call(_QueueDeclare(queue=name, passive=True))
+        answer: methods.Queue.DeclareOk = await self.call(
+            methods.Queue.Declare(queue=name, passive=True)
+        )
         return answer
 
     async def declare_exchange(self, name: str, kind: str) -> None:
         """Declare a durable exchange."""
-        await self.call(commands.Exchange.Declare(exchange=name, exchange_type=kind, durable=True))
+        await self.call(methods.Exchange.Declare(exchange=name, exchange_type=kind, durable=True))
 
     async def bind_queue(self, queue: str, exchange: str, routing_key: str) -> None:
         """Bind a queue to an exchange."""
-        await self.call(_QueueBind(queue=queue, exchange=exchange, routing_key=routing_key))
+        await self.call(methods.Queue.Bind(queue=queue, exchange=exchange, routing_key=routing_key))
 
     async def consume(
         self,
@@ -125,13 +126,15 @@ class Channel:
     ) -> str:
         """Take a queue's messages, at most `prefetch` of them unacknowledged; returns the tag."""
         if prefetch:
-            await self.call(commands.Basic.Qos(prefetch_count=prefetch))
+            await self.call(methods.Basic.Qos(prefetch_count=prefetch))
         self._tags += 1
         tag = f"{self.number}.{self._tags}"
         self.consumers[tag] = on_delivery  # before the first delivery can come
         try:
             await self.call(
-                _BasicConsume(queue=queue, consumer_tag=tag, no_ack=no_ack, exclusive=exclusive)
+                methods.Basic.Consume(
+                    queue=queue, consumer_tag=tag, no_ack=no_ack, exclusive=exclusive
+                )
             )
         except BaseException:
             self.consumers.pop(tag, None)
@@ -140,12 +143,12 @@ class Channel:
 
     async def cancel_consumer(self, tag: str) -> None:
         """Take no more messages. Those that were on their way are delivered before this returns."""
-        await self.call(commands.Basic.Cancel(consumer_tag=tag))
+        await self.call(methods.Basic.Cancel(consumer_tag=tag))
         self.consumers.pop(tag, None)
 
     async def select_confirms(self) -> None:
         """Have the broker confirm each publish on this channel (to `on_confirm`)."""
-        await self.call(commands.Confirm.Select())
+        await self.call(methods.Confirm.Select())
 
     def publish(
         self,
@@ -199,41 +202,41 @@ class Channel:
         self.connection.send(
             frames.method_frame(
                 self.number,
-                commands.Channel.Close(reply_code=200, reply_text="bye", class_id=0, method_id=0),
+                methods.Channel.Close(reply_code=ReplyCode.SUCCESS, reply_text="bye"),
             )
         )
 
     def handle(self, event: Event) -> None:
         """Take an event that is neither a delivery nor a confirm."""
         if isinstance(event, Content):
-            if isinstance(event.method, commands.Basic.Return) and self.on_return is not None:
+            if isinstance(event.method, methods.Basic.Return) and self.on_return is not None:
                 self.on_return(event)
             return
         if not isinstance(event, Method):
             return
         method = event.method
-        if isinstance(method, commands.Channel.Close):
+        if isinstance(method, methods.Channel.Close):
             self.connection.collect()  # what came after close-ok would break the connection
-            self.connection.send(frames.method_frame(self.number, commands.Channel.CloseOk()))
-            self.end(ChannelClosed(method.reply_code or 0, method.reply_text))
-        elif isinstance(method, commands.Channel.CloseOk) and self._closing is not None:
+            self.connection.send(frames.method_frame(self.number, methods.Channel.CloseOk()))
+            self.end(ChannelClosed(method.reply_code, method.reply_text))
+        elif isinstance(method, methods.Channel.CloseOk) and self._closing is not None:
             self.connection.release(self)
             self.end(self._bye(), quiet=True)
-        elif isinstance(method, commands.Basic.Cancel):
-            tag = method.consumer_tag or ""
+        elif isinstance(method, methods.Basic.Cancel):
+            tag = method.consumer_tag
             self.consumers.pop(tag, None)
             if self.on_cancel is not None:
                 self.on_cancel(tag)
-        elif isinstance(method, commands.Channel.Flow):
+        elif isinstance(method, methods.Channel.Flow):
             self.connection.send(
-                frames.method_frame(self.number, commands.Channel.FlowOk(active=method.active))
+                frames.method_frame(self.number, methods.Channel.FlowOk(active=method.active))
             )
         elif self._answers:
             self._answered(method)
         else:
             log.warning("%s: channel %d got %s unasked", self.connection, self.number, method.name)
 
-    def _answered(self, method: Any) -> None:
+    def _answered(self, method: AMQPMethod) -> None:
         """Give an answer to the first who waits for one of its kind.
 
         Not simply to the first: RabbitMQ answers basic.consume when the queue's own process has
@@ -241,12 +244,12 @@ class Channel:
         """
         for waiting in self._answers:
             answer, expected = waiting
-            if method.name in expected:
+            if isinstance(method, expected):
                 self._answers.remove(waiting)
                 if not answer.done():
                     answer.set_result(method)
                 return
-        due = " or ".join(self._answers[0][1])
+        due = " or ".join(kind.name for kind in self._answers[0][1])
         self.connection.refuse(
             ProtocolError(
                 ReplyCode.UNEXPECTED_FRAME,
@@ -274,24 +277,3 @@ class Channel:
 
     def _bye(self) -> ChannelClosed:
         return ChannelClosed(ReplyCode.SUCCESS, f"channel {self.number} was closed by this side")
-
-
-class _QueueDeclare(commands.Queue.Declare):
-    """With any name that the broker takes: pamqp holds names to fewer characters."""
-
-    def validate(self) -> None:
-        """Nothing: what cannot be packed raises all the same."""
-
-
-class _QueueBind(commands.Queue.Bind):
-    """As `_QueueDeclare`."""
-
-    def validate(self) -> None:
-        """Nothing."""
-
-
-class _BasicConsume(commands.Basic.Consume):
-    """As `_QueueDeclare`."""
-
-    def validate(self) -> None:
-        """Nothing."""

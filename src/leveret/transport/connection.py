@@ -12,11 +12,10 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
-from pamqp import commands
-
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.codes import PROTOCOL_HEADER, ReplyCode
 from leveret.amqp.events import Ack, Delivery, Event, Method, Nack
+from leveret.amqp.methods import AMQPMethod
 from leveret.amqp.parser import Parser
 from leveret.errors import (
     Busy,
@@ -169,7 +168,7 @@ class Connection(asyncio.Protocol):
             raise Busy(f"{self}: all {self.channel_max} channels of the connection are open")
         channel = self._channels[number] = Channel(self, number)
         try:
-            await channel.call(commands.Channel.Open())
+            await channel.call(methods.Channel.Open())
         except BaseException:
             channel.abandon()
             raise
@@ -189,7 +188,7 @@ class Connection(asyncio.Protocol):
 
     # -- the connection's own methods, on channel 0 --------------------------------------------
 
-    def send_control(self, method: Any) -> None:
+    def send_control(self, method: AMQPMethod) -> None:
         """Send a method of the connection itself."""
         self.collect()
         self.send(frames.method_frame(0, method))
@@ -219,16 +218,16 @@ class Connection(asyncio.Protocol):
             return
         method = event.method
         match method:
-            case commands.Connection.Close():
-                self.send_control(commands.Connection.CloseOk())
+            case methods.Connection.Close():
+                self.send_control(methods.Connection.CloseOk())
                 self.writer.flush()
-                self._end(ConnectionClosed(method.reply_code or 0, method.reply_text))
+                self._end(ConnectionClosed(method.reply_code, method.reply_text))
                 self._close_transport()
-            case commands.Connection.CloseOk():
+            case methods.Connection.CloseOk():
                 self._close_transport()
-            case commands.Connection.Blocked():
+            case methods.Connection.Blocked():
                 self._block(method.reason or "no reason given")
-            case commands.Connection.Unblocked():
+            case methods.Connection.Unblocked():
                 self._block("")
             case _ if not self._opened:
                 self._greeted = True
@@ -308,9 +307,7 @@ class Connection(asyncio.Protocol):
 
     def _send_close(self, code: int, text: str) -> None:
         short = text.encode(errors="replace")[:255].decode(errors="ignore")
-        self.send_control(
-            commands.Connection.Close(reply_code=code, reply_text=short, class_id=0, method_id=0)
-        )
+        self.send_control(methods.Connection.Close(reply_code=code, reply_text=short))
         self.writer.flush()
 
     def _close_transport(self) -> None:

@@ -10,8 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.codes import FRAME_MIN_SIZE, ReplyCode
 from leveret.errors import (
     AMQPError,
@@ -157,11 +156,11 @@ async def _open(
 
 
 async def _handshake(connection: Connection, address: Address, login: Login, name: str) -> None:
-    start = await _expect(connection, commands.Connection.Start)
+    start = await _expect(connection, methods.Connection.Start)
     connection.server_properties = dict(start.server_properties)
     connection.send_control(_start_ok(address, login, name, start.mechanisms))
     try:
-        tune = await _expect(connection, commands.Connection.Tune)
+        tune = await _expect(connection, methods.Connection.Tune)
     except (ConnectionClosed, ConnectionLost) as error:
         if _refused_login(error, connection):
             raise Unauthenticated(_refusal(connection, address, login, error)) from error
@@ -175,13 +174,11 @@ async def _handshake(connection: Connection, address: Address, login: Login, nam
     channel_max = _smaller(CHANNEL_MAX, tune.channel_max)
     heartbeat = _smaller(address.heartbeat, tune.heartbeat) if address.heartbeat else 0
     connection.send_control(
-        commands.Connection.TuneOk(
-            channel_max=channel_max, frame_max=frame_max, heartbeat=heartbeat
-        )
+        methods.Connection.TuneOk(channel_max=channel_max, frame_max=frame_max, heartbeat=heartbeat)
     )
-    connection.send_control(_Open(virtual_host=address.vhost))
+    connection.send_control(methods.Connection.Open(virtual_host=address.vhost))
     try:
-        await _expect(connection, commands.Connection.OpenOk)
+        await _expect(connection, methods.Connection.OpenOk)
     except ConnectionClosed as error:
         if error.reply_code in (ReplyCode.NOT_ALLOWED, ReplyCode.ACCESS_REFUSED):
             raise PermissionDenied(
@@ -191,13 +188,6 @@ async def _handshake(connection: Connection, address: Address, login: Login, nam
         raise
     connection.check_open()  # a close may have come in the same read as open-ok
     connection.tuned(frame_max=frame_max, channel_max=channel_max, heartbeat=heartbeat)
-
-
-class _Open(commands.Connection.Open):
-    """With a vhost of up to 255 bytes, as RabbitMQ takes it, where pamqp stops at 127."""
-
-    def validate(self) -> None:
-        """Nothing: what cannot be packed raises all the same."""
 
 
 def _refusal(connection: Connection, address: Address, login: Login, error: Exception) -> str:
@@ -257,7 +247,7 @@ def _start_ok(address: Address, login: Login, name: str, offered: str) -> Any:
             f"the broker does not offer the login mechanism {wanted}, only {offered or 'none'};"
             " see auth_mechanisms in its configuration, and auth_mechanism in the URL"
         )
-    return commands.Connection.StartOk(
+    return methods.Connection.StartOk(
         client_properties=_client_properties(name),
         mechanism=wanted,
         response="" if wanted == "EXTERNAL" else f"\0{login.username}\0{login.password}",

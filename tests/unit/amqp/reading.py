@@ -14,6 +14,7 @@ from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat as PamqpHeartbeat
 
 from leveret.amqp.events import Ack, Content, Delivery, Event, Heartbeat, Method, Nack, Publish
+from leveret.amqp.methods import METHODS, AMQPMethod
 from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties
 from leveret.errors import ProtocolError
@@ -53,7 +54,7 @@ def _without_content(channel: int, frame: Any) -> Event:
             return Ack(channel, frame.delivery_tag, frame.multiple)
         case amqp.Basic.Nack():
             return Nack(channel, frame.delivery_tag, frame.multiple, frame.requeue)
-    return Method(channel, frame)
+    return Method(channel, from_pamqp(frame))
 
 
 def _with_content(channel: int, method: Any, header: ContentHeader, body: bytes) -> Event:
@@ -78,7 +79,15 @@ def _with_content(channel: int, method: Any, header: ContentHeader, body: bytes)
                 method.immediate,
                 *content,
             )
-    return Content(channel, method, *content)
+    returned: Any = from_pamqp(method)
+    return Content(channel, returned, *content)
+
+
+def from_pamqp(theirs: Any) -> AMQPMethod:
+    """Our record of a method of pamqp's. A field of its own default may be None there."""
+    kind = METHODS[theirs.index]
+    fields = {name: getattr(theirs, name) for name in kind.__struct_fields__}
+    return kind(**{name: value for name, value in fields.items() if value is not None})
 
 
 def _properties(header: ContentHeader) -> Properties:
@@ -92,14 +101,8 @@ def _properties(header: ContentHeader) -> Properties:
 
 
 def comparable(events: Iterable[Event]) -> list[Any]:
-    """Events as plain values: two methods of pamqp are equal only if they are the same object."""
-    plain = []
-    for event in events:
-        fields = msgspec.structs.asdict(event)
-        if isinstance(event, Method | Content):
-            fields["method"] = (event.method.name, dict(event.method))
-        plain.append((type(event).__name__, fields))
-    return plain
+    """Events as plain values, which show what differs."""
+    return [(type(event).__name__, msgspec.structs.asdict(event)) for event in events]
 
 
 def read(pieces: Iterable[bytes], **limits: int) -> list[Event]:

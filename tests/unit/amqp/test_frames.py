@@ -13,6 +13,7 @@ from pamqp.heartbeat import Heartbeat
 
 from leveret.amqp import frames
 from leveret.amqp.codes import PROTOCOL_HEADER
+from leveret.amqp.methods import Channel
 from leveret.amqp.properties import Properties, encode_properties
 from tests.unit.amqp.strategies import (
     FAST,
@@ -123,10 +124,10 @@ def test_properties_that_no_frame_can_hold_are_refused() -> None:
 
 @FAST
 @given(channels, short_texts)
-def test_any_other_method_is_packed_by_pamqp(channel: int, reason: str) -> None:
-    method = amqp.Channel.Close(404, reason, 50, 10)
+def test_any_other_method_is_packed_as_by_pamqp(channel: int, reason: str) -> None:
+    method = Channel.Close(reply_code=404, reply_text=reason, class_id=50, method_id=10)
     packed = frames.method_frame(channel, method)
-    assert packed == pamqp.frame.marshal(method, channel)
+    assert packed == pamqp.frame.marshal(amqp.Channel.Close(404, reason, 50, 10), channel)
     assert packed == frames.raw_method(channel, packed[7:-1])
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pamqp.commands as amqp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from leveret.amqp import frames
 from leveret.amqp.events import Content, Delivery, Event, Heartbeat, Method, Publish
+from leveret.amqp.methods import Basic, Queue
 from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties, encode_properties
 from leveret.amqp.tables import decode_table
@@ -24,6 +24,11 @@ from tests.unit.amqp.strategies import (
     properties,
     short_texts,
     tags,
+)
+
+RETURN = Basic.Return(reply_code=312, reply_text="NO_ROUTE", exchange="leveret", routing_key="key")
+GET_OK = Basic.GetOk(
+    delivery_tag=1, redelivered=False, exchange="leveret", routing_key="key", message_count=0
 )
 
 
@@ -142,8 +147,8 @@ def test_a_body_over_max_body_comes_as_none_and_the_next_message_whole(
     "method",
     [
         frames.publish_prefix(1, "leveret", "key"),
-        frames.method_frame(1, amqp.Basic.Return(312, "NO_ROUTE", "leveret", "key")),
-        frames.method_frame(1, amqp.Basic.GetOk(1, False, "leveret", "key", 0)),
+        frames.method_frame(1, RETURN),
+        frames.method_frame(1, GET_OK),
     ],
     ids=["publish", "return", "get-ok"],
 )
@@ -181,6 +186,7 @@ def test_a_returned_message_whose_key_is_no_utf8_survives() -> None:
 def test_a_method_whose_names_are_no_utf8_survives() -> None:
     (event,) = read([frames.raw_method(1, b"\x00\x3c\x00\x15\x03c\xff\xfe")])  # basic.consume-ok
     assert isinstance(event, Method)
+    assert isinstance(event.method, Basic.ConsumeOk)
     assert event.method.consumer_tag.encode("utf-8", "surrogateescape") == b"c\xff\xfe"
 
 
@@ -192,6 +198,7 @@ def test_the_arguments_of_a_method_nest_as_deep_as_headers_may() -> None:
     payload = b"\x00\x32\x00\x0a\x00\x00\x01q\x00" + len(table).to_bytes(4, "big") + table
     (event,) = read([frames.raw_method(1, payload)])  # queue.declare
     assert isinstance(event, Method)
+    assert isinstance(event.method, Queue.Declare)
     assert event.method.arguments == decode_table(table, 0, len(table))
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pamqp import commands
-
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.codes import PROTOCOL_HEADER
 from leveret.amqp.events import Content, Delivery, Event, Method
 from leveret.amqp.parser import Parser
@@ -128,9 +126,9 @@ class Client:
         client = cls(node)
         client.send_bytes(PROTOCOL_HEADER)
         client.send(0, start_ok(capabilities=capabilities))
-        client.send(0, commands.Connection.TuneOk(2047, 131_072, 0))
-        client.send(0, commands.Connection.Open("/"))
-        client.send(1, commands.Channel.Open())
+        client.send(0, methods.Connection.TuneOk(channel_max=2047, frame_max=131_072, heartbeat=0))
+        client.send(0, methods.Connection.Open(virtual_host="/"))
+        client.send(1, methods.Channel.Open())
         client.received()
         return client
 
@@ -182,8 +180,8 @@ class Client:
 
 def start_ok(
     user: str = "guest", password: str = "guest", capabilities: dict[str, bool] | None = None
-) -> commands.Connection.StartOk:
-    return commands.Connection.StartOk(
+) -> methods.Connection.StartOk:
+    return methods.Connection.StartOk(
         client_properties={"capabilities": dict(capabilities or {})},
         mechanism="PLAIN",
         response=f"\0{user}\0{password}",

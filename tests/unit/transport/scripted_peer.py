@@ -11,9 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
-from pamqp import commands
-
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.events import Content, Delivery, Event, Heartbeat, Method, Publish
 from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties, encode_properties
@@ -102,32 +100,32 @@ class Peer:
     def start(self, mechanisms: str = "PLAIN", properties: dict[str, Any] = CAPABLE) -> None:
         """connection.start, by default from a broker that is as capable as RabbitMQ."""
         self.send(
-            commands.Connection.Start(
+            methods.Connection.Start(
                 server_properties=properties, mechanisms=mechanisms, locales="en_US"
             )
         )
 
     async def tune(
         self, *, channel_max: int = 2047, frame_max: int = 131_072, heartbeat: int = 0
-    ) -> commands.Connection.TuneOk:
+    ) -> methods.Connection.TuneOk:
         """The handshake up to connection.open."""
         await self.header()
         self.start()
-        tune = commands.Connection.Tune(
+        tune = methods.Connection.Tune(
             channel_max=channel_max, frame_max=frame_max, heartbeat=heartbeat
         )
-        await self.answer(commands.Connection.StartOk, tune)
-        return await self.get(commands.Connection.TuneOk)
+        await self.answer(methods.Connection.StartOk, tune)
+        return await self.get(methods.Connection.TuneOk)
 
     async def handshake(self, **tune: int) -> None:
         """The whole of it."""
         await self.tune(**tune)
-        await self.answer(commands.Connection.Open, commands.Connection.OpenOk())
+        await self.answer(methods.Connection.Open, methods.Connection.OpenOk())
 
-    async def take_close(self) -> commands.Connection.Close:
+    async def take_close(self) -> methods.Connection.Close:
         """Take the client's goodbye."""
-        close: commands.Connection.Close = await self.answer(
-            commands.Connection.Close, commands.Connection.CloseOk()
+        close: methods.Connection.Close = await self.answer(
+            methods.Connection.Close, methods.Connection.CloseOk()
         )
         return close
 
@@ -217,15 +215,15 @@ class PeerServer:
 async def open_channel(connection: Connection, peer: Peer) -> Channel:
     """One more channel."""
     opening = asyncio.create_task(connection.open_channel())
-    await peer.answer(commands.Channel.Open, commands.Channel.OpenOk())
+    await peer.answer(methods.Channel.Open, methods.Channel.OpenOk())
     return await opening
 
 
 async def caught_up(connection: Connection, peer: Peer) -> None:
     """Return when the client has handled all that the peer has sent."""
-    peer.send(commands.Connection.Blocked(reason="a mark in the stream"))
+    peer.send(methods.Connection.Blocked(reason="a mark in the stream"))
     await until(lambda: bool(connection.blocked), "the client reads on")
-    peer.send(commands.Connection.Unblocked())
+    peer.send(methods.Connection.Unblocked())
     await until(lambda: not connection.blocked, "the client reads on")
 
 
@@ -249,7 +247,7 @@ def delivery(
 
 def returned(body: bytes, *, channel: int = 1) -> bytes:
     """A message that the broker could not route."""
-    method = commands.Basic.Return(
+    method = methods.Basic.Return(
         reply_code=312, reply_text="NO_ROUTE", exchange="", routing_key="nowhere"
     )
     return frames.method_frame(channel, method) + frames.content_frames(

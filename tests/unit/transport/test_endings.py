@@ -6,9 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from pamqp import commands
 
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Delivery, Publish
 from leveret.amqp.properties import Properties
@@ -31,20 +30,18 @@ from tests.unit.transport.scripted_peer import (
     until,
 )
 
-SHUTDOWN = commands.Connection.Close(
-    reply_code=320, reply_text="CONNECTION_FORCED - shutdown", class_id=0, method_id=0
-)
-DECLARE = commands.Queue.Declare(queue="q")
-DECLARED = commands.Queue.DeclareOk(queue="q", message_count=0, consumer_count=0)
+SHUTDOWN = methods.Connection.Close(reply_code=320, reply_text="CONNECTION_FORCED - shutdown")
+DECLARE = methods.Queue.Declare(queue="q")
+DECLARED = methods.Queue.DeclareOk(queue="q", message_count=0, consumer_count=0)
 
 
 async def waiting_calls(
     peer: Peer, *channels: Channel
-) -> list[asyncio.Task[commands.Queue.DeclareOk]]:
+) -> list[asyncio.Task[methods.Queue.DeclareOk]]:
     """One call on each channel, which the peer has got and does not answer."""
     calls = [asyncio.create_task(channel.call(DECLARE)) for channel in channels]
     for channel in channels:
-        await peer.get(commands.Queue.Declare, channel=channel.number)
+        await peer.get(methods.Queue.Declare, channel=channel.number)
     return calls
 
 
@@ -72,7 +69,7 @@ async def test_a_close_by_the_broker_is_answered_and_told_to_all_who_wait(
     for failure in await failures(calls):
         assert isinstance(failure, ConnectionClosed)
         assert (failure.reply_code, failure.reply_text) == (320, "CONNECTION_FORCED - shutdown")
-    await peer.get(commands.Connection.CloseOk)
+    await peer.get(methods.Connection.CloseOk)
     assert await peer.ended() == b""
     assert told == [connection.closed, connection.closed]
     assert one.closed is two.closed is connection.closed
@@ -81,7 +78,7 @@ async def test_a_close_by_the_broker_is_answered_and_told_to_all_who_wait(
 async def test_a_close_while_a_channel_opens_is_told_to_who_opens_it(server: PeerServer) -> None:
     connection, peer = await server.connect()
     opening = asyncio.create_task(connection.open_channel())
-    await peer.get(commands.Channel.Open)
+    await peer.get(methods.Channel.Open)
     peer.send(SHUTDOWN)
     with pytest.raises(ConnectionClosed):
         await opening
@@ -182,7 +179,7 @@ METHOD = frames.method_frame(1, DECLARED)
             id="content of no method",
         ),
         pytest.param(
-            frames.method_frame(1, commands.Basic.QosOk()),
+            frames.method_frame(1, methods.Basic.QosOk()),
             ReplyCode.UNEXPECTED_FRAME,
             id="another call's answer",
         ),
@@ -198,7 +195,7 @@ async def test_bad_bytes_are_refused_with_their_code_and_fail_all_who_wait(
     for failure in await failures(calls):
         assert isinstance(failure, ProtocolError)
         assert failure.reply_code == code
-    close = await peer.get(commands.Connection.Close)
+    close = await peer.get(methods.Connection.Close)
     assert close.reply_code == code
     assert close.reply_text == str(connection.closed.reply_text)  # type: ignore[union-attr]
     assert await peer.ended() == b""
@@ -209,7 +206,7 @@ async def test_what_follows_bad_bytes_is_not_read(server: PeerServer) -> None:
     seen: list[Delivery] = []
     channel.consumers["1.1"] = seen.append
     peer.send_bytes(METHOD[:-1] + b"\x00")
-    await peer.get(commands.Connection.Close)
+    await peer.get(methods.Connection.Close)
     peer.send_bytes(delivery(b"too late"))
     await until(connection._gone.done, "the socket is closed")
     assert seen == []
@@ -218,7 +215,7 @@ async def test_what_follows_bad_bytes_is_not_read(server: PeerServer) -> None:
 async def test_a_reason_longer_than_amqp_takes_is_cut(server: PeerServer) -> None:
     connection, _, peer = await server.channel()
     connection.refuse(ProtocolError(ReplyCode.SYNTAX_ERROR, "ü" * 300))
-    close = await peer.get(commands.Connection.Close)
+    close = await peer.get(methods.Connection.Close)
     assert close.reply_text.startswith("üüü")
     assert len(close.reply_text.encode()) <= 255
 
@@ -264,9 +261,9 @@ async def test_what_comes_after_close_is_read_past(server: PeerServer) -> None:
     seen: list[Delivery] = []
     channel.consumers["1.1"] = seen.append
     closing = asyncio.create_task(connection.close())
-    await peer.get(commands.Connection.Close)
+    await peer.get(methods.Connection.Close)
     peer.send_bytes(delivery(b"on its way") + frames.method_frame(1, DECLARED))
-    peer.send(commands.Connection.CloseOk())
+    peer.send(methods.Connection.CloseOk())
     await closing
     assert seen == []
 
@@ -274,9 +271,9 @@ async def test_what_comes_after_close_is_read_past(server: PeerServer) -> None:
 async def test_two_closes_that_cross_both_are_answered(server: PeerServer) -> None:
     connection, peer = await server.connect()
     closing = asyncio.create_task(connection.close())
-    await peer.get(commands.Connection.Close)
+    await peer.get(methods.Connection.Close)
     peer.send(SHUTDOWN)
-    await peer.get(commands.Connection.CloseOk)
+    await peer.get(methods.Connection.CloseOk)
     await closing
     assert await peer.ended() == b""
 
@@ -284,7 +281,7 @@ async def test_two_closes_that_cross_both_are_answered(server: PeerServer) -> No
 async def test_close_is_content_with_a_socket_that_closes(server: PeerServer) -> None:
     connection, peer = await server.connect()
     closing = asyncio.create_task(connection.close())
-    await peer.get(commands.Connection.Close)
+    await peer.get(methods.Connection.Close)
     peer.hang_up()
     await closing
 
@@ -307,7 +304,7 @@ async def test_close_does_not_wait_for_a_peer_that_never_answers(
 async def test_a_broker_that_takes_no_publishes_is_not_waited_for(server: PeerServer) -> None:
     # RabbitMQ reads nothing more from a connection that published while it is blocked.
     connection, channel, peer = await server.channel()
-    peer.send(commands.Connection.Blocked(reason="low on memory"))
+    peer.send(methods.Connection.Blocked(reason="low on memory"))
     await until(lambda: bool(connection.blocked), "it is blocked")
     async with asyncio.timeout(PATIENCE):
         await channel.close()
@@ -321,7 +318,7 @@ async def test_a_cancelled_close_still_closes_the_socket(
 ) -> None:
     connection, peer = await server.connect()
     closing = asyncio.create_task(connection.close())
-    await peer.get(commands.Connection.Close)
+    await peer.get(methods.Connection.Close)
     closing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await closing
@@ -331,7 +328,7 @@ async def test_a_cancelled_close_still_closes_the_socket(
 async def test_bad_bytes_after_close_end_it(server: PeerServer) -> None:
     connection, peer = await server.connect()
     closing = asyncio.create_task(connection.close())
-    await peer.get(commands.Connection.Close)
+    await peer.get(methods.Connection.Close)
     peer.send_bytes(b"what?" * 10)
     await closing
     assert isinstance(connection.closed, ConnectionLost)
@@ -354,7 +351,7 @@ async def test_close_after_a_loss_returns_at_once(server: PeerServer) -> None:
     await until(lambda: connection.closed is not None, "the close is seen")
     await connection.close()
     assert isinstance(connection.closed, ConnectionClosed)
-    await peer.get(commands.Connection.CloseOk)
+    await peer.get(methods.Connection.CloseOk)
 
 
 # -- callbacks that fail ---------------------------------------------------------------------------
@@ -411,8 +408,8 @@ async def test_confirms_returns_and_cancels_may_fail_too(
     connection.on_blocked.append(fail)
     (call,) = await waiting_calls(peer, channel)
     peer.send_bytes(frames.ack(1, 1))
-    peer.send(commands.Basic.Cancel(consumer_tag="1.1"), channel=1)
-    peer.send(commands.Connection.Blocked(reason="low on memory"))
+    peer.send(methods.Basic.Cancel(consumer_tag="1.1"), channel=1)
+    peer.send(methods.Connection.Blocked(reason="low on memory"))
     peer.send(DECLARED, channel=1)
     await call
     assert len(take_out(complaints, 3)) == 3

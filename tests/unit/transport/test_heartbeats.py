@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from pamqp import commands
 
+from leveret.amqp import methods
 from leveret.amqp.events import Heartbeat as HeartbeatFrame
 from leveret.amqp.frames import HEARTBEAT
 from leveret.errors import ConnectionLost
@@ -124,13 +124,13 @@ async def test_a_peer_that_falls_silent_is_given_up(
     opening = server.opening("heartbeat=1")
     peer = await server.accept()
     tuned = await peer.tune(heartbeat=60)
-    await peer.answer(commands.Connection.Open, commands.Connection.OpenOk())
+    await peer.answer(methods.Connection.Open, methods.Connection.OpenOk())
     connection = await opening
     silent_since = loop.time()
     assert tuned.heartbeat == 1
 
     opening_channel = asyncio.create_task(connection.open_channel())
-    await peer.get(commands.Channel.Open)
+    await peer.get(methods.Channel.Open)
     await peer.get(HeartbeatFrame)  # nothing else is sent
     with pytest.raises(ConnectionLost, match="nothing heard from the broker for 2 s"):
         await opening_channel

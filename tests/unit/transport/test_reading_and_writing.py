@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from pamqp import commands
 
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.events import Delivery, Publish
 from leveret.amqp.properties import Properties
 from leveret.errors import ConnectionLost
@@ -235,7 +234,7 @@ async def test_a_body_above_the_limit_comes_without_its_bytes(server: PeerServer
 async def test_a_frame_larger_than_agreed_ends_the_connection(server: PeerServer) -> None:
     _, _, peer = await server.channel(frame_max=4096)
     peer.send_bytes(delivery(bytes(5000)))
-    close = await peer.get(commands.Connection.Close)
+    close = await peer.get(methods.Connection.Close)
     assert (close.reply_code, "more than 4096" in close.reply_text) == (501, True)
 
 
@@ -246,11 +245,11 @@ async def test_blocked_and_unblocked_are_told_and_remembered(server: PeerServer)
     connection, peer = await server.connect()
     told: list[str] = []
     connection.on_blocked += [told.append, told.append]
-    peer.send(commands.Connection.Blocked(reason="low on memory"))
+    peer.send(methods.Connection.Blocked(reason="low on memory"))
     await until(lambda: connection.blocked == "low on memory", "it is blocked")
-    peer.send(commands.Connection.Blocked(reason=""))
+    peer.send(methods.Connection.Blocked(reason=""))
     await until(lambda: connection.blocked == "no reason given", "it still is")
-    peer.send(commands.Connection.Unblocked())
+    peer.send(methods.Connection.Unblocked())
     await until(lambda: not connection.blocked, "it is not any more")
     assert told == ["low on memory"] * 2 + ["no reason given"] * 2 + [""] * 2
 
@@ -259,9 +258,9 @@ async def test_a_connection_may_be_blocked_in_one_read_with_open_ok(server: Peer
     opening = server.opening()
     peer = await server.accept()
     await peer.tune()
-    await peer.get(commands.Connection.Open)
-    blocked = commands.Connection.Blocked(reason="low on disk")
-    peer.send(commands.Connection.OpenOk(), blocked)
+    await peer.get(methods.Connection.Open)
+    blocked = methods.Connection.Blocked(reason="low on disk")
+    peer.send(methods.Connection.OpenOk(), blocked)
     assert (await opening).blocked == "low on disk"
 
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pamqp import commands
-
-from leveret.broker.session.answers import answer
+from leveret.amqp import methods
 from leveret.broker.session.received import Published
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ class Blocking:
         """Whether what came must wait, while memory is short."""
         if not self.blocked and type(event) is Published:
             self.blocked = True
-            self._tell(answer(commands.Connection.Blocked, reason="low on memory"))
+            self._tell(methods.Connection.Blocked(reason="low on memory"))
             self._session.link.read(False)
         return self.blocked
 
@@ -42,9 +40,9 @@ class Blocking:
         if not self.blocked:
             return False
         self.blocked = False
-        self._tell(answer(commands.Connection.Unblocked))
+        self._tell(methods.Connection.Unblocked())
         return True
 
-    def _tell(self, payload: bytes) -> None:
+    def _tell(self, method: methods.AMQPMethod) -> None:
         if self._session.capabilities.get("connection.blocked"):
-            self._session.send_method(payload)
+            self._session.send_method(method)

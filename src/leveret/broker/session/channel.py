@@ -8,8 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Ack, Nack
 from leveret.broker.model.consumers import Consumer
@@ -18,7 +17,6 @@ from leveret.broker.model.queues import Queue
 from leveret.broker.names import new_name
 from leveret.broker.refusals import Refused, access_refused, not_implemented, precondition
 from leveret.broker.session.accepting import REPLY_TO_PSEUDO_QUEUE, accept
-from leveret.broker.session.answers import answer
 from leveret.broker.session.confirming import Confirming
 from leveret.broker.session.consuming import CONSUMING
 from leveret.broker.session.modes import MODES
@@ -70,14 +68,14 @@ class Channel:
         do = _METHODS.get(type(method))
         if do is None:
             raise Refused(ReplyCode.COMMAND_INVALID, "unimplemented method")
-        payload = do(self, method)
-        if payload is not None and not getattr(method, "nowait", False):
-            self.reply(payload)
+        answer = do(self, method)
+        if answer is not None and not getattr(method, "nowait", False):
+            self.reply(answer)
 
-    def reply(self, payload: bytes) -> None:
+    def reply(self, method: methods.AMQPMethod) -> None:
         """Send a method, after the confirms of what was published before."""
         self.tell_confirms()
-        self.output.send_method(self.number, payload)
+        self.output.send_method(self.number, method)
 
     def end(self) -> None:
         """The channel is gone: its consumers too, what it has not acknowledged goes back."""
@@ -145,14 +143,13 @@ class Channel:
 
     def send_back(self, message: Message) -> None:
         """Return a mandatory message that no queue gets."""
-        payload = answer(
-            commands.Basic.Return,
+        returned = methods.Basic.Return(
             reply_code=int(ReplyCode.NO_ROUTE),
             reply_text=ReplyCode.NO_ROUTE.name,
             exchange=message.exchange,
             routing_key=message.routing_key,
         )
-        self.output.send_method(self.number, payload)
+        self.output.send_method(self.number, returned)
         self.output.send_content(self.number, message.packed, message.body)
 
     def tell_confirms(self) -> None:
@@ -201,7 +198,7 @@ class Channel:
         https://www.rabbitmq.com/docs/consumer-cancel
         """
         if not self.closing:
-            self.reply(answer(commands.Basic.Cancel, consumer_tag=tag, nowait=True))
+            self.reply(methods.Basic.Cancel(consumer_tag=tag, nowait=True))
 
     def wake(self) -> None:
         """There is room again: its consumers that were passed over take their turns."""

@@ -5,31 +5,29 @@ AMQP 0-9-1, connection.close and channel.close: a code, a text, and the method t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.events import Ack, Method, Nack
-from leveret.broker.session.answers import answer
 from leveret.errors import AMQPError
 
+_Close = TypeVar("_Close", methods.Channel.Close, methods.Connection.Close)
 Blamed = tuple[int, int]
 """Class and method id of the method that failed; zeros where there is none."""
 
 
-def channel_close(error: AMQPError, blamed: Blamed) -> bytes:
-    """The payload of channel.close."""
-    return _close(commands.Channel.Close, error, blamed)
+def channel_close(error: AMQPError, blamed: Blamed) -> methods.Channel.Close:
+    """The broker closes a channel."""
+    return _close(methods.Channel.Close, error, blamed)
 
 
-def connection_close(error: AMQPError, blamed: Blamed) -> bytes:
-    """The payload of connection.close."""
-    return _close(commands.Connection.Close, error, blamed)
+def connection_close(error: AMQPError, blamed: Blamed) -> methods.Connection.Close:
+    """The broker closes a connection."""
+    return _close(methods.Connection.Close, error, blamed)
 
 
-def _close(kind: Any, error: AMQPError, blamed: Blamed) -> bytes:
-    return answer(
-        kind,
+def _close(kind: type[_Close], error: AMQPError, blamed: Blamed) -> _Close:
+    return kind(
         reply_code=int(error.reply_code),
         reply_text=_reply_text(error.reply_text),
         class_id=blamed[0],

@@ -6,8 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.codes import BASIC_DELIVER
 from leveret.amqp.events import Nack
 from leveret.amqp.properties import short_string
@@ -23,16 +22,15 @@ from leveret.broker.refusals import (
     precondition,
 )
 from leveret.broker.session.accepting import REPLY_TO_PSEUDO_QUEUE
-from leveret.broker.session.answers import answer
 from leveret.broker.session.topology import named_queue
 
 if TYPE_CHECKING:
     from leveret.broker.session.channel import Channel
 
-_Answer = bytes | None
+_Answer = methods.AMQPMethod | None
 
 
-def _consume(channel: Channel, method: commands.Basic.Consume) -> _Answer:
+def _consume(channel: Channel, method: methods.Basic.Consume) -> _Answer:
     tag = method.consumer_tag
     if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
@@ -43,7 +41,7 @@ def _consume(channel: Channel, method: commands.Basic.Consume) -> _Answer:
         if channel.reply_key is not None:
             raise precondition("reply consumer already set")
         channel.consume_replies(tag, deliver_start(tag))
-        return answer(commands.Basic.ConsumeOk, consumer_tag=tag)
+        return methods.Basic.ConsumeOk(consumer_tag=tag)
     name = named_queue(channel, method.queue)
     channel.session.rights.check("read", "queue", name)
     queue = channel.vhost.queue(name, channel.session)
@@ -56,13 +54,11 @@ def _consume(channel: Channel, method: commands.Basic.Consume) -> _Answer:
         raise access_refused(f"{what} in exclusive use")
     if options.quorum and channel.prefetch:
         raise not_implemented(f"{what} does not support global qos")
-    arguments = method.arguments or {}
+    arguments = method.arguments
     check_consumer(arguments, what, quorum=options.quorum)
     consumer = _new_consumer(channel, tag, queue, method, arguments)
     if not method.nowait:
-        channel.reply(
-            answer(commands.Basic.ConsumeOk, consumer_tag=tag)
-        )  # before its first message
+        channel.reply(methods.Basic.ConsumeOk(consumer_tag=tag))  # before its first message
     channel.consumers[tag] = consumer
     queue.add_consumer(consumer)
     queue.run()
@@ -73,15 +69,15 @@ def _new_consumer(
     channel: Channel,
     tag: str,
     queue: Queue,
-    method: commands.Basic.Consume,
+    method: methods.Basic.Consume,
     arguments: dict[str, Any],
 ) -> Consumer:
     consumer = Consumer(
         tag,
         queue,
         channel,
-        no_ack=bool(method.no_ack),
-        exclusive=bool(method.exclusive),
+        no_ack=method.no_ack,
+        exclusive=method.exclusive,
         prefetch=channel.consumer_prefetch,
         priority=arguments.get("x-priority", 0),
     )
@@ -94,40 +90,39 @@ def deliver_start(tag: str) -> bytes:
     return struct.pack(">I", BASIC_DELIVER) + short_string(tag)
 
 
-def _cancel(channel: Channel, method: commands.Basic.Cancel) -> _Answer:
-    tag = method.consumer_tag or ""
+def _cancel(channel: Channel, method: methods.Basic.Cancel) -> _Answer:
+    tag = method.consumer_tag
     channel.drop_consumer(tag)
-    return answer(commands.Basic.CancelOk, consumer_tag=tag)
+    return methods.Basic.CancelOk(consumer_tag=tag)
 
 
-def _qos(channel: Channel, method: commands.Basic.Qos) -> _Answer:
+def _qos(channel: Channel, method: methods.Basic.Qos) -> _Answer:
     if method.prefetch_size:
         raise not_implemented(f"prefetch_size!=0 ({method.prefetch_size})")
-    channel.reply(answer(commands.Basic.QosOk))
+    channel.reply(methods.Basic.QosOk())
     if method.global_:
         if not channel.prefetch:
             channel.unacked.count_gets()
-        channel.prefetch = method.prefetch_count or 0
+        channel.prefetch = method.prefetch_count
         channel.wake()
     else:
-        channel.consumer_prefetch = method.prefetch_count or 0
+        channel.consumer_prefetch = method.prefetch_count
     return None
 
 
-def _get(channel: Channel, method: commands.Basic.Get) -> _Answer:
+def _get(channel: Channel, method: methods.Basic.Get) -> _Answer:
     name = named_queue(channel, method.queue)
     channel.session.rights.check("read", "queue", name)
     queue = channel.vhost.queue(name, channel.session)
     if queue.options.quorum and queue.options.single_active_consumer:
         raise no_get(name, channel.vhost.name)
-    entry = queue.get(bool(method.no_ack))
+    entry = queue.get(method.no_ack)
     if entry is None:
-        return answer(commands.Basic.GetEmpty)
+        return methods.Basic.GetEmpty()
     ledger = channel.unacked
     message = entry.message
     channel.reply(
-        answer(
-            commands.Basic.GetOk,
+        methods.Basic.GetOk(
             delivery_tag=ledger.number() if method.no_ack else ledger.add(entry, queue, None),
             redelivered=entry.redelivered,
             exchange=message.exchange,
@@ -140,28 +135,28 @@ def _get(channel: Channel, method: commands.Basic.Get) -> _Answer:
     return None
 
 
-def _reject(channel: Channel, method: commands.Basic.Reject) -> _Answer:
-    channel.nack(Nack(channel.number, method.delivery_tag or 0, False, bool(method.requeue)))
+def _reject(channel: Channel, method: methods.Basic.Reject) -> _Answer:
+    channel.nack(Nack(channel.number, method.delivery_tag, False, method.requeue))
     return None
 
 
 def _recover(
-    channel: Channel, method: commands.Basic.Recover | commands.Basic.RecoverAsync
+    channel: Channel, method: methods.Basic.Recover | methods.Basic.RecoverAsync
 ) -> _Answer:
     if not method.requeue:
         raise not_implemented("requeue=false")
-    if isinstance(method, commands.Basic.Recover):
-        channel.reply(answer(commands.Basic.RecoverOk))
+    if isinstance(method, methods.Basic.Recover):
+        channel.reply(methods.Basic.RecoverOk())
     channel.put_back(channel.unacked.take_all())
     return None
 
 
 CONSUMING: Final[dict[type[Any], Callable[[Channel, Any], _Answer]]] = {
-    commands.Basic.Consume: _consume,
-    commands.Basic.Cancel: _cancel,
-    commands.Basic.Qos: _qos,
-    commands.Basic.Get: _get,
-    commands.Basic.Reject: _reject,
-    commands.Basic.Recover: _recover,
-    commands.Basic.RecoverAsync: _recover,
+    methods.Basic.Consume: _consume,
+    methods.Basic.Cancel: _cancel,
+    methods.Basic.Qos: _qos,
+    methods.Basic.Get: _get,
+    methods.Basic.Reject: _reject,
+    methods.Basic.Recover: _recover,
+    methods.Basic.RecoverAsync: _recover,
 }

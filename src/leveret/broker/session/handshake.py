@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.codes import FRAME_MIN_SIZE, PROTOCOL_HEADER, ReplyCode
 from leveret.amqp.tables import decode_table
 from leveret.broker.permissions import Rights, log_in
 from leveret.broker.refusals import Refused, access_refused, not_allowed
-from leveret.broker.session.answers import answer
 from leveret.broker.session.closing import blamed_method
 
 if TYPE_CHECKING:
@@ -80,8 +78,7 @@ class Handshake:
     def begin(self) -> None:
         """Answer the protocol header."""
         self._session.send_method(
-            answer(
-                commands.Connection.Start,
+            methods.Connection.Start(
                 version_minor=9,
                 server_properties=SERVER_PROPERTIES,
                 mechanisms=MECHANISMS,
@@ -97,10 +94,10 @@ class Handshake:
             self._refuse(error, method)
 
     def _start_ok(self, method: Any) -> None:
-        if not isinstance(method, commands.Connection.StartOk):
+        if not isinstance(method, methods.Connection.StartOk):
             raise _out_of_order("connection.start_ok", method)
         session = self._session
-        properties = method.client_properties or {}
+        properties = method.client_properties
         capabilities = properties.get("capabilities")
         session.capabilities = capabilities if isinstance(capabilities, dict) else {}
         name, password = _credentials(method.mechanism, method.response)
@@ -114,8 +111,7 @@ class Handshake:
         session.user = user
         limits = session.node.limits
         session.send_method(
-            answer(
-                commands.Connection.Tune,
+            methods.Connection.Tune(
                 channel_max=limits.channel_max,
                 frame_max=limits.frame_max,
                 heartbeat=limits.heartbeat,
@@ -124,23 +120,23 @@ class Handshake:
         self._due = self._tune_ok
 
     def _tune_ok(self, method: Any) -> None:
-        if not isinstance(method, commands.Connection.TuneOk):
+        if not isinstance(method, methods.Connection.TuneOk):
             raise _out_of_order("connection.tune_ok", method)
         session = self._session
         limits = session.node.limits
-        frame_max = method.frame_max or 0
+        frame_max = method.frame_max
         if frame_max and frame_max < FRAME_MIN_SIZE:
             raise not_allowed(
                 f"negotiated frame_max = {frame_max} is lower than the minimum allowed value"
                 f" ({FRAME_MIN_SIZE})"
             )
         self._frame_max = _agreed("frame_max", frame_max, limits.frame_max)
-        session.channel_max = _agreed("channel_max", method.channel_max or 0, limits.channel_max)
-        session.heartbeat = method.heartbeat or 0
+        session.channel_max = _agreed("channel_max", method.channel_max, limits.channel_max)
+        session.heartbeat = method.heartbeat
         self._due = self._open
 
     def _open(self, method: Any) -> None:
-        if not isinstance(method, commands.Connection.Open):
+        if not isinstance(method, methods.Connection.Open):
             raise _out_of_order("connection.open", method)
         session = self._session
         name = method.virtual_host
@@ -152,7 +148,7 @@ class Handshake:
             raise not_allowed(f"access to vhost '{name}' refused for user '{session.user_name}'")
         session.vhost = vhost
         session.rights = Rights(session.user_name, name, permissions)
-        session.send_method(answer(commands.Connection.OpenOk))
+        session.send_method(methods.Connection.OpenOk())
         session.opened(self._frame_max)
 
     def _refuse(self, error: Refused, method: Any) -> None:
@@ -162,7 +158,7 @@ class Handshake:
         opened; whatever else is wrong ends the connection without a word.
         """
         session = self._session
-        opening = isinstance(method, commands.Connection.Open)
+        opening = isinstance(method, methods.Connection.Open)
         if opening and error.reply_code == ReplyCode.NOT_ALLOWED:
             session.fail(error, blamed_method(method))
         elif error.reply_code == ReplyCode.ACCESS_REFUSED and session.capabilities.get(
@@ -190,7 +186,7 @@ def _agreed(name: str, wanted: int, allowed: int) -> int:
 
 
 def _out_of_order(due: str, method: Any) -> Refused:
-    came = "something else" if method is None else method.name.lower()
+    came = "something else" if method is None else method.name.replace("-", "_")
     return Refused(ReplyCode.COMMAND_INVALID, f"expected '{due}', got '{came}'")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from leveret.amqp import frames
 from leveret.amqp.codes import FRAME_MIN_SIZE
 from leveret.amqp.frames import FRAME_OVERHEAD
+from leveret.amqp.methods import AMQPMethod
 
 if TYPE_CHECKING:
     from leveret.broker.session.session import Session
@@ -46,9 +47,9 @@ class Output:
             self._node.dirty.append(self._owner)
         parts.append(data)
 
-    def send_method(self, channel: int, payload: bytes) -> None:
+    def send_method(self, channel: int, method: AMQPMethod) -> None:
         """Send a method."""
-        self.send(frames.raw_method(channel, payload))
+        self.send(frames.method_frame(channel, method))
 
     def send_content(self, channel: int, packed: bytes, body: bytes) -> None:
         """Send a message's header and body, after its method.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from leveret.amqp.codes import (
     BASIC,
@@ -25,7 +27,7 @@ from leveret.amqp.events import Ack, Event, Heartbeat, Method
 from leveret.amqp.parser import Parser
 from leveret.broker.model.arguments import Arguments
 from leveret.broker.model.packed import types
-from leveret.broker.session.received import AccessRequest, Coming, Published, Route
+from leveret.broker.session.received import Coming, Published, Route
 from leveret.broker.session.unreadable import frame_error, octets, undecodable, unexpected
 from leveret.errors import ProtocolError
 
@@ -154,16 +156,10 @@ class ServerParser(Parser):
     def _other_method(
         self, data: bytes, start: int, stop: int, channel: int, index: int, events: list[Event]
     ) -> None:
-        if index == AccessRequest.index:
-            fields = data[start + 4 : stop]
-            if not fields or len(fields) != 2 + fields[0]:
-                raise undecodable(index, fields)
-            events.append(Method(channel, AccessRequest()))
-            return
         try:
             self._method(data, start, stop, channel, index, events)
             if index in _TYPED:
-                _note_types(events[-1], data, start, stop)
+                events[-1] = _with_types(events[-1], data, start, stop)
         except (IndexError, struct.error, ValueError) as error:
             raise undecodable(index, data[start + 4 : stop]) from error
 
@@ -249,17 +245,18 @@ class ServerParser(Parser):
         return len(self._rest) + sum(len(coming.body) for coming in self._coming.values())
 
 
-def _note_types(event: Event, data: bytes, start: int, stop: int) -> None:
-    """Keep what AMQP types a method's arguments have: complaints about them tell."""
+def _with_types(event: Event, data: bytes, start: int, stop: int) -> Event:
+    """The method, its arguments with the AMQP types that they have: complaints about them tell."""
     assert isinstance(event, Method)
-    if not event.method.arguments:
-        return
+    method: Any = event.method
+    if not method.arguments:
+        return event
     pos = start + 6
-    for _ in range(_TYPED[event.method.index]):
+    for _ in range(_TYPED[method.index]):
         pos += 1 + data[pos]
-    arguments = Arguments(event.method.arguments)
+    arguments = Arguments(method.arguments)
     arguments.types = types(data[pos + 1 : stop])
-    event.method.arguments = arguments
+    return Method(event.channel, msgspec.structs.replace(method, arguments=arguments))
 
 
 def _short(data: bytes, pos: int) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""What only a broker receives: publishes, whole or in the making, and a method of old."""
+"""What only a broker receives: publishes, whole or in the making."""
 
 from __future__ import annotations
 
@@ -26,13 +26,6 @@ class Published(msgspec.Struct, frozen=True, gc=False):
     packed: bytes
     body: bytes | None
     body_size: int
-
-
-class AccessRequest:
-    """access.request, of AMQP 0-9, which some clients still send: a realm and bits. Not pamqp's."""
-
-    index = 30 << 16 | 10
-    name = "Access.Request"
 
 
 class Coming:

@@ -10,16 +10,13 @@ import logging
 from collections import deque
 from typing import Any, Final, Protocol
 
-from pamqp import commands
-
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.codes import FRAME_MIN_SIZE, PROTOCOL_HEADER, ReplyCode
 from leveret.amqp.events import Ack, Heartbeat, Method, Nack
 from leveret.broker.model.vhost import VHost
 from leveret.broker.node import Node
 from leveret.broker.permissions import Rights, User
 from leveret.broker.refusals import Refused
-from leveret.broker.session.answers import answer
 from leveret.broker.session.blocking import Blocking
 from leveret.broker.session.channel import Channel
 from leveret.broker.session.closing import (
@@ -42,7 +39,7 @@ from leveret.errors import AMQPError
 
 log = logging.getLogger("leveret.broker")
 
-_CLOSE_OK: Final = frames.raw_method(0, answer(commands.Connection.CloseOk))
+_CLOSE_OK: Final = frames.method_frame(0, methods.Connection.CloseOk())
 
 
 class Link(Protocol):
@@ -87,9 +84,9 @@ class Session:
         self._blocking = Blocking(self)
         node.sessions.add(self)
 
-    def send_method(self, payload: bytes) -> None:
+    def send_method(self, method: methods.AMQPMethod) -> None:
         """Send a method on channel 0."""
-        self.output.send_method(0, payload)
+        self.output.send_method(0, method)
 
     def written(self, waiting: int) -> None:
         """Its output was given to the socket, where `waiting` bytes wait still."""
@@ -227,13 +224,13 @@ class Session:
 
     def _handle_method(self, channel: Channel, method: Any) -> None:
         match method:
-            case commands.Channel.Close():
-                channel.reply(answer(commands.Channel.CloseOk))
+            case methods.Channel.Close():
+                channel.reply(methods.Channel.CloseOk())
                 self.channels.pop(channel.number, None)
                 channel.end()
-            case commands.Channel.Open():
+            case methods.Channel.Open():
                 raise opened_twice()
-            case commands.Channel.CloseOk() | commands.Channel.FlowOk():
+            case methods.Channel.CloseOk() | methods.Channel.FlowOk():
                 pass
             case _:
                 channel.handle(method)
@@ -245,10 +242,10 @@ class Session:
                 on_zero = isinstance(event, Method) and not event.channel
                 self._handshake.handle(event.method if on_zero else None)
         elif self.state == "closing" and isinstance(event, Method) and not event.channel:
-            if isinstance(event.method, commands.Connection.CloseOk):
+            if isinstance(event.method, methods.Connection.CloseOk):
                 self.finish()
-            elif isinstance(event.method, commands.Connection.Close):
-                self.send_method(answer(commands.Connection.CloseOk))
+            elif isinstance(event.method, methods.Connection.Close):
+                self.send_method(methods.Connection.CloseOk())
 
     # -- the end -----------------------------------------------------------------------------
 

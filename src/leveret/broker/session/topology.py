@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.broker.model.exchanges import Exchange, check_type
 from leveret.broker.model.queues import Queue
@@ -19,18 +18,17 @@ from leveret.broker.refusals import (
     precondition,
 )
 from leveret.broker.session.accepting import REPLY_TO_PSEUDO_QUEUE
-from leveret.broker.session.answers import answer
 
 if TYPE_CHECKING:
     from leveret.broker.session.channel import Channel
 
-_Answer = bytes | None
+_Answer = methods.AMQPMethod | None
 
 
 # -- exchanges -------------------------------------------------------------------------------
 
 
-def _declare_exchange(channel: Channel, method: commands.Exchange.Declare) -> _Answer:
+def _declare_exchange(channel: Channel, method: methods.Exchange.Declare) -> _Answer:
     session = channel.session
     vhost = channel.vhost
     name = _one_line(method.exchange)
@@ -39,9 +37,9 @@ def _declare_exchange(channel: Channel, method: commands.Exchange.Declare) -> _A
     _not_default(name)
     if method.passive:
         vhost.exchange(name)
-        return answer(commands.Exchange.DeclareOk)
+        return methods.Exchange.DeclareOk()
     session.rights.check("configure", "exchange", name)
-    arguments = method.arguments or {}
+    arguments = method.arguments
     if name not in vhost.exchanges and name.startswith("amq."):
         raise access_refused(f"exchange name '{name}' contains reserved prefix 'amq.*'")
     alternate = arguments.get("alternate-exchange")
@@ -51,15 +49,15 @@ def _declare_exchange(channel: Channel, method: commands.Exchange.Declare) -> _A
     vhost.declare_exchange(
         name,
         method.exchange_type,
-        durable=bool(method.durable),
-        auto_delete=bool(method.auto_delete),
-        internal=bool(method.internal),
+        durable=method.durable,
+        auto_delete=method.auto_delete,
+        internal=method.internal,
         arguments=arguments,
     )
-    return answer(commands.Exchange.DeclareOk)
+    return methods.Exchange.DeclareOk()
 
 
-def _delete_exchange(channel: Channel, method: commands.Exchange.Delete) -> _Answer:
+def _delete_exchange(channel: Channel, method: methods.Exchange.Delete) -> _Answer:
     name = _one_line(method.exchange)
     _not_default(name)
     if name.startswith("amq."):
@@ -67,29 +65,29 @@ def _delete_exchange(channel: Channel, method: commands.Exchange.Delete) -> _Ans
             f"deletion of system exchange '{name}' in vhost '{channel.vhost.name}' not allowed"
         )
     channel.session.rights.check("configure", "exchange", name)
-    channel.vhost.delete_exchange(name, if_unused=bool(method.if_unused))
-    return answer(commands.Exchange.DeleteOk)
+    channel.vhost.delete_exchange(name, if_unused=method.if_unused)
+    return methods.Exchange.DeleteOk()
 
 
-def _bind_exchange(channel: Channel, method: commands.Exchange.Bind) -> _Answer:
+def _bind_exchange(channel: Channel, method: methods.Exchange.Bind) -> _Answer:
     destination, source = _two_exchanges(channel, method)
-    channel.vhost.bind(destination, source, method.routing_key, method.arguments or {})
-    return answer(commands.Exchange.BindOk)
+    channel.vhost.bind(destination, source, method.routing_key, method.arguments)
+    return methods.Exchange.BindOk()
 
 
-def _unbind_exchange(channel: Channel, method: commands.Exchange.Unbind) -> _Answer:
+def _unbind_exchange(channel: Channel, method: methods.Exchange.Unbind) -> _Answer:
     try:
         destination, source = _two_exchanges(channel, method)
     except Refused as error:
         if error.reply_code == ReplyCode.NOT_FOUND:
-            return answer(commands.Exchange.UnbindOk)  # what is not there is not bound
+            return methods.Exchange.UnbindOk()  # what is not there is not bound
         raise
-    channel.vhost.unbind(destination, source, method.routing_key, method.arguments or {})
-    return answer(commands.Exchange.UnbindOk)
+    channel.vhost.unbind(destination, source, method.routing_key, method.arguments)
+    return methods.Exchange.UnbindOk()
 
 
 def _two_exchanges(
-    channel: Channel, method: commands.Exchange.Bind | commands.Exchange.Unbind
+    channel: Channel, method: methods.Exchange.Bind | methods.Exchange.Unbind
 ) -> tuple[Exchange, Exchange]:
     session = channel.session
     destination, source = _one_line(method.destination), _one_line(method.source)
@@ -113,13 +111,13 @@ def _not_default(name: str) -> None:
 # -- queues ----------------------------------------------------------------------------------
 
 
-def _declare_queue(channel: Channel, method: commands.Queue.Declare) -> _Answer:
+def _declare_queue(channel: Channel, method: methods.Queue.Declare) -> _Answer:
     name = _one_line(method.queue)
     if method.passive or name.startswith(REPLY_TO_PSEUDO_QUEUE):
         return _look_at_queue(channel, name)
     session = channel.session
     vhost = channel.vhost
-    arguments = method.arguments or {}
+    arguments = method.arguments
     if name.startswith("amq."):
         raise access_refused(f"queue name '{name}' contains reserved prefix 'amq.*'")
     judged = name or new_name("amq.gen-")  # one that the broker names has such a name
@@ -131,9 +129,9 @@ def _declare_queue(channel: Channel, method: commands.Queue.Declare) -> _Answer:
     queue = vhost.declare_queue(
         name,
         session,
-        durable=bool(method.durable),
-        exclusive=bool(method.exclusive),
-        auto_delete=bool(method.auto_delete),
+        durable=method.durable,
+        exclusive=method.exclusive,
+        auto_delete=method.auto_delete,
         arguments=arguments,
     )
     return _declared(channel, queue)
@@ -144,7 +142,7 @@ def _look_at_queue(channel: Channel, name: str) -> _Answer:
         if name != REPLY_TO_PSEUDO_QUEUE and name not in channel.vhost.reply_channels:
             raise not_found("queue", name, channel.vhost.name)
         channel.last_queue = name
-        return answer(commands.Queue.DeclareOk, queue=name, consumer_count=1)
+        return methods.Queue.DeclareOk(queue=name, message_count=0, consumer_count=1)
     queue = channel.vhost.queue(name, channel.session)
     queue.used()
     return _declared(channel, queue)
@@ -152,33 +150,32 @@ def _look_at_queue(channel: Channel, name: str) -> _Answer:
 
 def _declared(channel: Channel, queue: Queue) -> _Answer:
     channel.last_queue = queue.name
-    return answer(
-        commands.Queue.DeclareOk,
+    return methods.Queue.DeclareOk(
         queue=queue.name,
         message_count=queue.ready,
         consumer_count=queue.consumers.count,
     )
 
 
-def _bind_queue(channel: Channel, method: commands.Queue.Bind) -> _Answer:
+def _bind_queue(channel: Channel, method: methods.Queue.Bind) -> _Answer:
     queue, exchange, key = _queue_and_exchange(channel, method)
-    channel.vhost.bind(queue, exchange, key, method.arguments or {})
-    return answer(commands.Queue.BindOk)
+    channel.vhost.bind(queue, exchange, key, method.arguments)
+    return methods.Queue.BindOk()
 
 
-def _unbind_queue(channel: Channel, method: commands.Queue.Unbind) -> _Answer:
+def _unbind_queue(channel: Channel, method: methods.Queue.Unbind) -> _Answer:
     try:
         queue, exchange, key = _queue_and_exchange(channel, method)
     except Refused as error:
         if error.reply_code == ReplyCode.NOT_FOUND:
-            return answer(commands.Queue.UnbindOk)  # what is not there is not bound
+            return methods.Queue.UnbindOk()  # what is not there is not bound
         raise
-    channel.vhost.unbind(queue, exchange, key, method.arguments or {})
-    return answer(commands.Queue.UnbindOk)
+    channel.vhost.unbind(queue, exchange, key, method.arguments)
+    return methods.Queue.UnbindOk()
 
 
 def _queue_and_exchange(
-    channel: Channel, method: commands.Queue.Bind | commands.Queue.Unbind
+    channel: Channel, method: methods.Queue.Bind | methods.Queue.Unbind
 ) -> tuple[Queue, Exchange, str]:
     session = channel.session
     name = named_queue(channel, _one_line(method.queue))
@@ -200,18 +197,18 @@ def named_queue(channel: Channel, name: str) -> str:
     return name or channel.last_queue
 
 
-def _purge_queue(channel: Channel, method: commands.Queue.Purge) -> _Answer:
+def _purge_queue(channel: Channel, method: methods.Queue.Purge) -> _Answer:
     name = named_queue(channel, method.queue)
     channel.session.rights.check("read", "queue", name)
     queue = channel.vhost.queue(name, channel.session)
-    return answer(commands.Queue.PurgeOk, message_count=queue.purge())
+    return methods.Queue.PurgeOk(message_count=queue.purge())
 
 
-def _delete_queue(channel: Channel, method: commands.Queue.Delete) -> _Answer:
+def _delete_queue(channel: Channel, method: methods.Queue.Delete) -> _Answer:
     name = named_queue(channel, _one_line(method.queue))
     channel.session.rights.check("configure", "queue", name)
     if name not in channel.vhost.queues:
-        return answer(commands.Queue.DeleteOk, message_count=0)
+        return methods.Queue.DeleteOk(message_count=0)
     queue = channel.vhost.queue(name, channel.session)
     what = f"queue '{name}' in vhost '{channel.vhost.name}'"
     for given, flag in ((method.if_unused, "if-unused"), (method.if_empty, "if-empty")):
@@ -224,17 +221,17 @@ def _delete_queue(channel: Channel, method: commands.Queue.Delete) -> _Answer:
         raise precondition(f"{what} in use")
     if method.if_empty and queue.ready:
         raise precondition(f"{what} not empty")
-    return answer(commands.Queue.DeleteOk, message_count=channel.vhost.delete_queue(queue))
+    return methods.Queue.DeleteOk(message_count=channel.vhost.delete_queue(queue))
 
 
 TOPOLOGY: Final[dict[type[Any], Callable[[Channel, Any], _Answer]]] = {
-    commands.Exchange.Declare: _declare_exchange,
-    commands.Exchange.Delete: _delete_exchange,
-    commands.Exchange.Bind: _bind_exchange,
-    commands.Exchange.Unbind: _unbind_exchange,
-    commands.Queue.Declare: _declare_queue,
-    commands.Queue.Bind: _bind_queue,
-    commands.Queue.Unbind: _unbind_queue,
-    commands.Queue.Purge: _purge_queue,
-    commands.Queue.Delete: _delete_queue,
+    methods.Exchange.Declare: _declare_exchange,
+    methods.Exchange.Delete: _delete_exchange,
+    methods.Exchange.Bind: _bind_exchange,
+    methods.Exchange.Unbind: _unbind_exchange,
+    methods.Queue.Declare: _declare_queue,
+    methods.Queue.Bind: _bind_queue,
+    methods.Queue.Unbind: _unbind_queue,
+    methods.Queue.Purge: _purge_queue,
+    methods.Queue.Delete: _delete_queue,
 }

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Method
 from leveret.broker.refusals import Refused
-from leveret.broker.session.answers import answer
 from leveret.broker.session.channel import Channel
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ def handle_without_channel(session: Session, event: Any) -> None:
     method = event.method if isinstance(event, Method) else None
     if number == 0:
         _handle_connection(session, method)
-    elif isinstance(method, commands.Channel.Open):
+    elif isinstance(method, methods.Channel.Open):
         if session.channel_max and len(session.channels) >= session.channel_max:
             raise Refused(
                 ReplyCode.NOT_ALLOWED,
@@ -31,19 +29,19 @@ def handle_without_channel(session: Session, event: Any) -> None:
                 anonymous=True,
             )
         session.channels[number] = Channel(session, number)
-        session.output.send_method(number, answer(commands.Channel.OpenOk, channel_id=""))
-    elif not isinstance(method, commands.Channel.CloseOk):
+        session.output.send_method(number, methods.Channel.OpenOk())
+    elif not isinstance(method, methods.Channel.CloseOk):
         raise Refused(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
 
 
 def _handle_connection(session: Session, method: Any) -> None:
     match method:
-        case commands.Connection.Close():
+        case methods.Connection.Close():
             session.end_channels()
-            session.send_method(answer(commands.Connection.CloseOk))
+            session.send_method(methods.Connection.CloseOk())
             session.finish()
-        case commands.Connection.UpdateSecret():
-            session.send_method(answer(commands.Connection.UpdateSecretOk))
+        case methods.Connection.UpdateSecret():
+            session.send_method(methods.Connection.UpdateSecretOk())
         case _:
             raise Refused(ReplyCode.CHANNEL_ERROR, "unexpected method in connection state running")
 
@@ -51,11 +49,11 @@ def _handle_connection(session: Session, method: Any) -> None:
 def handle_while_closing(session: Session, channel: Channel, event: Any) -> None:
     """What comes on a channel that this side closed: dropped, until the client knows."""
     if isinstance(event, Method):
-        if isinstance(event.method, commands.Channel.CloseOk):
+        if isinstance(event.method, methods.Channel.CloseOk):
             session.channels.pop(channel.number, None)
-        elif isinstance(event.method, commands.Channel.Close):
-            session.output.send_method(channel.number, answer(commands.Channel.CloseOk))
-        elif isinstance(event.method, commands.Channel.Open):
+        elif isinstance(event.method, methods.Channel.Close):
+            session.output.send_method(channel.number, methods.Channel.CloseOk())
+        elif isinstance(event.method, methods.Channel.Open):
             raise opened_twice()
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from pamqp.commands import INDEX_MAPPING
-
 from leveret.amqp.codes import FRAME_BODY, FRAME_HEADER, FRAME_HEARTBEAT, FRAME_METHOD
+from leveret.amqp.methods import METHODS
 
 __all__ = [
     "Direction",
@@ -35,18 +33,8 @@ _TYPES: Final = {
 _TYPE_NAMES: Final = {number: name for name, number in _TYPES.items()}
 
 
-def _spelling(name: str) -> str:
-    """AMQP's own spelling of pamqp's: `Queue.DeclareOk` is "queue.declare-ok"."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
-
-
 _METHOD_NAMES: Final = {
-    # Not all of AMQP 0-9-1 is in pamqp's table.
-    (40, 51): "exchange.unbind-ok",
-    **{
-        (index >> 16, index & 0xFFFF): _spelling(method.__qualname__)
-        for index, method in INDEX_MAPPING.items()
-    },
+    (index >> 16, index & 0xFFFF): method.name for index, method in METHODS.items()
 }
 _METHODS: Final = {name: ids for ids, name in _METHOD_NAMES.items()}
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pamqp import commands
-
+from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Delivery
 from leveret.contract import MethodSpec
@@ -30,7 +29,7 @@ async def declare_exchanges(connection: Connection) -> None:
     for name, kind in ((EXCHANGE, "direct"), (CONTROL_EXCHANGE, "topic")):
         channel = await connection.open_channel()
         try:
-            await channel.call(commands.Exchange.Declare(exchange=name, passive=True))
+            await channel.call(methods.Exchange.Declare(exchange=name, passive=True))
         except ChannelClosed as error:
             if error.reply_code != ReplyCode.NOT_FOUND:
                 raise explained(error, f"exchange {name!r}") from error

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import commands, frame
 
-from leveret.amqp import frames
 from leveret.amqp.properties import HEADERS, Properties, encode_properties
 from leveret.broker.model import packed
-from leveret.broker.session.answers import answer
 from leveret.broker.session.confirming import Confirming
 from tests.unit.amqp.strategies import FAST
 
@@ -43,29 +38,6 @@ def test_properties_that_are_split_and_joined_are_the_same_bytes(properties: Pro
     if HEADERS in fields:
         fields[HEADERS] = packed.write_entries(packed.read_entries(fields[HEADERS]))
     assert packed.join(fields) == data
-
-
-@pytest.mark.parametrize(
-    ("kind", "values"),
-    [
-        (commands.Basic.ConsumeOk, {"consumer_tag": "t"}),
-        (commands.Basic.GetOk, {"delivery_tag": 7, "redelivered": True, "message_count": 3}),
-        (commands.Basic.Cancel, {"consumer_tag": "t", "nowait": True}),
-        (commands.Queue.DeclareOk, {"queue": "q", "message_count": 2, "consumer_count": 1}),
-        (commands.Connection.Tune, {"channel_max": 9, "frame_max": 4096, "heartbeat": 60}),
-        (commands.Connection.Close, {"reply_code": 320, "reply_text": "bye", "class_id": 1}),
-    ],
-)
-def test_answers_are_packed_as_pamqp_packs_them(kind: Any, values: dict[str, Any]) -> None:
-    other = {"reply_code": 0, "reply_text": "", "class_id": 0, "method_id": 0}
-    other |= {"exchange": "", "routing_key": "", "mechanisms": "PLAIN"}
-    whole = {name: other[name] for name in kind.__slots__ if name in other} | values
-    assert frames.raw_method(1, answer(kind, **values)) == frame.marshal(kind(**whole), 1)
-
-
-def test_names_that_pamqp_refuses_are_answered_all_the_same() -> None:
-    for name in ("a=b?", "käfer", "\udc80", "x" * 300):
-        assert answer(commands.Queue.DeclareOk, queue=name)
 
 
 @FAST

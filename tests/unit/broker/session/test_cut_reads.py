@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pamqp import commands
 
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.codes import PROTOCOL_HEADER
 from tests.unit.broker.world import Client, new_node, start_ok
 
@@ -34,14 +33,14 @@ def frame(kind: int, payload: bytes, end: bytes = b"\xce", channel: int = 1) -> 
     return struct.pack(">BHI", kind, channel, len(payload)) + payload + end
 
 
-DECLARE = said(commands.Queue.Declare(queue="q"))
-MISSING = said(commands.Queue.Declare(queue="no", passive=True))
-COUNT = said(commands.Queue.Declare(queue="q", passive=True))
-GET = said(commands.Basic.Get(queue="q", no_ack=True))
-CLOSE = said(commands.Channel.Close(200, "", 0, 0))
-CLOSE_OK = said(commands.Channel.CloseOk())
-OPEN = said(commands.Channel.Open())
-GOODBYE_OK = said(commands.Connection.CloseOk(), 0)
+DECLARE = said(methods.Queue.Declare(queue="q"))
+MISSING = said(methods.Queue.Declare(queue="no", passive=True))
+COUNT = said(methods.Queue.Declare(queue="q", passive=True))
+GET = said(methods.Basic.Get(queue="q", no_ack=True))
+CLOSE = said(methods.Channel.Close(reply_code=200, reply_text=""))
+CLOSE_OK = said(methods.Channel.CloseOk())
+OPEN = said(methods.Channel.Open())
+GOODBYE_OK = said(methods.Connection.CloseOk(), 0)
 
 SCRIPTS = {
     "a publish on a channel that is being closed": (
@@ -59,10 +58,10 @@ SCRIPTS = {
     ),
     "an empty message": DECLARE + publish(b"") + GET,
     "a publish after what costs the connection": (
-        DECLARE + said(commands.Basic.Qos(), 7) + publish() + GET + GOODBYE_OK
+        DECLARE + said(methods.Basic.Qos(), 7) + publish() + GET + GOODBYE_OK
     ),
     "a publish after the client's goodbye": (
-        DECLARE + said(commands.Connection.Close(200, "", 0, 0), 0) + publish()
+        DECLARE + said(methods.Connection.Close(reply_code=200, reply_text=""), 0) + publish()
     ),
     "work before what is no AMQP": (
         DECLARE + publish() + GET + frame(1, b"\0\x3c\0\x0a", b"\0") + publish() + GOODBYE_OK
@@ -106,22 +105,22 @@ def test_a_channel_that_is_being_closed_takes_no_part_of_a_message_amiss() -> No
     client.send_bytes(MISSING + frames.publish_prefix(1, "", "q"))
     client.send_bytes(publish()[len(frames.publish_prefix(1, "", "q")) :] + CLOSE_OK + OPEN)
     names = [event.method.name for event in client.received()]  # type: ignore[union-attr]
-    assert names == ["Channel.Close", "Channel.OpenOk"]
+    assert names == ["channel.close", "channel.open-ok"]
 
 
 def test_all_that_came_before_broken_bytes_is_done() -> None:
     client = opened()
     client.send_bytes(SCRIPTS["work before what is no AMQP"])
     names = [event.method.name for event in client.received()]  # type: ignore[union-attr]
-    assert names == ["Queue.DeclareOk", "Basic.GetOk", "Connection.Close"]
+    assert names == ["queue.declare-ok", "basic.get-ok", "connection.close"]
     assert client.link.closed
 
 
 def test_a_handshake_may_be_said_in_one_breath_with_all_that_follows() -> None:
     """The larger frames count from tune-ok on, also where it came in the same read."""
     breath = PROTOCOL_HEADER + said(start_ok(), 0)
-    breath += said(commands.Connection.TuneOk(2047, 131_072, 0), 0)
-    breath += said(commands.Connection.Open("/"), 0) + OPEN + DECLARE
+    breath += said(methods.Connection.TuneOk(channel_max=2047, frame_max=131_072, heartbeat=0), 0)
+    breath += said(methods.Connection.Open(virtual_host="/"), 0) + OPEN + DECLARE
     breath += publish(b"x" * 9000) + GET
     whole = outcome(Client(new_node()), [breath])
     assert whole[0].endswith(b"x" * 9000 + b"\xce")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pamqp import commands
 
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
 from leveret.amqp.events import Method
 from leveret.broker.node import Node
 from tests.unit.broker.world import Client, new_node
@@ -33,11 +32,11 @@ def test_who_publishes_while_memory_is_short_is_told_and_not_read() -> None:
     client.publish("q", bytes(6000))
     assert said(client) == []
     client.publish("q", b"one too many")
-    assert said(client) == ["Connection.Blocked"]
+    assert said(client) == ["connection.blocked"]
     assert (queue.ready, client.link.reading) == (1, False)
     queue.purge()
     node.end_pass()
-    assert said(client) == ["Connection.Unblocked"]
+    assert said(client) == ["connection.unblocked"]
     assert (queue.ready, client.link.reading) == (1, True)
 
 
@@ -58,7 +57,7 @@ def test_publishers_are_let_go_on_as_far_as_there_is_memory() -> None:
 def test_messages_that_are_never_finished_end_the_connection() -> None:
     node = new_node(memory=5000)
     client = Client.opened(node)
-    client.send(2, commands.Channel.Open())
+    client.send(2, methods.Channel.Open())
     client.received()
     for channel in (1, 2):
         half = frames.publish_prefix(channel, "", "q")
@@ -66,10 +65,11 @@ def test_messages_that_are_never_finished_end_the_connection() -> None:
         client.send_bytes(half[:-3008])  # all but the last of its frames
     (close,) = client.received()
     assert isinstance(close, Method)
+    assert isinstance(close.method, methods.Connection.Close)
     assert close.method.reply_code == 506
 
 
-Queue, Exchange = commands.Queue, commands.Exchange
+Queue, Exchange = methods.Queue, methods.Exchange
 DECLARED: dict[str, list[Any]] = {
     "a queue": [Queue.Declare(queue="q", arguments=LARGE), Queue.Delete(queue="q")],
     "an exchange": [
@@ -148,5 +148,5 @@ def test_gets_of_a_queue_that_may_expire_leave_no_timers(node: Node) -> None:
     client.ask(Queue.Declare(queue="soon", arguments={"x-expires": 1000}))
     client.ask(Queue.Declare(queue="q", arguments={"x-expires": 2000}))
     for _ in range(1000):
-        client.ask(commands.Basic.Get(queue="q"))
+        client.ask(methods.Basic.Get(queue="q"))
     assert node.clock.timers < 100
