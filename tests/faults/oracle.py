@@ -75,6 +75,8 @@ class Call:
     timeout: float
     kept: bool
     """Whether it must have a result."""
+    how: str
+    """The service that was called, and the options."""
     began: float
     ended: float = 0.0
     error: BaseException | None = None
@@ -90,7 +92,7 @@ class Call:
             end = f"{type(self.error).__name__}({self.error}), executed={self.error.executed!r}"
         else:
             end = repr(self.error) if self.error is not None else "a result"
-        return f"{self.key} ({kind}, {took}): {end}"
+        return f"{self.key} ({kind}, {self.how}, {took}): {end}"
 
 
 @dataclass(slots=True)
@@ -176,7 +178,9 @@ class Oracle:
     def _note(self, how: How) -> Call:
         idempotent = how["idempotent"]
         kept = how.get("kept", idempotent)
-        call = Call(next(self._names), idempotent, how["timeout"], kept, self._loop.time())
+        details = f"{how.get('service', Work).__name__} {how.get('options', {})}"
+        now = self._loop.time()
+        call = Call(next(self._names), idempotent, how["timeout"], kept, details, now)
         self._calls.append(call)
         return call
 
@@ -270,7 +274,7 @@ class Oracle:
 
     def _ran_wrongly(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
         if not call.idempotent and len(entry.began) > 1:
-            yield "ran_twice", f"it ran on {entry.servers}"
+            yield "ran_twice", f"it ran: {entry}"
         on_its_clock = time.time() - self._loop.time()
         end = call.began + call.timeout
         late = max(entry.began, default=0.0) - on_its_clock - end
@@ -291,7 +295,7 @@ class Oracle:
             yield "lost", "it got another call's result"
         executed = _executed(call)
         if executed == "no" and entry.began:
-            yield "wrong_executed", f"it ran on {entry.servers}"
+            yield "wrong_executed", f"it ran: {entry}"
         if executed == "yes" and not entry.began:
             yield "wrong_executed", "it never ran"
         if call.error is None and not entry.ended:
