@@ -29,7 +29,7 @@ FIGURES: dict[str, tuple[float, ...]] = {
     "a call ends": (0.1,),
     "first and longest": (Reconnect().first, Reconnect().most),
     "heartbeat": (Address(hosts=()).heartbeat,),
-    "a look": (silence.DEAD_AFTER,),
+    "an unanswered probe": (silence.DEAD_AFTER,),
     "a client waits": (look.SERVERS_RETURN,),
     "a request counts": (look._ANSWERED,),
     "small replies": (orphans._RECENT, orphans._SMALL),
