@@ -23,19 +23,6 @@ SRC = ROOT / "src"
 
 # The files that still import from Leveret for type checkers only. None may be added.
 _TYPE_ONLY_TODAY = {
-    # broker
-    "leveret/broker/session/blocking.py",
-    "leveret/broker/session/channel.py",
-    "leveret/broker/model/consumers.py",
-    "leveret/broker/session/consuming.py",
-    "leveret/broker/session/handshake.py",
-    "leveret/broker/link.py",
-    "leveret/broker/session/modes.py",
-    "leveret/broker/node.py",
-    "leveret/broker/session/output.py",
-    "leveret/broker/session/topology.py",
-    "leveret/broker/session/transactions.py",
-    "leveret/broker/session/unopened.py",
     # client
     "leveret/client/arrivals.py",
     "leveret/client/attachment.py",

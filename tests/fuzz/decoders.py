@@ -19,7 +19,7 @@ from leveret.amqp.payloads import decode_method, encode_method
 from leveret.amqp.properties import Properties, PropertiesParser, encode_properties
 from leveret.amqp.tables import TableError, decode_table
 from leveret.broker.model import packed
-from leveret.broker.session.reading import ServerParser
+from leveret.broker.session.reading import BrokerParser
 from leveret.broker.session.received import Published
 from leveret.codec import DECODE_ERRORS, normal_content_type, untyped_codec
 from leveret.errors import CallError, ContractError, DeclaredError, InvalidURL, ProtocolError
@@ -76,12 +76,12 @@ def broker_stream(data: bytes) -> None:
 
 
 def _serve(pieces: list[bytes]) -> tuple[list[str], bool]:
-    parser = ServerParser(frame_max=FRAME_MAX, max_body=MAX_BODY)
+    parser = BrokerParser(frame_max=FRAME_MAX, max_body=MAX_BODY)
     events: list[Any] = []
     for piece in pieces:
         events += parser.receive(piece)
         assert len(parser._rest) <= FRAME_MAX
-        assert parser.held <= FRAME_MAX + MAX_BODY * max(len(parser._coming), 1)
+        assert parser.held <= FRAME_MAX + MAX_BODY * max(len(parser._partial), 1)
         assert len(parser.tail) <= 12
     for event in events:
         if isinstance(event, Published):

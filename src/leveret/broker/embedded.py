@@ -1,4 +1,4 @@
-"""The embedded broker on sockets: it listens, reads, writes, and keeps the one clock (asyncio)."""
+"""The embedded broker on a socket of its own, for clients in any language (asyncio)."""
 
 from __future__ import annotations
 
@@ -6,25 +6,18 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self
 from urllib.parse import quote
 
-from leveret.amqp.codes import ReplyCode
 from leveret.broker.limits import Limits
-from leveret.broker.link import SocketLink
-from leveret.broker.model.clock import Clock
 from leveret.broker.node import Node
 from leveret.broker.permissions import Permissions, User
-from leveret.broker.refusals import Refused
+from leveret.broker.running import RunningBroker
 
 log = logging.getLogger("leveret.broker")
 
-_GOODBYE: Final = 1.0
-"""How long clients may take to answer connection.close when the broker stops, in seconds."""
-
-
 PURPOSE: Final = "in memory, for development and tests; production is RabbitMQ"
-"""What it says of itself when it starts."""
+"""What the broker logs when it starts."""
 
 
 class EmbeddedBroker:
@@ -35,13 +28,13 @@ class EmbeddedBroker:
         async with EmbeddedBroker() as broker:
             async with leveret.connect(broker.url) as rabbit: ...
 
-    Any client in any language can use it. All messages are in memory, and gone when it closes:
+    Any client in any language can use it. All messages are in memory, and lost when it closes:
     production is RabbitMQ.
 
-    :param port: 0 for any free one, which `port` tells once it is started.
+    :param port: 0 for any free one, which `port` tells once the broker is started.
     :param users: passwords, or `User`s, by name.
-    :param vhosts: there from the start; `add_vhost` makes more.
-    :param limits: the bounds that it keeps.
+    :param vhosts: exist from the start; `add_vhost` makes more.
+    :param limits: the bounds that the broker keeps.
     :raises OSError: (on entering) if it cannot listen there.
     """
 
@@ -63,24 +56,19 @@ class EmbeddedBroker:
         self._port = port
         self._vhosts = tuple(vhosts)
         self._limits = limits or Limits()
-        self._node: Node | None = None
+        self._broker: RunningBroker | None = None
         self._server: asyncio.Server | None = None
-        self._links: set[SocketLink] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._flush_due = False
 
     # -- starting and stopping ---------------------------------------------------------------
 
     async def start(self) -> Self:
-        """Listen; does nothing when that is done."""
+        """Listen. Does nothing if the broker listens already."""
         if self._server is not None:
             return self
+        broker = RunningBroker(self._users, self._vhosts, self._limits)
         loop = asyncio.get_running_loop()
-        self._loop = loop
-        clock = Clock(loop.time())
-        self._node = Node(self._users, self._vhosts, self._limits, clock)
-        self._server = await loop.create_server(self._accept, self._host, self._port, backlog=512)
+        self._server = await loop.create_server(broker.accept, self._host, self._port, backlog=512)
+        self._broker = broker
         self._port = self._server.sockets[0].getsockname()[1]
         log.info("embedded AMQP broker on %s:%d: %s", self._host, self._port, PURPOSE)
         return self
@@ -91,17 +79,8 @@ class EmbeddedBroker:
         if server is None:
             return
         server.close()
-        self.close_connections("broker forced connection closure with reason 'shutdown'")
-        gone = [link.gone for link in self._links]
-        if gone:
-            await asyncio.wait(gone, timeout=_GOODBYE)
-        for link in tuple(self._links):
-            link.abort()
-        if self._links:
-            await asyncio.wait([link.gone for link in self._links])
+        await self._running.stop()
         await server.wait_closed()
-        if self._timer is not None:
-            self._timer.cancel()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -118,7 +97,7 @@ class EmbeddedBroker:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return self._port
 
     @property
@@ -135,117 +114,53 @@ class EmbeddedBroker:
 
     @property
     def node(self) -> Node:
-        """What is in it: vhosts, queues, sessions. :raises RuntimeError: before it is started."""
-        if self._node is None:
+        """The broker's vhosts, queues and sessions.
+
+        :raises RuntimeError: before it is started.
+        """
+        return self._running.node
+
+    @property
+    def _running(self) -> RunningBroker:
+        if self._broker is None:
             raise RuntimeError("this broker is not started: enter it, or await start()")
-        return self._node
+        return self._broker
 
     def add_vhost(self, name: str) -> str:
-        """Make a vhost that all users without permissions of their own may use; its URL."""
+        """Make a vhost, and return its URL. Users without permissions of their own may use it."""
         self.node.add_vhost(name)
         return self._url(name)
 
     def add_user(
         self, name: str, password: str, permissions: Mapping[str, Permissions] | None = None
     ) -> str:
-        """Let a user in, and return the URL; one that is there is replaced.
+        """Add or replace a user, and return its URL.
 
-        What is open stays open with the rights that it had.
+        Connections that are open keep the rights that they had.
 
-        :param permissions: by vhost, for the vhosts that it may enter; None for all rights in all.
+        :param permissions: by vhost, for the vhosts that it may open; None for all rights in all.
         """
         user = User(password=password, permissions=permissions)
         self._users[name] = user
-        if self._node is not None:
-            self._node.users[name] = user
+        if self._broker is not None:
+            self._broker.node.users[name] = user
         return self._url(next(iter(permissions or ()), self._vhosts[0]), name)
 
     def delete_vhost(self, name: str) -> None:
-        """Remove a vhost and its queues; connections to it are closed."""
-        self.close_connections(f"vhost '{name}' is deleted", vhost=name)
-        vhost = self.node.vhosts.pop(name, None)
-        if vhost is not None:
-            for queue in list(vhost.queues.values()):
-                vhost.delete_queue(queue)
-        self.pass_ended()
+        """Delete a vhost and its queues. Connections to it are closed."""
+        self._running.delete_vhost(name)
 
     def close_connections(self, reason: str, *, vhost: str | None = None) -> int:
-        """Close the connections, or those of one vhost; returns how many.
+        """Close the connections, or those of one vhost. Returns how many.
 
         Clients are told: 320, `CONNECTION_FORCED - <reason>`.
         """
-        count = 0
-        for session in list(self.node.sessions):
-            if session.state == "open" and vhost in (None, session.vhost.name):
-                session.fail(Refused(ReplyCode.CONNECTION_FORCED, reason))
-                count += 1
-            elif session.state != "open" and vhost is None:
-                session.finish()
-        self.pass_ended()
-        return count
+        return self._running.close_connections(reason, vhost=vhost)
 
     def block_publishers(self) -> None:
         """Raise the memory alarm: connections that publish are blocked (`connection.blocked`)."""
-        self.node.memory.force(True)
-        self.pass_ended()
+        self._running.force_alarm(True)
 
     def unblock_publishers(self) -> None:
         """Clear the memory alarm (`connection.unblocked`)."""
-        self.node.memory.force(False)
-        self.pass_ended()
-
-    # -- what its links ask ------------------------------------------------------------------
-
-    def _accept(self) -> asyncio.Protocol:
-        return SocketLink(self)
-
-    def joined(self, link: SocketLink) -> bool:
-        """A client connected; False where there are too many."""
-        if self._server is None or len(self._links) >= self._limits.connections:
-            return False
-        self._links.add(link)
-        return True
-
-    def left(self, link: SocketLink) -> None:
-        """A client is gone."""
-        self._links.discard(link)
-        self.pass_ended()
-
-    def time(self) -> float:
-        """Look at the clock, once for what one read brings."""
-        now = self.node.clock.now = self._loop.time()
-        return now
-
-    def pass_ended(self) -> None:
-        """Write what was caused, together with what else this pass of the event loop causes."""
-        if not self._flush_due:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_due = False
-        node = self.node
-        node.end_pass()
-        while node.dirty:
-            dirty, node.dirty = node.dirty, []
-            for session in dirty:
-                cast(SocketLink, session.link).write()
-            node.end_pass()
-        self._arm()
-
-    def _arm(self) -> None:
-        """Be called at the clock's next deadline."""
-        deadline = self.node.clock.next_deadline()
-        if self._timer is not None:
-            if deadline is not None and self._timer_at <= deadline:
-                return  # it looks again then
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None and self._server is not None:
-            self._timer_at = deadline
-            self._timer = self._loop.call_at(deadline, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
-        self.node.clock.tick(self._loop.time())
-        self._flush()
+        self._running.force_alarm(False)

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from leveret.broker.limits import Limits
 from leveret.broker.model.clock import Clock
 from leveret.broker.model.memory import Memory
 from leveret.broker.model.vhost import VHost
 from leveret.broker.permissions import User
-
-if TYPE_CHECKING:
-    from leveret.broker.session.channel import Channel
-    from leveret.broker.session.session import Session
+from leveret.broker.session.batch import Batch
+from leveret.broker.session.session import Session, Socket
 
 
 class Node:
-    """What all sessions of one broker share.
+    """One broker's state, and what its sessions share.
 
-    Collected while a read is handled, and dealt with at its end: `dirty`, the sessions that have
-    something to send; `confirming`, the channels that have confirms to tell; `cancelled`, the
-    consumers whose queue was deleted.
+    :param users: may log in, by name.
+    :param vhosts: names of vhosts that are there from the start.
     """
 
     def __init__(
@@ -30,44 +26,53 @@ class Node:
         self.users = dict(users)
         self.limits = limits
         self.clock = clock
-        self.memory = Memory(limits.memory, self._alarm)
-        self.incoming = 0  # bytes of messages of which a part has come
+        self.memory = Memory(limits.memory, self._on_alarm)
         self.vhosts: dict[str, VHost] = {}
+        self.sessions: set[Session] = set()
+        self.batch = Batch()
         for name in vhosts:
             self.add_vhost(name)
-        self.sessions: set[Session] = set()
-        self.dirty: list[Session] = []
-        self.confirming: list[Channel] = []
-        self.cancelled: list[tuple[Channel, str]] = []
 
     def add_vhost(self, name: str) -> VHost:
-        """Make a vhost; the one there is where its name is taken."""
-        there = self.vhosts.get(name)
-        if there is None:
-            there = self.vhosts[name] = VHost(name, self.clock, self.memory)
-        return there
+        """Make a vhost, or return the one of that name."""
+        vhost = self.vhosts.get(name)
+        if vhost is None:
+            vhost = self.vhosts[name] = VHost(name, self.clock, self.memory)
+        return vhost
 
-    def tell_cancelled(self) -> None:
-        """Tell consumers whose queue was deleted, after whoever deleted it was."""
-        cancelled, self.cancelled = self.cancelled, []
-        for channel, tag in cancelled:
-            channel.tell_cancelled(tag)
+    def open_session(self, socket: Socket, peer: str) -> Session:
+        """Begin the session of a client that has connected.
+
+        :param peer: the client's address, for the log.
+        """
+        session = Session(
+            socket,
+            peer,
+            users=self.users,
+            vhosts=self.vhosts,
+            limits=self.limits,
+            memory=self.memory,
+            batch=self.batch,
+            on_lost=self.sessions.discard,
+        )
+        self.sessions.add(session)
+        return session
 
     def end_pass(self) -> None:
-        """The end of a pass: publish dead letters, look at the memory, tell what is to be told."""
+        """End a pass: publish dead letters, check the memory, send what is due."""
         for vhost in self.vhosts.values():
             vhost.publish_dead_letters()
-        self.tell_cancelled()
-        self.memory.watch()
-        if self.confirming:
-            confirming, self.confirming = self.confirming, []
-            for channel in confirming:
-                channel.tell_confirms()
+        batch = self.batch
+        if batch.cancels:
+            batch.send_cancels()
+        self.memory.check()
+        if batch.confirms:
+            batch.send_confirms()
 
-    def _alarm(self, alarmed: bool) -> None:
+    def _on_alarm(self, alarmed: bool) -> None:
         if alarmed:
-            return  # each is told when it publishes
+            return  # each session notices when its client publishes
         for session in list(self.sessions):
             if self.memory.short:
-                return  # those before it have used it up again
+                return  # those before it have used the memory up again
             session.unblock()

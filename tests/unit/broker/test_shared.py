@@ -21,15 +21,6 @@ async def test_a_broker_goes_when_as_many_left_as_came() -> None:
     await again.leave()
 
 
-async def test_a_broker_stays_while_it_listens_even_if_nobody_holds_it() -> None:
-    url = (await share("b")).url
-    gc.collect()
-    broker = await share("b")
-    assert broker.url == url
-    await broker.leave()
-    await broker.leave()
-
-
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_loop_that_ends_without_leaving_takes_its_broker_along() -> None:

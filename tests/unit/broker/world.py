@@ -18,7 +18,6 @@ from leveret.broker.model.queues import Queue
 from leveret.broker.model.vhost import VHost
 from leveret.broker.node import Node
 from leveret.broker.permissions import User
-from leveret.broker.session.session import Session
 
 
 def message(body: str = "", key: str = "q", exchange: str = "", **properties: Any) -> Message:
@@ -41,7 +40,7 @@ class Taker:
         self.room -= 1
         self.taken.append((consumer.tag, entry))
 
-    def consumer_gone(self, consumer: Consumer) -> None:
+    def on_queue_deleted(self, consumer: Consumer) -> None:
         self.gone.append(consumer.tag)
 
     @property
@@ -70,7 +69,7 @@ class World:
     def publish(self, *messages: Message) -> None:
         """Publish to the exchanges that they name."""
         for one in messages:
-            for queue in self.vhost.route(self.vhost.exchange(one.exchange), one):
+            for queue in self.vhost.router.route(self.vhost.exchange(one.exchange), one):
                 queue.publish(one)
         self.vhost.publish_dead_letters()
 
@@ -94,12 +93,15 @@ class World:
         return bodies
 
 
-class FakeLink:
+class FakeSocket:
     """A socket that remembers what was asked of it."""
 
     def __init__(self) -> None:
         self.closed = False
         self.reading = True
+
+    def write(self) -> None:
+        """Nothing: a test takes the output itself."""
 
     def close(self) -> None:
         self.closed = True
@@ -116,8 +118,8 @@ class Client:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.link = FakeLink()
-        self.session = Session(node, self.link, "test")
+        self.socket = FakeSocket()
+        self.session = node.open_session(self.socket, "test")
         self._parser = Parser()
 
     @classmethod
@@ -161,8 +163,7 @@ class Client:
     def heard(self) -> bytes:
         """The bytes of what the broker has said since the last time."""
         data = self.session.output.take()
-        if self.session in self.node.dirty:
-            self.node.dirty.remove(self.session)
+        self.node.batch.writes.clear()
         self.session.written(0)
         return data
 

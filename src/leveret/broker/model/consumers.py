@@ -1,41 +1,38 @@
-"""The consumers of one queue: whose turn it is. Pure.
+"""The consumers of one queue, and whose turn it is. Pure.
 
-Those of the highest priority that can take a message get it, in turn (round robin); one that has
-as many unacknowledged as it may is passed over until it acknowledges.
+A message goes to one of the consumers of the highest priority that can take it, in turn (round
+robin). A consumer that has as many unacknowledged messages as it may is passed over until it
+acknowledges some.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from leveret.broker.model.messages import Entry
 
-if TYPE_CHECKING:
-    from leveret.broker.model.queues import Queue
-
 
 class Receiver(Protocol):
-    """What a consumer hands its messages to: a channel."""
+    """The channel of a consumer, as far as a queue needs it."""
 
     def has_room(self, no_ack: bool) -> bool:
-        """Whether another message may be sent on it."""
+        """Whether the channel can take another message."""
         ...
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
-        """Send a message."""
+        """Send a message to the consumer."""
         ...
 
-    def consumer_gone(self, consumer: Consumer) -> None:
-        """Its queue was deleted."""
+    def on_queue_deleted(self, consumer: Consumer) -> None:
+        """Called once the consumer's queue was deleted."""
         ...
 
 
 class Consumer:
     """One consumer of one queue.
 
-    `prefetch` is how many unacknowledged messages it may have, 0 for any number; `waiting` says
-    that it was passed over, so that it has to be woken when it can take more.
+    :param receiver: the channel that it consumes on.
     """
 
     __slots__ = (
@@ -43,9 +40,7 @@ class Consumer:
         "no_ack",
         "prefetch",
         "priority",
-        "queue",
         "receiver",
-        "start",
         "tag",
         "unacked",
         "waiting",
@@ -54,7 +49,6 @@ class Consumer:
     def __init__(
         self,
         tag: str,
-        queue: Queue,
         receiver: Receiver,
         *,
         no_ack: bool = False,
@@ -63,25 +57,28 @@ class Consumer:
         priority: int = 0,
     ) -> None:
         self.tag = tag
-        self.queue = queue
         self.receiver = receiver
         self.no_ack = no_ack
+        """Whether its messages count as acknowledged once they are sent."""
         self.exclusive = exclusive
+        """Whether it wants the queue for itself."""
         self.prefetch = prefetch
+        """How many unacknowledged messages it may have; 0 for any number."""
         self.priority = priority
         self.unacked = 0
+        """How many unacknowledged messages it has."""
         self.waiting = False
-        self.start = b""  # how its basic.deliver frames begin; its channel's to set
+        """Whether it was passed over, and has to be woken when it can take more."""
 
     def has_room(self) -> bool:
-        """Whether it may get another message now."""
+        """Whether it can take another message now."""
         if self.prefetch and self.unacked >= self.prefetch and not self.no_ack:
             return False
         return self.receiver.has_room(self.no_ack)
 
 
 class Consumers:
-    """All consumers of a queue; `count` of them.
+    """All consumers of a queue.
 
     :param single_active: only one gets messages; when it leaves, the next takes over
         (https://www.rabbitmq.com/docs/consumers#single-active-consumer).
@@ -92,7 +89,7 @@ class Consumers:
         self._single_active = single_active
         self._all: list[Consumer] = []  # the highest priority first, then the oldest
         self._active: Consumer | None = None
-        self._waiting: dict[Consumer, None] = {}  # passed over, in the order in which they were
+        self._waiting: dict[Consumer, None] = {}  # in the order in which they were passed over
         self._levels: dict[int, deque[Consumer]] = {}  # the ready ones, highest priority first
 
     def all(self) -> list[Consumer]:
@@ -105,7 +102,7 @@ class Consumers:
         return any(consumer.exclusive for consumer in self._all)
 
     def add(self, consumer: Consumer) -> None:
-        """Have it take its turns."""
+        """Add a consumer, which takes its turns from now on."""
         self._all.append(consumer)
         self._all.sort(key=lambda other: -other.priority)
         self.count += 1
@@ -115,7 +112,7 @@ class Consumers:
         self._make_ready(consumer)
 
     def remove(self, consumer: Consumer) -> None:
-        """It takes no more."""
+        """Remove a consumer."""
         self._all.remove(consumer)
         self.count -= 1
         consumer.waiting = False
@@ -129,27 +126,27 @@ class Consumers:
                 self._make_ready(self._active)
 
     def remove_all(self, receiver: Receiver) -> bool:
-        """Those of one channel take no more; whether there were any."""
+        """Remove the consumers of one channel. Returns whether there were any."""
         leaving = [consumer for consumer in self._all if consumer.receiver is receiver]
         for consumer in leaving:
             self.remove(consumer)
         return bool(leaving)
 
     def wake(self, consumer: Consumer) -> None:
-        """One that was passed over can take messages again."""
+        """Give turns again to a consumer that was passed over."""
         if consumer.waiting:
             consumer.waiting = False
             del self._waiting[consumer]
             self._make_ready(consumer)
 
     def wake_all(self, receiver: Receiver) -> None:
-        """Those of one channel can take messages again, if they can."""
+        """Give turns again to the consumers of one channel that have room."""
         for consumer in list(self._waiting):
             if consumer.receiver is receiver and consumer.has_room():
                 self.wake(consumer)
 
     def take_turn(self) -> Consumer | None:
-        """Who gets the next message; None if nobody can take one now."""
+        """The consumer that gets the next message; None if none can take one now."""
         for level in self._levels.values():
             while level:
                 consumer = level[0]

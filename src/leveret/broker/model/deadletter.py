@@ -1,4 +1,4 @@
-"""Dead letters: what a message becomes when it dies in a queue that has a dead-letter exchange.
+"""Dead letters: what becomes of a message that dies in a queue with a dead-letter exchange. Pure.
 
 https://www.rabbitmq.com/docs/dlx
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -15,25 +16,44 @@ from leveret.amqp.properties import EXPIRATION, HEADERS
 from leveret.broker.model import packed as packing
 from leveret.broker.model.messages import Message
 
-_Named = TypeVar("_Named")
+
+class Named(Protocol):
+    """A queue, as far as its name matters here."""
+
+    name: str
+
+
+_Queue = TypeVar("_Queue", bound=Named)
+
+
+class Death(StrEnum):
+    """Why a message died, as x-death says it."""
+
+    EXPIRED = "expired"
+    """It waited longer than its time to live."""
+    REJECTED = "rejected"
+    """A client rejected it for good."""
+    MAXLEN = "maxlen"
+    """The queue was full."""
+    DELIVERY_LIMIT = "delivery_limit"
+    """It was requeued too often."""
 
 
 def dead_letter(
     message: Message,
     *,
-    reason: str,
+    reason: Death,
     queue: str,
     exchange: str,
     routing_key: str | None,
     seconds: float,
 ) -> Message:
-    """The message to publish to `exchange`.
+    """Make the message to publish to `exchange`.
 
-    :param reason: "expired", "rejected", "maxlen" or "delivery_limit".
-    :param queue: where it died.
-    :param routing_key: x-dead-letter-routing-key, which also ends the message's CC; None keeps its
-        own keys.
-    :param seconds: since 1970.
+    :param queue: the name of the queue that it died in.
+    :param routing_key: x-dead-letter-routing-key, which also removes the message's CC; None keeps
+        its own keys.
+    :param seconds: the time of its death, in seconds since 1970.
     """
     old = dict(message.properties.headers or {})
     fields = packing.split(message.packed)
@@ -55,12 +75,12 @@ def dead_letter(
 
 
 def _headers_of_death(
-    message: Message, headers: dict[str, Any], reason: str, queue: str, seconds: float
+    message: Message, headers: dict[str, Any], reason: Death, queue: str, seconds: float
 ) -> dict[str, Any]:
     deaths = _deaths(headers)
     event: dict[str, Any] = {
         "count": 1,
-        "reason": reason,
+        "reason": reason.value,
         "queue": queue,
         "time": datetime.fromtimestamp(int(seconds), tz=UTC),
         "exchange": message.exchange,
@@ -73,9 +93,9 @@ def _headers_of_death(
             "x-death": [event],
             "x-first-death-exchange": message.exchange,
             "x-first-death-queue": queue,
-            "x-first-death-reason": reason,
+            "x-first-death-reason": reason.value,
         }
-    if not isinstance(headers["x-death"], list):  # a client's own invention
+    if not isinstance(headers["x-death"], list):  # a client made it up
         return {"x-death": [event]}
     same = [death for death in deaths if _is_same(death, queue, reason)]
     others = [death for death in deaths if not _is_same(death, queue, reason)]
@@ -89,7 +109,7 @@ def _is_same(death: dict[str, Any], queue: str, reason: str) -> bool:
 
 
 def _deaths(headers: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The x-death headers, the latest first; what a client made up and is none is left out."""
+    """The entries of x-death, the latest first, without those that a client made up."""
     deaths = (headers or {}).get("x-death")
     if not isinstance(deaths, list):
         return []
@@ -101,20 +121,20 @@ def _copies(headers: dict[str, Any] | None) -> list[str]:
     return [key for key in copies if isinstance(key, str)] if isinstance(copies, list) else []
 
 
-def without_cycles(message: Message, reason: str, queues: Iterable[_Named]) -> list[_Named]:
+def without_cycles(message: Message, reason: Death, queues: Iterable[_Queue]) -> list[_Queue]:
     """The queues that a dead letter may go to.
 
-    One that it has died in before is left out, unless somebody rejected the message on its way
-    round: else it would go round for ever.
+    A queue that it has died in before is left out, unless a client rejected it on its way round:
+    otherwise it would go round forever.
     """
-    if reason == "rejected":
+    if reason is Death.REJECTED:
         return list(queues)
     deaths = _deaths(message.properties.headers)
-    return [queue for queue in queues if not _is_cycle(getattr(queue, "name"), deaths)]  # noqa: B009
+    return [queue for queue in queues if not _is_cycle(queue.name, deaths)]
 
 
 def _is_cycle(queue: str, deaths: list[dict[str, Any]]) -> bool:
     for index, death in enumerate(deaths):
         if death.get("queue") == queue:
-            return all(d.get("reason") != "rejected" for d in deaths[: index + 1])
+            return all(d.get("reason") != Death.REJECTED for d in deaths[: index + 1])
     return False

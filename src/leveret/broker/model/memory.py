@@ -1,4 +1,4 @@
-"""How much the broker's messages weigh, in bytes, and whether that is too much. Pure."""
+"""How much memory the broker's messages take, and whether that is too much. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from leveret.broker.model.messages import Message
 from leveret.broker.refusals import Refused
 
 _PLACE: Final = 150
-"""What a place in a queue weighs, roughly, in bytes."""
+"""Bytes that a message's place in a queue takes, roughly."""
 
 _FIELD: Final = 50
-"""What a name or a value of a field table weighs beside its bytes, roughly, in bytes."""
+"""Bytes that a name or a value of a field table takes beside its content, roughly."""
 
 
 def _weight(value: Any) -> int:
-    """What a field's value takes in Python, roughly, in bytes; nothing for an empty table."""
+    """Bytes that a field's value takes in Python, roughly; 0 for an empty table."""
     match value:
         case dict():
             return sum(len(name) + 2 * _FIELD + _weight(field) for name, field in value.items())
@@ -29,71 +29,77 @@ def _weight(value: Any) -> int:
 
 
 class Memory:
-    """How much the broker's messages weigh, in bytes, and whether that is too much.
+    """Counts the bytes that a broker uses, and raises an alarm above a limit.
 
-    A message weighs once, in however many queues it lies, and each of its places a little more: so
-    does it in Python. `used` has besides what transactions keep until they are committed, what
-    waits to be written to clients, and the arguments of what was declared. `watch` looks at it,
-    once per read.
+    A message counts once, however many queues it lies in, and each of its places counts a little
+    more, as they do in Python. `used` also has the messages of open transactions, what waits to be
+    written to clients, and the arguments of queues, exchanges and bindings.
+
+    :param limit: bytes that may be used.
+    :param on_alarm: called with True when the alarm is raised, with False when it is cleared.
     """
 
-    __slots__ = ("_forced", "_high", "_noted", "_on_alarm", "alarmed", "used")
+    __slots__ = ("_arguments", "_forced", "_limit", "_on_alarm", "alarmed", "incoming", "used")
 
-    def __init__(self, high: int, on_alarm: Callable[[bool], None]) -> None:
+    def __init__(self, limit: int, on_alarm: Callable[[bool], None]) -> None:
         self.used = 0
+        """Bytes in use."""
+        self.incoming = 0
+        """Bytes of messages of which only a part has come; not in `used`."""
         self.alarmed = False
-        self._high = high
-        self._noted = 0
+        """Whether the alarm is raised."""
+        self._limit = limit
+        self._arguments = 0
         self._forced = False
         self._on_alarm = on_alarm
 
     def keep(self, message: Message) -> None:
-        """A queue took the message."""
+        """Count a message that a queue or a transaction took."""
         if not message.places:
             self.used += message.size
         message.places += 1
         self.used += _PLACE
 
     def free(self, message: Message) -> None:
-        """A queue has done with it: settled, dropped, or handed out to who acknowledges nothing."""
+        """Count one queue that released a message: acked, dropped, or delivered with no_ack."""
         message.places -= 1
         self.used -= _PLACE
         if not message.places:
             self.used -= message.size
 
-    def note(self, arguments: dict[str, Any]) -> None:
-        """A queue, an exchange or a binding is to have these arguments.
+    def keep_arguments(self, arguments: dict[str, Any]) -> None:
+        """Count the arguments of a new queue, exchange or binding.
 
-        :raises Refused: if the arguments of all of them would take more than there may be used.
+        :raises Refused: if all arguments together would take more than may be used.
         """
         weight = _weight(arguments)
-        if weight and self._noted + weight > self._high:
+        if weight and self._arguments + weight > self._limit:
             raise Refused(
                 ReplyCode.RESOURCE_ERROR,
-                f"the arguments of queues, exchanges and bindings take more than {self._high}"
+                f"the arguments of queues, exchanges and bindings take more than {self._limit}"
                 " bytes; delete some",
             )
-        self._noted += weight
+        self._arguments += weight
         self.used += weight
 
-    def forget(self, arguments: dict[str, Any]) -> None:
-        """The queue, exchange or binding that had them is gone."""
+    def free_arguments(self, arguments: dict[str, Any]) -> None:
+        """Count the end of a queue, exchange or binding that had these arguments."""
         weight = _weight(arguments)
-        self._noted -= weight
+        self._arguments -= weight
         self.used -= weight
 
     def force(self, alarmed: bool) -> None:
-        """Raise the alarm whatever is used, or no longer."""
+        """Raise the alarm whatever is used, or stop doing so."""
         self._forced = alarmed
-        self.watch()
+        self.check()
 
-    def watch(self) -> None:
-        """Raise the alarm or clear it, where that is due."""
-        while self.short != self.alarmed:  # those that are let go on may publish too much again
+    def check(self) -> None:
+        """Raise or clear the alarm, where that is due. Called once per pass."""
+        while self.short != self.alarmed:  # sessions that are unblocked may publish too much again
             self.alarmed = not self.alarmed
             self._on_alarm(self.alarmed)
 
     @property
     def short(self) -> bool:
-        """Whether there is too little of it now."""
-        return self._forced or self.used > self._high
+        """Whether too much is used now."""
+        return self._forced or self.used > self._limit

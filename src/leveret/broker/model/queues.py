@@ -1,8 +1,8 @@
-"""A queue: what waits in it, who has what of it, and what becomes of the rest. Pure.
+"""A queue: what waits in it, who gets it, and what becomes of the rest. Pure.
 
-As a classic queue of RabbitMQ: messages expire at its head only, what is requeued returns to its
-old position, a message goes straight to a consumer where one can take it. A quorum queue (on this
-single node) differs in counting how often a message came back.
+It behaves like a classic queue of RabbitMQ: messages expire only at its head, a requeued message
+returns to its old position, and a message goes straight to a consumer that can take it. A quorum
+queue (on this single node) also counts how often a message was requeued.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from leveret.broker.model.arguments import QueueOptions
+from leveret.broker.model.arguments import Overflow, QueueOptions
 from leveret.broker.model.backlog import backlog_for
 from leveret.broker.model.clock import Clock, Timer
 from leveret.broker.model.consumers import Consumer, Consumers, Receiver
+from leveret.broker.model.deadletter import Death
 from leveret.broker.model.memory import Memory
 from leveret.broker.model.messages import Entry, Message
 
@@ -21,10 +22,11 @@ from leveret.broker.model.messages import Entry, Message
 class Queue:
     """One queue.
 
-    :param dead: called with (queue, message, reason) for each message that dies in it, where the
-        queue has a dead-letter exchange.
-    :param unused: called with the queue when it is to be deleted: its last consumer left (and it is
-        auto-delete), or nobody used it for the time of x-expires.
+    :param on_dead: called with (queue, message, reason) for each message that dies in it, if it has
+        a dead-letter exchange.
+    :param on_unused: called with the queue when it is to be deleted: its last consumer left (if it
+        is auto-delete), or nobody used it for the time of x-expires.
+    :param exclusive_to: the connection that alone may use it; None for any.
     """
 
     def __init__(
@@ -34,8 +36,8 @@ class Queue:
         clock: Clock,
         memory: Memory,
         *,
-        dead: Callable[[Queue, Message, str], None],
-        unused: Callable[[Queue], None],
+        on_dead: Callable[[Queue, Message, Death], None],
+        on_unused: Callable[[Queue], None],
         durable: bool = False,
         exclusive_to: object | None = None,
         auto_delete: bool = False,
@@ -49,16 +51,19 @@ class Queue:
         self.arguments = arguments if arguments is not None else {}
         self.consumers = Consumers(single_active=options.single_active_consumer)
         self.deleted = False
+        drops_head = options.overflow is Overflow.DROP_HEAD
         self._bounded = options.bounded
+        self._drops_head = options.bounded and drops_head
+        self._refuses = options.bounded and not drops_head
         self._clock = clock
         self._memory = memory
-        self._dead = dead
-        self._unused = unused
+        self._on_dead = on_dead
+        self._on_unused = on_unused
         self._backlog = backlog_for(options)
         self._next_position = 0
         self._head_timer: Timer | None = None
         self._use_timer: Timer | None = None
-        self.used()
+        self.touch()
 
     @property
     def ready(self) -> int:
@@ -68,11 +73,11 @@ class Queue:
     # -- in ----------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:
-        """Take a message; False where the queue is full and refuses (x-overflow)."""
+        """Take a message. Returns False if the queue is full and refuses it (x-overflow)."""
         options = self.options
-        if self._bounded and options.overflow != "drop-head" and self._would_overflow(message):
-            if options.overflow == "reject-publish-dlx":
-                self._bury(message, "maxlen")
+        if self._refuses and self._would_overflow(message):
+            if options.overflow is Overflow.REJECT_PUBLISH_DLX:
+                self._dead_letter(message, Death.MAXLEN)
             return False
         ttl = options.message_ttl
         expiration = message.properties.expiration
@@ -87,40 +92,43 @@ class Queue:
             consumer = self.consumers.take_turn()
             if consumer is not None:
                 entry.priority = message.properties.priority or 0
-                self._hand(entry, consumer)
+                self._deliver(entry, consumer)
                 return True
         backlog.push(entry)
-        if self._bounded and options.overflow == "drop-head":
+        if self._drops_head:
             self._drop_surplus()
         if backlog.count and (ttl is not None or self._bounded):
             self._expire()
         return True
 
-    def put_back(self, entries: Iterable[Entry], *, left: bool = False) -> None:
-        """Requeue what was delivered, marked as redelivered; `left` says that its channel ended."""
-        back = self._that_may_come_back(entries)
+    def requeue(self, entries: Iterable[Entry], *, channel_ended: bool = False) -> None:
+        """Put back what was delivered, marked as redelivered.
+
+        :param channel_ended: whether the channel that had it has ended.
+        """
+        back = self._within_delivery_limit(entries)
         if self.deleted or not back:
-            self._forget(back)
+            self._discard(back)
             return
-        if self.options.quorum and self.options.delivery_limit is None and not left:
+        if self.options.quorum and self.options.delivery_limit is None and not channel_ended:
             for entry in back:
-                self._backlog.push(entry)  # as RabbitMQ: at the end
+                self._backlog.push(entry)  # RabbitMQ puts it at the end
         else:
             self._backlog.put_back(back)
-        if self._bounded and self.options.overflow == "drop-head":  # else it may be too full
+        if self._drops_head:  # a queue that refuses may hold more than its limit
             self._drop_surplus()
         self._expire()
         self.run()
 
-    def _that_may_come_back(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Without those that came back too often."""
+    def _within_delivery_limit(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Leave out the entries that were requeued too often; these die."""
         back: list[Entry] = []
         limit = self.options.delivery_limit
         for entry in entries:
             entry.redelivered = True
             entry.delivery_count += self.options.quorum
             if limit is not None and entry.delivery_count > limit:
-                self._die(entry, "delivery_limit")
+                self._die(entry, Death.DELIVERY_LIMIT)
             else:
                 back.append(entry)
         return back
@@ -128,7 +136,7 @@ class Queue:
     # -- out ---------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Hand out what waits while somebody can take it."""
+        """Deliver what waits, as long as a consumer can take it."""
         backlog = self._backlog
         if not backlog.count:
             return
@@ -140,12 +148,12 @@ class Queue:
             consumer = self.consumers.take_turn()
             if consumer is None:
                 break
-            self._hand(backlog.pop(), consumer)
-        self._watch_head()
+            self._deliver(backlog.pop(), consumer)
+        self._time_head()
 
     def get(self, no_ack: bool) -> Entry | None:
-        """The next message, for basic.get."""
-        self.used()
+        """Take the next message, for basic.get. None if none waits."""
+        self.touch()
         self._expire()
         if not self._backlog.count:
             return None
@@ -156,20 +164,20 @@ class Queue:
         return entry
 
     def ack(self, entry: Entry) -> None:
-        """A delivered message was acknowledged."""
+        """Release a delivered message that was acknowledged."""
         self._memory.free(entry.message)
 
     def reject(self, entry: Entry) -> None:
-        """A delivered message was rejected for good."""
-        self._die(entry, "rejected")
+        """Drop or dead-letter a delivered message that was rejected."""
+        self._die(entry, Death.REJECTED)
 
     def purge(self) -> int:
-        """Drop all that waits; returns how many."""
+        """Drop all that waits. Returns how many."""
         count = self._backlog.count
-        self._forget(self._backlog.clear())
+        self._discard(self._backlog.clear())
         return count
 
-    def _hand(self, entry: Entry, consumer: Consumer) -> None:
+    def _deliver(self, entry: Entry, consumer: Consumer) -> None:
         if consumer.no_ack:
             self._memory.free(entry.message)
         else:
@@ -179,64 +187,64 @@ class Queue:
     # -- consumers ---------------------------------------------------------------------------
 
     def add_consumer(self, consumer: Consumer) -> None:
-        """Let it take messages; `run` gives it the first."""
+        """Add a consumer. `run` delivers its first message."""
         self.consumers.add(consumer)
         if self._use_timer is not None:
             self._use_timer.cancel()
 
     def remove_consumer(self, consumer: Consumer) -> None:
-        """It takes no more; an auto-delete queue goes with its last."""
+        """Remove a consumer. The last one takes an auto-delete queue along."""
         self.consumers.remove(consumer)
         if self.consumers.count:
             self.run()  # another may be the single active one now
         elif self.auto_delete:
-            self._unused(self)
+            self._on_unused(self)
         else:
-            self.used()
+            self.touch()
 
-    def channel_gone(self, channel: Receiver, held: list[Entry]) -> None:
-        """A channel ended: its consumers take no more, and what it held comes back.
+    def end_channel(self, channel: Receiver, held: list[Entry]) -> None:
+        """Remove the consumers of a channel that ended, and requeue what it held.
 
-        Before anybody gets more: so what the others get comes in its order.
+        Other consumers get nothing in between, so that they get all of it in order.
         """
         leaving = self.consumers.remove_all(channel)
         if leaving and not self.consumers.count:
             if self.auto_delete:
-                self._unused(self)
+                self._on_unused(self)
             else:
-                self.used()
-        self.put_back(held, left=True)
+                self.touch()
+        self.requeue(held, channel_ended=True)
         self.run()
 
     # -- time --------------------------------------------------------------------------------
 
-    def used(self) -> None:
-        """Somebody used it: x-expires counts from now."""
+    def touch(self) -> None:
+        """Note that a client used it: x-expires counts from now."""
         expires = self.options.expires
         if expires is None or self.deleted:
             return
         if self._use_timer is not None:
             self._use_timer.cancel()
         if not self.consumers.count:
-            self._use_timer = self._clock.at(self._clock.now + expires, self._unused_for_long)
+            self._use_timer = self._clock.at(self._clock.now + expires, self._on_use_timer)
 
-    def _unused_for_long(self) -> None:
+    def _on_use_timer(self) -> None:
         if not self.consumers.count:
-            self._unused(self)
+            self._on_unused(self)
 
     def _expire(self) -> None:
-        """Drop what expired, at the head only, as RabbitMQ does."""
+        """Drop what expired, but only at the head, as RabbitMQ does."""
         backlog = self._backlog
         now = self._clock.now
         while backlog.count:
             at = backlog.head().expires_at
             if at is None or at > now:
                 break
-            self._die(backlog.pop(), "expired")
-        self._watch_head()
+            self._die(backlog.pop(), Death.EXPIRED)
+        self._time_head()
 
-    def _watch_head(self) -> None:
-        """Be called when the head expires; a call that came too early does no harm."""
+    def _time_head(self) -> None:
+        """Schedule a check for when the head expires. An early check is harmless."""
         if not self._backlog.count:
             return
         at = self._backlog.head().expires_at
@@ -247,9 +255,9 @@ class Queue:
             if timer.when <= at:
                 return
             timer.cancel()
-        self._head_timer = self._clock.at(at, self._head_due)
+        self._head_timer = self._clock.at(at, self._on_head_timer)
 
-    def _head_due(self) -> None:
+    def _on_head_timer(self) -> None:
         self._head_timer = None
         if not self.deleted:
             self._expire()
@@ -259,35 +267,35 @@ class Queue:
     def _would_overflow(self, message: Message) -> bool:
         options = self.options
         backlog = self._backlog
-        if options.quorum:  # which looks after it has taken one too many
-            return options.are_too_many(backlog.count, backlog.size)
-        return options.are_too_many(backlog.count + 1, backlog.size + len(message.body))
+        if options.quorum:  # a quorum queue looks once it has taken one too many
+            return options.exceeded_by(backlog.count, backlog.size)
+        return options.exceeded_by(backlog.count + 1, backlog.size + len(message.body))
 
     def _drop_surplus(self) -> None:
         backlog = self._backlog
-        while backlog.count and self.options.are_too_many(backlog.count, backlog.size):
-            self._die(backlog.pop(), "maxlen")  # the head, whatever its priority
+        while backlog.count and self.options.exceeded_by(backlog.count, backlog.size):
+            self._die(backlog.pop(), Death.MAXLEN)  # the head, whatever its priority
 
-    def _die(self, entry: Entry, reason: str) -> None:
+    def _die(self, entry: Entry, reason: Death) -> None:
         self._memory.free(entry.message)
         if not self.deleted:
-            self._bury(entry.message, reason)
+            self._dead_letter(entry.message, reason)
 
-    def _bury(self, message: Message, reason: str) -> None:
+    def _dead_letter(self, message: Message, reason: Death) -> None:
         if self.options.dead_letter_exchange is not None:
-            self._dead(self, message, reason)
+            self._on_dead(self, message, reason)
 
-    def _forget(self, entries: Iterable[Entry]) -> None:
+    def _discard(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
             self._memory.free(entry.message)
 
     def delete(self) -> int:
-        """Its end: consumers are told, messages dropped; returns how many waited."""
+        """Tell the consumers and drop all messages. Returns how many waited."""
         self.deleted = True
         for timer in (self._head_timer, self._use_timer):
             if timer is not None:
                 timer.cancel()
         for consumer in self.consumers.all():
             self.consumers.remove(consumer)
-            consumer.receiver.consumer_gone(consumer)
+            consumer.receiver.on_queue_deleted(consumer)
         return self.purge()

@@ -1,30 +1,27 @@
-"""A vhost: its exchanges and queues by name, and how messages go between them. Pure."""
+"""A vhost: its exchanges and queues by name, their bindings, its dead letters. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from leveret.broker.model.arguments import COMPARED, read_options, type_of
+from leveret.broker.model.argument_checks import check_queue
+from leveret.broker.model.arguments import KNOWN, read_options, type_of
 from leveret.broker.model.clock import Clock
-from leveret.broker.model.deadletter import dead_letter, without_cycles
+from leveret.broker.model.deadletter import Death, dead_letter, without_cycles
 from leveret.broker.model.equivalence import check_equal, check_same_arguments
 from leveret.broker.model.exchanges import Exchange, predeclared
 from leveret.broker.model.memory import Memory
 from leveret.broker.model.messages import Message
 from leveret.broker.model.queues import Queue
+from leveret.broker.model.routing import Router
 from leveret.broker.names import new_name
 from leveret.broker.refusals import Refused, locked, not_found, precondition
 
-_CACHED_ROUTES: Final = 4096
-
 
 class VHost:
-    """One vhost's exchanges and queues.
-
-    `reply_channels` maps the routing keys of direct reply-to to what takes the message.
-    """
+    """One vhost's exchanges and queues."""
 
     def __init__(self, name: str, clock: Clock, memory: Memory) -> None:
         self.name = name
@@ -33,13 +30,17 @@ class VHost:
         self.exchanges = predeclared()
         self.queues: dict[str, Queue] = {}
         self.reply_channels: dict[str, Callable[[Message], None]] = {}
-        self._routes: dict[tuple[str, tuple[str, ...]], tuple[Queue, ...]] = {}
-        self._dead: deque[tuple[Queue, Message, str]] = deque()
+        """What takes a direct reply, by its routing key."""
+        self.router = Router(self.exchanges, self.queues)
+        self._dead: deque[tuple[Queue, Message, Death]] = deque()
 
     # -- exchanges ---------------------------------------------------------------------------
 
     def exchange(self, name: str) -> Exchange:
-        """The exchange of this name. :raises Refused: if there is none."""
+        """The exchange of this name.
+
+        :raises Refused: if there is none.
+        """
         found = self.exchanges.get(name)
         if found is None:
             raise not_found("exchange", name, self.name)
@@ -55,10 +56,10 @@ class VHost:
         internal: bool = False,
         arguments: dict[str, Any] | None = None,
     ) -> Exchange:
-        """Make an exchange, or see that the one there is of this kind.
+        """Make an exchange, or check that the one of this name is the same.
 
         :param kind: one of `KINDS`.
-        :raises Refused: if its arguments are invalid, or another exchange of this name is there.
+        :raises Refused: if its arguments are invalid, or the one of this name is another.
         """
         arguments = arguments or {}
         there = self.exchanges.get(name)
@@ -67,7 +68,7 @@ class VHost:
             if not isinstance(arguments.get("alternate-exchange", ""), str):
                 given = type_of(arguments, "alternate-exchange")
                 raise precondition(f"invalid type '{given}' for arg 'alternate-exchange' in {what}")
-            self.memory.note(arguments)
+            self.memory.keep_arguments(arguments)
             there = self.exchanges[name] = Exchange(
                 name,
                 kind,
@@ -76,7 +77,7 @@ class VHost:
                 internal=internal,
                 arguments=arguments,
             )
-            self._routes.clear()
+            self.router.forget()
             return there
         check_equal("type", what, kind, there.kind)
         check_equal("durable", what, durable, there.durable)
@@ -86,7 +87,7 @@ class VHost:
         return there
 
     def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
-        """Delete an exchange; that there is none is no error.
+        """Delete an exchange, if there is one of this name.
 
         :raises Refused: if it is in use, and `if_unused`.
         """
@@ -96,17 +97,17 @@ class VHost:
         if if_unused and there.bindings:
             raise precondition(f"exchange '{name}' in vhost '{self.name}' in use")
         del self.exchanges[name]
-        self.memory.forget(there.arguments)
+        self.memory.free_arguments(there.arguments)
         for binding in there.bindings.values():
-            self.memory.forget(binding.arguments)
-        self._forget_destination(there)
+            self.memory.free_arguments(binding.arguments)
+        self._unbind_everywhere(there)
 
-    def _forget_destination(self, destination: Queue | Exchange) -> None:
-        self._routes.clear()
+    def _unbind_everywhere(self, destination: Queue | Exchange) -> None:
+        self.router.forget()
         for source in list(self.exchanges.values()):
             gone = source.unbind_all(destination)
             for binding in gone:
-                self.memory.forget(binding.arguments)
+                self.memory.free_arguments(binding.arguments)
             if gone:
                 self._delete_if_unused(source)
 
@@ -119,14 +120,14 @@ class VHost:
     def bind(
         self, destination: Queue | Exchange, source: Exchange, key: str, arguments: dict[str, Any]
     ) -> None:
-        """Lead from `source` to `destination`; a binding that is there already is no error.
+        """Bind `destination` to `source`, unless it is bound like this already.
 
-        :raises Refused: if its arguments are invalid, or too much with those of all others.
+        :raises Refused: if its arguments are invalid, or take too much memory with all others.
         """
         if source.bind(destination, key, arguments):
-            self._routes.clear()
+            self.router.forget()
             try:
-                self.memory.note(arguments)
+                self.memory.keep_arguments(arguments)
             except Refused:
                 source.unbind(destination, key, arguments)
                 raise
@@ -134,10 +135,10 @@ class VHost:
     def unbind(
         self, destination: Queue | Exchange, source: Exchange, key: str, arguments: dict[str, Any]
     ) -> None:
-        """Undo `bind`; a binding that is not there is no error."""
+        """Remove a binding, if there is such a one."""
         if source.unbind(destination, key, arguments):
-            self.memory.forget(arguments)
-            self._routes.clear()
+            self.memory.free_arguments(arguments)
+            self.router.forget()
             self._delete_if_unused(source)
 
     # -- queues ------------------------------------------------------------------------------
@@ -167,10 +168,10 @@ class VHost:
         auto_delete: bool = False,
         arguments: dict[str, Any] | None = None,
     ) -> Queue:
-        """Make a queue (of a new name where that is empty), or see that the one there is alike.
+        """Make a queue (with a new name if that is empty), or check that the one there is the same.
 
-        :raises Refused: if its arguments are invalid, or a queue of this name is there that has
-            others or is exclusive to another connection.
+        :raises Refused: if its arguments are invalid, or the one of this name is different or is
+            exclusive to another connection.
         """
         arguments = arguments if arguments is not None else {}
         if not name:
@@ -186,85 +187,50 @@ class VHost:
             self._check_not_locked(there, owner)
             if exclusive != (there.exclusive_to is not None):
                 raise locked(name, self.name)
-            if not exclusive:  # else it is never durable, whatever it is declared
+            if not exclusive:  # an exclusive queue is never durable, whatever is declared
                 check_equal("durable", what, durable, there.durable)
             check_equal("auto_delete", what, auto_delete, there.auto_delete)
-            check_same_arguments(COMPARED, what, arguments, there.arguments)
-            there.used()
+            check_same_arguments(KNOWN, what, arguments, there.arguments)
+            there.touch()
             return there
-        options = read_options(
-            arguments, what, durable=durable, exclusive=exclusive, auto_delete=auto_delete
-        )
-        self.memory.note(arguments)
+        check_queue(arguments, what, durable=durable, exclusive=exclusive, auto_delete=auto_delete)
+        self.memory.keep_arguments(arguments)
         there = self.queues[name] = Queue(
             name,
-            options,
+            read_options(arguments),
             self.clock,
             self.memory,
-            dead=self._bury,
-            unused=self._drop_queue,
+            on_dead=self._add_dead,
+            on_unused=self._delete_unused,
             durable=durable,
             exclusive_to=owner if exclusive else None,
             auto_delete=auto_delete,
             arguments=arguments,
         )
-        self._routes.clear()
+        self.router.forget()
         return there
 
     def delete_queue(self, queue: Queue) -> int:
-        """Delete a queue and its bindings; returns how many messages waited in it."""
+        """Delete a queue and its bindings. Returns how many messages waited in it."""
         if queue.deleted:
             return 0
         del self.queues[queue.name]
-        self.memory.forget(queue.arguments)
-        self._forget_destination(queue)
+        self.memory.free_arguments(queue.arguments)
+        self._unbind_everywhere(queue)
         return queue.delete()
 
-    def _drop_queue(self, queue: Queue) -> None:
+    def delete_exclusive_queues(self, owner: object) -> None:
+        """Delete the queues that are exclusive to this connection."""
+        for queue in [q for q in self.queues.values() if q.exclusive_to is owner]:
+            self.delete_queue(queue)
+
+    def _delete_unused(self, queue: Queue) -> None:
         self.delete_queue(queue)
 
     # -- messages ----------------------------------------------------------------------------
 
-    def route(self, exchange: Exchange, message: Message) -> tuple[Queue, ...]:
-        """The queues that the message goes to."""
-        known = self._routes.get((exchange.name, message.routing_keys))
-        if known is not None:
-            return known
-        queues, cacheable = self._walk(exchange, message)
-        if cacheable:
-            if len(self._routes) >= _CACHED_ROUTES:
-                self._routes.clear()
-            self._routes[exchange.name, message.routing_keys] = queues
-        return queues
-
-    def _walk(self, first: Exchange, message: Message) -> tuple[tuple[Queue, ...], bool]:
-        """Follow the bindings; the answer may be kept where no headers were looked at."""
-        queues: dict[Queue, None] = {}
-        seen = {first.name}
-        waiting = deque((first,))
-        cacheable = True
-        while waiting:
-            exchange = waiting.popleft()
-            cacheable = cacheable and exchange.kind != "headers"
-            found = self._next(exchange, message)
-            if not found and exchange.alternate and exchange.alternate in self.exchanges:
-                found = [self.exchanges[exchange.alternate]]
-            for destination in found:
-                if isinstance(destination, Queue):
-                    queues[destination] = None
-                elif destination.name not in seen:
-                    seen.add(destination.name)
-                    waiting.append(destination)
-        return tuple(queues), cacheable
-
-    def _next(self, exchange: Exchange, message: Message) -> list[Any]:
-        keys = message.routing_keys
-        if exchange.name:
-            return exchange.match(keys, message.properties.headers)
-        return [self.queues[key] for key in dict.fromkeys(keys) if key in self.queues]
-
     def reply_directly(self, message: Message) -> None:
-        """Hand a message to those who wait for it under the names of direct reply-to."""
+        """Send a message to the channels whose direct-reply keys it has."""
         for key in dict.fromkeys(message.routing_keys):
             channel = self.reply_channels.get(key)
             if channel is not None:
@@ -272,11 +238,11 @@ class VHost:
 
     # -- dead letters ------------------------------------------------------------------------
 
-    def _bury(self, queue: Queue, message: Message, reason: str) -> None:
+    def _add_dead(self, queue: Queue, message: Message, reason: Death) -> None:
         self._dead.append((queue, message, reason))
 
     def publish_dead_letters(self) -> None:
-        """Publish the messages that died, and those that these drive out, until none is left."""
+        """Publish the messages that died, and those that die of it, until none is left."""
         while self._dead:
             queue, message, reason = self._dead.popleft()
             options = queue.options
@@ -293,5 +259,5 @@ class VHost:
             )
             if not exchange.name and self.reply_channels:
                 self.reply_directly(letter)
-            for target in without_cycles(letter, reason, self.route(exchange, letter)):
+            for target in without_cycles(letter, reason, self.router.route(exchange, letter)):
                 target.publish(letter)

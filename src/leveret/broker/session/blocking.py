@@ -1,48 +1,47 @@
-"""Holds up who publishes while the broker is short of memory.
+"""Holds up connections that publish while the broker is short of memory.
 
 https://www.rabbitmq.com/docs/connection-blocked
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from leveret.amqp import methods
+from leveret.amqp.methods import AMQPMethod
 from leveret.broker.session.received import Published
-
-if TYPE_CHECKING:
-    from leveret.broker.session.session import Session
 
 
 class Blocking:
-    """Whether one connection is blocked: nothing that it sends is handled until memory is free.
+    """Whether one connection is blocked. Nothing that a blocked client sends is handled.
 
-    It is blocked by its first publish after memory ran short, and that one waits as well.
-    Connections that only consume never are: they make room.
+    The first publish after memory ran short blocks a connection, and waits as well. Connections
+    that only consume are never blocked: they free memory.
+
+    :param tell: sends a method to the client, if the client understands connection.blocked.
+    :param read: starts or stops reading from the client's socket.
     """
 
-    __slots__ = ("_session", "blocked")
+    __slots__ = ("_read", "_tell", "blocked")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, tell: Callable[[AMQPMethod], None], read: Callable[[bool], None]) -> None:
         self.blocked = False
-        self._session = session
+        self._tell = tell
+        self._read = read
 
     def holds(self, event: Any) -> bool:
-        """Whether what came must wait, while memory is short."""
+        """Whether an event must wait, given that memory is short."""
         if not self.blocked and type(event) is Published:
             self.blocked = True
             self._tell(methods.Connection.Blocked(reason="low on memory"))
-            self._session.link.read(False)
+            self._read(False)
         return self.blocked
 
     def release(self) -> bool:
-        """There is memory again; whether it was blocked."""
+        """Unblock the connection. Returns whether it was blocked."""
         if not self.blocked:
             return False
         self.blocked = False
         self._tell(methods.Connection.Unblocked())
         return True
-
-    def _tell(self, method: methods.AMQPMethod) -> None:
-        if self._session.capabilities.get("connection.blocked"):
-            self._session.send_method(method)

@@ -1,148 +1,174 @@
 """The broker's end of a channel: publishing, delivering, acknowledging. Pure.
 
-What is no hot path is in tables of methods: `topology`, `consuming` and `modes`.
+The methods that are not on the hot path are functions that take a channel: `topology`, `consuming`
+and `modes`, found by `dispatch`.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Ack, Nack
+from leveret.amqp.methods import AMQPMethod
 from leveret.broker.model.consumers import Consumer
 from leveret.broker.model.messages import Entry, Message
 from leveret.broker.model.queues import Queue
+from leveret.broker.model.vhost import VHost
 from leveret.broker.names import new_name
-from leveret.broker.refusals import Refused, access_refused, not_implemented, precondition
+from leveret.broker.permissions import Rights, User
+from leveret.broker.refusals import access_refused, not_implemented, precondition
 from leveret.broker.session.accepting import REPLY_TO_PSEUDO_QUEUE, accept
+from leveret.broker.session.batch import Batch
 from leveret.broker.session.confirming import Confirming
-from leveret.broker.session.consuming import CONSUMING
-from leveret.broker.session.modes import MODES
+from leveret.broker.session.output import Output
 from leveret.broker.session.received import Published
-from leveret.broker.session.topology import TOPOLOGY
-from leveret.broker.session.transactions import Transaction
+from leveret.broker.session.transactions import Outcome, Settled, Staged, Transaction
 from leveret.broker.session.unacked import Ledger, Unacked
-
-if TYPE_CHECKING:
-    from leveret.broker.session.session import Session
 
 _FRAME = struct.Struct(">BHI")
 _TAG = struct.Struct(">QB")
-_OF_REPLIES: Final = 1
-"""The delivery tag of every direct reply: none can be acknowledged."""
-_METHODS: Final[dict[type[Any], Any]] = {**TOPOLOGY, **CONSUMING, **MODES}
+_DIRECT_REPLY_TAG: Final = 1
+"""The delivery tag of every direct reply. None of them can be acknowledged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelContext:
+    """What all channels of one connection share."""
+
+    connection: object
+    """The owner of the connection's exclusive queues; compared by identity."""
+    vhost: VHost
+    """The vhost that the connection opened."""
+    user: User
+    """The user that logged in."""
+    user_name: str
+    """The user's name."""
+    rights: Rights
+    """What the user may do in the vhost."""
+    output: Output
+    """The frames that wait to be written to the client."""
+    batch: Batch
+    """Work that is due at the end of the pass."""
+    max_message_size: int
+    """Bytes of the largest message body."""
+    cancel_notify: bool
+    """Whether the client wants to be told when a consumer's queue is deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consuming:
+    """A consumer of this channel, and what its deliveries need."""
+
+    consumer: Consumer
+    """The consumer, as its queue knows it."""
+    queue: Queue
+    """The queue that it consumes from."""
+    start: bytes
+    """How the payload of each of its basic.deliver begins: the method's ids and the tag."""
 
 
 class Channel:
-    """One channel of a session.
+    """One channel of a connection."""
 
-    `closing` is set once this side has closed it: until the client answers, all that comes on it
-    is dropped. `prefetch` is for all of its consumers together, `consumer_prefetch` for each that
-    is made from now on. `reply_key` is where its direct replies come, if it consumes any.
-    """
-
-    def __init__(self, session: Session, number: int) -> None:
-        self.session = session
-        self.output = session.output
+    def __init__(self, context: ChannelContext, number: int) -> None:
+        self.context = context
         self.number = number
-        self.vhost = session.vhost
+        self.vhost = context.vhost
+        self.output = context.output
         self.closing = False
+        """Whether the broker has closed it.
+
+        What still comes on it is dropped until the client answers.
+        """
+        self.mode: Confirming | Transaction | None = None
+        """How it publishes: with confirms, in transactions, or (None) neither."""
         self.last_queue = ""
+        """The name of the queue that was declared last; methods without a name mean it."""
         self.prefetch = 0
+        """Unacknowledged messages that all its consumers together may have; 0 for any number."""
         self.consumer_prefetch = 0
-        self.consumers: dict[str, Consumer] = {}
+        """The same for each consumer that begins from now on."""
+        self.consumers: dict[str, Consuming] = {}
+        """By consumer tag."""
         self.unacked = Ledger()
         self.reply_key: str | None = None
-        self.reply_tag = ""
-        self.confirming: Confirming | None = None
-        self.transaction: Transaction | None = None
+        """The routing key of its direct replies, if it consumes any."""
+        self._reply_tag = ""
         self._confirm_due = False
 
-    def handle(self, method: Any) -> None:
-        """Do what a method asks.
-
-        :raises Refused: if it cannot be done.
-        """
-        do = _METHODS.get(type(method))
-        if do is None:
-            raise Refused(ReplyCode.COMMAND_INVALID, "unimplemented method")
-        answer = do(self, method)
-        if answer is not None and not getattr(method, "nowait", False):
-            self.reply(answer)
-
-    def reply(self, method: methods.AMQPMethod) -> None:
+    def reply(self, method: AMQPMethod) -> None:
         """Send a method, after the confirms of what was published before."""
-        self.tell_confirms()
+        self.send_confirms()
         self.output.send_method(self.number, method)
 
     def end(self) -> None:
-        """The channel is gone: its consumers too, what it has not acknowledged goes back."""
+        """End the channel: cancel its consumers and requeue what is unacknowledged."""
         self.closing = True
-        self.drop_consumer(self.reply_tag)
-        if self.transaction is not None:
-            self.transaction.roll_back()
+        self.drop_consumer(self._reply_tag)
+        if isinstance(self.mode, Transaction):
+            self.mode.roll_back()
         held: dict[Queue, list[Entry]] = {one.queue: [] for one in self.consumers.values()}
         for entry, queue, _ in self.unacked.take_all():
             held.setdefault(queue, []).append(entry)
-        self.consumers.clear()
         for queue, entries in held.items():
-            queue.channel_gone(self, entries)
+            queue.end_channel(self, entries)
+        self.consumers.clear()
 
     # -- publishing --------------------------------------------------------------------------
 
     def publish(self, publish: Published) -> None:
-        """Take a message and route it; within a transaction, no queue has it before the commit.
+        """Take a message and route it. In a transaction, queues get it at the commit.
 
         :raises Refused: if it is invalid, or cannot be published there.
         """
         message = self._check(publish)
         vhost = self.vhost
-        queues = vhost.route(vhost.exchange(message.exchange), message)
+        queues = vhost.router.route(vhost.exchange(message.exchange), message)
         if vhost.reply_channels and not message.exchange:
             vhost.reply_directly(message)
-        if self.transaction is None:
+        mode = self.mode
+        if mode is None:
             self._publish(message, queues, publish.mandatory)
+        elif isinstance(mode, Confirming):
+            self._confirm(mode, self._publish(message, queues, publish.mandatory))
         else:
-            self.transaction.publish(message, queues, publish.mandatory)
+            mode.publish(message, queues, publish.mandatory)
 
     def _check(self, publish: Published) -> Message:
-        session = self.session
+        context = self.context
         name = publish.exchange
         if publish.immediate:
             raise not_implemented("immediate=true")
-        if name not in session.rights.writable:
-            session.rights.check("write", "exchange", name)
+        if name not in context.rights.writable:
+            context.rights.check("write", "exchange", name)
         if self.vhost.exchange(name).internal:
             raise access_refused(
                 f"cannot publish to internal exchange '{name}' in vhost '{self.vhost.name}'"
             )
         return accept(
             publish,
-            user_name=session.user_name,
-            user=session.user,
+            user_name=context.user_name,
+            user=context.user,
             reply_key=self.reply_key,
-            max_size=session.node.limits.max_message_size,
+            max_size=context.max_message_size,
         )
 
-    def _publish(self, message: Message, queues: tuple[Queue, ...], mandatory: bool) -> None:
+    def _publish(self, message: Message, queues: tuple[Queue, ...], mandatory: bool) -> bool:
+        """Put a message into queues. Returns whether all of them took it."""
         if mandatory and not queues:
-            self.send_back(message)
+            self._return(message)
         taken = True
         for queue in queues:
             if not queue.publish(message):
                 taken = False
-        if self.confirming is not None:
-            told = self.confirming.decide(taken)
-            if told:
-                self.output.send(told)
-            if not self._confirm_due:
-                self._confirm_due = True
-                self.session.node.confirming.append(self)
+        return taken
 
-    def send_back(self, message: Message) -> None:
-        """Return a mandatory message that no queue gets."""
+    def _return(self, message: Message) -> None:
+        """Send a mandatory message back that no queue gets."""
         returned = methods.Basic.Return(
             reply_code=int(ReplyCode.NO_ROUTE),
             reply_text=ReplyCode.NO_ROUTE.name,
@@ -152,13 +178,33 @@ class Channel:
         self.output.send_method(self.number, returned)
         self.output.send_content(self.number, message.packed, message.body)
 
-    def tell_confirms(self) -> None:
+    def _confirm(self, confirming: Confirming, taken: bool) -> None:
+        due = confirming.decide(taken)
+        if due:
+            self.output.send(due)
+        if not self._confirm_due:
+            self._confirm_due = True
+            self.context.batch.confirms.append(self.send_confirms)
+
+    def send_confirms(self) -> None:
         """Send the confirms of what was published since the last time."""
         self._confirm_due = False
-        if self.confirming is not None:
-            told = self.confirming.collect()
-            if told:
-                self.output.send(told)
+        if isinstance(self.mode, Confirming):
+            due = self.mode.collect()
+            if due:
+                self.output.send(due)
+
+    def publish_staged(self, staged: list[Staged]) -> bool:
+        """Put the messages of a transaction into their queues, as far as these are still there.
+
+        Returns whether no queue refused one.
+        """
+        existing = self.vhost.queues
+        taken = True
+        for one in staged:
+            queues = tuple(existing[name] for name in one.queues if name in existing)
+            taken &= self._publish(one.message, queues, one.mandatory)
+        return taken
 
     # -- delivering --------------------------------------------------------------------------
 
@@ -170,13 +216,14 @@ class Channel:
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
         """Send a message to a consumer."""
+        consuming = self.consumers[consumer.tag]
         ledger = self.unacked
         if consumer.no_ack:
             ledger.last_tag = tag = ledger.last_tag + 1
         else:
-            tag = ledger.add(entry, consumer.queue, consumer)
+            tag = ledger.add(entry, consuming.queue, consumer)
         packed = entry.counted() if entry.delivery_count else entry.message.packed
-        self._deliver(consumer.start, tag, entry.redelivered, entry.message, packed)
+        self._deliver(consuming.start, tag, entry.redelivered, entry.message, packed)
 
     def _deliver(
         self, start: bytes, tag: int, redelivered: bool, message: Message, packed: bytes
@@ -186,44 +233,50 @@ class Channel:
         output.send(_FRAME.pack(1, self.number, len(payload)) + payload + b"\xce")
         output.send_content(self.number, packed, message.body)
 
-    def consumer_gone(self, consumer: Consumer) -> None:
-        """Its queue was deleted: tell the client, if it wants to know."""
-        self.consumers.pop(consumer.tag, None)
-        if self.session.wants_cancel_notify and not self.closing:
-            self.session.node.cancelled.append((self, consumer.tag))
-
-    def tell_cancelled(self, tag: str) -> None:
-        """Send the news of a consumer whose queue was deleted.
+    def on_queue_deleted(self, consumer: Consumer) -> None:
+        """Drop a consumer whose queue was deleted, and tell the client if it wants to know.
 
         https://www.rabbitmq.com/docs/consumer-cancel
         """
+        tag = consumer.tag
+        self.consumers.pop(tag, None)
+        if self.context.cancel_notify and not self.closing:
+            self.context.batch.cancels.append(lambda: self._send_cancel(tag))
+
+    def _send_cancel(self, tag: str) -> None:
         if not self.closing:
             self.reply(methods.Basic.Cancel(consumer_tag=tag, nowait=True))
 
     def wake(self) -> None:
-        """There is room again: its consumers that were passed over take their turns."""
-        waiting = {consumer.queue for consumer in self.consumers.values() if consumer.waiting}
+        """Give turns again to its consumers that were passed over, as there may be room."""
+        waiting = {one.queue for one in self.consumers.values() if one.consumer.waiting}
         for queue in waiting:
             queue.consumers.wake_all(self)
             queue.run()
 
+    def consume(self, consuming: Consuming) -> None:
+        """Begin to consume."""
+        self.consumers[consuming.consumer.tag] = consuming
+        consuming.queue.add_consumer(consuming.consumer)
+        consuming.queue.run()
+
     def drop_consumer(self, tag: str) -> None:
-        """It takes no more; what it has it keeps. That there is none is no error."""
-        if tag and tag == self.reply_tag:
+        """Cancel a consumer; what it has stays unacknowledged. An unknown tag is no error."""
+        if tag and tag == self._reply_tag:
             self.vhost.reply_channels.pop(self.reply_key or "", None)
-            self.reply_key, self.reply_tag = None, ""
+            self.reply_key, self._reply_tag = None, ""
             return
-        consumer = self.consumers.pop(tag, None)
-        if consumer is not None and not consumer.queue.deleted:
-            consumer.queue.remove_consumer(consumer)
+        dropped = self.consumers.pop(tag, None)
+        if dropped is not None and not dropped.queue.deleted:
+            dropped.queue.remove_consumer(dropped.consumer)
 
     def consume_replies(self, tag: str, start: bytes) -> None:
         """Take direct replies (https://www.rabbitmq.com/docs/direct-reply-to)."""
         self.reply_key = new_name(REPLY_TO_PSEUDO_QUEUE + ".")
-        self.reply_tag = tag
+        self._reply_tag = tag
 
         def deliver(message: Message) -> None:
-            self._deliver(start, _OF_REPLIES, False, message, message.packed)
+            self._deliver(start, _DIRECT_REPLY_TAG, False, message, message.packed)
 
         self.vhost.reply_channels[self.reply_key] = deliver
 
@@ -231,9 +284,9 @@ class Channel:
 
     def ack(self, ack: Ack) -> None:
         """basic.ack. :raises Refused: if the tag is unknown."""
-        if self.transaction is not None:
+        if isinstance(self.mode, Transaction):
             tags = self.unacked.tags(ack.delivery_tag, ack.multiple)
-            self.transaction.settle(tags, "acked")
+            self.mode.settle(tags, Outcome.ACKED)
             return
         if ack.multiple:
             taken = self.unacked.take(self.unacked.tags(ack.delivery_tag, True))
@@ -242,41 +295,50 @@ class Channel:
             if one is None:
                 raise precondition(f"unknown delivery tag {ack.delivery_tag}")
             taken = [one]
-        self.acked(taken)
+        self._ack(taken)
 
     def nack(self, nack: Nack) -> None:
         """basic.nack and basic.reject. :raises Refused: if the tag is unknown."""
         tags = self.unacked.tags(nack.delivery_tag, nack.multiple)
-        if self.transaction is not None:
-            self.transaction.settle(tags, "requeued" if nack.requeue else "rejected")
+        if isinstance(self.mode, Transaction):
+            self.mode.settle(tags, Outcome.REQUEUED if nack.requeue else Outcome.REJECTED)
         elif nack.requeue:
-            self.put_back(self.unacked.take(tags))
+            self.requeue(self.unacked.take(tags))
         else:
-            self.reject(self.unacked.take(tags))
+            self._reject(self.unacked.take(tags))
 
-    def acked(self, taken: list[Unacked]) -> None:
-        """Deliveries were acknowledged."""
+    def settle(self, settled: list[Settled]) -> None:
+        """Carry out what a transaction settled."""
+        for group in settled:
+            match group.outcome:
+                case Outcome.ACKED:
+                    self._ack(group.deliveries)
+                case Outcome.REQUEUED:
+                    self.requeue(group.deliveries)
+                case Outcome.REJECTED:
+                    self._reject(group.deliveries)
+
+    def _ack(self, taken: list[Unacked]) -> None:
         for entry, queue, _ in taken:
             queue.ack(entry)
-        self._freed(taken)
+        self._make_room(taken)
 
-    def reject(self, taken: list[Unacked]) -> None:
-        """Deliveries were rejected for good."""
+    def _reject(self, taken: list[Unacked]) -> None:
         for entry, queue, _ in taken:
             queue.reject(entry)
-        self._freed(taken)
+        self._make_room(taken)
 
-    def put_back(self, taken: list[Unacked]) -> None:
-        """Requeue deliveries."""
+    def requeue(self, taken: list[Unacked]) -> None:
+        """Put deliveries back into their queues."""
         by_queue: dict[Queue, list[Entry]] = {}
         for entry, queue, _ in taken:
             by_queue.setdefault(queue, []).append(entry)
         for queue, entries in by_queue.items():
-            queue.put_back(entries)
-        self._freed(taken)
+            queue.requeue(entries)
+        self._make_room(taken)
 
-    def _freed(self, taken: list[Unacked]) -> None:
-        """Deliveries were settled: whoever waited for that takes its turn."""
+    def _make_room(self, taken: list[Unacked]) -> None:
+        """Give turns again to consumers that were passed over until these were settled."""
         if self.prefetch:
             self.wake()
             return

@@ -1,18 +1,17 @@
-"""The methods by which a client takes messages: consume, cancel, get, qos, recover, reject."""
+"""The methods that take messages: consume, cancel, get, qos, recover, reject. Pure."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from leveret.amqp import methods
 from leveret.amqp.codes import BASIC_DELIVER
 from leveret.amqp.events import Nack
 from leveret.amqp.properties import short_string
-from leveret.broker.model.arguments import check_consumer
+from leveret.broker.model.argument_checks import check_consumer
 from leveret.broker.model.consumers import Consumer
-from leveret.broker.model.queues import Queue
 from leveret.broker.names import new_name
 from leveret.broker.refusals import (
     access_refused,
@@ -22,15 +21,11 @@ from leveret.broker.refusals import (
     precondition,
 )
 from leveret.broker.session.accepting import REPLY_TO_PSEUDO_QUEUE
-from leveret.broker.session.topology import named_queue
-
-if TYPE_CHECKING:
-    from leveret.broker.session.channel import Channel
-
-_Answer = methods.AMQPMethod | None
+from leveret.broker.session.channel import Channel, Consuming
+from leveret.broker.session.topology import Answer, named_queue
 
 
-def _consume(channel: Channel, method: methods.Basic.Consume) -> _Answer:
+def _consume(channel: Channel, method: methods.Basic.Consume) -> Answer:
     tag = method.consumer_tag
     if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
@@ -43,46 +38,31 @@ def _consume(channel: Channel, method: methods.Basic.Consume) -> _Answer:
         channel.consume_replies(tag, deliver_start(tag))
         return methods.Basic.ConsumeOk(consumer_tag=tag)
     name = named_queue(channel, method.queue)
-    channel.session.rights.check("read", "queue", name)
-    queue = channel.vhost.queue(name, channel.session)
-    what = f"queue '{name}' in vhost '{channel.vhost.name}'"
+    channel.context.rights.check("read", "queue", name)
+    queue = channel.vhost.queue(name, channel.context.connection)
+    described = f"queue '{name}' in vhost '{channel.vhost.name}'"
     options = queue.options
     if not options.quorum and (
         queue.consumers.exclusive
         or (method.exclusive and (queue.consumers.count or options.single_active_consumer))
     ):
-        raise access_refused(f"{what} in exclusive use")
+        raise access_refused(f"{described} in exclusive use")
     if options.quorum and channel.prefetch:
-        raise not_implemented(f"{what} does not support global qos")
+        raise not_implemented(f"{described} does not support global qos")
     arguments = method.arguments
-    check_consumer(arguments, what, quorum=options.quorum)
-    consumer = _new_consumer(channel, tag, queue, method, arguments)
-    if not method.nowait:
-        channel.reply(methods.Basic.ConsumeOk(consumer_tag=tag))  # before its first message
-    channel.consumers[tag] = consumer
-    queue.add_consumer(consumer)
-    queue.run()
-    return None
-
-
-def _new_consumer(
-    channel: Channel,
-    tag: str,
-    queue: Queue,
-    method: methods.Basic.Consume,
-    arguments: dict[str, Any],
-) -> Consumer:
+    check_consumer(arguments, described, quorum=options.quorum)
     consumer = Consumer(
         tag,
-        queue,
         channel,
         no_ack=method.no_ack,
         exclusive=method.exclusive,
         prefetch=channel.consumer_prefetch,
         priority=arguments.get("x-priority", 0),
     )
-    consumer.start = deliver_start(tag)
-    return consumer
+    if not method.nowait:
+        channel.reply(methods.Basic.ConsumeOk(consumer_tag=tag))  # before its first message
+    channel.consume(Consuming(consumer=consumer, queue=queue, start=deliver_start(tag)))
+    return None
 
 
 def deliver_start(tag: str) -> bytes:
@@ -90,13 +70,13 @@ def deliver_start(tag: str) -> bytes:
     return struct.pack(">I", BASIC_DELIVER) + short_string(tag)
 
 
-def _cancel(channel: Channel, method: methods.Basic.Cancel) -> _Answer:
+def _cancel(channel: Channel, method: methods.Basic.Cancel) -> Answer:
     tag = method.consumer_tag
     channel.drop_consumer(tag)
     return methods.Basic.CancelOk(consumer_tag=tag)
 
 
-def _qos(channel: Channel, method: methods.Basic.Qos) -> _Answer:
+def _qos(channel: Channel, method: methods.Basic.Qos) -> Answer:
     if method.prefetch_size:
         raise not_implemented(f"prefetch_size!=0 ({method.prefetch_size})")
     channel.reply(methods.Basic.QosOk())
@@ -110,10 +90,10 @@ def _qos(channel: Channel, method: methods.Basic.Qos) -> _Answer:
     return None
 
 
-def _get(channel: Channel, method: methods.Basic.Get) -> _Answer:
+def _get(channel: Channel, method: methods.Basic.Get) -> Answer:
     name = named_queue(channel, method.queue)
-    channel.session.rights.check("read", "queue", name)
-    queue = channel.vhost.queue(name, channel.session)
+    channel.context.rights.check("read", "queue", name)
+    queue = channel.vhost.queue(name, channel.context.connection)
     if queue.options.quorum and queue.options.single_active_consumer:
         raise no_get(name, channel.vhost.name)
     entry = queue.get(method.no_ack)
@@ -123,7 +103,7 @@ def _get(channel: Channel, method: methods.Basic.Get) -> _Answer:
     message = entry.message
     channel.reply(
         methods.Basic.GetOk(
-            delivery_tag=ledger.number() if method.no_ack else ledger.add(entry, queue, None),
+            delivery_tag=ledger.next_tag() if method.no_ack else ledger.add(entry, queue, None),
             redelivered=entry.redelivered,
             exchange=message.exchange,
             routing_key=message.routing_key,
@@ -131,27 +111,27 @@ def _get(channel: Channel, method: methods.Basic.Get) -> _Answer:
         )
     )
     packed = entry.counted() if queue.options.quorum else message.packed
-    channel.session.output.send_content(channel.number, packed, message.body)
+    channel.output.send_content(channel.number, packed, message.body)
     return None
 
 
-def _reject(channel: Channel, method: methods.Basic.Reject) -> _Answer:
+def _reject(channel: Channel, method: methods.Basic.Reject) -> Answer:
     channel.nack(Nack(channel.number, method.delivery_tag, False, method.requeue))
     return None
 
 
 def _recover(
     channel: Channel, method: methods.Basic.Recover | methods.Basic.RecoverAsync
-) -> _Answer:
+) -> Answer:
     if not method.requeue:
         raise not_implemented("requeue=false")
     if isinstance(method, methods.Basic.Recover):
         channel.reply(methods.Basic.RecoverOk())
-    channel.put_back(channel.unacked.take_all())
+    channel.requeue(channel.unacked.take_all())
     return None
 
 
-CONSUMING: Final[dict[type[Any], Callable[[Channel, Any], _Answer]]] = {
+CONSUMING: Final[dict[type[Any], Callable[[Channel, Any], Answer]]] = {
     methods.Basic.Consume: _consume,
     methods.Basic.Cancel: _cancel,
     methods.Basic.Qos: _qos,

@@ -1,29 +1,33 @@
-"""How a session comes to its user and vhost (AMQP 0-9-1, section 2.2.4): the broker's half."""
+"""The broker's half of the handshake (AMQP 0-9-1, section 2.2.4), from header to connection.open.
+
+A machine without output: each method of the client leads to the broker's next method, or to the end
+of the handshake, which is `Admitted` or `Refusal`. Pure.
+"""
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
 
 from leveret.amqp import methods
 from leveret.amqp.codes import FRAME_MIN_SIZE, PROTOCOL_HEADER, ReplyCode
+from leveret.amqp.methods import AMQPMethod
 from leveret.amqp.tables import decode_table
-from leveret.broker.permissions import Rights, log_in
+from leveret.broker.limits import Limits
+from leveret.broker.model.vhost import VHost
+from leveret.broker.permissions import Rights, User, log_in
 from leveret.broker.refusals import Refused, access_refused, not_allowed
-from leveret.broker.session.closing import blamed_method
+from leveret.broker.session.closing import Blamed, blamed_method
 
-if TYPE_CHECKING:
-    from leveret.broker.session.session import Session
-
-log = logging.getLogger("leveret.broker")
-
-_GREETINGS: Final = (
+_PROTOCOL_HEADERS: Final = (
     PROTOCOL_HEADER,
     b"AMQP\x01\x01\x09\x01",
     b"AMQP\x01\x01\x00\x09",
     b"AMQP\x01\x01\x08\x00",
 )
-"""The protocol header and older spellings of it that RabbitMQ takes too."""
+"""The protocol header, and older forms of it that RabbitMQ accepts as well."""
 MECHANISMS: Final = "AMQPLAIN PLAIN"
 CAPABILITIES: Final = {
     "publisher_confirms": True,
@@ -43,135 +47,197 @@ SERVER_PROPERTIES: Final[dict[str, Any]] = {
     "information": "Embedded, in memory, for development and tests. Production is RabbitMQ.",
     "platform": "Python",
     "product": "Leveret embedded broker",
-    "version": "3.10.0",  # of RabbitMQ, whose behaviour it has: clients look at it
+    "version": "3.10.0",  # RabbitMQ's, as clients look at it and this broker behaves like it
 }
 
 
 class Greeting:
-    """The protocol header (section 4.2.2), which may come in pieces."""
+    """Reads the protocol header (section 4.2.2), which may come in pieces."""
 
     def __init__(self) -> None:
         self.done = False
-        self._said = b""
+        """Whether the header is complete."""
+        self._received = b""
 
     def receive(self, data: bytes) -> bytes | None:
-        """What came after it, empty while it is not complete; None where it is another's."""
-        self._said += data
-        start = self._said[: len(PROTOCOL_HEADER)]
-        if not any(greeting.startswith(start) for greeting in _GREETINGS):
+        """Return what came after the header, which is empty while the header is not complete.
+
+        None if this is the header of another protocol.
+        """
+        self._received += data
+        start = self._received[: len(PROTOCOL_HEADER)]
+        if not any(header.startswith(start) for header in _PROTOCOL_HEADERS):
             return None
         if len(start) < len(PROTOCOL_HEADER):
             return b""
         self.done = True
-        rest, self._said = self._said[len(start) :], b""
+        rest, self._received = self._received[len(start) :], b""
         return rest
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """A client that may use a vhost, and what was agreed with it."""
+
+    user: User
+    """The user that it logged in as."""
+    user_name: str
+    """The user's name."""
+    vhost: VHost
+    """The vhost that it opened."""
+    rights: Rights
+    """What the user may do in the vhost."""
+    capabilities: Mapping[str, Any]
+    """Extensions of AMQP that the client understands, by name."""
+    channel_max: int
+    """How many channels it may open; 0 for any number."""
+    frame_max: int
+    """Bytes of the largest frame; 0 for no limit."""
+    heartbeat: int
+    """Seconds of the heartbeat interval; 0 for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A client that is not admitted."""
+
+    error: Refused
+    """Why."""
+    blamed: Blamed
+    """The method that is to blame."""
+    told: bool
+    """Whether the broker tells the client before it hangs up."""
+
+
+class _Due(Enum):
+    """The method that is due next, as RabbitMQ writes its name in reply texts."""
+
+    START_OK = "connection.start_ok"
+    TUNE_OK = "connection.tune_ok"
+    OPEN = "connection.open"
+
+
 class Handshake:
-    """What is due next, and what is done with it: start-ok, tune-ok, open."""
+    """One client's handshake: start-ok, tune-ok and open, in this order.
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._due: Any = self._start_ok
-        self._frame_max = FRAME_MIN_SIZE
+    :param users: may log in, by name.
+    :param vhosts: may be opened, by name.
+    :param limits: are proposed to the client.
+    """
 
-    def begin(self) -> None:
-        """Answer the protocol header."""
-        self._session.send_method(
-            methods.Connection.Start(
-                version_minor=9,
-                server_properties=SERVER_PROPERTIES,
-                mechanisms=MECHANISMS,
-                locales="en_US",
-            )
+    def __init__(
+        self, users: Mapping[str, User], vhosts: Mapping[str, VHost], limits: Limits
+    ) -> None:
+        self._users = users
+        self._vhosts = vhosts
+        self._limits = limits
+        self._due = _Due.START_OK
+        self._user_name = ""
+        self._user: User | None = None
+        self._capabilities: dict[str, Any] = {}
+        self._channel_max = 0
+        self._frame_max = 0
+        self._heartbeat = 0
+
+    def start(self) -> methods.Connection.Start:
+        """The method by which the broker answers the protocol header."""
+        return methods.Connection.Start(
+            version_minor=9,
+            server_properties=SERVER_PROPERTIES,
+            mechanisms=MECHANISMS,
+            locales="en_US",
         )
 
-    def handle(self, method: Any) -> None:
-        """The client's next method; what is not due, or is refused, ends the connection."""
-        try:
-            self._due(method)
-        except Refused as error:
-            self._refuse(error, method)
+    def receive(self, method: AMQPMethod | None) -> AMQPMethod | Admitted | Refusal | None:
+        """Take the client's next method.
 
-    def _start_ok(self, method: Any) -> None:
-        if not isinstance(method, methods.Connection.StartOk):
-            raise _out_of_order("connection.start_ok", method)
-        session = self._session
-        properties = method.client_properties
-        capabilities = properties.get("capabilities")
-        session.capabilities = capabilities if isinstance(capabilities, dict) else {}
+        :param method: None for anything that is not a method on channel 0.
+        :returns: the broker's next method, None if the client's next one is due, or the end.
+        """
+        try:
+            match self._due, method:
+                case _Due.START_OK, methods.Connection.StartOk():
+                    return self._log_in(method)
+                case _Due.TUNE_OK, methods.Connection.TuneOk():
+                    self._agree(method)
+                    return None
+                case _Due.OPEN, methods.Connection.Open():
+                    return self._admit(method)
+            raise _out_of_order(self._due.value, method)
+        except Refused as error:
+            return self._refuse(error, method)
+
+    def _log_in(self, method: methods.Connection.StartOk) -> AMQPMethod:
+        capabilities = method.client_properties.get("capabilities")
+        self._capabilities = capabilities if isinstance(capabilities, dict) else {}
         name, password = _credentials(method.mechanism, method.response)
-        user = log_in(session.node.users, name, password)
+        user = log_in(self._users, name, password)
         if user is None:
             raise access_refused(
                 f"Login was refused using authentication mechanism {method.mechanism}."
                 " For details see the broker logfile."
             )
-        session.user_name = name
-        session.user = user
-        limits = session.node.limits
-        session.send_method(
-            methods.Connection.Tune(
-                channel_max=limits.channel_max,
-                frame_max=limits.frame_max,
-                heartbeat=limits.heartbeat,
-            )
+        self._user_name = name
+        self._user = user
+        self._due = _Due.TUNE_OK
+        return methods.Connection.Tune(
+            channel_max=self._limits.channel_max,
+            frame_max=self._limits.frame_max,
+            heartbeat=self._limits.heartbeat,
         )
-        self._due = self._tune_ok
 
-    def _tune_ok(self, method: Any) -> None:
-        if not isinstance(method, methods.Connection.TuneOk):
-            raise _out_of_order("connection.tune_ok", method)
-        session = self._session
-        limits = session.node.limits
+    def _agree(self, method: methods.Connection.TuneOk) -> None:
         frame_max = method.frame_max
         if frame_max and frame_max < FRAME_MIN_SIZE:
             raise not_allowed(
                 f"negotiated frame_max = {frame_max} is lower than the minimum allowed value"
                 f" ({FRAME_MIN_SIZE})"
             )
-        self._frame_max = _agreed("frame_max", frame_max, limits.frame_max)
-        session.channel_max = _agreed("channel_max", method.channel_max, limits.channel_max)
-        session.heartbeat = method.heartbeat
-        self._due = self._open
+        self._frame_max = _agreed("frame_max", frame_max, self._limits.frame_max)
+        self._channel_max = _agreed("channel_max", method.channel_max, self._limits.channel_max)
+        self._heartbeat = method.heartbeat
+        self._due = _Due.OPEN
 
-    def _open(self, method: Any) -> None:
-        if not isinstance(method, methods.Connection.Open):
-            raise _out_of_order("connection.open", method)
-        session = self._session
+    def _admit(self, method: methods.Connection.Open) -> Admitted:
         name = method.virtual_host
-        vhost = session.node.vhosts.get(name)
+        vhost = self._vhosts.get(name)
         if vhost is None:
             raise not_allowed(f"vhost {name} not found")
-        permissions = session.user.permissions_in(name)
+        assert self._user is not None
+        permissions = self._user.permissions_in(name)
         if permissions is None:
-            raise not_allowed(f"access to vhost '{name}' refused for user '{session.user_name}'")
-        session.vhost = vhost
-        session.rights = Rights(session.user_name, name, permissions)
-        session.send_method(methods.Connection.OpenOk())
-        session.opened(self._frame_max)
+            raise not_allowed(f"access to vhost '{name}' refused for user '{self._user_name}'")
+        return Admitted(
+            user=self._user,
+            user_name=self._user_name,
+            vhost=vhost,
+            rights=Rights(self._user_name, name, permissions),
+            capabilities=self._capabilities,
+            channel_max=self._channel_max,
+            frame_max=self._frame_max,
+            heartbeat=self._heartbeat,
+        )
 
-    def _refuse(self, error: Refused, method: Any) -> None:
-        """As RabbitMQ does.
+    def _refuse(self, error: Refused, method: AMQPMethod | None) -> Refusal:
+        """Decide whether the client is told, as RabbitMQ does.
 
-        A user that may not log in is told where it can understand it, and a vhost that cannot be
-        opened; whatever else is wrong ends the connection without a word.
+        It is told that a vhost cannot be opened, and that a login failed if it understands that.
+        Anything else ends the connection without a word.
         """
-        session = self._session
-        opening = isinstance(method, methods.Connection.Open)
-        if opening and error.reply_code == ReplyCode.NOT_ALLOWED:
-            session.fail(error, blamed_method(method))
-        elif error.reply_code == ReplyCode.ACCESS_REFUSED and session.capabilities.get(
-            "authentication_failure_close"
+        if isinstance(method, methods.Connection.Open) and (
+            error.reply_code == ReplyCode.NOT_ALLOWED
         ):
-            session.fail(error)
-        else:
-            log.warning("%s: refused: %s", session.peer, error)
-            session.finish()
+            return Refusal(error=error, blamed=blamed_method(method), told=True)
+        understands = bool(self._capabilities.get("authentication_failure_close"))
+        told = error.reply_code == ReplyCode.ACCESS_REFUSED and understands
+        return Refusal(error=error, blamed=(0, 0), told=told)
 
 
 def _agreed(name: str, wanted: int, allowed: int) -> int:
-    """What the client wants, if it is no more than is allowed; 0 is "no limit"."""
+    """What the client wants, where 0 is "no limit".
+
+    :raises Refused: if that is more than is allowed.
+    """
     if not allowed:
         return wanted
     if not wanted:
@@ -191,7 +257,10 @@ def _out_of_order(due: str, method: Any) -> Refused:
 
 
 def _credentials(mechanism: str, response: str) -> tuple[str, str]:
-    """User and password. :raises Refused: if the mechanism is unknown or the response malformed."""
+    """User and password.
+
+    :raises Refused: if the mechanism is unknown or the response malformed.
+    """
     match mechanism:
         case "PLAIN":
             parts = response.split("\0")

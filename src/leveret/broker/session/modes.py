@@ -1,17 +1,15 @@
-"""The methods that set what mode a channel is in: confirms, transactions, flow."""
+"""The methods of a channel's mode (confirms, transactions), channel.flow, access.request. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from leveret.amqp import methods
 from leveret.broker.refusals import not_implemented, precondition
+from leveret.broker.session.channel import Channel
 from leveret.broker.session.confirming import Confirming
 from leveret.broker.session.transactions import Transaction
-
-if TYPE_CHECKING:
-    from leveret.broker.session.channel import Channel
 
 
 def _flow(channel: Channel, method: methods.Channel.Flow) -> methods.AMQPMethod:
@@ -20,28 +18,28 @@ def _flow(channel: Channel, method: methods.Channel.Flow) -> methods.AMQPMethod:
     return methods.Channel.FlowOk(active=True)
 
 
-def _confirm(channel: Channel, method: methods.Confirm.Select) -> methods.AMQPMethod:
-    if channel.transaction is not None:
+def _select_confirms(channel: Channel, method: methods.Confirm.Select) -> methods.AMQPMethod:
+    if isinstance(channel.mode, Transaction):
         raise precondition("cannot switch from tx to confirm mode")
-    if channel.confirming is None:
-        channel.confirming = Confirming(channel.number)
+    if channel.mode is None:
+        channel.mode = Confirming(channel.number)
     return methods.Confirm.SelectOk()
 
 
-def _begin(channel: Channel, method: methods.Tx.Select) -> methods.AMQPMethod:
-    if channel.confirming is not None:
+def _select_transactions(channel: Channel, method: methods.Tx.Select) -> methods.AMQPMethod:
+    if isinstance(channel.mode, Confirming):
         raise precondition("cannot switch from confirm to tx mode")
-    if channel.transaction is None:
-        channel.transaction = Transaction(channel)
+    if channel.mode is None:
+        channel.mode = Transaction(channel.unacked, channel.vhost.memory)
     return methods.Tx.SelectOk()
 
 
 def _commit(channel: Channel, method: methods.Tx.Commit) -> None:
     transaction = _transaction_of(channel)
-    taken = transaction.publish_all()
+    taken = channel.publish_staged(transaction.commit_published())
     if taken:  # before what comes because of the acknowledgements
         channel.reply(methods.Tx.CommitOk())
-    transaction.settle_all()
+    channel.settle(transaction.commit_settled())
     if not taken:
         raise precondition("partial tx completion")
 
@@ -52,21 +50,21 @@ def _roll_back(channel: Channel, method: methods.Tx.Rollback) -> methods.AMQPMet
 
 
 def _transaction_of(channel: Channel) -> Transaction:
-    if channel.transaction is None:
+    if not isinstance(channel.mode, Transaction):
         raise precondition("channel is not transactional")
-    return channel.transaction
+    return channel.mode
 
 
-def _access(channel: Channel, method: methods.Access.Request) -> methods.AMQPMethod:
-    """As RabbitMQ: whatever is asked for is granted, by ticket 1, which nothing looks at."""
+def _grant_access(channel: Channel, method: methods.Access.Request) -> methods.AMQPMethod:
+    """Grant whatever is asked for, by ticket 1, which nothing looks at. RabbitMQ does the same."""
     return methods.Access.RequestOk()
 
 
 MODES: Final[dict[type[Any], Callable[[Channel, Any], methods.AMQPMethod | None]]] = {
-    methods.Access.Request: _access,
+    methods.Access.Request: _grant_access,
     methods.Channel.Flow: _flow,
-    methods.Confirm.Select: _confirm,
-    methods.Tx.Select: _begin,
+    methods.Confirm.Select: _select_confirms,
+    methods.Tx.Select: _select_transactions,
     methods.Tx.Commit: _commit,
     methods.Tx.Rollback: _roll_back,
 }

@@ -1,60 +1,63 @@
-"""What waits to be written to one client, and whether there is room for more."""
+"""The frames that wait to be written to one client, and whether there is room for more."""
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Final
 
 from leveret.amqp import frames
 from leveret.amqp.codes import FRAME_MIN_SIZE
 from leveret.amqp.frames import FRAME_OVERHEAD
 from leveret.amqp.methods import AMQPMethod
-
-if TYPE_CHECKING:
-    from leveret.broker.session.session import Session
+from leveret.broker.model.memory import Memory
 
 _HEADER = struct.Struct(">BHIHHQ")
 _FRAME = struct.Struct(">BHI")
-_OVERHEAD = 64
-"""What a message's frames take beside its body, roughly, in bytes."""
+_OVERHEAD: Final = 64
+"""Bytes that a message's frames take beside its body, roughly."""
 
 
 class Output:
-    """The frames for one client, until the server writes them, all of one pass in one write.
+    """The frames for one client. All that one pass of the event loop adds leaves in one write.
 
-    `room` says whether more may be sent now: its consumers get nothing while it is False, and
-    nothing that the client sends is handled. `frame_max` is what was agreed, in bytes. `size` is
-    what the messages take, in bytes, that wait here or in the socket's buffer; it counts in the
-    broker's memory.
+    :param memory: counts the messages that wait here or in the socket's buffer.
+    :param limit: bytes of messages above which there is no room for more.
+    :param on_first: called when the first frame after a write is added.
     """
 
-    __slots__ = ("_limit", "_memory", "_node", "_owner", "_parts", "frame_max", "room", "size")
+    __slots__ = ("_limit", "_memory", "_on_first", "_parts", "frame_max", "room", "size")
 
-    def __init__(self, owner: Session) -> None:
+    def __init__(self, memory: Memory, limit: int, on_first: Callable[[], None]) -> None:
         self.room = True
+        """Whether more may be sent now.
+
+        While it is False, the client's consumers get nothing and its frames are not handled.
+        """
         self.frame_max = FRAME_MIN_SIZE
-        self._owner = owner
-        self._node = owner.node
-        self._memory = owner.node.memory
-        self._limit = owner.node.limits.output
-        self._parts: list[bytes] = []
+        """Bytes of the largest frame, as agreed with the client."""
         self.size = 0
+        """Bytes of the messages that wait here or in the socket's buffer."""
+        self._memory = memory
+        self._limit = limit
+        self._on_first = on_first
+        self._parts: list[bytes] = []
 
     def send(self, data: bytes) -> None:
-        """Have frames sent with the next write."""
+        """Add frames to the next write."""
         parts = self._parts
         if not parts:
-            self._node.dirty.append(self._owner)
+            self._on_first()
         parts.append(data)
 
     def send_method(self, channel: int, method: AMQPMethod) -> None:
-        """Send a method."""
+        """Add a method's frame."""
         self.send(frames.method_frame(channel, method))
 
     def send_content(self, channel: int, packed: bytes, body: bytes) -> None:
-        """Send a message's header and body, after its method.
+        """Add a message's header and body, after its method.
 
-        As RabbitMQ does, the header goes in one frame whatever its size: it cannot be cut.
+        The header is one frame, however large: it cannot be cut. RabbitMQ does the same.
         """
         size = len(body)
         parts = self._parts
@@ -80,13 +83,16 @@ class Output:
         return bool(self._parts)
 
     def take(self) -> bytes:
-        """All that is to be written now."""
+        """Take all that waits, to write it now."""
         data = b"".join(self._parts)
         self._parts.clear()
         return data
 
     def written(self, waiting: int) -> bool:
-        """It was given to the socket, where `waiting` bytes wait still; whether room came of it."""
+        """Note that the socket took it all, and still holds `waiting` bytes.
+
+        Returns whether there is room again where there was none.
+        """
         self._memory.used += waiting - self.size
         self.size = waiting
         if self.room or waiting > self._limit // 2:
@@ -95,7 +101,7 @@ class Output:
         return True
 
     def drop(self) -> None:
-        """Nobody will read it: nothing waits, and there is no room for more."""
+        """Drop what waits, as the client is gone. There is no room for more."""
         self._memory.used -= self.size
         self.size = 0
         self._parts.clear()

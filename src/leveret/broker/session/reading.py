@@ -1,7 +1,8 @@
-"""The receiving half of a client's connection: publishes in one pass, their properties kept packed.
+"""The receiving half of a client's connection: bytes in, events out. Pure.
 
-`leveret.amqp.Parser` is quickest at what a client receives. A broker receives publishes, and hands
-their properties on as they came.
+`leveret.amqp.Parser` is for what a client receives. A broker receives publishes and
+acknowledgements, hands on the properties of messages as they came, and complains in RabbitMQ's
+words.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 from leveret.amqp.codes import (
     BASIC,
     BASIC_ACK,
+    BASIC_NACK,
     BASIC_PUBLISH,
     FRAME_BODY,
     FRAME_END,
@@ -23,11 +25,12 @@ from leveret.amqp.codes import (
     FRAME_METHOD,
     ReplyCode,
 )
-from leveret.amqp.events import Ack, Event, Heartbeat, Method
-from leveret.amqp.parser import Parser
+from leveret.amqp.events import Ack, Heartbeat, Method, Nack
+from leveret.amqp.payloads import decode_method
+from leveret.amqp.properties import PropertiesParser
 from leveret.broker.model.arguments import Arguments
 from leveret.broker.model.packed import types
-from leveret.broker.session.received import Coming, Published, Route
+from leveret.broker.session.received import PartialPublish, Published, Route
 from leveret.broker.session.unreadable import frame_error, octets, undecodable, unexpected
 from leveret.errors import ProtocolError
 
@@ -38,33 +41,44 @@ _ACK = struct.Struct(">QB").unpack_from
 _HEARTBEAT: Final = Heartbeat()
 _KINDS: Final = frozenset((FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT))
 _METHOD_SIZE: Final = 4
-"""Bytes that each method frame has at least: class and method."""
+"""Bytes that each method frame has at least: the ids of class and method."""
 _HEADER_SIZE: Final = 12
 """Bytes that each content header frame has before its properties: class, weight, body size."""
 _CACHED_ROUTES: Final = 2048
 _TAIL: Final = 12
-"""The length of connection.close-ok in its frame, in bytes."""
+"""Bytes of connection.close-ok in its frame."""
+
+Event = Published | Ack | Nack | Method | Heartbeat
+"""What a client sends."""
 
 _TYPED: Final = {50 << 16 | 10: 1, 40 << 16 | 10: 2, 60 << 16 | 20: 2, 50 << 16 | 20: 3}
 """Methods whose arguments are checked by type, and how many short strings come before them."""
 
 
-class ServerParser(Parser):
-    """A `Parser` that gives `Published` for basic.publish, and what comes before broken bytes.
+class BrokerParser:
+    """Reads what one client sends, after the protocol header.
 
-    `broken` is what is wrong with the bytes, once something is. Nothing after that is read; `tail`
-    has the last of it, where the client's answer to being told can be seen.
+    It holds at most one frame and, for each channel, one message. It reads past a message with a
+    larger body than `max_body`, and returns it with the body None.
+
+    :param frame_max: bytes of the largest frame; set it again once it is agreed.
+    :param max_body: bytes of the largest message body to keep.
     """
 
     def __init__(self, *, frame_max: int, max_body: int) -> None:
-        super().__init__(frame_max=frame_max, max_body=max_body)
-        self._published_routes: dict[bytes, Route] = {}
-        self._coming: dict[int, Coming] = {}
+        self.frame_max = frame_max
         self.broken: ProtocolError | None = None
+        """What is wrong with the bytes, once something is. Nothing after that is read."""
         self.tail = b""
+        """The last bytes after that, which may be the client's connection.close-ok."""
+        self._max_body = max_body
+        self._rest = b""
+        self._properties = PropertiesParser()
+        self._routes: dict[bytes, Route] = {}
+        self._partial: dict[int, PartialPublish] = {}
 
     def receive(self, data: bytes) -> list[Event]:
-        """The events that `data` completes, in order, up to where it is no AMQP."""
+        """The events that `data` completes, in order, up to where it is not AMQP."""
         events: list[Event] = []
         if self.broken is not None:
             self.tail = (self.tail + data)[-_TAIL:]
@@ -87,20 +101,20 @@ class ServerParser(Parser):
     def _break(self, error: ProtocolError, data: bytes) -> None:
         self.broken = error
         self.tail = data[-_TAIL:]
-        self._coming.clear()
+        self._partial.clear()
 
     def frame_end(self, data: bytes) -> int:
-        """Where in `data`, which comes next, the frame ends that is not complete yet."""
+        """Where in `data`, which is received next, the frame ends that is not complete yet."""
         if len(self._rest) + len(data) < 7:
             return len(data)
         begun = self._rest + data[:7]
         return min(len(data), 8 + _FRAME(begun, 0)[2] - len(self._rest))
 
-    # The hot path, as in `Parser`: one pass over all frames of a read.
+    # The hot path: one pass over all frames of a read, without a call for each.
     def _read(self, data: bytes, events: list[Event]) -> int:  # noqa: C901, PLR0912
         pos = 0
         have = len(data)
-        coming = self._coming
+        partial = self._partial
         while have - pos >= 7:
             kind, channel, size = _FRAME(data, pos)
             if size > self.frame_max - 8:
@@ -117,33 +131,38 @@ class ServerParser(Parser):
                 )
             pos = stop + 1
             if (channel == 0 and kind != FRAME_METHOD) or (channel and kind == FRAME_HEARTBEAT):
-                self._heartbeat(kind, channel, data[start:stop])
+                self._check_heartbeat(kind, channel, data[start:stop])
                 events.append(_HEARTBEAT)
             elif kind == FRAME_METHOD:
                 if size < _METHOD_SIZE:
                     raise frame_error(kind, "unknown_frame", data[start:stop])
-                if channel in coming:
-                    raise coming[channel].unexpected()
+                if channel in partial:
+                    raise partial[channel].unexpected()
                 (index,) = _U32(data, start)
                 if index == BASIC_PUBLISH:
-                    coming[channel] = Coming(self._route_of(data[start + 4 : stop]))
+                    partial[channel] = PartialPublish(self._route_of(data[start + 4 : stop]))
                 elif index == BASIC_ACK:
                     if size != 13:
                         raise undecodable(index, data[start + 4 : stop])
                     tag, bits = _ACK(data, start + 4)
                     events.append(Ack(channel, tag, bits & 1 == 1))
+                elif index == BASIC_NACK:
+                    if size != 13:
+                        raise undecodable(index, data[start + 4 : stop])
+                    tag, bits = _ACK(data, start + 4)
+                    events.append(Nack(channel, tag, bits & 1 == 1, bits & 2 == 2))
                 else:
-                    self._other_method(data, start, stop, channel, index, events)
+                    events.append(_read_method(data, start, stop, channel, index))
             elif kind == FRAME_BODY:
-                self._body_of_publish(data, start, stop, channel, events)
+                self._read_body(data, start, stop, channel, events)
             elif kind == FRAME_HEADER:
-                self._header_of_publish(data, start, stop, channel, events)
+                self._read_header(data, start, stop, channel, events)
             else:
                 raise frame_error(kind, "unknown_frame", data[start:stop])
         return pos
 
-    def _heartbeat(self, kind: int, channel: int, payload: bytes) -> None:
-        """A frame that is a heartbeat, or stands where no such frame may."""
+    def _check_heartbeat(self, kind: int, channel: int, payload: bytes) -> None:
+        """Complain about a frame that stands where only a heartbeat may."""
         if (
             kind not in _KINDS
             or (kind == FRAME_HEARTBEAT and not channel and payload)
@@ -153,18 +172,8 @@ class ServerParser(Parser):
         if kind != FRAME_HEARTBEAT or channel:
             raise unexpected(f"type {kind}, all octets = {octets(payload)}")
 
-    def _other_method(
-        self, data: bytes, start: int, stop: int, channel: int, index: int, events: list[Event]
-    ) -> None:
-        try:
-            self._method(data, start, stop, channel, index, events)
-            if index in _TYPED:
-                events[-1] = _with_types(events[-1], data, start, stop)
-        except (IndexError, struct.error, ValueError) as error:
-            raise undecodable(index, data[start + 4 : stop]) from error
-
     def _route_of(self, data: bytes) -> Route:
-        route = self._published_routes.get(data)
+        route = self._routes.get(data)
         if route is None:
             try:
                 exchange, pos = _short(data, 2)
@@ -174,89 +183,98 @@ class ServerParser(Parser):
             if pos != len(data) - 1:
                 raise undecodable(BASIC_PUBLISH, data)
             route = (exchange, routing_key, data[pos] & 1 == 1, data[pos] & 2 == 2)
-            if len(self._published_routes) >= _CACHED_ROUTES:
-                self._published_routes.clear()
-            self._published_routes[data] = route
+            if len(self._routes) >= _CACHED_ROUTES:
+                self._routes.clear()
+            self._routes[data] = route
         return route
 
-    def _header_of_publish(
+    def _read_header(
         self, data: bytes, start: int, stop: int, channel: int, events: list[Event]
     ) -> None:
         if stop - start < _HEADER_SIZE:
             raise frame_error(FRAME_HEADER, "unknown_frame", data[start:stop])
-        coming = self._coming.get(channel)
-        if coming is None:
+        partial = self._partial.get(channel)
+        if partial is None:
             raise unexpected("expected method frame, got non method frame instead")
-        if coming.properties is not None:
-            raise coming.unexpected()
+        if partial.properties is not None:
+            raise partial.unexpected()
         class_id, _, size = _HEADER(data, start)
         if class_id != BASIC:
             raise unexpected(
                 f"expected content header for class 60, got one for class {class_id} instead",
                 BASIC_PUBLISH,
             )
-        coming.packed = data[start + _HEADER_SIZE : stop]  # alone: what follows is not read by it
-        coming.properties = self._properties.parse(coming.packed, 0, len(coming.packed))
-        coming.size = coming.missing = size
-        coming.keep = size <= self.max_body
+        # A copy, so that parsing cannot read past the frame.
+        partial.packed = data[start + _HEADER_SIZE : stop]
+        partial.properties = self._properties.parse(partial.packed, 0, len(partial.packed))
+        partial.size = partial.missing = size
+        partial.keep = size <= self._max_body
         if not size:
-            del self._coming[channel]
-            events.append(coming.event(channel))  # type: ignore[arg-type]
+            del self._partial[channel]
+            events.append(partial.event(channel))
 
-    def _body_of_publish(
+    def _read_body(
         self, data: bytes, start: int, stop: int, channel: int, events: list[Event]
     ) -> None:
-        coming = self._coming.get(channel)
-        if coming is None:
+        partial = self._partial.get(channel)
+        if partial is None:
             raise unexpected("expected method frame, got non method frame instead")
-        if coming.properties is None:
-            raise coming.unexpected()
+        if partial.properties is None:
+            raise partial.unexpected()
         size = stop - start
-        if size == coming.size and coming.keep:
-            del self._coming[channel]
-            route = coming.route
+        if size == partial.size and partial.keep:
+            del self._partial[channel]
+            route = partial.route
             events.append(
-                Published(  # type: ignore[arg-type]
-                    channel, *route, coming.properties, coming.packed, data[start:stop], size
+                Published(
+                    channel, *route, partial.properties, partial.packed, data[start:stop], size
                 )
             )
             return
-        coming.missing -= size
-        if coming.missing < 0:
-            raise frame_error(3, f"a body longer than the {coming.size} bytes its header promises")
-        if coming.keep:
-            coming.body += data[start:stop]
-        if not coming.missing:
-            del self._coming[channel]
-            events.append(coming.event(channel))  # type: ignore[arg-type]
+        partial.missing -= size
+        if partial.missing < 0:
+            raise frame_error(3, f"a body longer than the {partial.size} bytes its header promises")
+        if partial.keep:
+            partial.body += data[start:stop]
+        if not partial.missing:
+            del self._partial[channel]
+            events.append(partial.event(channel))
 
     def discard(self) -> None:
-        """Keep no more bodies: the connection ends."""
-        self.max_body = -1
-        for coming in self._coming.values():
-            coming.keep = False
-            coming.body = bytearray()
+        """Keep no more bodies, as the connection ends."""
+        self._max_body = -1
+        for partial in self._partial.values():
+            partial.keep = False
+            partial.body = bytearray()
 
     @property
     def held(self) -> int:
         """Bytes of messages that are not complete yet."""
-        if not self._coming:
+        if not self._partial:
             return 0
-        return len(self._rest) + sum(len(coming.body) for coming in self._coming.values())
+        return len(self._rest) + sum(len(partial.body) for partial in self._partial.values())
 
 
-def _with_types(event: Event, data: bytes, start: int, stop: int) -> Event:
-    """The method, its arguments with the AMQP types that they have: complaints about them tell."""
-    assert isinstance(event, Method)
-    method: Any = event.method
-    if not method.arguments:
-        return event
+def _read_method(data: bytes, start: int, stop: int, channel: int, index: int) -> Method:
+    """Read any other method."""
+    try:
+        method: Any = decode_method(data, start, stop)
+        if index in _TYPED and method.arguments:
+            arguments = _with_types(method.arguments, data, start, stop, _TYPED[index])
+            method = msgspec.structs.replace(method, arguments=arguments)
+    except (IndexError, struct.error, ValueError) as error:
+        raise undecodable(index, data[start + 4 : stop]) from error
+    return Method(channel, method)
+
+
+def _with_types(table: dict[str, Any], data: bytes, start: int, stop: int, names: int) -> Arguments:
+    """Keep the AMQP types of a method's arguments, which the broker names when it complains."""
     pos = start + 6
-    for _ in range(_TYPED[method.index]):
+    for _ in range(names):
         pos += 1 + data[pos]
-    arguments = Arguments(method.arguments)
+    arguments = Arguments(table)
     arguments.types = types(data[pos + 1 : stop])
-    return Method(event.channel, msgspec.structs.replace(method, arguments=arguments))
+    return arguments
 
 
 def _short(data: bytes, pos: int) -> tuple[str, int]:

@@ -1,304 +1,336 @@
-"""The broker's end of one connection: bytes in, bytes out. No sockets here.
+"""The broker's end of one connection: bytes in, bytes out. Pure.
 
-`handshake` leads a session to its vhost; then each frame goes to its channel. What it has to say
-waits in `output` until the server writes it.
+`handshake` leads a session to its vhost. From then on each frame goes to its channel. What the
+session answers waits in `output` until the link writes it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from leveret.amqp import frames, methods
 from leveret.amqp.codes import FRAME_MIN_SIZE, PROTOCOL_HEADER, ReplyCode
-from leveret.amqp.events import Ack, Heartbeat, Method, Nack
+from leveret.amqp.events import Heartbeat, Method
+from leveret.amqp.methods import AMQPMethod
+from leveret.broker.limits import Limits
+from leveret.broker.model.memory import Memory
 from leveret.broker.model.vhost import VHost
-from leveret.broker.node import Node
-from leveret.broker.permissions import Rights, User
+from leveret.broker.permissions import User
 from leveret.broker.refusals import Refused
+from leveret.broker.session.batch import Batch
 from leveret.broker.session.blocking import Blocking
-from leveret.broker.session.channel import Channel
-from leveret.broker.session.closing import (
-    Blamed,
-    blamed_event,
-    channel_close,
-    connection_close,
-)
-from leveret.broker.session.handshake import Greeting, Handshake
+from leveret.broker.session.channel import ChannelContext
+from leveret.broker.session.channels import Channels
+from leveret.broker.session.closing import Blamed, blamed_event, connection_close
+from leveret.broker.session.handshake import Admitted, Greeting, Handshake, Refusal
 from leveret.broker.session.output import Output
-from leveret.broker.session.reading import ServerParser
-from leveret.broker.session.received import Published
-from leveret.broker.session.unopened import (
-    handle_while_closing,
-    handle_without_channel,
-    opened_twice,
-)
+from leveret.broker.session.reading import BrokerParser
+from leveret.broker.session.states import TRANSITIONS, SessionEvent, SessionState
 from leveret.broker.session.unreadable import Unreadable
 from leveret.errors import AMQPError
 
 log = logging.getLogger("leveret.broker")
 
 _CLOSE_OK: Final = frames.method_frame(0, methods.Connection.CloseOk())
+_NO_FRAME_LIMIT: Final = 2**31
+_OPEN: Final = SessionState.OPEN
 
 
-class Link(Protocol):
+class Socket(Protocol):
     """The socket of a session, as far as a session needs it."""
 
+    def write(self) -> None:
+        """Write what waits in the session's output."""
+        ...
+
     def close(self) -> None:
-        """Hang up, after what waits has been written."""
+        """Hang up once all that waits is written."""
         ...
 
     def close_in_time(self) -> None:
-        """Hang up if the client does not, once it was told why."""
+        """Hang up if the client does not do so within a time, as it was told to close."""
         ...
 
     def read(self, wanted: bool) -> None:
-        """Read from the socket, or let the client wait."""
+        """Start or stop reading."""
         ...
 
 
 class Session:
-    """One client's connection."""
+    """One client's connection.
 
-    def __init__(self, node: Node, link: Link, peer: str) -> None:
-        self.node = node
-        self.link = link
+    :param peer: the client's address, for the log.
+    :param users: may log in, by name.
+    :param vhosts: may be opened, by name.
+    :param memory: counts the messages.
+    :param batch: collects what is due at the end of the pass.
+    :param on_lost: called with the session when its socket is lost.
+    """
+
+    def __init__(
+        self,
+        socket: Socket,
+        peer: str,
+        *,
+        users: Mapping[str, User],
+        vhosts: Mapping[str, VHost],
+        limits: Limits,
+        memory: Memory,
+        batch: Batch,
+        on_lost: Callable[[Session], None],
+    ) -> None:
         self.peer = peer
-        self.vhost: VHost
-        self.user: User
-        self.rights: Rights
-        self.user_name = ""
-        self.capabilities: dict[str, Any] = {}
-        self.wants_cancel_notify = False
-        self.channel_max = node.limits.channel_max
+        self.state = SessionState.HEADER
         self.heartbeat = 0
-        self.channels: dict[int, Channel] = {}
-        self.output = Output(self)
-        self.state = "header"  # then "handshake", "open", "closing", "closed"
+        """Seconds of the heartbeat interval that was agreed; 0 for none."""
+        self.output = Output(memory, limits.output, lambda: batch.writes.append(socket.write))
+        self._socket = socket
+        self._limits = limits
+        self._memory = memory
+        self._batch = batch
+        self._on_lost = on_lost
         self._greeting = Greeting()
-        self._handshake = Handshake(self)
-        self._parser = ServerParser(frame_max=FRAME_MIN_SIZE, max_body=node.limits.max_message_size)
-        self._held = 0
-        self._waiting: deque[Any] = deque()  # what came and must wait
-        self._blocking = Blocking(self)
-        node.sessions.add(self)
+        self._handshake = Handshake(users, vhosts, limits)
+        self._parser = BrokerParser(frame_max=FRAME_MIN_SIZE, max_body=limits.max_message_size)
+        self._incoming = 0  # bytes of messages of which only a part has come
+        self._waiting: deque[Any] = deque()  # events that came and cannot be handled yet
+        self._blocking = Blocking(self._tell_blocking, socket.read)
+        self._tells_blocking = False
+        self._channels: Channels | None = None
 
-    def send_method(self, method: methods.AMQPMethod) -> None:
-        """Send a method on channel 0."""
-        self.output.send_method(0, method)
-
-    def written(self, waiting: int) -> None:
-        """Its output was given to the socket, where `waiting` bytes wait still."""
-        if self.output.written(waiting):
-            for channel in list(self.channels.values()):
-                channel.wake()
-            self._resume()
-
-    def unblock(self) -> None:
-        """There is memory again."""
-        if self._blocking.release():
-            self._resume()
-            self.link.read(not self.blocked)
-
-    def _resume(self) -> None:
-        """What had come is handled."""
-        if self._waiting:
-            waiting, self._waiting = self._waiting, deque()
-            self._handle(waiting)
-            self._mind_broken_bytes()
+    @property
+    def vhost(self) -> VHost | None:
+        """The vhost that the client opened; None before that."""
+        return self._channels.vhost if self._channels is not None else None
 
     @property
     def stalled(self) -> bool:
-        """Whether what the client sent waits: for room to answer it, or for memory."""
+        """Whether events of the client wait: for room to answer them, or for memory."""
         return bool(self._waiting)
 
-    @property
-    def blocked(self) -> bool:
-        """Whether it is not read because memory is short."""
-        return self._blocking.blocked
+    # -- out ---------------------------------------------------------------------------------
+
+    def written(self, waiting: int) -> None:
+        """Note that the socket took the output, and still holds `waiting` bytes."""
+        if self.output.written(waiting):
+            if self._channels is not None:
+                self._channels.wake()
+            self._resume()
+
+    def unblock(self) -> None:
+        """Handle what waits for memory, as there is some again."""
+        if self._blocking.release():
+            self._resume()
+            self._socket.read(not self._blocking.blocked)
+
+    def _resume(self) -> None:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, deque()
+            self._handle(waiting)
+            self._fail_on_broken_bytes()
+
+    def _send(self, method: AMQPMethod) -> None:
+        """Send a method on channel 0."""
+        self.output.send_method(0, method)
+
+    def _tell_blocking(self, method: AMQPMethod) -> None:
+        if self._tells_blocking:
+            self._send(method)
 
     # -- in ----------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
         """Handle all that one read brought."""
-        if self.state == "header":
+        if self.state is SessionState.HEADER:
             data = self._greet(data)
-        while data and self.state == "handshake":  # a tune-ok changes how the next frame is read
-            end = self._parser.frame_end(data)
-            self._take(data[:end])
+        while data and self.state is SessionState.HANDSHAKE:
+            end = self._parser.frame_end(data)  # a tune-ok changes how the next frame is read
+            self._read(data[:end])
             data = data[end:]
-        if data and self.state != "closed":
-            self._take(data)
+        if data and self.state is not SessionState.CLOSED:
+            self._read(data)
 
     def _greet(self, data: bytes) -> bytes:
-        """The protocol header (section 4.2.2); returns what came after it."""
+        """Read the protocol header (section 4.2.2). Returns what came after it."""
         rest = self._greeting.receive(data)
         if rest is None:
             self.output.send(PROTOCOL_HEADER)
             self.finish()
             return b""
         if self._greeting.done:
-            self.state = "handshake"
-            self._handshake.begin()
+            self._fire(SessionEvent.GREETED)
+            self._send(self._handshake.start())
         return rest
 
-    def _take(self, data: bytes) -> None:
+    def _read(self, data: bytes) -> None:
         events = self._parser.receive(data)
         if self._waiting:
             self._waiting.extend(events)
         else:
             self._handle(deque(events))
-        self._mind_broken_bytes()
-        self._hold(self._parser.held)
+        self._fail_on_broken_bytes()
+        self._count_incoming(self._parser.held)
 
-    def _hold(self, size: int) -> None:
-        """So many bytes of messages are here that are not complete yet."""
-        if size == self._held:
+    def _count_incoming(self, size: int) -> None:
+        if size == self._incoming:
             return
-        node = self.node
-        node.incoming += size - self._held
-        self._held = size
-        if node.incoming > node.limits.memory:
+        memory = self._memory
+        memory.incoming += size - self._incoming
+        self._incoming = size
+        if memory.incoming > self._limits.memory:
             self.fail(
                 Refused(
                     ReplyCode.RESOURCE_ERROR,
-                    f"messages that are not complete take more than {node.limits.memory} bytes,"
+                    f"messages that are not complete take more than {self._limits.memory} bytes,"
                     f" {size} of them here; send them one after the other",
                 )
             )
 
-    def _mind_broken_bytes(self) -> None:
-        """Once all before them is done: bytes that are no AMQP, of which only close-ok is heard."""
+    def _fail_on_broken_bytes(self) -> None:
+        """Close over bytes that are not AMQP, once all events before them are handled.
+
+        Of what follows them only close-ok is heard.
+        """
         broken = self._parser.broken
         if broken is None or self._waiting:
             return
-        if self.state not in ("closing", "closed"):
+        if self.state not in (SessionState.CLOSING, SessionState.CLOSED):
             self.fail(broken, broken.blamed if isinstance(broken, Unreadable) else (0, 0))
         if self._parser.tail == _CLOSE_OK:
             self.finish()
 
     def _handle(self, events: deque[Any]) -> None:
-        channels = self.channels
-        node = self.node
-        memory = node.memory
+        memory = self._memory
         output = self.output
+        batch = self._batch
         while events:
-            if self.state == "open" and (
-                not output.room or (memory.alarmed and self._blocking.holds(events[0]))
-            ):
+            channels = self._channels
+            if channels is None or self.state is not _OPEN:
+                self._handle_unopened(events.popleft())
+                continue
+            if not output.room or (memory.alarmed and self._blocking.holds(events[0])):
                 self._waiting = events
                 return
             event = events.popleft()
-            kind = type(event)
-            if self.state != "open":
-                self._handle_unopened(event)
+            if type(event) is Heartbeat:
                 continue
-            if kind is Heartbeat:
-                continue
-            channel = channels.get(event.channel)
             try:
-                if channel is None:
-                    handle_without_channel(self, event)
-                elif channel.closing:
-                    handle_while_closing(self, channel, event)
+                if event.channel:
+                    channels.handle(event)
                 else:
-                    self._handle_on_channel(channel, kind, event)
+                    self._handle_connection(event.method if type(event) is Method else None)
             except Refused as error:
-                self._refuse(channel, event, error)
-            self.vhost.publish_dead_letters()
-            if node.cancelled:
-                node.tell_cancelled()
+                self._refuse(channels, event, error)
+            channels.vhost.publish_dead_letters()
+            if batch.cancels:
+                batch.send_cancels()
 
-    def _handle_on_channel(self, channel: Channel, kind: Any, event: Any) -> None:
-        if kind is Published:
-            channel.publish(event)
-        elif kind is Ack:
-            channel.ack(event)
-        elif kind is Nack:
-            channel.nack(event)
-        elif kind is Method:
-            self._handle_method(channel, event.method)
-        else:
-            raise Refused(ReplyCode.COMMAND_INVALID, "a client does not send that")
-
-    def _handle_method(self, channel: Channel, method: Any) -> None:
+    def _handle_connection(self, method: AMQPMethod | None) -> None:
+        """Do what a method on channel 0 asks of an open connection."""
         match method:
-            case methods.Channel.Close():
-                channel.reply(methods.Channel.CloseOk())
-                self.channels.pop(channel.number, None)
-                channel.end()
-            case methods.Channel.Open():
-                raise opened_twice()
-            case methods.Channel.CloseOk() | methods.Channel.FlowOk():
-                pass
+            case methods.Connection.Close():
+                self._end_channels()
+                self._send(methods.Connection.CloseOk())
+                self.finish()
+            case methods.Connection.UpdateSecret():
+                self._send(methods.Connection.UpdateSecretOk())
             case _:
-                channel.handle(method)
+                raise Refused(
+                    ReplyCode.CHANNEL_ERROR, "unexpected method in connection state running"
+                )
 
     def _handle_unopened(self, event: Any) -> None:
-        """What comes before connection.open-ok, or after this side's connection.close."""
-        if self.state == "handshake":
+        """Handle what comes before connection.open-ok, or after the broker's connection.close."""
+        method = event.method if isinstance(event, Method) and not event.channel else None
+        if self.state is SessionState.HANDSHAKE:
             if not isinstance(event, Heartbeat):
-                on_zero = isinstance(event, Method) and not event.channel
-                self._handshake.handle(event.method if on_zero else None)
-        elif self.state == "closing" and isinstance(event, Method) and not event.channel:
-            if isinstance(event.method, methods.Connection.CloseOk):
+                self._shake_hands(method)
+        elif self.state is SessionState.CLOSING:
+            if isinstance(method, methods.Connection.CloseOk):
                 self.finish()
-            elif isinstance(event.method, methods.Connection.Close):
-                self.send_method(methods.Connection.CloseOk())
+            elif isinstance(method, methods.Connection.Close):
+                self._send(methods.Connection.CloseOk())
+
+    def _shake_hands(self, method: AMQPMethod | None) -> None:
+        match self._handshake.receive(method):
+            case None:
+                pass
+            case Admitted() as admitted:
+                self._open(admitted)
+            case Refusal(error=error, blamed=blamed, told=True):
+                self.fail(error, blamed)
+            case Refusal(error=error):
+                log.warning("%s: refused: %s", self.peer, error)
+                self.finish()
+            case answer:
+                self._send(answer)
+
+    def _open(self, admitted: Admitted) -> None:
+        self._fire(SessionEvent.ADMITTED)
+        capabilities = admitted.capabilities
+        self.heartbeat = admitted.heartbeat
+        self._tells_blocking = bool(capabilities.get("connection.blocked"))
+        context = ChannelContext(
+            connection=self,
+            vhost=admitted.vhost,
+            user=admitted.user,
+            user_name=admitted.user_name,
+            rights=admitted.rights,
+            output=self.output,
+            batch=self._batch,
+            max_message_size=self._limits.max_message_size,
+            cancel_notify=bool(capabilities.get("consumer_cancel_notify")),
+        )
+        self._channels = Channels(context, admitted.channel_max)
+        self._send(methods.Connection.OpenOk())
+        frame_max = admitted.frame_max or _NO_FRAME_LIMIT
+        self._parser.frame_max = self.output.frame_max = frame_max
 
     # -- the end -----------------------------------------------------------------------------
 
-    def _refuse(self, channel: Channel | None, event: Any, error: Refused) -> None:
+    def _refuse(self, channels: Channels, event: Any, error: Refused) -> None:
         """Close the channel, or the connection, on which something was refused."""
-        if error.hard or channel is None:
+        if error.hard or not channels.close(event, error):
             self.fail(error, (0, 0) if error.anonymous else blamed_event(event))
-            return
-        channel.closing = True
-        channel.reply(channel_close(error, blamed_event(event)))
-        channel.end()
 
     def fail(self, error: AMQPError, blamed: Blamed = (0, 0)) -> None:
-        """Close the connection, and say why."""
-        if self.state in ("closing", "closed"):
+        """Close the connection, and tell the client why. A second time it hangs up."""
+        if self.state in (SessionState.CLOSING, SessionState.CLOSED):
             self.finish()
             return
         log.info("%s: %s", self.peer, error)
-        self.end_channels()
-        self.state = "closing"
+        self._end_channels()
+        self._fire(SessionEvent.FAILED)
         self._waiting.clear()
         self._parser.discard()
-        self._hold(0)
-        self.send_method(connection_close(error, blamed))
-        self.link.read(True)  # its close-ok, also where it was blocked
-        self.link.close_in_time()
-
-    def opened(self, frame_max: int) -> None:
-        """The handshake is over; `frame_max` bytes were agreed, 0 for no limit."""
-        self.state = "open"
-        self._parser.frame_max = self.output.frame_max = frame_max or 2**31
-        self.wants_cancel_notify = bool(self.capabilities.get("consumer_cancel_notify"))
+        self._count_incoming(0)
+        self._send(connection_close(error, blamed))
+        self._socket.read(True)  # for close-ok, even where it was blocked
+        self._socket.close_in_time()
 
     def finish(self) -> None:
-        """Hang up once what was said is written."""
-        self.state = "closed"
-        self.link.close()
+        """Hang up once all that waits is written."""
+        self._fire(SessionEvent.ENDED)
+        self._socket.close()
 
     def lost(self) -> None:
-        """The socket is gone."""
-        self.state = "closed"
-        self.end_channels()
+        """End the session, as its socket is lost."""
+        self._fire(SessionEvent.ENDED)
+        self._end_channels()
         self.output.drop()
-        self._hold(0)
-        self.node.sessions.discard(self)
+        self._count_incoming(0)
+        self._on_lost(self)
 
-    def end_channels(self) -> None:
-        """Its channels are gone, and its exclusive queues."""
-        channels = list(self.channels.values())
-        self.channels.clear()
-        self.output.room = False  # nothing goes to its consumers while they leave one by one
-        for channel in channels:
-            channel.end()
-        if hasattr(self, "vhost"):
-            for queue in [q for q in self.vhost.queues.values() if q.exclusive_to is self]:
-                self.vhost.delete_queue(queue)
+    def _end_channels(self) -> None:
+        if self._channels is not None:
+            self._channels.end()
+
+    def _fire(self, event: SessionEvent) -> None:
+        state = TRANSITIONS.get((self.state, event))
+        if state is None:
+            log.error("%s: a bug: %s in the state %s", self.peer, event.name, self.state.name)
+            return
+        self.state = state

@@ -1,4 +1,4 @@
-"""Bytes that are no AMQP, in the codes and words in which RabbitMQ complains of them."""
+"""Complaints about bytes that are not AMQP, in RabbitMQ's codes and words. Pure."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from leveret.errors import ProtocolError
 
 
 class Unreadable(ProtocolError):
-    """Bytes that are no AMQP; `blamed` are class and method of what they stand in, or zeros."""
+    """Bytes that are not AMQP."""
 
     def __init__(self, code: ReplyCode, text: str, index: int = 0) -> None:
         super().__init__(code, text)
         self.blamed = (index >> 16, index & 0xFFFF)
+        """The ids of the class and the method in which they were met; zeros if there is none."""
 
 
 def undecodable(index: int, fields: bytes) -> Unreadable:
-    """A method whose fields do not fit in their frame, or do not fill it."""
+    """501: the fields of a method do not end where its frame does."""
     return Unreadable(ReplyCode.FRAME_ERROR, f"FRAME_ERROR - cannot decode {octets(fields)}", index)
 
 
 def octets(data: bytes) -> str:
-    """Bytes as RabbitMQ's texts show them."""
+    """Bytes as RabbitMQ shows them in its texts."""
     if not data:
         return "<<>>"
     if all(32 <= octet < 127 for octet in data):
@@ -29,7 +30,7 @@ def octets(data: bytes) -> str:
 
 
 def frame_error(kind: int, what: str, payload: bytes = b"") -> Unreadable:
-    """A frame that is none, or holds what cannot be."""
+    """501: a frame is malformed."""
     return Unreadable(
         ReplyCode.FRAME_ERROR,
         f"FRAME_ERROR - type {kind}, all octets = {octets(payload)}: {what}",
@@ -37,5 +38,5 @@ def frame_error(kind: int, what: str, payload: bytes = b"") -> Unreadable:
 
 
 def unexpected(what: str, index: int = 0) -> Unreadable:
-    """Another frame than was due."""
+    """505: another frame than the one that was due."""
     return Unreadable(ReplyCode.UNEXPECTED_FRAME, f"UNEXPECTED_FRAME - {what}", index)

@@ -58,7 +58,7 @@ def test_messages_leave_in_the_order_of_publishing_whatever_comes_back(steps: li
                 out[first] = entry
         elif out:
             back = list(out) if step == "all back" else [max(out)]
-            queue.put_back([out.pop(n) for n in back])
+            queue.requeue([out.pop(n) for n in back])
             waiting = sorted(waiting + back)
         assert queue.ready == len(waiting)
 
@@ -83,7 +83,7 @@ def test_a_quorum_queue_gives_back_in_the_order_of_return(steps: list[str]) -> N
                 out[first] = entry
         elif out:
             back = list(out) if step == "closed" else [max(out)]
-            queue.put_back([out.pop(n) for n in back], left=step == "closed")
+            queue.requeue([out.pop(n) for n in back], channel_ended=step == "closed")
             returned += back
         assert queue.ready == len(waiting) + len(returned)
 
@@ -116,7 +116,7 @@ def test_the_highest_priority_leaves_first_and_equals_in_their_order(
     entries = taken(queue, len(wanted))
     assert [int(entry.message.body) for entry in entries] == wanted
     back = [e for e, (_, again) in zip(entries, given_priorities, strict=True) if again]
-    queue.put_back(back)
+    queue.requeue(back)
     left = taken(queue, len(back))
     assert [int(entry.message.body) for entry in left] == [int(e.message.body) for e in back]
 
@@ -125,7 +125,7 @@ def test_what_comes_back_is_marked_as_redelivered(world: World) -> None:
     queue = world.queue()
     world.fill(queue, "ab")
     first, _ = taken(queue, 2)
-    queue.put_back([first])
+    queue.requeue([first])
     (again,) = taken(queue, 1)
     assert again.message.body == b"a"
     assert again.redelivered

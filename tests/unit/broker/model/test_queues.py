@@ -19,7 +19,7 @@ def world() -> World:
 
 
 def consume(queue: Queue, taker: Taker, tag: str, **options: Any) -> Consumer:
-    consumer = Consumer(tag, queue, taker, **options)
+    consumer = Consumer(tag, taker, **options)
     queue.add_consumer(consumer)
     queue.run()
     return consumer
@@ -125,7 +125,7 @@ def test_a_message_with_no_time_is_delivered_now_or_never(world: World) -> None:
 def test_an_unused_queue_expires(world: World) -> None:
     queue = world.queue(x_expires=1000)
     world.later(0.9)
-    queue.used()
+    queue.touch()
     world.later(0.9)
     assert not queue.deleted
     world.later(0.2)
@@ -175,7 +175,7 @@ def test_a_quorum_queue_gives_up_a_message_that_came_back_too_often(world: World
     for count in range(3):
         (entry,) = taken(queue, 1)
         assert entry.delivery_count == count
-        queue.put_back([entry])
+        queue.requeue([entry])
     world.vhost.publish_dead_letters()
     dead = world.vhost.queue("dead").get(no_ack=True)
     assert dead is not None
@@ -200,7 +200,7 @@ def test_all_memory_is_given_back_in_the_end(steps: list[str]) -> None:
             case "ack" if out:
                 queue.ack(out.pop())
             case "back" if out:
-                queue.put_back([out.pop()])
+                queue.requeue([out.pop()])
             case "reject" if out:
                 queue.reject(out.pop())
             case "purge":

@@ -83,7 +83,7 @@ def outcome(client: Client, parts: list[bytes]) -> tuple[bytes, bool, int]:
         client.send_bytes(part)
         answered += client.heard()
     queue = client.node.vhosts["/"].queues.get("q")
-    return answered, client.link.closed, queue.ready if queue is not None else -1
+    return answered, client.socket.closed, queue.ready if queue is not None else -1
 
 
 def cuts(data: bytes) -> Iterator[list[bytes]]:
@@ -113,7 +113,7 @@ def test_all_that_came_before_broken_bytes_is_done() -> None:
     client.send_bytes(SCRIPTS["work before what is no AMQP"])
     names = [event.method.name for event in client.received()]  # type: ignore[union-attr]
     assert names == ["queue.declare-ok", "basic.get-ok", "connection.close"]
-    assert client.link.closed
+    assert client.socket.closed
 
 
 def test_a_handshake_may_be_said_in_one_breath_with_all_that_follows() -> None:

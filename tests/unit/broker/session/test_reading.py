@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 
 from leveret.amqp import frames, methods
 from leveret.amqp.codes import ReplyCode
-from leveret.amqp.events import Event
 from leveret.amqp.properties import Properties
-from leveret.broker.session.reading import ServerParser
+from leveret.broker.session.reading import BrokerParser
 from leveret.broker.session.received import Published
 from tests.unit.amqp.strategies import FAST
 
 
-def parser() -> ServerParser:
-    return ServerParser(frame_max=4096, max_body=20_000)
+def parser() -> BrokerParser:
+    return BrokerParser(frame_max=4096, max_body=20_000)
 
 
 def publish(body: bytes, channel: int = 1) -> bytes:
@@ -41,7 +40,7 @@ STREAM = (
 def test_a_stream_is_the_same_however_it_is_cut(cuts: list[int]) -> None:
     whole = parser().receive(STREAM)
     pieces = parser()
-    events: list[Event] = []
+    events: list[object] = []
     rest = STREAM
     for cut in cuts:
         events += pieces.receive(rest[:cut])

@@ -34,7 +34,7 @@ def test_another_protocol_is_told_which_one_is_spoken(node: Node) -> None:
     client = Client(node)
     client.send_bytes(b"GET / HTTP/1.1\r\n\r\n")
     assert client.heard() == PROTOCOL_HEADER
-    assert client.link.closed
+    assert client.socket.closed
 
 
 def test_a_protocol_header_may_come_octet_by_octet(node: Node) -> None:
@@ -62,7 +62,7 @@ def test_a_wrong_password_ends_the_connection_of_who_does_not(node: Node) -> Non
     client.send_bytes(PROTOCOL_HEADER)
     client.received()
     client.send(0, start_ok(password="wrong"))
-    assert (client.received(), client.link.closed) == ([], True)
+    assert (client.received(), client.socket.closed) == ([], True)
 
 
 @pytest.mark.parametrize("tune", [(0, 131_072), (4000, 131_072), (100, 0), (100, 100)])
@@ -72,7 +72,7 @@ def test_what_exceeds_the_offer_ends_the_handshake(node: Node, tune: tuple[int, 
     client.send(0, start_ok())
     client.received()
     client.send(0, methods.Connection.TuneOk(channel_max=tune[0], frame_max=tune[1]))
-    assert client.link.closed
+    assert client.socket.closed
 
 
 # -- refusals ------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_a_method_on_a_channel_that_is_not_open_ends_the_connection(node: Node) 
     assert isinstance(close.method, methods.Connection.Close)
     assert close.method.reply_text == "CHANNEL_ERROR - expected 'channel.open'"
     client.send(0, methods.Connection.CloseOk())
-    assert client.link.closed
+    assert client.socket.closed
 
 
 def test_channels_beyond_the_negotiated_number_end_the_connection() -> None:
