@@ -1,6 +1,6 @@
 """The command line: `leveret serve`, `call`, `schema`, `broker`, `demo`, `version`.
 
-This module is only the door, so that nothing but the command itself pays for typer.
+This module only starts `app`, so that nothing but the command itself imports typer.
 """
 
 from __future__ import annotations
@@ -10,14 +10,16 @@ from typing import Final
 
 __all__ = ["main"]
 
-_EXTRA: Final = frozenset({"typer", "rich", "click"})
-"""What the extra `cli` installs."""
+_EXTRA: Final = frozenset({"typer", "rich", "click", "watchfiles", "anyio"})
+"""The packages that the extra `cli` installs."""
 
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
     try:
         from leveret.cli.app import app  # noqa: PLC0415 - needs the extra
+
+        app(prog_name="leveret")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
@@ -26,9 +28,5 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    try:
-        app(prog_name="leveret")
-    except KeyboardInterrupt:  # typer takes most of them, and not every version as 130
+    except KeyboardInterrupt:  # typer handles most of them, though not every version with 130
         sys.exit(130)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.cli.supervisor import Backoff
+from leveret.cli.serving.crew import Backoff
 
 
 def test_the_pause_doubles_with_each_early_death_up_to_the_longest() -> None:

@@ -22,7 +22,9 @@ def test_import_leveret_does_not_import_the_command_line() -> None:
 
 
 def test_a_worker_does_without_typer_and_rich() -> None:
-    done = run("import sys, leveret.cli.worker; print(*{'typer', 'rich'} & set(sys.modules))")
+    done = run(
+        "import sys, leveret.cli.serving.worker; print(*{'typer', 'rich'} & set(sys.modules))"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
 
@@ -35,3 +37,20 @@ def test_without_its_extra_the_command_says_in_one_line_what_to_install() -> Non
     done = run("import sys; sys.modules['typer'] = None; import leveret.cli; leveret.cli.main()")
     assert done.returncode == 2
     assert done.stderr == ("leveret: the command line needs typer: pip install 'leveret[cli]'\n")
+
+
+def test_reloading_says_what_to_install_where_nothing_can_watch_files() -> None:
+    done = run(
+        "import sys; sys.modules['watchfiles'] = None; sys.argv = ['leveret', 'serve', 'a:B',"
+        " '--reload']; import leveret.cli; leveret.cli.main()"
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "leveret: the command line needs watchfiles: pip install 'leveret[cli]'\n"
+    )
+
+
+def test_only_reloading_imports_what_watches_files() -> None:
+    done = run("import sys, leveret.cli.app; print(*{'watchfiles', 'anyio'} & set(sys.modules))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""

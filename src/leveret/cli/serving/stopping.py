@@ -1,9 +1,8 @@
-"""How a server process is told to stop, and ends.
+"""How a server process receives signals, and how its end is enforced.
 
-A blocked event loop hears no signal. So SIGINT and SIGTERM are told to a thread as well, which
-counts the seconds from there and ends the process if it has not ended by itself. The signals are
-heard between two steps of the main thread's Python code; only code in C that does not return to
-Python for that long holds them up.
+A blocked event loop handles no signal. So the signal handler also wakes a thread, which ends the
+process if it has not ended by itself in time. Python runs the signal handler between two steps of
+the main thread's Python code, so only C code that does not return to Python delays it.
 """
 
 from __future__ import annotations
@@ -26,35 +25,38 @@ _NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stop_signals(
-    on_signal: Callable[[], None], *, patience: float, spare: float, code: int
+    on_signal: Callable[[], None], *, patience: float, margin: float, code: int
 ) -> Generator[None]:
     """Call `on_signal` in the running loop at each SIGINT and SIGTERM.
 
-    The process ends with `code` `patience` seconds after the first, or `spare` seconds after the
-    second, whatever it does then. On Windows there are no such signals.
+    On Windows there are no such signals, and this does nothing.
+
+    :param patience: seconds after the first signal until the process is ended.
+    :param margin: seconds after the second signal until the process is ended.
+    :param code: the exit code if the process is ended.
     """
     if sys.platform == "win32":
         yield
         return
     loop = asyncio.get_running_loop()
-    heard, told = os.pipe()
-    os.set_blocking(told, False)  # the handler of a signal must not wait
+    receiver, sender = os.pipe()
+    os.set_blocking(sender, False)  # a signal handler must not wait
     signals = 0
 
     def on_number(_number: int, _frame: FrameType | None) -> None:
         nonlocal signals
         signals += 1
         if signals <= 2:
-            os.write(told, b"\0")
+            os.write(sender, b"\0")
         loop.call_soon_threadsafe(on_signal)
 
     def count_down() -> None:
-        if not os.read(heard, 1):
-            os.close(heard)  # it ended without any signal
+        if not os.read(receiver, 1):
+            os.close(receiver)  # the block ended without a signal
             return
-        if select.select((heard,), (), (), patience)[0]:
-            os.read(heard, 1)
-            select.select((), (), (), spare)
+        if select.select((receiver,), (), (), patience)[0]:
+            os.read(receiver, 1)
+            select.select((), (), (), margin)
         _end(code)
 
     before = {number: signal.signal(number, on_number) for number in _NUMBERS}
@@ -65,17 +67,17 @@ def stop_signals(
         for number, handler in before.items():
             signal.signal(number, handler)
         if not signals:
-            os.close(told)
+            os.close(sender)
 
 
 def end_process_after(seconds: float, code: int) -> None:
-    """End this process, whatever it does then, unless it has ended by itself."""
+    """End this process after so many seconds, unless it has ended by itself."""
     timer = threading.Timer(seconds, _end, (code,))
     timer.daemon = True
     timer.start()
 
 
 def _end(code: int) -> None:
-    # Not by logging: whoever hangs may hold its lock.
+    # Without logging: the code that hangs may hold its lock.
     os.write(2, b"leveret: something does not end (a thread?); leaving it behind\n")
     os._exit(code)

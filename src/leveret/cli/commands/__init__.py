@@ -1,0 +1,1 @@
+"""The commands of the command line, one file each: its options, and what it does with them."""

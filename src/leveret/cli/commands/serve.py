@@ -1,0 +1,147 @@
+"""`leveret serve`: serves services, in this process or in workers of its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from leveret.cli.logs import LogLevel, configure_logging
+from leveret.cli.options import read_pairs, read_users, refuse_embedded
+from leveret.cli.printing import print_error_text
+from leveret.cli.serving.process import ServerProcess
+from leveret.cli.serving.request import ServeRequest
+from leveret.cli.serving.supervisor import supervise
+
+__all__ = ["CODES", "serve"]
+
+CODES: Final = (0, 2, 8, 9, 10, 11, 12, 13, 70, 130)
+"""The exit codes that it can have."""
+
+
+def serve(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODULE:SERVICE",
+            help="Classes, instances or factories (functions without arguments that return a"
+            " service); the current directory can be imported from.",
+        ),
+    ],
+    url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LEVERET_URL",
+            help="The broker. The services find it in LEVERET_URL: a connection that they open"
+            " themselves goes there, too.",
+            show_default="amqp://guest:guest@localhost/",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="How many processes; those that die are restarted, later each time."
+        ),
+    ] = 1,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65_535,
+            show_default=False,
+            help="Calls of each method at a time in each process, instead of what it says itself.",
+        ),
+    ] = None,
+    grace: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds that running calls get to end at SIGINT or SIGTERM."),
+    ] = 30.0,
+    plain: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="QUEUE=SERVICE.METHOD",
+            help="Serve a method from this queue as well, with text bodies, as the RabbitMQ"
+            " tutorial does. Repeatable.",
+        ),
+    ] = None,
+    send_tracebacks: Annotated[
+        bool, typer.Option("--send-tracebacks", help="Send callers the tracebacks of failures.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SERVICE[.METHOD]=USER,...",
+            help="Only these users of the broker, by name or pattern, may call this; * names"
+            " everything else. Repeatable.",
+        ),
+    ] = None,
+    once: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LEVERET_ONCE",
+            metavar="URL",
+            show_default="in memory",
+            help="Where replies to calls with an idempotency key are recorded: redis://... or"
+            " postgresql://...",
+        ),
+    ] = None,
+    wait_for_broker: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds to go on trying at the start while no broker can be reached."
+        ),
+    ] = 0.0,
+    name: Annotated[
+        str | None,
+        typer.Option(show_default="host and process", help="The name of the connection."),
+    ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option(
+            "--reload",
+            help="For development: when a Python file here or beside a service changes, start new"
+            " workers, and drain the old ones once the new ones serve.",
+        ),
+    ] = False,
+    log_level: Annotated[LogLevel, typer.Option(case_sensitive=False)] = LogLevel.INFO,
+) -> None:
+    """Serve services until SIGINT or SIGTERM; then let running calls end. A second signal hurries.
+
+    Example: leveret serve fibonacci:Fibonacci --workers 2
+    """
+    refuse_embedded(url)
+    if (workers > 1 or reload) and sys.platform == "win32":
+        raise typer.BadParameter("Windows has no signals to stop workers with; start it more often")
+    request = ServeRequest(
+        targets=tuple(targets),
+        url=url,
+        name=name,
+        concurrency=concurrency,
+        grace=grace,
+        plain=read_pairs(plain, "--plain"),
+        send_tracebacks=send_tracebacks,
+        allow=read_users(allow, "--allow"),
+        once=once,
+        wait_for_broker=wait_for_broker,
+        log_level=log_level,
+    )
+    if reload:
+        raise typer.Exit(_serve_reloading(request, workers))
+    if workers > 1:
+        configure_logging(log_level, "supervisor")
+        raise typer.Exit(supervise(request, workers))
+    configure_logging(log_level)
+    ending = ServerProcess(request).run()
+    if ending.error:
+        print_error_text(ending.error)
+    raise typer.Exit(ending.code)
+
+
+def _serve_reloading(request: ServeRequest, workers: int) -> int:
+    from leveret.cli.serving.reloading import (  # noqa: PLC0415 - only here is watchfiles needed
+        serve_reloading,
+    )
+
+    configure_logging(request.log_level, "supervisor")
+    return serve_reloading(request, workers)

@@ -1,0 +1,63 @@
+"""Options that several commands have, and how options of the form `name=text` are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from leveret.cli.arguments import BadArgument, names_of, pairs_of
+from leveret.cli.exits import USAGE
+from leveret.cli.printing import print_error
+from leveret.errors import InvalidURL
+
+__all__ = ["Url", "read_pairs", "read_users", "refuse_embedded"]
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="LEVERET_URL",
+        help="The broker.",
+        show_default="amqp://guest:guest@localhost/",
+    ),
+]
+
+
+def read_pairs(words: Iterable[str] | None, option: str) -> dict[str, str]:
+    """Read a repeatable option of the form `name=text`.
+
+    :param option: its name, for the error.
+    :raises typer.BadParameter: if a word has another form, or a name comes twice.
+    """
+    try:
+        pairs = pairs_of(words or ())
+    except BadArgument as error:
+        raise typer.BadParameter(f"{option}: {error}") from None
+    if len(dict(pairs)) < len(pairs):
+        raise typer.BadParameter(f"{option}: a name is given twice")
+    return dict(pairs)
+
+
+def read_users(words: Iterable[str] | None, option: str) -> dict[str, tuple[str, ...]]:
+    """Read a repeatable option of the form `what=user,user`; raises as `read_pairs`."""
+    try:
+        return {what: names_of(users) for what, users in read_pairs(words, option).items()}
+    except BadArgument as error:
+        raise typer.BadParameter(f"{option}: {error}") from None
+
+
+def refuse_embedded(url: str | None, *, as_json: bool = False) -> None:
+    """Exit with code 2 if the URL is `embedded://`: no other process reaches such a broker.
+
+    :param as_json: how the error is printed.
+    """
+    if url is not None and url.strip().lower().startswith("embedded:"):
+        print_error(
+            InvalidURL(
+                "a broker of embedded:// is in this process alone, where nobody else can reach it;"
+                " start one for all with `leveret broker`, which prints its URL"
+            ),
+            as_json=as_json,
+        )
+        raise typer.Exit(USAGE)

@@ -1,0 +1,1 @@
+"""`leveret serve`: one server process, or workers that a supervisor keeps running."""

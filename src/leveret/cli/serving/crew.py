@@ -1,0 +1,162 @@
+"""Workers that run the same code: started together, replaced when they die, drained together.
+
+A worker that dies is replaced after a pause, which grows with each death that comes soon after a
+start. A worker that *cannot* start, before any has, is a mistake in the configuration: that ends
+the crew with the worker's exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import suppress
+from typing import Final
+
+from leveret.cli.exits import DONE
+from leveret.cli.printing import describe, print_error_text
+from leveret.cli.serving.process import STOP_MARGIN
+from leveret.cli.serving.request import Ending, ServeRequest
+from leveret.cli.serving.worker_process import WorkerProcess
+
+__all__ = ["Backoff", "Crew"]
+
+log = logging.getLogger("leveret.cli")
+
+
+class Backoff:
+    """The pause before a worker's next start."""
+
+    FIRST: Final = 0.2
+    """Seconds, as all of these."""
+    LONGEST: Final = 30.0
+    HEALTHY: Final = 10.0
+    """A worker that served for so long was well: the next pause is the first again."""
+
+    def __init__(self) -> None:
+        self._deaths = 0
+
+    def after(self, served: float) -> float:
+        """Seconds to wait after a worker died that had served for `served` seconds.
+
+        Up to a half is taken off at random: workers that died together don't come back together.
+        """
+        if served >= self.HEALTHY:
+            self._deaths = 0
+        pause = min(self.FIRST * 2.0 ** min(self._deaths, 32), self.LONGEST)
+        self._deaths += 1
+        return pause * random.uniform(0.5, 1.0)
+
+
+class Crew:
+    """Workers that run the same code.
+
+    `ready` is set once all of them have been ready.
+
+    :param workers: how many.
+    :param flags: options of their interpreters.
+    """
+
+    def __init__(self, request: ServeRequest, workers: int, *, flags: tuple[str, ...] = ()) -> None:
+        self.ready = asyncio.Event()
+        self._request = request
+        self._count = workers
+        self._flags = flags
+        self._served: set[int] = set()
+        self._workers: set[WorkerProcess] = set()
+        self._any_served = False
+        self._stopping = asyncio.Event()
+        self._code = DONE
+
+    async def run(self) -> int:
+        """Keep the workers running until `drain`, or until they prove unable to start.
+
+        Returns 0 when all that served drained within the grace, else the first other exit code.
+        """
+        log.info("starting %d workers", self._count)
+        await asyncio.gather(*(self._keep(number + 1) for number in range(self._count)))
+        return self._code
+
+    async def _keep(self, number: int) -> None:
+        """Run worker after worker under one number."""
+        backoff = Backoff()
+        while not self._stopping.is_set():
+            try:
+                worker = await WorkerProcess.start(number, self._request, flags=self._flags)
+            except OSError as error:
+                log.error("worker %d cannot be started: %s", number, describe(error))
+                await self._pause(backoff.after(0.0))
+                continue
+            ending = await self._watch(worker)
+            if not self._stopping.is_set():
+                await self._replace(worker, ending, backoff)
+            elif ending.code != DONE and worker.ready_at is not None:
+                # A worker that never served has cut off no call, so its exit code does not count.
+                self._code = self._code or ending.code
+                log.error("%s ended: %s", worker, ending.error)
+
+    async def _watch(self, worker: WorkerProcess) -> Ending:
+        """Wait for a worker's end."""
+        self._workers.add(worker)
+        worker.on_ready = self._note_ready
+        if self._stopping.is_set():  # `drain` was called while this worker started
+            worker.terminate()
+        try:
+            return await worker.ended()
+        finally:
+            self._workers.discard(worker)
+            self._any_served = self._any_served or worker.ready_at is not None
+
+    def _note_ready(self, number: int) -> None:
+        self._served.add(number)
+        if len(self._served) == self._count:
+            self.ready.set()
+
+    async def _replace(self, worker: WorkerProcess, ending: Ending, backoff: Backoff) -> None:
+        """After an unexpected end: return when another may start, or stop the whole crew."""
+        others_serve = any(other.ready_at is not None for other in self._workers)
+        if ending.permanent and not self._any_served and not others_serve:
+            print_error_text(ending.error)
+            self._code = ending.code
+            self._stop()
+            return
+        pause = backoff.after(worker.served)
+        why = ending.error or "somebody else told it to stop"
+        log.error("%s ended: %s; starting another in %.1f s", worker, why, pause)
+        await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def drain(self, hint: str = "; a second signal hurries them") -> None:
+        """Have all workers drain and end.
+
+        :param hint: the end of the line in the log.
+        """
+        workers, grace = len(self._workers), self._request.grace
+        log.info("draining %d workers, for at most %g s%s", workers, grace, hint)
+        self._stop()
+
+    def cut_short(self) -> None:
+        """Have all workers cut their drain short."""
+        log.warning("a second signal: hurrying %d workers", len(self._workers))
+        self._terminate(2 * STOP_MARGIN)
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        self._terminate(self._request.grace + 2 * STOP_MARGIN)
+
+    def _terminate(self, patience: float) -> None:
+        """Send SIGTERM to all, and SIGKILL after `patience` seconds to those that still run."""
+        for worker in self._workers:
+            worker.terminate()
+        asyncio.get_running_loop().call_later(patience, self._kill)
+
+    def _kill(self) -> None:
+        for worker in self._workers:
+            log.error("%s does not end; killing it", worker)
+            worker.kill()

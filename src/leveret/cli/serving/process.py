@@ -1,0 +1,150 @@
+"""One server process: its services from their loading to the end of their drain.
+
+`leveret serve` runs one `ServerProcess` in its own process; with `--workers`, each worker runs one.
+
+The process handles SIGINT and SIGTERM from before it opens the connection, so that it always leaves
+a service that it has entered. Once it was told to stop, it ends: a thread that cannot be cancelled,
+a blocked event loop or a service that hangs in its `__aexit__` delay the end by `STOP_MARGIN`
+seconds after the grace, and no longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import leveret
+from leveret.cli.exits import CUT_SHORT, DONE, INTERRUPTED, exit_code
+from leveret.cli.printing import describe
+from leveret.cli.serving.request import Ending, ServeRequest
+from leveret.cli.serving.stopping import end_process_after, stop_signals
+from leveret.cli.targets import TargetError, load_services
+from leveret.contract import Service
+from leveret.errors import (
+    ContractError,
+    InvalidArgument,
+    InvalidURL,
+    PermissionDenied,
+    TopologyError,
+    Unauthenticated,
+)
+from leveret.server.server import Server
+
+__all__ = ["STOP_MARGIN", "ServerProcess"]
+
+log = logging.getLogger("leveret.cli")
+
+STOP_MARGIN: Final = 5.0
+"""Seconds that a stop may take after the grace, or after a second signal."""
+
+_PERMANENT: Final = (
+    ContractError,
+    InvalidArgument,
+    InvalidURL,
+    PermissionDenied,
+    TargetError,
+    TopologyError,
+    Unauthenticated,
+)
+"""Errors that another start would meet again. `ConnectionLost` is not among them."""
+
+
+class ServerProcess:
+    """Serves in this process until SIGINT or SIGTERM; a second signal cuts the drain short.
+
+    :param on_ready: called once, when it serves.
+    """
+
+    def __init__(self, request: ServeRequest, on_ready: Callable[[], None] = lambda: None) -> None:
+        self._request = request
+        self._on_ready = on_ready
+        self._server: Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._stopped: asyncio.Future[None] | None = None
+        self._cut_short = False
+
+    def run(self) -> Ending:
+        """Serve until the end, and say how it ended. Never raises."""
+        if self._request.url:
+            # Connections that the services open themselves, or processes that they start, go to
+            # the same broker.
+            os.environ["LEVERET_URL"] = self._request.url
+        try:
+            leveret.run(self._run(load_services(self._request.targets)))
+        except KeyboardInterrupt:
+            if self._server is not None:  # SIGINT itself is handled here by then
+                return Ending(code=INTERRUPTED, error="a handler raised KeyboardInterrupt")
+            return Ending(code=INTERRUPTED, error="interrupted before it served")
+        except Exception as error:
+            log.debug("the server ended with an error", exc_info=True)
+            permanent = self._server is None and isinstance(error, _PERMANENT)
+            return Ending(code=exit_code(error), error=describe(error), permanent=permanent)
+        if self._cut_short:
+            return Ending(code=CUT_SHORT, error="calls had to be cancelled to stop")
+        return Ending(code=DONE)
+
+    async def _run(self, services: Sequence[Service]) -> None:
+        self._stopped = asyncio.get_running_loop().create_future()
+        self._serving = asyncio.create_task(self._serve(services))
+        patience = self._request.grace + STOP_MARGIN
+        with stop_signals(self._on_signal, patience=patience, margin=STOP_MARGIN, code=CUT_SHORT):
+            try:
+                await self._serving
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise
+                log.info("stopped before it served")
+
+    async def _serve(self, services: Sequence[Service]) -> None:
+        request = self._request
+        rabbit = leveret.connect(
+            request.url, name=request.name, wait_for_broker=request.wait_for_broker
+        )
+        async with rabbit, rabbit.serving(*services, **request.serve_options) as server:
+            self._server = server
+            self._on_ready()
+            await self._until_stopped(server)
+
+    async def _until_stopped(self, server: Server) -> None:
+        """Wait for a signal and drain, or raise the error that ends the server.
+
+        :raises LeveretError: if its connection or a channel is lost, in the drain as well.
+        """
+        assert self._stopped is not None
+        await asyncio.wait((self._stopped, server.failed), return_when=asyncio.FIRST_COMPLETED)
+        if not self._stopped.done():
+            # `serving` lets running handlers end, though their replies are lost.
+            end_process_after(self._request.grace + STOP_MARGIN, _code_of(server))
+            server.failed.result()
+        grace = self._request.grace
+        timer = asyncio.get_running_loop().call_later(grace, self._note_cut_calls, server)
+        await server.drain(grace)
+        timer.cancel()
+        if server.failed.done():
+            server.failed.result()
+
+    def _note_cut_calls(self, server: Server) -> None:
+        self._cut_short = self._cut_short or bool(server.running())
+
+    def _on_signal(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            if self._server is None:
+                assert self._serving is not None
+                self._serving.cancel()
+            elif self._stopped is not None and not self._stopped.done():
+                self._stopped.set_result(None)
+            return
+        if self._server is not None:
+            log.warning("a second signal: cancelling %d calls", len(self._server.running()))
+            self._note_cut_calls(self._server)
+            self._server.hurry()
+
+
+def _code_of(server: Server) -> int:
+    error = server.failed.exception()
+    return exit_code(error) if error is not None else DONE

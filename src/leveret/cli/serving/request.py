@@ -1,0 +1,60 @@
+"""Records between a supervisor and its workers: what is to be served, and how a worker ended."""
+
+from __future__ import annotations
+
+import msgspec
+
+from leveret.cli.logs import LogLevel
+from leveret.server.options import GivenServeOptions
+
+__all__ = ["Ending", "ServeRequest"]
+
+
+class ServeRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to serve, and how: the options of `leveret serve` but for `--workers` and `--reload`."""
+
+    targets: tuple[str, ...]
+    """What to serve, each as "module:Service"."""
+    url: str | None = None
+    """The broker; None for the default."""
+    name: str | None = None
+    """The name of the connection; None for host and process."""
+    concurrency: int | None = None
+    """Calls of each method at a time; None for what each method says."""
+    grace: float = 30.0
+    """Seconds that running calls get to end in a drain."""
+    plain: dict[str, str] = {}
+    """Queue names to "service.method": methods that are served to tutorial clients as well."""
+    send_tracebacks: bool = False
+    """Whether callers get the tracebacks of undeclared exceptions."""
+    allow: dict[str, tuple[str, ...]] = {}
+    """Who may call what: "service.method", "service" or "*" to users. Empty: everybody."""
+    once: str | None = None
+    """The URL of the store of idempotency keys; None for memory."""
+    wait_for_broker: float = 0.0
+    """Seconds to go on trying at the start while no broker can be reached."""
+    log_level: LogLevel = LogLevel.INFO
+    """What is logged."""
+
+    @property
+    def serve_options(self) -> GivenServeOptions:
+        """The options for `rabbit.serving`."""
+        return {
+            "plain": self.plain,
+            "grace": self.grace,
+            "concurrency": self.concurrency,
+            "send_tracebacks": self.send_tracebacks,
+            "allow": self.allow or None,
+            "once": self.once,
+        }
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server process ended."""
+
+    code: int
+    """The exit code."""
+    error: str = ""
+    """The error in one line; empty after a stop that was asked for."""
+    permanent: bool = False
+    """Whether it failed to start, for a reason that another start would meet again."""

@@ -1,0 +1,124 @@
+"""A worker as the supervisor sees it: its process, and the socket to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, Self
+
+import msgspec
+
+from leveret.cli.exits import CUT_SHORT, DONE, UNEXPECTED
+from leveret.cli.serving.request import Ending, ServeRequest
+from leveret.cli.serving.worker import READY, Orders
+
+__all__ = ["WorkerProcess"]
+
+log = logging.getLogger("leveret.cli")
+
+_LAST_LINE_TIMEOUT: Final = 1.0
+"""Seconds to wait for a dead worker's last line; a process that it forked may hold the socket."""
+
+
+class WorkerProcess:
+    """One worker process, and the socket to it."""
+
+    def __init__(
+        self,
+        number: int,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.ready_at: float | None = None
+        self.on_ready: Callable[[int], None] = lambda number: None
+        self._number = number
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._ending: Ending | None = None
+
+    @classmethod
+    async def start(cls, number: int, request: ServeRequest, *, flags: tuple[str, ...]) -> Self:
+        """Start a process, and send it its orders.
+
+        :param flags: options of the interpreter.
+        :raises OSError: if the system cannot start another process.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(
+                        sys.executable,
+                        *flags,
+                        "-m",
+                        "leveret.cli.serving.worker",
+                        str(theirs.fileno()),
+                    ),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                    # Ctrl-C in a terminal goes to a whole group. The supervisor passes it on.
+                    process_group=0,
+                )
+            except BaseException:
+                ours.close()
+                raise
+        reader, writer = await asyncio.open_connection(sock=ours)
+        # Not on the command line: every user of the machine can read that, and the URL may hold a
+        # password.
+        writer.write(msgspec.json.encode(Orders(worker=number, request=request)) + b"\n")
+        return cls(number, process, reader, writer)
+
+    def __str__(self) -> str:
+        return f"worker {self._number} (pid {self._process.pid})"
+
+    async def ended(self) -> Ending:
+        """Wait for its end, and say how it ended."""
+        listening = asyncio.create_task(self._listen())
+        code = await self._process.wait()
+        await asyncio.wait((listening,), timeout=_LAST_LINE_TIMEOUT)
+        listening.cancel()
+        self._writer.close()
+        return self._ending or _ending_of(code)
+
+    @property
+    def served(self) -> float:
+        """Seconds since it was ready; 0 if it never was."""
+        return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
+
+    def terminate(self) -> None:
+        """Send SIGTERM: it drains. After a second one it cuts its drain short."""
+        with suppress(ProcessLookupError):
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def _listen(self) -> None:
+        with suppress(OSError):  # the worker was killed before it had read its orders
+            async for line in self._reader:
+                if line == READY:
+                    self.ready_at = time.monotonic()
+                    log.info("%s is ready", self)
+                    self.on_ready(self._number)
+                else:
+                    self._ending = msgspec.json.decode(line, type=Ending)
+
+
+def _ending_of(code: int) -> Ending:
+    """How a worker ended that sent no `Ending`; negative codes are signals."""
+    if code == -signal.SIGTERM:
+        return Ending(code=DONE)  # before it served, or in its last moment
+    if code < 0:
+        return Ending(code=CUT_SHORT, error=f"killed by {signal.Signals(-code).name}")
+    return Ending(code=code or UNEXPECTED, error=f"it ended with the exit code {code}")
