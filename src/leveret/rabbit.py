@@ -24,10 +24,11 @@ from leveret.errors import ConnectionLost, InvalidArgument
 from leveret.server.options import GivenServeOptions, ServeOptions
 from leveret.server.server import Server
 from leveret.server.signals import stop_signals
+from leveret.transport.address import Address
 from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent, Link, Reconnect, State, as_reconnect
 from leveret.transport.opening import default_name
-from leveret.transport.url import Address, embedded_name, parse_url
+from leveret.transport.url import embedded_name, parse_url
 from leveret.wire.native.topology import declare_exchanges
 
 if TYPE_CHECKING:

@@ -353,7 +353,7 @@ def test_a_url_that_cannot_be_read_does_not_show_the_password(url: str) -> None:
 
 
 def test_tls_is_verified_unless_told_otherwise() -> None:
-    from leveret.transport.url import TLS, ssl_context
+    from leveret.transport.tls import TLS, ssl_context
 
     assert ssl_context(TLS()).verify_mode is ssl.CERT_REQUIRED
     assert ssl_context(TLS()).check_hostname

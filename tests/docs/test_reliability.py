@@ -14,7 +14,7 @@ import leveret
 from leveret import Rabbit, Reconnect
 from leveret.client import arrivals, look, pending, silence
 from leveret.server import consumer, once_calls, orphans, watchdog
-from leveret.transport.url import Address
+from leveret.transport.address import Address
 from leveret.wire import timing
 from tests.docs.error_services import Fibonacci
 from tests.docs.fences import ROOT, blocks, table

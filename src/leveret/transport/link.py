@@ -23,10 +23,10 @@ from typing import Final, Protocol
 import msgspec
 
 from leveret.errors import ConnectionLost, InvalidArgument, LeveretError
+from leveret.transport.address import Address
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.opening import open_connection
-from leveret.transport.url import Address
 
 log = logging.getLogger("leveret.transport")
 

@@ -20,9 +20,10 @@ from leveret.errors import (
     ProtocolError,
     Unauthenticated,
 )
+from leveret.transport.address import Address
 from leveret.transport.connection import Connection
 from leveret.transport.credentials import Login, login_advice, look_up
-from leveret.transport.url import Address, ssl_context
+from leveret.transport.tls import ssl_context
 
 log = logging.getLogger("leveret.transport")
 

@@ -1,4 +1,4 @@
-"""A broker's address: from a URL to what a connection needs, and back for the logs.
+"""Reads a broker's URL into an `Address`.
 
 The form is RabbitMQ's (https://www.rabbitmq.com/docs/uri-spec), with its query options
 (https://www.rabbitmq.com/docs/uri-query-parameters), and it differs from them in two ways:
@@ -10,118 +10,43 @@ The form is RabbitMQ's (https://www.rabbitmq.com/docs/uri-spec), with its query 
 As there, `heartbeat` is in seconds and `connection_timeout` in *milliseconds*, so that one URL
 works for every client. A raw "@", "/", "?" or "#" inside a name or password can be read in two ways
 and is refused: a guess would connect somewhere else, or show a part of the password.
+
+`urllib.parse.urlsplit` is not used. It knows one host only, drops tabs and line ends silently, and
+its errors show the text of a port, where a mistyped URL has its password.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv6Address
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import quote, unquote
+from typing import Final, Literal
+from urllib.parse import unquote
 
 from leveret.errors import InvalidURL
-from leveret.transport.credentials import Credentials, from_environment
+from leveret.transport.address import Address
+from leveret.transport.credentials import from_environment
+from leveret.transport.tls import TLS
 
-if TYPE_CHECKING:
-    import ssl
-
-__all__ = ["TLS", "Address", "embedded_name", "parse_url", "ssl_context"]
+__all__ = ["embedded_name", "parse_url"]
 
 FORM: Final = "amqp://user:password@host:5672/vhost?heartbeat=30"
 """The right form, as every error shows it."""
 
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 _SPELLINGS: Final = {"cacertfile": "cafile", "server_name_indication": "server_name"}
-"""RabbitMQ's name of an option: our short one."""
+"""Our short name of an option, by RabbitMQ's name."""
 _TLS_OPTIONS: Final = ("cafile", "certfile", "keyfile", "verify", "server_name")
 _OPTIONS: Final = ("heartbeat", "connection_timeout", "auth_mechanism", *_TLS_OPTIONS)
 _VERIFY: Final = {"verify_peer": True, "true": True, "verify_none": False, "false": False}
 _MIN_TIMEOUT_MS: Final = 100
-"""Whoever writes `connection_timeout=10` means seconds; 10 ms would fail and not say why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TLS:
-    """How a connection is encrypted; `amqps` turns it on.
-
-    :param cafile: PEM file of the authorities to trust; None is the system's.
-    :param certfile: PEM file of this client's certificate; None presents none.
-    :param keyfile: PEM file of its private key; None where `certfile` holds it too.
-    :param verify: whether the broker's certificate is checked.
-    :param server_name: the name its certificate must have; None is the host's name.
-    """
-
-    cafile: str | None = None
-    certfile: str | None = None
-    keyfile: str | None = None
-    verify: bool = True
-    server_name: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Where a broker is, and how to connect to it. `str()` is a URL without the password.
-
-    :param hosts: (host, port), to be tried in this order; an IPv6 address has no brackets here.
-    :param username: who connects; at most 255 bytes.
-    :param password: never shown; without a user in the URL "guest", without a password in it "".
-    :param vhost: the virtual host; at most 255 bytes.
-    :param tls: None is an unencrypted connection.
-    :param heartbeat: seconds, to be negotiated with the broker; 0 turns heartbeats off. A peer that
-        is silent for two of them is given up; 5 to 20 s are what RabbitMQ advises
-        (https://www.rabbitmq.com/docs/heartbeats).
-    :param connection_timeout: seconds until a connection must be open.
-    :param auth: the SASL mechanism: "plain" sends user and password, "external" relies on the
-        client's certificate.
-    :param credentials: gives user and password instead, anew for each connection.
-    :param user_id: the broker's name for this user, "" for none; None is the one that logs in,
-        where that is known.
-    """
-
-    hosts: tuple[tuple[str, int], ...]
-    username: str = "guest"
-    password: str = field(default="guest", repr=False)
-    vhost: str = "/"
-    tls: TLS | None = None
-    heartbeat: int = 10
-    connection_timeout: float = 10.0
-    auth: Literal["plain", "external"] = "plain"
-    credentials: Credentials | None = field(default=None, repr=False, compare=False)
-    user_id: str | None = None
-
-    def __str__(self) -> str:
-        hosts = ",".join(f"{_shown_host(host)}:{port}" for host, port in self.hosts)
-        vhost = "" if self.vhost == "/" else quote(self.vhost, safe="")
-        query = "&".join(f"{name}={quote(value, safe='/')}" for name, value in self._options())
-        scheme = "amqp" if self.tls is None else "amqps"
-        user = "" if self.credentials is not None else f"{quote(self.username, safe='')}@"
-        url = f"{scheme}://{user}{hosts}/{vhost}"
-        return f"{url}?{query}" if query else url
-
-    def _options(self) -> list[tuple[str, str]]:
-        """The query options that differ from their defaults, in RabbitMQ's spelling."""
-        tls = self.tls or TLS()
-        timeout = f"{self.connection_timeout * 1000:.0f}"
-        options = [
-            ("heartbeat", str(self.heartbeat), self.heartbeat != 10),
-            ("connection_timeout", timeout, self.connection_timeout != 10.0),
-            ("auth_mechanism", self.auth, self.auth != "plain"),
-            ("cacertfile", tls.cafile or "", tls.cafile is not None),
-            ("certfile", tls.certfile or "", tls.certfile is not None),
-            ("keyfile", tls.keyfile or "", tls.keyfile is not None),
-            ("verify", "verify_none", not tls.verify),
-            ("server_name_indication", tls.server_name or "", tls.server_name is not None),
-        ]
-        return [(name, value) for name, value, differs in options if differs]
+"""Whoever writes `connection_timeout=10` means seconds. 10 ms would only fail, without a reason."""
 
 
 def parse_url(url: str, environ: Mapping[str, str] | None = None) -> Address:
     """Read a broker's URL, `amqp://user:password@host:port/vhost?option=value`, or `amqps`.
 
-    Whatever is left out has a default: guest, guest, 5672 (`amqps` 5671), vhost "/". User,
+    The defaults are user guest, password guest, port 5672 (`amqps` 5671) and vhost "/". User,
     password, vhost and the options' values are percent-encoded. The options are `heartbeat` (s),
     `connection_timeout` (ms), `auth_mechanism` (plain or external) and, for `amqps`, `cafile` (or
     `cacertfile`), `certfile`, `keyfile`, `verify` (verify_peer or true, verify_none or false) and
@@ -170,34 +95,6 @@ def embedded_name(url: str) -> str | None:
             " digits and '_', '.', '-', as in embedded://orders"
         )
     return name
-
-
-def ssl_context(tls: TLS) -> ssl.SSLContext:
-    """The TLS settings of a connection. It verifies the broker's certificate and name by default.
-
-    :raises InvalidURL: if a file is missing, unreadable or no PEM, or a key needs a passphrase.
-    """
-    import ssl  # noqa: PLC0415 - slow to import, and a connection without TLS needs none of it
-
-    for option in ("cafile", "certfile", "keyfile"):
-        _readable(option, getattr(tls, option))
-    try:
-        context = ssl.create_default_context(cafile=tls.cafile)
-    except ssl.SSLError as error:
-        raise InvalidURL(f"cafile {tls.cafile!r} holds no PEM certificate: {error}") from error
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if tls.certfile is not None:
-        try:
-            context.load_cert_chain(tls.certfile, tls.keyfile, password=_no_passphrase)
-        except ssl.SSLError as error:
-            key = tls.keyfile or tls.certfile
-            raise InvalidURL(
-                f"certfile {tls.certfile!r} and keyfile {key!r} must hold a PEM certificate and "
-                f"the private key that belongs to it: {error}"
-            ) from error
-    return context
 
 
 def _scheme(url: str) -> tuple[str, str]:
@@ -270,10 +167,6 @@ def _ipv6(text: str) -> str:
     except AddressValueError:
         raise _invalid("what stands in brackets is no IPv6 address") from None
     return host
-
-
-def _shown_host(host: str) -> str:
-    return f"[{quote(host, safe=':')}]" if ":" in host else host
 
 
 def _vhost(path: str) -> str:
@@ -358,22 +251,6 @@ def _decode(text: str, what: str) -> str:
     if "\0" in decoded:  # SASL PLAIN separates with it, and no file name holds it
         raise _invalid(f"{what} holds the character NUL")
     return decoded
-
-
-def _readable(option: str, path: str | None) -> None:
-    """The errors of ssl do not tell which file is missing."""
-    if path is None:
-        return
-    try:
-        with Path(path).open("rb"):
-            pass
-    except OSError as error:
-        raise InvalidURL(f"{option} {path!r} cannot be read: {error.strerror}") from error
-
-
-def _no_passphrase() -> str:
-    # Without this, OpenSSL asks on the terminal, and a server would wait there for ever.
-    raise InvalidURL("the keyfile needs a passphrase; give one that is not encrypted")
 
 
 def _invalid(what: str) -> InvalidURL:
