@@ -44,9 +44,6 @@ _TYPE_ONLY_TODAY = {
     "leveret/server/plain.py",
     "leveret/server/running.py",
     # testing
-    # transport
-    "leveret/transport/channel.py",
-    "leveret/transport/heartbeat.py",
 }
 
 

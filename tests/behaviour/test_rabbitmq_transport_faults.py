@@ -144,7 +144,7 @@ async def test_publishers_wait_for_a_broker_that_takes_nothing_and_lose_no_messa
 async def test_a_broker_that_hangs_holds_no_goodbye(
     connection: Connection, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.1)
     channel = await connection.open_channel()
     proxy.stall()
     await publish_until_paused(connection, channel, "nowhere")

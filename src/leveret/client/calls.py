@@ -164,7 +164,7 @@ class Calls:
     def attached(self, channel: Channel) -> None:
         """Calls go over this channel from now on."""
         self._channel = channel
-        self.connection = channel.connection
+        self.connection = self.link.connection
         self._confirms = Confirms()
         self.epoch += 1
         channel.on_confirm = self._on_confirm

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
@@ -9,7 +11,10 @@ from urllib.parse import quote
 from leveret.transport.credentials import Credentials
 from leveret.transport.tls import TLS
 
-__all__ = ["Address"]
+__all__ = ["Address", "Dial"]
+
+Dial = Callable[[asyncio.Protocol], Awaitable[None]]
+"""Connects a protocol to the broker in another way than by TCP; calls its `connection_made`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,8 @@ class Address:
     """Gives user and password instead, anew for each connection."""
     user_id: str | None = None
     """The broker's name for this user, "" if it has none; None for the name that logs in."""
+    dial: Dial | None = field(default=None, repr=False, compare=False)
+    """Connects to the broker instead of a socket to host and port; None connects the socket."""
 
     def __str__(self) -> str:
         hosts = ",".join(f"{_shown_host(host)}:{port}" for host, port in self.hosts)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from leveret.amqp import frames, methods
 from leveret.amqp.codes import ReplyCode
@@ -14,51 +14,100 @@ from leveret.amqp.events import Content, Delivery, Event, Method
 from leveret.amqp.methods import AMQPMethod
 from leveret.amqp.properties import Properties
 from leveret.errors import ChannelClosed, ConnectionLost, LeveretError, ProtocolError
-
-if TYPE_CHECKING:
-    from leveret.transport.connection import Connection
+from leveret.transport.states import CHANNEL, ChannelEvent, ChannelState
+from leveret.transport.writer import Writer
 
 log = logging.getLogger("leveret.transport")
 
 METHOD_TIMEOUT: Final = 15.0
-"""How long a broker may take to answer a method such as queue.declare, in seconds."""
+"""Seconds that a broker has to answer a method such as queue.declare."""
 
 
 def unanswered(what: str) -> ChannelClosed:
-    """The broker lives, and says nothing of a queue; RabbitMQ 4 does so while its node is down."""
+    """The error for a broker that lives, but does not answer for a queue.
+
+    RabbitMQ 4 behaves so while the node of the queue is down.
+    """
     return ChannelClosed(
         ReplyCode.NOT_FOUND, f"{what}; the node that has the queue may be down or inaccessible"
     )
 
 
+class FramePort(Protocol):
+    """What a channel, and who sends on it, needs of its connection."""
+
+    loop: asyncio.AbstractEventLoop
+    frame_max: int
+    """Bytes of the largest frame."""
+    user: str
+    """The broker's name for this side's user, "" where it is not known."""
+    blocked: str
+    """The broker's reason while it takes no publishes, else ""."""
+    reads: int
+    """How often anything came from the broker."""
+    writer: Writer
+    """`writer.paused` tells whether `writable` would wait."""
+
+    def send(self, data: bytes, /) -> None:
+        """Send frames together with all else that this pass of the event loop sends."""
+
+    def defer(self, callback: Callable[[], None], /) -> None:
+        """Call back just before the next write."""
+
+    def collect(self) -> None:
+        """Have the deferred callbacks send now, before what is sent next."""
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more."""
+
+    async def open_channel(self) -> Channel:
+        """Open another channel beside this one."""
+
+    def release(self, channel: Channel, /) -> None:
+        """Free the number of a channel that has ended."""
+
+    def refuse(self, error: ProtocolError, /) -> None:
+        """End the connection because the peer breaks the protocol."""
+
+    def tell(self, callback: Callable[[LeveretError], None], news: LeveretError, /) -> None:
+        """Call back, and report it if that fails."""
+
+
 class Channel:
-    """A channel of a connection; `Connection.open_channel` makes one.
+    """A channel of a connection; `Connection.open_channel` makes one."""
 
-    `consumers` maps consumer tags to what takes their deliveries; `on_confirm(tag, multiple, ok)`,
-    `on_return(content)`, `on_cancel(consumer_tag)` and `on_close(error)` are called as events come.
-    """
-
-    def __init__(self, connection: Connection, number: int) -> None:
+    def __init__(self, connection: FramePort, number: int) -> None:
         self.connection = connection
         self.number = number
+        self.state = ChannelState.OPEN
         self.closed: LeveretError | None = None
+        """Why the channel has ended; None while it has not."""
         self.consumers: dict[str, Callable[[Delivery], None]] = {}
+        """What takes the deliveries of each consumer, by consumer tag."""
         self.on_confirm: Callable[[int, bool, bool], None] | None = None
+        """Called with the number of a publish, whether all before it are meant too, and whether the
+        broker took them."""
         self.on_return: Callable[[Content], None] | None = None
+        """Called with each message that the broker could not route."""
         self.on_cancel: Callable[[str], None] | None = None
+        """Called with the tag of a consumer that the broker cancelled."""
         self.on_close: Callable[[LeveretError], None] | None = None
+        """Called with the reason, once, unless this side closed the channel."""
         self._answers: deque[tuple[asyncio.Future[Any], tuple[type[AMQPMethod], ...]]] = deque()
-        self._closing: asyncio.Future[None] | None = None  # ends with close-ok
+        self._ended: asyncio.Future[None] | None = None
+        """Ends with close-ok, or with what comes instead of it. There is one while it is due."""
         self._tags = 0
 
     async def call(self, method: AMQPMethod) -> Any:
         """Send a method that the broker answers, and wait for its answer.
 
-        A caller that is cancelled leaves its place in the order of the answers.
+        A caller that is cancelled keeps its place in the order of the answers.
 
-        :raises ChannelClosed: if the broker closes the channel instead, or says something else for
-            `METHOD_TIMEOUT`, but nothing of a queue: the channel is of no use then.
-        :raises ConnectionLost: if the connection breaks, or no answer comes in `METHOD_TIMEOUT`.
+        :raises ChannelClosed: if the channel has ended, if the broker closes it instead, or if the
+            broker sends other things for `METHOD_TIMEOUT` but no answer for a queue. The channel is
+            of no use then.
+        :raises ConnectionLost: if the connection ends, or no answer comes in `METHOD_TIMEOUT`.
+        :raises ConnectionClosed: if the broker closes the connection.
         :raises ValueError: if the method cannot be packed; nothing is sent then.
         :raises TypeError: likewise.
         """
@@ -84,13 +133,18 @@ class Channel:
         """:raises LeveretError: why this channel is closed, if it is."""
         if self.closed is not None:
             raise self.closed.with_traceback(None)  # else it would grow by each that meets it
-        if self._closing is not None:
-            raise self._bye()
+        if self.state is not ChannelState.OPEN:
+            raise self._closed_by_us()
 
     async def declare_queue(
         self, name: str, *, arguments: dict[str, Any] | None = None, exclusive: bool = False
     ) -> methods.Queue.DeclareOk:
-        """Declare a queue: durable, or exclusive to this connection."""
+        """Declare a queue: durable, or exclusive to this connection.
+
+        :raises ChannelClosed: with PRECONDITION_FAILED if it exists with other options, with
+            RESOURCE_LOCKED if it is another connection's, or as `call` does.
+        :raises ConnectionLost: as `call` does.
+        """
         method = methods.Queue.Declare(
             queue=name, durable=not exclusive, exclusive=exclusive, arguments=arguments or {}
         )
@@ -98,9 +152,10 @@ class Channel:
         return answer
 
     async def look_at_queue(self, name: str) -> methods.Queue.DeclareOk:
-        """The counts of a queue's ready messages and of its consumers (a passive declare).
+        """Count a queue's ready messages and its consumers (a passive declare).
 
-        :raises ChannelClosed: with NOT_FOUND if there is none; the channel is gone then.
+        :raises ChannelClosed: with NOT_FOUND if there is no such queue, or as `call` does.
+        :raises ConnectionLost: as `call` does.
         """
         answer: methods.Queue.DeclareOk = await self.call(
             methods.Queue.Declare(queue=name, passive=True)
@@ -108,11 +163,20 @@ class Channel:
         return answer
 
     async def declare_exchange(self, name: str, kind: str) -> None:
-        """Declare a durable exchange."""
+        """Declare a durable exchange.
+
+        :raises ChannelClosed: with PRECONDITION_FAILED if it exists with other options, or as
+            `call` does.
+        :raises ConnectionLost: as `call` does.
+        """
         await self.call(methods.Exchange.Declare(exchange=name, exchange_type=kind, durable=True))
 
     async def bind_queue(self, queue: str, exchange: str, routing_key: str) -> None:
-        """Bind a queue to an exchange."""
+        """Bind a queue to an exchange.
+
+        :raises ChannelClosed: with NOT_FOUND if either does not exist, or as `call` does.
+        :raises ConnectionLost: as `call` does.
+        """
         await self.call(methods.Queue.Bind(queue=queue, exchange=exchange, routing_key=routing_key))
 
     async def consume(
@@ -124,7 +188,15 @@ class Channel:
         no_ack: bool = False,
         exclusive: bool = False,
     ) -> str:
-        """Take a queue's messages, at most `prefetch` of them unacknowledged; returns the tag."""
+        """Take a queue's messages; returns the consumer tag.
+
+        :param prefetch: how many messages may be unacknowledged at once; 0 is no limit.
+        :param no_ack: whether the broker counts each message as acknowledged when it sends it.
+        :param exclusive: whether the queue may have no other consumer.
+        :raises ChannelClosed: with NOT_FOUND if there is no such queue, with ACCESS_REFUSED if it
+            has an exclusive consumer, or as `call` does.
+        :raises ConnectionLost: as `call` does.
+        """
         if prefetch:
             await self.call(methods.Basic.Qos(prefetch_count=prefetch))
         self._tags += 1
@@ -142,12 +214,20 @@ class Channel:
         return tag
 
     async def cancel_consumer(self, tag: str) -> None:
-        """Take no more messages. Those that were on their way are delivered before this returns."""
+        """Take no more messages. Those that were on their way are delivered before this returns.
+
+        :raises ChannelClosed: as `call` does.
+        :raises ConnectionLost: likewise.
+        """
         await self.call(methods.Basic.Cancel(consumer_tag=tag))
         self.consumers.pop(tag, None)
 
     async def select_confirms(self) -> None:
-        """Have the broker confirm each publish on this channel (to `on_confirm`)."""
+        """Have the broker confirm each publish on this channel (to `on_confirm`).
+
+        :raises ChannelClosed: as `call` does.
+        :raises ConnectionLost: likewise.
+        """
         await self.call(methods.Confirm.Select())
 
     def publish(
@@ -178,25 +258,26 @@ class Channel:
         )
 
     def ack(self, delivery_tag: int) -> None:
-        """Acknowledge one delivery; on a closed channel the broker has taken it back already."""
-        if self.closed is None and self._closing is None:
+        """Acknowledge one delivery. On a closed channel the broker has taken it back already."""
+        if self.state is ChannelState.OPEN:
             self.connection.send(frames.ack(self.number, delivery_tag))
 
     async def close(self) -> None:
         """Close the channel. What was published on it before has reached the broker then.
 
-        Never raises. Where no answer comes in `METHOD_TIMEOUT`, only this side is done with it.
+        Never raises. Without close-ok in `METHOD_TIMEOUT` it has ended for this side alone.
         """
         self.abandon()
-        if self._closing is not None and self.closed is None and not self.connection.blocked:
-            await asyncio.wait((self._closing,), timeout=METHOD_TIMEOUT)
-        self.end(self._bye(), quiet=True)
+        if self._ended is not None and self.closed is None and not self.connection.blocked:
+            await asyncio.wait((self._ended,), timeout=METHOD_TIMEOUT)
+        self.end(self._closed_by_us(), quiet=True)
 
     def abandon(self) -> None:
-        """Begin to close the channel, and wait for nothing; its number is free with close-ok."""
-        if self.closed is not None or self._closing is not None:
+        """Begin to close the channel, without waiting; close-ok frees its number."""
+        if self.state is not ChannelState.OPEN:
             return
-        self._closing = self.connection.loop.create_future()
+        self._advance(ChannelEvent.CLOSE_SENT)
+        self._ended = self.connection.loop.create_future()
         self.consumers.clear()  # what is still delivered goes back to its queue
         self.connection.collect()
         self.connection.send(
@@ -219,9 +300,9 @@ class Channel:
             self.connection.collect()  # what came after close-ok would break the connection
             self.connection.send(frames.method_frame(self.number, methods.Channel.CloseOk()))
             self.end(ChannelClosed(method.reply_code, method.reply_text))
-        elif isinstance(method, methods.Channel.CloseOk) and self._closing is not None:
-            self.connection.release(self)
-            self.end(self._bye(), quiet=True)
+        elif isinstance(method, methods.Channel.CloseOk) and self._ended is not None:
+            self._advance(ChannelEvent.CLOSE_OK)
+            self.end(self._closed_by_us(), quiet=True)
         elif isinstance(method, methods.Basic.Cancel):
             tag = method.consumer_tag
             self.consumers.pop(tag, None)
@@ -237,10 +318,10 @@ class Channel:
             log.warning("%s: channel %d got %s unasked", self.connection, self.number, method.name)
 
     def _answered(self, method: AMQPMethod) -> None:
-        """Give an answer to the first who waits for one of its kind.
+        """Give an answer to the first caller that waits for one of its kind.
 
-        Not simply to the first: RabbitMQ answers basic.consume when the queue's own process has
-        taken the consumer, and other methods meanwhile.
+        That may not be the first caller: RabbitMQ answers basic.consume once the queue's own
+        process has taken the consumer, and other methods meanwhile.
         """
         for waiting in self._answers:
             answer, expected = waiting
@@ -258,22 +339,29 @@ class Channel:
         )
 
     def end(self, error: LeveretError, *, quiet: bool = False) -> None:
-        """The channel is over: whoever waits on it gets `error`."""
+        """Tell everyone who waits on the channel that it has ended; nobody is told twice.
+
+        :param quiet: whether to leave out `on_close`.
+        """
         if self.closed is not None:
             return
         self.closed = error
-        if self._closing is None:
-            self.connection.release(self)  # else with close-ok: that must not meet another channel
-        elif not self._closing.done():
-            self._closing.set_result(None)
+        self._advance(ChannelEvent.ENDED)
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
         self.consumers.clear()
         while self._answers:
             answer, _ = self._answers.popleft()
             if not answer.done():
                 answer.set_exception(error)
-                answer.exception()  # its waiter may be gone; that is no "never retrieved"
+                answer.exception()  # nobody may wait for it any more
         if self.on_close is not None and not quiet:
             self.connection.tell(self.on_close, error)
 
-    def _bye(self) -> ChannelClosed:
+    def _advance(self, event: ChannelEvent) -> None:
+        before, self.state = self.state, CHANNEL.get((self.state, event), self.state)
+        if self.state is ChannelState.CLOSED is not before:
+            self.connection.release(self)
+
+    def _closed_by_us(self) -> ChannelClosed:
         return ChannelClosed(ReplyCode.SUCCESS, f"channel {self.number} was closed by this side")

@@ -1,8 +1,11 @@
 """One AMQP connection on asyncio: reads in batches, writes in batches, fails as a whole.
 
 All frames of one read are handled in one pass, and what they cause to be sent leaves in one write:
-that is most of Leveret's speed. A connection that is lost stays lost: `lost` says why, every waiter
-and every channel is told at once, and `transport.link` opens a new one.
+that is most of Leveret's speed. A connection that has ended stays ended: `closed` says why, every
+waiter and every channel is told at once, and `transport.link` opens a new one.
+
+The rules are elsewhere: `states` has the states, `handshake` the negotiation, `channel`
+the channels, `writer` the batches and the back-pressure.
 """
 
 from __future__ import annotations
@@ -25,54 +28,69 @@ from leveret.errors import (
     ProtocolError,
 )
 from leveret.transport.channel import Channel
+from leveret.transport.handshake import CHANNEL_MAX, FRAME_MAX, Agreed, Handshake, not_amqp
 from leveret.transport.heartbeat import Heartbeat
+from leveret.transport.network_errors import reason
+from leveret.transport.states import CONNECTION, ConnEvent, ConnState
 from leveret.transport.writer import Writer
 
 log = logging.getLogger("leveret.transport")
 
 T = TypeVar("T")
 
-_CLOSE_TIMEOUT: Final = 5.0
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that a peer has to answer connection.close, and to take what was written before."""
 
 
 class Connection(asyncio.Protocol):
-    """A connection after its handshake; `transport.opening.open_connection` makes one.
+    """One connection; `transport.opening.open_connection` makes it and waits for its handshake.
 
-    Await `writable` before a message is sent; frames without content, such as acknowledgements,
+    Await `writable` before a message is sent. Frames without content, such as acknowledgements,
     need not wait. `writer.paused` tells without a call whether `writable` would wait.
 
-    `blocked` is the broker's reason while it takes no
-    publishes (https://www.rabbitmq.com/docs/connection-blocked), else "".
+    :param name: "host:port", for messages.
+    :param max_message_size: bytes of the largest message body to keep when one arrives.
     """
 
-    def __init__(self, name: str, *, max_message_size: int) -> None:
+    def __init__(self, name: str, handshake: Handshake, *, max_message_size: int) -> None:
         self.loop = asyncio.get_running_loop()
         self.name = name
-        self.frame_max = 131_072
-        self.channel_max = 2047
+        self.state = ConnState.GREETING
+        self.opened: asyncio.Future[None] = self.loop.create_future()
+        """Ends when the handshake does, with an error if it failed."""
         self.closed: LeveretError | None = None
+        """Why the connection has ended; None while it has not."""
         self.blocked = ""
+        """The broker's reason while it takes no publishes, else ""
+        (https://www.rabbitmq.com/docs/connection-blocked)."""
         self.on_close: list[Callable[[LeveretError], None]] = []
+        """Called with the reason, once, after all channels have ended."""
         self.on_blocked: list[Callable[[str], None]] = []
+        """Called with `blocked`, each time that the broker says so."""
         self.on_paused: list[Callable[[bool], None]] = []
         """Called with True when the socket takes no more, and with False when it does again."""
         self.reads = 0
         """How often anything came from the broker."""
+        self.frame_max = FRAME_MAX
+        self.channel_max = CHANNEL_MAX
         self.server_properties: dict[str, Any] = {}
+        """What the broker says of itself."""
         self.user = ""
-        """What the broker knows this side's user as, "" where that is not known."""
+        """The broker's name for this side's user, "" where it is not known."""
         self.writer = Writer(self.loop, lambda paused: self._tell_all(self.on_paused, paused))
         self.send = self.writer.send
         self.defer = self.writer.defer
         self.collect = self.writer.collect
-        self.heartbeat = Heartbeat(self)
+        self._handshake = handshake
+        self._heartbeat = Heartbeat(
+            self.loop,
+            traffic=lambda: (self.reads, self.writer.writes),
+            send=self.send,
+            dead=self.abort,
+        )
         self._parser = Parser(frame_max=self.frame_max, max_body=max_message_size)
         self._transport: asyncio.Transport | None = None
         self._channels: dict[int, Channel] = {}
-        self._control: asyncio.Queue[Any] = asyncio.Queue()
-        self._greeted = False  # the peer has sent a method: it speaks AMQP
-        self._opened = False
-        self._closing = False  # this side said close: only close-ok still counts
         self._hang_up: asyncio.TimerHandle | None = None
         self._gone = self.loop.create_future()
 
@@ -89,14 +107,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Handle all that one read brought."""
-        self.heartbeat.heard = True
         self.reads += 1
-        if self.closed is not None and not self._closing:
+        if self.state is ConnState.CLOSED:
             return
         try:
             events = self._parser.receive(data)
         except ProtocolError as error:
-            self.refuse(error if self._greeted else _no_amqp(data))
+            self.refuse(not_amqp(data) if self.state is ConnState.GREETING else error)
             return
         channels = self._channels
         for event in events:
@@ -127,8 +144,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        reason = str(exc) if exc is not None else "the broker closed the socket"
-        self._end(ConnectionLost(f"{self}: connection lost: {reason}"))
+        self._end(ConnectionLost(f"{self}: connection lost: {reason(exc)}"))
         if self._hang_up is not None:
             self._hang_up.cancel()
         self._transport = None
@@ -149,11 +165,18 @@ class Connection(asyncio.Protocol):
         The transport buffers at most 1 MiB and a batch of 64 KiB beyond the message of one sender
         where all senders of messages wait here first.
 
-        :raises ConnectionLost: if the connection is lost.
+        :raises ConnectionLost: if the connection has ended.
         """
         if self.closed is None:
             await self.writer.wait_until_writable()
         self.check_open()
+
+    def check_open(self) -> None:
+        """:raises ConnectionLost: if the connection has ended."""
+        if self.closed is not None:
+            raise ConnectionLost(
+                f"{self}: not connected: {self.closed}", executed="no"
+            ) from self.closed
 
     # -- channels ----------------------------------------------------------------------------
 
@@ -161,6 +184,10 @@ class Connection(asyncio.Protocol):
         """Open a channel.
 
         :raises Busy: if the broker allows no more channels on one connection.
+        :raises ConnectionLost: if the connection has ended, ends meanwhile, or the broker does not
+            answer in time.
+        :raises ConnectionClosed: if the broker closes the connection instead.
+        :raises ChannelClosed: if the broker closes the channel instead.
         """
         self.check_open()
         number = next((n for n in range(1, self.channel_max + 1) if n not in self._channels), 0)
@@ -175,37 +202,11 @@ class Connection(asyncio.Protocol):
         return channel
 
     def release(self, channel: Channel) -> None:
-        """A channel ended; its number is free."""
+        """Free the number of a channel that has ended."""
         if self._channels.get(channel.number) is channel:
             del self._channels[channel.number]
 
-    def check_open(self) -> None:
-        """:raises ConnectionLost: if the connection is lost."""
-        if self.closed is not None:
-            raise ConnectionLost(
-                f"{self}: not connected: {self.closed}", executed="no"
-            ) from self.closed
-
     # -- the connection's own methods, on channel 0 --------------------------------------------
-
-    def send_control(self, method: AMQPMethod) -> None:
-        """Send a method of the connection itself."""
-        self.collect()
-        self.send(frames.method_frame(0, method))
-
-    async def next_control(self) -> Any:
-        """The next method of the handshake."""
-        method = await self._control.get()
-        if isinstance(method, LeveretError):
-            raise method
-        return method
-
-    def tuned(self, *, frame_max: int, channel_max: int, heartbeat: int) -> None:
-        """The handshake is over: keep to what was agreed. `heartbeat` is in seconds, 0 for none."""
-        self.frame_max = self._parser.frame_max = frame_max
-        self.channel_max = channel_max
-        self._opened = True
-        self.heartbeat.start(heartbeat)
 
     def _handle(self, event: Event) -> None:
         number = getattr(event, "channel", 0)
@@ -219,7 +220,7 @@ class Connection(asyncio.Protocol):
         method = event.method
         match method:
             case methods.Connection.Close():
-                self.send_control(methods.Connection.CloseOk())
+                self._send_control(methods.Connection.CloseOk())
                 self.writer.flush()
                 self._end(ConnectionClosed(method.reply_code, method.reply_text))
                 self._close_transport()
@@ -229,11 +230,34 @@ class Connection(asyncio.Protocol):
                 self._block(method.reason or "no reason given")
             case methods.Connection.Unblocked():
                 self._block("")
-            case _ if not self._opened:
-                self._greeted = True
-                self._control.put_nowait(method)
+            case _ if self.state in (ConnState.GREETING, ConnState.TUNING):
+                self._negotiate(method)
             case _:
                 log.warning("%s: got %s unasked", self, method.name)
+
+    def _negotiate(self, method: AMQPMethod) -> None:
+        self._advance(ConnEvent.GREETED)
+        try:
+            step = self._handshake.receive(method)
+            if isinstance(step, Agreed):
+                self._open(step)
+            else:
+                for answer in step:
+                    self._send_control(answer)
+        except LeveretError as error:
+            self._break_off(error)
+        except (ValueError, TypeError) as error:  # a value that no field of AMQP can hold
+            self._break_off(ConnectionLost(f"{self}: cannot connect: {error}", executed="no"))
+
+    def _open(self, agreed: Agreed) -> None:
+        self.frame_max = self._parser.frame_max = agreed.frame_max
+        self.channel_max = agreed.channel_max
+        self.user = agreed.user
+        self.server_properties = agreed.server_properties
+        self._advance(ConnEvent.AGREED)
+        self._heartbeat.start(agreed.heartbeat)
+        if not self.opened.done():  # else whoever waited for it was cancelled
+            self.opened.set_result(None)
 
     def _block(self, reason: str) -> None:
         if reason:
@@ -243,21 +267,26 @@ class Connection(asyncio.Protocol):
         self.blocked = reason
         self._tell_all(self.on_blocked, reason)
 
+    def _send_control(self, method: AMQPMethod) -> None:
+        self.collect()
+        self.send(frames.method_frame(0, method))
+
     # -- the end -----------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Close cleanly: what was sent before reaches the broker. Never raises, never hangs."""
-        if self.blocked:  # it would not read our goodbye
+        if self.blocked:  # the broker would not read connection.close
             self.abort("closed by this side, while the broker took no publishes")
-        if self.closed is None:
+        by_us = "the connection was closed by this side"
+        if self.state is ConnState.OPEN:
             self._send_close(ReplyCode.SUCCESS, "bye")
-            self._closing = True
-            # From here on a lost socket is what we asked for.
-            self._end(ConnectionLost(f"{self}: the connection was closed by this side"))
+            self._end(ConnectionLost(f"{self}: {by_us}"), ConnEvent.CLOSE_SENT)
+        elif self.closed is None:
+            self.abort(by_us)
         if self._transport is None:
-            return  # gone already, or never there
+            return  # the socket is gone, or was never there
         try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
                 await asyncio.shield(self._gone)
         except TimeoutError:
             self.abort("the broker did not answer connection.close")
@@ -266,25 +295,35 @@ class Connection(asyncio.Protocol):
 
     def abort(self, reason: str) -> None:
         """Drop the connection at once."""
-        self._end(ConnectionLost(f"{self}: {reason}"))
-        if self._transport is not None:
-            self._transport.abort()
+        self._break_off(ConnectionLost(f"{self}: {reason}"))
 
     def refuse(self, error: ProtocolError) -> None:
-        """The peer breaks the protocol: say so and hang up."""
+        """End the connection because the peer breaks the protocol; tell the peer if it is open."""
         log.error("%s: %s", self, error)
-        if self._opened:  # before that nothing may be said (AMQP 0-9-1, section 2.2.4)
+        if self.state is ConnState.OPEN:
             self._send_close(error.reply_code, error.reply_text)
         self._end(error)
         self._close_transport()
 
-    def _end(self, error: LeveretError) -> None:
+    def _break_off(self, error: LeveretError) -> None:
+        self._end(error)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _advance(self, event: ConnEvent) -> None:
+        self.state = CONNECTION.get((self.state, event), self.state)
+
+    def _end(self, error: LeveretError, event: ConnEvent = ConnEvent.ENDED) -> None:
+        """Move on, and tell everyone why the connection has ended; nobody is told twice."""
+        self._advance(event)
         if self.closed is not None:
             return
         self.closed = error
-        self.heartbeat.stop()
+        self._heartbeat.stop()
         self.writer.end()
-        self._control.put_nowait(error)
+        if not self.opened.done():
+            self.opened.set_exception(self._handshake.explain(error))
+            self.opened.exception()  # nobody may wait for it any more
         for channel in tuple(self._channels.values()):
             channel.end(error)
         self._tell_all(self.on_close, error)
@@ -294,7 +333,7 @@ class Connection(asyncio.Protocol):
             self.tell(callback, news)
 
     def tell(self, callback: Callable[[T], None], news: T) -> None:
-        """Call back; one that fails must not keep the news from the next."""
+        """Call back. A callback that fails is reported, and does not keep the news from others."""
         try:
             callback(news)
         except Exception as error:  # noqa: BLE001 - reported, as asyncio reports its callbacks'
@@ -307,24 +346,11 @@ class Connection(asyncio.Protocol):
 
     def _send_close(self, code: int, text: str) -> None:
         short = text.encode(errors="replace")[:255].decode(errors="ignore")
-        self.send_control(methods.Connection.Close(reply_code=code, reply_text=short))
+        self._send_control(methods.Connection.Close(reply_code=code, reply_text=short))
         self.writer.flush()
 
     def _close_transport(self) -> None:
-        """Close once what was written has left; a peer that does not take it is not waited for."""
+        """Close once what was written has left. A peer that does not take it is not waited for."""
         if self._transport is not None and self._hang_up is None:
             self._transport.close()
-            self._hang_up = self.loop.call_later(_CLOSE_TIMEOUT, self._transport.abort)
-
-
-def _no_amqp(data: bytes) -> ProtocolError:
-    """What to tell a user whose URL leads to something else."""
-    if data[:4] == b"AMQP":
-        what = f"it offers version {data[4:8].hex('.')} of AMQP"
-    elif data[:2] == b"\x15\x03":
-        what = "it speaks TLS; begin the URL with amqps://"
-    else:
-        what = f"it answers {data[:32]!r}; is the port right?"
-    return ProtocolError(
-        ReplyCode.NOT_IMPLEMENTED, f"what listens there does not speak AMQP 0-9-1: {what}"
-    )
+            self._hang_up = self.loop.call_later(CLOSE_TIMEOUT, self._transport.abort)

@@ -26,6 +26,7 @@ from leveret.errors import ConnectionLost, InvalidArgument, LeveretError
 from leveret.transport.address import Address
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
+from leveret.transport.network_errors import as_connection_lost
 from leveret.transport.opening import open_connection
 
 log = logging.getLogger("leveret.transport")
@@ -105,13 +106,6 @@ def _with_broker(connection: Connection, error: LeveretError) -> str:
     """What happened, and to which connection; some errors say that themselves."""
     text = str(error)
     return text if text.startswith(str(connection)) else f"{connection}: {text}"
-
-
-def _unforeseen(error: Exception) -> LeveretError:
-    """Another's error, as one of ours."""
-    failure = ConnectionLost(str(error) or type(error).__name__, executed="no")
-    failure.__cause__ = error
-    return failure
 
 
 class Member(Protocol):
@@ -262,7 +256,7 @@ class Link:
             try:
                 connection = await self._open()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may succeed
-                failure = error if isinstance(error, LeveretError) else _unforeseen(error)
+                failure = error if isinstance(error, LeveretError) else as_connection_lost(error)
                 self.failure = failure
                 log.warning("%s: attempt %d to connect again failed: %s", self, attempt, failure)
                 if attempt == self._policy.attempts:

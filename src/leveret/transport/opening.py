@@ -1,4 +1,4 @@
-"""Opens a connection: the hosts in turn, TLS, SASL, tuning (section 4.2.2 and connection.tune)."""
+"""Opens a connection to the first of several hosts that takes one: TCP, TLS, handshake."""
 
 from __future__ import annotations
 
@@ -10,27 +10,18 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from leveret.amqp import methods
-from leveret.amqp.codes import FRAME_MIN_SIZE, ReplyCode
-from leveret.errors import (
-    AMQPError,
-    ConnectionClosed,
-    ConnectionLost,
-    PermissionDenied,
-    ProtocolError,
-    Unauthenticated,
-)
+from leveret.errors import AMQPError, ConnectionLost, Unauthenticated
 from leveret.transport.address import Address
 from leveret.transport.connection import Connection
 from leveret.transport.credentials import Login, login_advice, look_up
+from leveret.transport.handshake import Handshake
+from leveret.transport.network_errors import NETWORK_ERRORS, reason
 from leveret.transport.tls import ssl_context
 
 log = logging.getLogger("leveret.transport")
 
 NEXT_HOST: Final = 2.0
-"""Seconds after which the next of several hosts is tried, where one does not answer."""
-FRAME_MAX: Final = 131_072
-CHANNEL_MAX: Final = 2047
+"""Seconds that a host has to answer, where there is another to try after it."""
 
 CAPABILITIES: Final = {
     "authentication_failure_close": True,
@@ -39,9 +30,10 @@ CAPABILITIES: Final = {
     "consumer_cancel_notify": True,
     "publisher_confirms": True,
 }
-
+"""What this side can do, as it tells the broker (https://www.rabbitmq.com/docs/consumer-cancel)."""
 
 Prepare = Callable[[Connection], Awaitable[None]]
+"""What must succeed on a connection, too, before it counts as open."""
 
 
 async def open_connection(
@@ -52,15 +44,15 @@ async def open_connection(
     prepare: Prepare | None = None,
     after: str = "",
 ) -> Connection:
-    """A connection to the first of the hosts that takes one.
+    """Connect to the first of the hosts that takes a connection.
 
     :param name: shown in RabbitMQ's list of connections.
     :param max_message_size: bytes of the largest message body to keep when one arrives.
-    :param prepare: what has to go well on it as well, before it counts as one.
-    :param after: the "host:port" that failed last: those that follow it come first.
+    :param after: the "host:port" that failed last: those that follow it are tried first.
     :raises Unauthenticated: if the broker refuses the credentials, or there are none.
     :raises PermissionDenied: if the user may not use the vhost, or there is none of that name.
     :raises ConnectionLost: if no host can be reached; its message names each and why.
+    :raises InvalidURL: if a file of the TLS settings cannot be used.
     """
     failures: list[str] = []
     cause: Exception | None = None
@@ -69,13 +61,22 @@ async def open_connection(
     for host, port in hosts:
         last = (host, port) == hosts[-1]
         seconds = address.connection_timeout if last else min(address.connection_timeout, NEXT_HOST)
+        handshake = Handshake(f"{host}:{port}", address, login, _client_properties(name))
+        connection = Connection(f"{host}:{port}", handshake, max_message_size=max_message_size)
         try:
-            return await _open(address, login, host, port, name, max_message_size, seconds, prepare)
-        except (OSError, TimeoutError, AMQPError, ConnectionLost) as error:
+            async with asyncio.timeout(seconds):
+                await _open(connection, address, host, port, prepare)
+        except (*NETWORK_ERRORS, AMQPError, ConnectionLost) as error:
+            connection.abort("it could not be made ready")
             cause = error
-            reason = _reason(error, seconds)
-            failures.append(f"{host}:{port}: {reason}")
-            log.info("no connection to %s:%d: %s", host, port, reason)
+            why = reason(error, seconds=seconds)
+            failures.append(f"{host}:{port}: {why}")
+            log.info("no connection to %s:%d: %s", host, port, why)
+        except BaseException:
+            connection.abort("it could not be made ready")
+            raise
+        else:
+            return connection
     raise ConnectionLost(
         f"cannot connect to {address}: {'; '.join(failures)}. Is RabbitMQ running there?"
         " Name another with LEVERET_URL or connect(url); `leveret broker` starts one for"
@@ -92,7 +93,7 @@ def _in_turn(hosts: tuple[tuple[str, int], ...], after: str) -> tuple[tuple[str,
 
 
 async def _login(address: Address) -> Login:
-    """Who logs in, asked anew for each connection, so that passwords can change."""
+    """Ask who logs in: anew for each connection, so that passwords can change."""
     login = Login(address.username, address.password)
     if address.auth != "external" and address.credentials is not None:
         try:
@@ -114,150 +115,32 @@ async def _login(address: Address) -> Login:
     return login
 
 
-def _reason(error: Exception, seconds: float) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer in {seconds:g} s"
-    return str(error) or type(error).__name__
-
-
 async def _open(
-    address: Address,
-    login: Login,
-    host: str,
-    port: int,
-    name: str,
-    max_message_size: int,
-    seconds: float,
-    prepare: Prepare | None,
-) -> Connection:
-    loop = asyncio.get_running_loop()
-    context = ssl_context(address.tls) if address.tls is not None else None
-    server_name = (address.tls.server_name or host) if address.tls is not None else None
-    connection: Connection | None = None
-
-    def made() -> Connection:
-        return Connection(f"{host}:{port}", max_message_size=max_message_size)
-
-    try:
-        async with asyncio.timeout(seconds):
-            transport, connection = await loop.create_connection(
-                made, host, port, ssl=context, server_hostname=server_name
-            )
-            sock = transport.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            await _handshake(connection, address, login, name)
-            if prepare is not None:
-                await prepare(connection)
-            return connection
-    except BaseException:
-        if connection is not None:
-            connection.abort("it could not be made ready")
-        raise
-
-
-async def _handshake(connection: Connection, address: Address, login: Login, name: str) -> None:
-    start = await _expect(connection, methods.Connection.Start)
-    connection.server_properties = dict(start.server_properties)
-    connection.send_control(_start_ok(address, login, name, start.mechanisms))
-    try:
-        tune = await _expect(connection, methods.Connection.Tune)
-    except (ConnectionClosed, ConnectionLost) as error:
-        if _refused_login(error, connection):
-            raise Unauthenticated(_refusal(connection, address, login, error)) from error
-        raise
-    connection.user = _user_id(address, login)
-    frame_max = _smaller(FRAME_MAX, tune.frame_max)
-    if frame_max < FRAME_MIN_SIZE:
-        raise ProtocolError(
-            ReplyCode.SYNTAX_ERROR, f"the broker offered frames of {frame_max} bytes only"
-        )
-    channel_max = _smaller(CHANNEL_MAX, tune.channel_max)
-    heartbeat = _smaller(address.heartbeat, tune.heartbeat) if address.heartbeat else 0
-    connection.send_control(
-        methods.Connection.TuneOk(channel_max=channel_max, frame_max=frame_max, heartbeat=heartbeat)
-    )
-    connection.send_control(methods.Connection.Open(virtual_host=address.vhost))
-    try:
-        await _expect(connection, methods.Connection.OpenOk)
-    except ConnectionClosed as error:
-        if error.reply_code in (ReplyCode.NOT_ALLOWED, ReplyCode.ACCESS_REFUSED):
-            raise PermissionDenied(
-                f"{connection}: user {login.username!r} may not use vhost"
-                f" {address.vhost!r}: {error}"
-            ) from error
-        raise
+    connection: Connection, address: Address, host: str, port: int, prepare: Prepare | None
+) -> None:
+    """Connect the socket, and wait until the connection is ready for use."""
+    if address.dial is not None:
+        await address.dial(connection)
+    else:
+        await _dial(connection, address, host, port)
+    await connection.opened
     connection.check_open()  # a close may have come in the same read as open-ok
-    connection.tuned(frame_max=frame_max, channel_max=channel_max, heartbeat=heartbeat)
+    if prepare is not None:
+        await prepare(connection)
 
 
-def _refusal(connection: Connection, address: Address, login: Login, error: Exception) -> str:
-    if address.auth == "plain":
-        return (
-            f"{connection}: the broker refused the login of user {login.username!r}:"
-            f" {error}. {login_advice(address.credentials)}"
-        )
-    certfile = address.tls.certfile if address.tls is not None else None
-    advice = (
-        f"Is there a user of the name in {certfile!r}?"
-        if certfile is not None
-        else "It presented none. Name one with certfile in an amqps:// URL."
+async def _dial(connection: Connection, address: Address, host: str, port: int) -> None:
+    tls = address.tls
+    transport, _ = await connection.loop.create_connection(
+        lambda: connection,
+        host,
+        port,
+        ssl=ssl_context(tls) if tls is not None else None,
+        server_hostname=(tls.server_name or host) if tls is not None else None,
     )
-    return (
-        f"{connection}: the broker refused the login of this client's certificate: {error}."
-        f" {advice}"
-    )
-
-
-def _refused_login(error: ConnectionClosed | ConnectionLost, connection: Connection) -> bool:
-    """Whether the answer to start-ok means that the credentials are wrong.
-
-    A broker without this capability just closes the socket, as AMQP has it
-    (https://www.rabbitmq.com/docs/auth-notification).
-    """
-    if isinstance(error, ConnectionClosed):
-        return error.reply_code == ReplyCode.ACCESS_REFUSED
-    capabilities = connection.server_properties.get("capabilities") or {}
-    return not capabilities.get("authentication_failure_close")
-
-
-async def _expect(connection: Connection, kind: type[Any]) -> Any:
-    method = await connection.next_control()
-    if not isinstance(method, kind):
-        raise ProtocolError(
-            ReplyCode.COMMAND_INVALID, f"got {method.name} where {kind.name} was due"
-        )
-    return method
-
-
-def _user_id(address: Address, login: Login) -> str:
-    """What the broker calls this user; with EXTERNAL only its user can know."""
-    if address.user_id is not None:
-        return address.user_id
-    return login.username if address.auth == "plain" else ""
-
-
-def _start_ok(address: Address, login: Login, name: str, offered: str) -> Any:
-    """The login by SASL (https://www.rabbitmq.com/docs/access-control).
-
-    The response is no variable anywhere: what fails later has the password in none of its frames.
-    """
-    wanted = "EXTERNAL" if address.auth == "external" else "PLAIN"
-    if wanted not in offered.split():
-        raise Unauthenticated(
-            f"the broker does not offer the login mechanism {wanted}, only {offered or 'none'};"
-            " see auth_mechanisms in its configuration, and auth_mechanism in the URL"
-        )
-    return methods.Connection.StartOk(
-        client_properties=_client_properties(name),
-        mechanism=wanted,
-        response="" if wanted == "EXTERNAL" else f"\0{login.username}\0{login.password}",
-    )
-
-
-def _smaller(ours: int, theirs: int) -> int:
-    """What both agree to, where 0 is "no limit"."""
-    return min(ours, theirs) if ours and theirs else max(ours, theirs)
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def _client_properties(name: str) -> dict[str, Any]:

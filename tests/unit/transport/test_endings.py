@@ -21,6 +21,9 @@ from leveret.errors import (
 from leveret.transport import connection as connection_module
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
+from leveret.transport.credentials import Login
+from leveret.transport.handshake import Handshake
+from leveret.transport.url import parse_url
 from tests.unit.transport.scripted_peer import (
     PATIENCE,
     Peer,
@@ -100,7 +103,7 @@ async def test_a_close_in_one_read_with_an_answer_leaves_the_answer(server: Peer
 async def test_a_broker_that_closes_and_does_not_hang_up_is_hung_up_on(
     server: PeerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.05)
     connection, channel, peer = await server.channel()
     for _ in range(200):  # more than the peer's socket takes: it reads nothing
         channel.publish("", "q", Properties(), bytes(100_000))
@@ -290,7 +293,7 @@ async def test_close_is_content_with_a_socket_that_closes(server: PeerServer) ->
 async def test_close_does_not_wait_for_a_peer_that_never_answers(
     server: PeerServer, monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
-    monkeypatch.setattr(connection_module, "_CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(connection_module, "CLOSE_TIMEOUT", 0.05)
     connection, channel, peer = await server.channel()
     if not reads:
         while not connection.paused:
@@ -334,15 +337,21 @@ async def test_bad_bytes_after_close_end_it(server: PeerServer) -> None:
     assert isinstance(connection.closed, ConnectionLost)
 
 
+def nowhere() -> Connection:
+    address = parse_url("amqp://nowhere")
+    handshake = Handshake("nowhere", address, Login("guest", "guest"), {})
+    return Connection("nowhere", handshake, max_message_size=1)
+
+
 async def test_close_of_a_connection_that_was_never_made_does_nothing(
     complaints: list[dict[str, Any]],
 ) -> None:
-    connection = Connection("nowhere", max_message_size=1)
+    connection = nowhere()
     async with asyncio.timeout(1):
         await connection.close()
     with pytest.raises(ConnectionLost, match="not connected"):
         await connection.open_channel()
-    Connection("nowhere", max_message_size=1).abort("never mind")
+    nowhere().abort("never mind")
 
 
 async def test_close_after_a_loss_returns_at_once(server: PeerServer) -> None:

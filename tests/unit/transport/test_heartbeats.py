@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
 
 import pytest
 
@@ -13,7 +12,6 @@ from leveret.amqp.events import Heartbeat as HeartbeatFrame
 from leveret.amqp.frames import HEARTBEAT
 from leveret.errors import ConnectionLost
 from leveret.transport import channel as channel_module
-from leveret.transport.connection import Connection
 from leveret.transport.heartbeat import Heartbeat
 from tests.unit.transport.clock import Clock
 from tests.unit.transport.scripted_peer import PeerServer
@@ -28,7 +26,13 @@ class Traffic:
         self.loop = Clock()
         self.sent_at: list[float] = []
         self.aborted: list[tuple[float, str]] = []
-        self.heartbeat = Heartbeat(cast(Connection, self))
+        self.reads = self.writes = 0
+        self.heartbeat = Heartbeat(
+            self.loop.loop,
+            traffic=lambda: (self.reads, self.writes),
+            send=self.send,
+            dead=self.abort,
+        )
 
     def send(self, data: bytes) -> None:
         assert data == HEARTBEAT
@@ -37,11 +41,11 @@ class Traffic:
 
     def write(self) -> None:
         """As a flush does, whatever is in it."""
-        self.heartbeat.sent = True
+        self.writes += 1
 
     def hear(self) -> None:
         """As a read does."""
-        self.heartbeat.heard = True
+        self.reads += 1
 
     def abort(self, reason: str) -> None:
         self.aborted.append((self.loop.time(), reason))
