@@ -106,7 +106,7 @@ def _pieces(stream: bytes, step: int) -> list[bytes]:
 def _is_bounded(parser: Parser) -> None:
     assert len(parser._rest) <= FRAME_MAX, "it holds more than a frame"
     for partial in parser._partial.values():
-        assert len(partial.body) <= MAX_BODY, "it holds more than a message"
+        assert len(partial.pieces) <= MAX_BODY, "it holds more than a message"
 
 
 def _comparable(events: list[Any]) -> list[str]:

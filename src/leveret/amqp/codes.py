@@ -1,4 +1,4 @@
-"""AMQP 0-9-1's numbers: reply codes, frame types and the methods that are handled by hand."""
+"""Numbers of AMQP 0-9-1: reply codes, frame types, and the methods that are parsed by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FRAME_HEARTBEAT: Final = 8
 FRAME_END: Final = 0xCE
 
 FRAME_MIN_SIZE: Final = 4096
-"""The frame size every peer must take, before and after tuning (section 4.2.3), in bytes."""
+"""Bytes of a frame that every peer must accept, before tuning and after (section 4.2.3)."""
 
 BASIC: Final = 60
 BASIC_PUBLISH: Final = BASIC << 16 | 40

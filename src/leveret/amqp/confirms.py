@@ -1,4 +1,4 @@
-"""Publisher confirms: which publishes the broker has taken.
+"""Publisher confirms: which publishes the broker has accepted.
 
 https://www.rabbitmq.com/docs/confirms
 """
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Confirms(Generic[T]):
-    """Numbers the publishes of one channel, and gives back what was noted beside each.
+    """Numbers the publishes of one channel and keeps a note for each until it is confirmed.
 
-    The broker confirms by number, one or all up to one. Each publish on the channel counts, also
-    one that nobody waits for: `skip` counts it.
+    The broker confirms by number: one publish, or all up to it. Every publish on the channel must
+    be counted, so one that nobody waits for is counted by `skip`.
     """
 
     __slots__ = ("_first", "_next", "_noted")
@@ -25,7 +25,7 @@ class Confirms(Generic[T]):
         self._noted: dict[int, T] = {}
 
     def add(self, note: T) -> int:
-        """Count one publish and keep `note` until it is confirmed; returns its number."""
+        """Count one publish and keep `note` until it is confirmed. Returns its number."""
         number = self._next
         self._noted[number] = note
         self._next = number + 1
@@ -36,14 +36,17 @@ class Confirms(Generic[T]):
         self._next += 1
 
     def confirm(self, number: int, multiple: bool) -> None:
-        """The broker confirmed this one, or all up to it: their notes are dropped."""
+        """Drop the notes of what the broker confirmed: one publish, or all up to it."""
         if multiple:
             self.settle(number, multiple)
         else:
             self._noted.pop(number, None)
 
     def settle(self, number: int, multiple: bool) -> list[T]:
-        """What the broker just confirmed or refused, in the order of publishing."""
+        """Remove what the broker confirmed or refused; returns the notes in publishing order.
+
+        Number 0 with `multiple` stands for all.
+        """
         if not multiple:
             note = self._noted.pop(number, None)
             return [] if note is None else [note]
@@ -57,11 +60,11 @@ class Confirms(Generic[T]):
         return [noted.pop(n) for n in numbers]
 
     def noted(self, number: int) -> T | None:
-        """What was noted beside a publish that is still unconfirmed."""
+        """The note of a publish that is not confirmed yet."""
         return self._noted.get(number)
 
     def open(self) -> list[T]:
-        """What is still unconfirmed, in the order of publishing."""
+        """The notes of all publishes that are not confirmed yet, in the order of publishing."""
         return list(self._noted.values())
 
     def __len__(self) -> int:

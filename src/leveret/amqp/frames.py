@@ -1,4 +1,4 @@
-"""Packs what is sent. Where the routing is constant, its frame is made once (`publish_prefix`)."""
+"""Packs frames. A sender with constant routing packs that part once, by `publish_prefix`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 HEADER_FRAME: Final = 2
 BODY_FRAME: Final = 3
 FRAME_OVERHEAD: Final = 8
-"""Bytes of a frame beside its payload: type, channel, size, end."""
+"""Bytes of a frame besides its payload: type, channel, size and end octet."""
 
 _FRAME = struct.Struct(">BHI")
 _HEADER = struct.Struct(">BHIHHQ")
@@ -32,14 +32,17 @@ def method_frame(channel: int, method: AMQPMethod) -> bytes:
 
 
 def raw_method(channel: int, payload: bytes) -> bytes:
-    """A method frame around a payload that is already packed."""
+    """A method frame around a packed payload."""
     return _FRAME.pack(1, channel, len(payload)) + payload + b"\xce"
 
 
 def publish_prefix(
     channel: int, exchange: str, routing_key: str, *, mandatory: bool = False
 ) -> bytes:
-    """The basic.publish frame, which is the same for each message with this routing."""
+    """The basic.publish frame, which is the same for all messages with this routing.
+
+    :raises ValueError: if a name has more than 255 bytes.
+    """
     payload = (
         struct.pack(">IH", BASIC_PUBLISH, 0)
         + short_string(exchange)
@@ -57,7 +60,7 @@ def deliver_frame(
     exchange: str,
     routing_key: str,
 ) -> bytes:
-    """The basic.deliver frame, as a broker sends it before the content."""
+    """The basic.deliver frame, which a broker sends before the content."""
     payload = (
         struct.pack(">I", BASIC_DELIVER)
         + short_string(consumer_tag)
@@ -69,12 +72,13 @@ def deliver_frame(
 
 
 def content_frames(channel: int, properties: bytes, body: bytes, frame_max: int) -> bytes:
-    """Header and body frames; `properties` are packed already, flags first.
+    """Header and body frames.
 
-    A body that exceeds `frame_max` (bytes; 0: no limit) is cut into several (section 2.3.5.2).
-
-    :raises ValueError: if the properties exceed it: they cannot be cut, and the broker would close
-        the connection over them.
+    :param properties: packed, their flags first.
+    :param frame_max: bytes of the largest frame, 0 for no limit. A body that exceeds it is cut into
+        several frames (section 2.3.5.2).
+    :raises ValueError: if the properties exceed it. They cannot be cut, and the broker would close
+        the connection.
     """
     if frame_max and 20 + len(properties) > frame_max:
         raise ValueError(
@@ -87,10 +91,11 @@ def content_frames(channel: int, properties: bytes, body: bytes, frame_max: int)
     if size <= room:
         if not size:
             return header
-        return header + _FRAME.pack(3, channel, size) + body + b"\xce"
-    parts = [header]
+        return b"".join((header, _FRAME.pack(3, channel, size), body, b"\xce"))
+    parts: list[bytes | memoryview] = [header]
+    view = memoryview(body)  # cut without a copy; the only one is the join
     for start in range(0, size, room):
-        chunk = body[start : start + room]
+        chunk = view[start : start + room]
         parts += (_FRAME.pack(3, channel, len(chunk)), chunk, b"\xce")
     return b"".join(parts)
 
@@ -105,14 +110,18 @@ def publish(
     frame_max: int,
     mandatory: bool = False,
 ) -> bytes:
-    """A whole message, for what is not on the hot path."""
+    """All frames of one message; the hot path packs its own.
+
+    :raises ValueError: if a text has more than 255 bytes, or the properties exceed `frame_max`.
+    :raises TypeError: if a property is of the wrong type.
+    """
     return publish_prefix(channel, exchange, routing_key, mandatory=mandatory) + content_frames(
         channel, encode_properties(properties), body, frame_max
     )
 
 
 def on_channel(frames: bytes, channel: int) -> bytes:
-    """Frames that were packed for another channel, for this one."""
+    """Move packed frames to another channel."""
     moved = bytearray(frames)
     start = 0
     while start < len(moved):
@@ -123,7 +132,7 @@ def on_channel(frames: bytes, channel: int) -> bytes:
 
 
 def published(frames: bytes) -> tuple[Properties, bytes]:
-    """Properties and body of a message that this module packed."""
+    """Read properties and body out of the frames of one message that this module packed."""
     start = body_start = 0
     properties = Properties()
     body = bytearray()
@@ -139,10 +148,10 @@ def published(frames: bytes) -> tuple[Properties, bytes]:
 
 
 def ack(channel: int, delivery_tag: int, *, multiple: bool = False) -> bytes:
-    """basic.ack."""
+    """The basic.ack frame: a delivery is done with, or the broker has a publish."""
     return _ACK.pack(1, channel, 13, BASIC_ACK, delivery_tag, multiple, 0xCE)
 
 
 def nack(channel: int, delivery_tag: int, *, multiple: bool = False, requeue: bool = True) -> bytes:
-    """basic.nack, RabbitMQ's extension (https://www.rabbitmq.com/docs/nack)."""
+    """The basic.nack frame, RabbitMQ's extension (https://www.rabbitmq.com/docs/nack)."""
     return _ACK.pack(1, channel, 13, BASIC_NACK, delivery_tag, multiple | requeue << 1, 0xCE)

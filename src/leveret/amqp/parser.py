@@ -1,11 +1,13 @@
-"""Bytes in, events out.
+"""Bytes in, events out: the receiving half of a client's connection.
 
-`Parser.receive` takes whatever the socket gave and returns the events that are now complete; the
-rest waits inside. "Not enough bytes yet" is simply no event. Bytes that can never become valid are
-a `ProtocolError` with the reply code that the peer should be told, after which the parser is dead.
+`Parser.receive` takes what one read of the socket brought and returns the events that are complete
+now. The parser keeps the rest for the next read. Bytes that can never become valid are a
+`ProtocolError` with the reply code that the peer should be told; the parser is of no use after it.
 
-What it holds is bounded: one frame of at most `frame_max` bytes, and for each channel one message
-of at most `max_body` bytes. A larger message is read past and comes with `body=None`.
+The parser holds at most one frame of `frame_max` bytes, and for each channel one message of
+`max_body` bytes. It reads past a larger message and returns it with `body=None`.
+
+A body is copied once: out of the read that has all of it, or by `bodies` out of its pieces.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
+from leveret.amqp.bodies import Pieces
 from leveret.amqp.codes import (
     BASIC,
     BASIC_ACK,
@@ -44,21 +47,26 @@ _ACK = struct.Struct(">QB").unpack_from
 
 _HEARTBEAT: Final = Heartbeat()
 
+_LARGE: Final = 4096
+"""Bytes from which on a body frame is taken in pieces where it does not come in one read."""
+
 _CACHED_ROUTES: Final = 2048
 _CACHED_ROUTE_SIZE: Final = 512
 
 
 class Parser:
-    """The receiving half of one AMQP connection, after the protocol header.
+    """Reads what one peer sends, after the protocol header.
 
-    :param frame_max: the largest frame to take, in bytes; set it again once it is negotiated.
-    :param max_body: the largest message body to keep, in bytes.
+    :param frame_max: bytes of the largest frame; set it again once it is negotiated.
+    :param max_body: bytes of the largest message body to keep.
     """
 
     def __init__(self, *, frame_max: int = 131_072, max_body: int = 128 * 1024 * 1024) -> None:
         self.frame_max = frame_max
         self.max_body = max_body
-        self._rest = b""
+        self._rest = b""  # the beginning of a frame
+        self._open: _Partial | None = None  # whose body frame is not complete
+        self._left = 0  # bytes of that frame still to come, without its end octet
         self._properties = PropertiesParser()
         self._routes: dict[bytes, tuple[bool, str, str]] = {}
         self._partial: dict[int, _Partial] = {}
@@ -69,12 +77,15 @@ class Parser:
         :raises ProtocolError: if the bytes are not valid AMQP. Events before the error are lost
             with the connection.
         """
+        events: list[Event] = []
+        pos = 0
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        events: list[Event] = []
+        elif self._open is not None:
+            pos = self._continue_body(data, 0, self._open, events)
         try:
-            pos = self._read(data, events)
+            pos = self._read_frames(data, pos, events)
         except (IndexError, struct.error, ValueError) as error:
             raise ProtocolError(
                 ReplyCode.SYNTAX_ERROR, f"SYNTAX_ERROR - malformed frame: {error}"
@@ -84,9 +95,10 @@ class Parser:
         return events
 
     # The hot path: one pass over all frames of a read, without a call for each.
-    def _read(self, data: bytes, events: list[Event]) -> int:  # noqa: C901, PLR0912
-        """Read the whole frames in `data`; return where the first incomplete one begins."""
-        pos = 0
+    def _read_frames(  # noqa: C901, PLR0912
+        self, data: bytes, pos: int, events: list[Event]
+    ) -> int:
+        """Read the frames in `data` from `pos` on; return where what is not read begins."""
         have = len(data)
         partial = self._partial
         while have - pos >= 7:
@@ -99,9 +111,11 @@ class Parser:
                 # A type that cannot be right must not make us wait for the rest of the frame.
                 if kind not in _KINDS:
                     raise _frame_error(f"a frame of the unknown type {kind}")
+                if kind == FRAME_BODY and size >= _LARGE and self._begin_body(channel, size):
+                    return self._continue_body(data, start, partial[channel], events)
                 break
             if data[stop] != FRAME_END:
-                raise _frame_error(f"a frame ends in {data[stop]:#04x} instead of 0xce")
+                raise _wrong_end(data[stop])
             pos = stop + 1
             if kind == FRAME_METHOD:
                 if partial and channel in partial:
@@ -227,21 +241,56 @@ class Parser:
         partial.size = partial.missing = size
         partial.keep = size <= self.max_body
         if not size:
-            del self._partial[channel]
-            events.append(partial.event())
+            self._complete(channel, partial, b"", events)
 
     def _body(self, data: bytes, start: int, stop: int, channel: int, events: list[Event]) -> None:
+        """A body frame that is complete."""
         partial = self._partial.get(channel)
         if partial is None or partial.properties is None:
             raise _unexpected(channel, "a content body", "a content header")
-        partial.missing -= stop - start
+        size = stop - start
+        partial.missing -= size
         if partial.missing < 0:
             raise _frame_error(f"a body longer than the {partial.size} bytes its header promises")
+        if size == partial.size:  # all of the body
+            self._complete(channel, partial, data[start:stop], events)
+            return
         if partial.keep:
-            partial.body += data[start:stop]
+            partial.pieces.add(data, start, stop)
         if not partial.missing:
-            del self._partial[channel]
-            events.append(partial.event())
+            self._complete(channel, partial, partial.pieces.join(), events)
+
+    def _complete(self, channel: int, partial: _Partial, body: bytes, events: list[Event]) -> None:
+        del self._partial[channel]
+        kept = body if partial.keep else None
+        events.append(partial.kind(*partial.fields, partial.properties, kept, partial.size))
+
+    # -- a large body frame that comes in several reads: its bytes are taken as they come ------
+
+    def _begin_body(self, channel: int, size: int) -> bool:
+        """Open a body frame, unless it is wrong: that is said once it is complete."""
+        partial = self._partial.get(channel)
+        if partial is None or partial.properties is None or size > partial.missing:
+            return False
+        partial.missing -= size
+        self._open, self._left = partial, size
+        return True
+
+    def _continue_body(self, data: bytes, pos: int, partial: _Partial, events: list[Event]) -> int:
+        """Take what `data` has of the open body frame from `pos` on; return where that ends."""
+        stop = pos + self._left
+        have = len(data)
+        if stop < have and data[stop] != FRAME_END:
+            raise _wrong_end(data[stop])
+        if partial.keep:
+            partial.pieces.add(data, pos, min(stop, have))
+        if stop >= have:  # its end octet is missing at least
+            self._left = stop - have
+            return have
+        self._open = None
+        if not partial.missing:
+            self._complete(partial.fields[0], partial, partial.pieces.join(), events)
+        return stop + 1
 
 
 _KINDS: Final = frozenset((FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBEAT))
@@ -250,19 +299,19 @@ _KINDS: Final = frozenset((FRAME_METHOD, FRAME_HEADER, FRAME_BODY, FRAME_HEARTBE
 class _Partial:
     """A message of which some frames are still to come."""
 
-    __slots__ = ("body", "fields", "keep", "kind", "missing", "properties", "size")
+    __slots__ = ("fields", "keep", "kind", "missing", "pieces", "properties", "size")
 
     def __init__(self, kind: Callable[..., Event], fields: tuple[Any, ...]) -> None:
         self.kind = kind
         self.fields = fields
+        """The event's fields before the properties, the channel first."""
         self.properties: Properties | None = None
+        """None until the content header has come."""
         self.size = self.missing = 0
+        """The length of the body, and how much of it no frame has announced yet."""
         self.keep = True
-        self.body = bytearray()  # one buffer: many small chunks would weigh far more
-
-    def event(self) -> Event:
-        body = bytes(self.body) if self.keep else None
-        return self.kind(*self.fields, self.properties, body, self.size)
+        """Whether the body is not too large."""
+        self.pieces = Pieces()
 
 
 def _short(data: bytes, pos: int) -> tuple[str, int]:
@@ -272,6 +321,10 @@ def _short(data: bytes, pos: int) -> tuple[str, int]:
 
 def _frame_error(what: str) -> ProtocolError:
     return ProtocolError(ReplyCode.FRAME_ERROR, f"FRAME_ERROR - {what}")
+
+
+def _wrong_end(octet: int) -> ProtocolError:
+    return _frame_error(f"a frame ends in {octet:#04x} instead of 0xce")
 
 
 def _unexpected(channel: int, got: str, wanted: str) -> ProtocolError:

@@ -1,4 +1,4 @@
-"""The fourteen properties of a message (section 2.3.5, class basic), packed and parsed by hand."""
+"""The fourteen properties of a message of class basic, packed and parsed by hand."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _U32 = struct.Struct(">I").unpack_from
 _U64 = struct.Struct(">Q")
 
 _CACHED: Final = 2048
-"""How many strings and header tables a `PropertiesParser` remembers, and ..."""
+"""How many strings and header tables a `PropertiesParser` remembers."""
 _CACHED_SIZE: Final = 256
-"""... how long one may be, in bytes: together the bound on what strangers can make it hold."""
+"""Bytes of the longest of them. Both together bound what strangers can make it hold."""
 
 _DEADLINE: Final = b"\x08deadlinel"
 
@@ -46,28 +46,41 @@ _Tail = tuple[_Text, _Text, _Text, int | None, _Text, _Text, _Text, _Text]
 class Properties(msgspec.Struct, frozen=True, gc=False):
     """A message's properties; None is a property that is absent.
 
-    `timestamp` is in seconds since 1970, `expiration` a decimal number of milliseconds as text, as
-    AMQP has them. Text that is no UTF-8 survives as surrogate escapes, so it is echoed unchanged.
+    Text that is not UTF-8 is kept as surrogate escapes, so it is echoed unchanged.
     """
 
     content_type: str | None = None
+    """The MIME type of the body."""
     content_encoding: str | None = None
+    """How the body is encoded besides, such as "gzip"."""
     headers: dict[str, Any] | None = None
+    """A field table. Messages share the values in it: copy one to change it."""
     delivery_mode: int | None = None
+    """2 for a persistent message, 1 for a transient one."""
     priority: int | None = None
+    """0 to 255, the higher the sooner."""
     correlation_id: str | None = None
+    """Tells the sender which request a reply is for."""
     reply_to: str | None = None
+    """The queue that replies go to."""
     expiration: str | None = None
+    """Milliseconds that the message may wait in a queue, as decimal text."""
     message_id: str | None = None
+    """Names the message."""
     timestamp: int | None = None
+    """Seconds since 1970."""
     type: str | None = None
+    """What kind of message it is."""
     user_id: str | None = None
+    """Who sent it. RabbitMQ refuses any name but the sender's own."""
     app_id: str | None = None
+    """The program that sent it."""
     cluster_id: str | None = None
+    """Deprecated."""
 
 
 def short_string(text: str) -> bytes:
-    """A string of at most 255 bytes, its length before it (section 4.2.5.3).
+    """A string of at most 255 bytes, with its length before it (section 4.2.5.3).
 
     :raises ValueError: if it is longer.
     """
@@ -78,10 +91,10 @@ def short_string(text: str) -> bytes:
 
 
 def encode_properties(properties: Properties) -> bytes:
-    """The property flags and values, as they stand in a content header frame.
+    """The property flags and values, as a content header frame has them.
 
-    :raises ValueError: if a text is longer than 255 bytes.
-    :raises TypeError: if a header's value is of no type that AMQP knows.
+    :raises ValueError: if a text is longer than 255 bytes, or a number does not fit.
+    :raises TypeError: if AMQP has no type for a header's value.
     """
     flags = 0
     parts = [b"\x00\x00"]
@@ -112,11 +125,11 @@ def _encode(bit: int, value: Any) -> bytes:
 
 
 class PropertiesParser:
-    """Reads properties; remembers the strings and header tables that come again and again.
+    """Reads properties, and remembers the strings and header tables that come again and again.
 
-    A Leveret request carries headers that differ only in their last entry, `deadline`, a 64-bit
-    number: what stands before it is looked up whole, and the deadline is one unpack. The values in
-    such headers are shared between messages: whoever wants to change one copies it.
+    The headers of Leveret's requests differ only in their last entry, `deadline`, a 64-bit number.
+    So the parser looks up all that stands before it as one block, and unpacks only the deadline.
+    Messages share the values in such headers: copy one to change it.
     """
 
     def __init__(self) -> None:
@@ -126,7 +139,7 @@ class PropertiesParser:
         self._tails: dict[tuple[int, bytes], _Tail] = {}
 
     def text(self, data: bytes) -> str:
-        """A string that is likely to come again."""
+        """Decode a string that is likely to come again."""
         found = self._texts.get(data)
         if found is None:
             found = data.decode("utf-8", "surrogateescape")
@@ -136,7 +149,7 @@ class PropertiesParser:
     def _with_headers(
         self, data: bytes, start: int, table: int, stop: int, flags: int
     ) -> tuple[_Head, dict[str, Any]]:
-        """What stands before the headers, and the headers, whose entries are data[table:stop]."""
+        """Read what stands before the headers, and the headers: data[table:stop]."""
         whole = data[start : stop - 8]
         known = self._blocks.get(whole)
         if known is not None:
@@ -154,10 +167,10 @@ class PropertiesParser:
         return head, headers
 
     def parse(self, data: bytes, pos: int, stop: int) -> Properties:  # noqa: C901 - the hot path
-        """The properties in data[pos:stop], flags first.
+        """Read the properties in data[pos:stop], flags first.
 
-        What stands before the headers and after the correlation id is the same for most messages
-        from one sender: those two stretches are looked up whole.
+        Most messages from one sender have the same bytes before the headers, and the same after the
+        correlation id. The parser looks up each of the two as one block.
 
         :raises ValueError: if they do not end exactly at `stop`; :raises IndexError: likewise.
         """

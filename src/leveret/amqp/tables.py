@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 MAX_DEPTH: Final = 16
-"""How deep tables and arrays may nest before they are left as bytes."""
+"""How deep tables and arrays may nest. What is deeper stays undecoded bytes."""
 
 _LENGTH = struct.Struct(">I")
 _FLOAT = struct.Struct(">f")
@@ -49,11 +49,11 @@ _FIXED: Final = {
         b"d": ">d",
     }.items()
 }
-"""Types of a fixed length, RabbitMQ's reading of them (amqp-0-9-1-errata, section 3)."""
+"""Types of a fixed length, as RabbitMQ reads them (amqp-0-9-1-errata, section 3)."""
 
 
 class TableError(ValueError):
-    """A field table whose lengths or types do not hold together."""
+    """A field table with a wrong length or an unknown type."""
 
 
 def encode_table(table: dict[str, Any]) -> bytes:
@@ -129,7 +129,7 @@ def _encode_decimal(value: Decimal) -> bytes:
 
 
 def decode_table(data: bytes, start: int, stop: int) -> dict[str, Any]:
-    """The table whose entries lie in data[start:stop] (its length before them already read).
+    """The table whose entries are data[start:stop]. The caller has read the length before them.
 
     :raises TableError: if the entries do not end exactly at `stop`, or one is of an unknown type.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from leveret.amqp.methods import Basic, Queue
 from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties, encode_properties
 from leveret.amqp.tables import decode_table
+from leveret.errors import ProtocolError
 from tests.unit.amqp.reading import byte_by_byte, comparable, in_one_piece, read, read_by_pamqp
 from tests.unit.amqp.strategies import (
     FAST,
@@ -98,6 +100,43 @@ def test_a_body_larger_than_frame_max_comes_whole(size: int) -> None:
     stream = delivery(1, body, frame_max=4096)
     assert bodies_of(read([stream], frame_max=4096)) == [(1, body)]
     assert bodies_of(read(byte_by_byte(stream), frame_max=4096)) == [(1, body)]
+
+
+@FAST
+@given(st.integers(1, 40_000), st.integers(5000, 20_000), st.lists(st.integers(0, 60_000)))
+def test_large_body_frames_come_whole_however_the_reads_cut_them(
+    size: int, frame_max: int, places: list[int]
+) -> None:
+    body = bytes(i % 251 for i in range(size))
+    whole = frames.content_frames(1, b"\x00\x00", body, frame_max)
+    after_header = 22
+    stream = (
+        frames.deliver_frame(1, "c", 1, False, "", "q")
+        + whole[:after_header]
+        + frames.HEARTBEAT
+        + whole[after_header:]
+        + delivery(2, b"next")
+    )
+    edges = [0, *sorted(place % len(stream) for place in places), len(stream)]
+    pieces = [stream[start:stop] for start, stop in pairwise(edges)]
+    assert bodies_of(read(pieces, frame_max=frame_max)) == [(1, body), (2, b"next")]
+    assert read(pieces, frame_max=frame_max, max_body=size - 1)[1].body is None  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("step", [1, 999, 5000, 100_000])
+def test_a_large_body_frame_that_is_wrong_is_refused_alike_in_each_cut(step: int) -> None:
+    start = frames.deliver_frame(1, "c", 1, False, "", "q")
+    content = frames.content_frames(1, b"\x00\x00", b"x" * 9000, 0)
+    header, body = content[:22], content[22:]
+    longer = body[:3] + (9001).to_bytes(4, "big") + body[7:-1] + b"x\xce"
+    for stream, complaint in (
+        (start + header + body[:-1] + b"\xcd", "a frame ends in 0xcd"),
+        (start + header + longer, "a body longer than the 9000 bytes"),
+        (start + body, "a content body on channel 1 where a content header was due"),
+        (start + header + body + body, "a content body on channel 1 where a content header"),
+    ):
+        with pytest.raises(ProtocolError, match=complaint):
+            read([stream[at : at + step] for at in range(0, len(stream), step)])
 
 
 def test_contents_of_several_channels_are_told_apart_frame_by_frame() -> None:
