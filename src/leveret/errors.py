@@ -40,6 +40,8 @@ from typing import Any, ClassVar, Final, Literal, dataclass_transform, get_type_
 
 import msgspec
 
+from leveret.snake_case import snake_case
+
 __all__ = [
     "AMQPError",
     "Busy",
@@ -364,10 +366,14 @@ class DeclaredError(CallError):
 
     default_executed = "yes"
     fields: ClassVar[type[msgspec.Struct]]
+    __sent_code__: ClassVar[str]
+    """The code on the wire. It differs from `code` where a class name has an acronym: servers send
+    `HTTPERROR` for `HTTPError`, which clients of any version understand. Clients take both."""
 
     def __init_subclass__(cls, *, code: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.code = code or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
+        cls.code = code or snake_case(cls.__name__).upper()
+        cls.__sent_code__ = code or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
         if cls.code in Code.__members__:
             raise ContractError(
                 f"{cls.__name__}: {cls.code} is a code of Leveret's own; choose another: code=..."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any
 
 import msgspec
 
 from leveret.errors import CallError, DeadlineExceeded, RemoteError
+from leveret.snake_case import snake_case
 
 __all__ = ["describe", "print_error", "print_error_text", "print_json", "print_result"]
 
@@ -68,7 +68,7 @@ def print_error_text(text: str) -> None:
 def _as_object(error: BaseException) -> dict[str, Any]:
     """`{"type", "code", "message", "executed"}` and, where the error has them, more."""
     name = type(error).__name__
-    shown: dict[str, Any] = {"type": name, "code": _upper_snake(name), "message": str(error)}
+    shown: dict[str, Any] = {"type": name, "code": snake_case(name).upper(), "message": str(error)}
     if isinstance(error, CallError):
         shown |= {
             "code": str(error.code),
@@ -88,10 +88,6 @@ def _as_object(error: BaseException) -> dict[str, Any]:
         }
         shown |= {field: value for field, value in more.items() if value}
     return shown
-
-
-def _upper_snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
 
 
 def _one_line(text: str) -> str:

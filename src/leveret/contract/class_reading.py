@@ -8,7 +8,6 @@ it overrides, save those it gives itself.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +27,7 @@ from leveret.contract.parameters import parameters_struct
 from leveret.contract.signature import Signature, read_signature
 from leveret.contract.specification import Executor, MethodSpec, ServiceSpec
 from leveret.errors import ContractError
+from leveret.snake_case import snake_case
 
 __all__ = ["read_service"]
 
@@ -67,8 +67,7 @@ def _service_name(cls: type, where: str) -> str:
     """Return the name of the contract that the class implements, else its own in snake case."""
     contracts = [(base, spec.name) for base, spec in _service_bases(cls) if spec.abstract]
     if not contracts:
-        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", cls.__name__)
-        return words.lower()
+        return snake_case(cls.__name__)
     nearest, name = contracts[0]
     for other, other_name in contracts:
         if other_name != name and not issubclass(nearest, other):

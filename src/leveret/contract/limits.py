@@ -149,6 +149,7 @@ def errors_by_code(raises: Any, where: str) -> Mapping[str, type[DeclaredError]]
     if not isinstance(raises, Collection) or isinstance(raises, str):
         raise ContractError(f"{where}: raises is {raises!r}; write a list, `raises=[OutOfStock]`")
     by_code: dict[str, type[DeclaredError]] = {}
+    taken: dict[str, type[DeclaredError]] = {}
     for error in raises:
         if (
             not isinstance(error, type)
@@ -159,12 +160,14 @@ def errors_by_code(raises: Any, where: str) -> Mapping[str, type[DeclaredError]]
                 f"{where}: raises has {error!r}, which is no subclass of DeclaredError; "
                 "what else a handler raises reaches the caller as RemoteError by itself"
             )
-        other = by_code.setdefault(error.code, error)
-        if other is not error:
-            raise ContractError(
-                f"{where}: raises has {other.__qualname__} and {error.__qualname__}, both with the "
-                f"code {error.code}; give one of them another with code=..."
-            )
+        for code in (error.code, error.__sent_code__):
+            other = taken.setdefault(code, error)
+            if other is not error:
+                raise ContractError(
+                    f"{where}: raises has {other.__qualname__} and {error.__qualname__}, both with "
+                    f"the code {code}; give one of them another with code=..."
+                )
+        by_code[error.code] = error
     return MappingProxyType(by_code)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from leveret.codec import MSGPACK
-from leveret.contract.signature import Parameter, Signature, shown
+from leveret.contract.signature import Parameter, Signature, format_annotation
 from leveret.errors import ContractError
 
 __all__ = ["parameters_struct"]
@@ -50,7 +50,7 @@ def _check_default(parameter: Parameter, content_type: str, where: str) -> None:
         # Encoding runs code of the default's own class, so anything can come out of it.
         raise ContractError(
             f"{where}: parameter {parameter.name!r} has the default {parameter.default!r}, which "
-            f"does not fit {shown(parameter.annotation)}: {error}"
+            f"does not fit {format_annotation(parameter.annotation)}: {error}"
         ) from error
 
 

@@ -24,7 +24,7 @@ def method_schema(spec: MethodSpec) -> dict[str, Any]:
     return {
         "arguments": _schema(spec.parameters),
         "result": _schema(spec.result),
-        "errors": {code: _schema(error.fields) for code, error in spec.raises.items()},
+        "errors": {error.__sent_code__: _schema(error.fields) for error in spec.raises.values()},
     }
 
 

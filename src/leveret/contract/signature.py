@@ -11,7 +11,7 @@ import msgspec
 from leveret.codec import check_type
 from leveret.errors import ContractError
 
-__all__ = ["Parameter", "Signature", "read_signature", "shown"]
+__all__ = ["Parameter", "Signature", "format_annotation", "read_signature"]
 
 _EMPTY: Final = inspect.Parameter.empty
 _KEYWORD_ONLY: Final = inspect.Parameter.KEYWORD_ONLY
@@ -44,10 +44,10 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The annotation of the result."""
 
     def __str__(self) -> str:
-        taken = [f"{p.name}: {shown(p.annotation)}" for p in self.parameters]
+        taken = [f"{p.name}: {format_annotation(p.annotation)}" for p in self.parameters]
         if self.keyword_only:
             taken.insert(sum(not p.keyword_only for p in self.parameters), "*")
-        return f"({', '.join(taken)}) -> {shown(self.result)}"
+        return f"({', '.join(taken)}) -> {format_annotation(self.result)}"
 
     def carries_calls_of(self, other: Signature) -> bool:
         """Whether a call fits both or neither; defaults may differ."""
@@ -149,11 +149,11 @@ def _check_annotation(hints: Mapping[str, Any], name: str, what: str) -> None:
         check_type(hints[name])
     except ContractError as error:
         raise ContractError(
-            f"{what} has the type {shown(hints[name])}, which cannot travel: {error}"
+            f"{what} has the type {format_annotation(hints[name])}, which cannot travel: {error}"
         ) from error
 
 
-def shown(annotation: Any) -> str:
+def format_annotation(annotation: Any) -> str:
     """Return an annotation the way it is written in source."""
     if isinstance(annotation, type) and not hasattr(annotation, "__origin__"):
         return "None" if annotation is type(None) else annotation.__qualname__

@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Final
 
+from leveret.backoff import Backoff
 from leveret.once.store import Abandoned, Recorded, Taken
 
-_FIRST_PAUSE: Final = 0.01
-_LONGEST_PAUSE: Final = 0.25
-_GROWTH: Final = 1.5
+_PAUSES: Final = Backoff(first=0.01, most=0.25, growth=1.5, jitter=0.5)
+"""Between two looks, in seconds."""
 
 Found = Recorded | Taken | Abandoned | None
 """What a look finds; None where nobody claimed the key."""
 
 
 async def poll(look: Callable[[], Awaitable[Found]], timeout: float) -> Recorded | None:
-    """Look until there is a record, or until nobody runs it any more, or the time is over.
+    """Look for a record until there is one, nobody runs the call any more, or the time is over.
 
-    A record is found at most 0.25 s late: a poll in 10 ms, then in longer and longer pauses, each
-    with some jitter so that waiters do not all come at once.
+    A record is found at most 0.25 s late. The pauses grow from 10 ms, with some jitter, so that
+    waiters do not all come at once.
     """
     if timeout <= 0:
         return _record(await look())
-    pause = _FIRST_PAUSE
     try:
         async with asyncio.timeout(timeout):
-            while isinstance(found := await look(), Taken):
-                await asyncio.sleep(min(pause * random.uniform(0.5, 1), found.remaining + 0.001))
-                pause = min(pause * _GROWTH, _LONGEST_PAUSE)
-            return _record(found)
+            for attempt in count(1):
+                found = await look()
+                if not isinstance(found, Taken):
+                    return _record(found)
+                await asyncio.sleep(min(_PAUSES.pause(attempt), found.remaining + 0.001))
     except TimeoutError:
-        return None
+        pass
+    return None
 
 
 def _record(found: Found) -> Recorded | None:

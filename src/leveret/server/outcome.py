@@ -21,7 +21,7 @@ from leveret.errors import (
     Unauthenticated,
 )
 from leveret.server.running import Running
-from leveret.wire.failures import said
+from leveret.wire.failures import safe_str
 from leveret.wire.native.headers import attempts
 
 log = logging.getLogger("leveret.server")
@@ -86,5 +86,5 @@ def raised(
         return error
     trace = "".join(traceback.format_exception(error)) if send_tracebacks else ""
     return RemoteError(
-        said(error), executed=executed, type_name=type(error).__name__, remote_traceback=trace
+        safe_str(error), executed=executed, type_name=type(error).__name__, remote_traceback=trace
     )

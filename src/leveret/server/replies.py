@@ -17,7 +17,7 @@ from leveret.server.outcome import ran_before
 from leveret.server.running import Running
 from leveret.transport.channel import Channel
 from leveret.wire.before import ReplyTemplate, is_compressed, pack_reply
-from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure, said
+from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure, safe_str
 from leveret.wire.native.names import ACCEPTED, CONFIRM, ERROR, NOT_BEGUN, RESULT
 
 log = logging.getLogger("leveret.server")
@@ -63,7 +63,7 @@ class Replies:
         try:
             return codec.decode_arguments(body)
         except DECODE_ERRORS as error:
-            raise InvalidArgument(said(error) or type(error).__name__) from error
+            raise InvalidArgument(safe_str(error) or type(error).__name__) from error
 
     def result(self, running: Running, result: Any) -> bytes:
         """The reply with a handler's result, or with the error that it is none."""
@@ -75,7 +75,7 @@ class Replies:
         try:
             body = codec.encode_result(result)
         except ENCODE_ERRORS as error:
-            return self._bad_result(running, _misfit(running, result, said(error)))
+            return self._bad_result(running, _misfit(running, result, safe_str(error)))
         if len(body) > self._max_message_size:
             return self._bad_result(
                 running,

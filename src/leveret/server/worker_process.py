@@ -22,7 +22,7 @@ from typing import Any, Final
 from leveret.contract import handler_of, spec_of
 from leveret.errors import ContractError, RemoteError
 from leveret.wire.context import CurrentCall, set_current_call
-from leveret.wire.failures import said
+from leveret.wire.failures import safe_str
 
 NAME: Final = "leveret worker"
 """The name of each worker process, by which it knows itself while it imports the main module."""
@@ -165,6 +165,6 @@ def _portable(error: BaseException) -> Exception:
         with suppress(Exception):
             pickle.loads(pickle.dumps(error))  # noqa: S301 - just pickled
             return error
-    portable = RemoteError(said(error), type_name=type(error).__name__, remote_traceback=trace)
+    portable = RemoteError(safe_str(error), type_name=type(error).__name__, remote_traceback=trace)
     portable.__notes__ = error.__notes__
     return portable

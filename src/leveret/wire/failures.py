@@ -71,8 +71,8 @@ _BY_CODE: Final[dict[str, type[CallError]]] = {
 def encode_failure(error: CallError) -> bytes:
     """The body that tells a caller of `error`."""
     failure = _Failure(
-        code=str(error.code),
-        message=_utf8(said(error.message)[:MESSAGE_LIMIT]),
+        code=error.__sent_code__ if isinstance(error, DeclaredError) else str(error.code),
+        message=_utf8(safe_str(error.message)[:MESSAGE_LIMIT]),
         executed=error.executed,
         type=type(error).__name__,
     )
@@ -107,7 +107,9 @@ def decode_failure(
         return InvalidResult(
             f"the server sent an error that cannot be decoded: {error}", method=method
         )
-    declared = raises.get(failure.code)
+    declared = raises.get(failure.code) or next(
+        (kind for kind in raises.values() if kind.__sent_code__ == failure.code), None
+    )
     if declared is not None:
         return _declared(declared, failure, method)
     if failure.code == DeadlineExceeded.code:
@@ -144,7 +146,7 @@ def _declared(kind: type[DeclaredError], failure: _Failure, method: str) -> Call
         declared = kind(**{name: getattr(fields, name) for name in fields.__struct_fields__})
     except Exception as error:  # noqa: BLE001 - the fields' types run code of their own
         return RemoteError(
-            f"{failure.message} (its fields do not fit {kind.__name__}: {said(error)})",
+            f"{failure.message} (its fields do not fit {kind.__name__}: {safe_str(error)})",
             code=failure.code,
             type_name=failure.type,
             data=failure.data,
@@ -163,8 +165,8 @@ def _push_back(seconds: object) -> float | None:
     return float(min(max(-1.0, seconds), _LONGEST_PUSH_BACK))
 
 
-def said(error: object) -> str:
-    """The message of anybody's exception, whose own `__str__` may fail, or what stands for one."""
+def safe_str(error: object) -> str:
+    """`str(error)`, or words to that effect where the error's own `__str__` fails."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - its code is a stranger's
