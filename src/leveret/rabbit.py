@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack, overload
 from leveret.amqp.properties import short_string
 from leveret.client.breaker import Breaker
 from leveret.client.caller import Caller
-from leveret.client.calls import Calls
+from leveret.client.calls.client import Client
 from leveret.client.guard import Safeguards
 from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.options import Middleware as ClientMiddleware
@@ -168,7 +168,7 @@ class Rabbit:
         self._link: Link | None = None
         self._broker: SharedBroker | None = None
         self._opening = asyncio.Lock()
-        self._client: Calls | None = None
+        self._client: Client | None = None
         self._calling: Caller | None = None
 
     # -- the connection -----------------------------------------------------------------------
@@ -206,7 +206,7 @@ class Rabbit:
         )
         try:
             await link.open(patience=self._patience)
-            self._client = Calls(
+            self._client = Client(
                 link,
                 name=self._name,
                 max_in_flight=self._max_in_flight,
@@ -262,7 +262,11 @@ class Rabbit:
             await broker.leave()
 
     @property
-    def _calls(self) -> Calls:
+    def calls(self) -> Client:
+        """The calls of this connection from inside, for tests and tools. It may change at any time.
+
+        :raises RuntimeError: if it was never connected.
+        """
         if self._client is None:
             raise RuntimeError(_NOT_CONNECTED)
         return self._client
@@ -270,18 +274,18 @@ class Rabbit:
     @property
     def _caller(self) -> Caller:
         if self._calling is None:
-            self._calling = Caller(self._calls, self._options, self._middleware, self._safeguards)
+            self._calling = Caller(self.calls, self._options, self._middleware, self._safeguards)
         return self._calling
 
     @property
     def in_flight(self) -> int:
         """How many calls wait for their replies."""
-        return len(self._calls.pending)
+        return self.calls.in_flight
 
     @property
     def late_replies(self) -> int:
         """How many replies were dropped as no call waited for them: late, duplicate, unknown."""
-        return self._calls.counters.late
+        return self.calls.late
 
     # -- calling ------------------------------------------------------------------------------
 
@@ -313,7 +317,7 @@ class Rabbit:
         :param result: the type to read the answer as: str, int, float, bool, ...
         :param timeout: seconds until a call fails with `DeadlineExceeded`.
         """
-        return PlainRemote(self._calls, queue, result, timeout)
+        return PlainRemote(self.calls, queue, result, timeout)
 
     # -- serving ------------------------------------------------------------------------------
 

@@ -24,14 +24,6 @@ SRC = ROOT / "src"
 # The files that still import from Leveret for type checkers only. None may be added.
 _TYPE_ONLY_TODAY = {
     # client
-    "leveret/client/arrivals.py",
-    "leveret/client/attachment.py",
-    "leveret/client/flow.py",
-    "leveret/client/look.py",
-    "leveret/client/pending.py",
-    "leveret/client/returned.py",
-    "leveret/client/silence.py",
-    "leveret/client/verdicts.py",
     # rabbit
     "leveret/rabbit.py",
     # server

@@ -7,4 +7,4 @@ from leveret import Rabbit
 
 def crash(rabbit: Rabbit) -> None:
     """Its socket is gone, with all that was in it."""
-    rabbit._calls.link.connection.abort("the test let it crash")
+    rabbit.calls.link.connection.abort("the test let it crash")

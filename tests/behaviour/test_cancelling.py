@@ -130,10 +130,10 @@ async def test_a_handler_that_swallows_its_cancellation_ends_as_it_likes(
 async def test_a_call_cancelled_before_it_began_sends_nothing(client: Rabbit, host: Rabbit) -> None:
     gate = Gate()
     async with host.serving(gate):
-        sent = client._calls.counters.sent
+        sent = client.calls.sent
         call = asyncio.create_task(client.remote(Gate).once(1))
         await cancelled(call)
-        assert client._calls.counters.sent == sent
+        assert client.calls.sent == sent
 
 
 async def test_no_table_grows_by_cancelled_calls(
@@ -149,7 +149,7 @@ async def test_no_table_grows_by_cancelled_calls(
         assert client.in_flight == 0
         await until(lambda: not server.running(), "the handlers end")
         await until(lambda: client.late_replies == 50, "what servers say is dropped, and counted")
-        await until(lambda: not client._calls._confirms, "the broker confirms all")
-        assert (len(client._calls.deadlines), len(server.deadlines)) == (0, 0)
+        await until(lambda: not client.calls.unconfirmed, "the broker confirms all")
+        assert (client.calls.table.deadlines, len(server.deadlines)) == (0, 0)
         assert len(server.early_cancels) == 0
     assert sorted(gate.cancelled) == list(range(50))

@@ -82,7 +82,7 @@ async def test_a_circuit_opens_when_no_server_listens_and_says_so(
     lasting: Rabbit, host: Rabbit
 ) -> None:
     await find_no_server(lasting, host)
-    sent = lasting._calls.counters.sent
+    sent = lasting.calls.sent
     async with at_once():
         with pytest.raises(
             CircuitOpen, match=r"circuit of 'echo' .* 3 of 3 calls in 10 s failed \(3 NoServer\)"
@@ -93,7 +93,7 @@ async def test_a_circuit_opens_when_no_server_listens_and_says_so(
     assert (error.service, error.method) == ("echo", "echo.echo")
     assert error.failures == {"NoServer": 3}
     assert 0 < error.retry_after <= 600
-    assert lasting._calls.counters.sent == sent
+    assert lasting.calls.sent == sent
 
 
 async def test_other_services_and_other_clients_go_on(

@@ -163,8 +163,7 @@ async def test_a_new_password_is_asked_for_at_each_reconnect(
         for password in ("rotated", "rotated again"):
             broker.change_password(alice, password)
             current[0] = password
-            assert rabbit._link is not None
-            rabbit._link.connection.abort("the test cuts it off")
+            rabbit.calls.link.connection.abort("the test cuts it off")
             async with asyncio.timeout(PATIENCE):
                 assert (await remote.with_options(timeout=PATIENCE).who())[0] == alice
     assert list(dict.fromkeys(asked)) == ["secret", "rotated", "rotated again"]
@@ -187,8 +186,7 @@ async def test_a_rotation_that_is_late_is_waited_for(
         rabbit.serving(Door()),
     ):
         broker.change_password(alice, "new")
-        assert rabbit._link is not None
-        rabbit._link.connection.abort("the test cuts it off")
+        rabbit.calls.link.connection.abort("the test cuts it off")
         await until(lambda: asked >= 3, "it is refused once, and tries again")
         passwords.append("new")
         async with asyncio.timeout(PATIENCE):
@@ -316,8 +314,7 @@ async def test_a_working_connection_shows_no_password_either(
     ):
         remote = rabbit.remote(Echo)
         assert await remote.echo("x") == "x"
-        link = rabbit._link
-        assert link is not None
+        link = rabbit.calls.link
         link.connection.abort("the test cuts it off")
         assert await remote.with_options(timeout=PATIENCE).echo("y") == "y"
         for thing in (rabbit, remote, server, link, link._address, link.connection, events):

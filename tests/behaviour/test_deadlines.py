@@ -224,8 +224,8 @@ async def test_no_table_grows_by_calls_that_ran_out_of_time(
         ended = await asyncio.gather(*(remote.once(n) for n in range(20)), return_exceptions=True)
         assert {type(error) for error in ended} == {DeadlineExceeded}
         assert taken.qsize() == 10
-        calls = client._calls
-        assert (client.in_flight, len(calls.deadlines), len(calls._confirms)) == (0, 0, 0)
+        calls = client.calls
+        assert (client.in_flight, calls.table.deadlines, calls.unconfirmed) == (0, 0, 0)
         await until(lambda: not server.running(), "the handlers end")
         assert len(server.deadlines) == 0
         await until_found(lambda: raw.waiting("leveret.gate.once"), 0, "no request is left")

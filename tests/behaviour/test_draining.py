@@ -210,10 +210,12 @@ async def test_clients_that_wait_on_a_draining_server_are_not_told_that_there_is
             other_host.remote(Gate).with_options(wait_for_server=True).once(2)
         )
         await until_found(lambda: raw.waiting("leveret.gate.once"), 1, "it waits")
-        route = client._calls.routes["gate.once"]
-        await until(lambda: (route.consumers, route.messages) == (0, 1), "the client looks")
-        looked_at = route.looked_at
-        await until(lambda: route.looked_at > looked_at, "the client looks again")
+        route = client.calls.routes["gate.once"]
+        await until(
+            lambda: (route.finding.consumers, route.finding.messages) == (0, 1), "the client looks"
+        )
+        finding = route.finding
+        await until(lambda: route.finding is not finding, "the client looks again")
         assert not call.done()
         gate.opened.set()
         assert await call == 1
@@ -309,9 +311,7 @@ async def test_a_drain_into_a_full_queue_bounces_no_call(
         calls.append(asyncio.create_task(remote.work(2)))
         await until(lambda: len(consumer.waiting()) == 1, "one waits at the server")
         calls.append(asyncio.create_task(remote.work(3)))
-        await until(
-            lambda: not client._calls.unconfirmed(), "one waits in the queue, which is full"
-        )
+        await until(lambda: not client.calls.unconfirmed, "one waits in the queue, which is full")
         draining = asyncio.create_task(server.drain())
         await until(lambda: not consumer.waiting(), "what waited is handed back")
         one.opened.set()

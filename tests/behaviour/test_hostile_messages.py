@@ -528,14 +528,14 @@ async def test_replies_of_strangers_end_no_call(
         for kind in kinds:
             raw.channel.publish(
                 "",
-                client._calls.reply_queue,
+                client.calls.reply_queue.name,
                 Properties(correlation_id=guess, type=kind, content_type="application/json"),
                 b'"forged"',
             )
         for kind in ("accepted", "claim"):
             raw.channel.publish(
                 "",
-                client._calls.reply_queue,
+                client.calls.reply_queue.name,
                 Properties(correlation_id=guess, type=kind, reply_to=guess),
                 b"",
             )

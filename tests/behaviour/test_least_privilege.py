@@ -174,7 +174,7 @@ async def test_a_client_cannot_pass_for_another(
 async def test_a_client_can_do_nothing_else_on_the_broker(
     people: People, host: Rabbit, server: Rabbit, intruder: Intruder
 ) -> None:
-    others = host._calls.reply_queue
+    others = host.calls.reply_queue.name
     async with server.serving(Shop()), host.serving(Vault()):
         await intruder.refused(
             # read requests
@@ -221,7 +221,7 @@ async def test_a_server_cannot_read_the_replies_of_others(
     async with server.serving(Shop()), host.serving(Vault()):
         # It has learnt the name from a request.
         assert await customer.remote(Shop).buy("tea")
-        for others in (customer._calls.reply_queue, host._calls.reply_queue):
+        for others in (customer.calls.reply_queue.name, host.calls.reply_queue.name):
             await intruder.refused(
                 methods.Basic.Consume(queue=others),
                 methods.Basic.Get(queue=others),

@@ -251,7 +251,10 @@ async def test_only_calls_that_run_are_said_to_be_accepted(client: Rabbit, host:
     ferry = Ferry()
     async with host.serving(ferry) as server:
         calls = await one_aboard(client, server, ferry)
-        await until(lambda: len(client._calls.accepted) == 1, "the first call is announced")
+        await until(
+            lambda: client.calls.at_servers == 1,
+            "the first call is announced",
+        )
         consumer(server).announce(asyncio.get_running_loop().time())
         assert [call.announced for call in consumer(server).calls()] == ["runs", ""]
         ferry.left.set()

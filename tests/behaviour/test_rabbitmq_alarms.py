@@ -27,7 +27,7 @@ async def test_calls_wait_or_are_busy_while_the_broker_takes_no_publishes(
         # RabbitMQ tells a connection only when it publishes, and reads no further then.
         waiting = asyncio.create_task(echo.with_options(timeout=60).echo("waiting"))
         unlucky = asyncio.create_task(echo.with_options(timeout=0.3).echo("unlucky"))
-        await until(lambda: client._calls.connection.blocked != "", "the client is told")
+        await until(lambda: client.calls.connection.blocked != "", "the client is told")
         later = asyncio.create_task(echo.with_options(timeout=60).echo("later"))
         with pytest.raises(Busy, match="takes no publishes now: low on memory") as caught:
             await echo.with_options(wait_for_connection=False).echo("refused")
@@ -39,7 +39,7 @@ async def test_calls_wait_or_are_busy_while_the_broker_takes_no_publishes(
             await unlucky
         await asyncio.to_thread(own_rabbitmq.unblock_publishers)
         assert (await waiting, await later) == ("waiting", "later")
-        await until(lambda: client._calls.connection.blocked == "", "the client is told")
+        await until(lambda: client.calls.connection.blocked == "", "the client is told")
         assert await echo.echo("after") == "after"
 
 
@@ -54,9 +54,9 @@ async def test_nothing_hangs_at_its_end_while_the_broker_takes_no_publishes(
         await gate.started.get()
         await asyncio.to_thread(own_rabbitmq.block_publishers)
         calls.append(asyncio.create_task(client.remote(Gate).again(2)))
-        await until(lambda: client._calls.connection.blocked != "", "the client is told")
+        await until(lambda: client.calls.connection.blocked != "", "the client is told")
         gate.opened.set()
-        await until(lambda: host._calls.connection.blocked != "", "the server is told")
+        await until(lambda: host.calls.connection.blocked != "", "the server is told")
         async with at_once():
             await server.drain()
         async with at_once():
@@ -84,7 +84,7 @@ async def test_a_drain_that_brings_the_alarm_itself_ends_within_its_grace(
         await asyncio.to_thread(own_rabbitmq.block_publishers)
         async with at_once():
             await server.drain(0.5)
-        assert host._calls.connection.blocked
+        assert host.calls.connection.blocked
         await asyncio.to_thread(own_rabbitmq.unblock_publishers)
         gate.opened.set()
         async with client.serving(gate):  # where the broker has handed them on

@@ -75,7 +75,7 @@ async def test_calls_after_the_broker_closed_the_connection_were_not_executed(
 ) -> None:
     assert await asyncio.to_thread(close_connections) == 1
     echo = mortal_client.remote(Echo).echo
-    await until(lambda: mortal_client._calls.connection.closed is not None, "the client hears")
+    await until(lambda: mortal_client.calls.connection.closed is not None, "the client hears")
     with pytest.raises(ConnectionLost, match="CONNECTION_FORCED") as caught:
         await echo("x")
     assert caught.value.executed == "no"
@@ -131,7 +131,7 @@ async def test_calls_and_servers_go_on_when_an_operator_closes_their_connections
     async with host.serving(gate):
         calls = [asyncio.create_task(remote.again(1)), asyncio.create_task(remote.once(2))]
         await until(lambda: gate.started.qsize() == 2, "both run")
-        await until(lambda: not client._calls.unconfirmed(), "both are confirmed")
+        await until(lambda: not client.calls.unconfirmed, "both are confirmed")
         assert await asyncio.to_thread(close_connections) == 2
         gate.opened.set()
         assert await asyncio.gather(*calls) == [1, 2]
@@ -151,7 +151,7 @@ async def test_calls_and_servers_outlive_a_broker_that_stops_or_crashes(
                 remote = client.remote(Gate)
                 calls = [asyncio.create_task(remote.again(1)), asyncio.create_task(remote.once(2))]
                 await until(lambda: gate.started.qsize() == 2, "both run")  # noqa: B023
-                await until(lambda: not client._calls.unconfirmed(), "both are confirmed")
+                await until(lambda: not client.calls.unconfirmed, "both are confirmed")
                 await asyncio.to_thread(end)
                 await until(lambda: client.state == "reconnecting", "the client is told")
                 waiting = asyncio.create_task(remote.again(3))

@@ -50,7 +50,7 @@ async def test_a_call_fails_at_once_when_a_quorum_queue_is_full(
             await until(
                 lambda: (
                     calls[-1].done()
-                    or (client.in_flight == len(calls) and not client._calls._confirms)
+                    or (client.in_flight == len(calls) and not client.calls.unconfirmed)
                 ),
                 "the broker takes the request, or refuses it",
             )

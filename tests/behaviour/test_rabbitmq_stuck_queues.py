@@ -44,14 +44,15 @@ async def test_looks_at_a_queue_that_hangs_hold_up_no_others(
         echo = client.remote(Echo).with_options(timeout=30)
         async with stuck(rabbitmq, rabbitmq_url, "leveret.gate.again"):
             waiting = asyncio.create_task(gate.again(1))
-            route = client._calls.route("gate.again")
-            await until(lambda: route.looking, "a look that hangs")
+            await until(lambda: "gate.again" in client.calls.routes, "it is sent")
+            route = client.calls.routes["gate.again"]
+            await until(lambda: route.is_probed, "a look that hangs")
             async with at_once():
                 with pytest.raises(NoServer):
                     await echo.echo("a")
-            assert route.looking
+            assert route.is_probed
             with pytest.raises(DeadlineExceeded):
                 await waiting
-        await until(lambda: not route.looking, "it is answered")
+        await until(lambda: not route.is_probed, "it is answered")
         with pytest.raises(NoServer):
             await gate.again(2)

@@ -19,6 +19,7 @@ from leveret import (
     Rabbit,
     Reconnect,
 )
+from leveret.client.calls.life import State
 from leveret.testing import FaultProxy, Stall, after_frame
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import PATIENCE, at_once, until
@@ -58,7 +59,7 @@ async def test_a_call_gets_its_reply_after_the_clients_connection_broke(
         remote = client.remote(Gate)
         calls = [asyncio.create_task(remote.once(1)), asyncio.create_task(remote.again(2))]
         await until(lambda: gate.started.qsize() == 2, "both run")
-        await until(lambda: not client._calls.unconfirmed(), "both are confirmed")
+        await until(lambda: not client.calls.unconfirmed, "both are confirmed")
         crash(client)
         gate.opened.set()
         assert await asyncio.gather(*calls) == [1, 2]
@@ -72,7 +73,7 @@ async def test_replies_that_came_during_an_outage_wait_for_the_client(
     async with host.serving(gate):
         call = asyncio.create_task(far.remote(Gate).once(1))
         await until(lambda: gate.started.qsize() == 1, "it runs")
-        await until(lambda: not far._calls.unconfirmed(), "it is confirmed")
+        await until(lambda: not far.calls.unconfirmed, "it is confirmed")
         await outage(proxy, far)
         gate.opened.set()
         await until(lambda: gate.ended == [1], "it ends")
@@ -179,7 +180,7 @@ async def test_a_handler_that_runs_while_its_servers_connection_breaks_is_not_ru
     async with host.serving(gate) as server:
         remote = client.remote(Gate)
         calls = [asyncio.create_task(remote.once(1)), asyncio.create_task(remote.again(2))]
-        await until(lambda: len(client._calls.accepted) == 2, "both run")
+        await until(lambda: client.calls.at_servers == 2, "both run")
         for consumer in server.consumers[:2]:
             assert len(consumer.running) == 1
         crash(host)
@@ -199,7 +200,7 @@ async def test_a_reply_that_is_ready_during_an_outage_of_the_server_is_sent_afte
     gate = Gate()
     async with far.serving(gate):
         call = asyncio.create_task(client.remote(Gate).once(1))
-        await until(lambda: len(client._calls.accepted) == 1, "it runs")
+        await until(lambda: client.calls.at_servers == 1, "it runs")
         await outage(proxy, far)
         gate.opened.set()
         await until(lambda: gate.ended == [1], "it ends")
@@ -215,7 +216,10 @@ async def test_a_queue_that_an_operator_deletes_is_declared_again_and_its_calls_
     async with host.serving(gate, concurrency=1):
         remote = client.remote(Gate)
         calls = [asyncio.create_task(remote.again(n)) for n in range(2)]
-        await until(lambda: len(client._calls.accepted) == 1, "one runs, the other waits")
+        await until(
+            lambda: client.calls.at_servers == 1,
+            "one runs, the other waits",
+        )
         await raw.delete("leveret.gate.again")
         gate.opened.set()
         assert await asyncio.gather(*calls) == [0, 1]
@@ -382,7 +386,7 @@ async def test_closing_a_client_during_an_outage_ends_its_calls(
         rabbit = await leveret.connect(proxy.url)
         running = asyncio.create_task(rabbit.remote(Gate).once(1))
         await gate.started.get()
-        await until(lambda: not rabbit._calls.unconfirmed(), "it is confirmed")
+        await until(lambda: not rabbit.calls.unconfirmed, "it is confirmed")
         await outage(proxy, rabbit)
         waiting = asyncio.create_task(rabbit.remote(Gate).once(2))
         await asyncio.sleep(0)
@@ -406,13 +410,13 @@ async def test_what_was_looked_for_is_forgotten_when_it_ends(
     remote = client.remote(Gate).with_options(timeout=20)
     lost = asyncio.create_task(remote.again(1))
     request = await taken.get()
-    await until(lambda: bool(client._calls.lookout.missing), "its queue is empty, nobody runs it")
+    await until(lambda: client.calls.count(State.SOUGHT) == 1, "its queue is empty, nobody runs it")
     async with host.serving(other):
         busy = asyncio.create_task(remote.once(2))  # so that the client goes on looking
         await other.started.get()
         raw.answer(request, b"1")
         assert await lost == 1
-        await until(lambda: not client._calls.lookout.missing, "it is forgotten")
+        await until(lambda: not client.calls.count(State.SOUGHT), "it is forgotten")
         other.opened.set()
         assert await busy == 2
 

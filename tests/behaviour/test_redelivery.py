@@ -101,7 +101,10 @@ async def test_a_running_call_whose_server_vanishes_is_never_said_not_to_have_ru
     async with mortal_host.serving(gate, grace=0):
         remote = client.remote(Gate).with_options(timeout=1.5)
         calls = [asyncio.create_task(remote.once(1)), asyncio.create_task(remote.again(2))]
-        await until(lambda: len(client._calls.accepted) == 2, "the client hears that both run")
+        await until(
+            lambda: client.calls.at_servers == 2,
+            "the client hears that both run",
+        )
         crash(mortal_host)
     for call in calls:
         async with at_once():

@@ -8,6 +8,7 @@ import pytest
 
 import leveret
 from leveret import ChannelClosed, ConnectionLost, DeadlineExceeded, MaybeExecuted, Rabbit
+from leveret.amqp import frames
 from leveret.amqp.properties import Properties
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import at_once, until
@@ -46,7 +47,7 @@ async def test_replies_to_no_call_are_dropped_and_counted(client: Rabbit, raw: R
     for correlation_id in ("deadbeef", "", None, "\udcff", "x" * 255):
         for kind in ("result", "error", "call", "strange", None):
             properties = Properties(correlation_id=correlation_id, type=kind)
-            raw.channel.publish("", client._calls.reply_queue, properties, b"1")
+            raw.channel.publish("", client.calls.reply_queue.name, properties, b"1")
     await until(lambda: client.late_replies == 25, "each reply is counted")
     async with client.serving(Echo()):
         assert await client.remote(Echo).echo("x") == "x"
@@ -54,7 +55,7 @@ async def test_replies_to_no_call_are_dropped_and_counted(client: Rabbit, raw: R
 
 async def test_the_reply_queue_is_deleted_at_a_clean_close(rabbitmq_url: str, raw: RawPeer) -> None:
     async with leveret.connect(rabbitmq_url) as rabbit:
-        queue = rabbit._calls.reply_queue
+        queue = rabbit.calls.reply_queue.name
         assert queue.startswith("leveret.reply.")
         assert len(queue) >= len("leveret.reply.") + 22  # 128 bits, in base 64
         assert await raw.exists(queue)
@@ -65,7 +66,7 @@ async def test_the_reply_queue_outlives_its_connection_for_a_minute(
     rabbitmq_url: str, raw: RawPeer
 ) -> None:
     rabbit = await leveret.connect(rabbitmq_url, reconnect=False)
-    queue = rabbit._calls.reply_queue
+    queue = rabbit.calls.reply_queue.name
     crash(rabbit)
     await rabbit.close()
     await raw.declare(queue, x_expires=60_000)  # which only the same arguments may
@@ -81,9 +82,9 @@ async def test_a_reply_queue_that_an_operator_deletes_is_declared_again(
     async with host.serving(gate):
         call = asyncio.create_task(client.remote(Gate).once(1))
         await gate.started.get()
-        before = client._calls.channel
-        await raw.delete(client._calls.reply_queue)
-        await until(lambda: client._calls.channel is not before, "the client restores it")
+        before = client.calls.channel
+        await raw.delete(client.calls.reply_queue.name)
+        await until(lambda: client.calls.channel is not before, "the client restores it")
         gate.opened.set()
         assert await call == 1
         assert await client.remote(Gate).once(2) == 2
@@ -96,9 +97,9 @@ async def test_calls_go_on_when_the_broker_closes_their_channel(
     async with host.serving(gate):
         call = asyncio.create_task(client.remote(Gate).once(1))
         await gate.started.get()
-        before = client._calls.channel
-        before.ack(99)  # there is no such delivery
-        await until(lambda: before.closed is not None, "the broker closes the channel")
+        before = client.calls.channel
+        client.calls.connection.send(frames.ack(before.number, 99))  # there is no such delivery
+        await until(lambda: client.calls.channel is not before, "the client opens another channel")
         gate.opened.set()
         assert await call == 1
         assert await client.remote(Gate).once(2) == 2
@@ -113,7 +114,7 @@ async def test_closing_the_client_ends_its_pending_calls(rabbitmq_url: str, host
         again = asyncio.create_task(rabbit.remote(Gate).again(2))
         for _ in range(2):
             await gate.started.get()
-        await until(lambda: not rabbit._calls.unconfirmed(), "the broker has confirmed them")
+        await until(lambda: not rabbit.calls.unconfirmed, "the broker has confirmed them")
         async with at_once():
             await rabbit.close()
             with pytest.raises(MaybeExecuted, match="client was closed"):

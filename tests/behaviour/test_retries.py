@@ -156,7 +156,7 @@ async def test_a_call_outlasts_the_restart_of_its_server(client: Rabbit, host: R
         pass
     patient = client.remote(Echo).with_options(retry=Retry(attempts=50, backoff=0.01))
     call = asyncio.create_task(patient.echo("x"))
-    await until(lambda: client._calls.counters.sent >= 2, "the client tries again")
+    await until(lambda: client.calls.sent >= 2, "the client tries again")
     async with host.serving(Echo()):
         assert await call == "x"
 
@@ -245,7 +245,7 @@ async def test_an_outage_is_not_amplified(rabbitmq_url: str, host: Rabbit) -> No
                 await echo.echo("x")
             errors.append(caught.value)
         attempts = sum(error.attempts for error in errors)
-        assert rabbit._calls.counters.sent == attempts
+        assert rabbit.calls.sent == attempts
     assert "the client's budget of retries is spent" in str(errors[-1])
     assert attempts < 40 * 1.25 + 10 + 20  # what the calls earn, the reserve, and its return
 

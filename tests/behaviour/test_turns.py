@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from leveret import DeadlineExceeded, Rabbit, Service, method
+from leveret.client.calls.life import State
 from leveret.server.server import Server
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
@@ -72,8 +73,11 @@ async def test_a_call_whose_server_dies_while_it_waits_there_is_not_said_to_have
     remote = client.remote(Threads).with_options(timeout=1.0, wait_for_server=True)
     async with a_full_house(client, mortal_host, threads) as (_, busy):
         waits = asyncio.create_task(remote.work("waits"))
-        await until(lambda: len(client._calls.accepted) == 1, "the client hears of it")
-        assert not client._calls.begun
+        await until(
+            lambda: client.calls.at_servers == 1,
+            "the client hears of it",
+        )
+        assert not client.calls.count(State.RUNNING)
         crash(mortal_host)
         with pytest.raises(DeadlineExceeded) as caught:
             await waits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import count
 
 import pytest
 
@@ -19,6 +18,7 @@ from leveret import (
     Unimplemented,
     method,
 )
+from leveret.client.calls import monitor
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Gate
@@ -88,8 +88,8 @@ async def test_a_call_whose_server_died_with_it_may_have_been_executed(
     taken = await raw.take("leveret.gate.once")
     call = asyncio.create_task(client.remote(Gate).once(1))
     await taken.get()
-    route = client._calls.routes["gate.once"]
-    await until(lambda: route.consumers == 1, "the client sees the server")
+    route = client.calls.routes["gate.once"]
+    await until(lambda: route.finding.consumers == 1, "the client sees the server")
     raw.crash()
     async with at_once():
         with pytest.raises(NoServer) as caught:
@@ -104,8 +104,8 @@ async def test_a_call_waits_for_a_server_when_told_to(
         pass
     call = asyncio.create_task(client.remote(Echo).with_options(wait_for_server=True).echo("x"))
     await until_found(lambda: raw.waiting("leveret.echo.echo"), 1, "the request waits")
-    route = client._calls.routes["echo.echo"]
-    await until(lambda: route.messages == 1, "the client sees that nobody takes it")
+    route = client.calls.routes["echo.echo"]
+    await until(lambda: route.finding.messages == 1, "the client sees that nobody takes it")
     async with host.serving(Echo()):
         assert await call == "x"
 
@@ -114,7 +114,7 @@ async def test_a_call_waits_for_the_first_server_ever_when_told_to(
     client: Rabbit, host: Rabbit
 ) -> None:
     call = asyncio.create_task(client.remote(Echo).with_options(wait_for_server=True).echo("x"))
-    await until(lambda: client._calls.counters.sent >= 2, "the client tries again")
+    await until(lambda: client.calls.sent >= 2, "the client tries again")
     async with host.serving(Echo()):
         assert await call == "x"
 
@@ -204,20 +204,42 @@ async def test_a_call_that_would_be_one_too_many_in_flight_is_refused(
         assert await remote.once(4) == 4
 
 
-async def test_each_call_is_looked_after_at_its_own_time(client: Rabbit, host: Rabbit) -> None:
-    """Not when a call before it was due, be it sooner or later."""
-    async with host.serving(Gate()):
+async def test_a_short_call_beside_a_young_long_one_is_told_that_there_is_no_server(
+    client: Rabbit, host: Rabbit
+) -> None:
+    """Each call is looked after at its own time, whichever was sent before it."""
+    async with host.serving(Gate(), Echo()):
         pass
-    for timeout, due in ((30, 0.25), (0.3, 0.15), (30, 0.25)):
-        remote = client.remote(Gate).with_options(timeout=timeout, wait_for_server=True)
-        call = asyncio.create_task(remote.once(1))
-        await until(lambda: bool(client._calls.pending), "it is sent")
-        (pending,) = client._calls.pending.values()
-        timer = client._calls.lookout._timer
-        assert timer is not None
-        assert timer.when() <= pending.started + due + 0.01
+    gate, echo = client.remote(Gate), client.remote(Echo)
+    patient = gate.with_options(timeout=10, wait_for_server=True)
+    waiting = [asyncio.create_task(patient.once(1))]
+    for timeout in (0.15, 0.4, 0.15, 0.3):
+        async with asyncio.timeout(timeout + 0.1):
+            with pytest.raises(NoServer):
+                await gate.with_options(timeout=timeout).once(2)
+        waiting.append(asyncio.create_task(patient.again(3)))
+        async with asyncio.timeout(timeout + 0.1):
+            with pytest.raises(NoServer):
+                await echo.with_options(timeout=timeout).echo("x")
+        waiting.append(asyncio.create_task(patient.once(4)))
+    for call in waiting:
         call.cancel()
-        await asyncio.wait({call})
+    await asyncio.wait(waiting)
+
+
+async def test_an_idempotent_call_that_runs_for_long_is_not_sent_again(
+    client: Rabbit, host: Rabbit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server is asked again whether it still runs; it was sought when it was young, too."""
+    monkeypatch.setattr(monitor, "NOTICE_TRUSTED_FOR", 0.5)
+    gate = Gate()
+    async with host.serving(gate):
+        call = asyncio.create_task(client.remote(Gate).again(1))
+        await gate.started.get()
+        await asyncio.sleep(2.0)
+        gate.opened.set()
+        assert await call == 1
+    assert gate.started.empty()
 
 
 async def test_a_caller_that_said_it_waits_is_not_told_that_there_is_no_server(
@@ -233,28 +255,10 @@ async def test_a_caller_that_said_it_waits_is_not_told_that_there_is_no_server(
     await raw.channel.cancel_consumer(tag)
     raw.request("gate.once", b'{"n":2}')  # one that waits
     raw.answer(request, b"", type="claim", reply_to="gate.nobody")
-    await until(lambda: bool(client._calls.accepted), "the client has answered")
+    await until(lambda: client.calls.at_servers == 1, "the client has answered")
     with pytest.raises(DeadlineExceeded) as caught:
         await call
     assert caught.value.executed == "maybe"
-
-
-async def test_a_call_that_expires_looks_through_no_others(
-    client: Rabbit, host: Rabbit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Thousands may expire together."""
-    async with host.serving(Gate()):
-        remote = client.remote(Gate).with_options(timeout=0.2)
-        calls = [asyncio.create_task(remote.once(n)) for n in range(20)]
-        await until(lambda: len(client._calls.pending) == len(calls), "all are sent")
-        look_through_all, times = client._calls.unconfirmed, count()
-        monkeypatch.setattr(
-            client._calls, "unconfirmed", lambda: (next(times), look_through_all())[1]
-        )
-        for call in calls:
-            with pytest.raises(DeadlineExceeded):
-                await call
-        assert next(times) < len(calls) / 2  # the looks at the queue do
 
 
 async def test_a_name_that_is_too_long_for_a_queue_is_refused(client: Rabbit) -> None:

@@ -68,7 +68,7 @@ async def outage(on: Stage) -> AsyncIterator[Rabbit]:
     async with FaultProxy(on.url) as proxy, leveret.connect(proxy.url, reconnect=policy) as client:
         proxy.refuse()
         proxy.cut()
-        link = client._calls.link
+        link = client.calls.link
         await until(lambda: "cannot connect" in str(link.failure), "an attempt fails")
         yield client
 

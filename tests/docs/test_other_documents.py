@@ -55,9 +55,9 @@ def test_the_architecture_names_files_that_exist_and_all_that_a_call_goes_by() -
     missing = [name for name in named if not (ROOT / "src" / "leveret" / name).exists()]
     assert not missing, f"docs/architecture.md names files that are gone: {missing}"
     of_calls = {
-        f"{folder}/{path.name}"
+        path.relative_to(ROOT / "src" / "leveret").as_posix()
         for folder in ("contract", "client", "server")
-        for path in (ROOT / "src" / "leveret" / folder).glob("[a-z]*.py")
+        for path in (ROOT / "src" / "leveret" / folder).rglob("[a-z]*.py")
     }
     assert of_calls <= named, f"docs/architecture.md leaves out {sorted(of_calls - named)}"
     house = blocks("docs/architecture.md", "text")[0].text.splitlines()[1:]

@@ -16,6 +16,7 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.testing import RabbitMQ
 from leveret.wire.before import ReplyTemplate, RequestTemplate
+from leveret.wire.native.dialect import NativeClient
 from tests.behaviour.patience import until
 from tests.docs.bare_client import BareClient
 from tests.docs.bare_server import BareServer
@@ -162,7 +163,7 @@ async def test_leverets_question_is_as_documented(rabbit: Rabbit, rabbitmq_url: 
         channel = connection.channel()
         queue = channel.queue_declare("", exclusive=True).method.queue
         channel.queue_bind(queue, "leveret.control", "fibonacci")
-        rabbit._calls.ask(rabbit._calls.route("fibonacci.fib"), call_ids)
+        rabbit.calls.query(rabbit.calls.route("fibonacci.fib", NativeClient()), call_ids)
         asked: list[Any] = []
 
         def question_came() -> bool:
@@ -171,5 +172,5 @@ async def test_leverets_question_is_as_documented(rabbit: Rabbit, rabbitmq_url: 
 
         await until(question_came, "the client asks")
     _, properties, body = asked
-    assert (properties.type, properties.reply_to) == ("ask", rabbit._calls.reply_queue)
+    assert (properties.type, properties.reply_to) == ("ask", rabbit.calls.reply_queue.name)
     assert json.loads(body) == call_ids

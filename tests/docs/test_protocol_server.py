@@ -254,7 +254,7 @@ async def test_leverets_client_asks_a_bare_server_after_its_connection_broke(
 ) -> None:
     call = asyncio.create_task(rabbit.remote(Board).wait())
     await hand.has_started()
-    await until(lambda: not rabbit._calls.unconfirmed(), "the broker has confirmed it")
+    await until(lambda: not rabbit.calls.unconfirmed, "the broker has confirmed it")
     crash(rabbit)
     await until(lambda: "ask" in [kind for kind, _ in server.controlled], "the client asks")
     hand.may_end.set()

@@ -12,7 +12,7 @@ import pytest
 
 import leveret
 from leveret import Rabbit, Reconnect
-from leveret.client import arrivals, look, pending, silence
+from leveret.client.calls import probe, returns
 from leveret.server import consumer, once_calls, orphans, watchdog
 from leveret.transport.address import Address
 from leveret.wire import timing
@@ -29,9 +29,9 @@ FIGURES: dict[str, tuple[float, ...]] = {
     "a call ends": (0.1,),
     "first and longest": (Reconnect().first, Reconnect().most),
     "heartbeat": (Address(hosts=()).heartbeat,),
-    "an unanswered probe": (silence.DEAD_AFTER,),
-    "a client waits": (look.SERVERS_RETURN,),
-    "a request counts": (look._ANSWERED,),
+    "an unanswered probe": (probe.DEAD_AFTER,),
+    "a client waits": (timing.SERVERS_RETURN_WITHIN,),
+    "a request counts": (timing.QUERY_ANSWERED_WITHIN,),
     "small replies": (orphans._RECENT, orphans._SMALL),
     "a reply queue": (timing.REPLY_QUEUE_LIVES,),
     "further servers": (consumer.MAX_REDELIVERIES,),
@@ -112,8 +112,8 @@ def test_the_figures_are_those_of_the_code() -> None:
     for (what, shown), (words, values) in zip(rows, FIGURES.items(), strict=True):
         assert what.startswith(words)
         assert tuple(map(float, shown.split(", "))) == values, f"{what}: the code has {values}"
-    assert pending.GRACE < arrivals._LATEST < FIGURES["a call ends"][0]
-    assert pending.MOST_RESENDS == 10
+    assert timing.REPLY_GRACE < timing.LATEST_END < FIGURES["a call ends"][0]
+    assert returns.MOST_RESENDS == 10
 
 
 async def test_every_command_is_a_target_of_make(tmp_path: Path) -> None:

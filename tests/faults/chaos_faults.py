@@ -147,7 +147,7 @@ class ChaosFaults:
         await self._delete(self._dice.choice(_QUEUES))
 
     async def delete_reply_queue(self) -> None:
-        await self._delete(self._dice.choice(self._field.clients)._calls.reply_queue)
+        await self._delete(self._dice.choice(self._field.clients).calls.reply_queue.name)
 
     async def _delete(self, queue: str) -> None:
         peer = await RawPeer.open(self._field.broker.url)

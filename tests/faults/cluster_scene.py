@@ -50,7 +50,7 @@ class ClusterScene:
 
     def node_of(self, rabbit: Rabbit) -> RabbitMQ:
         """The node that somebody is connected to."""
-        name = rabbit._calls.link.connection.name
+        name = rabbit.calls.link.connection.name
         return next(node for node in self.cluster.nodes if name.endswith(f":{node.port}"))
 
     async def heal(self) -> None:

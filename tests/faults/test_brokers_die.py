@@ -85,7 +85,7 @@ async def test_operators_delete_the_queues_under_load(
         for queue in (
             "leveret.work.again",
             "leveret.work.once",
-            client._calls.reply_queue,
+            client.calls.reply_queue.name,
             "leveret.work.again",
         ):
             await peer.delete(queue)
@@ -115,7 +115,7 @@ async def test_channels_end_with_errors_under_load(
         channels = [
             channel
             for rabbit in (client, host)
-            for channel in rabbit._calls.link.connection._channels.values()
+            for channel in rabbit.calls.link.connection._channels.values()
         ]
         for channel in channels:
             with pytest.raises(ChannelClosed):

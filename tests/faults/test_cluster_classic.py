@@ -12,7 +12,7 @@ import pytest
 
 import leveret
 from leveret import ConnectionLost, DeadlineExceeded, MaybeExecuted, Rabbit
-from leveret.client.pending import QUEUE_DOWN
+from leveret.client.calls.route import QueueState
 from leveret.testing import RabbitMQ
 from tests.behaviour.patience import at_once, until
 from tests.faults.cluster_scene import (
@@ -36,14 +36,15 @@ _RUNS: Final = 0.6
 
 def _waits(client: Rabbit, count: int) -> bool:
     """Whether so many calls of each method have reached the broker."""
-    return len(client._calls.pending) == count and not client._calls.unconfirmed()
+    return client.in_flight == count and not client.calls.unconfirmed
 
 
 async def _seen_down(client: Rabbit) -> None:
     """Wait until a look has found the queues out of reach."""
-    routes = [client._calls.route(f"work.{method}") for method in ("again", "once")]
+    routes = [client.calls.routes[f"work.{method}"] for method in ("again", "once")]
     await until(
-        lambda: all(route.consumers == QUEUE_DOWN for route in routes), "the client knows of it"
+        lambda: all(route.finding.state is QueueState.DOWN for route in routes),
+        "the client knows of it",
     )
 
 
@@ -133,7 +134,7 @@ async def test_a_client_whose_reply_queue_is_on_a_dead_node_takes_another_while_
         client=client,
         server=home,
     ) as there:
-        before = there.client._calls.reply_queue
+        before = there.client.calls.reply_queue.name
         assert rabbitmq_cluster.node_of(before, vhost=there.vhost) is client
         calls = [
             oracle.begin(there.client, idempotent=idempotent, timeout=AWAY, seconds=_RUNS)
@@ -148,7 +149,7 @@ async def test_a_client_whose_reply_queue_is_on_a_dead_node_takes_another_while_
             assert again.error is None, again
             assert isinstance(once.error, MaybeExecuted), once
             await connected_elsewhere(there, there.client, client)
-            assert there.client._calls.reply_queue != before
+            assert there.client.calls.reply_queue.name != before
             for idempotent in (True, False):
                 new = await oracle.call(there.client, idempotent=idempotent, timeout=AWAY)
                 assert new.error is None, new

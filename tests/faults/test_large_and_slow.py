@@ -19,7 +19,7 @@ _MB: Final = 1_000_000
 
 def _pause_reading(rabbit: Rabbit) -> asyncio.Transport:
     """As a client whose program is stopped, or too busy: what comes stays in the socket."""
-    transport = rabbit._calls.link.connection._transport
+    transport = rabbit.calls.link.connection._transport
     assert transport is not None
     transport.pause_reading()
     return transport

@@ -106,7 +106,7 @@ async def test_an_accepted_call_whose_server_and_reply_were_lost_is_sent_again(
         call = asyncio.create_task(remote.again("key", 0.0, "", 0))
         request = await taken.get()
         raw.answer(request, b"", type="accepted")
-        await until(lambda: len(client._calls.accepted) == 1, "it is accepted")
+        await until(lambda: client.calls.at_servers == 1, "it is accepted")
         raw.connection.send(frames.ack(raw.channel.number, request.delivery_tag))
         await raw.connection.close()
         async with leveret.connect(broker_url) as host, host.serving(Work(diary)):

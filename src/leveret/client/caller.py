@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, Unpack, cast
 
-from leveret.client.calls import Calls
+from leveret.client.calls.client import Client
 from leveret.client.guard import Safeguards
 from leveret.client.named import NamedMethod, named_spec
 from leveret.client.options import CallOptions, GivenOptions, Middleware
@@ -23,12 +23,12 @@ class Caller:
 
     def __init__(
         self,
-        calls: Calls,
+        client: Client,
         options: CallOptions,
         middleware: tuple[Middleware, ...],
         safeguards: Safeguards,
     ) -> None:
-        self._calls = calls
+        self._client = client
         self._options = options
         self._middleware = middleware
         self._safeguards = safeguards
@@ -43,7 +43,7 @@ class Caller:
         service = cast("type[Service]", contract)
         return cast(
             "S",
-            remote_of(service, self._calls, self._options, self._middleware, self._safeguards),
+            remote_of(service, self._client, self._options, self._middleware, self._safeguards),
         )
 
     async def call(self, method: str, /, **arguments: Any) -> Any:
@@ -55,7 +55,7 @@ class Caller:
         if remote is None:
             spec = named_spec(method)
             remote = NamedMethod(
-                self._calls, spec, self._options, self._middleware, self._safeguards
+                self._client, spec, self._options, self._middleware, self._safeguards
             )
             if len(self._named) < _NAMED_METHODS:
                 self._named[method] = remote
@@ -64,5 +64,5 @@ class Caller:
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """The same with other options for its calls; `Service.with_options` lists them."""
         return Caller(
-            self._calls, self._options.merged(options), self._middleware, self._safeguards
+            self._client, self._options.merged(options), self._middleware, self._safeguards
         )

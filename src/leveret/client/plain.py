@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Generic, TypeVar
 
 import msgspec
 
 from leveret.amqp.properties import short_string
-from leveret.client.calls import Calls
+from leveret.client.calls.client import Client
+from leveret.client.calls.request import Request
 from leveret.client.options import MAX_TIMEOUT
-from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, TEXT, method_codec
-from leveret.errors import ContractError, InvalidArgument, InvalidResult, RemoteError
-from leveret.wire.before import PlainTemplate, is_compressed
+from leveret.errors import ContractError, InvalidArgument, InvalidResult
 from leveret.wire.context import within_current_call
-from leveret.wire.native.names import ERROR
+from leveret.wire.message import Reply
+from leveret.wire.tutorial import TEXT_CONTENT_TYPE, TutorialClient
 
 R = TypeVar("R")
+
+_DIALECT = TutorialClient()
 
 _Body = msgspec.defstruct("_Body", [("body", str)])
 
@@ -27,7 +30,7 @@ class PlainRemote(Generic[R]):
     Where such a server fails it mostly says nothing: then only the deadline ends the call.
     """
 
-    def __init__(self, calls: Calls, queue: str, result: type[R], timeout: float) -> None:
+    def __init__(self, client: Client, queue: str, result: type[R], timeout: float) -> None:
         if not 0 < timeout <= MAX_TIMEOUT:
             raise InvalidArgument(f"timeout must be a number of seconds above 0; got {timeout!r}")
         try:
@@ -35,19 +38,11 @@ class PlainRemote(Generic[R]):
             self._codec = method_codec(TEXT, _Body, result)
         except (ValueError, ContractError) as error:
             raise InvalidArgument(str(error)) from error
-        self._calls = calls
+        self._client = client
         self._timeout = timeout
-        self._route = calls.plain_route(queue)
+        self._route = client.route(queue, _DIALECT, label=f"queue {queue}")
         self._request = Request(
-            calls,
-            self._route,
-            lambda _again, _key: PlainTemplate(
-                channel=calls.channel.number,
-                frame_max=calls.connection.frame_max,
-                queue=queue,
-                reply_queue=calls.reply_queue,
-                user_id=calls.connection.user,
-            ),
+            client.channel, _DIALECT, self._route, key=queue, content_type=TEXT_CONTENT_TYPE
         )
 
     async def call(self, body: object) -> R:
@@ -62,31 +57,28 @@ class PlainRemote(Generic[R]):
             request = self._codec.encode_arguments(_Body(str(body)))
         except ENCODE_ERRORS as error:
             raise InvalidArgument(str(error), method=self._route.key) from error
-        calls = self._calls
-        calls.check_loop()
+        client = self._client
+        client.check_loop()
         timeout = within_current_call(self._timeout, self._route.key)
-        if calls.flow.held:
-            timeout = await calls.flow.ready(self._request, timeout)
-        pending = calls.send(self._request, request, timeout)
+        if client.held:
+            timeout = await client.ready(self._request, timeout)
+        sink: asyncio.Future[Reply] = client.loop.create_future()
+        call = client.send(self._request, request, timeout, sink)
         try:
-            delivery = await pending.future
+            answer = await sink
         except BaseException:
-            calls.abandon(pending)
+            client.abandon(call)
             raise
-        reply = delivery.body
+        reply = answer.body
         if reply is None:
             raise InvalidResult(
-                f"the reply takes {delivery.body_size} bytes, more than max_message_size",
+                f"the reply takes {answer.body_size} bytes, more than max_message_size",
                 method=self._route.key,
             )
-        if is_compressed(delivery.properties.content_encoding):
-            raise InvalidResult(
-                f"the reply has the content_encoding {delivery.properties.content_encoding!r};"
-                " bodies are never compressed",
-                method=self._route.key,
-            )
-        if delivery.properties.type == ERROR:
-            raise RemoteError(reply.decode("utf-8", "replace"), method=self._route.key)
+        if answer.problem:
+            raise InvalidResult(answer.problem, method=self._route.key)
+        if answer.is_error:
+            raise _DIALECT.error(answer, {}, self._route.key)
         try:
             result: R = self._codec.decode_result(reply)
         except DECODE_ERRORS as error:

@@ -16,8 +16,9 @@ from typing import Any, Final, NoReturn, Unpack
 
 from msgspec.structs import asdict
 
-from leveret.amqp.events import Delivery
-from leveret.client.calls import Calls
+from leveret.client.calls.client import Client
+from leveret.client.calls.life import Pending
+from leveret.client.calls.request import Request
 from leveret.client.guard import Guard, Safeguards
 from leveret.client.options import (
     CallNext,
@@ -27,7 +28,6 @@ from leveret.client.options import (
     OutgoingCall,
     compose,
 )
-from leveret.client.pending import Request
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
 from leveret.contract import MethodSpec, Service, ServiceSpec, spec_of
 from leveret.errors import (
@@ -38,12 +38,11 @@ from leveret.errors import (
     InvalidResult,
     Unimplemented,
 )
-from leveret.wire.before import RequestTemplate, is_compressed
 from leveret.wire.context import find_current_call, within_current_call
-from leveret.wire.failures import decode_failure
-from leveret.wire.native.headers import IDEMPOTENCY_KEY, RESENT, is_resent, metadata_of
-from leveret.wire.native.names import ERROR, RESULT
+from leveret.wire.message import Reply
+from leveret.wire.native.dialect import NativeClient
 
+_DIALECT: Final = NativeClient()
 _RETRY_FIRST: Final = 0.05
 _RETRY_MOST: Final = 1.0
 
@@ -65,16 +64,16 @@ class RemoteMethod:
 
     def __init__(
         self,
-        calls: Calls,
+        client: Client,
         spec: MethodSpec,
         options: CallOptions,
         middleware: tuple[Middleware, ...],
         safeguards: Safeguards,
     ) -> None:
-        self._calls = calls
+        self._client = client
         self._spec = spec
         self._options = options
-        self._route = calls.route(spec.key)
+        self._route = client.route(spec.key, _DIALECT)
         if self._knows_its_queue:
             self._route.limited = spec.queue.max_length is not None
         self._check_priority()
@@ -85,15 +84,20 @@ class RemoteMethod:
         self._decode = self._codec.decode_result
         self._content_type = self._codec.content_type
         self._request = Request(
-            calls,
+            client.channel,
+            _DIALECT,
             self._route,
-            self._make_template,
+            key=spec.key,
+            content_type=self._content_type,
+            priority=options.priority,
             idempotent=spec.idempotent,
             keyed=spec.once or options.idempotency_key is not None,
+            names_key=options.idempotency_key is not None,
             wait_for_server=options.wait_for_server,
             wait_for_connection=options.wait_for_connection,
             if_busy_fail=options.if_busy == "fail",
         )
+        self._headers = self._packed_headers()
         self._safeguards = safeguards
         self._guard: Guard | None = safeguards.guard(spec, options)
         self._chain: CallNext | None = compose(middleware, self._innermost) if middleware else None
@@ -128,34 +132,35 @@ class RemoteMethod:
         timeout = self._timeout
         if find_current_call() is not None:
             timeout = within_current_call(timeout, self._spec.key)
-        calls = self._calls
-        if get_running_loop() is not calls.loop:
-            calls.check_loop()
-        if calls.flow.held:
-            timeout = await calls.flow.ready(self._request, timeout)
+        client = self._client
+        loop = get_running_loop()
+        if loop is not client.loop:
+            client.check_loop()
+        if client.held:
+            timeout = await client.ready(self._request, timeout)
         if self._request.wait_for_server:
-            return self._result(await self._send_until_served(self._request, body, timeout))
-        pending = calls.send(self._request, body, timeout)
+            return self._result(*await self._send_until_served(self._request, body, timeout))
+        sink: asyncio.Future[Reply] = loop.create_future()
+        call = client.send(self._request, body, timeout, sink, self._headers)
         del body
         try:
-            delivery = await pending.future
+            reply = await sink
         except BaseException:
-            calls.abandon(pending)
+            client.abandon(call)
             raise
         # The common reply, without a detour.
-        properties = delivery.properties
         if (
-            properties.type == RESULT
-            and properties.content_type == self._content_type
-            and properties.headers is None
-            and properties.content_encoding is None
-            and delivery.body is not None
+            not reply.is_error
+            and reply.content_type == self._content_type
+            and reply.metadata is None
+            and not reply.problem
+            and reply.body is not None
         ):
             try:
-                return self._decode(delivery.body)
+                return self._decode(reply.body)
             except DECODE_ERRORS as error:
                 self._bad_result(error)
-        return self._result(delivery)
+        return self._result(call, reply)
 
     async def _guarded(self, guard: Guard, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """One call, of one attempt or several."""
@@ -164,10 +169,10 @@ class RemoteMethod:
         except ENCODE_ERRORS as error:
             self._refuse(error)
         timeout = within_current_call(self._timeout, self._spec.key)
-        self._calls.check_loop()
-        if len(body) > self._calls.max_message_size:
+        self._client.check_loop()
+        if len(body) > self._client.max_message_size:
             return await self._attempt(body, timeout)  # is refused: no fault of the service
-        if not self._request.marked:
+        if not self._request.needs_key:
             return await guard.run(partial(self._attempt, body), timeout)
         return await guard.run(self._with_one_key(body), timeout)
 
@@ -175,7 +180,7 @@ class RemoteMethod:
         """Attempts that share one idempotency key; they say so once one may have been run."""
         key = self._options.idempotency_key or secrets.token_urlsafe(16)
         options = self._options.merged({"idempotency_key": key})
-        keyed = type(self)(self._calls, self._spec, options, (), self._safeguards)
+        keyed = type(self)(self._client, self._spec, options, (), self._safeguards)
         request = keyed._request  # noqa: SLF001 - of this class
 
         async def attempt(timeout: float) -> Any:
@@ -191,36 +196,40 @@ class RemoteMethod:
 
     async def _attempt(self, body: bytes, timeout: float, request: Request | None = None) -> Any:
         """One request and its result: the part of `call` that may be done again."""
-        calls = self._calls
+        client = self._client
         request = request or self._request
         if request.wait_for_server:
-            return self._result(await self._send_until_served(request, body, timeout))
-        if calls.flow.held:
-            timeout = await calls.flow.ready(request, timeout)
-        pending = calls.send(request, body, timeout)
+            return self._result(*await self._send_until_served(request, body, timeout))
+        if client.held:
+            timeout = await client.ready(request, timeout)
+        sink: asyncio.Future[Reply] = client.loop.create_future()
+        call = client.send(request, body, timeout, sink, self._headers)
         try:
-            delivery = await pending.future
+            reply = await sink
         except BaseException:
-            calls.abandon(pending)
+            client.abandon(call)
             raise
-        return self._result(delivery)
+        return self._result(call, reply)
 
-    async def _send_until_served(self, request: Request, body: bytes, timeout: float) -> Delivery:
+    async def _send_until_served(
+        self, request: Request, body: bytes, timeout: float
+    ) -> tuple[Pending, Reply]:
         """Send a request, again and again until its method's first server has come up."""
-        loop = self._calls.loop
-        end = loop.time() + timeout
+        client = self._client
+        end = client.loop.time() + timeout
         pause = _RETRY_FIRST
         while True:
-            if self._calls.flow.held:
-                timeout = await self._calls.flow.ready(request, timeout)
-            pending = self._calls.send(request, body, timeout)
+            if client.held:
+                timeout = await client.ready(request, timeout)
+            sink: asyncio.Future[Reply] = client.loop.create_future()
+            call = client.send(request, body, timeout, sink, self._headers)
             try:
-                delivery = await pending.future
+                reply = await sink
             except Unimplemented as error:
-                if request.marked and error.executed != "no":
+                if request.needs_key and error.executed != "no":
                     raise  # another request would have another key, and run again
                 # No queue yet: its first server has still to come.
-                timeout = end - loop.time() - pause
+                timeout = end - client.loop.time() - pause
                 if timeout <= 0:
                     raise DeadlineExceeded(
                         f"no server came up in time: {error.message}",
@@ -228,41 +237,32 @@ class RemoteMethod:
                         method=self._spec.key,
                     ) from error
             except BaseException:
-                self._calls.abandon(pending)
+                client.abandon(call)
                 raise
             else:
-                return delivery
+                return call, reply
             await asyncio.sleep(pause)
             pause = min(2 * pause, _RETRY_MOST)
 
-    def _result(self, delivery: Delivery) -> Any:
+    def _result(self, call: Pending, reply: Reply) -> Any:
         """What a reply says: the value, or the error raised."""
-        properties = delivery.properties
         if self._options.reply_metadata is not None:
-            self._options.reply_metadata.update(metadata_of(properties.headers) or {})
-        if delivery.body is None:
+            self._options.reply_metadata.update(reply.metadata or {})
+        if reply.body is None:
             raise InvalidResult(
-                f"the reply takes {delivery.body_size} bytes, more than the"
-                f" {self._calls.max_message_size} of max_message_size",
+                f"the reply takes {reply.body_size} bytes, more than the"
+                f" {self._client.max_message_size} of max_message_size",
                 method=self._spec.key,
             )
-        if is_compressed(properties.content_encoding):
-            raise InvalidResult(
-                f"the reply has the content_encoding {properties.content_encoding!r};"
-                " bodies are never compressed",
-                method=self._spec.key,
-            )
-        if properties.type == ERROR:
-            failure = decode_failure(delivery.body, self._spec.raises, self._spec.key)
-            if failure.executed == "no" and is_resent(properties.headers):
+        if reply.problem:
+            raise InvalidResult(reply.problem, method=self._spec.key)
+        if reply.is_error:
+            failure = _DIALECT.error(reply, self._spec.raises, self._spec.key)
+            if failure.executed == "no" and call.doubtful:
                 failure.executed = "maybe"
             raise failure
-        if properties.type != RESULT:
-            raise InvalidResult(
-                f"a reply of the unknown type {properties.type!r}", method=self._spec.key
-            )
         try:
-            return self._codec_of(properties.content_type).decode_result(delivery.body)
+            return self._codec_of(reply.content_type).decode_result(reply.body)
         except DECODE_ERRORS as error:
             self._bad_result(error)
 
@@ -291,30 +291,16 @@ class RemoteMethod:
     def _make_codec(self, content_type: str) -> MethodCodec:
         return method_codec(content_type, self._spec.parameters, self._spec.result)
 
-    def _make_template(self, again: bool, key: str) -> RequestTemplate:
-        headers: dict[str, Any] = {}
-        if self._options.metadata:
-            headers["metadata"] = self._options.metadata
-        if self._options.idempotency_key is not None:
-            headers[IDEMPOTENCY_KEY] = self._options.idempotency_key
-        elif key:
-            headers[IDEMPOTENCY_KEY] = key
-        if again:
-            headers[RESENT] = True
+    def _packed_headers(self) -> bytes:
         try:
-            return RequestTemplate(
-                channel=self._calls.channel.number,
-                frame_max=self._calls.connection.frame_max,
-                key=self._spec.key,
-                content_type=self._content_type,
-                reply_queue=self._calls.reply_queue,
-                app_id=self._calls.name,
-                user_id=self._calls.connection.user,
-                priority=self._options.priority,
-                headers=headers or None,
+            headers = _DIALECT.headers(
+                metadata=self._options.metadata or None,
+                idempotency_key=self._options.idempotency_key,
             )
         except (TypeError, ValueError) as error:
             raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
+        self._request.check_headers(headers)
+        return headers
 
     # -- middleware ---------------------------------------------------------------------------
 
@@ -340,7 +326,7 @@ class RemoteMethod:
         if call.timeout != self._timeout or call.metadata != (self._options.metadata or {}):
             changes = {"timeout": call.timeout, "metadata": call.metadata}
             options = self._options.merged(changes)
-            method = type(self)(self._calls, self._spec, options, (), self._safeguards)
+            method = type(self)(self._client, self._spec, options, (), self._safeguards)
         return await method._past_middleware((), call.arguments)  # noqa: SLF001 - of this class
 
     def _past_middleware(
@@ -366,34 +352,34 @@ class Remote:
 
     def __init__(
         self,
-        calls: Calls,
+        client: Client,
         spec: ServiceSpec,
         options: CallOptions,
         middleware: tuple[Middleware, ...],
         safeguards: Safeguards,
     ) -> None:
-        self._leveret = (calls, spec, options, middleware, safeguards)
+        self._leveret = (client, spec, options, middleware, safeguards)
         self.__doc__ = spec.doc
 
     def __getattr__(self, name: str) -> RemoteMethod:
         # Only the first access comes here: the method is kept as an attribute.
         if name.startswith("__"):
             raise AttributeError(name)
-        calls, spec, options, middleware, safeguards = self._leveret
+        client, spec, options, middleware, safeguards = self._leveret
         method = spec.methods.get(name)
         if method is None:
             raise AttributeError(
                 f"{name!r} is no remote method of {spec.name}; it has"
                 f" {', '.join(sorted(spec.methods))}"
             )
-        remote = RemoteMethod(calls, method, options, middleware, safeguards)
+        remote = RemoteMethod(client, method, options, middleware, safeguards)
         self.__dict__[name] = remote
         return remote
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Remote:
         """The same remote with other options for its calls; `Service.with_options` lists them."""
-        calls, spec, before, middleware, safeguards = self._leveret
-        return Remote(calls, spec, before.merged(options), middleware, safeguards)
+        client, spec, before, middleware, safeguards = self._leveret
+        return Remote(client, spec, before.merged(options), middleware, safeguards)
 
     def __dir__(self) -> list[str]:
         return sorted((*self._leveret[1].methods, "with_options"))
@@ -404,7 +390,7 @@ class Remote:
 
 def remote_of(
     contract: type[Service],
-    calls: Calls,
+    client: Client,
     options: CallOptions,
     middleware: tuple[Middleware, ...],
     safeguards: Safeguards,
@@ -416,4 +402,4 @@ def remote_of(
     spec = spec_of(contract)
     if not spec.methods:
         raise ContractError(f"{contract.__name__} has no remote methods: mark them with @method")
-    return Remote(calls, spec, options, middleware, safeguards)
+    return Remote(client, spec, options, middleware, safeguards)

@@ -1,0 +1,509 @@
+"""The client's calls, put together: the only file that knows all others of this folder.
+
+`Client` is what lives on a `Link`. It opens the channel on each connection, carries out what
+`life.py` asks for, and says what becomes of the calls when the channel is gone:
+
+- those that the broker has confirmed go on waiting: their replies wait in the reply queue;
+- those that it has not confirmed are sent again on the next channel if they may be repeated; the
+  others end with `ConnectionLost`, `executed` "maybe".
+
+A confirmed request, or its reply, can be lost all the same: a broker that is killed loses what it
+held in memory, and a socket that breaks loses what was in it. `monitor.py` finds out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+import msgspec
+
+from leveret.amqp.codes import ReplyCode
+from leveret.client.calls.flow import Flow
+from leveret.client.calls.inbox import Inbox
+from leveret.client.calls.life import Act, Event, Pending, State
+from leveret.client.calls.monitor import SERVED_EVERY, SHORT, Monitor
+from leveret.client.calls.probe import QueueProbe
+from leveret.client.calls.publisher import Publisher
+from leveret.client.calls.reply_queue import ReplyQueue
+from leveret.client.calls.request import Request
+from leveret.client.calls.returns import MOST_RESENDS, Returns
+from leveret.client.calls.route import Route
+from leveret.client.calls.sinks import Sink
+from leveret.client.calls.table import CallTable, Hook
+from leveret.client.calls.tasks import Tasks
+from leveret.errors import CallError, ChannelClosed, ConnectionLost, LeveretError
+from leveret.transport.channel import Channel
+from leveret.transport.connection import Connection
+from leveret.transport.link import Link
+from leveret.wire.control import CANCEL, CONFIRMED, QUERY
+from leveret.wire.dialect import ClientChannel, ClientDialect
+from leveret.wire.message import ReplyAddress
+from leveret.wire.native.dialect import NativeClient
+from leveret.wire.native.names import CONTROL_EXCHANGE, call_ids, reply_queue_name
+from leveret.wire.native.topology import consume_replies
+from leveret.wire.timing import LATEST_END, PROBE_AFTER, REPLY_GRACE
+
+log = logging.getLogger("leveret.client")
+
+_RESTORED_WITHIN: Final = 5.0
+"""Seconds in which the client has to be restored on a connection; then another one is tried."""
+_CONFIRMED_WITHIN: Final = 1.0
+"""Seconds that the broker has to answer for the requests of a channel that is replaced."""
+_SENT_SOON: Final = 0.05
+"""Seconds until a request goes out again that the broker did not keep, where servers listen."""
+_QUERIED_AT_ONCE: Final = 1_000
+"""How many calls one query asks for at most."""
+_ROUTES: Final = 10_000
+"""Of how many queues it is kept what is known of them."""
+
+
+class Client:
+    """All calls of one connection: sent on one channel, answered in one reply queue.
+
+    They outlive the connection that they were made on. Each is registered before it is published,
+    and leaves the table in exactly one place, whatever ends it.
+    """
+
+    held: bool
+    """Whether callers have to wait in `ready` before they send."""
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        name: str,
+        max_in_flight: int,
+        max_message_size: int,
+        on_transition: Hook | None = None,
+    ) -> None:
+        self.link = link
+        self.loop = loop = link.loop
+        self.max_message_size = max_message_size
+        self._name = name
+        self._max_in_flight = max_in_flight
+        self._connection = link.connection
+        self.routes: dict[str, Route] = {}
+        """What is known of each queue, by "service.method"."""
+        self._was_attached = False
+        self._tasks = Tasks(loop)
+        self._publisher = Publisher(control_exchange=CONTROL_EXCHANGE, on_refused=self._on_refused)
+        self.table = CallTable(
+            loop,
+            ids=call_ids(),
+            is_unconfirmed=self._publisher.is_unconfirmed,
+            acts={
+                Act.PUBLISH: self._publish_again,
+                Act.PUBLISH_DOUBTFUL: self._publish_doubtful,
+                Act.PUBLISH_LATER: self._publish_later,
+                Act.PUBLISH_LATER_DOUBTFUL: self._publish_later_doubtful,
+                Act.PROBE: self._explain,
+                Act.CANCEL: self._cancel,
+            },
+        )
+        self.table.on_transition = on_transition
+        self._calls = self.table.by_id
+        self._inbox = Inbox(
+            get=self._calls.get,
+            replied=self.table.replied,
+            fire=self.table.fire,
+            time=loop.time,
+            confirm=self._confirm,
+            stranger=NativeClient(),
+        )
+        self.reply_queue = ReplyQueue(
+            user=self._connection.user,
+            name_for=reply_queue_name,
+            consume=consume_replies,
+            on_delivery=self._inbox.on_delivery,
+            on_renamed=self._replies_are_lost,
+        )
+        self._probe = QueueProbe(lambda: self._connection, self._tasks.begin, loop.time)
+        self._returns = Returns(
+            begin=self._tasks.begin,
+            fire=self.table.fire,
+            probe=self._probe.probe,
+            replace_channel=self._replace_channel,
+            time=loop.time,
+        )
+        self._monitor = Monitor(
+            loop,
+            self._calls,
+            begin=self._tasks.begin,
+            fire=self.table.fire,
+            probe=self._probe.probe,
+            check_broker=self._probe.check_broker,
+            is_unconfirmed=self._publisher.is_unconfirmed,
+            query=self.query,
+            resend=self._resend_missing,
+        )
+        self._flow = Flow(
+            loop,
+            self,
+            max_in_flight=max_in_flight,
+            max_message_size=max_message_size,
+            on_held=self._hold,
+            on_open=self._send_unsent,
+        )
+
+    def __str__(self) -> str:
+        return str(self.reply_queue)
+
+    # -- what is known from outside -----------------------------------------------------------
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of now, or the last one."""
+        return self._connection
+
+    @property
+    def channel(self) -> ClientChannel:
+        """The channel of now as packers see it, or the last one."""
+        return self._publisher.outgoing
+
+    @property
+    def failure(self) -> LeveretError | None:
+        """Why there is no connection now, if there is none."""
+        return self.link.failure
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether there is a channel for requests."""
+        return self._publisher.is_attached
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls wait for their replies."""
+        return len(self._calls)
+
+    @property
+    def sent(self) -> int:
+        """How many calls were sent."""
+        return self.table.opened
+
+    @property
+    def late(self) -> int:
+        """How many messages came for no call."""
+        return self._inbox.late
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many publishes the broker has not answered for, and how many are still to be sent."""
+        return self._publisher.unconfirmed + self.count(State.UNSENT)
+
+    def count(self, *states: State) -> int:
+        """How many calls are in one of these states."""
+        return sum(call.state in states for call in self._calls.values())
+
+    @property
+    def at_servers(self) -> int:
+        """How many calls a server said that it has."""
+        return self.count(State.AT_SERVER, State.RUNNING)
+
+    def check_loop(self) -> None:
+        """:raises RuntimeError: in another event loop than that of the connection."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError(
+                "this connection belongs to another event loop, or to one that has ended;"
+                " connect in the loop that makes the calls"
+            )
+
+    def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
+        """What is known of the queue for requests with this routing key.
+
+        :param label: how error messages name it, if not by its key.
+        """
+        label = label or key
+        route = self.routes.get(label)
+        if route is None:
+            if len(self.routes) >= _ROUTES:
+                self.routes.clear()  # remotes in use keep theirs
+            route = Route(label, dialect.queue(key), dialect.control_key(key))
+            self.routes[label] = route
+        return route
+
+    # -- it begins and ends -------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the channel and the reply queue.
+
+        :raises LeveretError: why that is not possible.
+        """
+        self.link.closed.add_done_callback(self._link_closed)
+        while True:
+            connection = await self.link.connected()
+            try:
+                await self.attach(connection)
+            except LeveretError:
+                if connection.closed is None or not self.link.reconnects:
+                    raise
+            else:
+                return
+
+    async def close(self) -> None:
+        """End all calls and delete the reply queue."""
+        self._end(ConnectionLost("the client was closed"))
+        self.table.close()
+        self._monitor.close()
+        await self.link.release(self)
+        await self._tasks.close()
+        if self._connection.blocked:
+            return  # the broker hears nothing; the queue expires by itself
+        if self.is_attached:
+            channel = self._publisher.channel
+            channel.on_cancel = None  # it is we who delete the queue
+            await self.reply_queue.delete(self._connection)
+            await channel.close()
+
+    def _link_closed(self, closed: asyncio.Future[None]) -> None:
+        error = closed.exception()
+        assert isinstance(error, LeveretError)
+        self._end(error)
+
+    def _end(self, error: LeveretError) -> None:
+        """No reply will come any more: end all calls."""
+        if self._flow.ended is None:
+            self._flow.end(error)
+            self.table.end_all(error)
+
+    # -- the channel comes and goes -----------------------------------------------------------
+
+    async def attach(self, connection: Connection) -> Channel:
+        """Open the channel, consume from the reply queue, and send again what has to be.
+
+        :raises LeveretError: why that is not possible on this connection; `ConnectionLost` if it
+            takes longer than `_RESTORED_WITHIN` seconds to have all that again.
+        """
+        again, self._was_attached = self._was_attached, True
+        try:
+            async with asyncio.timeout(_RESTORED_WITHIN if again else None):
+                channel = await self.reply_queue.open(connection, again=again)
+        except TimeoutError:
+            raise ConnectionLost(
+                f"{connection}: {self} was not restored in {_RESTORED_WITHIN:g} s"
+            ) from None
+        channel.on_cancel = self._on_cancel
+        channel.on_close = self._on_close
+        channel.on_return = self._inbox.on_return
+        if again and connection.user != self.reply_queue.user:
+            self._keys_are_others()
+        self.reply_queue.user = connection.user
+        self._connection = connection
+        self._publisher.attached(
+            channel,
+            ClientChannel(
+                number=channel.number,
+                frame_max=connection.frame_max,
+                reply_to=ReplyAddress(exchange="", key=self.reply_queue.name),
+                user=connection.user,
+                name=self._name,
+            ),
+        )
+        self._flow.watch(connection)
+        if again:
+            self._connected_again()
+        self._flow.changed()
+        return channel
+
+    def _connected_again(self) -> None:
+        """Ask the servers what became of the calls: they run, or they were replied to."""
+        self._probe.connection_changed()
+        self._returns.connection_changed()
+        self._monitor.connection_changed()
+        waiting: dict[Route, list[str]] = {}
+        for call in self._calls.values():
+            route = call.route
+            route.connection_changed()
+            if call.state is not State.UNSENT and route.control_key:
+                waiting.setdefault(route, []).append(call.id)
+                if call.request.repeatable:
+                    self.table.fire(call, Event.CONNECTED_AGAIN)
+        for route, ids in waiting.items():
+            self.query(route, ids)
+
+    def _on_close(self, error: LeveretError) -> None:
+        unconfirmed = self._publisher.detached()
+        self._flow.changed()
+        for call in unconfirmed:
+            # A request that costs its channel each time must not do so for ever.
+            again = call.resends < MOST_RESENDS
+            if call.request.repeatable and self.link.reconnects and again:
+                self.table.fire(call, Event.CHANNEL_GONE)
+            else:
+                self.table.fire(call, Event.CHANNEL_LOST, error)
+        self.link.restore(self)
+
+    def _on_cancel(self, _tag: str) -> None:
+        """The reply queue was deleted, or its node went down: begin anew, on another channel."""
+        log.warning("%s was deleted on the broker", self)
+        channel = self._publisher.channel
+        channel.abandon()
+        channel.end(ChannelClosed(ReplyCode.NOT_FOUND, f"{self} was deleted on the broker"))
+
+    async def _replace_channel(self) -> None:
+        """Go on with another channel, once the broker has answered for all that went over this."""
+        channel = self._publisher.channel
+        self._flow.stop()
+        try:
+            async with asyncio.timeout(_CONFIRMED_WITHIN):
+                await self._publisher.all_answered()
+        except TimeoutError:
+            pass  # what is not answered for yet counts as unconfirmed
+        except BaseException:
+            self._flow.go()
+            raise
+        if channel.closed is None:
+            channel.abandon()
+            channel.end(ChannelClosed(ReplyCode.INTERNAL_ERROR, "it refuses requests"))
+        self._flow.go()
+
+    def _replies_are_lost(self, error: LeveretError) -> None:
+        """The reply queue is out of reach: its calls are sent again, or end."""
+        for call in list(self._calls.values()):
+            if call.request.needs_key and call.in_trouble().key == "":
+                call.in_trouble().key = f"{self.reply_queue.name}/{call.id}"
+            if call.request.repeatable:
+                self.table.fire(call, Event.REPLY_QUEUE_GONE)
+            else:
+                self.table.fire(call, Event.REPLY_QUEUE_LOST, error)
+
+    def _keys_are_others(self) -> None:
+        """Another user from now on, whose keys are others: what has one is not sent again."""
+        for call in self._calls.values():
+            if call.request.needs_key:
+                call.in_trouble().key = None
+
+    # -- a call begins ------------------------------------------------------------------------
+
+    async def ready(self, request: Request, timeout: float) -> float:
+        """Wait until requests may go; returns what is left of `timeout`, in seconds.
+
+        :raises CallError: if they may not in time, or the call does not want to wait.
+        """
+        return await self._flow.ready(request, timeout)
+
+    def send(
+        self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes = b""
+    ) -> Pending:
+        """Send one request, whose reply or error its sink gets.
+
+        :param timeout: seconds from now to the deadline.
+        :param headers: those of this call, packed by the request's dialect.
+        :raises Busy: if too many calls are in flight, the body is too large, or the broker takes
+            no publishes. :raises ConnectionLost: if there is no connection.
+        :raises InvalidArgument: if the headers do not fit into a frame.
+        """
+        publisher = self._publisher
+        if (
+            (self.held and not self._flow.is_open())
+            or len(self._calls) >= self._max_in_flight
+            or len(body) > self.max_message_size
+        ):
+            raise self._flow.refusal(request.route, body)
+        if request.channel is not publisher.outgoing:
+            request.renew(publisher.outgoing)  # before it is registered: it may not fit any more
+        if headers:
+            request.check_headers(headers)
+        call = self.table.open(request, body, timeout, sink, headers)
+        if call.started - request.route.server_seen_at > SERVED_EVERY:
+            self._monitor.probe_beside(request.route, call.started)
+        if not self._monitor.is_watching or timeout < SHORT:
+            self._monitor.watch(call)
+        publisher.publish(call, timeout, body, request.headers + headers)
+        return call
+
+    def abandon(self, call: Pending) -> None:
+        """Nobody waits for a call any more. If it goes on, its server is told so."""
+        self.table.fire(call, Event.CALLER_GONE)
+
+    # -- acts ---------------------------------------------------------------------------------
+
+    def _publish_again(self, call: Pending) -> None:
+        self._publish(call, doubtful=False)
+
+    def _publish_doubtful(self, call: Pending) -> None:
+        self._publish(call, doubtful=True)
+
+    def _publish(self, call: Pending, *, doubtful: bool) -> None:
+        request = call.request
+        key = (call.trouble.key if call.trouble is not None else "") or ""
+        try:
+            if request.channel is not self._publisher.outgoing:
+                request.renew(self._publisher.outgoing)
+            headers = request.headers_again(call.headers, doubtful=doubtful, key=key)
+            request.check_headers(headers)
+        except CallError as error:  # its metadata does not fit into the frames of another broker
+            self.table.fire(call, Event.UNPACKABLE, error)
+            return
+        self._publisher.publish(call, self._time_left(call), call.body or b"", headers)
+
+    def _publish_later(self, call: Pending) -> None:
+        self.loop.call_later(self._pause(call), self._again, call, Event.RESEND)
+
+    def _publish_later_doubtful(self, call: Pending) -> None:
+        self.loop.call_later(self._pause(call), self._again, call, Event.RESEND_DOUBTFUL)
+
+    def _pause(self, call: Pending) -> float:
+        return _SENT_SOON if call.route.finding.consumers else PROBE_AFTER
+
+    def _again(self, call: Pending, event: Event) -> None:
+        """Fire an event that has a request sent again, if that is possible now.
+
+        A call that has no time left is ended by its deadline.
+        """
+        if call.state is State.ENDED or self._time_left(call) <= 0:
+            return
+        if call.trouble is not None and call.trouble.key is None:
+            self.table.fire(call, Event.KEY_LOST)
+        elif self._flow.is_open():
+            self.table.fire(call, event)
+        elif call.state is State.DELAYED:
+            self.loop.call_later(PROBE_AFTER, self._again, call, event)
+
+    def _resend_missing(self, call: Pending) -> None:
+        self._again(call, Event.STILL_MISSING)
+
+    def _send_unsent(self) -> None:
+        """Requests may go again: send those that wait for that."""
+        for call in list(self._calls.values()):
+            if call.state is State.UNSENT:
+                self._again(call, Event.SENDABLE)
+
+    def _time_left(self, call: Pending) -> float:
+        return call.started + call.timeout - self.loop.time()
+
+    def _explain(self, call: Pending) -> None:
+        """Find out why a request came back. One that expired gets a grace for that."""
+        if call.state is State.EXPIRED and not call.request.if_busy_fail:
+            latest = call.started + call.timeout + LATEST_END
+            self.table.extend(call, min(self.loop.time() + REPLY_GRACE, latest))
+        self._returns.add(call)
+
+    def _cancel(self, call: Pending) -> None:
+        if call.route.control_key:
+            self._say(call.route.control_key, CANCEL, call.id, call.timeout)
+
+    def _confirm(self, key: str, call_id: str, waits: bool) -> None:
+        self._say(key, CONFIRMED if waits else CANCEL, call_id, REPLY_GRACE)
+
+    def query(self, route: Route, ids: list[str]) -> None:
+        """Ask the servers of a queue for these calls: they run, or were replied to."""
+        for start in range(0, len(ids), _QUERIED_AT_ONCE):
+            body = msgspec.json.encode(ids[start : start + _QUERIED_AT_ONCE])
+            self._say(route.control_key, QUERY, "", SERVED_EVERY, body)
+
+    def _say(self, key: str, word: str, call_id: str, timeout: float, body: bytes = b"") -> None:
+        if self._flow.is_open() and not self.loop.is_closed():
+            self._publisher.say(key, word, call_id, timeout, body)
+
+    # -- news ---------------------------------------------------------------------------------
+
+    def _hold(self, held: bool) -> None:
+        self.held = held
+
+    def _on_refused(self, call: Pending) -> None:
+        if self._returns.is_replacing and call.request.repeatable:
+            self.table.fire(call, Event.NACK_BEFORE_CHANNEL)
+        else:
+            self.table.fire(call, Event.NACK)

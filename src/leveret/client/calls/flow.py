@@ -1,0 +1,190 @@
+"""Whether requests may go, why not, and the callers that wait until they may."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from leveret.client.calls.request import Request
+from leveret.client.calls.route import Route
+from leveret.errors import Busy, CallError, ConnectionLost, DeadlineExceeded, LeveretError
+from leveret.transport.connection import Connection
+
+
+class Way(Protocol):
+    """The way that requests take, as far as `Flow` has to know it."""
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of now, or the last one."""
+
+    @property
+    def failure(self) -> LeveretError | None:
+        """Why there is no connection now, if there is none."""
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether there is a channel for requests."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls wait for their replies."""
+
+
+def _not_sent(error: CallError) -> CallError:
+    error.attempts = 0
+    return error
+
+
+class Flow:
+    """Holds requests back while there is no connection, or while the broker does not take them.
+
+    :param on_held: told whether callers have to wait in `ready` before they send.
+    :param on_open: told each time that requests may go again.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        way: Way,
+        *,
+        max_in_flight: int,
+        max_message_size: int,
+        on_held: Callable[[bool], None],
+        on_open: Callable[[], None],
+    ) -> None:
+        self.ended: LeveretError | None = None
+        """Why no request will ever go again."""
+        self._loop = loop
+        self._way = way
+        self._max_in_flight = max_in_flight
+        self._max_message_size = max_message_size
+        self._on_held = on_held
+        self._on_open = on_open
+        self._held = True
+        self._open = False
+        self._stopped = False
+        self._waiting = 0
+        self._going: asyncio.Future[None] = loop.create_future()
+        on_held(True)
+
+    # -- what changes -------------------------------------------------------------------------
+
+    def watch(self, connection: Connection) -> None:
+        """Follow what this connection can take."""
+        for news in (connection.on_paused, connection.on_blocked):
+            if self.changed not in news:
+                news.append(self.changed)
+
+    def stop(self) -> None:
+        """Let no request go until `go`: the channel is about to be replaced."""
+        self._stopped = True
+        self.changed()
+
+    def go(self) -> None:
+        """Undo `stop`."""
+        self._stopped = False
+        self.changed()
+
+    def end(self, error: LeveretError) -> None:
+        """Let no request go any more."""
+        self.ended = error
+        self.changed()
+
+    def changed(self, _news: object = None) -> None:
+        """Find out whether requests may go now."""
+        is_open = self.is_open()
+        held = not is_open or self._way.connection.paused
+        if held is not self._held:
+            if held:
+                self._going = self._loop.create_future()
+            self._held = held
+            self._on_held(held)
+        if (not held or self.ended is not None) and not self._going.done():
+            self._going.set_result(None)
+        was_open, self._open = self._open, is_open
+        if is_open and not was_open:
+            self._on_open()
+
+    def is_open(self) -> bool:
+        """Whether the broker would take a request."""
+        return (
+            self.ended is None
+            and self._way.is_attached
+            and not self._way.connection.blocked
+            and not self._stopped
+        )
+
+    # -- who waits ----------------------------------------------------------------------------
+
+    async def ready(self, request: Request, timeout: float) -> float:
+        """Wait until requests may go; returns what is left of `timeout`, in seconds.
+
+        :raises Busy: if too many calls wait already.
+        :raises ConnectionLost: if the call does not want to wait.
+        :raises DeadlineExceeded: if it takes longer than `timeout` seconds; nothing was sent.
+        """
+        before = self._loop.time()
+        if not (request.wait_for_connection or self.is_open()):
+            raise self.refusal(request.route)
+        if self._way.in_flight + self._waiting >= self._max_in_flight:
+            raise self._too_many(request.route)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(timeout):
+                while self._held and self.ended is None:
+                    await asyncio.shield(self._going)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"not sent in {timeout:g} s: {self.obstacle()}",
+                where="client",
+                method=request.route.key,
+            ) from self._way.failure
+        finally:
+            self._waiting -= 1
+        return max(timeout - (self._loop.time() - before), 0.001)
+
+    # -- why not ------------------------------------------------------------------------------
+
+    def obstacle(self) -> str:
+        """What keeps requests back."""
+        connection, failure = self._way.connection, self._way.failure
+        if connection.blocked and connection.closed is None:
+            return f"the broker takes no publishes now: {connection.blocked}"
+        if failure is not None:
+            return f"not connected: {failure}"
+        if not self._way.is_attached:
+            return "the client's channel is being restored"
+        return "the broker did not take what was sent before"
+
+    def refusal(self, route: Route, body: bytes = b"") -> CallError:
+        """Why a request is not sent."""
+        if len(body) > self._max_message_size:
+            return _not_sent(
+                Busy(
+                    f"the arguments take {len(body)} bytes, more than the"
+                    f" {self._max_message_size} of max_message_size; send less, or raise it at"
+                    " connect() and serve()",
+                    method=route.key,
+                )
+            )
+        if self.is_open():
+            return self._too_many(route)
+        connection = self._way.connection
+        if self.ended is None and connection.blocked and connection.closed is None:
+            return _not_sent(Busy(self.obstacle(), method=route.key))
+        reason = self.ended or self._way.failure
+        message = f"not sent: {reason or self.obstacle()}"
+        error = ConnectionLost(message, executed="no", method=route.key)
+        error.__cause__ = reason
+        return _not_sent(error)
+
+    def _too_many(self, route: Route) -> CallError:
+        return _not_sent(
+            Busy(
+                f"{self._way.in_flight + self._waiting} calls are in flight already, the limit of"
+                " connect(max_in_flight=...); wait for some before you make more",
+                method=route.key,
+            )
+        )

@@ -1,0 +1,113 @@
+"""What comes in for calls. Each message of the reply queue is one event, each returned request too.
+
+Replies and notices come to the reply queue, and so do requests that the broker gave up ("bounces").
+A request that has no queue is returned on the channel instead.
+
+A message is for the call whose id is its correlation id, and is read in the dialect of that call.
+The id comes first: a bounce of one dialect can look like a reply of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from leveret.amqp.events import Content, Delivery
+from leveret.client.calls.life import Act, Event, Pending
+from leveret.client.calls.route import HEARD_EVERY
+from leveret.errors import LeveretError
+from leveret.wire.dialect import ClientDialect
+from leveret.wire.message import Bounce, Notice, NoticeKind, Reply
+
+_NOTICES: Final = {
+    NoticeKind.WAITS: Event.WAITS,
+    NoticeKind.RUNS: Event.RUNS,
+    NoticeKind.CONFIRM: Event.CONFIRM,
+}
+
+
+class Fire(Protocol):
+    """Tells a call that something happened to it: `CallTable.fire`."""
+
+    def __call__(self, call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
+        """Returns the act."""
+
+
+class Inbox:
+    """Gives what comes in to the calls that it is for, and drops what is for none.
+
+    :param get: gives the call of an id, or None if there is none any more.
+    :param replied: gives a reply to its call.
+    :param confirm: tells a server, which listens under a key, whether a caller still waits:
+        `confirm(key, call_id, waits)`.
+    :param stranger: the dialect of messages that name no call.
+    """
+
+    def __init__(
+        self,
+        *,
+        get: Callable[[str], Pending | None],
+        replied: Callable[[Pending, Reply], None],
+        fire: Fire,
+        time: Callable[[], float],
+        confirm: Callable[[str, str, bool], None],
+        stranger: ClientDialect,
+    ) -> None:
+        self.late = 0
+        """How many messages were for no call: they were late, repeated or forged."""
+        self._get = get
+        self._replied = replied
+        self._fire = fire
+        self._time = time
+        self._confirm = confirm
+        self._stranger = stranger
+
+    def on_delivery(self, delivery: Delivery) -> None:
+        """Take a message of the reply queue."""
+        call = self._get(delivery.properties.correlation_id or "")
+        if call is None:
+            self._for_no_call(delivery)
+            return
+        message = call.request.dialect.read(delivery)
+        if type(message) is Reply:
+            now = self._time()
+            route = call.request.route
+            if now - route.server_seen_at > HEARD_EVERY:
+                route.heard(now)
+            self._replied(call, message)
+        elif isinstance(message, Notice):
+            if self._fire(call, _NOTICES[message.kind]) is Act.SAY_WAITS:
+                # With our answer its handler may begin.
+                self._confirm(message.answer_to, call.id, True)
+        elif isinstance(message, Bounce):
+            self._bounced(call, message)
+
+    def on_return(self, content: Content) -> None:
+        """The broker has no queue for a request, and gives it back."""
+        call = self._get(content.properties.correlation_id or "")
+        if call is not None:
+            call.body = content.body  # to send it again, which does no harm
+            self._fire(call, Event.NO_ROUTE)
+
+    def _for_no_call(self, delivery: Delivery) -> None:
+        message = self._stranger.read(delivery)
+        if not isinstance(message, Notice):
+            self.late += 1
+        elif message.kind is NoticeKind.CONFIRM:
+            self._confirm(message.answer_to, delivery.properties.correlation_id or "", False)
+
+    def _bounced(self, call: Pending, bounce: Bounce) -> None:
+        """The broker gave a request up."""
+        if bounce.reason == "maxlen" and bounce.is_copy:
+            return  # only a copy found no place: its server keeps the request
+        if bounce.attempts:
+            call.doubt()  # a server had it, and died
+        if bounce.reason == "expired":
+            self._fire(call, Event.EXPIRY)
+        elif bounce.reason != "maxlen":
+            cause = LeveretError(f"dead-lettered: {bounce.reason or 'no reason given'}")
+            self._fire(call, Event.REJECTED, cause)
+        elif bounce.attempts and call.request.repeatable:
+            self._fire(call, Event.FULL_AGAIN)
+        else:
+            self._fire(call, Event.FULL)

@@ -1,0 +1,284 @@
+"""Looks after calls that wait for long, to tell "no server" from "a slow one".
+
+The queue of a call is probed once the call has waited for `PROBE_AFTER` seconds, or for half of its
+timeout if that is less, and again as often as that; once a second where all are being served. It is
+also probed beside the first call after a second without replies, so that the client knows whether a
+server was there when it sent the request: without that, "nobody has run it" would be a guess.
+
+The same probes find requests that were lost. A broker that is killed loses what it held in memory,
+a socket that breaks loses what was in it, a deleted queue all that waited there. If the queue is
+empty and no server has said that it has the call, the client asks the servers ("query"). If none
+has answered at a later probe, the request is gone, or its reply is. The request of an idempotent
+method is sent again then.
+
+**When.** Most calls end long before anybody has to look after them, so sending one costs nothing
+here. Every `PROBE_AFTER` seconds the monitor notes the calls that are new in the table; each of
+those is then due at its own time, by an entry of a timer wheel. Calls with little time get their
+entry at once. Calls that are overdue are kept by queue, and each queue has its own next check. So
+no call waits for another one's turn, be it sooner or later, of its own queue or of another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from math import inf
+from typing import Final, Protocol
+
+from leveret.client.calls.life import OUT, Act, Event, Pending, State
+from leveret.client.calls.route import QueueState, Route
+from leveret.client.calls.tasks import Begin
+from leveret.transport.deadlines import Deadlines
+from leveret.wire.timing import (
+    DECLARED_AGAIN_WITHIN,
+    NOTICE_IN_TRANSIT,
+    NOTICE_TRUSTED_FOR,
+    PROBE_AFTER,
+    QUERY_ANSWERED_WITHIN,
+    SERVERS_RETURN_WITHIN,
+)
+
+log = logging.getLogger("leveret.client")
+
+SHORT: Final = 2 * PROBE_AFTER
+"""Seconds; a call with a shorter timeout is looked after sooner than others."""
+SERVED_EVERY: Final = 1.0
+"""How often, in seconds, a queue is probed at most whose requests are all being served."""
+_SOONEST: Final = 0.05
+"""Seconds that lie between two probes of a queue, at least, where a call has little time."""
+_SOON: Final = 0.1
+"""The same where no call has."""
+
+
+class Fire(Protocol):
+    """Tells a call that something happened to it: `CallTable.fire`."""
+
+    def __call__(self, call: Pending, event: Event, /) -> Act:
+        """Returns the act."""
+
+
+class _Overdue:
+    """The calls of one queue that have waited for long."""
+
+    __slots__ = ("calls", "check_at", "route")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.calls: dict[str, Pending] = {}
+        self.check_at = inf
+        """When they are looked at next, on the event loop's clock."""
+
+
+class Monitor:
+    """Finds out why calls wait.
+
+    :param calls: all calls that go on, by id, in the order in which they were sent.
+    :param probe: probes a queue; returns whether anything was found out.
+    :param check_broker: drops the connection if its broker is dead.
+    :param is_unconfirmed: whether the broker is not known to have a call's request.
+    :param query: asks the servers of a queue what became of these calls.
+    :param resend: sends the request of a call again that got lost.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        calls: dict[str, Pending],
+        *,
+        begin: Begin,
+        fire: Fire,
+        probe: Callable[[Route], Awaitable[bool]],
+        check_broker: Callable[[], None],
+        is_unconfirmed: Callable[[Pending], bool],
+        query: Callable[[Route, list[str]], None],
+        resend: Callable[[Pending], None],
+    ) -> None:
+        self.is_watching = False
+        """Whether new calls are noted every `PROBE_AFTER` seconds."""
+        self._calls = calls
+        self._begin = begin
+        self._fire = fire
+        self._probe = probe
+        self._check_broker = check_broker
+        self._is_unconfirmed = is_unconfirmed
+        self._query = query
+        self._resend = resend
+        self._time = loop.time
+        self._timers: Deadlines[partial[None]] = Deadlines(loop, lambda due: due())
+        self._overdue: dict[Route, _Overdue] = {}
+        self._patient_until = -inf
+
+    def close(self) -> None:
+        """Look after no call any more."""
+        self._timers.close()
+
+    def connection_changed(self) -> None:
+        """The connection is another one: what was found on the one before is not news any more."""
+        self._patient_until = self._time() + SERVERS_RETURN_WITHIN
+
+    @property
+    def next_check(self) -> float:
+        """When the next overdue calls are looked at, on the event loop's clock."""
+        return min((overdue.check_at for overdue in self._overdue.values()), default=inf)
+
+    # -- when ---------------------------------------------------------------------------------
+
+    def probe_beside(self, route: Route, now: float) -> None:
+        """Probe the queue of a call that is being sent, as no server was seen for a while."""
+        if not route.is_probed and now - route.asked_at > _SOONEST:
+            self._begin(self._probe_alone(route))
+
+    async def _probe_alone(self, route: Route) -> None:
+        await self._probe(route)
+
+    def watch(self, call: Pending) -> None:
+        """Look after this call, and after all others until none is left."""
+        if call.timeout < SHORT:
+            self._note(call)
+        if not self.is_watching:
+            self.is_watching = True
+            self._timers.add(self._time() + PROBE_AFTER, partial(self._note_new))
+
+    def _note_new(self) -> None:
+        """Note the calls that were sent since the last time: the last ones of the table."""
+        for call in reversed(self._calls.values()):
+            if call.watched and call.timeout >= SHORT:
+                break  # and so are all before it
+            if not call.watched:
+                self._note(call)
+        self._check_broker()
+        self.is_watching = bool(self._calls)
+        if self.is_watching:
+            self._timers.add(self._time() + PROBE_AFTER, partial(self._note_new))
+
+    def _note(self, call: Pending) -> None:
+        call.watched = True
+        due = call.started + min(PROBE_AFTER, call.timeout / 2)
+        if due <= self._time():
+            self._is_due(call)
+        else:
+            self._timers.add(due, partial(self._is_due, call))
+
+    def _is_due(self, call: Pending) -> None:
+        """A call has waited for long enough to be looked after."""
+        if call.state is State.ENDED:
+            return
+        route = call.route
+        overdue = self._overdue.get(route)
+        if overdue is None:
+            overdue = self._overdue[route] = _Overdue(route)
+        overdue.calls[call.id] = call
+        pause = _SOONEST if call.timeout < SHORT else _SOON
+        self._check_at(overdue, max(self._time(), route.asked_at + pause))
+
+    def _check_at(self, overdue: _Overdue, when: float) -> None:
+        if when < overdue.check_at:
+            overdue.check_at = when
+            if when <= self._time():
+                self._check(overdue, when)
+            else:
+                self._timers.add(when, partial(self._check, overdue, when))
+
+    def _check(self, overdue: _Overdue, when: float) -> None:
+        """Look after the overdue calls of one queue, and do so again later."""
+        if when != overdue.check_at:
+            return  # an earlier check was made instead
+        overdue.check_at = inf
+        route, now = overdue.route, self._time()
+        if route.is_probed:
+            self._check_at(overdue, now + _SOONEST)
+            return
+        overdue.calls = {i: c for i, c in overdue.calls.items() if c.state is not State.ENDED}
+        if not overdue.calls:
+            del self._overdue[route]
+            return
+        waiting = list(overdue.calls.values())
+        if self._is_probe_due(route, waiting, now):
+            self._begin(self._look_after(route, waiting, now))
+        self._check_at(overdue, now + PROBE_AFTER)
+
+    def _is_probe_due(self, route: Route, waiting: Iterable[Pending], now: float) -> bool:
+        """Whether to probe a queue: where all calls are known to run, that is seldom."""
+        finding = route.finding
+        if not finding.consumers or finding.messages:
+            return True  # whoever waits must know of each server that comes or dies meanwhile
+        age = now - route.asked_at
+        # A call that is younger had not waited for long when the last probe was made.
+        seen = route.asked_at - PROBE_AFTER / 4
+        return age >= SERVED_EVERY or any(
+            (call.started > seen and not call.noticed_at)
+            or (call.state is State.SOUGHT and age >= SERVED_EVERY / 2)
+            for call in waiting
+        )
+
+    # -- what a probe says --------------------------------------------------------------------
+
+    async def _look_after(self, route: Route, waiting: list[Pending], now: float) -> None:
+        """Probe, end the calls that nobody will answer, and send again those that were lost."""
+        if not await self._probe(route):
+            return
+        finding = route.finding
+        if finding.state is QueueState.DOWN:
+            return  # its node comes back, or the deadline passes
+        back = max(self._patient_until, route.return_.found_at + SERVERS_RETURN_WITHIN)
+        if not finding.consumers and now < back:
+            return  # its servers have lost their connections as well, and are on their way
+        waiting = sorted(
+            (call for call in waiting if call.state in OUT), key=lambda call: call.started
+        )
+        before = [call for call in waiting if call.started < finding.asked_at]
+        if finding.state is QueueState.MISSING:
+            await self._judge(self._deleted(before), Event.QUEUE_DELETED)
+        elif not finding.consumers and finding.messages:
+            # No more of them can wait in the queue than the queue holds: the youngest.
+            await self._judge(waiting[-finding.messages :], Event.NO_SERVER)
+        elif not finding.messages:
+            self._seek(route, before)
+
+    async def _judge(self, calls: list[Pending], event: Event) -> None:
+        """End calls that nobody will answer."""
+        if not calls:
+            return
+        await asyncio.sleep(NOTICE_IN_TRANSIT)
+        for call in calls:
+            waits = call.request.wait_for_server or call.noticed_at
+            if not waits and call.state in (State.QUIET, State.SOUGHT):
+                self._fire(call, event)
+
+    def _deleted(self, calls: list[Pending]) -> list[Pending]:
+        """Those whose queue is gone for good. A server declares it anew within a moment."""
+        gone: list[Pending] = []
+        for call in calls:
+            if not call.request.repeatable:
+                gone.append(call)
+            elif call.state is State.QUIET:
+                self._fire(call, Event.QUEUE_GONE)
+            elif call.state is State.SOUGHT and self._is_missing(call, DECLARED_AGAIN_WITHIN):
+                gone.append(call)
+        return gone
+
+    def _seek(self, route: Route, calls: list[Pending]) -> None:
+        """The queue is empty: each call is with a server, or its request is lost, or its reply."""
+        trusted = self._time() - NOTICE_TRUSTED_FOR
+        sought: list[str] = []
+        for call in calls:
+            if not (call.request.repeatable and route.control_key) or self._is_unconfirmed(call):
+                continue
+            if call.state is State.SOUGHT:
+                patience = QUERY_ANSWERED_WITHIN * 2**call.resends
+                if route.finding.consumers and self._is_missing(call, patience):
+                    log.info("%s: the request of a call was lost; sending it again", route.key)
+                    self._resend(call)
+            elif (not call.noticed_at or call.noticed_at <= trusted) and self._fire(
+                call, Event.QUEUE_EMPTY
+            ) is Act.QUERY:
+                sought.append(call.id)
+        if sought:
+            self._query(route, sought)
+
+    def _is_missing(self, call: Pending, patience: float) -> bool:
+        """Whether nobody has had a call for so many seconds."""
+        since = call.in_trouble().missing_since
+        return call.route.finding.asked_at - since > patience

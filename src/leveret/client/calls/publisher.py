@@ -1,0 +1,124 @@
+"""The channel that requests leave by, and which of them the broker has confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from leveret.amqp.confirms import Confirms
+from leveret.client.calls.life import Pending, State
+from leveret.transport.channel import Channel
+from leveret.wire import control
+from leveret.wire.dialect import ClientChannel
+
+_ONLY_IF_FREE: Final = 0
+"""The expiration, in milliseconds, of a request that comes back unless a server is free."""
+_POLL: Final = 0.005
+"""Seconds between two looks at the ledger, while somebody waits for all confirms."""
+
+
+def _no_channel(_frames: bytes) -> None:
+    raise AssertionError("a request is sent only while there is a channel")
+
+
+class Publisher:
+    """Publishes requests and control messages, and keeps the ledger of confirms.
+
+    :param control_exchange: where servers listen for control messages.
+    :param on_refused: told of each call whose request the broker did not take (basic.nack).
+    """
+
+    outgoing: ClientChannel
+    """The channel as packers see it; the last one while there is none. Another record for each."""
+
+    def __init__(self, *, control_exchange: str, on_refused: Callable[[Pending], None]) -> None:
+        self._control_exchange = control_exchange
+        self._on_refused = on_refused
+        self._channel: Channel | None = None
+        self._send: Callable[[bytes], None] = _no_channel
+        self._ledger: Confirms[Pending] = Confirms()
+
+    @property
+    def channel(self) -> Channel:
+        """The channel of now, or the last one."""
+        assert self._channel is not None
+        return self._channel
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether that channel is open."""
+        return self._channel is not None and self._channel.closed is None
+
+    def attached(self, channel: Channel, outgoing: ClientChannel) -> None:
+        """Requests leave by this channel from now on."""
+        self._channel = channel
+        self._send = channel.connection.send
+        self._ledger = Confirms()
+        self.outgoing = outgoing
+        channel.on_confirm = self._on_confirm
+
+    def detached(self) -> list[Pending]:
+        """The channel has ended; returns the calls that were not confirmed on it."""
+        unconfirmed = self._ledger.open()
+        self._ledger = Confirms()
+        return unconfirmed
+
+    # -- requests -----------------------------------------------------------------------------
+
+    def publish(self, call: Pending, timeout: float, body: bytes, headers: bytes) -> None:
+        """Send the request of a call.
+
+        :param timeout: seconds until its deadline.
+        :param headers: its own, besides those that all of its `Request` have.
+        """
+        request = call.request
+        milliseconds = int(timeout * 1000) or 1
+        self._send(
+            request.packer.pack(
+                call.id.encode(),
+                int(time.time() * 1000) + milliseconds,
+                _ONLY_IF_FREE if request.if_busy_fail else milliseconds,
+                body,
+                headers,
+            )
+        )
+        call.number = self._ledger.add(call)
+
+    def is_unconfirmed(self, call: Pending) -> bool:
+        """Whether the broker is not known to have the request of this call."""
+        return call.state is State.UNSENT or self._ledger.noted(call.number) is call
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many publishes the broker has not answered for."""
+        return len(self._ledger)
+
+    async def all_answered(self) -> None:
+        """Return when the broker has answered for all that was published on this channel."""
+        channel = self.channel
+        # Confirms are the hot path: they set no event.
+        while self._ledger and channel.closed is None:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL)
+
+    # -- control messages ---------------------------------------------------------------------
+
+    def say(self, key: str, word: str, call_id: str, timeout: float, body: bytes = b"") -> None:
+        """Send a control message: to one server, or to all that bind this key.
+
+        :param word: one of those in `wire/control.py`.
+        :param timeout: seconds for which it is of use.
+        """
+        properties = control.properties(
+            word, reply_to=self.outgoing.reply_to, seconds=timeout, call_id=call_id
+        )
+        self.channel.publish(self._control_exchange, key, properties, body)
+        self._ledger.skip()
+
+    def _on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
+        if ok:
+            self._ledger.confirm(number, multiple)
+            return
+        for call in self._ledger.settle(number, multiple):
+            self._on_refused(call)

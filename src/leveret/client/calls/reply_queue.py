@@ -1,0 +1,131 @@
+"""The reply queue of one client, on one connection after the other.
+
+The queue outlives its connection, so replies wait in it until the client is back. Three things can
+keep the client from it then: the node of the broker that has the queue is down; the connection is
+another user's now; or the queue has a ghost, which is this client's own consumer of before, on a
+connection of whose end the broker does not know yet. A ghost is given half of the replies, so the
+queue is made anew. In the other two cases the client takes a queue of another name, and the replies
+to what it sent before cannot come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from leveret.amqp import methods
+from leveret.amqp.codes import ReplyCode
+from leveret.amqp.events import Delivery
+from leveret.errors import ChannelClosed, LeveretError, PermissionDenied
+from leveret.transport.channel import Channel, unanswered
+from leveret.transport.connection import Connection
+from leveret.wire.channel_errors import is_down
+
+log = logging.getLogger("leveret.client")
+
+_GHOST_PROBES: Final = 10
+"""How often the queue is probed for a ghost before it is made anew."""
+_GHOST_PAUSE: Final = 0.03
+"""Seconds between two of these probes."""
+_ANSWERED_WITHIN: Final = 2.0
+"""Seconds that the broker has to say something of the queue, before another queue is taken."""
+
+Consume = Callable[[Channel, str, Callable[[Delivery], None]], Awaitable[None]]
+"""Declares a reply queue and consumes from it: `consume(channel, name, on_delivery)`."""
+
+
+class ReplyQueue:
+    """Opens the channel that requests leave by and replies come by.
+
+    :param user: the broker's user of the first connection.
+    :param name_for: makes a name that nobody can guess, for a user's queue.
+    :param on_delivery: takes what comes to the queue.
+    :param on_renamed: told that replies to `name` cannot come, and why, before another is taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        user: str,
+        name_for: Callable[[str], str],
+        consume: Consume,
+        on_delivery: Callable[[Delivery], None],
+        on_renamed: Callable[[LeveretError], None],
+    ) -> None:
+        self.name = name_for(user)
+        """The queue's name."""
+        self.user = user
+        """The user of the connection that it was last opened on."""
+        self._name_for = name_for
+        self._consume = consume
+        self._on_delivery = on_delivery
+        self._on_renamed = on_renamed
+
+    def __str__(self) -> str:
+        return f"the reply queue {self.name}"
+
+    async def open(self, connection: Connection, *, again: bool) -> Channel:
+        """A channel with confirms that consumes from the queue.
+
+        :param again: whether the queue was there before.
+        :raises LeveretError: why that is not possible on this connection.
+        """
+        try:
+            channel = await self._open(connection, again=again)
+        except PermissionDenied as error:
+            if not again or connection.user == self.user:
+                raise
+            self._rename(error, connection.user)  # each user has queues of its own
+            channel = await self._open(connection, again=False)
+        return channel
+
+    async def _open(self, connection: Connection, *, again: bool) -> Channel:
+        channel = await connection.open_channel()
+        try:
+            await channel.select_confirms()
+            if again:
+                await self._recover(connection)
+            await self._consume(channel, self.name, self._on_delivery)
+        except BaseException:
+            channel.abandon()
+            raise
+        return channel
+
+    async def _recover(self, connection: Connection) -> None:
+        """See that the queue is there and has no ghost."""
+        channel = await connection.open_channel()
+        try:
+            for _ in range(_GHOST_PROBES):
+                async with asyncio.timeout(_ANSWERED_WITHIN):
+                    found = await channel.look_at_queue(self.name)
+                if not found.consumer_count:
+                    return
+                await asyncio.sleep(_GHOST_PAUSE)
+            log.warning("%s has another consumer, from before; making it anew", self)
+            await channel.call(methods.Queue.Delete(queue=self.name))
+        except ChannelClosed as error:
+            other_user = connection.user != self.user
+            if is_down(error) or (other_user and error.reply_code == ReplyCode.ACCESS_REFUSED):
+                self._rename(error, connection.user)
+            elif error.reply_code != ReplyCode.NOT_FOUND:
+                raise
+        except TimeoutError:
+            self._rename(unanswered(f"{self} does not answer"), connection.user)
+        finally:
+            channel.abandon()
+
+    def _rename(self, error: LeveretError, user: str) -> None:
+        log.warning("%s is out of reach, taking another: %s", self, error)
+        self._on_renamed(error)
+        self.name = self._name_for(user)
+
+    async def delete(self, connection: Connection) -> None:
+        """Delete the queue. If that fails, it expires by itself."""
+        try:
+            channel = await connection.open_channel()
+            await channel.call(methods.Queue.Delete(queue=self.name))
+            await channel.close()
+        except LeveretError:
+            pass

@@ -1,0 +1,131 @@
+"""What all calls have in common that one remote method makes with one set of options."""
+
+from __future__ import annotations
+
+from leveret.client.calls.route import Route
+from leveret.errors import InvalidArgument
+from leveret.wire.dialect import ClientChannel, ClientDialect, RequestPacker
+
+
+class Request:
+    """Packs the requests of one method, for the channel of now.
+
+    A packer writes the channel's number, the reply address and the user into every request. All
+    three can change with a connection. `channel` is the one that the packer was made for, so one
+    comparison per call tells whether it is out of date; nobody keeps a list of requests to renew.
+    """
+
+    __slots__ = (
+        "channel",
+        "content_type",
+        "dialect",
+        "headers",
+        "if_busy_fail",
+        "key",
+        "names_key",
+        "needs_key",
+        "packer",
+        "priority",
+        "repeatable",
+        "route",
+        "wait_for_connection",
+        "wait_for_server",
+    )
+
+    channel: ClientChannel
+    packer: RequestPacker
+
+    def __init__(
+        self,
+        channel: ClientChannel,
+        dialect: ClientDialect,
+        route: Route,
+        *,
+        key: str,
+        content_type: str,
+        priority: int | None = None,
+        idempotent: bool = False,
+        keyed: bool = False,
+        names_key: bool = False,
+        resent: bool = False,
+        wait_for_server: bool = False,
+        wait_for_connection: bool = True,
+        if_busy_fail: bool = False,
+    ) -> None:
+        """:raises InvalidArgument: if what is the same for all requests does not fit into a frame.
+
+        :param key: the routing key.
+        :param idempotent: whether a second run of the handler does no harm.
+        :param keyed: whether servers run the handler once for each idempotency key.
+        :param names_key: whether the headers of each call carry a key; else it is the call's id.
+        :param resent: whether every request says that it was sent before.
+        """
+        self.dialect = dialect
+        self.route = route
+        self.key = key
+        self.content_type = content_type
+        self.priority = priority
+        self.repeatable = idempotent or keyed
+        """Whether a second copy of a request does no harm."""
+        self.needs_key = keyed and not idempotent
+        """Whether it does none only because of its key. Then each copy says that it is one."""
+        self.names_key = names_key
+        self.wait_for_server = wait_for_server
+        self.wait_for_connection = wait_for_connection
+        self.if_busy_fail = if_busy_fail
+        self.headers = dialect.headers(resent=True) if resent else b""
+        """Headers of every request, packed, beside those of the call."""
+        self.renew(channel)
+
+    def again(self) -> Request:
+        """The same for a second attempt of a call, whose first attempt may have been executed."""
+        return Request(
+            self.channel,
+            self.dialect,
+            self.route,
+            key=self.key,
+            content_type=self.content_type,
+            priority=self.priority,
+            keyed=True,
+            names_key=self.names_key,
+            resent=True,
+            wait_for_server=self.wait_for_server,
+            wait_for_connection=self.wait_for_connection,
+            if_busy_fail=self.if_busy_fail,
+        )
+
+    def renew(self, channel: ClientChannel) -> None:
+        """Make the packer for another channel.
+
+        :raises InvalidArgument: if what is the same for all requests does not fit into its frames.
+        """
+        try:
+            self.packer = self.dialect.packer(
+                channel, key=self.key, content_type=self.content_type, priority=self.priority
+            )
+        except ValueError as error:
+            raise InvalidArgument(f"the request cannot be sent: {error}") from error
+        self.channel = channel
+
+    def check_headers(self, headers: bytes) -> None:
+        """:raises InvalidArgument: if the headers of a call do not fit into a frame."""
+        if len(self.headers) + len(headers) > self.packer.headers_room:
+            raise InvalidArgument(
+                "the metadata cannot be sent: it must fit into one frame of"
+                f" {self.channel.frame_max} bytes with the rest",
+                method=self.route.key,
+            )
+
+    def headers_again(self, headers: bytes, *, doubtful: bool, key: str) -> bytes:
+        """The headers of a call whose request is sent again.
+
+        :param headers: those of the call.
+        :param doubtful: whether a server may have an earlier copy.
+        :param key: the idempotency key that the earlier copy had, "" if it is the same now.
+        """
+        added = self.headers
+        if doubtful and self.needs_key and not added:
+            added = self.dialect.headers(resent=True)
+        if key and not self.names_key:
+            added += self.dialect.headers(idempotency_key=key)
+        return added + headers

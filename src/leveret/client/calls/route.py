@@ -1,0 +1,140 @@
+"""What one client knows of one request queue and of the servers behind it.
+
+The client learns it from probes (a probe is a passive declare, which tells how many requests wait
+and how many consumers there are) and from replies. A `Route` writes itself: its methods are the
+only ways to change it. All times are on the event loop's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+from typing import Final
+
+
+class QueueState(Enum):
+    """What a probe found of a queue."""
+
+    UNKNOWN = "unknown"
+    """No probe has been answered yet."""
+    THERE = "there"
+    """The queue exists, and its counts are known."""
+    MISSING = "missing"
+    """The queue does not exist."""
+    DOWN = "down"
+    """The queue exists on a node of the broker that is down, so its counts are unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The answer to one probe."""
+
+    state: QueueState
+    """What became known of the queue."""
+    asked_at: float
+    """When the client sent the probe."""
+    found_at: float
+    """When the broker answered."""
+    consumers: int = 0
+    """How many servers listen; 0 unless the queue is THERE."""
+    messages: int = 0
+    """How many requests wait; 0 unless the queue is THERE."""
+
+    @property
+    def in_words(self) -> str:
+        """The finding as a part of an error message, "" if nothing was found yet."""
+        match self.state:
+            case QueueState.UNKNOWN:
+                return ""
+            case QueueState.MISSING:
+                return "its queue does not exist (any more)"
+            case QueueState.DOWN:
+                return "its queue is on a node of the broker that is down"
+        waiting = f"{self.messages} request{'' if self.messages == 1 else 's'} waiting in its queue"
+        match self.consumers:
+            case 0:
+                return f"no server listens, {waiting}"
+            case 1:
+                return f"1 server listens, {waiting}"
+        return f"{self.consumers} servers listen, {waiting}"
+
+
+HEARD_EVERY: Final = 0.05
+"""Replies that follow each other within so many seconds are noted as one sign of life."""
+
+NOTHING_FOUND: Final = Finding(state=QueueState.UNKNOWN, asked_at=-inf, found_at=-inf)
+
+
+class Route:
+    """What is known of one queue."""
+
+    __slots__ = (
+        "asked_at",
+        "backlog",
+        "change",
+        "control_key",
+        "finding",
+        "is_probed",
+        "key",
+        "limited",
+        "queue",
+        "return_",
+        "server_seen_at",
+    )
+
+    def __init__(self, key: str, queue: str, control_key: str = "") -> None:
+        self.key = key
+        """"service.method", or "queue name" of the tutorial's protocol; for error messages."""
+        self.queue = queue
+        """The name of the queue."""
+        self.control_key = control_key
+        """The routing key of control messages to its servers; "" if they do not listen to any."""
+        self.limited: bool | None = None
+        """Whether the queue is bounded (`max_length`); None if the client does not know."""
+        self.is_probed = False
+        """Whether a probe is under way."""
+        self.asked_at = -inf
+        """When the last probe was sent, be it answered or not."""
+        self.server_seen_at = -inf
+        """When a reply, or a probe that found a consumer, last told that a server was alive."""
+        self.finding = NOTHING_FOUND
+        """The last answer."""
+        self.backlog = NOTHING_FOUND
+        """The last finding of waiting requests that was followed by one of as many servers."""
+        self.change = NOTHING_FOUND
+        """The last finding of another number of servers than the finding before it."""
+        self.return_ = NOTHING_FOUND
+        """The last finding of a queue whose node had been down before."""
+
+    def asked(self, now: float) -> None:
+        """A probe is sent."""
+        self.is_probed = True
+        self.asked_at = now
+
+    def answered(self) -> None:
+        """The probe is over, whether it found anything or not."""
+        self.is_probed = False
+
+    def probed(self, finding: Finding) -> None:
+        """The broker answered a probe."""
+        before, self.finding = self.finding, finding
+        if finding.state is not QueueState.THERE:
+            return
+        if before.messages and before.consumers == finding.consumers:
+            self.backlog = before
+        if before.state is not QueueState.UNKNOWN and before.consumers != finding.consumers:
+            # Fewer servers: one has died. More: one may have died, and another taken its place.
+            self.change = finding
+        if before.state is QueueState.DOWN:
+            self.return_ = finding
+        if finding.consumers:
+            self.server_seen_at = finding.found_at
+
+    def heard(self, now: float) -> None:
+        """A server replied to a call."""
+        self.server_seen_at = now
+
+    def connection_changed(self) -> None:
+        """What was asked on the connection before counts no more: the next probe is due at once."""
+        self.asked_at = -inf

@@ -1,0 +1,154 @@
+"""The calls in flight: found by id, bounded in number, ended by their deadlines.
+
+`fire` is the only place where a call changes its state, but for the two hot pairs: `open` sends a
+call on its way and `replied` ends one, in straight code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from leveret.client.calls.life import (
+    REPEATABLE_ONLY,
+    TRANSITIONS,
+    Act,
+    Event,
+    Pending,
+    State,
+    remember,
+)
+from leveret.client.calls.request import Request
+from leveret.client.calls.sinks import Sink
+from leveret.client.calls.verdicts import FAILURES, verdict
+from leveret.errors import LeveretError
+from leveret.transport.deadlines import Deadlines
+from leveret.wire.message import Reply
+from leveret.wire.timing import REPLY_GRACE
+
+log = logging.getLogger("leveret.client")
+
+Hook = Callable[[Pending, State, Event, State, float], None]
+"""`on_transition(call, before, event, after, now)`, where `now` is on the event loop's clock."""
+
+
+class CallTable:
+    """All calls of one client that have not ended.
+
+    :param ids: call ids without end.
+    :param is_unconfirmed: whether the broker is not known to have a call's request.
+    :param acts: what carries out an act. Acts that are missing here are left to whoever fired the
+        event: `fire` returns the act.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        ids: Iterator[str],
+        is_unconfirmed: Callable[[Pending], bool],
+        acts: Mapping[Act, Callable[[Pending], None]],
+    ) -> None:
+        self.by_id: Final[dict[str, Pending]] = {}
+        """The calls by id, in the order in which they were sent. For others to read only."""
+        self.opened = 0
+        """How many calls there were."""
+        self.on_transition: Hook | None = None
+        """Told of each transition, in the event loop; it must return at once and not raise."""
+        self._ids = ids
+        self._time = loop.time
+        self._deadlines = Deadlines(loop, self._expired)
+        self._is_unconfirmed = is_unconfirmed
+        self._acts = acts
+
+    def open(
+        self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes
+    ) -> Pending:
+        """Register a call, under its deadline: NEW, SEND. Its request is to be sent next.
+
+        :param timeout: seconds from now.
+        """
+        now = self._time()
+        call_id = next(self._ids)
+        call = self.by_id[call_id] = Pending(
+            request, call_id, now, timeout, sink, body if request.repeatable else None, headers
+        )
+        call.tick = self._deadlines.add(now + timeout + REPLY_GRACE, call)
+        self.opened += 1
+        if self.on_transition is not None:
+            self.on_transition(call, State.NEW, Event.SEND, State.QUIET, now)
+        return call
+
+    def replied(self, call: Pending, reply: Reply) -> None:
+        """Give a reply to its call: any live state, REPLY. The call ends if its sink is done."""
+        sink = call.sink
+        if not sink.done():
+            sink.set_result(reply)
+        if not sink.done():
+            return
+        self.by_id.pop(call.id, None)
+        self._deadlines.discard(call.tick, call)
+        before, call.state = call.state, State.ENDED
+        if self.on_transition is not None:
+            self.on_transition(call, before, Event.REPLY, State.ENDED, self._time())
+
+    def fire(self, call: Pending, event: Event, cause: LeveretError | None = None) -> Act:
+        """Something happened to a call. Returns the act, once it is carried out.
+
+        :param cause: what a failure is to tell of.
+        """
+        before = call.state
+        if before is State.ENDED:
+            return Act.NOTHING  # too late
+        row = TRANSITIONS.get((before, event))
+        if row is None or (event in REPEATABLE_ONLY and not call.request.repeatable):
+            log.error(
+                "%s: call %s met %s while %s, which cannot be; please report it",
+                call.route.key,
+                call.id,
+                event.name,
+                before.name,
+            )
+            return Act.NOTHING
+        after, act = row
+        now = self._time()
+        remember(call, event, act, now)
+        call.state = after
+        if after is State.ENDED:
+            self.by_id.pop(call.id, None)
+            self._deadlines.discard(call.tick, call)
+        if self.on_transition is not None:
+            self.on_transition(call, before, event, after, now)
+        if act in FAILURES:
+            if not call.sink.done():
+                call.sink.set_exception(verdict(act, call, cause))
+                call.sink.exception()  # seen, even if its caller is cancelled before it wakes up
+        elif act in self._acts:
+            self._acts[act](call)
+        return act
+
+    def extend(self, call: Pending, when: float) -> None:
+        """Move the deadline of a call, `when` on the event loop's clock."""
+        self._deadlines.discard(call.tick, call)
+        call.tick = self._deadlines.add(when, call)
+
+    def end_all(self, error: LeveretError) -> None:
+        """End every call, since no reply will come any more."""
+        for call in list(self.by_id.values()):
+            unconfirmed = self._is_unconfirmed(call)
+            self.fire(call, Event.CLOSED_UNCONFIRMED if unconfirmed else Event.CLOSED, error)
+
+    def close(self) -> None:
+        """Forget all deadlines."""
+        self._deadlines.close()
+
+    @property
+    def deadlines(self) -> int:
+        """How many deadlines are kept."""
+        return len(self._deadlines)
+
+    def _expired(self, call: Pending) -> None:
+        unconfirmed = self._is_unconfirmed(call)
+        self.fire(call, Event.DEADLINE_UNCONFIRMED if unconfirmed else Event.DEADLINE)

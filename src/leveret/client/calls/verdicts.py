@@ -1,0 +1,213 @@
+"""Why a call failed, and whether its handler can have been executed. Pure.
+
+`verdict` makes the error of an act of `life.py`, from what the call and its route know.
+
+An error says `executed` "no" only where no server can have taken the request. A classic queue does
+not tell whether it had handed a request to a server that then died, so four things speak against
+"no": the call is in doubt; a server said that it has it (servers do so once they have had it for a
+quarter of a second); a server was seen alive shortly before; a probe found another number of
+servers than the probe before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from leveret.client.calls.life import Act, Pending
+from leveret.errors import (
+    Busy,
+    CallError,
+    ConnectionLost,
+    DeadlineExceeded,
+    Executed,
+    LeveretError,
+    MaybeExecuted,
+    NoServer,
+    Unimplemented,
+)
+
+SEEN_SHORTLY: Final = 1.0
+"""A server that was seen less than so many seconds before a request was sent may have taken it."""
+BACK_AT_ONCE: Final = 0.02
+"""A request for which no server is free comes back within so many seconds."""
+
+
+def verdict(act: Act, call: Pending, cause: LeveretError | None = None) -> CallError:
+    """The error that a call ends with.
+
+    :param act: one of the FAIL acts.
+    :param cause: why the connection, the reply queue or the packing failed, where one of them did.
+    """
+    error = _VERDICTS[act](call, cause)
+    error.method = call.route.key
+    if error.executed == "no" and call.doubtful:  # it is true of the last copy only
+        error.executed = "maybe"
+    return error
+
+
+def _silence(call: Pending, _cause: LeveretError | None) -> CallError:
+    return _silent(call, call.route.finding.in_words)
+
+
+def _silence_unconfirmed(call: Pending, _cause: LeveretError | None) -> CallError:
+    found = call.route.finding.in_words
+    return _silent(call, "the broker has not even confirmed the request" + (found and f"; {found}"))
+
+
+def _silent(call: Pending, known: str) -> CallError:
+    """Nobody said anything by the deadline."""
+    late = f"no answer in {call.timeout:g} s"
+    trouble = call.trouble
+    if trouble is not None and trouble.begun:
+        return DeadlineExceeded(
+            f"{late}, though its handler ran: its server hangs, or has died", where="handler"
+        )
+    if trouble is not None and trouble.noticed_at:
+        return DeadlineExceeded(
+            f"{late}, though a server had it: that waited for a thread, a process or its store of"
+            " keys, and then hung or died"
+        )
+    if trouble is not None and trouble.back_at and not trouble.doubtful:
+        found = call.route.finding.in_words
+        return DeadlineExceeded(
+            f"the broker found no queue for the request in {call.timeout:g} s"
+            + (found and f": {found}"),
+            where="client",
+        )
+    return DeadlineExceeded(late + (known and f": {known}"))
+
+
+def _expired(call: Pending, _cause: LeveretError | None) -> CallError:
+    """The broker sent the request back: no server took it in time, or none that kept it."""
+    finding = call.route.finding
+    executed = _executed(call)
+    gone = "" if executed == "no" else "; a server may have taken it and died"
+    if not call.request.if_busy_fail:
+        found = finding.in_words
+        return DeadlineExceeded(
+            f"no server took the request in {call.timeout:g} s" + (found and f": {found}") + gone,
+            where="queue",
+            executed=executed,
+        )
+    if finding.consumers:
+        return Busy(
+            f"all servers are busy this moment: {finding.in_words}{gone}", executed=executed
+        )
+    return NoServer((finding.in_words or "no server listens") + gone, executed=executed)
+
+
+def _executed(call: Pending) -> Executed:
+    """Whether a request that came back may have been run by a server that has died since.
+
+    Such a request goes back into its queue, and expires there like one that nobody took. So it
+    takes more for "no" than that nothing speaks against it: no server was there; or a probe while
+    the request waited found others waiting, and the probe after it as many servers; or the request
+    came back as fast as one does that no server was free for.
+    """
+    route = call.route
+    trouble = call.trouble
+    if trouble is not None and (trouble.had_by_server or trouble.doubtful):
+        return "maybe"
+    if route.change.found_at >= call.started:
+        return "maybe"
+    if not route.finding.consumers:
+        return "no" if route.server_seen_at <= call.started - SEEN_SHORTLY else "maybe"
+    if call.request.if_busy_fail:
+        back_at = call.started if trouble is None else trouble.back_at
+        return "no" if back_at - call.started < BACK_AT_ONCE else "maybe"
+    return "no" if route.backlog.asked_at >= call.started else "maybe"
+
+
+def _full(_call: Pending, _cause: LeveretError | None) -> CallError:
+    return Busy("the request queue is full; try again later, or add servers")
+
+
+def _rejected(_call: Pending, cause: LeveretError | None) -> CallError:
+    return MaybeExecuted(
+        f"the request was given up after servers failed at it again and again ({cause})"
+    )
+
+
+def _refused(_call: Pending, _cause: LeveretError | None) -> CallError:
+    return Busy("the broker refused the request: its queue is full, try again later")
+
+
+def _not_taken(_call: Pending, _cause: LeveretError | None) -> CallError:
+    return ConnectionLost(
+        "the broker did not take the request: a node of it died, or its queue has no leader yet"
+    )
+
+
+def _unrouted(call: Pending, _cause: LeveretError | None) -> CallError:
+    return Unimplemented(
+        f"there is no such method on this broker (NO_ROUTE): the queue {call.route.queue!r}"
+        " does not exist. Is the name right, and was its server ever started?"
+    )
+
+
+def _no_server(call: Pending, _cause: LeveretError | None) -> CallError:
+    """A probe found requests waiting, and nobody who takes them."""
+    route = call.route
+    hint = ", or call with wait_for_server=True to wait for one until the deadline"
+    had = call.trouble is not None and call.trouble.had_by_server
+    # A server that was there a moment ago may have taken the request and died.
+    seen = route.server_seen_at > call.started - SEEN_SHORTLY
+    return NoServer(
+        f"{route.finding.in_words}. Start a server{hint if route.control_key else ''}",
+        executed="maybe" if seen or had else "no",
+    )
+
+
+def _queue_deleted(call: Pending, _cause: LeveretError | None) -> CallError:
+    return Unimplemented(
+        f"the queue {call.route.queue!r} was deleted while the request waited in it;"
+        " if a server still runs it declares it anew: call again",
+        executed="maybe",
+    )
+
+
+def _lost(call: Pending, cause: LeveretError | None) -> CallError:
+    """The broker had the request, so a server may have had it."""
+    if call.request.repeatable:
+        return _lost_unconfirmed(call, cause)
+    error = MaybeExecuted(f"the connection broke after the broker had taken the request: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def _lost_unconfirmed(_call: Pending, cause: LeveretError | None) -> CallError:
+    error = ConnectionLost(f"the connection broke before the answer came: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def _key(call: Pending, _cause: LeveretError | None) -> CallError:
+    other = ConnectionLost("the connection is another user's now, whose keys are others")
+    return _lost(call, other)
+
+
+def _unpackable(_call: Pending, cause: LeveretError | None) -> CallError:
+    assert isinstance(cause, CallError)
+    return cause
+
+
+_VERDICTS: Final[dict[Act, Callable[[Pending, LeveretError | None], CallError]]] = {
+    Act.FAIL_SILENCE: _silence,
+    Act.FAIL_SILENCE_UNCONFIRMED: _silence_unconfirmed,
+    Act.FAIL_EXPIRED: _expired,
+    Act.FAIL_FULL: _full,
+    Act.FAIL_REJECTED: _rejected,
+    Act.FAIL_REFUSED: _refused,
+    Act.FAIL_NOT_TAKEN: _not_taken,
+    Act.FAIL_UNROUTED: _unrouted,
+    Act.FAIL_NO_SERVER: _no_server,
+    Act.FAIL_QUEUE_DELETED: _queue_deleted,
+    Act.FAIL_LOST: _lost,
+    Act.FAIL_LOST_UNCONFIRMED: _lost_unconfirmed,
+    Act.FAIL_KEY: _key,
+    Act.FAIL_UNPACKABLE: _unpackable,
+}
+
+FAILURES: Final = frozenset(_VERDICTS)
+"""The acts that end a call with an error."""

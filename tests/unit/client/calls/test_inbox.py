@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leveret.amqp import methods
+from leveret.amqp.events import Content, Delivery
+from leveret.amqp.properties import Properties
+from leveret.client.calls.inbox import Inbox
+from leveret.client.calls.life import Act, Event, Pending
+from leveret.client.calls.route import HEARD_EVERY
+from leveret.errors import LeveretError
+from leveret.wire.message import Reply
+from leveret.wire.native.dialect import NativeClient
+from tests.unit.client.calls.making import a_call
+
+
+class There:
+    """An inbox, and what it did with what came in."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.replies: list[tuple[Pending, Reply]] = []
+        self.events: list[Event] = []
+        self.causes: list[LeveretError | None] = []
+        self.confirmed: list[tuple[str, str, bool]] = []
+        self.calls: dict[str, Pending] = {}
+        self.inbox = Inbox(
+            get=self.calls.get,
+            replied=lambda call, reply: self.replies.append((call, reply)),
+            fire=self._fire,
+            time=lambda: self.now,
+            confirm=lambda key, call_id, waits: self.confirmed.append((key, call_id, waits)),
+            stranger=NativeClient(),
+        )
+
+    def _fire(self, _call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
+        self.events.append(event)
+        self.causes.append(cause)
+        return Act.SAY_WAITS if event is Event.CONFIRM else Act.NOTHING
+
+    def call(self, **options: Any) -> Pending:
+        call = a_call(**options)
+        self.calls[call.id] = call
+        return call
+
+
+def message(call_id: str, kind: str, body: bytes = b"", **more: Any) -> Delivery:
+    properties = Properties(correlation_id=call_id, type=kind, **more)
+    return Delivery(
+        channel=1,
+        consumer_tag="",
+        delivery_tag=1,
+        redelivered=False,
+        exchange="",
+        routing_key="",
+        properties=properties,
+        body=body,
+        body_size=len(body),
+    )
+
+
+def bounced(call: Pending, reason: str, **headers: Any) -> Delivery:
+    return message(call.id, "call", headers={"x-death": [{"reason": reason}], **headers})
+
+
+async def test_a_reply_is_given_to_the_call_of_its_id_and_tells_of_a_live_server() -> None:
+    there = There()
+    call = there.call()
+    there.inbox.on_delivery(message(call.id, "result", b"1"))
+    assert [(c, reply.body) for c, reply in there.replies] == [(call, b"1")]
+    assert call.route.server_seen_at == 1000.0
+    there.now += HEARD_EVERY / 2
+    there.inbox.on_delivery(message(call.id, "result", b"1"))
+    assert call.route.server_seen_at == 1000.0  # known well enough
+
+
+@pytest.mark.parametrize("call_id", ["nobody's", ""])
+async def test_a_message_for_no_call_is_counted(call_id: str) -> None:
+    there = There()
+    there.inbox.on_delivery(message(call_id, "result", b"1"))
+    there.inbox.on_delivery(message(call_id, "call"))
+    there.inbox.on_delivery(message(call_id, "accepted"))  # of a call that just ended: no news
+    assert (there.inbox.late, there.events, there.replies) == (2, [], [])
+
+
+async def test_notices_are_events() -> None:
+    there = There()
+    call = there.call()
+    there.inbox.on_delivery(message(call.id, "accepted"))
+    there.inbox.on_delivery(message(call.id, "accepted", b'{"begun":false}'))
+    assert there.events == [Event.RUNS, Event.WAITS]
+
+
+async def test_a_server_that_asks_is_told_whether_the_caller_waits() -> None:
+    there = There()
+    call = there.call()
+    there.inbox.on_delivery(message(call.id, "claim", reply_to="gate.1"))
+    there.inbox.on_delivery(message("gone", "claim", reply_to="gate.1"))
+    assert there.events == [Event.CONFIRM]
+    assert there.confirmed == [("gate.1", call.id, True), ("gate.1", "gone", False)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "headers", "repeatable", "event", "doubtful"),
+    [
+        ("expired", {}, False, Event.EXPIRY, False),
+        ("expired", {"attempt": 1}, False, Event.EXPIRY, True),
+        ("maxlen", {}, True, Event.FULL, False),
+        ("maxlen", {"attempt": 2}, False, Event.FULL, True),
+        ("maxlen", {"attempt": 2}, True, Event.FULL_AGAIN, True),
+        ("delivery_limit", {}, True, Event.REJECTED, False),
+        ("", {}, True, Event.REJECTED, False),
+    ],
+)
+async def test_a_bounce_is_an_event_and_one_of_a_request_that_a_server_had_is_doubt(
+    reason: str, headers: dict[str, Any], repeatable: bool, event: Event, doubtful: bool
+) -> None:
+    there = There()
+    call = there.call(idempotent=repeatable)
+    there.inbox.on_delivery(bounced(call, reason, **headers))
+    assert (there.events, call.doubtful) == ([event], doubtful)
+    if event is Event.REJECTED:
+        assert str(there.causes[0]) == f"dead-lettered: {reason or 'no reason given'}"
+
+
+async def test_a_copy_that_found_no_place_is_no_news() -> None:
+    there = There()
+    call = there.call()
+    there.inbox.on_delivery(bounced(call, "maxlen", **{"handed-back": True}))
+    assert there.events == []
+
+
+async def test_a_returned_request_gives_back_its_body() -> None:
+    there = There()
+    call = there.call()
+    back = methods.Basic.Return(
+        reply_code=312, reply_text="NO_ROUTE", exchange="leveret", routing_key="gate.once"
+    )
+    there.inbox.on_return(Content(1, back, Properties(correlation_id=call.id), b"[7]", 3))
+    assert (there.events, call.body) == ([Event.NO_ROUTE], b"[7]")
+    there.inbox.on_return(Content(1, back, Properties(), b"{}", 2))
+    assert there.events == [Event.NO_ROUTE]

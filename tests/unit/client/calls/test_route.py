@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from leveret.client.calls.route import Finding, QueueState, Route
+from tests.unit.client.calls.making import found
+
+
+def a_route() -> Route:
+    return Route("gate.once", "leveret.gate.once", "gate")
+
+
+@pytest.mark.parametrize(
+    ("finding", "words"),
+    [
+        (found(state=QueueState.MISSING), "its queue does not exist (any more)"),
+        (found(state=QueueState.DOWN), "its queue is on a node of the broker that is down"),
+        (found(0, 2), "no server listens, 2 requests waiting in its queue"),
+        (found(1, 1), "1 server listens, 1 request waiting in its queue"),
+        (found(3, 0), "3 servers listen, 0 requests waiting in its queue"),
+        (found(state=QueueState.UNKNOWN), ""),
+    ],
+)
+def test_a_finding_is_told_in_words(finding: Finding, words: str) -> None:
+    assert finding.in_words == words
+
+
+def test_nothing_is_known_of_a_new_route() -> None:
+    route = a_route()
+    assert route.finding.state is QueueState.UNKNOWN
+    assert route.server_seen_at == route.backlog.asked_at == route.change.found_at == -inf
+
+
+def test_a_probe_is_under_way_until_it_is_answered() -> None:
+    route = a_route()
+    route.asked(3.0)
+    assert (route.is_probed, route.asked_at) == (True, 3.0)
+    route.answered()
+    assert (route.is_probed, route.asked_at) == (False, 3.0)
+    route.connection_changed()
+    assert route.asked_at == -inf
+
+
+def test_a_reply_and_a_probe_that_finds_a_consumer_tell_of_a_server() -> None:
+    route = a_route()
+    route.heard(1.0)
+    assert route.server_seen_at == 1.0
+    route.probed(found(0, 5, at=2.0))
+    assert route.server_seen_at == 1.0
+    route.probed(found(1, at=3.0))
+    assert route.server_seen_at == 3.0
+
+
+def test_a_backlog_is_two_findings_of_as_many_servers_the_first_of_which_found_requests() -> None:
+    route = a_route()
+    route.probed(found(2, 1, at=1.0))
+    route.probed(found(1, 1, at=2.0))
+    assert route.backlog.asked_at == -inf  # a server has died
+    route.probed(found(1, 0, at=3.0))
+    assert route.backlog.asked_at == 2.0
+    route.probed(found(1, 0, at=4.0))
+    assert route.backlog.asked_at == 2.0  # no request waited at 3.0
+
+
+def test_another_number_of_servers_is_a_change_and_the_first_finding_is_none() -> None:
+    route = a_route()
+    route.probed(found(1, at=1.0))
+    assert route.change.found_at == -inf
+    route.probed(found(1, at=2.0))
+    assert route.change.found_at == -inf
+    route.probed(found(2, at=3.0))
+    assert route.change.found_at == 3.0
+
+
+def test_a_queue_without_its_node_has_no_servers() -> None:
+    route = a_route()
+    route.probed(found(1, at=1.0))
+    route.probed(found(at=2.0, state=QueueState.DOWN))
+    assert route.change.found_at == -inf
+    route.probed(found(1, at=3.0))
+    assert route.change.found_at == route.return_.found_at == 3.0
+    route.probed(found(1, at=4.0))
+    assert route.return_.found_at == 3.0
