@@ -1,4 +1,4 @@
-"""What `leveret demo` shows: how calls go well and how they fail, checked as it is told."""
+"""`leveret demo`: calls that succeed and calls that fail, each checked against what it tells."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo prints, and the check that each thing goes as it is told."""
+"""Prints the demo's story, and checks that everything happens as it is told."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ WIDTH = 96
 
 
 class SurpriseError(Exception):
-    """Something did not behave as the demo says it does."""
+    """Something happened otherwise than the demo tells."""
 
 
 def section(title: str) -> None:
-    """Begin a part of the demo."""
+    """Print the title of a part."""
     print(f"\n{title}\n{'-' * len(title)}", flush=True)
 
 
@@ -26,12 +26,12 @@ def tell(text: str, indent: int = 2) -> None:
 
 
 def show(code: str, value: object) -> None:
-    """Print what a line of code gave."""
+    """Print a line of code and its result."""
     print(f"  {code:<58} -> {value}", flush=True)
 
 
 def expect(holds: object, what: str) -> None:
-    """Hold the demo to what it says.
+    """Check what the demo tells.
 
     :raises SurpriseError: unless `holds`.
     """
@@ -42,9 +42,9 @@ def expect(holds: object, what: str) -> None:
 async def fails(
     story: str, code: str, call: Awaitable[object], kind: type[CallError], executed: str
 ) -> CallError:
-    """Make a call that fails, and show what its caller gets.
+    """Make a call that fails, and print the caller's error.
 
-    :raises SurpriseError: if it fails otherwise, or not at all.
+    :raises SurpriseError: if it fails with another error, or succeeds.
     """
     tell(story)
     print(f"      await {code}")

@@ -1,4 +1,4 @@
-"""A server in a process of its own, as the demo starts, watches, stops and kills it."""
+"""A server in a process of its own, which the demo starts, watches, stops and kills."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import asynccontextmanager
 from signal import Signals
 
 PATIENCE = 30.0
-"""Seconds after which a server that says nothing is taken for stuck."""
+"""Seconds after which a silent server counts as stuck."""
 
 
 class ServerEndedError(Exception):
-    """A server ended, or got stuck, before it said what was waited for."""
+    """A server ended, or got stuck, before it printed the line that the demo waits for."""
 
 
 class ServerProcess:
-    """A running `leveret.demo.server`, and what it prints."""
+    """A running `leveret.demo.server`, and the lines that it prints."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class ServerProcess:
         self._said.append("")  # the next wait is for another line
 
     async def stop(self, signal: Signals) -> int:
-        """Send a signal that is to end it; returns its exit code, minus the signal if killed."""
+        """Send a signal and wait for the end; returns the exit code, negative for a signal."""
         self._process.send_signal(signal)
         async with asyncio.timeout(PATIENCE):
             return await self._process.wait()
@@ -53,7 +53,7 @@ class ServerProcess:
 
 @asynccontextmanager
 async def running_server(name: str, queue: str, url: str) -> AsyncIterator[ServerProcess]:
-    """Start a server and wait until it takes calls; killed at the end, if it still runs."""
+    """Start a server, and wait until it takes calls. It is killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

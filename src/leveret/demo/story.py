@@ -1,4 +1,4 @@
-"""The demo's story, in a few seconds: two servers, and calls that go well and that go wrong."""
+"""The demo's story, in a few seconds: two servers, calls that succeed and calls that fail."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ FIB_30 = 832040
 
 
 def run_demo(url: str | None = None) -> int:
-    """Show it all on the broker at `url`, else on an embedded one; returns the exit code.
+    """Show the demo on the broker at `url`, or on an embedded one; returns the exit code.
 
-    That is 0 only if all of it went as it says.
+    The code is 0 only if everything happened as the demo tells.
     """
     embedded = not url or url.startswith("embedded:")
     where = "an embedded broker" if embedded else f"RabbitMQ at {str(url).rpartition('@')[2]}"
@@ -68,7 +68,7 @@ async def _run(url: str | None, where: str) -> None:
 
 
 async def tell_all(url: str) -> None:
-    """Tell it all, from two servers' start to their end."""
+    """Tell the whole story, from the start of two servers to their end."""
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         rabbit = await stack.enter_async_context(leveret.connect(url, name="demo"))
@@ -88,7 +88,7 @@ async def tell_all(url: str) -> None:
 
 
 async def start(stack: AsyncExitStack, url: str, *names: str) -> list[ServerProcess]:
-    """Start servers that end with the demo at the latest."""
+    """Start servers; those that still run are killed at the end of the demo."""
     servers = await asyncio.gather(
         *(stack.enter_async_context(running_server(name, QUEUE, url)) for name in names)
     )
@@ -114,7 +114,7 @@ async def show_two_paths(rabbit: Rabbit) -> None:
 
 
 async def show_sharing(rabbit: Rabbit) -> None:
-    """A hundred calls at once, and who answers them."""
+    """A hundred calls at once, and which server answers each."""
     section("Servers share the work")
     replies: list[dict[str, str]] = [{} for _ in range(100)]
     fibonacci = rabbit.remote(Fibonacci)
@@ -128,7 +128,7 @@ async def show_sharing(rabbit: Rabbit) -> None:
 
 
 async def show_cpu_bound_work(rabbit: Rabbit) -> None:
-    """The tutorial's recursive fib, which burns a processor, beside calls that want an answer."""
+    """The tutorial's recursive fib, which keeps a processor busy, beside other calls."""
     section("Work that burns a processor holds up nobody")
     fibonacci = rabbit.remote(Fibonacci)
     began = time.monotonic()
@@ -176,7 +176,7 @@ async def show_wrong_calls(rabbit: Rabbit) -> None:
 
 
 async def show_what_handlers_raise(rabbit: Rabbit) -> None:
-    """Errors of the service's own, and bugs."""
+    """Declared errors, and bugs."""
     warehouse = rabbit.remote(Warehouse)
     error = await fails(
         "An error that the contract declares arrives as the same class, fields and all:",
@@ -196,7 +196,7 @@ async def show_what_handlers_raise(rabbit: Rabbit) -> None:
 
 
 async def show_impatience(rabbit: Rabbit, *servers: ServerProcess) -> None:
-    """Deadlines, busy servers, and a caller who goes away."""
+    """Deadlines, busy servers, and callers that are cancelled."""
     warehouse = rabbit.remote(Warehouse)
     hasty = warehouse.with_options(timeout=1)
     late = await fails(
@@ -273,7 +273,7 @@ async def first_to_say(words: str, *servers: ServerProcess) -> ServerProcess:
 
 
 async def show_a_drain(rabbit: Rabbit, *servers: ServerProcess) -> None:
-    """SIGTERM while both servers work, and then nobody is left."""
+    """SIGTERM while both servers work; then no server is left."""
     section("SIGTERM: finish what runs, take no more, exit 0")
     packing = asyncio.gather(*(rabbit.remote(Warehouse).pack(seconds=0.5) for _ in servers))
     for server in servers:

@@ -1,4 +1,4 @@
-"""Leaves no queues behind on a broker that is not the demo's own."""
+"""Deletes the demo's queues from a broker that is not the demo's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leveret.transport.url import parse_url
 
 @asynccontextmanager
 async def tidied(url: str, *services: type[Service], plain: str) -> AsyncIterator[None]:
-    """Delete the services' queues at the end of the block, save those that were there before.
+    """Delete the services' queues at the end of the block, except those that existed before.
 
     :param plain: a queue that is served by the tutorial's protocol.
     """
@@ -56,5 +56,5 @@ async def _delete(connection: Connection, names: Sequence[str]) -> None:
         try:
             await channel.call(methods.Queue.Delete(queue=name))
         except LeveretError:
-            continue  # the user may not; or it is not even there
+            continue  # the user may not delete it, or it does not exist
         await channel.close()

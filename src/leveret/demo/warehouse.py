@@ -1,4 +1,4 @@
-"""A service whose calls can fail in many ways; the demo makes them do so."""
+"""A service whose calls can fail in many ways, and do so in the demo."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Seconds = Annotated[float, Meta(ge=0, le=60)]
 
 
 class OutOfStock(DeclaredError):
-    """There are not enough of them."""
+    """Fewer are in stock than were asked for."""
 
     sku: str
     left: int
 
 
 class Warehouse(Service):
-    """Carrots, mostly. What it prints tells the demo when a handler has begun."""
+    """A stock of carrots. It prints a line when a handler begins, for the demo to wait for."""
 
     def __init__(self) -> None:
         self._stock = {"carrot": 3}
@@ -45,12 +45,12 @@ class Warehouse(Service):
 
     @method(idempotent=True)
     async def count(self, sku: str, seconds: Seconds) -> int:
-        """Count what is in stock, slowly. Counting twice does no harm."""
+        """Count the stock, slowly. To count twice does no harm."""
         await asyncio.sleep(seconds)
         return self._stock[sku]
 
     @method
     async def ship(self, seconds: Seconds) -> None:
-        """Send a parcel off. Nobody wants it sent twice: this method is not idempotent."""
+        """Send a parcel. It must not be sent twice, so this method is not idempotent."""
         print("shipping", flush=True)
         await asyncio.sleep(seconds)

@@ -98,9 +98,9 @@ class Broker(Startable):
         self._call(lambda: self._broker.delete_vhost(name))
 
     def close_connections(self, reason: str, *, vhost: str | None = None) -> int:
-        """Close the connections, or those of one vhost; returns how many.
+        """Close all connections, or those of one vhost; returns how many.
 
-        Clients are told: 320, `CONNECTION_FORCED - <reason>`.
+        Clients get 320, `CONNECTION_FORCED - <reason>`.
         """
         return self._call(lambda: self._broker.close_connections(reason, vhost=vhost))
 

@@ -1,4 +1,4 @@
-"""A broker's address, and the same by way of a proxy."""
+"""A broker's address, and the URL that reaches it through a proxy."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SERVER_NAME: Final = re.compile(r"[?&](?:server_name|server_name_indication)=")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerAddress:
-    """Where the broker is, and what of its URL stays the same by way of a proxy.
+    """Where the broker is, and the parts of its URL that a proxy keeps.
 
     :param target: host and port.
     :param scheme: "amqp" or "amqps".
-    :param user: user and password as the URL has them, with the "@"; never shown.
+    :param user: user and password as the URL has them, with the "@"; not in the repr.
     :param rest: path and query.
     """
 
@@ -39,7 +39,7 @@ class BrokerAddress:
     def of(cls, broker: str | tuple[str, int]) -> Self:
         """Read a URL, or (host, port).
 
-        :raises InvalidURL: if it is none; the message holds no password.
+        :raises InvalidURL: if it cannot be read; the message holds no password.
         """
         if not isinstance(broker, str):
             return cls(target=broker, scheme="amqp", user="", rest="/")

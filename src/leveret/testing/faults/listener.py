@@ -1,4 +1,4 @@
-"""Where a `FaultProxy` listens: a port that it keeps, also while nobody listens there."""
+"""The port of a `FaultProxy`, which it keeps even while it refuses connections."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Listener"]
 log = logging.getLogger("leveret.testing.faults.proxy")
 
 _BACKLOG: Final = 128
-_REST: Final = 0.1
-"""Seconds without accepting, where the machine has no file descriptor left."""
+_PAUSE: Final = 0.1
+"""Seconds without accepting after the process ran out of file descriptors."""
 
 
 class Listener:
-    """A port, which is open or not; `on_client` gets the socket of each who connects."""
+    """A port that listens or does not; `on_client` gets the socket of each new connection."""
 
     def __init__(self, host: str, port: int, on_client: Callable[[socket.socket], None]) -> None:
         self.host = host
@@ -31,9 +31,9 @@ class Listener:
         self._placeholder: socket.socket | None = None
 
     def reserve(self) -> None:
-        """Find the port, and keep it while connections are refused; nothing if that is done.
+        """Bind the port, and keep it while connections are refused. Does nothing the second time.
 
-        :raises OSError: if it is not free.
+        :raises OSError: if the port is in use.
         """
         if self.port is not None:
             return
@@ -45,16 +45,16 @@ class Listener:
             reserved.close()
 
     def release(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         self.stop()
         if self._placeholder is not None:
             self._placeholder.close()
         self._placeholder = self.port = None
 
     def listen(self) -> None:
-        """Accept whoever comes, on the port that is reserved; without one, do nothing.
+        """Accept connections on the reserved port. Does nothing if none is reserved.
 
-        :raises OSError: if somebody else listens there.
+        :raises OSError: if another process listens there.
         """
         if self._open is None and self.port is not None:
             sock = self._bound(self.port)
@@ -67,7 +67,7 @@ class Listener:
             asyncio.get_running_loop().add_reader(sock, self._accept, sock)
 
     def stop(self) -> None:
-        """Refuse whoever comes."""
+        """Refuse connections."""
         if self._open is not None:
             asyncio.get_running_loop().remove_reader(self._open)
             self._open.close()
@@ -77,17 +77,17 @@ class Listener:
         try:
             client, _ = listening.accept()
         except (BlockingIOError, ConnectionAbortedError):
-            return  # whoever it was did not wait
+            return  # the client did not wait
         except OSError as error:
             log.warning("a FaultProxy cannot accept a connection: %s", error)
-            self._rest(listening)
+            self._pause(listening)
             return
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._on_client(client)
 
-    def _rest(self, listening: socket.socket) -> None:
-        """Go on later: without file descriptors, it would be ready and fail all the time."""
+    def _pause(self, listening: socket.socket) -> None:
+        """Accept again later: without file descriptors, each attempt would fail at once."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(listening)
 
@@ -95,7 +95,7 @@ class Listener:
             if listening is self._open:
                 loop.add_reader(listening, self._accept, listening)
 
-        loop.call_later(_REST, go_on)
+        loop.call_later(_PAUSE, go_on)
 
     def _bound(self, port: int) -> socket.socket:
         sock = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)

@@ -45,7 +45,7 @@ class Frame(NamedTuple):
     :param type: 1 method, 2 content header, 3 content body, 8 heartbeat.
     :param channel: 0 is the connection itself.
     :param size: of the payload, in bytes; the whole frame has 8 more.
-    :param method: class and method id, as (60, 40) for basic.publish; (0, 0) where it is no method.
+    :param method: class and method id, as (60, 40) for basic.publish; (0, 0) of other frames.
     """
 
     type: int
@@ -63,21 +63,21 @@ class Frame(NamedTuple):
 
 FrameKind: TypeAlias = str | int | tuple[int, int] | Callable[[Frame], bool] | None
 """Which frames count: a name, as in `Frame.kind`, or "method" for all methods; a frame type;
-(class id, method id); a function of the `Frame`; None for all but heartbeats, which come when they
-like."""
+(class id, method id); a function of the `Frame`; None for all but heartbeats, which come at any
+time."""
 
 Matches: TypeAlias = Callable[[Frame], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """A place in what goes one way over a connection. Make it with `after_frame` and the others.
+    """A place in one direction of a connection; `after_frame` and the others make it.
 
     :param direction: which way.
-    :param count: the how-manieth frame, or how many bytes.
+    :param count: which frame, counted from 1, or how many bytes.
     :param matches: which frames count; None where bytes do.
     :param offset: how far into the frame, in bytes; None is its end.
-    :param text: what it says of itself.
+    :param text: how it is printed.
     """
 
     direction: Direction
@@ -150,7 +150,7 @@ def _at_frame(
 
 
 def _matcher(kind: FrameKind) -> tuple[Matches, str]:
-    """What tells whether a frame counts, and how that is said."""
+    """A predicate for frames, and how messages describe it."""
     if kind is None:
         return lambda frame: frame.type != FRAME_HEARTBEAT, ""
     if callable(kind):

@@ -1,7 +1,7 @@
-"""Finds where frames begin and end in a stream of bytes, and where rules want it to stop.
+"""Finds where frames begin and end in a stream of bytes, and where rules have it stop.
 
-Bytes in, positions out: no sockets here. Nothing is kept but numbers, so a frame that claims to be
-4 GB costs nothing. A stream that does not begin as AMQP does (TLS, say), or breaks its form later,
+Bytes in, positions out: no sockets here. It keeps only numbers, so a frame that claims to be 4 GB
+costs nothing. A stream that does not begin as AMQP does (TLS, say), or breaks its form later,
 has no frames from there on, and passes as it is.
 """
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Tripwire(Generic[T]):
-    """A moment that is waited for in one stream, for the sake of `rule`."""
+    """A moment that one stream waits for, and the rule that waits for it."""
 
     __slots__ = ("moment", "rule", "seen")
 
@@ -44,7 +44,7 @@ class Tripwire(Generic[T]):
         self.seen = 0
 
     def touch(self, frame: Frame, start: int, end: int) -> int | None:
-        """Where in the stream this frame makes it due, if it does."""
+        """The offset in the stream where this frame makes it due; None if it does not."""
         matches = self.moment.matches
         if matches is None or not matches(frame):
             return None
@@ -56,7 +56,7 @@ class Tripwire(Generic[T]):
 
 
 class FrameStream(Generic[T]):
-    """The frames of what goes one way over one connection."""
+    """The frames in one direction of one connection."""
 
     __slots__ = (
         "_begun",
@@ -72,11 +72,11 @@ class FrameStream(Generic[T]):
 
     def __init__(self) -> None:
         self.position = 0
-        """How many bytes were let pass."""
+        """How many bytes have passed."""
         self.frames = 0
         """How many whole frames were among them, heartbeats aside."""
         self._begun = False
-        self._framed = True  # whether, for all that is known, these are frames
+        self._framed = True  # False once the stream has broken the form of AMQP
         self._left = 0  # bytes of the current frame, or protocol header, that are still to come
         self._in_frame = False  # False in the protocol header
         self._counts = False  # whether the current frame does
@@ -91,15 +91,15 @@ class FrameStream(Generic[T]):
             self._wires.append(wire)
 
     def disarm(self, rule: T) -> None:
-        """Forget the wires of a rule."""
+        """Remove all moments of a rule."""
         self._wires = [wire for wire in self._wires if wire.rule is not rule]
         self._due = [due for due in self._due if due[1].rule is not rule]
 
     def advance(self, data: memoryview) -> tuple[int, list[Tripwire[T]]]:
-        """How many of these bytes may pass, and what is due when they have.
+        """Tell how many of these bytes may pass, and what is due once they have.
 
-        Where nothing is due, the rest is the head of a frame that is not complete: less than 12
-        bytes, to be given again, with more behind it.
+        If nothing is due, the rest is an incomplete head of a frame, shorter than 12 bytes. Pass it
+        again, followed by more.
         """
         at, size = 0, len(data)
         while True:

@@ -1,4 +1,4 @@
-"""`RabbitMQ`: a real broker for tests, demos and benchmarks, wherever one can be had."""
+"""`RabbitMQ`: a real broker for tests, demos and benchmarks."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ class RabbitMQ(Startable):
 
     @classmethod
     def attach(cls, address: str) -> Self:
-        """The broker whose `address` another process on this machine passed on.
+        """The broker of another process on this machine, which passed on its `address`.
 
-        It has everything but `stop`, `kill` and `restart`, and goes on after `close`.
+        It has no `stop`, `kill` and `restart`, and goes on after `close`.
         """
         broker = cls()
         broker._attached = True
@@ -80,7 +80,7 @@ class RabbitMQ(Startable):
         return broker
 
     def start(self) -> Self:
-        """Find or start it; start it again where it was stopped or killed; else do nothing."""
+        """Find or start it. Start it again if it was stopped or killed; do nothing if it runs."""
         if self._place is None:
             self._place = self._choose()()
         elif not self._attached:
@@ -88,7 +88,7 @@ class RabbitMQ(Startable):
         return self
 
     def close(self) -> None:
-        """Kill what was started here and remove its data; a foreign broker goes on."""
+        """Kill it and remove its data if it was started here; a foreign broker goes on."""
         place, self._place = self._place, None
         if place is not None:
             place.close()
@@ -100,7 +100,7 @@ class RabbitMQ(Startable):
 
     @property
     def tls_url(self) -> str:
-        """The same with TLS; its host is localhost. Only with `tls`."""
+        """The URL with TLS, with the host localhost. Only with `tls`."""
         return self._here.tls_url
 
     @property
@@ -111,12 +111,12 @@ class RabbitMQ(Startable):
 
     @property
     def owned(self) -> bool:
-        """Whether Leveret started it, here or in the process it is attached to."""
+        """Whether Leveret started it, in this process or in the one that it is attached to."""
         return not isinstance(self._here, Foreign)
 
     @property
     def address(self) -> str:
-        """What `attach` takes in another process."""
+        """The address for `attach` in another process."""
         return self._here.address
 
     @property
@@ -131,24 +131,24 @@ class RabbitMQ(Startable):
         return tuple(int(part) for part in re.findall(r"\d+", number)[:3])
 
     def stop(self) -> None:
-        """Shut it down in good order: clients are told (320, CONNECTION_FORCED)."""
+        """Shut it down: it closes its connections (320, CONNECTION_FORCED)."""
         self._here.stop()
 
     def kill(self) -> None:
-        """SIGKILL: clients see their sockets break."""
+        """Send SIGKILL: clients see their sockets break."""
         self._here.kill()
 
     def restart(self) -> None:
-        """Start it again, stopped first where it runs: same port, durable data kept."""
+        """Stop it if it runs, and start it again, with the same port and its durable data."""
         self._here.stop()
         self._here.start()
 
     def ctl(self, *args: str) -> str:
-        """What `rabbitmqctl *args` prints; half a second to a second each."""
+        """Run `rabbitmqctl *args`, and return its output; takes 0.5 to 1 s."""
         return self._here.ctl(*args)
 
     def evaluate(self, expression: str) -> str:
-        """The value of an Erlang expression in the broker, as Erlang prints it; about 20 ms."""
+        """Evaluate an Erlang expression in the broker (20 ms); returns it as Erlang prints it."""
         return self._here.evaluate(expression)
 
     def add_vhost(self, name: str) -> str:
@@ -167,9 +167,9 @@ class RabbitMQ(Startable):
         self.evaluate(f'rabbit_vhost:delete({erlang_binary(name)}, <<"leveret">>)')
 
     def close_connections(self, reason: str, *, vhost: str | None = None) -> int:
-        """Have the broker close the connections, or those of one vhost; returns how many.
+        """Have the broker close all connections, or those of one vhost; returns how many.
 
-        Clients are told: 320, `CONNECTION_FORCED - <reason>`.
+        Clients get 320, `CONNECTION_FORCED - <reason>`.
         """
         wanted = "" if vhost is None else f", [{{vhost, {erlang_binary(vhost)}}}] =:= Infos(P)"
         return int(
@@ -190,7 +190,7 @@ class RabbitMQ(Startable):
         self._set_memory_limit("0.6")
 
     def _set_memory_limit(self, share: str) -> None:
-        # Asking for the alarms as well, it returns when all connections have been told of them.
+        # Asking for the alarms makes it return only when all connections have heard of them.
         self.evaluate(
             f"vm_memory_monitor:set_vm_memory_high_watermark({share}), rabbit_alarm:get_alarms()"
         )
@@ -199,7 +199,7 @@ class RabbitMQ(Startable):
         """The last lines of its log."""
         return "\n".join(self._here.log().splitlines()[-lines:])
 
-    # -- where one is found: a subclass may know more places ---------------------------------
+    # -- where one is found: a subclass may know more places -----------------------------------
 
     def _choose(self) -> Callable[[], Place]:
         """What starts the first kind of broker that can be had.

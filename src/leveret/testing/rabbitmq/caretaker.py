@@ -1,11 +1,11 @@
-"""The process between a test and its private RabbitMQ: when the test dies, the broker does too.
+"""The process between a test and its private RabbitMQ: when the test dies, the broker dies too.
 
-Run by its path, with the broker's folder, the server's command as a JSON list, and, where it needs
-one of its own, epmd's port and command. On standard input, a pipe that only the test process holds,
-it takes one byte per order: `T` stops the server in good order, `K` kills it. However the test
-process ends, `kill -9` included, the pipe ends with it; then the server is killed and its folder
-removed. This process runs in a session of its own, so Ctrl-C in a terminal does not reach the
-broker.
+It is run by its path. Its arguments are the broker's folder, the server's command as a JSON list
+and, if the broker needs an epmd of its own, epmd's port and command. Its standard input is a pipe
+that only the test process holds, with one byte per order: `T` shuts the server down, `K` kills it.
+However the test process ends, even by `kill -9`, the pipe ends with it. Then this process kills the
+server and removes its folder. It runs in a session of its own, so Ctrl-C in a terminal does not
+reach the broker.
 
 `PR_SET_PDEATHSIG` would be shorter, but it fires when the *thread* that started the broker ends.
 """
@@ -34,7 +34,7 @@ def take_care(
     """Run both until the server ends, or standard input does."""
     epmd = None
     if epmd_command is not None:
-        # In the foreground, and ours: a daemonized epmd would outlive every broker.
+        # In the foreground, as our child: a daemonized epmd would outlive every broker.
         epmd = subprocess.Popen(epmd_command, stdin=subprocess.DEVNULL)
         _wait_for_listener(epmd_port, epmd)
     server = subprocess.Popen(server_command, stdin=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""RabbitMQ in a Docker container of one's own, where the machine has none installed."""
+"""A private RabbitMQ in a Docker container, for machines that have none installed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from leveret.testing.rabbitmq.tls import PLUGIN, TLSFiles
 __all__ = ["Container", "docker_answers", "pull_image"]
 
 IMAGE = "rabbitmq:4-alpine"
-"""What is started, unless LEVERET_RABBITMQ_IMAGE names another."""
+"""The image that is started, unless LEVERET_RABBITMQ_IMAGE names another."""
 
 
 def docker_answers() -> bool:
-    """Whether there is a Docker client here, and an engine that it reaches."""
+    """Whether this machine has a Docker client, and an engine that it reaches."""
     docker = shutil.which("docker")
     if docker is None:
         return False
@@ -28,9 +28,9 @@ def docker_answers() -> bool:
 
 
 def pull_image() -> str:
-    """The image to start, pulled where the engine does not have it.
+    """The image to start; pulls it if the engine does not have it.
 
-    :raises RabbitMQUnavailable: it cannot be pulled.
+    :raises RabbitMQUnavailable: if it cannot be pulled.
     """
     image = os.environ.get("LEVERET_RABBITMQ_IMAGE", IMAGE)
     if not _docker("images", "--quiet", image).strip():
@@ -40,7 +40,7 @@ def pull_image() -> str:
 
 
 class Container:
-    """A container, published on a port of 127.0.0.1 that stays its own over stop and start."""
+    """A container with a port of 127.0.0.1, which it keeps when it is stopped and started."""
 
     def __init__(self, name: str, port: int, *, tls_port: int = 0, attached: bool = False) -> None:
         self._name = name
@@ -51,7 +51,7 @@ class Container:
 
     @classmethod
     def start_new(cls, image: str, tls: TLSFiles | None = None) -> Container:
-        """A container of an image, once it runs."""
+        """Create and start a container, and return once it speaks AMQP."""
         port, tls_port = free_ports(2)
         container = cls(
             f"leveret-{uuid.uuid4().hex[:12]}", port, tls_port=0 if tls is None else tls_port
@@ -72,7 +72,7 @@ class Container:
 
     @classmethod
     def attach(cls, address: str) -> Container:
-        """The container that another process started; it can be asked, but not stopped."""
+        """The container that another process started. It can be asked, but not stopped."""
         name, port, tls_port = address.removeprefix("docker:").split(":")
         return cls(name, int(port), tls_port=int(tls_port), attached=True)
 
@@ -120,7 +120,7 @@ class Container:
         return _docker("logs", self._name)
 
     def _configure(self, tls: TLSFiles) -> None:
-        """Copy the files in, as those of the image: the engine may be on another host."""
+        """Copy the files into the container: the engine may be on another host."""
         inside = Path("/etc/rabbitmq")
         files = TLSFiles(
             cafile=inside / "leveret-ca.pem",
@@ -136,7 +136,7 @@ class Container:
         }
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder, "copy")
-            copy.touch(0o644)  # in the container it is not the broker's own
+            copy.touch(0o644)  # in the container, the broker is another user
             for target, content in contents.items():
                 copy.write_bytes(content)
                 _docker("cp", str(copy), f"{self._name}:{target}")
@@ -149,7 +149,7 @@ class Container:
             )
 
     def _remove_after_this_process(self) -> None:
-        """A process that waits on a pipe for this one's end, `kill -9` included."""
+        """Start a process that waits for the end of this one, and then removes the container."""
         script = f"cat > /dev/null; exec docker rm --force --volumes {self._name} > /dev/null 2>&1"
         self._remover = subprocess.Popen(
             ["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True

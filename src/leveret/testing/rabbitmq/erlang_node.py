@@ -1,8 +1,8 @@
-"""A RabbitMQ of one's own on this machine: own node name, ports, folder, cookie and epmd.
+"""A private RabbitMQ node, with a node name, ports, folder, cookie and epmd of its own.
 
-Nothing of it is shared with the machine's own RabbitMQ or with another test run, and nothing is
-left behind. It works for any user, and takes about 3 s to start. Only the nodes of a cluster share
-something: the cookie and the epmd by which they find each other (`Membership`).
+It shares nothing with the machine's own RabbitMQ or with another test run, and leaves nothing
+behind. It works for any user, and takes about 3 s to start. Only the nodes of a cluster share the
+cookie and the epmd by which they find each other (`Membership`).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ __all__ = ["START_ATTEMPTS", "ErlangNode"]
 
 START_ATTEMPTS: Final = 3
 _CTL_TIMEOUT = 60.0
+"""Seconds."""
 _CALLS = count()
 
 
@@ -56,7 +57,7 @@ class ErlangNode:
         tls: TLSFiles | None = None,
         member: Membership | None = None,
     ) -> ErlangNode:
-        """A node that is yet to be started, its folder laid out."""
+        """Make a node and its folder, without starting it."""
         port, dist_port, epmd_port, tls_port = free_ports(4)
         if member is None:
             cookie, more = new_cookie(), ""
@@ -88,7 +89,7 @@ class ErlangNode:
 
     @classmethod
     def start_new(cls, installation: Installation, tls: TLSFiles | None = None) -> ErlangNode:
-        """A node that runs. Somebody may take a port that was free: then it tries others."""
+        """Make and start a node. If somebody else takes one of its ports, it tries others."""
         for attempt in range(1, START_ATTEMPTS + 1):
             node = cls.create(installation, tls)
             try:
@@ -123,7 +124,7 @@ class ErlangNode:
 
     @property
     def runs(self) -> bool:
-        """Whether it was started here and neither ended nor was ended since."""
+        """Whether it was started here and has not ended."""
         return self._server.runs
 
     def start(self) -> None:
@@ -153,7 +154,7 @@ class ErlangNode:
 
     def ctl(self, *args: str) -> str:
         command = [f"{self._node.scripts}/rabbitmqctl", "--quiet", "--node", self._node.name, *args]
-        # A ctl that finds no epmd would start one, and leave it behind.
+        # Without this, rabbitmqctl would start an epmd if it found none, and leave it behind.
         settings = environment(self._node, self._machine)
         settings["RABBITMQ_CTL_ERL_ARGS"] = "-start_epmd false"
         done = _run(self._machine.command(command), settings)

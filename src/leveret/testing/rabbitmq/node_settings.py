@@ -1,4 +1,4 @@
-"""What a private RabbitMQ node is told at its start: its name, ports, folder and environment."""
+"""The settings of a private RabbitMQ node: its name, ports, folder and environment."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """What makes a node one of a cluster."""
+    """The settings that make a node a member of a cluster."""
 
     port: int
-    """AMQP, on 127.0.0.1: the others know the node's name by it."""
+    """The port for AMQP, on 127.0.0.1. The node's name is made of it."""
     epmd_port: int
-    """Where the port mapper of all nodes listens already."""
+    """The port of the port mapper that all nodes share; it listens already."""
     cookie: str
-    """By which they trust each other."""
+    """The secret that all nodes share."""
     configuration: str
     """Lines for rabbitmq.conf."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeAddress:
-    """All that a process on this machine must know to reach a node, and to steer it."""
+    """All that a process on this machine needs in order to reach and control a node."""
 
     name: str
     """The Erlang node name, `leveret-...@localhost`."""
     folder: str
     """Its home: cookie, configuration, data and log."""
     scripts: str
-    """Where `rabbitmq-server` and `rabbitmqctl` are."""
+    """The folder of `rabbitmq-server` and `rabbitmqctl`."""
     port: int
-    """AMQP, on 127.0.0.1."""
+    """The port for AMQP, on 127.0.0.1."""
     dist_port: int
-    """Erlang's own protocol, on 127.0.0.1."""
+    """The port for Erlang's own protocol, on 127.0.0.1."""
     epmd_port: int
-    """The port mapper that only this node or its cluster uses, on 127.0.0.1."""
+    """The port of the port mapper that only this node or its cluster uses, on 127.0.0.1."""
     own_epmd: bool
-    """Whether the port mapper is started with the node, or runs already."""
+    """Whether the port mapper is started with the node; otherwise it runs already."""
     tls_port: int
-    """AMQP with TLS, on 127.0.0.1; 0 without."""
+    """The port for AMQP with TLS, on 127.0.0.1; 0 without TLS."""
 
 
 def environment(node: NodeAddress, machine: Machine) -> dict[str, str]:
@@ -91,7 +91,7 @@ def server_settings(node: NodeAddress) -> dict[str, str]:
         "RABBITMQ_SCRIPTS_DIR": node.scripts,
         # With this the script becomes the Erlang VM, so signals reach it; -noinput undoes the rest.
         "RABBITMQ_ALLOW_INPUT": "true",
-        # A name from the start spares RabbitMQ the Erlang that it else starts to find epmd: 0.5 s.
+        # With a name, RabbitMQ starts no second Erlang to look for epmd: that saves 0.5 s.
         "RABBITMQ_SERVER_START_ARGS": erlang,
         "RABBITMQ_NODE_PORT": str(node.port),
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
@@ -107,12 +107,12 @@ def server_settings(node: NodeAddress) -> dict[str, str]:
 
 
 def new_cookie() -> str:
-    """What nodes that are to reach each other have in common, and nobody else knows."""
+    """A new secret for nodes that are to reach each other."""
     return secrets.token_hex(16)
 
 
 def new_folder(installation: Installation, cookie: str) -> Path:
-    """A home for processes of RabbitMQ, with the cookie in it, where they see it too."""
+    """Make a home for processes of RabbitMQ, with the cookie in it."""
     parent = installation.machine.parent_of_folders
     folder = Path(tempfile.mkdtemp(prefix="leveret-rabbitmq-", dir=parent))
     file = folder / ".erlang.cookie"
@@ -122,10 +122,10 @@ def new_folder(installation: Installation, cookie: str) -> Path:
 
 
 def node_name(port: int) -> str:
-    """What the node that listens there is called among Erlang nodes."""
+    """The Erlang node name of the node that listens on this port."""
     return f"leveret-{port}@localhost"
 
 
 def epmd_command(port: int) -> Sequence[str]:
-    """Erlang's port mapper, for the nodes of this machine only."""
+    """The command of Erlang's port mapper, for the nodes of this machine only."""
     return ["epmd", "-port", str(port), "-address", "127.0.0.1"]

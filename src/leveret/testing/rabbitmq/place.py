@@ -1,4 +1,4 @@
-"""Where a test's RabbitMQ runs: the one interface behind `leveret.testing.RabbitMQ`.
+"""Where a RabbitMQ for tests runs: the one interface behind `leveret.testing.RabbitMQ`.
 
 Three places implement it: `Foreign` here (somebody else's broker, by its URL), `ErlangNode` (a
 private node on this machine) and `Container` (Docker).
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 START_TIMEOUT = 90.0
-"""Seconds a broker may take to start; 3 is usual, slow CI machines need many more."""
+"""Seconds that a broker may take to start: 3 are usual, a slow CI machine needs many more."""
 
 _PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 _METHOD_FRAME = b"\x01"
@@ -38,9 +38,9 @@ class RabbitMQUnavailable(LeveretError):
 
 
 class Place(Protocol):
-    """A broker that can be reached at `url`, and perhaps steered.
+    """A broker at a URL, which can perhaps be started, stopped and asked.
 
-    What a place cannot do raises `RabbitMQUnavailable`.
+    A method that this place cannot carry out raises `RabbitMQUnavailable`.
     """
 
     @property
@@ -49,36 +49,36 @@ class Place(Protocol):
 
     @property
     def tls_url(self) -> str:
-        """The same with TLS, where it was started with `TLSFiles`."""
+        """The URL with TLS, if the broker was started with `TLSFiles`."""
 
     @property
     def address(self) -> str:
-        """What another process on this machine needs to steer it too (see `RabbitMQ.attach`)."""
+        """What `RabbitMQ.attach` needs in another process on this machine."""
 
     def start(self) -> None:
-        """Start it, and return once it speaks AMQP; does nothing where it runs."""
+        """Start it, and return once it speaks AMQP. Does nothing if it runs."""
 
     def stop(self) -> None:
-        """Stop it in good order; its port and data stay its own."""
+        """Shut it down. It keeps its port and its data."""
 
     def kill(self) -> None:
-        """Stop it at once, as a power cut would."""
+        """Kill it, as a power cut would."""
 
     def close(self) -> None:
-        """Kill it, and remove all that it left."""
+        """Kill it, and remove its data."""
 
     def ctl(self, *args: str) -> str:
-        """What `rabbitmqctl *args` prints."""
+        """Run `rabbitmqctl *args`, and return its output."""
 
     def evaluate(self, expression: str) -> str:
-        """The value of an Erlang expression in the broker, as Erlang prints it."""
+        """Evaluate an Erlang expression in the broker; returns the value as Erlang prints it."""
 
     def log(self) -> str:
         """The whole log of the broker."""
 
 
 class Foreign:
-    """A broker that somebody else started: it has a URL, and its state is not ours to touch."""
+    """A broker that somebody else started. It has a URL; its state stays untouched."""
 
     def __init__(self, url: str) -> None:
         self.url = url if urlsplit(url).path else f"{url}/"
@@ -92,10 +92,10 @@ class Foreign:
         self._refuse("give TLS to")
 
     def start(self) -> None:
-        """Nothing: it runs, or the first connection says why not."""
+        """Do nothing: it runs, or the first connection reports why not."""
 
     def close(self) -> None:
-        """Nothing: it goes on."""
+        """Do nothing: it goes on."""
 
     def stop(self) -> None:
         self._refuse("stop")
@@ -120,7 +120,7 @@ class Foreign:
 
 
 def say(message: str) -> None:
-    """One line on stderr about what is done to get a broker."""
+    """Print one line on stderr about how a broker is obtained."""
     print(f"leveret.testing: {message}", file=sys.stderr, flush=True)
 
 
@@ -141,11 +141,12 @@ def listens(port: int) -> bool:
 
 
 def wait_until_up(port: int, died: Callable[[], str | None], tls_port: int = 0) -> None:
-    """Return once a broker on 127.0.0.1 speaks AMQP; `died` tells why it never will.
+    """Return once a broker on 127.0.0.1 speaks AMQP.
 
-    With `tls_port`, also once it listens there: it opens its ports one after the other.
+    :param died: None while the broker runs, else why it died.
+    :param tls_port: if not 0, wait until it listens there as well: it opens one port after another.
 
-    :raises RabbitMQUnavailable: it died, or is not up after `START_TIMEOUT` seconds.
+    :raises RabbitMQUnavailable: if it died, or is not up after `START_TIMEOUT` seconds.
     """
     give_up = time.monotonic() + START_TIMEOUT
     while not answers_amqp("127.0.0.1", port) or (tls_port and not listens(tls_port)):

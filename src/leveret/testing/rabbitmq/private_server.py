@@ -1,4 +1,4 @@
-"""A server whose process ends with this one, whatever ends this one; `caretaker.py` does that."""
+"""A server process that ends with this process, however this one ends; see `caretaker.py`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from leveret.testing.rabbitmq.place import say
 __all__ = ["PrivateServer"]
 
 _STOP_TIMEOUT = 30.0
+"""Seconds."""
 
 
 class PrivateServer:
-    """A server that is started, stopped and killed from here, again and again.
+    """A server process that can be started, stopped and killed any number of times.
 
-    :param name: what messages call it.
-    :param folder: where it is started; what it prints goes to `startup.log` there. The folder is
-        removed when this process dies without having stopped it.
+    :param name: its name in messages.
+    :param folder: its working directory; its output goes to `startup.log` there. The folder is
+        removed if this process dies without having stopped the server.
     """
 
     def __init__(self, name: str, folder: str) -> None:
@@ -32,7 +33,7 @@ class PrivateServer:
 
     @property
     def runs(self) -> bool:
-        """Whether it was started and has not ended, by an order or by itself."""
+        """Whether it was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def start(
@@ -42,7 +43,10 @@ class PrivateServer:
         *,
         epmd: tuple[int, Sequence[str]] | None = None,
     ) -> None:
-        """Start it, after an epmd of its own, whose port and command these are."""
+        """Start it.
+
+        :param epmd: the port and the command of an Erlang port mapper to be started before it.
+        """
         arguments = [json.dumps(command)]
         if epmd is not None:
             arguments += map(json.dumps, epmd)
@@ -58,19 +62,19 @@ class PrivateServer:
             )
 
     def stop(self) -> None:
-        """SIGTERM, and wait until it is gone; after 30 s SIGKILL."""
+        """Send SIGTERM and wait until it has ended; after 30 s send SIGKILL."""
         try:
             self._order(b"T")
         except subprocess.TimeoutExpired:
-            say(f"{self._name} did not stop within {_STOP_TIMEOUT:.0f} s; it is killed")
+            say(f"{self._name} did not stop within {_STOP_TIMEOUT:.0f} s; killing it")
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone; does nothing where it does not run."""
+        """Send SIGKILL and wait until it has ended. Does nothing if it does not run."""
         self._order(b"K")
 
     def _order(self, order: bytes) -> None:
-        """Have the caretaker end the server, and wait until both are gone."""
+        """Have the caretaker end the server, and wait until both have ended."""
         process = self._process
         if process is None:
             return
@@ -79,7 +83,7 @@ class PrivateServer:
             try:
                 os.write(process.stdin.fileno(), order)
             except BrokenPipeError:
-                pass  # the server ended by itself in this moment
+                pass  # the server has just ended by itself
             process.wait(_STOP_TIMEOUT)
         process.stdin.close()
         self._process = None

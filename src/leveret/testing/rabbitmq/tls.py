@@ -1,4 +1,4 @@
-"""TLS for a broker of one's own: its files, and how RabbitMQ is told of them."""
+"""TLS for a private broker: its files, and RabbitMQ's configuration for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 __all__ = ["PLUGIN", "TLSFiles"]
 
 PLUGIN: Final = "rabbitmq_auth_mechanism_ssl"
-"""What lets clients log in with their certificates (SASL EXTERNAL)."""
+"""RabbitMQ's plugin by which clients log in with certificates (SASL EXTERNAL)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class TLSFiles:
     keyfile: Path
 
     def copied_to(self, folder: Path) -> TLSFiles:
-        """Copies there, for a broker that cannot see other folders."""
+        """Copy the files to a folder, for a broker that cannot see other folders."""
         return TLSFiles(
             cafile=Path(shutil.copy(self.cafile, folder / "ca.pem")),
             certfile=Path(shutil.copy(self.certfile, folder / "cert.pem")),
@@ -37,7 +37,7 @@ class TLSFiles:
     def configuration(self, listener: str) -> str:
         """Lines for rabbitmq.conf (https://www.rabbitmq.com/docs/ssl).
 
-        A client needs no certificate. One that has it may log in as its common name.
+        A client may log in without a certificate, or with one as its common name.
         """
         return (
             f"listeners.ssl.1 = {listener}\n"
