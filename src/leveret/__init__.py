@@ -1,10 +1,18 @@
-"""Leveret: typed RPC over RabbitMQ."""
+"""Leveret: typed RPC over RabbitMQ.
+
+Public are the names in `__all__` of this module and of three others: `leveret.once` has the stores
+of idempotency keys, `leveret.testing` what tests need, and `leveret.broker` the embedded broker.
+The package `pytest_leveret` is the pytest plugin. All other modules are inner: they may change in
+any release, and their names with them.
+"""
 
 from msgspec import Meta
 
 from leveret.client.breaker import Breaker
+from leveret.client.caller import Caller
 from leveret.client.options import Middleware as ClientMiddleware
 from leveret.client.options import OutgoingCall
+from leveret.client.plain import PlainRemote
 from leveret.contract import Adaptive, Hedge, Retry, Service, method, service_schema
 from leveret.errors import (
     AMQPError,
@@ -35,6 +43,7 @@ from leveret.errors import (
 from leveret.rabbit import Rabbit, connect, run
 from leveret.server.access import Allow
 from leveret.server.execution import Middleware as ServerMiddleware
+from leveret.server.server import Server
 from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent, Reconnect, State
 from leveret.wire.context import CurrentCall, current_call
@@ -46,6 +55,7 @@ __all__ = [
     "Breaker",
     "Busy",
     "CallError",
+    "Caller",
     "Cancelled",
     "ChannelClosed",
     "CircuitOpen",
@@ -69,11 +79,13 @@ __all__ = [
     "NoServer",
     "OutgoingCall",
     "PermissionDenied",
+    "PlainRemote",
     "ProtocolError",
     "Rabbit",
     "Reconnect",
     "RemoteError",
     "Retry",
+    "Server",
     "ServerMiddleware",
     "Service",
     "State",
@@ -88,4 +100,4 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
-"""The one place where it stands: pyproject.toml reads it here."""
+"""The version. pyproject.toml reads it from here."""

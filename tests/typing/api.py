@@ -131,6 +131,24 @@ async def a_store_of_keys_is_one_or_its_url() -> None:
         await rabbit.serve(Fibonacci(), once=5)  # type: ignore[arg-type]
 
 
+async def options_of_serving_are_typed() -> None:
+    async with leveret.connect() as rabbit:
+        await rabbit.serve(Fibonacci(), grace=5, concurrency=2, allow={"*": ["ada"]})
+        async with rabbit.serving(Fibonacci(), plain={"rpc": "fibonacci.fib"}) as server:
+            assert_type(server, leveret.Server)
+        await rabbit.serve(Fibonacci(), grace="5")  # type: ignore[arg-type]
+        await rabbit.serve(Fibonacci(), patience=1)  # type: ignore[call-arg]
+        rabbit.serving(Fibonacci(), concurrency="2")  # type: ignore[arg-type]
+
+
+async def what_a_connection_makes_has_a_public_type() -> None:
+    async with leveret.connect() as rabbit:
+        assert_type(rabbit, leveret.Rabbit)
+        assert_type(rabbit.with_options(timeout=1), leveret.Caller)
+        assert_type(rabbit.plain("rpc"), leveret.PlainRemote[str])
+        assert_type(rabbit.plain("rpc", result=int), leveret.PlainRemote[int])
+
+
 async def options_of_a_client_are_typed_as_those_of_a_remote() -> None:
     async with leveret.connect() as rabbit:
         quick = rabbit.with_options(timeout=0.5, if_busy="fail", hedge=0.05, retry=False)

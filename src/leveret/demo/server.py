@@ -1,5 +1,7 @@
-"""One of the demo's servers: `python -m leveret.demo.server NAME QUEUE`. It puts its name
-into the metadata of its replies."""
+"""One of the demo's servers: `python -m leveret.demo.server NAME QUEUE`.
+
+It puts its name into the metadata of its replies.
+"""
 
 from __future__ import annotations
 
