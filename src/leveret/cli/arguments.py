@@ -1,4 +1,4 @@
-"""The arguments of a remote call as they are written on the command line."""
+"""Reads the arguments of a remote call, and options of the form `name=text`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["BadArgument", "arguments_of", "names_of", "pairs_of", "users_of"]
 
 
 class BadArgument(ValueError):
-    """An argument that is not in the form the command line takes."""
+    """An argument has another form than the command line expects."""
 
 
 def arguments_of(words: Iterable[str], whole: str | None) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def arguments_of(words: Iterable[str], whole: str | None) -> dict[str, Any]:
     `zip='"01234"'` are texts.
 
     :param whole: a JSON object with further arguments, "-" to read it from standard input.
-    :raises BadArgument: for a word of another form, a name that comes twice, or no JSON object.
+    :raises BadArgument: if a word has another form, a name comes twice, or `whole` is no object.
     """
     arguments = {} if whole is None else _object(sys.stdin.read() if whole == "-" else whole)
     for name, text in pairs_of(words):
@@ -33,7 +33,10 @@ def arguments_of(words: Iterable[str], whole: str | None) -> dict[str, Any]:
 
 
 def pairs_of(words: Iterable[str]) -> list[tuple[str, str]]:
-    """`name=text` words as pairs; the text may hold further "="."""
+    """Split words of the form `name=text`; the text may contain "=".
+
+    :raises BadArgument: if a word has another form.
+    """
     pairs = []
     for word in words:
         name, equals, text = word.partition("=")
@@ -58,12 +61,15 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def users_of(text: str) -> dict[str, str]:
-    """`name:password,name:password` as passwords by name; a password may hold further ":"."""
+    """Read `name:password,name:password` as passwords by name; a password may contain ":".
+
+    :raises BadArgument: if the text has another form, or a name comes twice.
+    """
     users: dict[str, str] = {}
     for word in text.split(","):
         name, colon, password = word.partition(":")
         if not (name and colon):
-            # Without the word: it may be a password that holds a comma.
+            # Without the word: it may be part of a password that contains a comma.
             raise BadArgument("users have the form name:password,name:password")
         if name in users:
             raise BadArgument(f"the user {name!r} is given twice")
@@ -72,7 +78,10 @@ def users_of(text: str) -> dict[str, str]:
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """`a,b` as names, of which none may be empty or come twice."""
+    """Read `a,b` as names.
+
+    :raises BadArgument: if a name is empty or comes twice.
+    """
     names = tuple(text.split(","))
     if not all(names) or len(set(names)) < len(names):
         raise BadArgument(f"{text!r} is not in the form name,name")

@@ -1,6 +1,6 @@
 """The exit codes of the command line: one per kind of failure, so that scripts can tell them apart.
 
-What a retry may do is not in the code but in the error: `executed`, which `--json` prints.
+Whether a retry is safe is not in the code but in the error: in `executed`, which `--json` prints.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from leveret.errors import (
 DONE: Final = 0
 USAGE: Final = 2
 CUT_SHORT: Final = 8
-"""Of a server: its drain had to cancel calls, whose callers got `Cancelled`."""
+"""A server had to cancel calls in its drain; their callers got `Cancelled`."""
 CANNOT_LISTEN: Final = 14
 UNEXPECTED: Final = 70
 """EX_SOFTWARE of sysexits(3)."""
@@ -59,7 +59,7 @@ EXIT_CODES: Final[dict[int, str]] = {
     UNEXPECTED: "unexpected: a service's start raised, or a bug",
     INTERRUPTED: "Ctrl-C",
 }
-"""What each code means."""
+"""The meaning of each code."""
 
 _TABLE: Final[tuple[tuple[int, tuple[type[Exception], ...]], ...]] = (
     (USAGE, (InvalidURL,)),
@@ -76,7 +76,7 @@ _TABLE: Final[tuple[tuple[int, tuple[type[Exception], ...]], ...]] = (
     (13, (AMQPError,)),
     (1, (CallError,)),
 )
-"""An error has the code of the first row that it is an instance of."""
+"""An error has the code of the first row with a class of it."""
 
 
 def exit_code(error: BaseException) -> int:
@@ -85,5 +85,5 @@ def exit_code(error: BaseException) -> int:
 
 
 def codes_help(codes: Iterable[int]) -> str:
-    """The end of a command's --help: those exit codes that it can have."""
+    """The end of a command's --help: the exit codes that it can have."""
     return "Exit codes:\n" + ";\n".join(f"{code:>3}  {EXIT_CODES[code]}" for code in codes)

@@ -10,7 +10,7 @@ __all__ = ["LogLevel", "configure_logging"]
 
 
 class LogLevel(StrEnum):
-    """How much is logged: this and what is worse."""
+    """The least severe level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -20,14 +20,17 @@ class LogLevel(StrEnum):
 
 
 class _OneLine(logging.Formatter):
-    """Keeps a message in its line. A handler's traceback follows it, on lines of its own."""
+    """Keeps each message in one line. A traceback follows on lines of its own."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         return super().formatMessage(record).replace("\n", "\\n").replace("\r", "\\r")
 
 
 def configure_logging(level: LogLevel, process: str = "") -> None:
-    """Log to standard error; `process` names this one of several on each line."""
+    """Log to standard error.
+
+    :param process: a name for this process on each line; empty for none.
+    """
     shown = f"[{process}] " if process else ""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

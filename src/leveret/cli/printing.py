@@ -1,4 +1,4 @@
-"""What the command line prints: results on standard output, one line of error on standard error."""
+"""Prints results on standard output, and errors on standard error, each in one line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _encode = msgspec.json.Encoder(enc_hook=repr).encode
 def print_result(value: Any, *, as_json: bool) -> None:
     """Print a result: text and bytes as they are, anything else as JSON, containers indented.
 
-    With `as_json`, exactly one line of JSON, whatever the value.
+    :param as_json: print exactly one line of JSON, whatever the value is.
     """
     if as_json:
         _write(_encode(value) + b"\n")
@@ -38,14 +38,14 @@ def print_json(value: Any) -> None:
     if not sys.stdout.isatty():
         _write(text + b"\n")
         return
-    from rich.console import Console  # noqa: PLC0415 - slow, and of no use to scripts
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and scripts do not need it
 
     console = Console(soft_wrap=True)
     console.print_json(text.decode(), indent=2)
 
 
 def describe(error: BaseException) -> str:
-    """An error in one line, with its kind, and for a call whether its handler ran."""
+    """Describe an error in one line: its class, its message, and whether the handler ran."""
     executed = f" (executed: {error.executed})" if isinstance(error, CallError) else ""
     return _one_line(f"{type(error).__name__}: {error}{executed}")
 
@@ -60,13 +60,13 @@ def print_error(error: BaseException, *, as_json: bool = False) -> None:
 
 
 def print_error_text(text: str) -> None:
-    """Print one line on standard error, with who says it."""
+    """Print one line on standard error, after the name of the command."""
     sys.stdout.flush()
     print(f"leveret: {text}", file=sys.stderr, flush=True)
 
 
 def _as_object(error: BaseException) -> dict[str, Any]:
-    """`{"type", "code", "message", "executed"}` and, where the error has them, more."""
+    """The error as `{"type", "code", "message", "executed"}`, and other fields that it has."""
     name = type(error).__name__
     shown: dict[str, Any] = {"type": name, "code": snake_case(name).upper(), "message": str(error)}
     if isinstance(error, CallError):
@@ -91,7 +91,7 @@ def _as_object(error: BaseException) -> dict[str, Any]:
 
 
 def _one_line(text: str) -> str:
-    """No line breaks, and nothing that steers a terminal: the text may come from anywhere."""
+    """Escape line breaks and control characters: the text may come from anywhere."""
     return "".join(
         character if character.isprintable() else repr(character)[1:-1] for character in text
     )

@@ -1,4 +1,4 @@
-"""`module:Service` on the command line: a class, an instance, or a function that makes one."""
+"""Loads what `module:Service` names: a class, an instance, or a function that makes an instance."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 
 class TargetError(LeveretError):
-    """A target cannot be loaded; the message says which, why, and where in the code."""
+    """A target cannot be loaded. The message says which, why, and where in the code."""
 
 
 def load_services(targets: Iterable[str]) -> list[Service]:
-    """The instances to serve; classes are instantiated, factories called.
+    """Load the services to serve. Instantiates classes, and calls factories.
 
-    :raises TargetError: if there is no such thing, or importing or making it fails.
+    :raises TargetError: if a target does not exist, or importing or making it fails.
     """
     return [_instance(target, find_service(target)) for target in targets]
 
 
 def find_service(target: str) -> Any:
-    """What `module:name` names, unchanged; the current directory can be imported from.
+    """The object that `module:name` names. Modules in the current directory can be imported.
 
-    :raises TargetError: if there is no such thing, or importing its module fails.
+    :raises TargetError: if it does not exist, or importing its module fails.
     """
     module_name, colon, path = target.partition(":")
     if not (module_name and colon and path):
@@ -102,11 +102,14 @@ def _instance(target: str, found: Any) -> Service:
 
 
 def _refuse_arguments(target: str, make: Callable[..., object]) -> None:
-    """Tell a class or factory that wants arguments from one that fails."""
+    """Refuse a class or factory that needs arguments.
+
+    :raises TargetError: if it does.
+    """
     try:
         signature = inspect.signature(make)
     except (TypeError, ValueError):
-        return  # made in C, and it does not say
+        return  # made in C, without a signature
     try:
         signature.bind()
     except TypeError as error:
@@ -124,7 +127,7 @@ def _call(target: str, make: Callable[[], T]) -> T:
 
 
 def _failed(target: str, doing: str, error: BaseException) -> TargetError:
-    """The user's own code raised: say what, and the line that did."""
+    """The error for an exception in the user's code: what it was, and in which line."""
     return TargetError(
         f"{target}: {doing} raised {type(error).__name__}: {error}{_where(error)};"
         " --log-level debug shows the traceback"
@@ -133,7 +136,7 @@ def _failed(target: str, doing: str, error: BaseException) -> TargetError:
 
 def _where(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
-        return ""  # its text has file and line
+        return ""  # its text already has file and line
     frames = traceback.extract_tb(error.__traceback__)
     outside = [frame for frame in frames if "importlib" not in frame.filename]
     last = outside[-1] if outside else None
