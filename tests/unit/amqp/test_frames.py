@@ -115,6 +115,16 @@ def test_a_whole_message_is_its_publish_and_its_content(
     assert packed == pamqp.frame.marshal(method, channel) + marshalled(channel, ours, body, 4088)
 
 
+@FAST
+@given(channels, bodies, st.integers(1, 300))
+def test_a_body_follows_what_is_before_it_in_frames_of_the_given_room(
+    channel: int, body: bytes, room: int
+) -> None:
+    pieces = [body[start : start + room] for start in range(0, len(body), room)]
+    expected = b"".join(pamqp.frame.marshal(ContentBody(piece), channel) for piece in pieces)
+    assert frames.with_body(b"before", channel, body, room) == b"before" + expected
+
+
 def test_properties_that_no_frame_can_hold_are_refused() -> None:
     """The broker would close the connection over them, and every other call with it."""
     assert len(frames.content_frames(1, b"\x00" * 4076, b"", 4096)) == 4096

@@ -7,7 +7,13 @@ from typing import Final
 
 from leveret.amqp.codes import BASIC
 from leveret.amqp.events import Delivery
-from leveret.amqp.frames import FRAME_OVERHEAD, content_frames, publish_prefix
+from leveret.amqp.frames import (
+    FRAME_OVERHEAD,
+    SMALL_BODY,
+    content_frames,
+    publish_prefix,
+    with_body,
+)
 from leveret.amqp.properties import (
     CONTENT_TYPE,
     CORRELATION_ID,
@@ -38,7 +44,7 @@ from leveret.wire.native.names import (
     NOT_BEGUN,
     RESULT,
 )
-from leveret.wire.native.request import body_frames, pack_copy
+from leveret.wire.native.request import pack_copy
 
 _ADDRESSES: Final = 1024
 """For how many reply addresses a packer keeps the constant part of a result."""
@@ -55,6 +61,7 @@ class ResultPacker:
     ) -> None:
         self._channel = channel
         self._room = (frame_max or 1 << 62) - FRAME_OVERHEAD
+        self._small = min(self._room, SMALL_BODY)
         self._publish = publish_prefix(channel, reply_to.exchange, reply_to.key)
         self._head = _U16(CONTENT_TYPE | CORRELATION_ID | TYPE) + short_string(content_type)
         self._after = short_string(RESULT) + b"\xce"
@@ -68,9 +75,9 @@ class ResultPacker:
         frames = self._pack(
             self._start, size, self._middle, call_id, self._after, 3, self._channel, size
         )
-        if 0 < size <= self._room:  # an empty body has no frame of its own
+        if 0 < size <= self._small:  # an empty body has no frame of its own
             return frames + body + b"\xce"
-        return frames[:-7] + body_frames(self._channel, body, self._room)
+        return with_body(frames[:-7], self._channel, body, self._room)
 
     def _lay_out(self, id_size: int) -> None:
         self._id_size = id_size

@@ -13,7 +13,13 @@ from msgspec import structs
 
 from leveret.amqp.codes import BASIC
 from leveret.amqp.events import Delivery
-from leveret.amqp.frames import FRAME_OVERHEAD, content_frames, publish_prefix
+from leveret.amqp.frames import (
+    FRAME_OVERHEAD,
+    SMALL_BODY,
+    content_frames,
+    publish_prefix,
+    with_body,
+)
 from leveret.amqp.properties import (
     APP_ID,
     CONTENT_TYPE,
@@ -52,7 +58,6 @@ _USUAL_HEADERS: Final = 2
 """A request without options has two headers: `CC` and `deadline`."""
 
 _HEADER = struct.Struct(">BHIHH").pack
-_BODY = struct.Struct(">BHI").pack
 _U16 = struct.Struct(">H").pack
 _U32 = struct.Struct(">I").pack
 
@@ -73,6 +78,7 @@ class RequestPacker:
         reply_queue = channel.reply_to.key
         self._channel = channel.number
         self._room = (channel.frame_max or 1 << 62) - FRAME_OVERHEAD
+        self._small = min(self._room, SMALL_BODY)
         self._publish = publish_prefix(channel.number, EXCHANGE, key, mandatory=True)
         self._table = encode_table({"CC": [reply_queue]})[4:]
         flags = CONTENT_TYPE | HEADERS | CORRELATION_ID | REPLY_TO | EXPIRATION | TYPE
@@ -117,9 +123,9 @@ class RequestPacker:
             start, size, middle, headers, b"\x08deadlinel", deadline, between, call_id, end, 3,
             self._channel, size,
         )  # fmt: skip
-        if 0 < size <= self._room:  # an empty body has no frame of its own
+        if 0 < size <= self._small:  # an empty body has no frame of its own
             return frames + body + b"\xce"
-        return frames[:-7] + body_frames(self._channel, body, self._room)
+        return with_body(frames[:-7], self._channel, body, self._room)
 
     def _lay_out(self, expiration: int, id_size: int, headers_size: int) -> None:
         self._expiration, self._id_size, self._headers_size = expiration, id_size, headers_size
@@ -135,15 +141,6 @@ class RequestPacker:
             f">{len(start)}sQ{len(middle)}s{headers_size}s10sq"
             f"{len(between)}s{id_size}s{len(end) + 1}sBHI"
         ).pack
-
-
-def body_frames(channel: int, body: bytes, room: int) -> bytes:
-    """The frames of a body, cut into pieces of `room` bytes; none for an empty one."""
-    parts: list[bytes] = []
-    for start in range(0, len(body), room):
-        chunk = body[start : start + room]
-        parts += (_BODY(3, channel, len(chunk)), chunk, b"\xce")
-    return b"".join(parts)
 
 
 def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
