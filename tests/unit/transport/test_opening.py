@@ -176,12 +176,21 @@ async def walk(server: PeerServer, step: str) -> Peer:
 
 @pytest.mark.parametrize("step", STEPS)
 async def test_silence_ends_with_connection_timeout(server: PeerServer, step: str) -> None:
-    opening = server.opening("connection_timeout=100")
-    peer = await walk(server, step)
-    with pytest.raises(ConnectionLost, match=f"{server.port}: no answer in 0.1 s") as raised:
-        await opening
-    assert raised.value.executed == "no"
-    await peer.ended()
+    for timeout in (0.1, 0.4, 1.6, 6.4):
+        opening = server.opening(f"connection_timeout={timeout * 1000:.0f}")
+        try:
+            peer = await walk(server, step)
+        except (AssertionError, asyncio.IncompleteReadError):
+            # The time was over before the peer came to this step: the machine is busy.
+            with pytest.raises(ConnectionLost, match=f"no answer in {timeout} s"):
+                await opening
+            continue
+        with pytest.raises(ConnectionLost, match=f"{server.port}: no answer in {timeout} s") as got:
+            await opening
+        assert got.value.executed == "no"
+        await peer.ended()
+        return
+    pytest.fail("the machine is too busy to come to this step within 6.4 s")
 
 
 @pytest.mark.parametrize("step", STEPS)
