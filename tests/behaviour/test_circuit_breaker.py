@@ -22,7 +22,6 @@ from leveret import (
     Service,
     method,
 )
-from leveret.client.breaker import State
 from tests.behaviour.patience import PATIENCE, at_once
 from tests.behaviour.services import Echo, Gate
 
@@ -155,13 +154,16 @@ async def test_one_call_tries_while_the_others_go_on_failing(short: Rabbit, host
     assert gate.ended == [5, 7]
 
 
-async def test_a_try_that_fails_opens_the_circuit_anew(short: Rabbit, host: Rabbit) -> None:
-    await find_no_server(short, host)
-    with pytest.raises(NoServer):
-        await let_through(lambda: short.remote(Echo).with_options(if_busy="fail").echo("x"))
-    circuit = short._safeguards._circuits["echo"]
-    assert circuit.state is State.OPEN
-    assert circuit.refuses_for() <= SHORT.most
+async def test_a_try_that_fails_opens_the_circuit_anew(rabbitmq_url: str, host: Rabbit) -> None:
+    half_a_second = Breaker(volume=3, reset=0.5, most=0.5)
+    async with leveret.connect(rabbitmq_url, breaker=half_a_second) as rabbit:
+        await find_no_server(rabbit, host)
+        impatient = rabbit.remote(Echo).with_options(if_busy="fail")
+        with pytest.raises(NoServer):
+            await let_through(lambda: impatient.echo("x"))
+        with pytest.raises(CircuitOpen) as caught:
+            await impatient.echo("x")
+        assert caught.value.retry_after <= half_a_second.most
 
 
 async def test_retries_end_when_the_circuit_opens(lasting: Rabbit, host: Rabbit) -> None:

@@ -88,7 +88,7 @@ async def test_connections_that_begin_at_the_same_time_share_a_broker() -> None:
 
 
 async def test_a_connection_that_is_given_up_while_it_begins_leaves_no_broker() -> None:
-    begun = asyncio.ensure_future(leveret.connect("embedded://")._open())
+    begun = asyncio.ensure_future(leveret.connect("embedded://"))
     await asyncio.sleep(0)
     begun.cancel()
     await asyncio.wait([begun])

@@ -68,7 +68,11 @@ async def test_the_snippets_run_in_their_order(
 
 
 async def test_a_server_with_postgresql_runs_a_key_once_also_after_its_restart(
-    rabbit: Rabbit, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rabbit: Rabbit,
+    rabbitmq_url: str,
+    postgres: PostgresServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     python = blocks(RELIABILITY, "python")
@@ -85,8 +89,7 @@ async def test_a_server_with_postgresql_runs_a_key_once_also_after_its_restart(
         + "leveret.run(main())\n"
     )
     patient = rabbit.with_options(wait_for_server=True, timeout=40, idempotency_key="order 18")
-    assert rabbit._address is not None
-    shell = Shell(tmp_path, rabbit_url(rabbit))
+    shell = Shell(tmp_path, rabbitmq_url)
     for _ in range(2):  # a new server would count from 1 again
         async with shell.running("python", "serve.py") as server:
             assert await patient.call("till.pay", order="18") == 1
@@ -97,13 +100,6 @@ async def test_a_server_with_postgresql_runs_a_key_once_also_after_its_restart(
         assert await other.call("till.pay", order="19") == 1
         server.terminate()
         await server.wait()
-
-
-def rabbit_url(rabbit: Rabbit) -> str:
-    """Where a client is connected, with its password."""
-    address = rabbit._address
-    assert address is not None
-    return str(address).replace("guest@", "guest:guest@")
 
 
 def test_the_figures_are_those_of_the_code() -> None:

@@ -145,6 +145,7 @@ async def test_closing_a_channel_requeues_what_it_had_taken(ch: Lane, ch2: Lane)
         ch.publish("", "q", content)
         await ch.get("q", no_ack=False)
     await ch.close()
+    await ch2.until_ready("q", 2)  # RabbitMQ may requeue a moment later
     found = [await ch2.get("q"), await ch2.get("q")]
     assert [(m.body, m.method.redelivered) for m in found if m] == [(b"1", True), (b"2", True)]
 

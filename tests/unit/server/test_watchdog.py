@@ -86,7 +86,7 @@ async def test_the_call_that_blocks_is_named_with_its_stack_and_then_with_its_le
     calls += [call("desk.wait", None, 1), call("desk.block", task, 2)]
     watchdog.watch()
     await task
-    await until(lambda: len(log.lines) == 2)
+    await until(lambda: len(log.lines) >= 2)
     assert "has been blocked for 0.0 s by desk.block (call 2): " in log.lines[0]
     assert "in block\n    assert log.spoken.wait" in log.lines[0]
     assert re.fullmatch(
@@ -109,8 +109,9 @@ async def test_each_time_is_told_once(watchdog: Watchdog, calls: list[Running], 
     watchdog.watch()
     for times in (1, 2):
         await block(log)
-        await until(lambda: len(log.lines) == 2 * times)  # noqa: B023 - awaited in this turn
-    assert ["has been" in line for line in log.lines] == [True, False, True, False]
+        await until(lambda: len(log.lines) >= 2 * times)  # noqa: B023 - awaited in this turn
+    # A machine that is busy may block the loop as well: then there are more of the same pairs.
+    assert ["has been" in line for line in log.lines[:4]] == [True, False, True, False]
 
 
 async def test_there_is_no_thread_before_the_first_call_and_one_after_many(
@@ -199,8 +200,9 @@ async def test_a_table_of_calls_that_changes_as_it_is_read_does_no_harm(log: Log
 
     watchdog = Watchdog(asyncio.get_running_loop(), running, blocked_after=0.02)
     watchdog.watch()
-    await until(lambda: len(reads) == 2)
+    await until(lambda: len(reads) >= 2)
     watchdog.watch()
     await until(lambda: len(reads) > 3)
     watchdog.stop()
-    assert log.lines == []
+    # A machine that is busy may block the loop for so short a time, and it is said then.
+    assert all("the event loop " in line for line in log.lines)
