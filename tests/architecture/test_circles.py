@@ -24,8 +24,6 @@ SRC = ROOT / "src"
 # The files that still import from Leveret for type checkers only. None may be added.
 _TYPE_ONLY_TODAY = {
     # client
-    # rabbit
-    "leveret/rabbit.py",
     # server
     "leveret/server/consumer.py",
     "leveret/server/control.py",

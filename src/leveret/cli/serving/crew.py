@@ -9,43 +9,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from contextlib import suppress
 from typing import Final
 
+from leveret.backoff import Backoff
 from leveret.cli.exits import DONE
 from leveret.cli.printing import describe, print_error_text
 from leveret.cli.serving.process import STOP_MARGIN
 from leveret.cli.serving.request import Ending, ServeRequest
 from leveret.cli.serving.worker_process import WorkerProcess
 
-__all__ = ["Backoff", "Crew"]
+__all__ = ["Crew", "RestartPauses"]
 
 log = logging.getLogger("leveret.cli")
 
 
-class Backoff:
-    """The pause before a worker's next start."""
+_HEALTHY: Final = 10.0
+"""Seconds. After a worker that served for this long, the next pause is the first one again."""
 
-    FIRST: Final = 0.2
-    """Seconds, as all of these."""
-    LONGEST: Final = 30.0
-    HEALTHY: Final = 10.0
-    """A worker that served for so long was well: the next pause is the first again."""
+_BACKOFF: Final = Backoff(first=0.2, most=30.0, jitter=0.5)
+
+
+class RestartPauses:
+    """The pauses before the next starts of one worker."""
 
     def __init__(self) -> None:
         self._deaths = 0
 
     def after(self, served: float) -> float:
-        """Seconds to wait after a worker died that had served for `served` seconds.
-
-        Up to a half is taken off at random: workers that died together don't come back together.
-        """
-        if served >= self.HEALTHY:
-            self._deaths = 0
-        pause = min(self.FIRST * 2.0 ** min(self._deaths, 32), self.LONGEST)
-        self._deaths += 1
-        return pause * random.uniform(0.5, 1.0)
+        """Seconds to wait after a worker died that had served for `served` seconds."""
+        self._deaths = 1 if served >= _HEALTHY else self._deaths + 1
+        return _BACKOFF.pause(self._deaths)
 
 
 class Crew:
@@ -79,17 +73,17 @@ class Crew:
 
     async def _keep(self, number: int) -> None:
         """Run worker after worker under one number."""
-        backoff = Backoff()
+        pauses = RestartPauses()
         while not self._stopping.is_set():
             try:
                 worker = await WorkerProcess.start(number, self._request, flags=self._flags)
             except OSError as error:
                 log.error("worker %d cannot be started: %s", number, describe(error))
-                await self._pause(backoff.after(0.0))
+                await self._pause(pauses.after(0.0))
                 continue
             ending = await self._watch(worker)
             if not self._stopping.is_set():
-                await self._replace(worker, ending, backoff)
+                await self._replace(worker, ending, pauses)
             elif ending.code != DONE and worker.ready_at is not None:
                 # A worker that never served has cut off no call, so its exit code does not count.
                 self._code = self._code or ending.code
@@ -112,7 +106,7 @@ class Crew:
         if len(self._served) == self._count:
             self.ready.set()
 
-    async def _replace(self, worker: WorkerProcess, ending: Ending, backoff: Backoff) -> None:
+    async def _replace(self, worker: WorkerProcess, ending: Ending, pauses: RestartPauses) -> None:
         """After an unexpected end: return when another may start, or stop the whole crew."""
         others_serve = any(other.ready_at is not None for other in self._workers)
         if ending.permanent and not self._any_served and not others_serve:
@@ -120,7 +114,7 @@ class Crew:
             self._code = ending.code
             self._stop()
             return
-        pause = backoff.after(worker.served)
+        pause = pauses.after(worker.served)
         why = ending.error or "somebody else told it to stop"
         log.error("%s ended: %s; starting another in %.1f s", worker, why, pause)
         await self._pause(pause)

@@ -1,0 +1,9 @@
+"""The facade: `connect`, the `Rabbit` that it makes, and `run`."""
+
+from __future__ import annotations
+
+from leveret.rabbit.connecting import connect
+from leveret.rabbit.rabbit import Rabbit
+from leveret.rabbit.running import run
+
+__all__ = ["Rabbit", "connect", "run"]

@@ -1,0 +1,110 @@
+"""`connect`: reads its options, and makes a `Rabbit`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from leveret.client.breaker import Breaker
+from leveret.client.guard import Safeguards
+from leveret.client.options import CallOptions, Middleware
+from leveret.contract import Hedge, Retry
+from leveret.errors import InvalidArgument
+from leveret.rabbit.connection import BrokerConnection
+from leveret.rabbit.options import (
+    MAX_IN_FLIGHT,
+    MAX_MESSAGE_SIZE,
+    ConnectionOptions,
+    read_address,
+)
+from leveret.rabbit.rabbit import Rabbit
+from leveret.transport.address import Address
+from leveret.transport.credentials import Credentials
+from leveret.transport.link import ConnectionEvent, Reconnect, as_reconnect
+from leveret.transport.url import embedded_name
+
+__all__ = ["connect"]
+
+DEFAULT_URL: Final = "amqp://guest:guest@localhost/"
+
+
+def connect(
+    url: str | None = None,
+    *,
+    name: str | None = None,
+    timeout: float | None = None,
+    middleware: Iterable[Middleware] = (),
+    max_in_flight: int = MAX_IN_FLIGHT,
+    max_message_size: int = MAX_MESSAGE_SIZE,
+    retry: Retry | None = None,
+    hedge: Hedge | float | None = None,
+    breaker: Breaker | None = None,
+    reconnect: Reconnect | bool = True,
+    wait_for_broker: float = 0.0,
+    on_connection: Callable[[ConnectionEvent], None] | None = None,
+    credentials: Credentials | None = None,
+    user_id: str | None = None,
+) -> Rabbit:
+    """Connect to RabbitMQ, with `async with`, or with `await` and `rabbit.close()`.
+
+    :param url: `amqp://user:password@host:port/vhost`, or amqps; several hosts with commas between
+        them. Default: the environment's LEVERET_URL, else amqp://guest:guest@localhost/.
+        `embedded://` is a broker in this process, in memory, that all connections to it in the same
+        event loop share: the first one starts it, the end of the last one ends it.
+        `embedded://name` is another one for each name.
+    :param name: the name of this client, for servers (`current_call().caller`) and in RabbitMQ's
+        list of connections. Default: none for servers, host and process in the list.
+    :param timeout: seconds a call may take, instead of what each method says.
+    :param middleware: around each call: `async def (call, call_next)`, the first outermost.
+    :param max_in_flight: how many calls may wait for their replies; further ones fail with `Busy`.
+    :param max_message_size: bytes of the largest body to send or to accept.
+    :param retry: a `Retry`: how calls are tried again after a failure, where neither the method nor
+        the caller (`with_options`) says. None: not at all.
+    :param hedge: for idempotent methods where neither the method nor the caller says: seconds, or
+        a `Hedge`, after which a second request is sent beside a slow one. None: never.
+    :param breaker: a `Breaker`: when calls of a failing service are no longer sent, but fail at
+        once with `CircuitOpen`, and when the next one is tried. None: never.
+    :param reconnect: whether and how a connection that breaks is opened again: a `Reconnect`, True
+        for its defaults (without end), or False: then pending calls end, and `serve` raises.
+    :param wait_for_broker: seconds to go on trying, when entered or awaited, while no broker can be
+        reached.
+    :param on_connection: called with a `ConnectionEvent` each time that the state changes; must
+        return at once.
+    :param credentials: gives user and password, `() -> (str, str)`, plain or async; asked anew for
+        each connection. Default: those in the URL, else the environment's LEVERET_USERNAME and
+        LEVERET_PASSWORD or LEVERET_PASSWORD_FILE, else guest, guest.
+    :param user_id: the broker's name for the user, which it verifies, and which servers see as
+        `current_call().user`. Needed only where it is not the user that logs in: with a client's
+        certificate. "" sends none.
+    :raises InvalidURL: at once, if the URL cannot be read.
+    :raises InvalidArgument: at once, if an option has a value that cannot be used.
+    :raises ConnectionLost: when entered or awaited, if no broker can be reached.
+    :raises Unauthenticated: when entered or awaited, if the broker refuses user and password.
+    :raises PermissionDenied: when entered or awaited, if the user may not use the vhost.
+    """
+    options = ConnectionOptions(
+        name=name or "",
+        max_in_flight=max_in_flight,
+        max_message_size=max_message_size,
+        reconnect=as_reconnect(reconnect),
+        wait_for_broker=wait_for_broker,
+        on_connection=on_connection,
+    )
+    address = _address(url or os.environ.get("LEVERET_URL") or DEFAULT_URL, credentials, user_id)
+    return Rabbit(
+        BrokerConnection(address, options),
+        options=CallOptions().merged({"timeout": timeout}),
+        middleware=tuple(middleware),
+        safeguards=Safeguards(retry=retry, hedge=hedge, breaker=breaker),
+    )
+
+
+def _address(url: str, credentials: Credentials | None, user_id: str | None) -> Address | str:
+    """The broker's address, or the name of an embedded one."""
+    name = embedded_name(url)
+    if name is None:
+        return read_address(url, credentials, user_id)
+    if credentials is not None or user_id is not None:
+        raise InvalidArgument("embedded:// is a broker of one's own: it has no other users")
+    return name

@@ -1,0 +1,84 @@
+"""The options of `connect`, checked when it is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from inspect import iscoroutinefunction
+from typing import Final
+
+from leveret.amqp.properties import short_string
+from leveret.errors import InvalidArgument
+from leveret.transport.address import Address
+from leveret.transport.credentials import Credentials
+from leveret.transport.link import ConnectionEvent, Reconnect
+from leveret.transport.url import parse_url
+
+__all__ = ["MAX_IN_FLIGHT", "MAX_MESSAGE_SIZE", "ConnectionOptions", "read_address"]
+
+MAX_IN_FLIGHT: Final = 10_000
+"""Calls."""
+MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
+"""Bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionOptions:
+    """How a connection is opened, restored and used; `connect` says more of each.
+
+    :raises InvalidArgument: if a value cannot be used.
+    """
+
+    name: str
+    """The name for servers and for RabbitMQ's list of connections; empty for the default."""
+    max_in_flight: int
+    """How many calls may wait for their replies."""
+    max_message_size: int
+    """Bytes of the largest body to send or to accept."""
+    reconnect: Reconnect
+    """Whether and how a broken connection is opened again."""
+    wait_for_broker: float
+    """Seconds to go on trying at the start while no broker can be reached."""
+    on_connection: Callable[[ConnectionEvent], None] | None
+    """Called each time that the state changes."""
+
+    def __post_init__(self) -> None:
+        if self.max_in_flight < 1 or self.max_message_size < 1:
+            raise InvalidArgument("max_in_flight and max_message_size must be at least 1")
+        if self.name:
+            short_string(self.name)
+        _check_seconds("wait_for_broker", self.wait_for_broker)
+        _check_callable("on_connection", self.on_connection)
+        if iscoroutinefunction(self.on_connection):
+            raise InvalidArgument(
+                "on_connection must be a plain function, as nobody awaits it; got an async one, of"
+                " which it may make a task"
+            )
+
+
+def read_address(url: str, credentials: Credentials | None, user_id: str | None) -> Address:
+    """Where to connect to, and as whom.
+
+    :raises InvalidURL: if the URL cannot be read.
+    :raises InvalidArgument: if the credentials are no function, or the user is too long a name.
+    """
+    _check_callable("credentials", credentials)
+    if user_id:
+        short_string(user_id)
+    address = parse_url(url, {} if credentials is not None else os.environ)
+    if credentials is not None:
+        address = replace(address, credentials=credentials)
+    return replace(address, user_id=user_id)
+
+
+def _check_seconds(name: str, seconds: object) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise InvalidArgument(f"{name} must be a number of seconds, 0 or more; got {seconds!r}")
+
+
+def _check_callable(name: str, value: object) -> None:
+    if value is not None and not callable(value):
+        # Without the value: what was given for credentials may be a password.
+        kind = type(value).__name__
+        raise InvalidArgument(f"{name} must be a function, or None for none; got {kind}")

@@ -1,0 +1,202 @@
+"""`Rabbit`: the one object through which a user calls and serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack, overload
+
+from leveret.client.caller import Caller
+from leveret.client.calls.client import Client
+from leveret.client.guard import Safeguards
+from leveret.client.options import CallOptions, GivenOptions, Middleware
+from leveret.client.plain import PlainRemote
+from leveret.contract import Service
+from leveret.rabbit.connection import BrokerConnection
+from leveret.server.options import GivenServeOptions, ServeOptions
+from leveret.server.server import Server
+from leveret.server.signals import stop_signals
+from leveret.transport.link import State
+
+__all__ = ["Rabbit"]
+
+S = TypeVar("S", bound=Service)
+R = TypeVar("R")
+
+
+class Rabbit:
+    """A connection to RabbitMQ, for calls and for serving; `connect` makes one."""
+
+    def __init__(
+        self,
+        connection: BrokerConnection,
+        *,
+        options: CallOptions,
+        middleware: tuple[Middleware, ...],
+        safeguards: Safeguards,
+    ) -> None:
+        self._connection = connection
+        self._options = options
+        self._middleware = middleware
+        self._safeguards = safeguards
+        self._made: Caller | None = None
+
+    # -- the connection -----------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self._open()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _open(self) -> Self:
+        if await self._connection.open():
+            self._made = None  # the old caller belongs to the client before
+        return self
+
+    async def close(self) -> None:
+        """End pending calls, delete the reply queue, close the connection. Twice is fine.
+
+        It waits at most 5 s for a broker that does not answer.
+        """
+        await self._connection.close()
+
+    @property
+    def state(self) -> State:
+        """The state of its connection: connecting, connected, reconnecting or closed."""
+        return self._connection.state
+
+    @property
+    def calls(self) -> Client:
+        """The calls of this connection from inside, for tests and tools. It may change at any time.
+
+        :raises RuntimeError: if it was never connected.
+        """
+        return self._connection.client
+
+    @property
+    def _caller(self) -> Caller:
+        if self._made is None:
+            self._made = Caller(self.calls, self._options, self._middleware, self._safeguards)
+        return self._made
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls wait for their replies."""
+        return self.calls.in_flight
+
+    @property
+    def late_replies(self) -> int:
+        """How many replies were dropped since no call waited for them: late, duplicate, unknown."""
+        return self.calls.late
+
+    # -- calling ------------------------------------------------------------------------------
+
+    def remote(self, contract: Callable[..., S]) -> S:
+        """A remote of a service: calls to its methods go over the network.
+
+        :raises ContractError: if `contract` is no service class or has no methods.
+        """
+        return self._caller.remote(contract)
+
+    async def call(self, method: str, /, **arguments: Any) -> Any:
+        """Call "service.method" without its contract; arguments and result are plain values.
+
+        :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
+        """
+        return await self._caller.call(method, **arguments)
+
+    def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
+        """Remotes and calls by name with other options; `Service.with_options` lists them."""
+        return self._caller.with_options(**options)
+
+    @overload
+    def plain(self, queue: str, *, timeout: float = ...) -> PlainRemote[str]: ...
+    @overload
+    def plain(self, queue: str, *, result: type[R], timeout: float = ...) -> PlainRemote[R]: ...
+    def plain(self, queue: str, *, result: Any = str, timeout: float = 10.0) -> Any:
+        """A server of the RabbitMQ tutorial's kind: text in, text out, on a named queue.
+
+        :param result: the type to read the answer as: str, int, float, bool, ...
+        :param timeout: seconds until a call fails with `DeadlineExceeded`.
+        """
+        return PlainRemote(self.calls, queue, result, timeout)
+
+    # -- serving ------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def serving(
+        self,
+        *services: Service,
+        **options: Unpack[GivenServeOptions],
+    ) -> AsyncIterator[Server]:
+        """Serve for the length of a block, and drain at its end. The parameters are `serve`'s."""
+        read = ServeOptions.of(**options)
+        server = self._server(services, read)
+        await server.start()
+        try:
+            yield server
+        finally:
+            await server.drain(read.grace)
+
+    async def serve(
+        self,
+        *services: Service,
+        **options: Unpack[GivenServeOptions],
+    ) -> None:
+        """Serve until SIGINT or SIGTERM, then drain; a second signal cuts the drain short.
+
+        :param services: instances of service classes. One that is an async context manager is
+            entered before its first call and left after its last.
+        :param plain: queue names to "service.method": methods served by the RabbitMQ tutorial's
+            protocol as well, with text bodies.
+        :param grace: seconds that running calls get to end in a drain.
+        :param middleware: around each handler: `async def (call, call_next)`.
+        :param concurrency: calls of each method at a time, instead of what each method says.
+        :param send_tracebacks: whether callers get the traceback of an undeclared exception.
+        :param once: where the replies to requests with an idempotency key are recorded: a store of
+            `leveret.once` for this server alone, entered and left by it, or the URL of one,
+            redis://... or postgresql://... Default: `MemoryOnce()`.
+        :param allow: who may call what, by `current_call().user`: "service.method", "service" or
+            "*" to a list of users, as names or `fnmatch` patterns, or None for everybody. The first
+            of the three that is there counts; what none names is open. Or a function of the
+            `CurrentCall`, which has no arguments yet. Others get `PermissionDenied`.
+        :param trusted_servers: users of other servers, as names or patterns, whose word is taken on
+            whose request they hand back in a drain. Those that have this server's user need none.
+        :raises ContractError: if a service cannot be served.
+        :raises InvalidURL: if `once` is no URL of a store.
+        :raises TopologyError: if a queue exists with other options.
+        :raises OnceUnavailable: if the store of `once` cannot be used when it starts.
+        :raises ConnectionLost: if the connection breaks and is not opened again
+            (`connect(reconnect=...)`).
+        """
+        read = ServeOptions.of(**options)
+        server = self._server(services, read)
+        with stop_signals(server.hurry) as stopped:
+            await server.start()
+            try:
+                await asyncio.wait((stopped, server.failed), return_when=asyncio.FIRST_COMPLETED)
+                if server.failed.done():
+                    server.failed.result()
+            finally:
+                await server.drain(read.grace)
+
+    def _server(self, services: tuple[Service, ...], options: ServeOptions) -> Server:
+        connection = self._connection
+        return Server(
+            connection.link,
+            services,
+            options,
+            name=connection.name,
+            max_message_size=connection.options.max_message_size,
+        )
