@@ -72,9 +72,9 @@ class Parser:
         self._partial: dict[int, _Partial] = {}
 
     def receive(self, data: bytes) -> list[Event]:
-        """The events that `data` completes, in order.
+        """Take the bytes of one read; return the events that they complete, in order.
 
-        :raises ProtocolError: if the bytes are not valid AMQP. Events before the error are lost
+        :raises ProtocolError: if the bytes are not valid AMQP. The events before the error are lost
             with the connection.
         """
         events: list[Event] = []
@@ -108,7 +108,7 @@ class Parser:
             start = pos + 7
             stop = start + size
             if stop >= have:
-                # A type that cannot be right must not make us wait for the rest of the frame.
+                # Bytes that are not AMQP must not look like a long frame that is still to come.
                 if kind not in _KINDS:
                     raise _frame_error(f"a frame of the unknown type {kind}")
                 if kind == FRAME_BODY and size >= _LARGE and self._begin_body(channel, size):
@@ -146,7 +146,7 @@ class Parser:
     def _deliver(
         self, data: bytes, start: int, stop: int, channel: int, events: list[Event]
     ) -> int | None:
-        """basic.deliver, and its content where all of that is here; then return the end of it."""
+        """Read basic.deliver. If all of its content is here, read that too and return its end."""
         pos = start + 5 + data[start + 4]
         consumer_tag = self._properties.text(data[start + 5 : pos])
         delivery_tag: int = _U64(data, pos)[0]
@@ -192,7 +192,7 @@ class Parser:
         return None
 
     def _route(self, data: bytes) -> tuple[bool, str, str]:
-        """The end of basic.deliver, the same for most: redelivered, exchange, routing key."""
+        """Read the end of basic.deliver, equal for most: redelivered, exchange, routing key."""
         exchange, pos = _short(data, 1)
         routing_key, pos = _short(data, pos)
         if pos != len(data):
@@ -207,7 +207,7 @@ class Parser:
     def _method(
         self, data: bytes, start: int, stop: int, channel: int, index: int, events: list[Event]
     ) -> None:
-        """Any method but basic.deliver and basic.ack."""
+        """Read any method but basic.deliver and basic.ack."""
         if index == BASIC_PUBLISH:
             exchange, pos = _short(data, start + 6)
             routing_key, pos = _short(data, pos)
@@ -244,7 +244,7 @@ class Parser:
             self._complete(channel, partial, b"", events)
 
     def _body(self, data: bytes, start: int, stop: int, channel: int, events: list[Event]) -> None:
-        """A body frame that is complete."""
+        """Read a body frame that came in one read."""
         partial = self._partial.get(channel)
         if partial is None or partial.properties is None:
             raise _unexpected(channel, "a content body", "a content header")
@@ -265,10 +265,10 @@ class Parser:
         kept = body if partial.keep else None
         events.append(partial.kind(*partial.fields, partial.properties, kept, partial.size))
 
-    # -- a large body frame that comes in several reads: its bytes are taken as they come ------
+    # -- a large body frame that comes in several reads ------------------------------------------
 
     def _begin_body(self, channel: int, size: int) -> bool:
-        """Open a body frame, unless it is wrong: that is said once it is complete."""
+        """Open a body frame. A wrong one is not opened: it is refused once it is complete."""
         partial = self._partial.get(channel)
         if partial is None or partial.properties is None or size > partial.missing:
             return False
@@ -277,7 +277,7 @@ class Parser:
         return True
 
     def _continue_body(self, data: bytes, pos: int, partial: _Partial, events: list[Event]) -> int:
-        """Take what `data` has of the open body frame from `pos` on; return where that ends."""
+        """Take the part of the open body frame that `data` has from `pos` on; return its end."""
         stop = pos + self._left
         have = len(data)
         if stop < have and data[stop] != FRAME_END:
