@@ -1,7 +1,7 @@
-"""An AMQP 0-9-1 broker inside Python: for development and tests, in memory.
+"""An AMQP 0-9-1 broker in Python, in memory, for development and tests.
 
-The queue and exchange logic (`queues`, `exchanges`, `vhost`, `deadletter`) and the sessions
-(`session`, `channel`) know no sockets and no asyncio; `server` and `link` put them on one.
+`model` holds exchanges, queues and messages; `session` is the broker's end of a connection. Both
+are pure: `running`, `link`, `embedded`, `shared` and `pipe` put them on an event loop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bounds that a broker keeps: how large, how many, how long, how much memory."""
+"""The limits of a broker: sizes, numbers, times, memory."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import msgspec
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds that one broker keeps."""
+    """The limits of one broker."""
 
     max_message_size: int = 128 * 1024 * 1024
-    """Bytes of the largest message body; RabbitMQ's default."""
+    """Bytes of the largest message body; the default is RabbitMQ's."""
     frame_max: int = 131_072
     """Bytes of the largest frame."""
     channel_max: int = 2047
     """Channels of one connection."""
     heartbeat: int = 60
-    """Seconds; what the broker proposes. 0 for none."""
+    """Seconds of the heartbeat interval that the broker proposes; 0 for none."""
     memory: int = 512 * 1024 * 1024
     """Bytes of messages above which publishers are blocked (connection.blocked).
 
-    As many again may be on their way: messages of which a part has come.
+    Messages of which only a part has come may take as much again.
     """
     output: int = 1024 * 1024
-    """Bytes that may wait for one connection before it gets no messages and is not read."""
+    """Bytes that may wait for one client. Beyond that it gets no messages and is not read."""
     handshake_timeout: float = 10.0
     """Seconds from the first byte of a connection to connection.open-ok."""
     send_timeout: float = 15.0
-    """Seconds that a connection may take nothing of what waits for it before it is dropped."""
+    """Seconds after which a client is dropped that takes nothing of what waits for it."""
     connections: int = 4096
-    """Connections at once."""
+    """Connections that may be open at once."""

@@ -1,4 +1,4 @@
-"""Who may log in, and what a user may do where.
+"""Users, and what each may do in a vhost. Pure.
 
 https://www.rabbitmq.com/docs/access-control
 """
@@ -17,10 +17,11 @@ from leveret.broker.refusals import access_refused
 
 Right = Literal["configure", "write", "read"]
 _REMEMBERED: Final = 1024
+"""How many checks of one connection are remembered."""
 
 
 class Permissions(msgspec.Struct, frozen=True):
-    """What a user may configure, write and read in one vhost: patterns of whole names."""
+    """What a user may configure, write and read in one vhost: patterns of names."""
 
     configure: str = ".*"
     write: str = ".*"
@@ -29,39 +30,36 @@ class Permissions(msgspec.Struct, frozen=True):
     def allow(self, right: Right, name: str) -> bool:
         """Whether the user has this right on the exchange or queue of this name.
 
-        The default exchange goes by "amq.default".
+        The default exchange has the name "amq.default" here.
         """
         return _pattern(getattr(self, right)).search(name or "amq.default") is not None
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A user; `permissions` by vhost, None for all rights everywhere.
-
-    An `impersonator` may publish under another's `user_id`.
-    """
+    """A user of the broker."""
 
     password: str
     permissions: Mapping[str, Permissions] | None = None
+    """By vhost; None for all rights in all vhosts."""
     impersonator: bool = False
+    """Whether it may publish with the `user_id` of another user."""
 
     def permissions_in(self, vhost: str) -> Permissions | None:
-        """The user's rights in a vhost, None if it may not even enter."""
+        """The user's rights in a vhost; None if it may not open it."""
         if self.permissions is None:
             return Permissions()
         return self.permissions.get(vhost)
 
 
 class Rights:
-    """What the user of one connection may do in its vhost; what was allowed once is remembered.
-
-    `writable` has the exchanges it may publish to, as far as that was asked.
-    """
+    """What the user of one connection may do in its vhost. Remembers what it has allowed."""
 
     def __init__(self, user: str, vhost: str, permissions: Permissions) -> None:
         self._user = user
         self._vhost = vhost
         self._permissions = permissions
         self.writable: set[str] = set()
+        """Exchanges that the user may write to, as far as that was checked."""
         self._allowed: set[tuple[Right, str, str]] = set()
 
     def check(self, right: Right, kind: str, name: str) -> None:
@@ -81,7 +79,7 @@ class Rights:
 
 
 def log_in(users: Mapping[str, User], name: str, password: str) -> User | None:
-    """The user of this name, if the password is right."""
+    """The user of this name; None if there is none or the password is wrong."""
     user = users.get(name)
     given = password.encode("utf-8", "surrogateescape")
     wanted = (user.password if user is not None else "\0nobody").encode("utf-8", "surrogateescape")
@@ -90,5 +88,5 @@ def log_in(users: Mapping[str, User], name: str, password: str) -> User | None:
 
 @lru_cache(maxsize=256)
 def _pattern(text: str) -> re.Pattern[str]:
-    """RabbitMQ matches anywhere in the name, and the empty pattern nothing but an empty name."""
+    """RabbitMQ searches a name for the pattern; an empty pattern matches only an empty name."""
     return re.compile(text or "^$")

@@ -1,7 +1,7 @@
-"""What a client is refused, in RabbitMQ's codes and words.
+"""Refusals of what a client asks for, in RabbitMQ's codes and words. Pure.
 
-A `Refused` closes the channel it was met on or, where AMQP calls its code a "connection exception"
-(section 1.1), the whole connection.
+A `Refused` closes the channel. It closes the whole connection where AMQP calls its code a
+"connection exception" (section 1.1).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 from leveret.amqp.codes import ReplyCode
 from leveret.errors import AMQPError
 
-_HARD: Final = frozenset(
+_CONNECTION_ERRORS: Final = frozenset(
     (
         ReplyCode.CONNECTION_FORCED,
         ReplyCode.INVALID_PATH,
@@ -29,9 +29,10 @@ _HARD: Final = frozenset(
 
 
 class Refused(AMQPError):
-    """A client asked for what it cannot have; `reply_text` begins with the code's name.
+    """The broker refuses what a client asked for.
 
-    An `anonymous` one does not say which method it was met in.
+    :param sentence: why; `reply_text` is this after the code's name.
+    :param anonymous: whether the close does not name the method that was refused.
     """
 
     def __init__(self, code: ReplyCode, sentence: str, *, anonymous: bool = False) -> None:
@@ -40,8 +41,8 @@ class Refused(AMQPError):
 
     @property
     def hard(self) -> bool:
-        """Whether it ends the connection, and not only the channel."""
-        return self.reply_code in _HARD
+        """Whether it closes the connection, and not only the channel."""
+        return self.reply_code in _CONNECTION_ERRORS
 
 
 def precondition(sentence: str) -> Refused:
@@ -50,7 +51,7 @@ def precondition(sentence: str) -> Refused:
 
 
 def access_refused(sentence: str) -> Refused:
-    """403: the user may not."""
+    """403: the user does not have the right."""
     return Refused(ReplyCode.ACCESS_REFUSED, sentence)
 
 
@@ -70,7 +71,7 @@ def locked(name: str, vhost: str) -> Refused:
 
 
 def no_get(name: str, vhost: str) -> Refused:
-    """405: the queue hands its messages to one consumer."""
+    """405: basic.get of a queue that gives its messages to one consumer only."""
     return Refused(
         ReplyCode.RESOURCE_LOCKED,
         f"cannot obtain access to locked queue '{name}' in vhost '{vhost}'. basic.get operations"
@@ -79,10 +80,10 @@ def no_get(name: str, vhost: str) -> Refused:
 
 
 def not_allowed(sentence: str) -> Refused:
-    """530: against the rules of this connection; ends it."""
+    """530: it breaks the rules of this connection, which is closed."""
     return Refused(ReplyCode.NOT_ALLOWED, sentence)
 
 
 def not_implemented(sentence: str) -> Refused:
-    """540: this broker does not do that; ends the connection."""
+    """540: this broker cannot do that. The connection is closed."""
     return Refused(ReplyCode.NOT_IMPLEMENTED, sentence)

@@ -1,7 +1,7 @@
 """The messages that wait in a queue, in their order. Pure.
 
-A classic queue gives back what was requeued at its old position: before all that came after it. A
-quorum queue gives it back first, in the order in which it came back.
+In a classic queue a requeued message has its old position, before all that came after it. In a
+quorum queue requeued messages come first, in the order in which they were requeued.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ _position = attrgetter("position")
 
 
 class Backlog:
-    """Entries that wait, first in, first out; `count` and `size` (bytes of bodies) of them.
+    """Entries that wait, first in, first out.
 
-    What comes back in front of all others goes there. The rest of what comes back waits in a heap
-    beside the others, so that it costs little however many there are.
+    A requeued entry that belongs before all others goes there. The other requeued entries wait in a
+    heap beside the queue, so that each costs little however many wait.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        """How many entries wait."""
         self.size = 0
+        """Bytes of their bodies."""
         self._entries: deque[Entry] = deque()
         self._back: list[tuple[int, Entry]] = []
 
@@ -37,11 +39,11 @@ class Backlog:
         self.size += len(entry.message.body)
 
     def head(self) -> Entry:
-        """The entry that is next; there must be one."""
+        """The next entry; there must be one."""
         return self._back[0][1] if self._back and self._back_is_next() else self._entries[0]
 
     def pop(self) -> Entry:
-        """Take the entry that is next."""
+        """Take the next entry."""
         if self._back and self._back_is_next():
             return self._taken(heappop(self._back)[1])
         return self._taken(self._entries.popleft())
@@ -61,7 +63,7 @@ class Backlog:
                 heappush(self._back, (entry.position, entry))
 
     def clear(self) -> Iterator[Entry]:
-        """Take all."""
+        """Take all entries."""
         while self.count:
             yield self.pop()
 
@@ -72,22 +74,22 @@ class Backlog:
 
 
 class QuorumBacklog(Backlog):
-    """Entries that wait, those that came back before the others."""
+    """Entries that wait, the requeued ones first."""
 
     def __init__(self) -> None:
         super().__init__()
         self._returned: deque[Entry] = deque()
 
     def head(self) -> Entry:
-        """What came back first, or else the oldest."""
+        """The entry that was requeued first, or else the oldest."""
         return self._returned[0] if self._returned else self._entries[0]
 
     def pop(self) -> Entry:
-        """Take what came back first, or else the oldest."""
+        """Take the entry that was requeued first, or else the oldest."""
         return self._taken((self._returned or self._entries).popleft())
 
     def put_back(self, entries: Iterable[Entry]) -> None:
-        """Put entries behind those that came back before them."""
+        """Put entries behind those that were requeued before them."""
         for entry in entries:
             self.count += 1
             self.size += len(entry.message.body)
@@ -103,7 +105,7 @@ class PriorityBacklog(Backlog):
         self._top = 0  # no level above it has entries
 
     def push(self, entry: Entry) -> None:
-        """Put an entry behind those of its priority, no higher than the queue's highest."""
+        """Put an entry behind those of its priority, which is capped at the queue's highest."""
         entry.priority = min(entry.message.properties.priority or 0, len(self._levels) - 1)
         self._levels[entry.priority].push(entry)
         self._added(entry)
@@ -133,7 +135,7 @@ class PriorityBacklog(Backlog):
 
 
 def backlog_for(options: QueueOptions) -> Backlog:
-    """The one for a queue of these options."""
+    """The backlog for a queue with these options."""
     if options.quorum:
         return QuorumBacklog()
     if options.max_priority is not None:

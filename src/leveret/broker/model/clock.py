@@ -1,6 +1,7 @@
-"""One clock for the whole broker: what is due when, run by whoever knows the time.
+"""The clock of a broker, and its timers. Pure.
 
-Nothing here waits. The server asks `next_deadline` and calls `tick`; a test just ticks.
+Nothing here waits. Whoever knows the time asks for `next_deadline` and calls `tick`; a test only
+calls `tick`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-_FEW: Final = 64
-"""So many timers are never worth sweeping."""
+_SWEEP_ABOVE: Final = 64
+"""Up to so many timers, cancelled ones are not worth sweeping out."""
 
 
 class Timer:
-    """Something to be done at a time; `cancel` it when it need not be."""
+    """A callback that is due at a time, unless it is cancelled."""
 
     __slots__ = ("callback", "when")
 
@@ -24,15 +25,15 @@ class Timer:
         self.callback: Callable[[], None] | None = callback
 
     def cancel(self) -> None:
-        """Forget it."""
+        """Do not call back."""
         self.callback = None
 
 
 class Clock:
-    """The time, in monotonic seconds, and what is to be done when.
+    """The time, and the timers.
 
-    `now` is read once for all that one read of a socket causes. `wall` is the calendar's time, in
-    seconds since 1970, which only x-death tells.
+    :param now: monotonic seconds; set once for all that one read of a socket causes.
+    :param wall: gives the time of day in seconds since 1970, which only x-death needs.
     """
 
     def __init__(self, now: float = 0.0, wall: Callable[[], float] = time.time) -> None:
@@ -40,10 +41,10 @@ class Clock:
         self.wall = wall
         self._heap: list[tuple[float, int, Timer]] = []
         self._count = 0
-        self._sweep_at = _FEW
+        self._sweep_at = _SWEEP_ABOVE
 
     def at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back at the first tick that is not before `when`."""
+        """Call back at the first tick at or after `when`, in monotonic seconds."""
         timer = Timer(when, callback)
         self._count += 1
         if len(self._heap) >= self._sweep_at:
@@ -52,25 +53,25 @@ class Clock:
         return timer
 
     def _sweep(self) -> None:
-        """Forget what was cancelled: what is due before it may be long in coming."""
+        """Remove cancelled timers; those at the head may be due only much later."""
         self._heap = [item for item in self._heap if item[2].callback is not None]
         heapify(self._heap)
-        self._sweep_at = max(_FEW, 2 * len(self._heap))
+        self._sweep_at = max(_SWEEP_ABOVE, 2 * len(self._heap))
 
     @property
     def timers(self) -> int:
-        """How many it holds, some of which may have been cancelled."""
+        """How many timers it holds, including some that were cancelled."""
         return len(self._heap)
 
     def next_deadline(self) -> float | None:
-        """When something is due next."""
+        """When the next timer is due, in monotonic seconds; None if there is none."""
         heap = self._heap
         while heap and heap[0][2].callback is None:
             heappop(heap)
         return heap[0][0] if heap else None
 
     def tick(self, now: float) -> None:
-        """It is `now`: do all that is due."""
+        """Set the time and call back all that is due."""
         self.now = now
         while self._heap and self._heap[0][0] <= now:
             callback = heappop(self._heap)[2].callback

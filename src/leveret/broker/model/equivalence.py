@@ -1,4 +1,4 @@
-"""Whether what is declared again is what is there, in RabbitMQ's words where it isn't."""
+"""Checks that what is declared again is the same, in RabbitMQ's words where it is not. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from leveret.broker.model.arguments import type_of
 from leveret.broker.refusals import precondition
 
 _DEFAULTS: Final = {"x-queue-type": "classic"}
-"""What an argument is that is not given, where RabbitMQ knows that."""
+"""What RabbitMQ takes an argument to be that is not given."""
 
 
 def check_equal(name: str, what: str, received: bool | str, current: bool | str) -> None:
-    """:raises Refused: if they differ."""
+    """Check one property.
+
+    :raises Refused: if the two values differ.
+    """
     if received != current:
         raise precondition(
             f"inequivalent arg '{name}' for {what}: received '{_plain(received)}'"
@@ -24,10 +27,13 @@ def check_equal(name: str, what: str, received: bool | str, current: bool | str)
 def check_same_arguments(
     names: Iterable[str], what: str, received: dict[str, Any], current: dict[str, Any]
 ) -> None:
-    """:raises Refused: if one of the arguments named differs."""
+    """Check the arguments of these names.
+
+    :raises Refused: if one of them differs.
+    """
     for name in names:
         new, old = received.get(name, _DEFAULTS.get(name)), current.get(name, _DEFAULTS.get(name))
-        if new == old and _sort(new) is _sort(old):
+        if new == old and _strictness(new) is _strictness(old):
             continue
         described = _quoted if name in received and name in current else _described
         raise precondition(
@@ -36,8 +42,8 @@ def check_same_arguments(
         )
 
 
-def _sort(value: Any) -> type:
-    """Where it matters besides the value: 1, 1.0 and true are three, 1 of whatever width is one."""
+def _strictness(value: Any) -> type:
+    """What matters besides the value: 1, 1.0 and true differ; the width of a number is nothing."""
     return type(value) if isinstance(value, bool | float) else object
 
 

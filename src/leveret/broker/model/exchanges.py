@@ -1,4 +1,4 @@
-"""Exchanges and their bindings: where a message goes by its keys and headers. Pure."""
+"""Exchanges and their bindings: the destinations of a message. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS: Final = ("direct", "fanout", "topic", "headers")
 _OTHER_WORDS: Final = frozenset(
     ("", "exchange", "queue", "durable", "match", "all", "any", "no", "none")
 )
-"""Words of Erlang's and RabbitMQ's that are no types of exchanges: those it has heard of."""
+"""Words that RabbitMQ knows, but not as types of exchanges."""
 
 
 def check_type(kind: str) -> None:
@@ -36,7 +36,7 @@ D = TypeVar("D", bound=Destination)
 
 
 class Binding(msgspec.Struct, frozen=True, eq=False):
-    """A rule that leads from an exchange to a destination."""
+    """A rule by which an exchange sends messages to a destination."""
 
     destination: Any
     routing_key: str
@@ -44,7 +44,7 @@ class Binding(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def key(self) -> tuple[int, str, str]:
-        """What makes it the same binding as another."""
+        """Bindings with the same key are the same."""
         return (id(self.destination), self.routing_key, _canonical(self.arguments))
 
 
@@ -53,7 +53,7 @@ def _canonical(arguments: dict[str, Any]) -> str:
 
 
 class _Matcher(Protocol):
-    """What kind an exchange is: how it finds the destinations of a message."""
+    """How one type of exchange finds the destinations of a message."""
 
     def add(self, binding: Binding) -> None: ...
     def remove(self, binding: Binding) -> None: ...
@@ -151,12 +151,14 @@ class Exchange:
         self.internal = internal
         self.arguments = arguments or {}
         alternate = self.arguments.get("alternate-exchange")
-        self.alternate = alternate if isinstance(alternate, str) else ""  # the default is nobody's
+        self.alternate = (
+            alternate if isinstance(alternate, str) else ""
+        )  # the default exchange is no alternate
         self.bindings: dict[tuple[int, str, str], Binding] = {}
         self._matcher = _MATCHERS[kind]()
 
     def bind(self, destination: Destination, key: str, arguments: dict[str, Any]) -> bool:
-        """Add a binding; whether it is new."""
+        """Add a binding. Returns whether it is new."""
         binding = Binding(destination, key, arguments)
         if binding.key in self.bindings:
             return False
@@ -165,7 +167,7 @@ class Exchange:
         return True
 
     def unbind(self, destination: Destination, key: str, arguments: dict[str, Any]) -> bool:
-        """Remove a binding; whether it was there."""
+        """Remove a binding. Returns whether there was one."""
         binding = self.bindings.pop(Binding(destination, key, arguments).key, None)
         if binding is None:
             return False
@@ -173,7 +175,7 @@ class Exchange:
         return True
 
     def unbind_all(self, destination: Destination) -> list[Binding]:
-        """Remove all bindings to a destination; returns them."""
+        """Remove all bindings to a destination. Returns them."""
         gone = [b for b in self.bindings.values() if b.destination is destination]
         for binding in gone:
             self._matcher.remove(binding)
@@ -181,7 +183,7 @@ class Exchange:
         return gone
 
     def match(self, keys: tuple[str, ...], headers: dict[str, Any] | None) -> list[Any]:
-        """The destinations, each once, in the order of their bindings where the kind has one."""
+        """The destinations, each once, in the order of their bindings if the type keeps one."""
         if len(keys) == 1:
             return list(dict.fromkeys(self._matcher.match(keys[0], headers or {})))
         found: dict[Any, None] = {}

@@ -1,4 +1,4 @@
-"""How a headers exchange compares a message's headers with a binding's arguments.
+"""Compares a message's headers with a binding's arguments, for headers exchanges. Pure.
 
 https://www.rabbitmq.com/tutorials/amqp-concepts#exchange-headers
 """
@@ -36,7 +36,7 @@ def _invalid(arguments: dict[str, Any]) -> Refused:
 
 
 def matches(arguments: dict[str, Any], headers: dict[str, Any]) -> bool:
-    """Whether a message with `headers` goes where a binding with `arguments` leads."""
+    """Whether a binding with these arguments matches a message with these headers."""
     kind: str = arguments.get("x-match", "all")
     with_x = kind.endswith("-with-x")
     wanted = [
@@ -49,7 +49,7 @@ def matches(arguments: dict[str, Any], headers: dict[str, Any]) -> bool:
 
 
 def _equal(wanted: Any, given: Any) -> bool:
-    """As RabbitMQ compares them; no value in the binding asks for any.
+    """Compare as RabbitMQ does. A binding without a value matches any.
 
     A number equals one of another width, and a timestamp the number of its seconds.
     """
@@ -65,7 +65,7 @@ def _comparable(value: Any) -> tuple[str, Any]:
         case datetime():
             return "number", value.timestamp()
         case Decimal():
-            return "decimal", value.as_tuple()  # 5.0 and 5 are two
+            return "decimal", value.as_tuple()  # 5.0 and 5 differ
         case str() | bytes() | bytearray():
             octets = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
             return "octets", bytes(octets)

@@ -1,4 +1,4 @@
-"""A message as the broker holds it."""
+"""A message as the broker holds it, and its places in queues. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from leveret.amqp.properties import HEADERS, Properties, short_string
 from leveret.broker.model import packed as packing
 
 _OVERHEAD: Final = 300
-"""What a message weighs beside its bytes, roughly, in bytes."""
+"""Bytes that a message takes in memory beside its own, roughly."""
 
 _Routes = dict[tuple[str, str], bytes]
 _routes: _Routes = {}
@@ -16,13 +16,7 @@ _CACHED_ROUTES: Final = 4096
 
 
 class Message:
-    """A message, shared by all queues that hold it; what was published never changes.
-
-    `packed` holds the properties as they came, `route` the exchange and the routing key as
-    basic.deliver ends in them, `routing_keys` the key and those that CC and BCC add. `size` is what
-    it weighs, in bytes, and `places` in how many queues it lies, or was delivered from and is not
-    settled; `Memory` counts them.
-    """
+    """A message, shared by all queues that hold it. What was published never changes."""
 
     __slots__ = (
         "body",
@@ -45,14 +39,19 @@ class Message:
     ) -> None:
         self.exchange = exchange
         self.routing_keys = routing_keys
+        """The routing key, and those that CC and BCC add."""
         self.properties = properties
         self.packed = packed
+        """The properties as the bytes that came."""
         self.body = body
         self.route = _routes.get((exchange, routing_keys[0])) or _pack_route(
             exchange, routing_keys[0]
         )
+        """Exchange and routing key, as basic.deliver ends in them."""
         self.size = len(body) + len(packed) + _OVERHEAD
+        """Bytes that it takes in memory."""
         self.places = 0
+        """How many queues and transactions hold it, or have it unsettled. `Memory` counts them."""
 
     @property
     def routing_key(self) -> str:
@@ -69,24 +68,23 @@ def _pack_route(exchange: str, routing_key: str) -> bytes:
 
 
 class Entry:
-    """A message's place in one queue.
-
-    `position` is its order, to which it returns when it is requeued; `expires_at` is in monotonic
-    seconds; `delivery_count` counts how often it came back (quorum queues).
-    """
+    """A message's place in one queue."""
 
     __slots__ = ("delivery_count", "expires_at", "message", "position", "priority", "redelivered")
 
     def __init__(self, message: Message, position: int, expires_at: float | None) -> None:
         self.message = message
         self.position = position
+        """Its place in the order, to which it returns when it is requeued."""
         self.expires_at = expires_at
+        """Monotonic seconds; None for never."""
         self.priority = 0
         self.redelivered = False
         self.delivery_count = 0
+        """How often it was requeued (quorum queues)."""
 
     def counted(self) -> bytes:
-        """The properties to deliver with x-delivery-count, as quorum queues have it."""
+        """The properties with x-delivery-count, which quorum queues add."""
         return with_headers(self.message.packed, {"x-delivery-count": self.delivery_count})
 
 
@@ -96,5 +94,5 @@ def with_headers(packed: bytes, added: dict[str, Any]) -> bytes:
     entries = packing.read_entries(fields.get(HEADERS, b"\0\0\0\0"))
     for name, content in added.items():
         entries[name] = packing.value(content)
-    fields[HEADERS] = packing.write_entries(dict(sorted(entries.items())))  # as RabbitMQ does
+    fields[HEADERS] = packing.write_entries(dict(sorted(entries.items())))  # RabbitMQ sorts them
     return packing.join(fields)

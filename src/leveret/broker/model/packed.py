@@ -1,7 +1,7 @@
-"""Edits a message's properties without decoding what it leaves alone.
+"""Edits the packed properties of a message, and decodes only what it changes. Pure.
 
-A broker hands on what it was given, byte for byte: a header that was a 16-bit number stays one,
-which decoding and encoding again would lose.
+A broker hands on what it was given, byte for byte. A header that was a 16-bit number stays one,
+which would not survive decoding and encoding.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FIXED: Final = {
         b"f": 4, b"d": 8, b"T": 8, b"D": 5, b"V": 0, b"\0": 0,
     }.items()
 }  # fmt: skip
-"""Sizes of field values that have no length before them, in bytes."""
+"""Bytes of the field values that have no length before them, by type."""
 
 TYPE_NAMES: Final = {
     code[0]: name
@@ -43,7 +43,7 @@ TYPE_NAMES: Final = {
 
 
 def split(packed: bytes) -> dict[int, bytes]:
-    """The properties by their flag, each as it is packed."""
+    """The properties by their flag, each as packed."""
     flags = packed[0] << 8 | packed[1]
     fields: dict[int, bytes] = {}
     pos = 2
@@ -71,7 +71,7 @@ def join(fields: dict[int, bytes]) -> bytes:
 
 
 def read_entries(table: bytes) -> dict[str, bytes]:
-    """A table's entries by name; each value as it is packed, its type before it."""
+    """A table's entries by name, each value as packed, after its type."""
     entries: dict[str, bytes] = {}
     pos = 4
     while pos < len(table):
@@ -95,8 +95,8 @@ def write_entries(entries: dict[str, bytes]) -> bytes:
     return _U32.pack(len(body)) + body
 
 
-def value(content: Any) -> bytes:  # noqa: PLR0911 - a type, a case
-    """A field's value with its type, in the types that RabbitMQ chooses for its own headers."""
+def value(content: Any) -> bytes:  # noqa: PLR0911 - one case per type
+    """Pack a value after its type, which is the one that RabbitMQ chooses for its own headers."""
     match content:
         case bool():
             return b"t\x01" if content else b"t\x00"
@@ -116,7 +116,7 @@ def value(content: Any) -> bytes:  # noqa: PLR0911 - a type, a case
             return b"A" + _U32.pack(len(body)) + body
         case dict():
             return b"F" + write_entries({name: value(item) for name, item in content.items()})
-    return encode_table({"": content})[5:]  # whatever else a client may have put there
+    return encode_table({"": content})[5:]  # a client may have put anything there
 
 
 def types(table: bytes) -> dict[str, str]:

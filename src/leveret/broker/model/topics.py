@@ -1,6 +1,6 @@
 """Topic patterns: words between dots, `*` for one word, `#` for zero or more.
 
-The patterns share a trie, so that a key meets only those that can still match
+The patterns share a trie, so that a key is compared only with those that can still match. Pure
 (https://www.rabbitmq.com/tutorials/tutorial-five-python).
 """
 
@@ -13,24 +13,25 @@ T = TypeVar("T")
 
 
 class _Node(Generic[T]):
-    """Where a pattern's words lead; `many` marks one behind a `#`, which takes any words more."""
+    """The place in the trie that the first words of a pattern lead to."""
 
     __slots__ = ("below", "here", "many")
 
     def __init__(self, many: bool = False) -> None:
         self.many = many
+        """Whether it is behind a `#`, and takes any number of words more."""
         self.below: dict[str, _Node[T]] = {}
-        self.here: dict[T, int] = {}  # how many times, with other arguments, each is bound
+        self.here: dict[T, int] = {}  # how often each is bound, with other arguments each time
 
 
 class TopicTrie(Generic[T]):
-    """Which `T` (a queue, an exchange) the patterns lead to."""
+    """The destinations (queues, exchanges) of patterns."""
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
 
     def add(self, pattern: str, destination: T) -> None:
-        """Lead `pattern` to `destination`, once more if it does already."""
+        """Add a destination to a pattern, even if it has it already."""
         node = self._root
         for word in words(pattern):
             child = node.below.get(word)
@@ -56,10 +57,10 @@ class TopicTrie(Generic[T]):
             del parent.below[word]
 
     def match(self, key: str) -> set[T]:
-        """Where `key` leads.
+        """The destinations of a routing key.
 
-        Goes from word to word with all the nodes that these may stand at, so that no pattern,
-        however full of `#`, takes longer than nodes times words.
+        It goes from word to word with all the nodes that are possible so far, so that patterns take
+        at most nodes times words steps, however many `#` they have.
         """
         at = _with_hashes([self._root])
         for word in words(key):
@@ -71,7 +72,7 @@ class TopicTrie(Generic[T]):
 
 
 def _with_hashes(nodes: Iterable[_Node[T]]) -> list[_Node[T]]:
-    """The nodes, each once, and those that stand behind their `#`, which may take no word."""
+    """The nodes, each once, and those behind their `#`, which may stand for no word."""
     reached = {id(node): node for node in nodes}
     waiting = list(reached.values())
     while waiting:
@@ -83,5 +84,5 @@ def _with_hashes(nodes: Iterable[_Node[T]]) -> list[_Node[T]]:
 
 
 def words(key: str) -> list[str]:
-    """The words of a routing key or a pattern; the empty key has none."""
+    """The words of a routing key or a pattern; an empty one has none."""
     return key.split(".") if key else []

@@ -1,4 +1,4 @@
-"""Looks at what a client publishes before it is routed: is it valid, where is it to go."""
+"""Checks a message that a client publishes, and reads where it is to go. Pure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ REPLY_TO_PSEUDO_QUEUE: Final = "amq.rabbitmq.reply-to"
 def accept(
     publish: Published, *, user_name: str, user: User, reply_key: str | None, max_size: int
 ) -> Message:
-    """The message to route.
+    """Make the message to route.
 
-    :param reply_key: what replaces the pseudo-queue of direct reply-to in `reply_to`; None where
-        the channel doesn't consume it.
+    :param reply_key: replaces the pseudo-queue of direct reply-to in `reply_to`; None if the
+        channel does not consume it.
+    :param max_size: bytes of the largest body, for the complaint.
     :raises Refused: if it is too large or a property is invalid.
     """
     properties = publish.properties

@@ -1,6 +1,6 @@
-"""What a client is told when the broker closes its channel or its connection.
+"""The methods by which the broker closes a channel or a connection. Pure.
 
-AMQP 0-9-1, connection.close and channel.close: a code, a text, and the method that is to blame.
+connection.close and channel.close have a code, a text, and the method that is to blame.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from leveret.errors import AMQPError
 
 _Close = TypeVar("_Close", methods.Channel.Close, methods.Connection.Close)
 Blamed = tuple[int, int]
-"""Class and method id of the method that failed; zeros where there is none."""
+"""The ids of class and method that failed; zeros if there is none."""
 
 
 def channel_close(error: AMQPError, blamed: Blamed) -> methods.Channel.Close:
-    """The broker closes a channel."""
+    """The method that closes a channel."""
     return _close(methods.Channel.Close, error, blamed)
 
 
 def connection_close(error: AMQPError, blamed: Blamed) -> methods.Connection.Close:
-    """The broker closes a connection."""
+    """The method that closes a connection."""
     return _close(methods.Connection.Close, error, blamed)
 
 
@@ -43,7 +43,7 @@ def blamed_method(method: Any) -> Blamed:
 
 
 def blamed_event(event: Any) -> Blamed:
-    """The ids of the method that an event was."""
+    """The ids of the method that an event stands for."""
     match event:
         case Method():
             return blamed_method(event.method)
@@ -55,6 +55,6 @@ def blamed_event(event: Any) -> Blamed:
 
 
 def _reply_text(text: str) -> str:
-    """At most the 255 bytes that a reply text has room for; what is cut ends in "..."."""
+    """Cut a text to the 255 bytes that a reply text has room for; it then ends in "..."."""
     data = text.encode("utf-8", "replace")
     return text if len(data) <= 255 else data[:252].decode("utf-8", "ignore") + "..."

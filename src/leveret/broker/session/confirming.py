@@ -1,4 +1,4 @@
-"""Publisher confirms of one channel, joined: what one read publishes is confirmed by one frame.
+"""The publisher confirms of one channel: one frame for all that one read published. Pure.
 
 https://www.rabbitmq.com/docs/confirms#publisher-confirms
 """
@@ -9,31 +9,34 @@ from leveret.amqp import frames
 
 
 class Confirming:
-    """Numbers the publishes of a channel, and tells which were taken.
+    """Numbers the publishes of a channel, and confirms or refuses them.
 
-    Each publish is decided at once, in order: so all before a number are decided when it is, and
-    one frame may confirm all up to it.
+    The broker decides each publish at once and in order. So all before a number are decided when it
+    is, and one frame may confirm all of them.
     """
 
     __slots__ = ("_channel", "_first", "_last", "_ok")
 
     def __init__(self, channel: int) -> None:
         self._channel = channel
-        self._first = 1  # of those that are decided and not told yet
+        self._first = 1  # the first that is decided and not sent
         self._last = 0
         self._ok = True
 
     def decide(self, ok: bool) -> bytes:
-        """The next publish was taken, or refused; returns what must be told before that."""
-        told = b""
+        """Note whether the next publish was taken.
+
+        Returns the frame that must be sent before that, or nothing.
+        """
+        due = b""
         if ok is not self._ok:
-            told = self.collect()
+            due = self.collect()
             self._ok = ok
         self._last += 1
-        return told
+        return due
 
     def collect(self) -> bytes:
-        """The frame that tells all that was decided; empty if there is nothing to tell."""
+        """The frame for all that was decided since; empty if there is none."""
         if self._first > self._last:
             return b""
         multiple = self._first != self._last
