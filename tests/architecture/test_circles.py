@@ -23,7 +23,6 @@ SRC = ROOT / "src"
 
 # The files that still import from Leveret for type checkers only. None may be added.
 _TYPE_ONLY_TODAY = {
-    # client
     # server
     "leveret/server/consumer.py",
     "leveret/server/control.py",

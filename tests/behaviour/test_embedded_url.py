@@ -12,8 +12,8 @@ import leveret
 from leveret import ConnectionLost, InvalidURL, NoServer, Rabbit, Unimplemented
 from leveret.broker import shared
 from leveret.broker.shared import share
+from leveret.transport.address import Address
 from leveret.transport.opening import open_connection
-from leveret.transport.url import parse_url
 from tests.behaviour.services import Echo
 
 NAMES = [
@@ -58,13 +58,13 @@ async def test_it_ends_with_the_last_connection_and_forgets_all() -> None:
     async with leveret.connect("embedded://") as first:
         async with leveret.connect("embedded://") as second, second.serving(Echo()):
             pass
-        broker = await share()
-        address = parse_url(broker.url)
+        broker = share()
         await broker.leave()
         # The queue is still there: the first connection keeps the broker.
         with pytest.raises(NoServer):
             await first.call("echo.echo", text="here")
-    with pytest.raises(ConnectionLost):
+    address = Address(hosts=(("late", 0),), dial=broker.connect)
+    with pytest.raises(ConnectionLost, match="the broker embedded:// has ended"):
         await open_connection(address, name="late", max_message_size=1000)
     async with leveret.connect("embedded://") as later:
         with pytest.raises(Unimplemented):
@@ -96,12 +96,23 @@ async def test_a_connection_that_is_given_up_while_it_begins_leaves_no_broker() 
     assert not shared._RUNNING.get(asyncio.get_running_loop())
 
 
-async def test_other_clients_can_use_it_too() -> None:
+async def test_it_needs_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "create_server", None)
+    monkeypatch.setattr(loop, "create_connection", None)
     async with leveret.connect("embedded://") as host, host.serving(Echo()):
-        broker = await share()
-        async with leveret.connect(broker.url) as client:
-            assert await echoes(client)
-        await broker.leave()
+        assert await echoes(host)
+
+
+async def test_messages_larger_than_a_pipe_holds_go_both_ways() -> None:
+    text = "x" * 3_000_000
+    async with (
+        leveret.connect("embedded://") as host,
+        host.serving(Echo()),
+        leveret.connect("embedded://") as client,
+    ):
+        calls = [client.call("echo.echo", text=text) for _ in range(5)]
+        assert all(answer == text for answer in await asyncio.gather(*calls))
 
 
 async def test_each_event_loop_has_its_own() -> None:

@@ -6,18 +6,15 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 from urllib.parse import quote
 
 from leveret.broker.limits import Limits
 from leveret.broker.node import Node
 from leveret.broker.permissions import Permissions, User
-from leveret.broker.running import RunningBroker
+from leveret.broker.running import PURPOSE, RunningBroker
 
 log = logging.getLogger("leveret.broker")
-
-PURPOSE: Final = "in memory, for development and tests; production is RabbitMQ"
-"""What the broker logs when it starts."""
 
 
 class EmbeddedBroker:

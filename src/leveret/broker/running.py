@@ -19,6 +19,9 @@ from leveret.broker.refusals import Refused
 from leveret.broker.session.session import Session
 from leveret.broker.session.states import SessionState
 
+PURPOSE: Final = "in memory, for development and tests; production is RabbitMQ"
+"""What a broker logs when it starts."""
+
 _CLOSE_TIMEOUT: Final = 1.0
 """Seconds that clients may take to answer connection.close when the broker stops."""
 

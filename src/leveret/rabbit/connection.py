@@ -12,7 +12,6 @@ from leveret.rabbit.options import ConnectionOptions
 from leveret.transport.address import Address
 from leveret.transport.link import Link, State
 from leveret.transport.opening import default_name
-from leveret.transport.url import parse_url
 from leveret.wire.native.topology import declare_exchanges
 
 __all__ = ["BrokerConnection"]
@@ -100,7 +99,7 @@ class BrokerConnection:
 
     async def _open(self) -> None:
         options = self.options
-        address = await self._reach()
+        address = self._reach()
         link = self._link = Link(
             address,
             name=self.name,
@@ -126,15 +125,17 @@ class BrokerConnection:
                 executed="no",
             ) from error
 
-    async def _reach(self) -> Address:
+    def _reach(self) -> Address:
         """The broker's address; an embedded broker is started if it does not run."""
         if isinstance(self._address, Address):
             return self._address
         from leveret.broker.shared import share  # noqa: PLC0415 - few need a broker in the process
 
-        broker = await share(self._address)
+        name = self._address
+        broker = share(name)
         self._leave_embedded = broker.leave
-        return parse_url(broker.url)
+        host = f"embedded-{name}" if name else "embedded"
+        return Address(hosts=((host, 0),), dial=broker.connect)
 
     async def _close(self, link: Link) -> None:
         timer = link.loop.call_later(CLOSE_TIMEOUT, link.abort, "the broker answers no goodbye")

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from leveret.broker import EmbeddedBroker
-from leveret.broker.embedded import PURPOSE
+from leveret.broker.running import PURPOSE
 from leveret.cli.arguments import BadArgument, names_of, users_of
 from leveret.cli.exits import CANNOT_LISTEN, DONE
 from leveret.cli.logs import LogLevel, configure_logging
