@@ -137,7 +137,9 @@ def test_what_is_more_than_a_name_is_refused(url: str) -> None:
 
 
 def test_import_leveret_does_not_import_the_broker() -> None:
-    program = "import sys, leveret; print([m for m in sys.modules if m.startswith('leveret.b')])"
+    program = (
+        "import sys, leveret; print([m for m in sys.modules if m.startswith('leveret.broker')])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

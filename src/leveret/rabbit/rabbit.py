@@ -97,27 +97,27 @@ class Rabbit:
 
     @property
     def late_replies(self) -> int:
-        """How many replies were dropped since no call waited for them: late, duplicate, unknown."""
+        """How many late, duplicate or unknown replies were dropped: no call waited for them."""
         return self.calls.late
 
     # -- calling ------------------------------------------------------------------------------
 
     def remote(self, contract: Callable[..., S]) -> S:
-        """A remote of a service: calls to its methods go over the network.
+        """Make a remote of a service: calls to its methods go over the network.
 
         :raises ContractError: if `contract` is no service class or has no methods.
         """
         return self._caller.remote(contract)
 
     async def call(self, method: str, /, **arguments: Any) -> Any:
-        """Call "service.method" without its contract; arguments and result are plain values.
+        """Call "service.method" without its contract. Arguments and result are plain values.
 
         :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
         """
         return await self._caller.call(method, **arguments)
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
-        """Remotes and calls by name with other options; `Service.with_options` lists them."""
+        """Make remotes and calls by name with other options; `Service.with_options` lists them."""
         return self._caller.with_options(**options)
 
     @overload
@@ -125,7 +125,7 @@ class Rabbit:
     @overload
     def plain(self, queue: str, *, result: type[R], timeout: float = ...) -> PlainRemote[R]: ...
     def plain(self, queue: str, *, result: Any = str, timeout: float = 10.0) -> Any:
-        """A server of the RabbitMQ tutorial's kind: text in, text out, on a named queue.
+        """Call servers of the RabbitMQ tutorial's kind: text in, text out, on a named queue.
 
         :param result: the type to read the answer as: str, int, float, bool, ...
         :param timeout: seconds until a call fails with `DeadlineExceeded`.
@@ -140,7 +140,7 @@ class Rabbit:
         *services: Service,
         **options: Unpack[GivenServeOptions],
     ) -> AsyncIterator[Server]:
-        """Serve for the length of a block, and drain at its end. The parameters are `serve`'s."""
+        """Serve until the end of the block, then drain. It takes the options of `serve`."""
         read = ServeOptions.of(**options)
         server = self._server(services, read)
         await server.start()
@@ -154,27 +154,29 @@ class Rabbit:
         *services: Service,
         **options: Unpack[GivenServeOptions],
     ) -> None:
-        """Serve until SIGINT or SIGTERM, then drain; a second signal cuts the drain short.
+        """Serve until SIGINT or SIGTERM, then drain. A second signal cuts the drain short.
 
         :param services: instances of service classes. One that is an async context manager is
             entered before its first call and left after its last.
-        :param plain: queue names to "service.method": methods served by the RabbitMQ tutorial's
-            protocol as well, with text bodies.
+        :param plain: queue names to "service.method": methods that clients of the RabbitMQ
+            tutorial's protocol reach as well, with text bodies.
         :param grace: seconds that running calls get to end in a drain.
         :param middleware: around each handler: `async def (call, call_next)`.
         :param concurrency: calls of each method at a time, instead of what each method says.
         :param send_tracebacks: whether callers get the traceback of an undeclared exception.
-        :param once: where the replies to requests with an idempotency key are recorded: a store of
-            `leveret.once` for this server alone, entered and left by it, or the URL of one,
-            redis://... or postgresql://... Default: `MemoryOnce()`.
+        :param once: where replies to requests with an idempotency key are recorded: a store of
+            `leveret.once` that only this server uses, and which it enters and leaves; or the URL of
+            one, redis://... or postgresql://... Default: `MemoryOnce()`.
         :param allow: who may call what, by `current_call().user`: "service.method", "service" or
-            "*" to a list of users, as names or `fnmatch` patterns, or None for everybody. The first
-            of the three that is there counts; what none names is open. Or a function of the
-            `CurrentCall`, which has no arguments yet. Others get `PermissionDenied`.
-        :param trusted_servers: users of other servers, as names or patterns, whose word is taken on
-            whose request they hand back in a drain. Those that have this server's user need none.
+            "*" to a list of users, as names or `fnmatch` patterns, or None for everybody. The
+            first of the three that is given counts; a method that none names is open to all. Or a
+            function of the `CurrentCall`, which has no arguments yet. Others get
+            `PermissionDenied`.
+        :param trusted_servers: users of other servers, as names or patterns. When such a server
+            hands a request back in a drain, this server believes it which user sent the request.
+            Servers with this server's own user need not be named.
         :raises ContractError: if a service cannot be served.
-        :raises InvalidURL: if `once` is no URL of a store.
+        :raises InvalidURL: if `once` is text, and not the URL of a store.
         :raises TopologyError: if a queue exists with other options.
         :raises OnceUnavailable: if the store of `once` cannot be used when it starts.
         :raises ConnectionLost: if the connection breaks and is not opened again
