@@ -35,6 +35,7 @@ _CACHED_SIZE: Final = 256
 """Bytes of the longest of them. Both together bound what strangers can make it hold."""
 
 _DEADLINE: Final = b"\x08deadlinel"
+_METADATA: Final = b"\x08metadataF"
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -136,6 +137,8 @@ class PropertiesParser:
         self._texts: dict[bytes, str] = {}
         self._blocks: dict[bytes, tuple[_Head, dict[str, Any]]] = {}
         self._heads: dict[bytes, _Head] = {}
+        self._tables: dict[bytes, dict[str, Any]] = {}
+        self._seen: set[int] = set()
         self._tails: dict[tuple[int, bytes], _Tail] = {}
 
     def text(self, data: bytes) -> str:
@@ -155,16 +158,37 @@ class PropertiesParser:
         if known is not None:
             head, before = known
             return head, {**before, "deadline": int.from_bytes(data[stop - 8 : stop], signed=True)}
-        head = self._head(data[start : table - 4], flags)
-        headers = decode_table(data, table, stop)
-        if data[stop - 18 : stop - 8] == _DEADLINE and stop - 18 >= table:
-            # Only if what stands before is a whole table is this the name of an entry.
-            try:
-                before = decode_table(data, table, stop - 18)
-            except (TableError, IndexError, struct.error):
-                return head, headers
+        front = data[start : table - 4]
+        head = self._heads.get(front) or self._head(front, flags)
+        if data[stop - 18 : stop - 8] != _DEADLINE or stop - 18 < table:
+            return head, decode_table(data, table, stop)
+        # Only if what stands before is a whole table is this the name of an entry.
+        try:
+            before = self._before_deadline(data, table, stop - 18)
+        except (TableError, IndexError, struct.error):
+            return head, decode_table(data, table, stop)
+        if len(self._seen) >= _CACHED:
+            self._seen.clear()
+        seen = hash(whole)
+        if seen in self._seen:  # what differs in each message need not be remembered
             _remember(self._blocks, whole, (head, before), len(whole))
-        return head, headers
+        self._seen.add(seen)
+        return head, {**before, "deadline": int.from_bytes(data[stop - 8 : stop], signed=True)}
+
+    def _before_deadline(self, data: bytes, table: int, stop: int) -> dict[str, Any]:
+        """The headers in data[table:stop]. Metadata, which may come last, differs in each message.
+
+        :raises TableError, IndexError, struct.error: if they are not a whole table.
+        """
+        at = data.find(_METADATA, table, stop)
+        if at < 0 or at + 14 + _U32(data, at + 10)[0] != stop:
+            return decode_table(data, table, stop)
+        front = data[table:at]
+        before = self._tables.get(front)
+        if before is None:  # as above: only after a whole table is this the name of an entry
+            before = decode_table(data, table, at)
+            _remember(self._tables, front, before, len(front))
+        return {**before, "metadata": decode_table(data, at + 14, stop, 1)}
 
     def parse(self, data: bytes, pos: int, stop: int) -> Properties:  # noqa: C901 - the hot path
         """Read the properties in data[pos:stop], flags first.

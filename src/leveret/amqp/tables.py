@@ -128,12 +128,13 @@ def _encode_decimal(value: Decimal) -> bytes:
     return _DECIMAL.pack(scale, int(value.scaleb(scale)))
 
 
-def decode_table(data: bytes, start: int, stop: int) -> dict[str, Any]:
+def decode_table(data: bytes, start: int, stop: int, depth: int = 0) -> dict[str, Any]:
     """The table whose entries are data[start:stop]. The caller has read the length before them.
 
+    :param depth: in how many other tables and arrays it lies.
     :raises TableError: if the entries do not end exactly at `stop`, or one is of an unknown type.
     """
-    return _table(data, start, stop, 0)
+    return _table(data, start, stop, depth)
 
 
 def _table(data: bytes, pos: int, stop: int, depth: int) -> dict[str, Any]:
@@ -143,7 +144,16 @@ def _table(data: bytes, pos: int, stop: int, depth: int) -> dict[str, Any]:
         if name_end >= stop:
             raise TableError("a field's name runs past the end of its table")
         name = data[pos + 1 : name_end].decode("utf-8", "surrogateescape")
-        table[name], pos = _value(data, name_end, stop, depth)
+        if data[name_end] == 0x53 and name_end + 5 <= stop:  # text, without a detour: most are
+            start = name_end + 5
+            pos = start + _U32(data, name_end + 1)[0]
+            _fits(pos, stop)
+            try:
+                table[name] = data[start:pos].decode()
+            except UnicodeDecodeError:
+                table[name] = data[start:pos]
+        else:
+            table[name], pos = _value(data, name_end, stop, depth)
     return table
 
 

@@ -166,6 +166,25 @@ def test_a_deadline_at_the_end_is_read_like_any_entry(before: bytes, deadline: i
 
 
 @FAST
+@given(raw_tables, st.lists(raw_tables, min_size=1, max_size=3), st.binary(max_size=3))
+def test_metadata_before_the_deadline_is_read_like_any_entry(
+    before: bytes, metadata: list[bytes], more: bytes
+) -> None:
+    parser = PropertiesParser()
+    for inside in (*metadata, *metadata, metadata[0] + more):
+        table = before + b"\x08metadataF" + struct.pack(">I", len(inside)) + inside
+        table += DEADLINE + bytes(8)
+        try:
+            expected = decode_table(table, 0, len(table))
+        except (TableError, IndexError, struct.error):
+            with pytest.raises((TableError, IndexError, struct.error)):
+                headers_of(parser, table)
+        else:
+            assert headers_of(parser, table) == expected
+            assert list(headers_of(parser, table)) == list(expected)
+
+
+@FAST
 @given(raw_tables, st.binary(max_size=12), st.binary(min_size=8, max_size=8))
 def test_a_text_that_ends_like_a_deadline_is_read_as_a_text(
     before: bytes, start: bytes, end: bytes

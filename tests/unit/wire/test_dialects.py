@@ -185,7 +185,7 @@ def test_only_native_requests_carry_headers_of_their_own() -> None:
     headers = client.headers(metadata={"a": "b"}, idempotency_key="k", resent=True)
     call = request(NATIVE, headers=headers)
     assert (call.metadata, call.idempotency_key, call.resent) == ({"a": "b"}, "k", True)
-    joined = client.headers(idempotency_key="k") + client.headers(metadata={"a": "b"}, resent=True)
+    joined = client.headers(metadata={"a": "b"}) + client.headers(idempotency_key="k", resent=True)
     assert joined == headers
     assert client.headers() == TUTORIAL[0].headers() == b""
     with pytest.raises(ValueError, match="nothing beside their text"):

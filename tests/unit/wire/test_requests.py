@@ -79,10 +79,10 @@ def test_requests_are_what_pamqp_makes_of_them(
         if len(headers) > packer.headers_room:
             continue
         table: dict[str, Any] = {"CC": [MINE.key]}
-        if key is not None:
-            table["idempotency-key"] = key
         if metadata:
             table["metadata"] = metadata
+        if key is not None:
+            table["idempotency-key"] = key
         if resent:
             table["resent"] = True
         table["deadline"] = deadline

@@ -12,7 +12,7 @@ from leveret.transport.channel import Channel
 from leveret.wire.dialect import ClientChannel, Metadata
 from leveret.wire.failures import decode_failure
 from leveret.wire.message import Bounce, Incoming, Notice, Reply
-from leveret.wire.native.headers import IDEMPOTENCY_KEY, METADATA, RESENT
+from leveret.wire.native.headers import IDEMPOTENCY_KEY, RESENT, pack_metadata
 from leveret.wire.native.names import QUEUE_PREFIX
 from leveret.wire.native.reply import ReplyPacker, read_reply
 from leveret.wire.native.request import RequestPacker, read_request
@@ -44,14 +44,12 @@ class NativeClient:
         resent: bool = False,
     ) -> bytes:
         """Entries of the header table, between `CC` and `deadline`."""
-        table: dict[str, object] = {}
+        packed = pack_metadata(metadata) if metadata else b""
         if idempotency_key is not None:
-            table[IDEMPOTENCY_KEY] = idempotency_key
-        if metadata:
-            table[METADATA] = dict(metadata)
+            packed += encode_table({IDEMPOTENCY_KEY: idempotency_key})[4:]
         if resent:
-            table[RESENT] = True
-        return encode_table(table)[4:] if table else b""
+            packed += encode_table({RESENT: True})[4:]
+        return packed
 
     def read(self, delivery: Delivery) -> Reply | Notice | Bounce:
         """What came to the reply queue."""

@@ -5,6 +5,8 @@ Headers come from strangers. A value of another type than the protocol's counts 
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Mapping
 from typing import Any, Final
 
 DEADLINE: Final = "deadline"
@@ -26,7 +28,29 @@ HANDED_BACK: Final = "handed-back"
 _NOT_COMPRESSED: Final = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "binary"})
 """What some libraries put into `content_encoding` though the body is as it is."""
 
+_LONGEST_NAME: Final = 128
+"""In bytes (AMQP 0-9-1, section 4.2.5.5)."""
+_U32 = struct.Struct(">I").pack
+
 Headers = dict[str, Any] | None
+
+
+def pack_metadata(metadata: Mapping[str, str]) -> bytes:
+    """The header with metadata, as it stands in a header table: this is on the path of each call.
+
+    :raises TypeError: if the metadata does not map text to text, or a name has over 128 bytes.
+    :raises ValueError: if it is not Unicode.
+    """
+    entries = b""
+    try:
+        for name, value in sorted(metadata.items()):
+            key, text = name.encode(), value.encode()
+            if len(key) > _LONGEST_NAME:
+                raise TypeError(f"a name in metadata has at most 128 bytes: {name[:40]!r}...")
+            entries += b"%c%bS%b%b" % (len(key), key, _U32(len(text)), text)
+    except AttributeError as error:
+        raise TypeError(f"metadata must map text to text; got {metadata!r}") from error
+    return b"\x08metadataF" + _U32(len(entries)) + entries
 
 
 def metadata_of(headers: Headers) -> dict[str, str] | None:

@@ -40,6 +40,7 @@ from leveret.wire.native.headers import (
     ATTEMPT,
     DEADLINE,
     HANDED_BACK,
+    METADATA,
     ON_BEHALF_OF,
     attempts,
     delivery_count,
@@ -55,7 +56,7 @@ ONLY_IF_FREE: Final = 0
 """The expiration of a request that is to come back unless a server takes it this moment."""
 
 _USUAL_HEADERS: Final = 2
-"""A request without options has two headers: `CC` and `deadline`."""
+"""Most requests have two headers beside metadata: `CC` and `deadline`."""
 
 _HEADER = struct.Struct(">BHIHH").pack
 _U16 = struct.Struct(">H").pack
@@ -147,7 +148,14 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
     """A delivery from a request queue as a server sees it; see `ServerDialect.read`."""
     properties = delivery.properties
     headers = properties.headers
-    at = None if headers is None else headers.get(DEADLINE)
+    at = metadata = None
+    usual = 0
+    if headers is not None:
+        at = headers.get(DEADLINE)
+        usual = len(headers)
+        if METADATA in headers:
+            metadata = metadata_of(headers)
+            usual -= 1
     expiration = properties.expiration
     if expiration and expiration.isdecimal():
         time_to_live = int(expiration) / 1000
@@ -171,14 +179,14 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         redelivered=delivery.redelivered,
         user=properties.user_id or "",
         caller=properties.app_id or "",
+        metadata=metadata,
         problem="" if encoding is None else problem_of(encoding),
     )
-    if headers is None or (len(headers) == _USUAL_HEADERS and "CC" in headers and at is not None):
+    if headers is None or (usual == _USUAL_HEADERS and "CC" in headers and at is not None):
         return call
     return structs.replace(
         call,
         on_behalf_of=on_behalf_of(headers),
-        metadata=metadata_of(headers),
         idempotency_key=idempotency_key(headers),
         resent=is_resent(headers),
         attempts=attempts(headers),
@@ -207,15 +215,12 @@ def pack_copy(
     properties = call.delivery.properties
     before = properties.headers or {}
     headers = {k: v for k, v in before.items() if k not in {ON_BEHALF_OF, HANDED_BACK}}
-    added: dict[str, object] = {}
     if has_original:
-        added[HANDED_BACK] = True
+        headers[HANDED_BACK] = True
     if user and own_user and user != own_user:
-        added[ON_BEHALF_OF] = user
+        headers[ON_BEHALF_OF] = user
     if attempts is not None:
-        added[ATTEMPT] = attempts
-        headers.pop(ATTEMPT, None)
-    headers = {**added, **headers}  # the deadline stays the last
+        headers[ATTEMPT] = attempts
     expiration = properties.expiration
     if expiration is not None and not call.only_if_free:
         expiration = str(int(seconds * 1000))
