@@ -6,7 +6,7 @@
     ├── TopologyError                    a queue or exchange exists, but with other options
     ├── OnceUnavailable                  a store of idempotency keys is out of reach (leveret.once)
     ├── AMQPError                        the broker or the peer broke off, with AMQP's reply code
-    │   ├── ProtocolError                bytes that are no valid AMQP
+    │   ├── ProtocolError                bytes that are not valid AMQP
     │   ├── ChannelClosed                the broker closed a channel
     │   └── ConnectionClosed             the broker closed the connection
     └── CallError                        one remote call failed; says whether its handler ran
@@ -100,7 +100,7 @@ class Code(StrEnum):
 
 
 class LeveretError(Exception):
-    """The root: `except LeveretError` catches whatever Leveret raises on purpose."""
+    """The root: `except LeveretError` catches everything that Leveret raises on purpose."""
 
 
 class ContractError(LeveretError, TypeError):
@@ -146,11 +146,11 @@ class CallError(LeveretError):
     """One remote call failed.
 
     `method` is "service.method" once the error belongs to a call, else "". An error that a handler
-    raises itself has none yet: that is how its own `InvalidArgument` is told from one that a nested
-    call brought it.
+    raises itself has none yet. So the server can tell its own `InvalidArgument` from one that came
+    from a nested call.
 
-    `attempts` is how often the request was sent. It is 1, but 0 where this client had no place for
-    it, and maybe more with `retry` or `hedge`; then `executed` holds for all of them together.
+    `attempts` is how often the request was sent: 0 if the client refused it locally, otherwise 1,
+    or more with `retry` or `hedge`. Then `executed` holds for all of them together.
     """
 
     code: str = Code.INTERNAL
@@ -199,11 +199,12 @@ class NoServer(CallError):
 
 
 class CircuitOpen(CallError):
-    """Not sent: too many calls of the service failed of late, see `connect(breaker=...)`.
+    """Not sent: too many recent calls of the service failed; see `connect(breaker=...)`.
 
-    `service` is the service whose circuit is open, `open_for` for how many seconds it has been,
-    `failures` which errors opened it (their names, and how many of each), and `retry_after` in how
-    many seconds a call is let through again; 0 while one is under way that tries.
+    `service` is the service whose circuit is open. `open_for` is for how many seconds it has been
+    open. `failures` has the names of the errors that opened it, and how many there were of each.
+    `retry_after` is the number of seconds until the client lets a call through; it is 0 while a
+    call is under way that tries whether the service answers again.
     """
 
     code = Code.UNAVAILABLE
@@ -232,8 +233,8 @@ class Busy(CallError):
     """Turned away before it ran: servers busy, queue full, too many calls, too large a body.
 
     A handler or a middleware may raise it. `retry_after` tells callers that have a `retry` when to
-    try again: not before so many seconds have passed, never if it is negative, as they like if it
-    is None.
+    try again: after that many seconds at the earliest, never if it is negative, whenever they like
+    if it is None.
     """
 
     code = Code.RESOURCE_EXHAUSTED
@@ -310,9 +311,9 @@ class Unauthenticated(CallError):
 class RemoteError(CallError):
     """The handler raised something that its contract does not declare.
 
-    `type_name` is the exception's class name, `remote_traceback` its traceback where the server
-    was told to send it, else "". A declared error that this side does not know comes as this, with
-    its own `code`, and its fields in `data`.
+    `type_name` is the name of the exception's class. `remote_traceback` is its traceback, "" unless
+    the server was told to send it. A declared error that the client's contract lacks becomes a
+    `RemoteError` as well, with its own `code`, and its fields in `data`.
     """
 
     default_executed = "yes"

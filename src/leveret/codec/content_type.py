@@ -1,4 +1,4 @@
-"""The content types a body can have, and how a message's own spelling of one is read."""
+"""The content types that a body can have, and the spellings that messages have of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UTF8_CHARSETS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
 
 
 def normal_content_type(content_type: str | None) -> str:
-    """Return which of `CONTENT_TYPES` is meant: no content type means JSON, parameters are dropped.
+    """Return the one of `CONTENT_TYPES` that is meant. None means JSON; parameters are dropped.
 
     `"Application/JSON; charset=utf-8"` is `"application/json"`. Bodies are always UTF-8, so any
     other charset is refused rather than misread.

@@ -1,7 +1,7 @@
 """The codec of one method: four functions between its Python values and its message bodies.
 
-What an encoder lets through, the other side's decoder accepts: both check values against the
-method's annotations, bounds included.
+Encoder and decoder both check values against the method's annotations, bounds included. So the
+decoder of the other side accepts whatever an encoder lets through.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DECODE_ERRORS: Final[tuple[type[Exception], ...]] = (Exception,)
 
 
 class MethodCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """How one method's arguments and results travel in one content type."""
+    """Encodes and decodes one method's arguments and results in one content type."""
 
     content_type: str
     """One of `CONTENT_TYPES`."""
@@ -51,7 +51,7 @@ class MethodCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class UntypedCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """How a call travels when the caller has no contract: from and to plain Python values."""
+    """Encodes and decodes plain Python values, for a caller without a contract."""
 
     content_type: str
     """One of `CONTENT_TYPES`."""

@@ -1,7 +1,7 @@
 """NaN and the infinities, which JSON does not have: msgspec writes `null` for them.
 
-A reader refuses that where a number is due, and takes it for None where that may be as well. Either
-way it is the sender who must hear of it, and of what it was.
+A reader refuses `null` where it expects a number, and takes it for None where None is allowed.
+Either way the sender has to be told, and told which value it was.
 """
 
 from __future__ import annotations

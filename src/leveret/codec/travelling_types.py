@@ -1,7 +1,7 @@
-"""Which annotations can travel in a body at all, in every content type with structure.
+"""Judges annotations: whether their values can travel in a body, in JSON and in MessagePack.
 
-msgspec builds a decoder for any class and fails only when a value comes by; here a whole
-annotation is walked beforehand, so that a service that cannot work is refused when it is defined.
+msgspec builds a decoder for any class, and fails only at the first value. This file walks a whole
+annotation beforehand, so a service that cannot work is refused when it is defined.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def check_type(annotation: Any) -> None:
 
 
 def reads_null_for_numbers(annotation: Any) -> bool:
-    """Whether a `null` may stand where a number can, anywhere in values of this type."""
+    """Whether a number or `null` may stand anywhere in values of this type."""
     return any(
         isinstance(part, shapes.AnyType | shapes.RawType)
         or {shapes.FloatType, shapes.NoneType} <= set(map(type, map(_inner, _alternatives(part))))
@@ -122,7 +122,7 @@ def _parts(shape: shapes.Type) -> Iterator[shapes.Type]:
 
 
 def _reason_against(part: shapes.Type) -> str:
-    """Why this one type cannot travel, or nothing."""
+    """Why this type itself cannot travel; "" if it can."""
     if isinstance(part, shapes.CustomType):
         return (
             f"{part.cls.__module__}.{part.cls.__qualname__} cannot be encoded; use a "

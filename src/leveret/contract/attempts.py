@@ -23,7 +23,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     Only where the handler did not run (`executed` is "no") or the method is idempotent, and all
     attempts within the call's one deadline.
 
-    :raises InvalidArgument: for values that cannot be.
+    :raises InvalidArgument: for a value out of its bounds.
     """
 
     attempts: int = 3
@@ -49,7 +49,7 @@ class Hedge(msgspec.Struct, frozen=True, kw_only=True):
 
     For idempotent methods. `hedge=0.05` is short for `hedge=Hedge(after=0.05)`.
 
-    :raises InvalidArgument: for values that cannot be.
+    :raises InvalidArgument: for a value out of its bounds.
     """
 
     after: float | None = None
@@ -77,7 +77,7 @@ class Hedge(msgspec.Struct, frozen=True, kw_only=True):
 def as_retry(value: object) -> Retry | Literal[False]:
     """A policy as users write it.
 
-    :raises InvalidArgument: for what is none.
+    :raises InvalidArgument: for anything else.
     """
     if value is False or isinstance(value, Retry):
         return value
@@ -87,7 +87,7 @@ def as_retry(value: object) -> Retry | Literal[False]:
 def as_hedge(value: object) -> Hedge | Literal[False]:
     """A policy as users write it: a number is seconds.
 
-    :raises InvalidArgument: for what is none.
+    :raises InvalidArgument: for anything else.
     """
     if value is False or isinstance(value, Hedge):
         return value
@@ -101,7 +101,7 @@ def as_hedge(value: object) -> Hedge | Literal[False]:
 def retry_option(value: object, where: str) -> Retry | Literal[False] | None:
     """Return `@method(retry=...)`.
 
-    :raises ContractError: when it is no policy.
+    :raises ContractError: when it is not a policy.
     """
     try:
         return None if value is None else as_retry(value)
@@ -112,7 +112,7 @@ def retry_option(value: object, where: str) -> Retry | Literal[False] | None:
 def hedge_option(value: object, *, idempotent: bool, where: str) -> Hedge | Literal[False] | None:
     """Return `@method(hedge=...)`.
 
-    :raises ContractError: when it is no policy, or the method must not run twice.
+    :raises ContractError: when it is not a policy, or the method must not run twice.
     """
     try:
         hedge = None if value is None else as_hedge(value)

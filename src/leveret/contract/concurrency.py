@@ -21,11 +21,11 @@ MOST: Final = 65_535
 class Adaptive(msgspec.Struct, frozen=True, kw_only=True):
     """A concurrency that follows the latency of the handlers.
 
-    While calls take as long as they do when few run, more are run; when they take longer the more
-    of them run, fewer are. For handlers that wait for something that is shared: a database, a disk,
-    another service.
+    The server runs more calls while they take as long as they do when few run, and fewer when calls
+    take longer the more of them run. It is meant for handlers that wait for something shared: a
+    database, a disk, another service.
 
-    :raises ContractError: for values that cannot be.
+    :raises ContractError: for a value out of its bounds.
     """
 
     least: int = 1

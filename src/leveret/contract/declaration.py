@@ -55,7 +55,7 @@ _MARK: Final = "__leveret_method__"
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What is known of one function under `@method`."""
+    """One function under `@method`, with the options that it was given."""
 
     function: Callable[..., Any]
     """What the class holds: always gives an awaitable when called."""
@@ -105,14 +105,14 @@ def method(function: Any = None, /, **given: Any) -> Any:
     An override has the options of the method it overrides, save those it gives itself.
 
     :param timeout: seconds a call may take where the caller does not say.
-    :param idempotent: whether running a call twice does no harm: only then is a call that was
-        interrupted by a crash run again by itself.
+    :param idempotent: whether running a call twice does no harm. Only then Leveret runs a call
+        again that a crash interrupted.
     :param once: whether each call has an idempotency key, so that one that is delivered or sent
         again is answered from the recorded reply: see `serve(once=...)`.
-    :param name: the name on the wire, where it shall not be the name in Python.
+    :param name: the name on the wire, if it is not to be the name in Python.
     :param raises: the `DeclaredError` classes that travel to the caller as they are.
-    :param concurrency: calls that one server runs at the same time, 1 to 65535; an `Adaptive` has
-        the server find out how many are good.
+    :param concurrency: calls that one server runs at the same time, 1 to 65535; with an `Adaptive`
+        the server finds out how many.
     :param executor: for a plain `def` only: "thread" (the default) or "process".
     :param priority_levels: the highest priority a call can have, 1 to 255; 0: no priorities.
     :param queue: "classic" or "quorum", the type of the request queue.
@@ -140,7 +140,7 @@ def declare(function: Any, given: Mapping[str, Any], where: str = "") -> Declara
     """Mark a function as remote, and wrap it where it is not a coroutine function.
 
     :param where: the name of the method in errors; the function's own name where it is left out.
-    :raises ContractError: for what is no instance method, and for generators.
+    :raises ContractError: for anything but an instance method, and for generators.
     """
     _refuse_other_than_instance_methods(function, where)
     if _is_async(function):

@@ -1,4 +1,4 @@
-"""What AMQP, RabbitMQ and the wire protocol allow: names and options, judged with a reason."""
+"""Checks names and options against what AMQP, RabbitMQ and the wire protocol allow."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def timeout(value: object, where: str) -> float:
 def flag(name: str, value: object, where: str) -> bool:
     """Return an option that is on or off.
 
-    :raises ContractError: when it is no bool.
+    :raises ContractError: when it is not a bool.
     """
     if not isinstance(value, bool):
         raise ContractError(f"{where}: {name} is {value!r}; write True or False")
@@ -144,7 +144,7 @@ def queue_options(options: Mapping[str, Any], where: str) -> QueueOptions:
 def errors_by_code(raises: Any, where: str) -> Mapping[str, type[DeclaredError]]:
     """Return the declared errors by code.
 
-    :raises ContractError: when one is no subclass of `DeclaredError`, or two have one code.
+    :raises ContractError: when one is not a subclass of `DeclaredError`, or two share a code.
     """
     if not isinstance(raises, Collection) or isinstance(raises, str):
         raise ContractError(f"{where}: raises is {raises!r}; write a list, `raises=[OutOfStock]`")

@@ -1,4 +1,4 @@
-"""Makes a signature's parameters one struct: what holds, checks and carries a call's arguments."""
+"""Makes one struct of a signature's parameters. It holds, checks and carries a call's arguments."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _field(parameter: Parameter) -> tuple[str, Any] | tuple[str, Any, Any]:
     try:
         hash(default)
     except TypeError:
-        # What can change must not be shared by all the calls that leave it out.
+        # A mutable default must not be shared by the calls that leave it out.
         factory = msgspec.field(default_factory=lambda: copy.deepcopy(default))
         return parameter.name, parameter.annotation, factory
     return parameter.name, parameter.annotation, default

@@ -72,7 +72,7 @@ class Service(ABC):
 
 
 def spec_of(service: type[Service] | Service) -> ServiceSpec:
-    """Return what is known of a service, by its class or an instance.
+    """Return the specification of a service, by its class or an instance.
 
     :raises ContractError: for anything that is not a subclass of `Service`.
     """
@@ -83,7 +83,7 @@ def spec_of(service: type[Service] | Service) -> ServiceSpec:
 
 
 def _no_service(given: object, cls: type) -> str:
-    """What is wrong, and what to do about it."""
+    """The error for something that is not a service, with what to do about it."""
     if isinstance(given, str):
         return f"{given!r} is no service but a text; give the class itself, without quotes"
     if cls.__module__ == "builtins" or cls is Service:

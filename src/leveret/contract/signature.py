@@ -1,4 +1,4 @@
-"""Reads what a method takes and gives, and refuses what cannot travel."""
+"""Reads a method's parameters and result, and refuses types that cannot travel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What a method takes and gives."""
+    """A method's parameters and the type of its result."""
 
     parameters: tuple[Parameter, ...]
     """The parameters in order."""

@@ -1,4 +1,4 @@
-"""The records that describe a service once its class is read: what client and server work from."""
+"""The records that describe a service once its class is read. Client and server work from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bounds of what stores take, the same for all of them."""
+"""The bounds of keys, owners, times and records; they are the same for all stores."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def key_bytes(key: str) -> bytes:
 
 
 def check_owner(owner: str) -> None:
-    """:raises ValueError: the owner is no name."""
+    """:raises ValueError: if the owner is not 1 to 255 printable ASCII letters."""
     _check_name("owner", owner)
 
 
 def check_seconds(**times: float) -> None:
-    """:raises ValueError: a length of time is none."""
+    """:raises ValueError: if it is not a length of time in seconds."""
     for name, seconds in times.items():
         if not 0 < seconds <= MAX_SECONDS:
             raise ValueError(f"{name} is a number of seconds above 0, up to 10 years: {seconds!r}")
 
 
 def fitted(recorded: Recorded, max_body: int) -> Recorded:
-    """The record, or where it is too large, one that only says so.
+    """The record; if it is too large, a record that only says so.
 
-    :raises ValueError: its kind or content type is no name.
+    :raises ValueError: if its kind or content type is not a name.
     """
     _check_name("kind", recorded.kind)
     if recorded.content_type:
@@ -57,7 +57,7 @@ def fitted(recorded: Recorded, max_body: int) -> Recorded:
 
 
 def size_of(recorded: Recorded) -> int:
-    """Bytes of a record's body and metadata, about."""
+    """Roughly how many bytes a record's body and metadata take."""
     size = len(recorded.body)
     if recorded.metadata:
         size += sum(len(name) + len(value) for name, value in recorded.metadata.items())

@@ -21,7 +21,7 @@ _BEGUN: Final = Begun()
 
 
 class _Claim:
-    """A key that somebody runs, or has run and not finished."""
+    """A key that an owner runs, or began and never finished."""
 
     __slots__ = ("ended", "forget_at", "lease_until", "owner")
 
@@ -190,7 +190,7 @@ class MemoryOnce:
     # -- what goes ----------------------------------------------------------------------------
 
     def _end(self, key: str) -> None:
-        """Remove a claim, and wake who waits for its end."""
+        """Remove a claim, and wake the tasks that wait for its end."""
         claim = self._claims.pop(key)
         if claim.ended is not None:
             claim.ended.set()
@@ -199,7 +199,7 @@ class MemoryOnce:
         self._bytes -= self._done.pop(key).size
 
     def _drop_past(self, now: float) -> None:
-        """Drop the oldest records as far as their time is over."""
+        """Drop the oldest records whose time is over."""
         while self._done:
             key, done = next(iter(self._done.items()))
             if done.forget_at > now:
@@ -220,7 +220,7 @@ class MemoryOnce:
             )
 
     def _make_room(self, now: float) -> None:
-        """See that one more entry fits."""
+        """Make room for one more entry."""
         if len(self._done) + len(self._claims) < self._max_entries:
             return
         self._drop_past(now)

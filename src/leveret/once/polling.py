@@ -1,4 +1,4 @@
-"""Waits for another's record by looking again and again, ever more seldom."""
+"""Waits for another owner's record by polling, with pauses that grow."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class PostgresOnce:
     :param max_body: bytes of a body above which only its size is recorded.
     :param connections: how many at most, with a URL; what needs one more waits for it.
     :raises ImportError: asyncpg is not installed.
-    :raises ValueError: `table` is no such name.
+    :raises ValueError: if `table` would need quotes.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class PostgresOnce:
 
     @staticmethod
     def ddl(table: str = "leveret_once") -> str:
-        """The statements that make the table, for who creates tables by other means.
+        """The statements that make the table, for those who create tables by other means.
 
         Besides these the store needs SELECT, INSERT, UPDATE and DELETE on it.
         """
@@ -191,7 +191,7 @@ class PostgresOnce:
         return Abandoned(owner=row["owner"])
 
     async def _row(self, statement: str, *args: object) -> Record | None:
-        """The row that a statement returns. All of them may be repeated, and are."""
+        """Run a statement, again if it fails, as each of them may be; returns its row."""
         if self._closed:
             raise OnceUnavailable("this PostgresOnce is closed")
         try:
@@ -255,7 +255,7 @@ class PostgresOnce:
 
 
 async def _connect(dsn: str, connections: int) -> Pool[Record]:
-    """A pool of our own, whose connections keep no state that would have to be reset."""
+    """A pool of our own. Its connections keep no state, so asyncpg need not reset them."""
     import asyncpg  # noqa: PLC0415 - needs the extra
 
     async def keep(connection: object) -> None:

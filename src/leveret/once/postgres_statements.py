@@ -34,7 +34,7 @@ CREATE INDEX IF NOT EXISTS "{index}_forget_at" ON {name} (forget_at);
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statements:
-    """All that `PostgresOnce` says. Each may be repeated by the same owner and changes no more."""
+    """All statements of `PostgresOnce`. The same owner may repeat each without changing more."""
 
     name: str
     """The table's name as SQL has it."""
@@ -53,9 +53,9 @@ class Statements:
 
     @classmethod
     def of(cls, table: str) -> Self:
-        """Those for a table.
+        """The statements for a table.
 
-        :raises ValueError: it is no name that needs no quotes.
+        :raises ValueError: if `table` would need quotes.
         """
         name = _quoted(table)
         return cls(

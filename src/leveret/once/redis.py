@@ -187,7 +187,7 @@ class RedisOnce:
         return _found(await self._run(self._read, name))
 
     async def _run(self, script: AsyncScript, name: bytes, *args: bytes | str | int) -> object:
-        """What a script returns. All of them may be repeated, and are, on another connection."""
+        """Run a script, again on another connection if it fails, as each of them may be."""
         if self._closed:
             raise OnceUnavailable("this RedisOnce is closed")
         texts = [arg.encode() if isinstance(arg, str) else arg for arg in args]
@@ -216,7 +216,7 @@ class RedisOnce:
 
 
 def _connect(url: str, timeout: float, connections: int) -> Redis:
-    """A client of our own. It leaves it to `_run` to give up, and to try again."""
+    """A client of our own, which never retries: `_run` does."""
     from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415 - needs the extra
     from redis.asyncio.retry import Retry  # noqa: PLC0415
     from redis.backoff import NoBackoff  # noqa: PLC0415
@@ -241,7 +241,7 @@ def _connect(url: str, timeout: float, connections: int) -> Redis:
 
 
 def _found(answer: object) -> Found:
-    """What _LOOK, _READ or _BEGIN returned."""
+    """The answer of _LOOK, _READ or _BEGIN as a record."""
     match answer:
         case [b"recorded", bytes(kind), bytes(content_type), bytes(body), bytes(metadata)]:
             return Recorded(

@@ -37,14 +37,14 @@ bytes, as decimal digits."""
 
 
 class OnceUnavailable(LeveretError):
-    """The store cannot be reached, or refuses: it cannot be known whether a request was run.
+    """The store cannot be reached, or refuses. Nobody can know then whether a request was run.
 
     A request that must not run twice must then not run at all. The message says what to do.
     """
 
     @classmethod
     def because(cls, server: str, reason: str) -> Self:
-        """The error with what to do about it, from what a driver said."""
+        """An error that says what to do, made of a driver's error."""
         return cls(
             f"the store of idempotency keys cannot be used ({server}: {reason}); until it can,"
             " requests with such keys are not run. See that the server runs, that it can be reached"
@@ -73,7 +73,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """Another runs it at this moment: `wait` for its record."""
+    """Another owner runs the request at this moment: `wait` for its record."""
 
     owner: str
     """Who holds the claim."""
@@ -83,7 +83,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abandoned:
-    """It was begun, its lease is over, and there is no record: its handler may have run.
+    """An owner began the request, its lease is over, and there is no record: it may have run.
 
     The claim is left as it was. `begin` with `takeover=True` never finds this.
     """
@@ -120,7 +120,7 @@ class OnceStore(Protocol):
 
     @property
     def shared(self) -> bool:
-        """Whether all servers see it. If not, a key that is unknown here may be known elsewhere."""
+        """Whether all servers share the store. If not, others may know a key that it does not."""
 
     async def begin(
         self, key: str, *, owner: str, lease: float, keep: float, takeover: bool = False
