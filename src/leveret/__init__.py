@@ -45,7 +45,8 @@ from leveret.server.access import Allow
 from leveret.server.execution import Middleware as ServerMiddleware
 from leveret.server.server import Server
 from leveret.transport.credentials import Credentials
-from leveret.transport.link import ConnectionEvent, Reconnect, State
+from leveret.transport.link import ConnectionEvent, State
+from leveret.transport.reconnect import Reconnect
 from leveret.wire.context import CurrentCall, current_call
 
 __all__ = [

@@ -16,7 +16,7 @@ import trustme
 
 import leveret
 from leveret import CallError, ConnectionLost, InvalidArgument, InvalidURL, Unauthenticated
-from leveret.transport.link import Reconnect
+from leveret.transport.reconnect import Reconnect
 from tests.behaviour.patience import PATIENCE, at_once, until
 from tests.behaviour.services import Echo
 from tests.behaviour.test_identity import Door

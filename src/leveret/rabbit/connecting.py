@@ -21,7 +21,8 @@ from leveret.rabbit.options import (
 from leveret.rabbit.rabbit import Rabbit
 from leveret.transport.address import Address
 from leveret.transport.credentials import Credentials
-from leveret.transport.link import ConnectionEvent, Reconnect, as_reconnect
+from leveret.transport.link import ConnectionEvent
+from leveret.transport.reconnect import Reconnect, as_reconnect
 from leveret.transport.url import embedded_name
 
 __all__ = ["connect"]

@@ -12,7 +12,8 @@ from leveret.amqp.properties import short_string
 from leveret.errors import InvalidArgument
 from leveret.transport.address import Address
 from leveret.transport.credentials import Credentials
-from leveret.transport.link import ConnectionEvent, Reconnect
+from leveret.transport.link import ConnectionEvent
+from leveret.transport.reconnect import Reconnect
 from leveret.transport.url import parse_url
 
 __all__ = ["MAX_IN_FLIGHT", "MAX_MESSAGE_SIZE", "ConnectionOptions", "read_address"]

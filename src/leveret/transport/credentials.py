@@ -1,7 +1,7 @@
 """Who logs in: user and password, looked up anew for each connection that is opened.
 
-Once it is looked up only a `Login` holds the password, which never shows it: not even to a tracker
-of errors that reports the variables of every frame.
+Once it is looked up, only a `Login` holds the password. It never shows it, not even to an error
+tracker that reports the variables of every frame.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from leveret.errors import InvalidURL, Unauthenticated
 __all__ = ["Credentials", "Login", "from_environment", "login_advice", "look_up"]
 
 Credentials = Callable[[], tuple[str, str] | Awaitable[tuple[str, str]]]
-"""What `connect(credentials=...)` takes: gives user and password, at once or awaited.
+"""Gives user and password, at once or awaited; users pass it to `connect(credentials=...)`.
 
-It is asked at every connect and reconnect, on the event loop: one that waits should be async.
+It is called at every connect and reconnect, on the event loop, so one that waits should be async.
 """
 
 USERNAME: Final = "LEVERET_USERNAME"
@@ -37,9 +37,9 @@ class Login:
 
 
 async def look_up(credentials: Credentials) -> Login:
-    """What a callable says now.
+    """Call it, and check the user and the password that it gives.
 
-    :raises Unauthenticated: if it fails, or gives anything but a user and a password.
+    :raises Unauthenticated: if it fails, or gives anything else.
     """
     try:
         given: object = credentials()
@@ -68,13 +68,12 @@ async def look_up(credentials: Credentials) -> Login:
 
 
 def from_environment(environ: Mapping[str, str], username: str | None) -> Credentials | None:
-    """What LEVERET_USERNAME, LEVERET_PASSWORD and LEVERET_PASSWORD_FILE say; None if nothing.
+    """Read LEVERET_USERNAME, LEVERET_PASSWORD and LEVERET_PASSWORD_FILE; None if they say nothing.
 
-    The file is read anew at each connect, as whoever mounts it may write another password into it.
+    The file is read anew at each connect, because an operator may write another password into it.
 
-    :param username: the user in the URL, if one is; the password is taken only if it is the same
-        user's.
-    :raises InvalidURL: if there are both, a password and a file with one.
+    :param username: the user in the URL, if it names one. A password of another user is not taken.
+    :raises InvalidURL: if there are both a password and a file with one.
     """
     named, password = environ.get(USERNAME), environ.get(PASSWORD)
     file = environ.get(PASSWORD_FILE)
@@ -104,7 +103,7 @@ class _Fixed:
 
 
 class _PasswordFile:
-    """A user, and the password that stands in a file."""
+    """A user, and the file that holds the password."""
 
     def __init__(self, username: str, path: Path) -> None:
         self._username = username
@@ -127,14 +126,14 @@ class _PasswordFile:
 
 
 def _source(credentials: Credentials) -> str:
-    """What to call it in an error."""
+    """Its name in an error message."""
     if isinstance(credentials, _Fixed | _PasswordFile):
         return str(credentials)
     return "connect(credentials=...)"
 
 
 def login_advice(credentials: Credentials | None) -> str:
-    """Where whoever sees a login refused should look."""
+    """Tell a user whose login was refused where to look."""
     if credentials is None:
         return "Check the URL's user and password."
     if isinstance(credentials, _Fixed):
@@ -145,7 +144,7 @@ def login_advice(credentials: Credentials | None) -> str:
 
 
 def _shape(given: object) -> str:
-    """What something is, without what it holds."""
+    """Its types, without the values, which may be secret."""
     if isinstance(given, tuple):
         return f"a tuple of {', '.join(type(part).__name__ for part in given) or 'nothing'}"
     return type(given).__name__

@@ -15,19 +15,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
-from leveret.errors import ConnectionLost, InvalidArgument, LeveretError
+from leveret.errors import ConnectionLost, LeveretError
 from leveret.transport.address import Address
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.network_errors import as_connection_lost
 from leveret.transport.opening import open_connection
+from leveret.transport.reconnect import NEVER, Reconnect
 
 log = logging.getLogger("leveret.transport")
 
@@ -41,86 +41,47 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-class Reconnect(msgspec.Struct, frozen=True, kw_only=True):
-    """How a connection that broke is opened again; `connect(reconnect=...)` takes one.
-
-    The pause before each attempt is random, between nothing and a limit that doubles from `first`
-    to `most`, so that the clients of a broker that comes back do not all come at once
-    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
-    """
-
-    first: float = 0.1
-    """Seconds: the limit of the first pause."""
-    most: float = 3.0
-    """Seconds: the limit that no pause passes."""
-    attempts: int | None = None
-    """After how many failed attempts in a row to give up; None is never."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.first <= self.most:
-            raise InvalidArgument(
-                f"Reconnect needs 0 < first <= most, in seconds; got {self.first} and {self.most}"
-            )
-        if self.attempts is not None and self.attempts < 0:
-            raise InvalidArgument(f"attempts must be 0 or more, or None; got {self.attempts}")
-
-    def pause(self, attempt: int) -> float:
-        """Seconds to wait before an attempt, the first of which is number 1."""
-        limit = min(self.most, self.first * 2 ** min(attempt - 1, 30))
-        return random.uniform(0, limit)
-
-
-NEVER: Final = Reconnect(attempts=0)
-"""A connection that breaks stays broken."""
-
-
-def as_reconnect(value: object) -> Reconnect:
-    """A policy as users write it.
-
-    :raises InvalidArgument: for what is none.
-    """
-    if isinstance(value, Reconnect):
-        return value
-    if value is True:
-        return Reconnect()
-    if value is False:
-        return NEVER
-    raise InvalidArgument(
-        f"reconnect must be a leveret.Reconnect(...), True or False; got {value!r}"
-    )
-
-
 class ConnectionEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What `connect(on_connection=...)` is called with, each time that the state changes."""
 
     state: State
     broker: str
-    """The host and port it is connected to, or was."""
+    """The host and port of the connection of now, or of the last one."""
     attempts: int = 0
-    """How many attempts it took."""
+    """How many attempts the connection took."""
     reason: str = ""
-    """Why it is no longer connected."""
+    """Why the connection ended."""
 
 
 def _with_broker(connection: Connection, error: LeveretError) -> str:
-    """What happened, and to which connection; some errors say that themselves."""
+    """The error with the name of its connection, which some errors have already."""
     text = str(error)
     return text if text.startswith(str(connection)) else f"{connection}: {text}"
 
 
 class Member(Protocol):
-    """What lives on a connection."""
+    """What lives on a connection, and is restored on the next one.
+
+    A member has at most one channel that it asks to be restored for. When that channel ends, the
+    member calls `Link.restore` from the channel's `on_close`. All channels of a connection end
+    before the link hears that the connection has.
+    """
 
     async def attach(self, connection: Connection) -> Channel:
-        """Open a channel on this connection and restore there what was on the one before."""
+        """Open a channel on this connection, and restore there what was on the one before.
+
+        The link calls it again, on the connection of then, where it raises or where the channel
+        that it returns has ended already. It must leave no channel behind where it raises, and it
+        may be cancelled at any point.
+
+        :raises ConnectionLost: if an answer did not come. The link drops the connection then,
+            because the broker there does not react.
+        :raises LeveretError: if it cannot be restored now. The link tries again after a pause.
+        """
 
 
 class Link:
-    """One connection after the other to the same address.
-
-    `connection` is the one of now, or the last one. `closed` ends with an error when no other
-    will come.
-    """
+    """One connection after the other to the same address."""
 
     def __init__(
         self,
@@ -135,8 +96,9 @@ class Link:
         self.loop = asyncio.get_running_loop()
         self.state = State.CONNECTING
         self.closed: asyncio.Future[None] = self.loop.create_future()
+        """Ends with an error when no other connection will come."""
         self.failure: LeveretError | None = None
-        """Why there is no connection now."""
+        """Why there is no connection now; None while there is one."""
         self._address = address
         self._name = name
         self._max_message_size = max_message_size
@@ -155,7 +117,7 @@ class Link:
 
     @property
     def connection(self) -> Connection:
-        """The connection of now, or the last one."""
+        """The connection of now, or the last one. There is one once `open` has returned."""
         assert self._connection is not None
         return self._connection
 
@@ -168,7 +130,8 @@ class Link:
         """Connect for the first time.
 
         :param patience: seconds to go on trying while no broker can be reached.
-        :raises LeveretError: why that is not possible.
+        :raises ConnectionLost: if no broker can be reached.
+        :raises LeveretError: if the broker refuses this user, or what `prepare` needs.
         """
         end = self.loop.time() + patience
         attempt = 0
@@ -186,9 +149,9 @@ class Link:
                 return
 
     async def connected(self) -> Connection:
-        """The connection, once there is one.
+        """Wait for the connection of now.
 
-        :raises LeveretError: if there will be none any more.
+        :raises ConnectionLost: if there will be none any more.
         """
         while True:
             if self.state is State.CLOSED:
@@ -203,7 +166,7 @@ class Link:
             self._connection.abort(reason)
 
     async def close(self) -> None:
-        """Close the connection, and come back no more."""
+        """Close the connection, and open no other."""
         self._end(ConnectionLost("the connection was closed by this side"))
         tasks = [*self._restoring.values(), *((self._reopening,) if self._reopening else ())]
         for task in tasks:
@@ -214,7 +177,8 @@ class Link:
             await self._connection.close()
 
     async def _open(self) -> Connection:
-        # A host that takes connections and is of no use must not keep us from the next.
+        # Begin behind the host that failed: one that takes connections but is of no use would
+        # else be tried first every time.
         return await open_connection(
             self._address,
             name=self._name,
@@ -232,7 +196,7 @@ class Link:
         self.state = State.CONNECTED
         self._up.set_result(None)
         self._tell(ConnectionEvent(state=self.state, broker=connection.name, attempts=attempts))
-        if connection.closed is not None:  # in the very read that brought the last answer
+        if connection.closed is not None:  # it ended in the read that brought the last answer
             self._lost(connection.closed)
 
     def _lost(self, error: LeveretError) -> None:
@@ -255,7 +219,7 @@ class Link:
             await asyncio.sleep(self._policy.pause(attempt))
             try:
                 connection = await self._open()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt may succeed
+            except Exception as error:  # noqa: BLE001 - whatever failed, the next attempt may not
                 failure = error if isinstance(error, LeveretError) else as_connection_lost(error)
                 self.failure = failure
                 log.warning("%s: attempt %d to connect again failed: %s", self, attempt, failure)
@@ -274,7 +238,7 @@ class Link:
         if not self._up.done():
             self._up.set_result(None)
         self.closed.set_exception(error)
-        self.closed.exception()  # whoever waits gets it; nobody need
+        self.closed.exception()  # nobody may wait for it
         self._tell(self._event(str(error)))
 
     def _gone(self) -> ConnectionLost:
@@ -293,7 +257,7 @@ class Link:
             except Exception:
                 log.exception("the on_connection hook failed")
 
-    # -- what lives on it ---------------------------------------------------------------------
+    # -- members ------------------------------------------------------------------------------
 
     def restore(self, member: Member) -> None:
         """Attach a member again, as often as it takes. Does nothing if that is under way."""
@@ -328,13 +292,13 @@ class Link:
                     log.error("%s: %s cannot be restored", self, member, exc_info=error)
                     reason = LeveretError(str(error))
                 if isinstance(reason, ConnectionLost) and connection.closed is None:
-                    # An answer did not come: whatever hears us there, it does not understand.
+                    # An answer did not come: the broker there does not react.
                     connection.abort(str(reason))
-                if connection.closed is None:  # else it is no fault of the member's
+                if connection.closed is None:  # else the connection failed, not the member
                     attempt += 1
                     log.warning("%s: %s is not restored yet: %s", self, member, reason)
                     await asyncio.sleep(self._policy.pause(attempt))
         except ConnectionLost:
-            pass  # given up: members are told by `closed`
+            pass  # the link is closed: `closed` tells its members
         finally:
             del self._restoring[member]

@@ -111,7 +111,10 @@ def _scheme(url: str) -> tuple[str, str]:
 
 
 def _split(rest: str) -> tuple[str, str, str]:
-    """Authority, path without its first slash, and query, once they can be told apart for sure."""
+    """Split it into authority, path without its first slash, and query.
+
+    :raises InvalidURL: if a raw delimiter allows two readings.
+    """
     if "#" in rest:
         raise _invalid("it has a '#'; in a name or password, write it %23")
     authority, path, query = re.fullmatch(  # type: ignore[union-attr]  # it matches any text
@@ -139,7 +142,8 @@ def _credentials(userinfo: str) -> tuple[str, str | None]:
 def _host(text: str, default_port: int) -> tuple[str, int]:
     """One host and its port.
 
-    The text of a port is never shown: in `amqp://user:secret` the password stands in its place.
+    :raises InvalidURL: without the text of the port, because in `amqp://user:secret` that is the
+        password.
     """
     found = re.fullmatch(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::(.*))?", text, re.DOTALL)
     if found is None:
@@ -181,7 +185,7 @@ def _vhost(path: str) -> str:
 
 
 def _query(query: str) -> dict[str, str]:
-    """The options by our names."""
+    """The options by our short names."""
     options: dict[str, str] = {}
     for item in filter(None, query.split("&")):
         written, _, value = item.partition("=")
@@ -240,7 +244,11 @@ def _tls(scheme: str, options: dict[str, str]) -> TLS | None:
 
 
 def _decode(text: str, what: str) -> str:
-    """Undo percent-encoding, strictly; `what` and never `text` is named, it may be the password."""
+    """Undo percent-encoding, strictly.
+
+    :param what: names the text in an error, which never shows it: it may be the password.
+    :raises InvalidURL: if it is not percent-encoded UTF-8, or holds NUL.
+    """
     if re.search(r"%(?![0-9A-Fa-f]{2})", text):
         raise _invalid(f"{what} has a '%' that two hexadecimal digits do not follow; write it %25")
     try:

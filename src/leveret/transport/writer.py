@@ -25,6 +25,9 @@ BATCH_BYTES: Final = 65_536
 BATCH_FRAMES: Final = 256
 """Likewise, the number of `send` calls."""
 
+_LARGE: Final = 4096
+"""Bytes of an average frame from which on joining a batch costs more than writing its frames."""
+
 _ADMITTED: Final = 16
 """Waiting senders that one pass of the event loop lets go. Their frames share a write."""
 
@@ -118,7 +121,12 @@ class Writer:
         if out:
             if self._transport is not None:
                 self.writes += 1
-                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+                if len(out) == 1:
+                    self._transport.write(out[0])
+                elif self._out_size < _LARGE * len(out):
+                    self._transport.write(b"".join(out))
+                else:  # uvloop, and asyncio from 3.12 on, write a list without a copy
+                    self._transport.writelines(out)
             out.clear()
             self._out_size = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import cast
 
 import pytest
@@ -16,6 +17,7 @@ class Socket(asyncio.WriteTransport):
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
+        self.lists: list[list[bytes]] = []
         self.writer: Writer | None = None
         self.room = 1_000_000
         self.high: int | None = None
@@ -28,6 +30,9 @@ class Socket(asyncio.WriteTransport):
         self.room -= len(data)
         if self.room < 0 and self.writer is not None:
             self.writer.pause()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        self.lists.append([bytes(data) for data in list_of_data])
 
     def drain(self, room: int) -> None:
         """The peer reads again."""
@@ -89,6 +94,16 @@ async def test_a_full_batch_leaves_at_once(
     assert socket.writes == [b"".join(frames)]
     await passes(3)
     assert len(socket.writes) == 1
+
+
+async def test_large_frames_are_not_joined(writer: Writer, socket: Socket) -> None:
+    writer.send(b"ack")
+    writer.send(bytes(BATCH_BYTES))
+    assert (socket.writes, writer.writes) == ([], 1)
+    assert socket.lists == [[b"ack", bytes(BATCH_BYTES)]]
+    writer.send(b"next")
+    await passes(1)
+    assert socket.writes == [b"next"]
 
 
 async def test_deferred_callbacks_send_last_in_the_same_write(
