@@ -15,6 +15,7 @@ from leveret.transport.address import Address
 from leveret.transport.connection import Connection
 from leveret.transport.credentials import Login, login_advice, look_up
 from leveret.transport.handshake import Handshake
+from leveret.transport.large_buffers import keep_large_buffers
 from leveret.transport.network_errors import NETWORK_ERRORS, reason
 from leveret.transport.tls import ssl_context
 
@@ -54,6 +55,7 @@ async def open_connection(
     :raises ConnectionLost: if no host can be reached; its message names each and why.
     :raises InvalidURL: if a file of the TLS settings cannot be used.
     """
+    keep_large_buffers()
     failures: list[str] = []
     cause: Exception | None = None
     login = await _login(address)
