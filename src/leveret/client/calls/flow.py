@@ -9,14 +9,30 @@ from typing import Protocol
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.errors import Busy, CallError, ConnectionLost, DeadlineExceeded, LeveretError
-from leveret.transport.connection import Connection
+
+
+class Line(Protocol):
+    """A connection, as far as `Flow` has to know it."""
+
+    blocked: str
+    """Why the broker takes no publishes now; "" if it takes them."""
+    closed: LeveretError | None
+    """Why it has ended, if it has."""
+    on_paused: list[Callable[[bool], None]]
+    """Told when the socket takes no more, and when it does again."""
+    on_blocked: list[Callable[[str], None]]
+    """Told when `blocked` changes."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the socket takes no more now."""
 
 
 class Way(Protocol):
     """The way that requests take, as far as `Flow` has to know it."""
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> Line:
         """The connection of now, or the last one."""
 
     @property
@@ -71,7 +87,7 @@ class Flow:
 
     # -- what changes -------------------------------------------------------------------------
 
-    def watch(self, connection: Connection) -> None:
+    def watch(self, connection: Line) -> None:
         """Follow what this connection can take."""
         for news in (connection.on_paused, connection.on_blocked):
             if self.changed not in news:

@@ -62,13 +62,15 @@ class Fire(Protocol):
 class _Overdue:
     """The calls of one queue that have waited for long."""
 
-    __slots__ = ("calls", "check_at", "route")
+    __slots__ = ("calls", "check_at", "is_looked_after", "route")
 
     def __init__(self, route: Route) -> None:
         self.route = route
         self.calls: dict[str, Pending] = {}
         self.check_at = inf
         """When they are looked at next, on the event loop's clock."""
+        self.is_looked_after = False
+        """Whether a probe for them is about to be sent, or under way."""
 
 
 class Monitor:
@@ -170,8 +172,10 @@ class Monitor:
         if overdue is None:
             overdue = self._overdue[route] = _Overdue(route)
         overdue.calls[call.id] = call
+        now = self._time()
+        under_way = route.is_probed or overdue.is_looked_after
         pause = _SOONEST if call.timeout < SHORT else _SOON
-        self._check_at(overdue, max(self._time(), route.asked_at + pause))
+        self._check_at(overdue, max(now, (now if under_way else route.asked_at) + pause))
 
     def _check_at(self, overdue: _Overdue, when: float) -> None:
         if when < overdue.check_at:
@@ -187,16 +191,16 @@ class Monitor:
             return  # an earlier check was made instead
         overdue.check_at = inf
         route, now = overdue.route, self._time()
-        if route.is_probed:
-            self._check_at(overdue, now + _SOONEST)
+        if route.is_probed or overdue.is_looked_after:
+            self._check_at(overdue, now + _SOON)
             return
         overdue.calls = {i: c for i, c in overdue.calls.items() if c.state is not State.ENDED}
         if not overdue.calls:
             del self._overdue[route]
             return
-        waiting = list(overdue.calls.values())
-        if self._is_probe_due(route, waiting, now):
-            self._begin(self._look_after(route, waiting, now))
+        if self._is_probe_due(route, overdue.calls.values(), now):
+            overdue.is_looked_after = True
+            self._begin(self._look_after(overdue))
         self._check_at(overdue, now + PROBE_AFTER)
 
     def _is_probe_due(self, route: Route, waiting: Iterable[Pending], now: float) -> bool:
@@ -215,27 +219,34 @@ class Monitor:
 
     # -- what a probe says --------------------------------------------------------------------
 
-    async def _look_after(self, route: Route, waiting: list[Pending], now: float) -> None:
+    async def _look_after(self, overdue: _Overdue) -> None:
         """Probe, end the calls that nobody will answer, and send again those that were lost."""
-        if not await self._probe(route):
-            return
+        route = overdue.route
+        try:
+            if not await self._probe(route):
+                return
+        finally:
+            overdue.is_looked_after = False
         finding = route.finding
         if finding.state is QueueState.DOWN:
             return  # its node comes back, or the deadline passes
         back = max(self._patient_until, route.return_.found_at + SERVERS_RETURN_WITHIN)
-        if not finding.consumers and now < back:
+        if not finding.consumers and finding.asked_at < back:
             return  # its servers have lost their connections as well, and are on their way
-        waiting = sorted(
-            (call for call in waiting if call.state in OUT), key=lambda call: call.started
-        )
-        before = [call for call in waiting if call.started < finding.asked_at]
+        # Those that became overdue while the probe was under way are judged with the others.
+        waiting = [
+            call
+            for call in overdue.calls.values()
+            if call.state in OUT and call.started < finding.asked_at
+        ]
+        waiting.sort(key=lambda call: call.started)
         if finding.state is QueueState.MISSING:
-            await self._judge(self._deleted(before), Event.QUEUE_DELETED)
+            await self._judge(self._deleted(waiting), Event.QUEUE_DELETED)
         elif not finding.consumers and finding.messages:
             # No more of them can wait in the queue than the queue holds: the youngest.
             await self._judge(waiting[-finding.messages :], Event.NO_SERVER)
         elif not finding.messages:
-            self._seek(route, before)
+            self._seek(route, waiting)
 
     async def _judge(self, calls: list[Pending], event: Event) -> None:
         """End calls that nobody will answer."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator
+from contextvars import Context
 from itertools import count
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
 
 from leveret.client.calls.life import Pending
 from leveret.client.calls.request import Request
@@ -13,6 +16,8 @@ from leveret.errors import CallError
 from leveret.wire.dialect import ClientChannel
 from leveret.wire.message import Reply, ReplyAddress
 from leveret.wire.native.dialect import NativeClient
+
+Ts = TypeVarTuple("Ts")
 
 CHANNEL = ClientChannel(
     number=1,
@@ -78,3 +83,47 @@ def found(
 
 
 _NUMBERS: Iterator[int] = count(1)
+
+
+class HandLoop(asyncio.BaseEventLoop):
+    """An event loop's clock and timers, moved by hand; nothing else of a loop works."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        super().__init__()
+        self.close()  # of a loop, only the clock and the timers are here
+        self.now = now
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(_NUMBERS), handle))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Cancelled timers are passed over."""
+
+    @property
+    def timers(self) -> int:
+        """How many timers are set."""
+        return sum(not handle.cancelled() for _, _, handle in self._timers)
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, and all happen that is due by then, with the tasks that it starts."""
+        end = self.now + seconds
+        while self._timers and self._timers[0][0] <= end:
+            when, _, handle = heapq.heappop(self._timers)
+            if not handle.cancelled():
+                self.now = max(self.now, when)
+                handle._run()
+                for _ in range(3):
+                    await asyncio.sleep(0)
+        self.now = end

@@ -1,0 +1,436 @@
+"""Which calls are looked after when, and what a probe says of them. The clock is moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from leveret.client.calls.life import (
+    REPEATABLE_ONLY,
+    TRANSITIONS,
+    Act,
+    Event,
+    Pending,
+    State,
+    remember,
+)
+from leveret.client.calls.monitor import Monitor
+from leveret.client.calls.route import Finding, QueueState, Route
+from leveret.wire.timing import (
+    DECLARED_AGAIN_WITHIN,
+    NO_SERVER_EARLIEST,
+    NOTICE_IN_TRANSIT,
+    NOTICE_TRUSTED_FOR,
+    PROBE_AFTER,
+    QUERY_ANSWERED_WITHIN,
+    SERVERS_RETURN_WITHIN,
+)
+from tests.unit.client.calls.making import HandLoop, a_call
+
+LATE = 0.006
+"""Seconds by which a timer of the wheel may be late, and a bit."""
+
+
+class There:
+    """A monitor with queues that are as the test says."""
+
+    def __init__(self) -> None:
+        self.loop = HandLoop()
+        self.calls: dict[str, Pending] = {}
+        self.queues: dict[Route, tuple[int, int] | QueueState] = {}
+        self.probed: list[tuple[str, float]] = []
+        self.events: list[tuple[str, Event]] = []
+        self.queries: list[list[str]] = []
+        self.resent: list[str] = []
+        self.unconfirmed: set[str] = set()
+        self.broker_checks = 0
+        self.monitor = Monitor(
+            self.loop,
+            self.calls,
+            begin=asyncio.create_task,
+            fire=self.fire,
+            probe=self._probe,
+            check_broker=self._check_broker,
+            is_unconfirmed=lambda call: call.id in self.unconfirmed,
+            query=lambda _route, ids: self.queries.append(ids),
+            resend=self._resend,
+        )
+
+    def send(self, *, timeout: float = 10.0, route: Route | None = None, **options: Any) -> Pending:
+        """As `Client.send` has calls looked after."""
+        call = a_call(started=self.loop.now, timeout=timeout, route=route, **options)
+        self.calls[call.id] = call
+        if not self.monitor.is_watching or timeout < 2 * PROBE_AFTER:
+            self.monitor.watch(call)
+        return call
+
+    def end(self, call: Pending) -> None:
+        self.fire(call, Event.DEADLINE)
+
+    def fire(self, call: Pending, event: Event, /) -> Act:
+        assert event not in REPEATABLE_ONLY or call.request.repeatable
+        after, act = TRANSITIONS[call.state, event]
+        remember(call, event, act, self.loop.now)
+        call.state = after
+        if after is State.ENDED:
+            del self.calls[call.id]
+        self.events.append((call.id, event))
+        return act
+
+    def _resend(self, call: Pending) -> None:
+        self.resent.append(call.id)
+        self.fire(call, Event.STILL_MISSING)
+
+    def _check_broker(self) -> None:
+        self.broker_checks += 1
+
+    async def _probe(self, route: Route) -> bool:
+        now = self.loop.now
+        self.probed.append((route.queue, now))
+        route.asked(now)
+        found = self.queues.get(route, (1, 0))
+        if isinstance(found, QueueState):
+            route.probed(Finding(state=found, asked_at=now, found_at=now))
+        else:
+            consumers, messages = found
+            route.probed(
+                Finding(
+                    state=QueueState.THERE,
+                    asked_at=now,
+                    found_at=now,
+                    consumers=consumers,
+                    messages=messages,
+                )
+            )
+        route.answered()
+        return True
+
+    async def judged(self) -> None:
+        """The pause for notices that are on their way is over."""
+        await asyncio.sleep(NOTICE_IN_TRANSIT * 2)
+
+    def when(self, call: Pending) -> float:
+        """How long after a call was sent its queue was probed first."""
+        queue = call.route.queue
+        return min(at for name, at in self.probed if name == queue and at > call.started) - (
+            call.started
+        )
+
+
+def a_route(name: str = "a") -> Route:
+    return Route(f"gate.{name}", f"leveret.gate.{name}", "gate")
+
+
+# -- when --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout", [0.02, 0.1, 0.15, 0.4, 0.5, 1.0, 30.0])
+async def test_a_call_is_looked_after_a_quarter_second_on_or_half_way_to_its_deadline(
+    timeout: float,
+) -> None:
+    there = There()
+    call = there.send(timeout=timeout)
+    await there.loop.advance(1.0)
+    due = min(PROBE_AFTER, timeout / 2)
+    assert due <= there.when(call) <= due + LATE
+
+
+async def test_each_call_is_looked_after_at_its_own_time_whatever_was_sent_before_it() -> None:
+    """Not by the order in which they were sent, nor by what their neighbours wait for."""
+    there = There()
+    sent: list[Pending] = []
+    for number in range(60):
+        timeout = (10.0, 0.15, 30.0, 0.3, 0.06)[number % 5]
+        sent.append(there.send(timeout=timeout, route=a_route(f"{number}")))
+        await there.loop.advance(0.013)
+    await there.loop.advance(1.0)
+    for call in sent:
+        due = min(PROBE_AFTER, call.timeout / 2)
+        assert due <= there.when(call) <= due + LATE, call.timeout
+
+
+async def test_short_calls_of_one_queue_are_probed_for_before_their_deadlines() -> None:
+    """The queue of a waiting call is probed for it already; the next check comes soon enough."""
+    there = There()
+    route = a_route()
+    there.send(timeout=60, route=route)
+    for _ in range(30):
+        call = there.send(timeout=0.15, route=route)
+        await there.loop.advance(0.15)
+        assert 0.075 <= there.when(call) <= 0.075 + 0.05 + LATE
+        there.end(call)
+        await there.loop.advance(0.017)
+
+
+async def test_no_call_is_told_that_it_has_no_server_before_a_server_need_not_ask() -> None:
+    there = There()
+    call = there.send(timeout=0.1)
+    there.queues[call.route] = (0, 1)
+    await there.loop.advance(NO_SERVER_EARLIEST - 0.001)
+    assert there.probed == []
+
+
+async def test_calls_that_end_in_time_cost_no_timer_and_no_probe() -> None:
+    there = There()
+    for _ in range(1_000):
+        there.end(there.send())
+    assert there.loop.timers == 1  # the one that notes new calls
+    await there.loop.advance(2.0)
+    assert (there.probed, there.loop.timers) == ([], 0)
+    assert not there.monitor.is_watching
+    await there.loop.advance(0.1)
+    call = there.send()
+    await there.loop.advance(1.0)
+    assert PROBE_AFTER <= there.when(call) <= PROBE_AFTER + LATE
+
+
+async def test_a_queue_whose_calls_are_served_is_probed_once_a_second() -> None:
+    there = There()
+    call = there.send(timeout=60)
+    await there.loop.advance(0.3)
+    there.fire(call, Event.RUNS)
+    await there.loop.advance(10.0)
+    assert 9 <= len(there.probed) <= 12
+
+
+async def test_a_queue_with_requests_that_wait_is_probed_four_times_a_second() -> None:
+    there = There()
+    route = a_route()
+    there.queues[route] = (1, 5)
+    for _ in range(500):  # all of them one after the other
+        there.send(timeout=60, route=route)
+        await there.loop.advance(0.004)
+    assert len(there.probed) <= 21  # and not once for each call that is due
+    await there.loop.advance(0.4)
+    began = len(there.probed)
+    await there.loop.advance(10.0)
+    assert 38 <= len(there.probed) - began <= 42
+
+
+async def test_the_broker_is_checked_while_calls_wait() -> None:
+    there = There()
+    call = there.send(timeout=60)
+    await there.loop.advance(2.0)
+    assert there.broker_checks >= 7
+    there.end(call)
+    await there.loop.advance(1.0)
+    checks = there.broker_checks
+    await there.loop.advance(5.0)
+    assert there.broker_checks == checks
+
+
+async def test_a_probe_that_hangs_is_not_joined_by_another() -> None:
+    there = There()
+    call = there.send()
+    call.route.asked(there.loop.now)
+    await there.loop.advance(3.0)
+    assert there.probed == []
+    call.route.answered()
+    await there.loop.advance(0.1)
+    assert len(there.probed) == 1
+
+
+async def test_a_queue_is_probed_beside_a_call_that_is_sent_unless_it_just_was() -> None:
+    there = There()
+    route = a_route()
+    there.monitor.probe_beside(route, there.loop.now)
+    await asyncio.sleep(0)
+    there.monitor.probe_beside(route, there.loop.now)
+    await asyncio.sleep(0)
+    assert len(there.probed) == 1
+    await there.loop.advance(0.06)
+    there.monitor.probe_beside(route, there.loop.now)
+    await asyncio.sleep(0)
+    assert len(there.probed) == 2
+
+
+async def test_closed_it_looks_after_nobody() -> None:
+    there = There()
+    there.send()
+    there.monitor.close()
+    await there.loop.advance(5.0)
+    assert there.probed == []
+
+
+# -- what a probe says -------------------------------------------------------------------------
+
+
+async def test_a_call_that_nobody_will_take_is_told_so() -> None:
+    there = There()
+    call = there.send()
+    there.queues[call.route] = (0, 1)
+    await there.loop.advance(0.3)
+    await there.judged()
+    assert there.events == [(call.id, Event.NO_SERVER)]
+
+
+async def test_only_as_many_calls_are_given_up_as_the_queue_holds_the_youngest() -> None:
+    there = There()
+    route = a_route()
+    old, middle, young = (there.send(route=route) for _ in range(3))
+    old.started, middle.started = old.started - 2, middle.started - 1
+    there.queues[route] = (0, 2)
+    await there.loop.advance(0.3)
+    await there.judged()
+    assert {call_id for call_id, _ in there.events} == {middle.id, young.id}
+    assert old.state is State.QUIET
+
+
+@pytest.mark.parametrize("event", [Event.RUNS, Event.WAITS])
+async def test_a_call_that_a_server_has_is_not_given_up(event: Event) -> None:
+    there = There()
+    call = there.send()
+    there.queues[call.route] = (0, 1)
+    there.fire(call, event)
+    await there.loop.advance(1.0)
+    await there.judged()
+    assert there.calls
+
+
+async def test_a_notice_that_was_on_its_way_saves_a_call() -> None:
+    there = There()
+    call = there.send()
+    there.queues[call.route] = (0, 1)
+    await there.loop.advance(0.3)
+    there.fire(call, Event.RUNS)
+    await there.judged()
+    assert call.state is State.RUNNING
+
+
+async def test_a_call_that_waits_for_a_server_is_not_given_up() -> None:
+    there = There()
+    call = there.send(wait_for_server=True)
+    there.queues[call.route] = (0, 1)
+    await there.loop.advance(1.0)
+    await there.judged()
+    assert call.state is State.QUIET
+
+
+async def test_after_a_reconnect_servers_have_time_to_return() -> None:
+    there = There()
+    there.monitor.connection_changed()
+    call = there.send(timeout=60)
+    there.queues[call.route] = (0, 1)
+    await there.loop.advance(SERVERS_RETURN_WITHIN - 0.3)
+    await there.judged()
+    assert call.state is State.QUIET
+    await there.loop.advance(1.0)
+    await there.judged()
+    assert there.events == [(call.id, Event.NO_SERVER)]
+
+
+async def test_a_queue_whose_node_is_down_is_a_sign_of_nothing_and_its_servers_return() -> None:
+    there = There()
+    call = there.send(timeout=60)
+    there.queues[call.route] = QueueState.DOWN
+    await there.loop.advance(10.0)
+    there.queues[call.route] = (0, 1)
+    await there.loop.advance(SERVERS_RETURN_WITHIN - 0.3)
+    await there.judged()
+    assert call.state is State.QUIET
+    await there.loop.advance(1.0)
+    await there.judged()
+    assert there.events == [(call.id, Event.NO_SERVER)]
+
+
+async def test_a_deleted_queue_ends_calls_that_may_not_be_repeated_at_once() -> None:
+    there = There()
+    call = there.send()
+    there.queues[call.route] = QueueState.MISSING
+    await there.loop.advance(0.6)
+    await there.judged()
+    assert there.events == [(call.id, Event.QUEUE_DELETED)]
+
+
+async def test_a_deleted_queue_ends_other_calls_if_it_is_not_declared_again() -> None:
+    there = There()
+    call = there.send(idempotent=True)
+    there.queues[call.route] = QueueState.MISSING
+    await there.loop.advance(DECLARED_AGAIN_WITHIN)
+    await there.judged()
+    assert there.events == [(call.id, Event.QUEUE_GONE)]
+    await there.loop.advance(1.0)
+    await there.judged()
+    assert there.events[1:] == [(call.id, Event.QUEUE_DELETED)]
+
+
+async def test_a_deleted_queue_that_is_declared_again_has_its_call_sent_again() -> None:
+    there = There()
+    call = there.send(idempotent=True)
+    there.queues[call.route] = QueueState.MISSING
+    await there.loop.advance(0.6)
+    there.queues[call.route] = (1, 0)
+    await there.loop.advance(1.0)
+    assert there.resent == [call.id]
+
+
+async def test_a_call_that_nobody_has_is_sought_and_sent_again_if_nobody_answers() -> None:
+    there = There()
+    call = there.send(idempotent=True, timeout=60)
+    await there.loop.advance(PROBE_AFTER + LATE)
+    assert (there.queries, there.resent) == ([[call.id]], [])
+    await there.loop.advance(QUERY_ANSWERED_WITHIN + 0.2)
+    assert there.resent == [call.id]
+    assert call.resends == 1
+
+
+async def test_each_further_copy_takes_twice_as_long_to_be_believed_lost() -> None:
+    there = There()
+    call = there.send(idempotent=True, timeout=600)
+    sent_at = []
+    while len(there.resent) < 4:
+        copies = len(there.resent)
+        await there.loop.advance(0.05)
+        if len(there.resent) > copies:
+            sent_at.append(there.loop.now)
+    gaps = [later - earlier for earlier, later in pairwise(sent_at)]
+    for number, gap in enumerate(gaps, 1):
+        assert gap >= QUERY_ANSWERED_WITHIN * 2**number
+    assert call.state is State.QUIET
+
+
+async def test_a_call_whose_server_answers_is_asked_for_again_before_it_is_sent_again() -> None:
+    there = There()
+    call = there.send(idempotent=True, timeout=60)
+    await there.loop.advance(PROBE_AFTER + LATE)
+    there.fire(call, Event.RUNS)
+    await there.loop.advance(NOTICE_TRUSTED_FOR - 0.5)
+    assert there.queries == [[call.id]]
+    for asked in range(2, 8):
+        while len(there.queries) < asked:
+            await there.loop.advance(0.05)
+        there.fire(call, Event.RUNS)
+    assert there.loop.now - call.started >= 6 * NOTICE_TRUSTED_FOR
+    assert there.resent == []
+
+
+@pytest.mark.parametrize("repeatable", [False, True])
+async def test_a_call_that_is_unconfirmed_or_may_not_be_repeated_is_not_sought(
+    repeatable: bool,
+) -> None:
+    there = There()
+    call = there.send(timeout=60, idempotent=repeatable)
+    if repeatable:
+        there.unconfirmed.add(call.id)
+    await there.loop.advance(5.0)
+    assert (there.queries, there.resent, there.events) == ([], [], [])
+
+
+async def test_a_call_of_a_queue_whose_servers_hear_no_questions_is_not_sought() -> None:
+    there = There()
+    there.send(timeout=60, idempotent=True, route=Route("queue q", "q"))
+    await there.loop.advance(5.0)
+    assert (there.queries, there.resent) == ([], [])
+
+
+async def test_a_call_that_came_back_is_for_others_to_explain() -> None:
+    there = There()
+    call = there.send()
+    there.queues[call.route] = (0, 1)
+    there.fire(call, Event.NO_ROUTE)
+    await there.loop.advance(1.0)
+    await there.judged()
+    assert call.state is State.UNROUTED
