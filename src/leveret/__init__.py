@@ -42,7 +42,7 @@ from leveret.errors import (
 )
 from leveret.rabbit import Rabbit, connect, run
 from leveret.server.access import Allow
-from leveret.server.execution import Middleware as ServerMiddleware
+from leveret.server.handlers.execution import Middleware as ServerMiddleware
 from leveret.server.server import Server
 from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent, State

@@ -21,20 +21,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 
-# The files that still import from Leveret for type checkers only. None may be added.
-_TYPE_ONLY_TODAY = {
-    # server
-    "leveret/server/consumer.py",
-    "leveret/server/control.py",
-    "leveret/server/execution.py",
-    "leveret/server/gate.py",
-    "leveret/server/handling.py",
-    "leveret/server/orphans.py",
-    "leveret/server/plain.py",
-    "leveret/server/running.py",
-    # testing
-}
-
 
 def _linter() -> dict[str, Any]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -138,5 +124,4 @@ def test_no_file_imports_from_leveret_for_type_checkers_only() -> None:
         for file in sorted(SRC.glob("leveret/**/*.py"))
         if any(_type_only_imports(ast.parse(file.read_text())))
     }
-    assert offenders <= _TYPE_ONLY_TODAY, "define a Protocol or take a callable in its place"
-    assert offenders >= _TYPE_ONLY_TODAY, "these do without now: take them off the list"
+    assert not offenders, "define a Protocol or take a callable in its place"

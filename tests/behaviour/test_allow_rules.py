@@ -149,7 +149,7 @@ async def test_refused_calls_cost_the_others_nothing(
             with pytest.raises(PermissionDenied):
                 await rabbit.call("orders.show", order="1")
         assert await host.call("orders.show", order="2") == "2"
-        assert server.running() == []
+        assert server.calls() == []
     assert caplog.text.count("may not call orders.show") == 1
 
 

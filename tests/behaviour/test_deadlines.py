@@ -19,7 +19,7 @@ from leveret import (
     current_call,
     method,
 )
-from leveret.server.execution import CallNext
+from leveret.server.handlers.execution import CallNext
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
@@ -226,6 +226,6 @@ async def test_no_table_grows_by_calls_that_ran_out_of_time(
         assert taken.qsize() == 10
         calls = client.calls
         assert (client.in_flight, calls.table.deadlines, calls.unconfirmed) == (0, 0, 0)
-        await until(lambda: not server.running(), "the handlers end")
-        assert len(server.deadlines) == 0
+        await until(lambda: not server.calls(), "the handlers end")
+        assert not any(len(it.deadlines) for it in server.methods.values())
         await until_found(lambda: raw.waiting("leveret.gate.once"), 0, "no request is left")

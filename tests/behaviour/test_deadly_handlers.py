@@ -115,7 +115,7 @@ async def test_a_handler_that_never_returns_ends_its_call_at_the_deadline(
             await getattr(remote, how)()
         assert (caught.value.where, caught.value.executed) == ("handler", "yes")
         assert await remote.alive()
-        assert server.running() == []
+        assert server.calls() == []
     assert client.late_replies == 0
 
 

@@ -16,10 +16,10 @@ from leveret import (
     current_call,
     method,
 )
-from leveret.amqp.events import Delivery
-from leveret.server.consumer import MethodConsumer
+from leveret.server.outbox import Outbox
 from leveret.server.server import Server
 from leveret.transport.channel import Channel
+from leveret.wire.message import Incoming
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
@@ -128,15 +128,17 @@ async def test_servers_may_come_and_go_under_load(
 
 @pytest.fixture
 def handed_back(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The delivery tags of what consumers hand back."""
+    """The delivery tags of what servers hand back."""
     tags: list[int] = []
-    hand_back = MethodConsumer._hand_back
+    hand_back = Outbox.hand_back
 
-    def note(consumer: MethodConsumer, delivery: Delivery, remaining: float) -> None:
-        tags.append(delivery.delivery_tag)
-        hand_back(consumer, delivery, remaining)
+    def note(
+        outbox: Outbox, call: Incoming, seconds: float, user: str, attempts: int | None
+    ) -> bool:
+        tags.append(call.delivery.delivery_tag)
+        return hand_back(outbox, call, seconds, user, attempts)
 
-    monkeypatch.setattr(MethodConsumer, "_hand_back", note)
+    monkeypatch.setattr(Outbox, "hand_back", note)
     return tags
 
 
@@ -165,7 +167,7 @@ async def test_what_arrives_during_a_drain_is_handed_back_as_if_it_had_never_bee
     waiting = client.remote(Log).with_options(wait_for_server=True)
     async with host.serving(one) as server:
         drain = asyncio.create_task(server.drain())
-        await until(lambda: server.consumers[0]._draining, "it drains")
+        await until(lambda: server.methods["log.note"].draining, "it drains")
         calls = [asyncio.create_task(waiting.note(n)) for n in range(10)]
         # They go back to the queue, come again, and so on, until the server hears no more.
         await until(lambda: len(handed_back) >= 10, "they are handed back")
@@ -185,7 +187,7 @@ async def test_what_was_handed_back_still_expires_in_time(
     waiting = client.remote(Log).with_options(wait_for_server=True, timeout=1)
     async with host.serving(log) as server:
         drain = asyncio.create_task(server.drain())
-        await until(lambda: server.consumers[0]._draining, "it drains")
+        await until(lambda: server.methods["log.note"].draining, "it drains")
         call = asyncio.create_task(waiting.note(1))
         await until(lambda: len(handed_back) >= 1, "it is handed back")
         go_on.set()
@@ -305,15 +307,15 @@ async def test_a_drain_into_a_full_queue_bounces_no_call(
     two.opened.set()
     remote = client.remote(Narrow).with_options(wait_for_server=True)
     async with host.serving(one) as server:
-        (consumer,) = server.consumers
+        (served,) = server.methods.values()
         calls = [asyncio.create_task(remote.work(1))]
         await until(lambda: len(one.ran) == 1, "one runs")
         calls.append(asyncio.create_task(remote.work(2)))
-        await until(lambda: len(consumer.waiting()) == 1, "one waits at the server")
+        await until(lambda: len(served.waiting) == 1, "one waits at the server")
         calls.append(asyncio.create_task(remote.work(3)))
         await until(lambda: not client.calls.unconfirmed, "one waits in the queue, which is full")
         draining = asyncio.create_task(server.drain())
-        await until(lambda: not consumer.waiting(), "what waited is handed back")
+        await until(lambda: not served.waiting, "what waited is handed back")
         one.opened.set()
         await draining
     async with other_host.serving(two):

@@ -10,10 +10,10 @@ import pytest
 
 import leveret
 from leveret import Rabbit, Service, current_call, method
-from leveret.amqp.events import Delivery
 from leveret.errors import LeveretError
-from leveret.server.consumer import MethodConsumer
+from leveret.server.outbox import Outbox
 from leveret.transport.channel import Channel
+from leveret.wire.message import Incoming
 from leveret.wire.native.headers import ON_BEHALF_OF
 from tests.behaviour.patience import PATIENCE, until
 from tests.behaviour.raw import RawPeer
@@ -174,25 +174,27 @@ class HeldDrain:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._handed_back = 0
         self._go_on = asyncio.Event()
-        hand_back = MethodConsumer._hand_back
+        hand_back = Outbox.hand_back
         cancel_consumer = Channel.cancel_consumer
 
-        def note(consumer: MethodConsumer, delivery: Delivery, remaining: float) -> None:
+        def note(
+            outbox: Outbox, call: Incoming, seconds: float, user: str, attempts: int | None
+        ) -> bool:
             self._handed_back += 1
-            hand_back(consumer, delivery, remaining)
+            return hand_back(outbox, call, seconds, user, attempts)
 
         async def wait(channel: Channel, tag: str) -> None:
             await self._go_on.wait()
             await cancel_consumer(channel, tag)
 
-        monkeypatch.setattr(MethodConsumer, "_hand_back", note)
+        monkeypatch.setattr(Outbox, "hand_back", note)
         monkeypatch.setattr(Channel, "cancel_consumer", wait)
 
     async def pass_on(self, host: Rabbit, *calls: Any) -> list[asyncio.Task[Any]]:
         """Make the calls, and have a server of `host` hand all of them back more than once."""
         async with host.serving(Door()) as server:
             drain = asyncio.create_task(server.drain())
-            await until(lambda: all(c._draining for c in server.consumers), "it drains")
+            await until(lambda: all(it.draining for it in server.methods.values()), "it drains")
             tasks = [asyncio.create_task(call) for call in calls]
             await until(lambda: self._handed_back >= 3 * len(tasks), "they are handed back")
             self._go_on.set()

@@ -18,7 +18,7 @@ from leveret import (
 )
 from leveret.client.options import CallNext as NextCall
 from leveret.client.options import OutgoingCall
-from leveret.server.execution import CallNext
+from leveret.server.handlers.execution import CallNext
 from leveret.wire.context import CurrentCall
 from tests.behaviour.services import Echo, Fibonacci, Gate
 

@@ -76,7 +76,7 @@ async def test_a_request_whose_caller_is_gone_is_dropped(
     raw.request("ledger.once", b'{"n":1}', reply_to="leveret.reply.of-nobody")
     await until_found(lambda: raw.waiting(QUEUE), 1, "it waits")
     async with host.serving(ledger) as server:
-        await until(lambda: not server.running(), "the server has given up asking")
+        await until(lambda: not server.calls(), "the server has given up asking")
         assert await client.remote(Ledger).once(2) == 2
     assert ledger.ran == [2]
     assert await raw.waiting(QUEUE) == 0
@@ -112,7 +112,7 @@ async def test_a_caller_that_says_it_waits_no_more_is_believed(host: Rabbit, raw
         raw.control(question.properties.reply_to or "", "cancel", correlation_id="raw-1")
         failure = await raw.failure()
         assert (failure["code"], failure["executed"]) == ("CANCELLED", "no")
-        await until(lambda: not server.running(), "nothing runs")
+        await until(lambda: not server.calls(), "nothing runs")
     assert ledger.ran == []
 
 

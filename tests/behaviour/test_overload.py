@@ -19,8 +19,10 @@ from leveret import (
     Service,
     method,
 )
-from leveret.server.consumer import MethodConsumer
+from leveret.server.calls.life import Holding
+from leveret.server.method_server import MethodServer
 from leveret.server.server import Server
+from leveret.wire.message import NoticeKind
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until, until_found
 from tests.behaviour.raw import RawPeer
@@ -75,8 +77,9 @@ class Bridge(Service):
         self.on_it -= 1
 
 
-def consumer(server: Server) -> MethodConsumer:
-    return server.consumers[0]
+def served(server: Server) -> MethodServer:
+    """What serves the first method."""
+    return next(iter(server.methods.values()))
 
 
 async def capacity(call: Callable[[], asyncio.Future[None]], callers: int, calls: int) -> float:
@@ -119,6 +122,11 @@ async def offered(
     await asyncio.sleep(0)
     outcomes["sent"] = sent
     return outcomes
+
+
+def held(server: Server) -> bool:
+    """Whether the server has a delivery that is not void."""
+    return any(call.holding is Holding.HELD for call in served(server).calls)
 
 
 @pytest.mark.slow
@@ -212,7 +220,7 @@ async def test_the_limit_and_the_prefetch_rise_while_calls_stay_as_fast(
         assert 8 <= stats["methods"]["leveret.bridge.cross"]["concurrency"] <= 50
         assert "waiting" in stats["methods"]["leveret.bridge.cross"]
         await until_found(lambda: raw.consumers("leveret.bridge.cross"), 1, "one consumer is left")
-        assert consumer(server).limit() >= 8
+        assert served(server).slots.limit >= 8
         await raw.delete("leveret.bridge.cross")
         await until_found(
             lambda: raw.exists("leveret.bridge.cross"), True, "the queue is declared again"
@@ -223,8 +231,8 @@ async def test_the_limit_and_the_prefetch_rise_while_calls_stay_as_fast(
 async def test_serve_may_say_a_number_instead(client: Rabbit, host: Rabbit) -> None:
     async with host.serving(Bridge(), concurrency=7) as server:
         await client.remote(Bridge).cross()
-        assert consumer(server).limit() == 7
-        assert consumer(server).executor.adaptive is None
+        assert served(server).slots.limit == 7
+        assert not served(server).slots.adapts
 
 
 async def one_aboard(client: Rabbit, server: Server, ferry: Ferry) -> list[asyncio.Task[int]]:
@@ -233,7 +241,7 @@ async def one_aboard(client: Rabbit, server: Server, ferry: Ferry) -> list[async
     calls = [asyncio.create_task(remote.cross(1))]
     await until(lambda: ferry.started == [1], "the first call runs")
     calls.append(asyncio.create_task(remote.cross(2)))
-    await until(lambda: len(consumer(server).waiting()) == 1, "the second call waits")
+    await until(lambda: len(served(server).waiting) == 1, "the second call waits")
     return calls
 
 
@@ -255,8 +263,8 @@ async def test_only_calls_that_run_are_said_to_be_accepted(client: Rabbit, host:
             lambda: client.calls.at_servers == 1,
             "the first call is announced",
         )
-        consumer(server).announce(asyncio.get_running_loop().time())
-        assert [call.announced for call in consumer(server).calls()] == ["runs", ""]
+        served(server).announce(time.monotonic())
+        assert [call.told for call in served(server).calls] == [NoticeKind.RUNS, None]
         ferry.left.set()
         assert await asyncio.gather(*calls) == [1, 2]
 
@@ -268,7 +276,7 @@ async def test_a_call_that_waits_in_the_server_ends_at_its_deadline(
     async with host.serving(ferry) as server:
         calls = await one_aboard(client, server, ferry)
         calls[1].cancel()
-        await until(lambda: not consumer(server).waiting(), "the second call is given up")
+        await until(lambda: not served(server).waiting, "the second call is given up")
         with pytest.raises(DeadlineExceeded) as caught:
             await client.remote(Ferry).with_options(timeout=0.3).cross(3)
         assert (caught.value.where, caught.value.executed) == ("queue", "no")
@@ -315,7 +323,7 @@ async def test_a_call_that_waits_in_the_server_survives_its_connection(
     async with host.serving(ferry) as server:
         calls = await one_aboard(client, server, ferry)
         crash(host)
-        await until(lambda: host.state == "connected" and bool(consumer(server).running), "back")
+        await until(lambda: host.state == "connected" and held(server), "back")
         ferry.left.set()
         assert await asyncio.gather(*calls) == [1, 2]
     assert ferry.started == [1, 2]

@@ -54,7 +54,7 @@ async def test_the_deadline_may_pass_meanwhile_and_the_reply_is_recorded_all_the
             await keyed.pay(1)
         assert (caught.value.where, caught.value.executed) == ("handler", "yes")
         store.opened.set()
-        await until(lambda: not server.running(), "its place is free")
+        await until(lambda: not server.calls(), "its place is free")
         assert await keyed.pay(1) == 1
         assert await client.remote(Till).pay(2) == 2
     assert till.paid == [1, 2]
@@ -86,7 +86,7 @@ async def test_a_store_that_fails_then_costs_the_record_and_not_the_call(
     async with host.serving(Till(), once=Broken()) as server:
         for n in range(3):  # of which one at a time has a place
             assert await client.remote(Till).pay(n) == n
-        assert not server.running()
+        assert not server.calls()
 
 
 async def test_having_been_cut_off_is_no_record_for_an_idempotent_method(

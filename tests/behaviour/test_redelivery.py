@@ -148,7 +148,7 @@ async def test_one_that_is_too_large_is_answered_and_not_handed_on_for_ever(
         assert (await raw.failure())["code"] == "RESOURCE_EXHAUSTED"
         await raw.flushed()
         assert raw.nothing_came()
-        assert not server.running()
+        assert not server.calls()
 
 
 async def test_one_that_cannot_be_published_again_is_given_up(
@@ -214,8 +214,8 @@ async def test_one_of_the_tutorials_is_not_answered_with_another_ones_reply(
     async with host.serving(Double(), plain={"doubles": "double.double"}) as server:
         send(b"1")
         assert (await raw.reply()).body == b"2"
-        plain = server.consumers[-1]
-        await plain.channel.cancel_consumer(plain._tag)
+        plain = server.subscriptions[-1]
+        await plain.cancel()
         mortal = await RawPeer.open(rabbitmq_url)
         taken = await mortal.take("doubles")
         send(b"2")

@@ -23,7 +23,7 @@ from leveret import (
     method,
 )
 from leveret.client.options import CallNext as NextCall
-from leveret.server.execution import CallNext
+from leveret.server.handlers.execution import CallNext
 from leveret.wire.context import CurrentCall
 from tests.behaviour.patience import at_once, until
 from tests.behaviour.services import Echo, Gate

@@ -120,11 +120,11 @@ async def test_a_server_goes_on_when_the_broker_closes_one_of_its_channels(
 ) -> None:
     echo = client.remote(Echo).with_options(wait_for_server=True)
     async with host.serving(Echo()) as server:
-        before = server.consumers[0].channel
+        before = server.subscriptions[0].channel
         before.ack(99)  # there is no such delivery
         await until(lambda: before.closed is not None, "the broker closes the channel")
         assert await echo.echo("x") == "x"
-        assert server.consumers[0].channel is not before
+        assert server.subscriptions[0].channel is not before
         assert host.state == "connected"
 
 

@@ -53,7 +53,7 @@ async def test_a_call_that_waits_for_a_thread_until_its_deadline_did_not_run_and
         assert (caught.value.where, caught.value.executed) == ("queue", "no")
         threads.opened.set()
         assert await busy == "busy"
-        await until(lambda: not server.running(), "nothing is left to run")
+        await until(lambda: not server.calls(), "nothing is left to run")
     assert threads.began == ["busy"]
 
 
@@ -61,7 +61,7 @@ async def test_what_waits_for_a_thread_is_run_in_its_turn(client: Rabbit, host: 
     threads = Threads()
     async with a_full_house(client, host, threads) as (server, busy):
         later = asyncio.create_task(client.remote(Threads).work("later"))
-        await until(lambda: len(server.running()) == 2, "it waits at the server")
+        await until(lambda: len(server.calls()) == 2, "it waits at the server")
         threads.opened.set()
         assert (await busy, await later) == ("busy", "later")
 
@@ -93,7 +93,7 @@ async def test_what_waits_for_a_thread_is_handed_back_by_a_drain(
     two.opened.set()
     async with a_full_house(client, host, one) as (server, busy):
         waits = asyncio.create_task(client.remote(Threads).work("waits"))
-        await until(lambda: len(server.running()) == 2, "it waits at the server")
+        await until(lambda: len(server.calls()) == 2, "it waits at the server")
         async with other_host.serving(two):
             draining = asyncio.create_task(server.drain(0))
             assert await waits == "waits"
@@ -113,7 +113,7 @@ async def test_concurrency_counts_the_calls_of_all_queues_of_a_method(
             asyncio.ensure_future(client.remote(Gate).one_by_one(1)),
             asyncio.ensure_future(client.plain("gate").call("2")),
         ]
-        await until(lambda: len(server.running()) == 2, "both are at the server")
+        await until(lambda: len(server.calls()) == 2, "both are at the server")
         first = await gate.started.get()
         assert gate.started.empty()
         gate.opened.set()

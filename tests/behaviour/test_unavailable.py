@@ -75,7 +75,7 @@ async def test_a_call_that_was_told_of_no_server_is_not_run_by_one_that_comes_la
     assert await raw.waiting("leveret.gate.once") == 1
     async with host.serving(gate) as server:
         assert await client.remote(Gate).once(2) == 2
-        await until(lambda: not server.running(), "the server has dealt with both")
+        await until(lambda: not server.calls(), "the server has dealt with both")
     assert gate.ended == [2]
     assert await raw.waiting("leveret.gate.once") == 0
 

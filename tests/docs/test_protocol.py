@@ -226,7 +226,7 @@ async def test_a_draining_server_hands_back_what_it_has_not_begun(
     async with rabbit.serving(lone) as server:
         draining = asyncio.create_task(server.drain())
         for _ in range(100_000):
-            if server.consumers[0]._draining:
+            if server.methods["lone.say"].draining:
                 break
             await asyncio.sleep(0)
         # The server has stopped to take requests, and not told the broker yet. From here to the

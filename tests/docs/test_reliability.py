@@ -13,7 +13,8 @@ import pytest
 import leveret
 from leveret import Rabbit, Reconnect
 from leveret.client.calls import probe, returns
-from leveret.server import consumer, once_calls, orphans, watchdog
+from leveret.server import watchdog
+from leveret.server.calls import intake, kept_replies, once_calls
 from leveret.transport.address import Address
 from leveret.wire import timing
 from tests.docs.error_services import Fibonacci
@@ -32,9 +33,9 @@ FIGURES: dict[str, tuple[float, ...]] = {
     "an unanswered probe": (probe.DEAD_AFTER,),
     "a client waits": (timing.SERVERS_RETURN_WITHIN,),
     "a request counts": (timing.QUERY_ANSWERED_WITHIN,),
-    "small replies": (orphans._RECENT, orphans._SMALL),
+    "small replies": (kept_replies.SENT, kept_replies.SENT_SIZE),
     "a reply queue": (timing.REPLY_QUEUE_LIVES,),
-    "further servers": (consumer.MAX_REDELIVERIES,),
+    "further servers": (intake.MAX_REDELIVERIES,),
     "a record": (once_calls.KEEP / 3600,),
     "the loop": (watchdog.BLOCKED_AFTER,),
 }

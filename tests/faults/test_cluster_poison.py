@@ -8,7 +8,7 @@ import pytest
 
 import leveret
 from leveret import MaybeExecuted
-from leveret.server.consumer import MAX_REDELIVERIES
+from leveret.server.calls.intake import MAX_REDELIVERIES
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import at_once, until
 from tests.faults.cluster_scene import Replicated, declare

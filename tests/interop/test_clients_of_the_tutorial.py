@@ -126,7 +126,7 @@ async def test_our_queue_can_be_declared_again_by_their_server_and_both_share_th
         requests = [str(n) for n in range(10)]
         said = await run(PEERS / "aio_pika_client.py", queue, *requests, url=rabbitmq_url)
         await theirs.says("answered")
-        assert sum(consumer.finished for consumer in ours.consumers) > 0
+        assert sum(queue.source.finished for queue in ours.subscriptions if queue.source) > 0
     numbers = [int(line.removeprefix("answer: ")) for line in said.splitlines()]
     assert numbers == [0, 1, 1, 2, 3, 5, 8, 13, 21, 34]
 

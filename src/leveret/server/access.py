@@ -19,11 +19,10 @@ from fnmatch import translate
 from functools import lru_cache
 from typing import Final
 
-from leveret.amqp.properties import Properties
 from leveret.contract import MethodSpec, ServiceSpec
 from leveret.errors import ContractError, InvalidArgument, PermissionDenied
 from leveret.wire.context import CurrentCall
-from leveret.wire.native.headers import ON_BEHALF_OF
+from leveret.wire.message import Incoming
 
 __all__ = ["Access", "Allow", "Guard"]
 
@@ -82,16 +81,14 @@ class Access:
                     " hands back requests: connect(user_id=...)"
                 )
 
-    def user_of(self, properties: Properties, own_user: str) -> str:
+    def user_of(self, request: Incoming, own_user: str) -> str:
         """Whose request it is, "" where nobody knows.
 
-        :param own_user: this server's own.
+        :param own_user: this server's own user.
         """
-        user = properties.user_id or ""
-        if user and properties.headers and ON_BEHALF_OF in properties.headers:
-            behalf = properties.headers[ON_BEHALF_OF]
-            if isinstance(behalf, str) and (user == own_user or self._trusts(user)):
-                return behalf
+        user, behalf = request.user, request.on_behalf_of
+        if user and behalf is not None and (user == own_user or self._trusts(user)):
+            return behalf
         return user
 
     def guard(self, spec: MethodSpec) -> Guard | None:

@@ -1,15 +1,18 @@
-"""The control exchange: what can be asked of a server, and cancels.
+"""The control queue: cancels, and what can be asked of a server (docs/protocol.md, Control).
 
 Every server instance binds a queue of its own to `all`, to each of its services, and to
-`<service>.<instance>`. A message's `type` says what is wanted; an answer goes to `reply_to`.
+`<service>.<instance>`. Anybody may write there, so whatever comes is read by `wire/control.py` and
+costs the same time, whether it names a call that is here or not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from typing import TYPE_CHECKING, Any, Final
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -17,39 +20,67 @@ from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Delivery
 from leveret.amqp.frames import on_channel
 from leveret.amqp.properties import Properties
-from leveret.contract import service_schema
 from leveret.errors import ChannelClosed, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
-from leveret.wire.control import CANCEL, CONFIRMED, QUERY
+from leveret.wire.control import Cancel, Confirmed, Info, Inquiry, Ping, Query, Stats, read
+from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.names import CONTROL_EXCHANGE, RESULT
-
-if TYPE_CHECKING:
-    from leveret.server.server import Server
 
 log = logging.getLogger("leveret.server")
 
-_LONGEST_CANCEL: Final = 3600.0
-"""Seconds for which a cancel of an unseen request is remembered, at the most."""
+_UNANSWERED: Final = 1_000
+"""How many inquiries wait for a socket that takes nothing; further ones are not answered."""
 
 
-_decode_ids = msgspec.json.Decoder(set[str]).decode
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlHandlers:
+    """What control messages are given to."""
+
+    cancel: Callable[[CallKey, float], None]
+    """The caller of a call waits no more; its request may still come for so many seconds."""
+    confirmed: Callable[[CallKey], None]
+    """The caller of a call still waits."""
+    query: Callable[[ReplyAddress, set[str]], None]
+    """A client asks what became of these of its calls."""
+    ping: Callable[[], Ping]
+    """Who the server is."""
+    info: Callable[[], Info]
+    """What it serves."""
+    stats: Callable[[], Stats]
+    """How it stands."""
 
 
 class Control:
-    """Answers ping, info and stats, and cancels calls."""
+    """Listens on the control queue, on one channel after the other; a member of the link.
 
-    def __init__(self, server: Server) -> None:
+    :param keys: the routing keys that reach this server.
+    :param restore: has this attached again.
+    """
+
+    def __init__(
+        self,
+        handlers: ControlHandlers,
+        keys: Iterable[str],
+        restore: Callable[[Control], None],
+    ) -> None:
         self.listening = asyncio.Event()
-        self._server = server
+        """Set while messages come in."""
+        self._handlers = handlers
+        self._keys = tuple(keys)
+        self._restore = restore
         self._channel: Channel | None = None
-        self._started = time.time()
+        self._unanswered: deque[Inquiry] = deque()
+        self._answering: asyncio.Task[None] | None = None
 
     def __str__(self) -> str:
         return "the control queue"
 
     async def attach(self, connection: Connection) -> Channel:
-        """Listen on this connection from now on."""
+        """Listen on this connection from now on.
+
+        :raises LeveretError: if that fails; the link tries again.
+        """
         channel = self._channel = await connection.open_channel()
         try:
             await self._listen(channel)
@@ -64,10 +95,7 @@ class Control:
     async def _listen(self, channel: Channel) -> None:
         declared = await channel.declare_queue("", exclusive=True)
         queue = declared.queue or ""
-        keys = ["all"]
-        for spec in self._server.services:
-            keys += (spec.name, f"{spec.name}.{self._server.instance}")
-        for key in keys:
+        for key in self._keys:
             await channel.bind_queue(queue, CONTROL_EXCHANGE, key)
         await channel.consume(queue, self._on_message, no_ack=True)
 
@@ -78,84 +106,80 @@ class Control:
 
     def _on_close(self, _error: LeveretError) -> None:
         self.listening.clear()
-        if self._server.started:
-            self._server.link.restore(self)
+        self._unanswered.clear()
+        self._restore(self)
 
-    def reply(self, reply: bytes) -> None:
-        """Send a reply for a consumer whose own channel is gone, as its queue is out of reach."""
-        if self._channel is not None and self._channel.closed is None:
-            self._channel.connection.send(on_channel(reply, self._channel.number))
+    def reply(self, frames: bytes) -> None:
+        """Send a reply of a queue that is out of reach; where the socket is full, it is not sent.
+
+        Such a reply is kept, and sent again once its queue is back.
+        """
+        channel = self._channel
+        if channel is not None and channel.closed is None and not channel.connection.writer.paused:
+            channel.connection.send(on_channel(frames, channel.number))
 
     async def close(self) -> None:
-        """Listen no more."""
-        await self._server.link.release(self)
+        """Listen no more. The link must have released this before."""
+        if self._answering is not None:
+            self._answering.cancel()
+            await asyncio.wait((self._answering,))
         if self._channel is not None:
             self._channel.on_close = None
             await self._channel.close()
 
+    # -- messages ----------------------------------------------------------------------------------
+
     def _on_message(self, delivery: Delivery) -> None:
-        properties = delivery.properties
-        key = (properties.reply_to, properties.correlation_id)
-        if properties.type in {CANCEL, CONFIRMED} and not all(key):
-            return  # it names no call, or all that have no name
-        if properties.type == CANCEL:
-            expiration = properties.expiration or ""
-            remember = int(expiration) / 1000 if expiration.isdecimal() else 0.0
-            self._server.cancel(key, min(remember, _LONGEST_CANCEL))
-            return
-        if properties.type == CONFIRMED:
-            self._server.go(key)
-            return
-        if properties.type == QUERY:
-            self._asked(delivery)
-            return
-        answers = {"ping": self._ping, "info": self._info, "stats": self._stats}
-        answer = answers.get(properties.type or "")
-        if answer is None:
-            log.warning("control: a message of the unknown type %r", properties.type)
-        elif properties.reply_to and self._channel is not None:
-            self._channel.publish(
-                "",
-                properties.reply_to,
-                Properties(
-                    content_type="application/json",
-                    correlation_id=properties.correlation_id,
-                    type=RESULT,
-                ),
-                msgspec.json.encode(answer()),
-            )
-
-    def _asked(self, delivery: Delivery) -> None:
         try:
-            call_ids = _decode_ids(delivery.body or b"")
-        except (msgspec.DecodeError, RecursionError) as error:
-            log.warning("control: a question that cannot be read: %s", error)
+            message = read(delivery)
+        except ValueError as error:
+            log.warning("control: %s", error)
             return
-        if delivery.properties.reply_to:
-            self._server.asked(delivery.properties.reply_to, call_ids)
+        match message:
+            case Cancel(key=key, seconds=seconds):
+                self._handlers.cancel(key, seconds)
+            case Confirmed(key=key):
+                self._handlers.confirmed(key)
+            case Query(reply_to=reply_to, call_ids=call_ids):
+                self._handlers.query(reply_to, call_ids)
+            case Inquiry() if message.reply_to is not None:
+                self._inquired(message)
 
-    def _ping(self) -> dict[str, Any]:
-        server = self._server
-        return {
-            "instance": server.instance,
-            "name": server.name,
-            "services": [spec.name for spec in server.services],
-        }
+    def _inquired(self, inquiry: Inquiry) -> None:
+        """Answer now, or once the socket takes it: what waits is the question, which is small."""
+        channel = self._channel
+        if channel is None:
+            return
+        if not channel.connection.writer.paused and not self._unanswered:
+            self._answer(channel, inquiry)
+        elif len(self._unanswered) < _UNANSWERED:
+            self._unanswered.append(inquiry)
+            if self._answering is None or self._answering.done():
+                self._answering = channel.connection.loop.create_task(self._answer_later(channel))
 
-    def _info(self) -> dict[str, Any]:
-        return self._ping() | {
-            "schemas": {spec.name: service_schema(spec) for spec in self._server.services}
-        }
+    async def _answer_later(self, channel: Channel) -> None:
+        try:
+            while self._unanswered:
+                await channel.connection.writable()
+                if self._unanswered:
+                    self._answer(channel, self._unanswered.popleft())
+        except LeveretError:
+            pass  # the channel has ended, and whoever asked asks again
 
-    def _stats(self) -> dict[str, Any]:
-        methods = {
-            consumer.queue: {
-                "finished": consumer.finished,
-                "failed": consumer.failed,
-                "running": len(consumer.calls()) - len(consumer.waiting()),
-                "concurrency": consumer.limit(),
-            }
-            | ({"waiting": len(consumer.waiting())} if consumer.executor.adaptive else {})
-            for consumer in self._server.consumers
+    def _answer(self, channel: Channel, inquiry: Inquiry) -> None:
+        answers: dict[str, Callable[[], Ping]] = {
+            "ping": self._handlers.ping,
+            "info": self._handlers.info,
+            "stats": self._handlers.stats,
         }
-        return self._ping() | {"uptime": time.time() - self._started, "methods": methods}
+        assert inquiry.reply_to is not None
+        channel.publish(
+            inquiry.reply_to.exchange,
+            inquiry.reply_to.key,
+            Properties(
+                content_type="application/json",
+                correlation_id=inquiry.correlation_id,
+                type=RESULT,
+            ),
+            msgspec.json.encode(answers[inquiry.about]()),
+        )

@@ -9,7 +9,7 @@ from typing import Final, TypedDict, Unpack
 from leveret.errors import ContractError
 from leveret.once import OnceStore, store_of
 from leveret.server.access import Allow
-from leveret.server.execution import Middleware
+from leveret.server.handlers.execution import Middleware
 from leveret.server.servable import check_concurrency
 
 GRACE: Final = 30.0

@@ -1,151 +1,345 @@
-"""What a consumer sends on its channel: replies, acknowledgements, requests it hands back.
+"""What a server sends on one channel: replies, notices, acknowledgements, requests handed back.
 
-Once the channel is gone nothing more is sent: its number may belong to another channel by then,
-and a late acknowledgement would be for somebody else's request.
+It owns the delivery tags that are not settled, and counts on nobody else for what it may
+acknowledge. A reply and the acknowledgement of its request leave in one write, the reply first: a
+server that dies in between leaves a request that is delivered again, never one that is lost.
+
+A client, or a broker, that does not read fills the socket. Then nothing more is put into the
+buffer: what is to be sent waits here, in order, until the socket takes it. What waits is bounded by
+the deliveries that are not settled, since each of them has one reply, and its acknowledgement waits
+behind that; so the broker delivers no more either. Replies that are repeated wait once each.
+
+Once the channel is closed nothing is sent any more: its number may belong to another channel by
+then, and a late acknowledgement would be for somebody else's request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
 
-from msgspec import structs
+from msgspec import Struct
 
 from leveret.amqp import frames
 from leveret.amqp.confirms import Confirms
-from leveret.amqp.events import Delivery
-from leveret.amqp.properties import encode_properties
-from leveret.transport.channel import Channel
-from leveret.wire.before import marked_as_handed_back, on_behalf_of
+from leveret.errors import LeveretError
+from leveret.server.calls.life import ServerCall, Settle
+from leveret.wire.dialect import ReplyPacker
+from leveret.wire.message import CallKey, Incoming
 
 log = logging.getLogger("leveret.server")
 
 _CONFIRM_TIMEOUT: Final = 5.0
+"""Seconds that the broker has to take and confirm the last messages of a server that drains."""
 _REPLY: Final = 0
 """Noted beside a published reply; beside a request handed back stands its delivery tag."""
 
 
-class Outbox:
-    """The sending half of one consumer.
+class Paused(Protocol):
+    """Whether a socket takes what is written."""
 
-    :param running: the requests that run, by delivery tag, the oldest first; the consumer keeps it.
+    @property
+    def paused(self) -> bool:
+        """Whether it does not."""
+
+
+class Port(Protocol):
+    """As much of a connection as is needed to send on it."""
+
+    @property
+    def writer(self) -> Paused:
+        """Tells whether `writable` would wait."""
+
+    @property
+    def send(self) -> Callable[[bytes], None]:
+        """Send frames."""
+
+    @property
+    def defer(self) -> Callable[[Callable[[], None]], None]:
+        """Call back just before the next write."""
+
+    @property
+    def collect(self) -> Callable[[], None]:
+        """Have what was deferred sent now."""
+
+    @property
+    def writable(self) -> Callable[[], Awaitable[None]]:
+        """Wait until the socket takes more.
+
+        :raises ConnectionLost: if the connection ends.
+        """
+
+
+class Unsent(Struct, kw_only=True):
+    """What waits for the socket."""
+
+    frames: bytes
+    """What is to be published; b"" for nothing."""
+    call: ServerCall | None = None
+    """The call that has ended, whose request is then settled; None if there is none."""
+    how: Settle = Settle.ACK
+    """How it is settled."""
+    handed_back: int = 0
+    """The delivery tag of the request that the frames are a copy of; 0 for a reply."""
+
+
+class Outbox:
+    """The sending half of one channel (`Answers` of `calls/life.py`).
+
+    :param number: the channel's number.
+    :param packer: packs what is sent on it.
+    :param own_user: the broker's user that this server has there.
+    :param remembers: whether the call ids of its requests are unique.
+    :param on_sent: called with each call for which `finish` returned False, once its reply left.
     """
 
-    def __init__(self, channel: Channel, running: Mapping[int, object]) -> None:
-        self._channel = channel
-        self._connection = channel.connection
-        self._send: Callable[[bytes], None] = channel.connection.send
-        self._running = running
-        self._finished: list[int] = []
-        self._confirms: Confirms[int] | None = None
-        self._settled = asyncio.Event()
-
-    def reply(self, reply: bytes) -> None:
-        """Send one reply."""
-        self._send(reply)
-        if self._confirms is not None:
-            self._confirms.add(_REPLY)
-
-    def acknowledge(self, delivery_tag: int) -> None:
-        """Acknowledge a request with the next write, after the replies that are in it."""
-        if not self._finished:
-            self._connection.defer(self._acknowledge_finished)
-        self._finished.append(delivery_tag)
-
-    def _acknowledge_finished(self) -> None:
-        """All requests before the oldest that still runs by one frame, the others one by one."""
-        finished, self._finished = self._finished, []
-        oldest = next(iter(self._running), None)
-        number = self._channel.number
-        if oldest is not None:
-            for tag in finished:
-                if tag > oldest:
-                    self._send(frames.ack(number, tag))
-            finished = [tag for tag in finished if tag < oldest]
-        if finished:
-            self._send(frames.ack(number, max(finished), multiple=len(finished) > 1))
-
-    def requeue(self, delivery_tag: int) -> None:
-        """Give a request back for another server; it will count as redelivered."""
-        self._send(frames.nack(self._channel.number, delivery_tag))
-
-    def reject(self, delivery_tag: int) -> None:
-        """Give a request up: the broker dead-letters it."""
-        self._send(frames.nack(self._channel.number, delivery_tag, requeue=False))
-
-    def hand_back(
+    def __init__(
         self,
-        delivery: Delivery,
-        exchange: str,
-        routing_key: str,
-        expiration: str | None,
-        user: str,
-    ) -> bool:
-        """Publish a request that was not begun anew, so that it does not count as redelivered.
+        number: int,
+        port: Port,
+        packer: ReplyPacker,
+        *,
+        own_user: str,
+        remembers: bool,
+        on_sent: Callable[[ServerCall], None],
+    ) -> None:
+        self.packer = packer
+        self.own_user = own_user
+        self.remembers = remembers
+        self.unsettled: dict[int, None] = {}
+        """The tags of deliveries that are not settled, the oldest first; who takes one adds it."""
+        self.number = number
+        self._port = port
+        self._writer = port.writer
+        self._send: Callable[[bytes], None] = port.send
+        self._on_sent = on_sent
+        self._finished: list[int] = []
+        self._unsent: deque[Unsent] = deque()
+        self._repeats: dict[CallKey, bytes] = {}
+        self._sending: asyncio.Task[None] | None = None
+        self._confirms: Confirms[int] | None = None
+        self._progress = asyncio.Event()
+        self._closed = False
 
-        While draining the original is acknowledged once the broker has confirmed its copy. False,
-        and nothing is done, if it has headers that only their sender could pack.
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be sent: the channel is open."""
+        return not self._closed
 
-        :param user: whose request it is.
+    # -- what is published -------------------------------------------------------------------------
+
+    def reply(self, packed: bytes) -> None:
+        """Send a reply, or a question that must arrive."""
+        if not packed or self._closed:
+            return
+        if self._must_wait():
+            self._wait(Unsent(frames=packed))
+        else:
+            self._publish(packed, _REPLY)
+
+    def notice(self, packed: bytes) -> bool:
+        """Send a notice if the socket takes it; returns whether it did."""
+        if not packed or self._closed or self._must_wait():
+            return False
+        self._publish(packed, _REPLY)
+        return True
+
+    def repeat(self, key: CallKey, packed: bytes) -> None:
+        """Send a reply once more that was packed for any channel."""
+        if self._closed:
+            return
+        if self._must_wait():
+            self._repeats[key] = packed
+            self._start_sending()
+        else:
+            self._publish(frames.on_channel(packed, self.number), _REPLY)
+
+    def finish(self, call: ServerCall, packed: bytes) -> bool:
+        """Send a call's reply and acknowledge its request.
+
+        :returns: False if they wait for the socket; `on_sent` is called when they have left.
         """
-        properties = structs.replace(
-            on_behalf_of(delivery.properties, user, self._connection.user), expiration=expiration
-        )
-        properties = marked_as_handed_back(properties, has_original=self._confirms is not None)
+        # As in `_must_wait` and `_publish`, without their calls: each call comes by here.
+        if self._writer.paused or self._unsent:
+            self._wait(Unsent(frames=packed, call=call))
+            return False
+        if packed:
+            self._send(packed)
+            if self._confirms is not None:
+                self._confirms.add(_REPLY)
+        if not self._finished:
+            self._port.defer(self._acknowledge_finished)
+        self._finished.append(call.incoming.delivery.delivery_tag)
+        return True
+
+    def reject(self, call: ServerCall, packed: bytes) -> None:
+        """Send a call's reply and have the broker dead-letter its request."""
+        if self._must_wait():
+            self._wait(Unsent(frames=packed, call=call, how=Settle.REJECT))
+        else:
+            self.reply(packed)
+            self.settle(call.tag, Settle.REJECT)
+
+    def hand_back(self, call: Incoming, seconds: float, user: str, attempts: int | None) -> bool:
+        """Publish a request again in place of this delivery, so that it counts as never delivered.
+
+        While the server drains, the original is acknowledged once the broker has confirmed the
+        copy.
+
+        :param seconds: what is left of its time to live.
+        :param user: whose request it is.
+        :param attempts: how many servers have had it, if that is to be counted.
+        :returns: False, and nothing is done, if it has headers that only its sender could pack.
+        """
+        tag = call.delivery.delivery_tag
         try:
-            packed = frames.content_frames(
-                self._channel.number,
-                encode_properties(properties),
-                delivery.body or b"",
-                self._connection.frame_max,
+            packed = self.packer.copy(
+                call,
+                seconds=seconds,
+                user=user,
+                own_user=self.own_user,
+                has_original=self._confirms is not None,
+                attempts=attempts,
             )
         except (TypeError, ValueError) as error:
             log.warning("a request cannot be published again: %s", error)
             return False
-        self._send(frames.publish_prefix(self._channel.number, exchange, routing_key) + packed)
-        if self._confirms is not None:
-            self._confirms.add(delivery.delivery_tag)
+        if self._must_wait():
+            self._wait(Unsent(frames=packed, handed_back=tag))
         else:
-            self.acknowledge(delivery.delivery_tag)  # the broker takes both in this order
+            self._publish(packed, tag)
         return True
 
-    async def select_confirms(self) -> None:
-        """From here on it matters that the broker has each reply: soon nobody can send it again."""
+    def _publish(self, packed: bytes, handed_back: int) -> None:
+        self._send(packed)
+        if self._confirms is not None:
+            self._confirms.add(handed_back)
+        elif handed_back:
+            self._acknowledge(handed_back)  # the broker takes both in this order
+
+    # -- what is settled ---------------------------------------------------------------------------
+
+    def settle(self, tag: int, how: Settle) -> None:
+        """Settle a delivery without a reply."""
+        if how is Settle.ACK:
+            self._acknowledge(tag)
+            return
+        self.unsettled.pop(tag, None)
+        self._send(frames.nack(self.number, tag, requeue=how is Settle.REQUEUE))
+
+    def _acknowledge(self, tag: int) -> None:
+        """Acknowledge a request with the next write, after the replies that are in it."""
+        if not self._finished:
+            self._port.defer(self._acknowledge_finished)
+        self._finished.append(tag)
+
+    def _acknowledge_finished(self) -> None:
+        """One frame for all requests before the oldest unsettled one, one each for the others."""
+        finished, self._finished = self._finished, []
+        unsettled = self.unsettled
+        for tag in finished:
+            unsettled.pop(tag, None)
+        oldest = next(iter(unsettled), None)
+        if oldest is not None:
+            for tag in finished:
+                if tag > oldest:
+                    self._send(frames.ack(self.number, tag))
+            finished = [tag for tag in finished if tag < oldest]
+        if finished:
+            self._send(frames.ack(self.number, max(finished), multiple=len(finished) > 1))
+
+    # -- while the socket takes nothing ------------------------------------------------------------
+
+    def _must_wait(self) -> bool:
+        return self._writer.paused or bool(self._unsent)
+
+    def _wait(self, unsent: Unsent) -> None:
+        if not self._closed:
+            self._unsent.append(unsent)
+            self._start_sending()
+
+    def _start_sending(self) -> None:
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.get_running_loop().create_task(self._send_unsent())
+
+    async def _send_unsent(self) -> None:
+        """Send what waits, one after the other, as the socket takes it."""
+        try:
+            while self._unsent or self._repeats:
+                await self._port.writable()
+                if self._unsent:
+                    self._send_one(self._unsent.popleft())
+                elif self._repeats:
+                    packed = self._repeats.pop(next(iter(self._repeats)))
+                    self._publish(frames.on_channel(packed, self.number), _REPLY)
+        except LeveretError:
+            pass  # the connection has ended; `close` is called with the channel's end
+        finally:
+            self._progress.set()
+
+    def _send_one(self, unsent: Unsent) -> None:
+        if unsent.frames:
+            self._publish(unsent.frames, unsent.handed_back)
+        if unsent.call is not None:
+            self.settle(unsent.call.tag, unsent.how)
+            self._on_sent(unsent.call)
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    async def select_confirms(self, select: Callable[[], Awaitable[None]]) -> None:
+        """From here on it matters that the broker has each reply: soon nobody can send it again.
+
+        :param select: puts the channel into confirm mode.
+        """
         self._confirms = Confirms()
-        self._channel.on_confirm = self._on_confirm
-        await self._channel.select_confirms()
+        await select()
 
     async def confirmed(self) -> None:
-        """Wait until the broker has confirmed all that was sent since."""
+        """Wait until all was sent, and the broker has confirmed what was sent since."""
         try:
             async with asyncio.timeout(_CONFIRM_TIMEOUT):
-                while self._confirms and self._channel.closed is None:
-                    self._settled.clear()
-                    await self._settled.wait()
+                while not self._closed and (self._unsent or self._confirms):
+                    self._progress.clear()
+                    await self._progress.wait()
         except TimeoutError:
-            log.error("the broker did not confirm %d last messages", len(self._confirms or ()))
+            last = len(self._unsent) + len(self._confirms or ())
+            log.error("the broker did not confirm %d last messages", last)
 
-    def _on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
+    def on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
+        """The broker confirmed, or refused, what was published."""
         if self._confirms is None:
             return
         for tag in self._confirms.settle(number, multiple):
             if tag == _REPLY:
                 continue
-            if ok:
-                self.acknowledge(tag)
-            else:
-                self.requeue(tag)
-        self._settled.set()
+            self.settle(tag, Settle.ACK if ok else Settle.REQUEUE)
+        self._progress.set()
 
-    def detach(self) -> None:
-        """Send what is due, and nothing from then on."""
-        if self._channel.closed is None:
-            self._connection.collect()
-        self._send = _nowhere
-        self._settled.set()
+    def close(self, *, open_channel: bool) -> list[Unsent]:
+        """Send what is due, and nothing from then on; returns what has not been sent.
+
+        :param open_channel: whether the channel still takes what is due.
+        """
+        if open_channel:
+            self._port.collect()
+        self._closed = True
+        self._send = _discard
+        if self._sending is not None:
+            self._sending.cancel()
+        unsent, self._unsent = list(self._unsent), deque()
+        self._repeats.clear()
+        self.unsettled.clear()
+        self._progress.set()
+        return unsent
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing of it runs."""
+        if self._sending is not None:
+            await asyncio.wait((self._sending,))
 
 
-def _nowhere(_data: bytes) -> None:
-    """Where replies go that nobody can take any more."""
+def _discard(_data: bytes) -> None:
+    """Where frames go that nobody can take any more."""

@@ -1,40 +1,42 @@
-"""A server: its services from their first call to their last."""
+"""A server: its services from their first call to their last. Here its parts are put together."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine, Iterable
-from typing import Any, Final
+import time
+from collections.abc import Iterator
 
 from leveret.amqp.codes import ReplyCode
+from leveret.codec import TEXT, method_codec
 from leveret.contract import MethodSpec, Service
 from leveret.errors import AMQPError, ChannelClosed, ConnectionLost, LeveretError
 from leveret.once import MemoryOnce, OnceStore
 from leveret.server.access import Access
-from leveret.server.consumer import MethodConsumer
-from leveret.server.control import Control
-from leveret.server.execution import Executor
+from leveret.server.announcer import Announcer
+from leveret.server.calls.kept_replies import KeptReplies
+from leveret.server.calls.life import Life, ServerCall, State, Stop
+from leveret.server.calls.table import CallTable, EarlyCancels
+from leveret.server.control import Control, ControlHandlers
+from leveret.server.drain import Drain
+from leveret.server.handlers.execution import Executor
 from leveret.server.lifespans import Lifespans
+from leveret.server.method_server import MethodServer, Shared
 from leveret.server.options import GRACE, ServeOptions
-from leveret.server.plain import PlainConsumer
-from leveret.server.running import CallKey, EarlyCancels, Running
 from leveret.server.servable import check_plain, read_services
+from leveret.server.status import QueueStatus, Status
+from leveret.server.subscription import Subscription
 from leveret.server.watchdog import Watchdog
 from leveret.transport.connection import Connection
-from leveret.transport.deadlines import Deadlines
-from leveret.transport.link import Link
+from leveret.transport.link import Link, Member
 from leveret.wire.channel_errors import explained, is_down
+from leveret.wire.dialect import ServerDialect
+from leveret.wire.message import CallKey, ReplyAddress
+from leveret.wire.native.dialect import NativeServer
+from leveret.wire.tutorial import TutorialServer
 
 log = logging.getLogger("leveret.server")
-
-ANNOUNCE_AFTER: Final = 0.25
-"""Seconds after which a caller is told that its handler runs."""
-_SILENT: Final = 5.0
-"""Seconds without a byte from the broker that owes answers, after which a drain gives it up."""
-_LAST_WAIT: Final = 1.0
-"""Seconds that handlers get to end once they are cancelled."""
 
 
 class Server:
@@ -54,120 +56,240 @@ class Server:
         name: str,
         max_message_size: int,
     ) -> None:
-        self.link = link
-        self.loop = link.loop
-        self.name = name
+        clock = time.monotonic
+        loop = link.loop
         self.instance = secrets.token_hex(4)
-        self.services = read_services(services)
-        self.access = Access(
-            options.allow, options.trusted_servers, self.services, link.connection.user
-        )
-        self.once: OnceStore = MemoryOnce() if options.once is None else options.once
-        self.max_message_size = max_message_size
-        self.send_tracebacks = options.send_tracebacks
-        self.early_cancels = EarlyCancels()
-        self.deadlines = Deadlines(self.loop, self._expire)
-        self.consumers: list[MethodConsumer] = []
-        self.failed: asyncio.Future[None] = self.loop.create_future()
+        """The server's name for itself, which no other has."""
+        self.failed: asyncio.Future[None] = loop.create_future()
         """Ends with an error when the server cannot go on: its connection never comes back."""
-        self.control = Control(self)
+        self.life = Life(clock)
+        """Takes calls from state to state; its `on_transition` sees each step."""
+        self.methods: dict[str, MethodServer] = {}
+        """What serves each method, by "service.method", once it has started."""
+        self.subscriptions: list[Subscription] = []
+        """The queues that it takes requests from."""
+        self.early_cancels = EarlyCancels(clock)
+        self._link = link
+        self._loop = loop
+        self._clock = clock
+        self._services = read_services(services)
         self._instances = services
-        self._middleware = options.middleware
-        self._concurrency = options.concurrency
-        self._plain = options.plain
-        check_plain(self._plain, self.services)
+        self._options = options
+        self._max_message_size = max_message_size
+        self._access = Access(
+            options.allow, options.trusted_servers, self._services, link.connection.user
+        )
+        check_plain(options.plain, self._services)
+        self._once: OnceStore = MemoryOnce() if options.once is None else options.once
+        self._table = CallTable()
+        self._kept = KeptReplies(clock)
         self._lifespans = Lifespans()
-        self._watchdog = Watchdog(self.loop, self.running)
-        self.started = False
-        """Whether it serves, or did: from then on what breaks is healed."""
-        self.watching = False
-        self._watch: asyncio.TimerHandle | None = None
+        self._watchdog = Watchdog(loop, self.calls)
+        self._announcer = Announcer(loop, self._announce, clock, self._watchdog.watch)
+        status = Status(self.instance, name, self._services, self._queues, clock)
+        self.control_handlers = ControlHandlers(
+            cancel=self._cancel,
+            confirmed=self._confirmed,
+            query=self._query,
+            ping=status.ping,
+            info=status.info,
+            stats=status.stats,
+        )
+        """What control messages are given to."""
+        self._control = Control(self.control_handlers, self._control_keys(), self._restore)
+        self._started = False
+        """Whether it serves, or did: from then on what breaks is restored."""
+        self._declaring: set[asyncio.Task[None]] = set()
+        self._drain: Drain | None = None
         self._drained: asyncio.Task[None] | None = None
-        self._hurried = asyncio.Event()
-        self._healing: set[asyncio.Task[None]] = set()
+
+    def calls(self) -> list[ServerCall]:
+        """The calls that are here: that run, wait, or are asked about."""
+        return self._table.all()
 
     # -- start --------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Enter the services that are context managers, declare the queues, take calls.
 
+        :raises ContractError: if a method cannot be run in processes, or served as text, as it
+            is to be.
         :raises TopologyError: if a queue exists with other options.
+        :raises LeveretError: whatever else keeps it from serving.
         """
-        self.link.closed.add_done_callback(self._given_up)
+        self._link.closed.add_done_callback(self._fail)
         try:
-            await self._lifespans.enter((self.once, *self._instances))
-            for service, spec in zip(self._instances, self.services, strict=True):
+            await self._lifespans.enter((self._once, *self._instances))
+            for service, spec in zip(self._instances, self._services, strict=True):
                 for method in spec.methods.values():
                     self._add(service, method)
-            while not await self._attach(await self.link.connected()):
+            while not await self._attach(await self._link.connected()):
                 pass  # the connection broke meanwhile: begin anew on the next one
-            self.started = True
+            self._started = True
         except BaseException:
             await self._stop()
             raise
         log.info(
-            "serving %s as instance %s", ", ".join(s.name for s in self.services), self.instance
+            "serving %s as instance %s", ", ".join(s.name for s in self._services), self.instance
         )
+
+    def _add(self, service: Service, spec: MethodSpec) -> None:
+        options = self._options
+        executor = Executor(
+            service, spec, options.concurrency or spec.concurrency, options.middleware
+        )
+        method = self.methods[spec.key] = MethodServer(
+            spec,
+            executor,
+            Shared(
+                life=self.life,
+                table=self._table,
+                kept=self._kept,
+                early_cancels=self.early_cancels,
+                announcer=self._announcer,
+                once=self._once,
+                instance=self.instance,
+                user_of=self._access.user_of,
+                reply_elsewhere=self._control.reply,
+                max_message_size=self._max_message_size,
+                send_tracebacks=options.send_tracebacks,
+            ),
+            adaptive=options.concurrency is None,
+            guard=self._access.guard(spec),
+            loop=self._loop,
+        )
+        self._subscribe(method, NativeServer(), remembers=True)
+        for queue, key in options.plain.items():
+            if key == spec.key:
+                method_codec(TEXT, spec.parameters, spec.result)  # or it cannot be served as text
+                # The tutorial's clients may use a call id again.
+                self._subscribe(method, TutorialServer(queue), remembers=False)
+
+    def _subscribe(self, method: MethodServer, dialect: ServerDialect, *, remembers: bool) -> None:
+        subscription = Subscription(
+            method.spec,
+            dialect,
+            method,
+            remembers=remembers,
+            ready=self._control.listening.wait,
+            restore=self._restore,
+            deleted=self._declare_again,
+        )
+        method.serve_queue(subscription)
+        self.subscriptions.append(subscription)
 
     async def _attach(self, connection: Connection) -> bool:
         """Serve over this connection; False if it breaks before that, and comes back."""
         try:
             prepared = await asyncio.gather(
-                *(self._prepare(consumer, connection) for consumer in self.consumers),
+                *(self._prepare(queue, connection) for queue in self.subscriptions),
                 return_exceptions=True,
             )
             for outcome in prepared:
                 if isinstance(outcome, BaseException):
                     raise outcome
-            await self.control.attach(connection)
-            for consumer, is_there in zip(self.consumers, prepared, strict=True):
+            await self._control.attach(connection)
+            for queue, is_there in zip(self.subscriptions, prepared, strict=True):
                 if is_there:
-                    await consumer.start()
+                    await queue.start()
         except LeveretError:
-            if connection.closed is None or not self.link.reconnects:
+            if connection.closed is None or not self._link.reconnects:
                 raise
         return connection.closed is None
 
-    async def _prepare(self, consumer: MethodConsumer, connection: Connection) -> bool:
+    async def _prepare(self, queue: Subscription, connection: Connection) -> bool:
         try:
-            await consumer.prepare(connection)
+            await queue.prepare(connection)
         except ChannelClosed as error:
             if not is_down(error):
                 raise
-            self.link.restore(consumer)  # serves as soon as its node is back
+            self._link.restore(queue)  # serves as soon as its node is back
             return False
         return True
 
-    def _add(self, service: Service, method: MethodSpec) -> None:
-        concurrency = self._concurrency or method.concurrency
-        adaptive = None if self._concurrency else method.adaptive
-        plain = [queue for queue, key in self._plain.items() if key == method.key]
-        executor = Executor(service, method, concurrency, adaptive, shared=bool(plain))
-        self.consumers.append(MethodConsumer(self, executor, self._middleware))
-        for queue in plain:
-            self.consumers.append(PlainConsumer(self, executor, self._middleware, queue))
+    # -- what breaks ----------------------------------------------------------------------------
 
-    def deleted(self, consumer: MethodConsumer) -> None:
-        """An operator deleted a request queue under us, or its node went down: declare it again."""
-        log.warning("%s was deleted on the broker; declaring it again", consumer)
-        task = self.loop.create_task(self._consume_again(consumer))
-        self._healing.add(task)
-        task.add_done_callback(self._healing.discard)
+    def _restore(self, member: Member) -> None:
+        """A member's channel has ended."""
+        draining = isinstance(member, Subscription) and self.methods[member.spec.key].draining
+        if self._started and not draining:
+            self._link.restore(member)
 
-    async def _consume_again(self, consumer: MethodConsumer) -> None:
+    def _declare_again(self, queue: Subscription) -> None:
+        """An operator deleted a request queue under us, or its node went down."""
+        log.warning("%s was deleted on the broker; declaring it again", queue)
+        task = self._loop.create_task(self._consume_again(queue))
+        self._declaring.add(task)
+        task.add_done_callback(self._declaring.discard)
+
+    async def _consume_again(self, queue: Subscription) -> None:
         try:
-            await consumer.declare_beside()
-            await consumer.start()
+            await queue.declare_again()
+            await queue.start()
         except LeveretError as error:
-            log.warning("%s is not restored yet: %s", consumer, error)
-            consumer.channel.abandon()
-            consumer.channel.end(error)
+            log.warning("%s is not restored yet: %s", queue, error)
+            queue.abandon(error)
 
-    def _given_up(self, given_up: asyncio.Future[None]) -> None:
-        error = given_up.exception()
+    def _fail(self, closed: asyncio.Future[None]) -> None:
+        error = closed.exception()
         if isinstance(error, LeveretError) and not self.failed.done():
             self.failed.set_exception(_lost(error))
             self.failed.exception()  # whoever waits gets it; nobody need
+
+    # -- what is told and asked -------------------------------------------------------------------
+
+    def _control_keys(self) -> Iterator[str]:
+        yield "all"
+        for spec in self._services:
+            yield spec.name
+            yield f"{spec.name}.{self.instance}"
+
+    def _cancel(self, key: CallKey, seconds: float) -> None:
+        """A caller waits no more; its request may still come for so many seconds."""
+        call = self._table.find(key)
+        if call is None:
+            self.early_cancels.add(key, seconds)
+        else:
+            self.methods[call.method].stop(call, Stop.CALLER)
+
+    def _confirmed(self, key: CallKey) -> None:
+        """A caller that was asked still waits."""
+        call = self._table.find(key)
+        if call is not None:
+            self.methods[call.method].confirmed(call)
+
+    def _query(self, reply_to: ReplyAddress, call_ids: set[str]) -> None:
+        """A client asks what became of its calls: tell of those here, and repeat replies."""
+        for call_id in call_ids:
+            key = reply_to, call_id
+            for call in self._table.find_all(key):
+                self.methods[call.method].tell(call)
+            kept = self._kept.find(key)
+            if kept is not None:
+                queue, frames = kept
+                any(method.repeat(queue, key, frames) for method in self.methods.values())
+
+    def _announce(self, before: float) -> bool:
+        if not self._table:
+            return False
+        for method in self.methods.values():
+            method.announce(before)
+        return True
+
+    def _queues(self) -> Iterator[QueueStatus]:
+        for queue in self.subscriptions:
+            method, source = self.methods[queue.spec.key], queue.source
+            calls = [call for call in method.calls if call.source is source]
+            waiting = sum(call.state is State.WAITING for call in calls)
+            yield QueueStatus(
+                queue=queue.queue,
+                finished=0 if source is None else source.finished,
+                failed=0 if source is None else source.failed,
+                running=len(calls) - waiting,
+                waiting=waiting,
+                concurrency=method.slots.limit,
+                adapts=method.slots.adapts,
+            )
 
     # -- drain --------------------------------------------------------------------------------
 
@@ -178,154 +300,52 @@ class Server:
             an idempotent method is handed to another server then.
         """
         if self._drained is None:
-            self._drained = self.loop.create_task(self._drain(grace))
+            self._drain = Drain(
+                self._link,
+                [(queue, self.methods[queue.spec.key]) for queue in self.subscriptions],
+                self._table,
+                cancel_running=self._cancel_running,
+                abandon_running=self._abandon_running,
+                clock=self._clock,
+            )
+            self._drained = self._loop.create_task(self._drain_and_stop(self._drain, grace))
         await asyncio.shield(self._drained)
 
     def hurry(self) -> None:
         """Cut the grace of a drain short: cancel what still runs, and wait no longer."""
-        self._hurried.set()
-        for running in self.running():
-            running.consumer.stop(running, "drain")
+        if self._drain is not None:
+            self._drain.cut_short()
+        self._cancel_running()
 
-    def running(self) -> list[Running]:
-        """The calls whose handlers run now."""
-        return [running for consumer in self.consumers for running in consumer.calls()]
-
-    def asked(self, reply_to: str, call_ids: set[str]) -> None:
-        """A client asks what became of its calls."""
-        for consumer in self.consumers:
-            consumer.asked(reply_to, call_ids)
-
-    def _expire(self, running: Running) -> None:
-        """A call's deadline has passed, or the time that its caller has to say that it waits."""
-        if running.claimed:
-            running.consumer.stop(running, "deadline")
-        else:
-            running.consumer.unclaimed(running)
-
-    def go(self, key: CallKey) -> None:
-        """A caller that was asked still waits."""
-        for running in self.running():
-            if running.key == key:
-                running.consumer.claimed(running)
-                return
-
-    def control_key(self, spec: MethodSpec) -> str:
-        """The routing key on the control exchange that reaches this very instance."""
-        return f"{spec.service}.{self.instance}"
-
-    def watch(self) -> None:
-        """A call begins: see in a while whether it still runs."""
-        if not self.watching:
-            self.watching = True
-            self._watchdog.watch()
-            self._watch = self.loop.call_later(ANNOUNCE_AFTER, self._announce)
-
-    def _announce(self) -> None:
-        self.watching = False
-        if self.running():
-            older_than = self.loop.time() - ANNOUNCE_AFTER + 0.001
-            for consumer in self.consumers:
-                consumer.announce(older_than)
-            self.watch()
-
-    def cancel(self, key: CallKey, remember: float) -> None:
-        """A caller waits no more. `remember`: for how many seconds its request may still come."""
-        for running in self.running():
-            if running.key == key:
-                running.consumer.stop(running, "caller")
-                return
-        self.early_cancels.add(key, remember)
-
-    async def _drain(self, grace: float) -> None:
-        log.info("draining: %d calls run", len(self.running()))
-        if self._healing:
-            await asyncio.wait(self._healing, timeout=_LAST_WAIT)
+    async def _drain_and_stop(self, drain: Drain, grace: float) -> None:
         try:
-            if not await self._while_heard(consumer.drain() for consumer in self.consumers):
-                self.hurry()  # nobody can be answered, and the broker hands the calls to others
-            await self._finish(grace)
-            await self._while_heard(consumer.confirm() for consumer in self.consumers)
+            await drain.run(grace, self._declaring)
         finally:
             await self._stop()
         log.info("drained")
 
-    @property
-    def _hears(self) -> bool:
-        """Whether the broker reads what is sent to it."""
-        connection = self.link.connection
-        return connection.closed is None and not connection.blocked
+    def _cancel_running(self) -> None:
+        for call in self.calls():
+            self.methods[call.method].stop(call, Stop.DRAIN)
 
-    async def _while_heard(self, steps: Iterable[Coroutine[Any, Any, None]]) -> bool:
-        """Take a step for all consumers; False if the broker does not read, or stops to meanwhile.
-
-        It can: our own words may be the publishes by which it notices that it is short of memory.
-        One consumer whose channel broke does not stop the others.
-        """
-        tasks = [self.loop.create_task(step) for step in steps]
-
-        def listen(_news: str) -> None:
-            if not self._hears:
-                for task in tasks:
-                    task.cancel()
-
-        news = self.link.connection.on_blocked
-        news.append(listen)
-        listen("")
-        try:
-            await self._answered(tasks)
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        finally:
-            news.remove(listen)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException) and self._hears:
-                log.error("the drain was cut short: %s", outcome)
-        return self._hears
-
-    async def _answered(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Wait for what needs the broker's answers; one that says nothing any more is given up."""
-        connection = self.link.connection
-        pending = set(tasks)
-        while pending:
-            reads = connection.reads
-            _, pending = await asyncio.wait(pending, timeout=_SILENT)
-            if pending and connection.reads == reads:
-                connection.abort(f"nothing heard from the broker for {_SILENT:g} s")
-
-    async def _finish(self, grace: float) -> None:
-        finishing = asyncio.gather(*(consumer.finish() for consumer in self.consumers))
-        hurried = self.loop.create_task(self._hurried.wait())
-        try:
-            await asyncio.wait(
-                (finishing, hurried), timeout=grace, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not finishing.done():
-                if self.running():
-                    log.warning("%d calls still run; cancelling them", len(self.running()))
-                self.hurry()
-                # A thread cannot be stopped, and a handler may refuse to be: neither holds us up.
-                await asyncio.wait((finishing,), timeout=_LAST_WAIT)
-                for running in self.running():
-                    running.consumer.give_up(running)
-        finally:
-            finishing.cancel()
-            hurried.cancel()
-            await asyncio.wait((finishing, hurried))
-            if not finishing.cancelled():
-                finishing.exception()
+    def _abandon_running(self) -> None:
+        for call in self.calls():
+            self.methods[call.method].abandon(call)
 
     async def _stop(self) -> None:
         """Let go of everything, in whatever state."""
         self._watchdog.stop()
-        self.deadlines.close()
-        for task in tuple(self._healing):
+        for task in tuple(self._declaring):
             task.cancel()
-        for consumer in self.consumers:
-            await consumer.close()
-        if self._watch is not None:
-            self._watch.cancel()
-        await self.control.close()
-        self.link.closed.remove_done_callback(self._given_up)
+        for method in self.methods.values():
+            method.close()
+        for queue in self.subscriptions:
+            await self._link.release(queue)
+            await queue.close()
+        self._announcer.close()
+        await self._link.release(self._control)
+        await self._control.close()
+        self._link.closed.remove_done_callback(self._fail)
         await self._lifespans.leave()
 
 

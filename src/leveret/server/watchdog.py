@@ -3,20 +3,25 @@
 While such a handler runs nothing else does: no other call, no deadline, no heartbeat. The loop
 cannot notice that itself, so a thread does. It begins with the first call, sleeps while no call
 runs, and costs a call nothing: four times a second it has the loop answer a ping.
+
+It blames a handler only where the handler's own code blocks, which the stack of the loop's thread
+tells: the innermost frame of Leveret is the one that called the handler, and the handler's frames
+are inside of it. Where Leveret's own code is innermost, the fault is not the handler's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Final
-
-from leveret.server.running import Running
+from pathlib import Path
+from types import FrameType
+from typing import Final, Protocol
 
 log = logging.getLogger("leveret.server")
 
@@ -32,6 +37,33 @@ _NAMED: Final = 5
 _FRAMES: Final = 25
 """How many of a stack's frames are shown, the innermost."""
 
+_ADVICE: Final = (
+    "; let it await, or make the method a plain `def`, which runs in a thread,"
+    " or executor='process'"
+)
+_PACKAGE: Final = str(Path(__file__).parents[1]) + os.sep
+_CALLERS: Final = frozenset(
+    str(Path(__file__).parent / file)
+    for file in ("calls/run.py", "handlers/execution.py", "access.py")
+)
+"""The files of Leveret whose frames call the user's code."""
+
+
+class RunningCall(Protocol):
+    """As much of a call as is told of it."""
+
+    @property
+    def method(self) -> str:
+        """The method, as "service.method"."""
+
+    @property
+    def id(self) -> str:
+        """The call id."""
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """What runs it."""
+
 
 class Watchdog:
     """Watches the loop of one server while calls run.
@@ -45,7 +77,7 @@ class Watchdog:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        running: Callable[[], Sequence[Running]],
+        running: Callable[[], Sequence[RunningCall]],
         *,
         blocked_after: float = BLOCKED_AFTER,
     ) -> None:
@@ -105,12 +137,13 @@ class Watchdog:
             if self._stopped.is_set() or not self._loop.is_running():
                 self._await_answer()  # a loop that does not run is not blocked
                 return
-            who = self._who()
+            # Looked at once: a moment later the loop may be elsewhere.
+            frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the one way
+            who, is_handler = self._who(frame)
             log.warning(
                 "the event loop has been blocked for %.1f s %s: no other call, deadline or"
-                " heartbeat is looked after; let it await, or make the method a plain `def`, which"
-                " runs in a thread, or executor='process'\n%s",
-                *(self._blocked_after, who, self._stack()),
+                " heartbeat is looked after%s\n%s",
+                *(self._blocked_after, who, _ADVICE if is_handler else "", _stack(frame)),
             )
             if self._await_answer():
                 log.warning(
@@ -121,7 +154,7 @@ class Watchdog:
             # process that was only suspended has used no processor time.
             log.warning(
                 "the event loop and all threads were blocked for %.1f s %s",
-                *(time.monotonic() - asked, self._who()),
+                *(time.monotonic() - asked, self._who(None)[0]),
             )
 
     def _await_answer(self) -> bool:
@@ -130,29 +163,41 @@ class Watchdog:
             pass
         return not self._over()
 
-    def _who(self) -> str:
-        """Whose fault it is, as far as that can be seen from another thread."""
+    def _who(self, frame: FrameType | None) -> tuple[str, bool]:
+        """Whose fault it is, and whether it is a handler's, as far as another thread can see.
+
+        :param frame: the innermost frame of the loop's thread.
+        """
         calls = self._calls()
+        meanwhile = "while no call runs any more"
+        if calls:
+            meanwhile = f"while {_named(calls)} {'runs' if len(calls) == 1 else 'run'}"
+        if frame is not None and not _runs_users_code(frame):
+            return f"in Leveret's own code, {meanwhile}", False
         task = asyncio.current_task(self._loop)
         culprits = [call for call in calls if task is not None and call.task is task]
-        if culprits:
-            return f"by {_named(culprits)}"
-        if not calls:
-            return "while no call runs any more"
-        return f"while {_named(calls)} {'runs' if len(calls) == 1 else 'run'}"
+        return (f"by {_named(culprits)}", True) if culprits else (meanwhile, False)
 
-    def _calls(self) -> Sequence[Running]:
+    def _calls(self) -> Sequence[RunningCall]:
         try:
             return self._running()
         except RuntimeError:  # a table changed while it was read: so the loop is not blocked
             return ()
 
-    def _stack(self) -> str:
-        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the one way there is
-        return "".join(traceback.format_stack(frame, limit=_FRAMES)).rstrip() if frame else ""
+
+def _runs_users_code(frame: FrameType) -> bool:
+    """Whether code runs that is not Leveret's, nor what Leveret's code has called in a library."""
+    inner: FrameType | None = frame
+    while inner is not None and not inner.f_code.co_filename.startswith(_PACKAGE):
+        inner = inner.f_back
+    return inner is None or (inner is not frame and inner.f_code.co_filename in _CALLERS)
 
 
-def _named(calls: Sequence[Running]) -> str:
+def _stack(frame: FrameType | None) -> str:
+    return "".join(traceback.format_stack(frame, limit=_FRAMES)).rstrip() if frame else ""
+
+
+def _named(calls: Sequence[RunningCall]) -> str:
     names = [f"{call.method} (call {call.id})" for call in calls[:_NAMED]]
     more = len(calls) - _NAMED
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")

@@ -14,6 +14,7 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.contract import spec_of
 from leveret.server.access import Access, Allow, Guard
+from leveret.wire.message import Incoming
 from leveret.wire.native.headers import ON_BEHALF_OF
 from leveret.wire.native.request import read_request
 
@@ -39,10 +40,13 @@ def access(allow: Any = None, trusted: Iterable[str] = (), own_user: str = "serv
     return Access(allow, trusted, SPECS, own_user)
 
 
+def request(properties: Properties) -> Incoming:
+    delivery = Delivery(1, "", 1, False, "leveret", "orders.show", properties, b"{}", 2)
+    return read_request(delivery, 0.0, 1.0)
+
+
 def call(key: str, user: str) -> CurrentCall:
-    properties = Properties(user_id=user or None)
-    delivery = Delivery(1, "", 1, False, "leveret", key, properties, b"{}", 2)
-    return CurrentCall(read_request(delivery, 0.0, 1.0), method=key, deadline=0.0)
+    return CurrentCall(request(Properties(user_id=user or None)), method=key, deadline=0.0)
 
 
 def guard_of(allow: Allow, key: str = "orders.show") -> Guard:
@@ -215,12 +219,12 @@ def test_a_coroutine_would_always_look_like_a_yes_and_is_refused() -> None:
 )
 def test_only_servers_are_believed(user_id: str, header: Any, user: str) -> None:
     properties = Properties(user_id=user_id or None, headers={ON_BEHALF_OF: header})
-    assert access(trusted=["blue-*"]).user_of(properties, "server") == user
+    assert access(trusted=["blue-*"]).user_of(request(properties), "server") == user
 
 
 def test_a_server_that_does_not_know_its_own_user_believes_nobody() -> None:
     properties = Properties(headers={ON_BEHALF_OF: "admin"})
-    assert access(own_user="").user_of(properties, "") == ""
+    assert access(own_user="").user_of(request(properties), "") == ""
 
 
 # -- the log ---------------------------------------------------------------------------------------

@@ -9,16 +9,20 @@ from collections.abc import Callable
 import pytest
 
 from leveret import Adaptive, ContractError, DeadlineExceeded
-from leveret.server.admission import ENOUGH, WINDOW, Admission
-from leveret.server.limiter import Limiter
+from leveret.server.load.admission import ENOUGH, WINDOW, Admission
+from leveret.server.load.limiter import Limiter
 
 NOW = 1_000_000.0
 
 
 def measured(*lengths: float, now: float = NOW) -> Admission:
+    """One that has seen calls of these lengths; a negative one was cut off."""
     admission = Admission()
     for length in lengths:
-        admission.took(length)
+        if length < 0:
+            admission.record_cut_off(-length)
+        else:
+            admission.record(length)
     admission.judge(now)
     return admission
 
@@ -83,14 +87,14 @@ def test_what_was_measured_long_ago_refuses_nothing() -> None:
     admission = measured(*[0.4] * 50)
     assert refused(admission, 0.3, 0.3, NOW + 1)
     assert not refused(admission, 0.3, 0.3, NOW + 60)
-    admission.took(0.4)  # the one that was begun to see: it is as slow as before
+    admission.record(0.4)  # the one that was begun to see: it is as slow as before
     assert refused(admission, 0.3, 0.3, NOW + 61)
 
 
 def test_a_handler_that_became_faster_is_soon_believed() -> None:
     admission = measured(*[0.4] * 50)
     for _ in range(WINDOW):
-        admission.took(0.01)
+        admission.record(0.01)
     assert admission.judge(NOW + 1) == pytest.approx(0.012)
     assert not refused(admission, 0.3, 0.3, NOW + 1)
 

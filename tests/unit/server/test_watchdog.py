@@ -16,8 +16,7 @@ from typing import Any, cast
 
 import pytest
 
-from leveret.server.running import Running
-from leveret.server.watchdog import Watchdog
+from leveret.server.watchdog import RunningCall, Watchdog
 
 PATIENCE = 15.0
 
@@ -45,13 +44,13 @@ def log() -> Iterator[Log]:
 
 
 @pytest.fixture
-def calls() -> list[Running]:
+def calls() -> list[RunningCall]:
     """The calls that run."""
     return []
 
 
 @pytest.fixture
-async def watchdog(calls: list[Running]) -> Any:
+async def watchdog(calls: list[RunningCall]) -> Any:
     made = Watchdog(asyncio.get_running_loop(), lambda: calls, blocked_after=0.02)
     yield made
     made.stop()
@@ -62,9 +61,9 @@ def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "leveret watchdog"]
 
 
-def call(method: str, task: asyncio.Task[Any] | None = None, number: int = 1) -> Running:
+def call(method: str, task: asyncio.Task[Any] | None = None, number: int = 1) -> RunningCall:
     """As much of a call as a watchdog looks at."""
-    return cast(Running, SimpleNamespace(method=method, id=f"{number:x}", task=task))
+    return cast(RunningCall, SimpleNamespace(method=method, id=f"{number:x}", task=task))
 
 
 async def until(true: Any) -> None:
@@ -80,7 +79,7 @@ async def block(log: Log) -> None:
 
 
 async def test_the_call_that_blocks_is_named_with_its_stack_and_then_with_its_length(
-    watchdog: Watchdog, calls: list[Running], log: Log
+    watchdog: Watchdog, calls: list[RunningCall], log: Log
 ) -> None:
     task = asyncio.create_task(block(log))
     calls += [call("desk.wait", None, 1), call("desk.block", task, 2)]
@@ -95,7 +94,7 @@ async def test_the_call_that_blocks_is_named_with_its_stack_and_then_with_its_le
 
 
 async def test_where_no_call_is_at_fault_those_that_wait_are_named_but_not_all_of_many(
-    watchdog: Watchdog, calls: list[Running], log: Log
+    watchdog: Watchdog, calls: list[RunningCall], log: Log
 ) -> None:
     calls += [call("desk.wait", number=number) for number in range(1, 8)]
     watchdog.watch()
@@ -104,7 +103,9 @@ async def test_where_no_call_is_at_fault_those_that_wait_are_named_but_not_all_o
     assert "desk.wait (call 5) and 2 more run: " in log.lines[0]
 
 
-async def test_each_time_is_told_once(watchdog: Watchdog, calls: list[Running], log: Log) -> None:
+async def test_each_time_is_told_once(
+    watchdog: Watchdog, calls: list[RunningCall], log: Log
+) -> None:
     calls.append(call("desk.block"))
     watchdog.watch()
     for times in (1, 2):
@@ -115,7 +116,7 @@ async def test_each_time_is_told_once(watchdog: Watchdog, calls: list[Running], 
 
 
 async def test_there_is_no_thread_before_the_first_call_and_one_after_many(
-    watchdog: Watchdog, calls: list[Running]
+    watchdog: Watchdog, calls: list[RunningCall]
 ) -> None:
     assert not threads()
     calls.append(call("desk.quick"))
@@ -125,7 +126,7 @@ async def test_there_is_no_thread_before_the_first_call_and_one_after_many(
 
 
 async def test_while_no_call_runs_the_loop_is_left_alone(
-    watchdog: Watchdog, calls: list[Running], log: Log, monkeypatch: pytest.MonkeyPatch
+    watchdog: Watchdog, calls: list[RunningCall], log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pings: list[str] = []
     monkeypatch.setattr(watchdog, "_ping", lambda: pings.append("ping"))
@@ -138,7 +139,7 @@ async def test_while_no_call_runs_the_loop_is_left_alone(
 
 
 async def test_it_can_be_stopped_while_the_loop_is_blocked(
-    watchdog: Watchdog, calls: list[Running], log: Log
+    watchdog: Watchdog, calls: list[RunningCall], log: Log
 ) -> None:
     calls.append(call("desk.block"))
     watchdog.watch()
@@ -192,13 +193,13 @@ def test_it_ends_with_a_loop_that_closes_while_it_waits_for_an_answer(
 async def test_a_table_of_calls_that_changes_as_it_is_read_does_no_harm(log: Log) -> None:
     reads: list[int] = []
 
-    def running() -> list[Running]:
+    def running() -> list[RunningCall]:
         reads.append(1)
         if len(reads) == 2:
             raise RuntimeError("dictionary changed size during iteration")
         return [call("desk.quick")]
 
-    watchdog = Watchdog(asyncio.get_running_loop(), running, blocked_after=0.02)
+    watchdog = Watchdog(asyncio.get_running_loop(), running, blocked_after=PATIENCE)
     watchdog.watch()
     await until(lambda: len(reads) >= 2)
     watchdog.watch()

@@ -128,7 +128,7 @@ class ServerProcess:
             server.failed.result()
 
     def _note_cut_calls(self, server: Server) -> None:
-        self._cut_short = self._cut_short or bool(server.running())
+        self._cut_short = self._cut_short or bool(server.calls())
 
     def _on_signal(self) -> None:
         if not self._stopping:
@@ -140,7 +140,7 @@ class ServerProcess:
                 self._stopped.set_result(None)
             return
         if self._server is not None:
-            log.warning("a second signal: cancelling %d calls", len(self._server.running()))
+            log.warning("a second signal: cancelling %d calls", len(self._server.calls()))
             self._note_cut_calls(self._server)
             self._server.hurry()
 

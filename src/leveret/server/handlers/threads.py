@@ -20,7 +20,9 @@ Job = Callable[[], None]
 class ThreadPool:
     """Runs functions in at most `size` threads, which are started as they are needed.
 
-    What finds no thread free waits outside and can be cancelled; what a thread was given, runs.
+    Calls find a thread free, as no more of them come than there are threads. But a middleware may
+    give up a call whose function runs on: then there is a thread less than there are calls, and one
+    of them waits here. It can be cancelled; what a thread was given runs.
     """
 
     def __init__(self, size: int, name: str) -> None:

@@ -6,7 +6,6 @@ import logging
 import traceback
 from typing import Final
 
-from leveret.amqp.events import Delivery
 from leveret.contract import MethodSpec
 from leveret.errors import (
     Busy,
@@ -20,9 +19,9 @@ from leveret.errors import (
     RemoteError,
     Unauthenticated,
 )
-from leveret.server.running import Running
+from leveret.server.calls.life import ServerCall, State, Stop
 from leveret.wire.failures import safe_str
-from leveret.wire.native.headers import attempts
+from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")
 
@@ -33,49 +32,71 @@ _OWN: Final = (InvalidArgument, PermissionDenied, Unauthenticated, Busy)
 """Errors of ours that a handler may raise itself, to its caller."""
 
 
-def ran_before(delivery: Delivery) -> Executed:
+def ran_before(request: Incoming) -> Executed:
     """Whether another server may have run a request that this one does not run."""
-    again = delivery.redelivered or attempts(delivery.properties.headers) > 0
-    return "maybe" if again else "no"
+    return "maybe" if request.redelivered or request.attempts > 0 else "no"
 
 
-def cancelled(running: Running) -> CallError:
-    """The error of a call whose handler was cancelled."""
-    match running.stopped_by:
-        case "deadline" if running.in_thread:
+def executed(call: ServerCall) -> Executed:
+    """Whether a call whose handler did not end with a result has run."""
+    return "yes" if call.entered else ran_before(call.incoming)
+
+
+def stopped(call: ServerCall, state: State, *, in_thread: bool) -> CallError:
+    """The error of a call that was stopped, by what is known of its handler.
+
+    :param state: where the call was when it was stopped.
+    :param in_thread: whether its handler runs in a thread.
+    """
+    if call.entered:
+        return _cut_off(call.stop, in_thread=in_thread)
+    if state is State.ASKED:
+        return Cancelled("nobody waited for it any more when a server came", executed="no")
+    error: CallError = Cancelled("it was stopped before its handler began")
+    if call.stop is Stop.DEADLINE:
+        error = DeadlineExceeded("the deadline passed before its handler began", where="queue")
+    # While a key is claimed, another server may run the call that has it.
+    error.executed = "maybe" if state is State.CLAIMING else ran_before(call.incoming)
+    return error
+
+
+def _cut_off(why: Stop, *, in_thread: bool) -> CallError:
+    match why:
+        case Stop.DEADLINE if in_thread:
             return DeadlineExceeded(
                 "the handler did not end by the deadline; it runs on in its thread, which nothing"
                 " can stop",
                 where="handler",
             )
-        case "deadline":
+        case Stop.DEADLINE:
             return DeadlineExceeded(
                 "the handler did not end by the deadline and was cancelled", where="handler"
             )
-        case "caller":
+        case Stop.CALLER:
             return Cancelled("the caller cancelled")
-        case "drain":
+        case Stop.DRAIN:
             return Cancelled("the server stopped while the handler ran")
     return Cancelled("the handler was cancelled, by itself or by what it waited for")
 
 
 def raised(
-    running: Running, error: BaseException, spec: MethodSpec, *, send_tracebacks: bool
+    call: ServerCall, error: BaseException, spec: MethodSpec, now: float, *, send_tracebacks: bool
 ) -> CallError:
     """The error of a call whose handler, or the middleware around it, raised.
 
-    What the contract declares travels as it is, and so does an error of ours that the handler
-    raised itself: one that a nested call brought it has a `method`. All others are logged, and
+    An error that the contract declares travels as it is. So does one of Leveret's that the handler
+    raised itself; one that a nested call brought it has a `method`. All others are logged, and
     travel as `RemoteError`.
+
+    :param now: the moment on the clock of `call.ends`.
     """
-    executed = "yes" if running.entered else ran_before(running.delivery)
     if isinstance(error, DeclaredError) and spec.raises.get(error.code) is type(error):
-        error.executed = executed
+        error.executed = executed(call)
         return error
     if isinstance(error, _OWN) and not error.method:
-        error.executed = executed
+        error.executed = executed(call)
         return error
-    if isinstance(error, DeadlineExceeded) and running.remaining() < _SAME_DEADLINE:
+    if isinstance(error, DeadlineExceeded) and call.ends - now < _SAME_DEADLINE:
         # A nested call has this call's deadline, and may find first that it passed.
         return DeadlineExceeded(f"the deadline passed in a nested call: {error}", where="handler")
     log.error("%s raised %r", spec.key, error, exc_info=error)
@@ -86,5 +107,8 @@ def raised(
         return error
     trace = "".join(traceback.format_exception(error)) if send_tracebacks else ""
     return RemoteError(
-        safe_str(error), executed=executed, type_name=type(error).__name__, remote_traceback=trace
+        safe_str(error),
+        executed=executed(call),
+        type_name=type(error).__name__,
+        remote_traceback=trace,
     )

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Callable
 from itertools import count
 from typing import Final
 from urllib.parse import quote
@@ -26,15 +27,12 @@ from leveret.amqp.frames import published
 from leveret.contract import MethodSpec
 from leveret.errors import (
     Busy,
-    CallError,
     DeadlineExceeded,
     Executed,
     InvalidArgument,
-    InvalidResult,
     MaybeExecuted,
 )
 from leveret.once import (
-    LARGE,
     MAX_KEY,
     Abandoned,
     Begun,
@@ -43,8 +41,8 @@ from leveret.once import (
     Outcome,
     Recorded,
 )
-from leveret.server.running import Running
-from leveret.wire.native.headers import idempotency_key, is_resent
+from leveret.server.calls.life import ServerCall
+from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")
 
@@ -62,13 +60,16 @@ class Claim:
         self.owner = owner
         self._store = store
 
-    async def settle(self, running: Running, reply: bytes, *, ran: bool) -> None:
-        """Record the reply; or forget the claim, where the handler did not run.
+    async def settle(self, call: ServerCall, reply: bytes, remaining: float, *, ran: bool) -> None:
+        """Record the reply; or forget the claim, if the handler did not run.
 
-        Never raises, and takes no longer than the claim holds.
+        It never raises, and takes no longer than the claim holds.
+
+        :param reply: the frames of the reply.
+        :param remaining: seconds until the call's deadline.
         """
         try:
-            async with asyncio.timeout(max(running.remaining(), 0) + _SPARE):
+            async with asyncio.timeout(max(remaining, 0) + _SPARE):
                 if ran:
                     await self._store.finish(
                         self.key, owner=self.owner, recorded=_record(reply), keep=KEEP
@@ -76,11 +77,11 @@ class Claim:
                 else:
                     await self._store.release(self.key, owner=self.owner)
         except (OnceUnavailable, ValueError) as error:
-            log.error("%s: the reply to a key is not recorded: %s", running.method, error)
+            log.error("%s: the reply to a key is not recorded: %s", call.method, error)
         except Exception as error:
             log.error(
                 "%s: the reply to a key is not recorded: the store failed",
-                running.method,
+                call.method,
                 exc_info=error,
             )
 
@@ -88,39 +89,43 @@ class Claim:
 class OnceCalls:
     """The keys of one method, in the store of its server."""
 
-    def __init__(self, store: OnceStore, spec: MethodSpec, instance: str) -> None:
+    def __init__(
+        self, store: OnceStore, spec: MethodSpec, instance: str, clock: Callable[[], float]
+    ) -> None:
         self._store = store
         self._spec = spec
         self._instance = instance
+        self._clock = clock
         self._attempts = count()
 
-    def key(self, running: Running, user: str) -> str | None:
-        """The key of a request in the store; None for one that has none."""
-        properties = running.delivery.properties
-        if not properties.reply_to:
+    def key(self, request: Incoming, user: str) -> str | None:
+        """The key of a request in the store; None if it has none.
+
+        :param user: whose request it is; another user's key is another key.
+        """
+        if request.reply_to is None:
             return None
-        given = idempotency_key(properties.headers)
+        given = request.idempotency_key
         if given is None:
             if not self._spec.once:
                 return None
-            given = f"{properties.reply_to}/{properties.correlation_id}"
+            given = f"{request.reply_to.key}/{request.call_id}"
         scoped = f"{self._spec.key} {quote(user, safe='')} {given}"
         if len(scoped.encode("utf-8", "surrogatepass")) > MAX_KEY:
             scoped = hashlib.sha256(scoped.encode("utf-8", "surrogatepass")).hexdigest()
         return scoped
 
-    async def begin(self, running: Running, key: str) -> Claim | Recorded:
+    async def begin(self, call: ServerCall, key: str) -> Claim | Recorded:
         """Claim a key, or find the reply it was given.
 
         :raises CallError: why the request is not to be run, nor has a reply.
         """
         owner = f"{self._instance}.{next(self._attempts)}"
-        delivery = running.delivery
-        elsewhere = delivery.redelivered or is_resent(delivery.properties.headers)
+        elsewhere = call.incoming.redelivered or call.incoming.resent
         takeover = self._spec.idempotent
         executed: Executed = "maybe" if elsewhere else "no"
         while True:
-            remaining = running.remaining()
+            remaining = call.ends - self._clock()
             if remaining <= 0:
                 raise DeadlineExceeded(
                     "the deadline passed while the key of this call was asked for",
@@ -129,11 +134,11 @@ class OnceCalls:
                 )
             claim = Claim(self._store, key, owner)
             try:
-                outcome = await self._begin(claim, running, remaining, takeover=takeover)
+                outcome = await self._begin(claim, call, remaining, takeover=takeover)
                 match outcome:
                     case Begun():
                         if elsewhere and not (self._store.shared or self._spec.idempotent):
-                            await claim.settle(running, b"", ran=False)
+                            await claim.settle(call, b"", remaining, ran=False)
                             raise _doubt("this request was sent before, perhaps to another server")
                         return claim
                     case Recorded():
@@ -143,7 +148,7 @@ class OnceCalls:
                 executed = "maybe"  # another runs it
                 recorded = await self._store.wait(key, remaining)
             except OnceUnavailable as error:
-                log.error("%s: %s", running.method, error)
+                log.error("%s: %s", call.method, error)
                 raise unusable(executed) from error
             except ValueError as error:
                 raise InvalidArgument(f"the idempotency key cannot be used: {error}") from error
@@ -151,7 +156,7 @@ class OnceCalls:
                 return recorded
 
     async def _begin(
-        self, claim: Claim, running: Running, remaining: float, *, takeover: bool
+        self, claim: Claim, call: ServerCall, remaining: float, *, takeover: bool
     ) -> Outcome:
         """What the store says of a key. If nobody waits for that any more, no claim is left."""
         try:
@@ -163,7 +168,7 @@ class OnceCalls:
                 takeover=takeover,
             )
         except asyncio.CancelledError:
-            await claim.settle(running, b"", ran=False)
+            await claim.settle(call, b"", remaining, ran=False)
             raise
 
 
@@ -190,11 +195,3 @@ def _record(reply: bytes) -> Recorded:
         body=body,
         metadata=metadata,
     )
-
-
-def too_large(recorded: Recorded) -> CallError | None:
-    """The error to answer with where a reply was too large to record."""
-    if recorded.kind != LARGE:
-        return None
-    size = recorded.body.decode("ascii", "replace")
-    return InvalidResult(f"the call ran before; its reply of {size} bytes was too large to keep")

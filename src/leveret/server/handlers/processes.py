@@ -20,16 +20,17 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from leveret.contract import MethodSpec, Service
 from leveret.errors import ContractError
-from leveret.server.worker_process import NAME, NO_GUARD, Worker
-from leveret.wire.context import current_call
+from leveret.server.handlers.worker_process import NAME, NO_GUARD, Worker
+from leveret.wire.context import CurrentCall
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 class ProcessPool:
-    """At most `size` processes that run one method of a copy of `service`.
+    """Processes that run one method of a copy of `service`, as many as calls come at a time.
 
+    :param size: how many calls come at a time at most.
     :raises ContractError: if the service cannot be pickled.
     """
 
@@ -48,29 +49,25 @@ class ProcessPool:
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"leveret-{name}")
-        self._places = asyncio.Semaphore(size)
         self._warm = False
         self._closed = False
         # Before multiprocessing's own end, which would wait for workers that ignore its SIGTERM.
         atexit.register(self.close)
 
     async def run(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], begins: Callable[[], None]
+        self,
+        call: CurrentCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        begins: Callable[[], None],
     ) -> Any:
         """The result, or what was raised; cancelling this kills the process it runs in.
 
-        :param begins: called when there is a process for it, before that begins.
+        :param begins: called when there is a process for it, before the handler begins.
         :raises ContractError: if there is none, as a new one dies at its start.
         """
-        async with self._places:
-            return await self._run(args, kwargs, begins)
-
-    async def _run(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], begins: Callable[[], None]
-    ) -> Any:
         worker = self._worker()
         self._busy.add(worker)
-        call = current_call()
         try:
             if not worker.ready:
                 await self._in_thread(worker, worker.start)

@@ -40,7 +40,7 @@ servers nothing. Or the caller asks not to wait, `if_busy="fail"`.
 Refusing has to be fast. With prefetch = concurrency, a place that becomes free would take one
 request from the broker at a time, nine of ten of them to be refused, each for a round trip: places
 would be empty for longer than it takes to fill them. So a server that refuses many takes
-`LOOK_AHEAD` more than it runs (see `gate.py`): they are refused by the dozen, and one that is fit
+`LOOK_AHEAD` more than it runs (see `slots.py`): they are refused by the dozen, and one that is fit
 waits when a place becomes free. Once few are refused for `_CALM`, the prefetch is as before: while
 other servers are free, nothing shall wait in one that is not.
 """
@@ -48,7 +48,6 @@ other servers are free, nothing shall wait in one that is not.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from math import inf
 from typing import Final
 
@@ -78,26 +77,38 @@ _MANY_WITHIN: Final = 0.25
 _CALM: Final = 2.0
 """Seconds without many refused requests after which an overload is over."""
 
+_Length = tuple[float, bool]
+"""How long a call took, in seconds, and whether it was cut off then."""
+
 
 class Admission:
     """Measures one method's calls, and refuses requests that have too little time left.
 
-    All times are seconds since 1970, handed in. `took` notes a call that ended: how long it took,
-    or, if it was cut off by its deadline, the same as a negative number.
+    All times are seconds on a clock that goes on steadily, handed in.
     """
 
     def __init__(self) -> None:
-        self._fresh: deque[float] = deque(maxlen=WINDOW)
-        self._lengths: deque[float] = deque(maxlen=WINDOW)
-        self.took: Callable[[float], None] = self._fresh.append  # each call comes by here
+        self._fresh: deque[_Length] = deque(maxlen=WINDOW)
+        self._lengths: deque[_Length] = deque(maxlen=WINDOW)
         self.fastest = 0.0
+        """The fastest of the latest calls, in seconds; 0 while it is not known."""
         self.usual = 0.0
+        """What nineteen of twenty calls took less than, likewise."""
         self.refused = 0
-        self._judged = 0.0
-        self._measured = 0.0
-        self._counted_since = 0.0
+        """How many requests were refused."""
+        self._judged = -inf
+        self._measured = -inf
+        self._counted_since = -inf
         self._counted = 0
-        self._overload_until = 0.0
+        self._overload_until = -inf
+
+    def record(self, seconds: float) -> None:
+        """A call ended by itself, this long after it got its place."""
+        self._fresh.append((seconds, False))  # each call comes by here
+
+    def record_cut_off(self, seconds: float) -> None:
+        """A call was cut off by its deadline, this long after it got its place."""
+        self._fresh.append((seconds, True))
 
     def judge(self, now: float) -> float:
         """Look at what was measured lately.
@@ -110,8 +121,11 @@ class Admission:
             self._lengths.extend(self._fresh)
             self._fresh.clear()
             if len(self._lengths) >= ENOUGH:
-                self.fastest = min((took for took in self._lengths if took > 0), default=0.0)
-                lengths = sorted(took if took > 0 else -took * _CUT_OFF for took in self._lengths)
+                ended = (seconds for seconds, cut_off in self._lengths if not cut_off)
+                self.fastest = min(ended, default=0.0)
+                lengths = sorted(
+                    seconds * _CUT_OFF if cut_off else seconds for seconds, cut_off in self._lengths
+                )
                 self.usual = lengths[int(len(lengths) * _USUAL)] * _MARGIN
         if self.overloaded(now):
             return inf

@@ -1,0 +1,477 @@
+"""The life of one call at a server: where it is, what may happen to it there, and what follows.
+
+A call is in one `State`:
+
+    ARRIVED ──► ASKED        its request is older than this server: its caller is asked first
+       │  ◄───────┘
+       ├──────► WAITING      no place is free
+       ▼            │
+    STARTED ◄───────┘        it has a place and a task
+       ├──────► CLAIMING     its idempotency key is claimed in a store
+       │  ◄───────┘
+       ├──────► BEGUN        in the middleware, or in the queue for a thread or a process
+       ▼            │
+    RUNNING ◄───────┘        its handler runs
+       ├──────► RECORDING    the reply is written to the store under its key
+       ▼            │
+     ENDED  ◄───────┘
+
+`TRANSITIONS` has every step: from a state, by an event, to a state, with the act that follows. Who
+sends an event has decided what it depends on: whether a place is free is known to `Slots`, so there
+are two events, PLACE and NO_PLACE, and no condition in the table. A pair that is not in the table
+is a mistake in Leveret; it is logged with the call's id, and nothing happens.
+
+What a stop means depends on how far the call is. Before its handler has begun it can be answered or
+handed back as if it had never been here. In the middle of it the task is cancelled, and ends the
+call itself. A task that is STARTED has not run its first line yet, and asyncio would drop it if it
+was cancelled; so nothing is done to it, and it looks for a stop when it begins. A handler in a
+thread cannot be stopped (`Act.CANCEL` says so to whoever carries it out).
+
+Four small machines stand beside the state, as each goes its own way:
+
+- the delivery: HELD until it is settled. It is DETACHED when its channel ends, because the broker
+  takes back what was not acknowledged there, and HELD once more when it comes again.
+- the answer: OWED, then GIVEN. A call is answered once; at its deadline that is before its end.
+- what the caller was told meanwhile: nothing, then that the call waits, then that it runs.
+- the stop: none, or the deadline, the caller, the drain. The first one wins.
+
+`ENDINGS` says what becomes of a delivery at the end of its call.
+
+Pure: no clock, no input or output. Moments are seconds of `time.monotonic`. The event loop goes by
+the same clock, but some loops read it once per pass, in milliseconds. Only `Incoming.deadline` is a
+time of day, as it comes from another computer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from leveret.wire.dialect import ReplyPacker
+from leveret.wire.message import CallKey, Incoming, NoticeKind
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger("leveret.server")
+
+
+class State(Enum):
+    """Where a call is."""
+
+    ARRIVED = "arrived"
+    """Its request is here and fit to be run."""
+    ASKED = "asked"
+    """Its caller is asked whether it still waits."""
+    WAITING = "waiting"
+    """It waits for a place."""
+    STARTED = "started"
+    """It has a place, and a task that has not run its first line."""
+    CLAIMING = "claiming"
+    """Its key is being claimed, or another server that runs the same key is waited for."""
+    BEGUN = "begun"
+    """Its middleware runs, or it waits for a thread or a process."""
+    RUNNING = "running"
+    """Its handler runs."""
+    RECORDING = "recording"
+    """Its handler has ended, and its reply is being recorded under its key."""
+    ENDED = "ended"
+    """It is over; its reply may still wait for the socket."""
+
+
+class Event(Enum):
+    """What happens to a call."""
+
+    REFUSED = "refused"
+    """It is not to be run: forbidden, too late, cancelled, unreadable, or perhaps run before."""
+    ASK = "ask"
+    """It was in the queue before this server."""
+    CONFIRMED = "confirmed"
+    """Its caller still waits; or says nothing, and to run it does no harm."""
+    UNCONFIRMED = "unconfirmed"
+    """Its caller says nothing."""
+    PLACE = "place"
+    """A place is free."""
+    NO_PLACE = "no place"
+    """None is."""
+    BUSY = "busy"
+    """None is, and its caller does not want to wait."""
+    LATE = "late"
+    """A place is free, but too little time is left."""
+    CLAIM = "claim"
+    """It has a key."""
+    CLAIMED = "claimed"
+    """The key is this call's."""
+    BEGIN = "begin"
+    """Its middleware begins, or it is put into the queue for a thread or a process."""
+    ENTER = "enter"
+    """Its handler begins."""
+    RECORD = "record"
+    """The handler has ended, or is not to begin, and the claim of its key is to be settled."""
+    END = "end"
+    """The task is done with it."""
+    DEADLINE = "deadline"
+    """Its deadline has passed."""
+    CALLER_LEFT = "caller left"
+    """Its caller has cancelled it."""
+    DRAIN = "drain"
+    """The server stops, and waits no longer."""
+    ABANDON = "abandon"
+    """The server stops, and the handler refuses to."""
+    REDELIVERED = "redelivered"
+    """Its request came again, on another channel."""
+
+
+class Act(Enum):
+    """What a transition asks for."""
+
+    NONE = "none"
+    ASK = "ask"
+    """Ask the caller whether it still waits."""
+    ADMIT = "admit"
+    """Look for a place."""
+    WAIT = "wait"
+    """Stand in the line for a place."""
+    START = "start"
+    """Make its task."""
+    FAIL = "fail"
+    """End it with the error of its state and stop."""
+    HAND_BACK = "hand back"
+    """Leave its line and give its request to another server."""
+    CANCEL = "cancel"
+    """Cancel its task, unless its handler runs in a thread."""
+    ANSWER_CANCEL = "answer and cancel"
+    """Answer its caller now, then cancel as above."""
+    ANSWER = "answer"
+    """Answer its caller now."""
+    FINISH = "finish"
+    """Answer and settle, as `ENDINGS` says."""
+
+
+class Holding(Enum):
+    """Who has the request: this server, or the broker."""
+
+    HELD = "held"
+    """It was delivered to this server, which has not settled it."""
+    DETACHED = "detached"
+    """Its channel ended: the broker has it back, and delivers it again to some server."""
+    SETTLED = "settled"
+    """It was acknowledged, given back or given up."""
+
+
+class Answer(Enum):
+    """Whether the caller has its one reply."""
+
+    OWED = "owed"
+    GIVEN = "given"
+
+
+class Stop(Enum):
+    """Why a call is to end before its handler does."""
+
+    NONE = ""
+    DEADLINE = "deadline"
+    CALLER = "caller"
+    DRAIN = "drain"
+
+
+Told: TypeAlias = NoticeKind | None
+"""What a caller was told of its call that goes on: None, then WAITS, then RUNS."""
+
+S, E, A = State, Event, Act
+
+WITH_TASK: Final = (S.STARTED, S.CLAIMING, S.BEGUN, S.RUNNING, S.RECORDING)
+"""The states of a call that has a place."""
+
+LIVE: Final = (S.ARRIVED, S.ASKED, S.WAITING, *WITH_TASK)
+
+TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
+    (S.ARRIVED, E.REFUSED): (S.ENDED, A.FAIL),
+    (S.ARRIVED, E.ASK): (S.ASKED, A.ASK),
+    (S.ARRIVED, E.PLACE): (S.STARTED, A.START),
+    (S.ARRIVED, E.NO_PLACE): (S.WAITING, A.WAIT),
+    (S.ARRIVED, E.BUSY): (S.ENDED, A.FAIL),
+    # -- the caller is asked ---------------------------------------------------------------------
+    (S.ASKED, E.CONFIRMED): (S.ARRIVED, A.ADMIT),
+    (S.ASKED, E.UNCONFIRMED): (S.ENDED, A.FAIL),
+    (S.ASKED, E.REDELIVERED): (S.ASKED, A.ASK),  # the answer went to a queue that is gone
+    (S.ASKED, E.CALLER_LEFT): (S.ENDED, A.FAIL),
+    (S.ASKED, E.DRAIN): (S.ENDED, A.HAND_BACK),
+    # -- it waits for a place --------------------------------------------------------------------
+    (S.WAITING, E.PLACE): (S.STARTED, A.START),
+    (S.WAITING, E.LATE): (S.ENDED, A.FAIL),
+    (S.WAITING, E.REDELIVERED): (S.ARRIVED, A.ADMIT),
+    (S.WAITING, E.DEADLINE): (S.ENDED, A.FAIL),
+    (S.WAITING, E.CALLER_LEFT): (S.ENDED, A.FAIL),
+    (S.WAITING, E.DRAIN): (S.ENDED, A.HAND_BACK),
+    # -- its task is there -----------------------------------------------------------------------
+    (S.STARTED, E.CLAIM): (S.CLAIMING, A.NONE),
+    (S.STARTED, E.BEGIN): (S.BEGUN, A.NONE),
+    (S.STARTED, E.ENTER): (S.RUNNING, A.NONE),
+    (S.STARTED, E.RECORD): (S.RECORDING, A.NONE),
+    (S.STARTED, E.DEADLINE): (S.STARTED, A.ANSWER),
+    (S.STARTED, E.CALLER_LEFT): (S.STARTED, A.NONE),
+    (S.STARTED, E.DRAIN): (S.STARTED, A.NONE),
+    (S.CLAIMING, E.CLAIMED): (S.STARTED, A.NONE),
+    (S.BEGUN, E.ENTER): (S.RUNNING, A.NONE),
+    (S.RUNNING, E.ENTER): (S.RUNNING, A.NONE),  # a middleware that calls its handler again
+    **{(s, E.RECORD): (S.RECORDING, A.NONE) for s in (S.BEGUN, S.RUNNING)},
+    **{(s, E.END): (S.ENDED, A.FINISH) for s in WITH_TASK},
+    **{(s, E.DEADLINE): (s, A.ANSWER_CANCEL) for s in (S.CLAIMING, S.BEGUN, S.RUNNING)},
+    **{(s, E.CALLER_LEFT): (s, A.CANCEL) for s in (S.CLAIMING, S.BEGUN, S.RUNNING)},
+    **{(s, E.DRAIN): (s, A.CANCEL) for s in (S.CLAIMING, S.BEGUN, S.RUNNING)},
+    (S.RECORDING, E.DEADLINE): (S.RECORDING, A.ANSWER),
+    (S.RECORDING, E.CALLER_LEFT): (S.RECORDING, A.NONE),
+    (S.RECORDING, E.DRAIN): (S.RECORDING, A.NONE),
+    **{(s, E.REDELIVERED): (s, A.NONE) for s in WITH_TASK},
+    **{(s, E.ABANDON): (S.ENDED, A.FINISH) for s in LIVE},
+}
+"""Every step of a call. Those that most calls take, ARRIVED to STARTED to RUNNING to ENDED, are
+written out where they happen, so that they cost no look-up. A test holds them against the table."""
+
+
+class Ending(Enum):
+    """What becomes of a delivery at the end of its call."""
+
+    ANSWER = "answer"
+    """Send the reply, if it is owed, and acknowledge."""
+    REQUEUE = "requeue"
+    """Give it back as redelivered: its handler had begun."""
+    HAND_BACK = "hand back"
+    """Give another server a copy, which counts as never delivered: its handler had not begun."""
+    KEEP = "keep"
+    """Keep the reply for when the request comes again, and send it now as well."""
+    DROP = "drop"
+    """Nothing: whoever gets the request next sees to it."""
+
+
+ENDINGS: Final[dict[tuple[Holding, bool, Answer], Ending]] = {
+    (Holding.HELD, False, Answer.OWED): Ending.ANSWER,
+    (Holding.HELD, False, Answer.GIVEN): Ending.ANSWER,
+    (Holding.HELD, True, Answer.OWED): Ending.HAND_BACK,  # or REQUEUE, once its handler has begun
+    (Holding.HELD, True, Answer.GIVEN): Ending.ANSWER,
+    (Holding.DETACHED, False, Answer.OWED): Ending.KEEP,
+    (Holding.DETACHED, False, Answer.GIVEN): Ending.DROP,
+    (Holding.DETACHED, True, Answer.OWED): Ending.DROP,
+    (Holding.DETACHED, True, Answer.GIVEN): Ending.DROP,
+}
+"""By who has the request, whether another server is to run it, and whether it was answered."""
+
+HOLDINGS: Final[dict[tuple[Holding, str], Holding]] = {
+    (Holding.HELD, "channel lost"): Holding.DETACHED,
+    (Holding.DETACHED, "redelivered"): Holding.HELD,
+    (Holding.HELD, "settled"): Holding.SETTLED,
+}
+"""The life of a delivery; one that is DETACHED is the broker's to settle."""
+
+TELLS: Final[dict[State, Told]] = {
+    S.ARRIVED: None,
+    S.ASKED: None,
+    S.WAITING: None,
+    S.STARTED: NoticeKind.WAITS,
+    S.CLAIMING: NoticeKind.WAITS,
+    S.BEGUN: NoticeKind.WAITS,
+    S.RUNNING: NoticeKind.RUNS,
+    S.RECORDING: NoticeKind.RUNS,
+    S.ENDED: None,
+}
+"""What a caller may be told. One that waits for a place is told nothing: a drain hands its request
+back, and its caller must then take an empty queue for what it is."""
+
+_STOPS: Final = {Stop.DEADLINE: E.DEADLINE, Stop.CALLER: E.CALLER_LEFT, Stop.DRAIN: E.DRAIN}
+
+
+class Settle(Enum):
+    """How a delivery is given up without a reply."""
+
+    ACK = "ack"
+    """The broker forgets it."""
+    REQUEUE = "requeue"
+    """Another server gets it, marked as redelivered."""
+    REJECT = "reject"
+    """The broker dead-letters it."""
+
+
+class Answers(Protocol):
+    """The way back of one delivery: what is sent on the channel that it came by.
+
+    Nothing of it waits. What the socket does not take is kept in order, and sent when it does.
+    """
+
+    packer: ReplyPacker
+    """Packs what is sent there."""
+    number: int
+    """The channel's number, for which replies are packed."""
+    own_user: str
+    """The broker's user that this server has there, "" if it is unknown."""
+    remembers: bool
+    """Whether call ids are unique, so that a reply may be repeated to whoever asks for its id."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be sent: the channel is open."""
+
+    def reply(self, frames: bytes) -> None:
+        """Send a reply, or a question that must arrive."""
+
+    def notice(self, frames: bytes) -> bool:
+        """Send a notice if the socket takes it; returns whether it did."""
+
+    def repeat(self, key: CallKey, frames: bytes) -> None:
+        """Send a reply once more that was packed for any channel."""
+
+    def finish(self, call: ServerCall, frames: bytes) -> bool:
+        """Send a call's reply and acknowledge its request.
+
+        :returns: False if they wait for the socket; who made this is told when they have left.
+        """
+
+    def reject(self, call: ServerCall, frames: bytes) -> None:
+        """Send a call's reply and have the broker dead-letter its request."""
+
+    def settle(self, tag: int, how: Settle) -> None:
+        """Settle a delivery without a reply."""
+
+    def hand_back(self, call: Incoming, seconds: float, user: str, attempts: int | None) -> bool:
+        """Publish a request again in place of this delivery; see `ReplyPacker.copy`.
+
+        :returns: False, and nothing is done, if it cannot be packed.
+        """
+
+
+class Source(Struct, eq=False, kw_only=True):
+    """One queue that calls come from."""
+
+    queue: str
+    """Its name."""
+    answers: Answers
+    """The way back of now; of the last channel while there is none."""
+    finished: int = 0
+    """How many of its requests were answered."""
+    failed: int = 0
+    """How many of those had a handler that raised what its contract does not declare."""
+
+
+class ServerCall(Struct, eq=False, kw_only=True):
+    """One call, from its delivery to its end."""
+
+    method: str
+    """ "service.method"."""
+    incoming: Incoming
+    """The request, as it was delivered last."""
+    source: Source
+    """The queue that it came by."""
+    user: str = ""
+    """The broker's user whose request it is, "" if it is unknown."""
+    arguments: Struct | None = None
+    """The decoded arguments."""
+    arrived: float = 0.0
+    """When it was delivered first."""
+    ends: float = 0.0
+    """Its deadline."""
+    started: float = 0.0
+    """When it got its place."""
+    tick: int = 0
+    """Its bucket in the wheel of deadlines."""
+    state: State = State.ARRIVED
+    holding: Holding = Holding.HELD
+    answer: Answer = Answer.OWED
+    told: Told = None
+    stop: Stop = Stop.NONE
+    entered: bool = False
+    """Whether its handler has begun: RUNNING is behind it, whatever came after."""
+    task: asyncio.Task[None] | None = None
+    """What runs it, once it has a place."""
+
+    @property
+    def id(self) -> str:
+        """The call id, "" if it has none."""
+        return self.incoming.call_id
+
+    @property
+    def key(self) -> CallKey:
+        """What names the call to its caller."""
+        return self.incoming.reply_to, self.incoming.call_id
+
+    @property
+    def tag(self) -> int:
+        """The delivery tag of its last delivery."""
+        return self.incoming.delivery.delivery_tag
+
+
+OnTransition = Callable[[ServerCall, State, Event, State, float], None]
+"""Called after each transition with the call, its state before, the event, its state now, and the
+moment in seconds of `time.monotonic`. It must return at once, and must not raise."""
+
+
+class Life:
+    """Takes calls from state to state by the tables above.
+
+    :param clock: seconds that go on steadily.
+    """
+
+    __slots__ = ("clock", "on_transition")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.on_transition: OnTransition | None = None
+        """What is to see each transition, for metrics and traces."""
+
+    def fire(self, call: ServerCall, event: Event) -> Act:
+        """Let an event happen to a call; returns what is to be done about it."""
+        before = call.state
+        found = TRANSITIONS.get((before, event))
+        if found is None:
+            log.error(
+                "a mistake in Leveret: call %s of %s met %r while it was %r, which no row of its"
+                " life foresees; please report it",
+                *(call.id, call.method, event.value, before.value),
+            )
+            return Act.NONE
+        after, act = found
+        call.state = after
+        if after is State.RUNNING:
+            call.entered = True
+        if self.on_transition is not None:
+            self.on_transition(call, before, event, after, self.clock())
+        return act
+
+    def stop(self, call: ServerCall, why: Stop) -> Act:
+        """Have a call end before its handler does. Only the first reason counts."""
+        if call.stop is not Stop.NONE or call.state is State.ENDED:
+            return Act.NONE
+        call.stop = why
+        return self.fire(call, _STOPS[why])
+
+    def move(self, call: ServerCall, what: str) -> bool:
+        """Its delivery is "redelivered" or "settled", or has its "channel lost".
+
+        :returns: False if that cannot be.
+        """
+        after = HOLDINGS.get((call.holding, what))
+        if after is None:
+            log.error(
+                "a mistake in Leveret: the request of call %s of %s is %r and was %r; please"
+                " report it",
+                *(call.id, call.method, call.holding.value, what),
+            )
+            return False
+        call.holding = after
+        return True
+
+
+def ending(call: ServerCall, *, back: bool) -> Ending:
+    """What becomes of a call's delivery now that it has ended.
+
+    :param back: whether another server is to run it.
+    """
+    if call.stop is Stop.DRAIN and call.holding is Holding.DETACHED:
+        return Ending.DROP  # nobody can be answered any more, and the broker has the request
+    found = ENDINGS[call.holding, back, call.answer]
+    if found is Ending.HAND_BACK and call.entered:
+        return Ending.REQUEUE
+    return found

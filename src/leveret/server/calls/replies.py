@@ -1,0 +1,147 @@
+"""Decodes the requests of one method, and encodes its replies in the request's content type."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from msgspec import Struct
+
+from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
+from leveret.contract import MethodSpec
+from leveret.errors import Busy, CallError, ContractError, InvalidArgument, InvalidResult
+from leveret.once import LARGE, Recorded
+from leveret.server.calls.life import ServerCall
+from leveret.server.calls.outcome import executed
+from leveret.wire.context import CurrentCall
+from leveret.wire.failures import safe_str
+from leveret.wire.message import Incoming
+
+log = logging.getLogger("leveret.server")
+
+_CODECS: Final = 16
+"""How many codecs beside its own a method keeps for callers that choose another content type."""
+
+
+class Replies:
+    """The codecs of one method, and what is packed by the channel that a request came by.
+
+    :param max_message_size: bytes of the largest result that is sent.
+    """
+
+    def __init__(self, spec: MethodSpec, max_message_size: int) -> None:
+        self._spec = spec
+        self._max_message_size = max_message_size
+        self._codec = method_codec(spec.content_type, spec.parameters, spec.result)
+        self._codecs: dict[str, MethodCodec] = {}
+
+    def arguments(self, request: Incoming) -> Struct:
+        """A request's decoded arguments.
+
+        :raises CallError: if the body is too large or does not fit.
+        """
+        body = request.body
+        if body is None:
+            raise Busy(
+                f"the arguments take {request.body_size} bytes, more than the server's"
+                " max_message_size",
+                retry_after=-1,
+            )
+        if request.problem:
+            raise InvalidArgument(f"the body has {request.problem}")
+        codec, content_type = self._codec, request.content_type
+        if content_type != codec.content_type:
+            codec = self.codec(content_type)
+        try:
+            return codec.decode_arguments(body)
+        except DECODE_ERRORS as error:
+            raise InvalidArgument(safe_str(error) or type(error).__name__) from error
+
+    def codec(self, content_type: str | None) -> MethodCodec:
+        """The codec of a content type; None is the method's own.
+
+        :raises InvalidArgument: if there is none.
+        """
+        if content_type is None or content_type == self._codec.content_type:
+            return self._codec
+        codec = self._codecs.get(content_type)
+        if codec is None:
+            try:
+                codec = method_codec(content_type, self._spec.parameters, self._spec.result)
+            except ContractError as error:
+                raise InvalidArgument(str(error)) from error
+            if len(self._codecs) < _CODECS:
+                self._codecs[content_type] = codec
+        return codec
+
+    def result(
+        self, call: ServerCall, context: CurrentCall, result: Any, *, from_handler: bool
+    ) -> bytes:
+        """The reply with a result, or with the error that the result cannot be sent.
+
+        :param from_handler: whether it is the handler's own result, and no middleware changed it.
+        """
+        incoming = call.incoming
+        codec = self._codec
+        if incoming.content_type != codec.content_type:
+            codec = self.codec(incoming.content_type)
+        try:
+            body = codec.encode_result(result)
+        except ENCODE_ERRORS as error:
+            why = _misfit(result, safe_str(error), from_handler=from_handler)
+            return self._bad_result(call, context, why)
+        if len(body) > self._max_message_size:
+            why = (
+                f"the result takes {len(body)} bytes, more than the"
+                f" {self._max_message_size} of the server's max_message_size"
+            )
+            return self._bad_result(call, context, why)
+        metadata = context.reply_metadata if context.has_reply_metadata else None
+        try:
+            return call.source.answers.packer.result(incoming, body, codec.content_type, metadata)
+        except (TypeError, ValueError) as error:
+            context.reply_metadata.clear()
+            why = f"the handler's reply_metadata cannot be sent: {error}"
+            return self._bad_result(call, context, why)
+
+    def error(
+        self, call: ServerCall, error: CallError, context: CurrentCall | None = None
+    ) -> bytes:
+        """The reply that tells of an error."""
+        packer = call.source.answers.packer
+        if context is not None and context.has_reply_metadata:
+            try:
+                return packer.error(call.incoming, error, context.reply_metadata)
+            except (TypeError, ValueError):  # as in `result`; here the error is what matters
+                pass
+        return packer.error(call.incoming, error)
+
+    def recorded(self, call: ServerCall, recorded: Recorded) -> bytes:
+        """The reply that a call with the same idempotency key was given."""
+        if recorded.kind == LARGE:
+            size = recorded.body.decode("ascii", "replace")
+            return self.error(
+                call,
+                InvalidResult(
+                    f"the call ran before; its reply of {size} bytes was too large to keep"
+                ),
+            )
+        return call.source.answers.packer.recorded(
+            call.incoming,
+            recorded.body,
+            recorded.content_type,
+            recorded.metadata,
+            is_error=recorded.kind == "error",
+        )
+
+    def _bad_result(self, call: ServerCall, context: CurrentCall, why: str) -> bytes:
+        log.error("%s: %s", self._spec.key, why)
+        return self.error(call, InvalidResult(why, executed=executed(call)), context)
+
+
+def _misfit(result: Any, why: str, *, from_handler: bool) -> str:
+    """Whose result it is that the method's annotation forbids: the handler's or a middleware's."""
+    if from_handler:
+        return f"the handler's result does not fit its annotation: {why}"
+    hint = "" if result is not None else "; did it forget to `return await call_next(call)`?"
+    return f"a middleware's result does not fit the annotation of the method: {why}{hint}"

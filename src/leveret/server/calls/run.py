@@ -1,0 +1,259 @@
+"""Runs one call, from its place to its end: claim its key, call its handler, record its reply.
+
+It knows no channel. What it ends with is given to whoever has the call's delivery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from leveret.contract import MethodSpec
+from leveret.errors import CallError, RemoteError
+from leveret.server.calls.life import Answers, Event, Life, ServerCall, State, Stop
+from leveret.server.calls.once_calls import Claim, OnceCalls, unusable
+from leveret.server.calls.outcome import raised, stopped
+from leveret.server.calls.replies import Replies
+from leveret.wire.context import CurrentCall, set_current_call
+
+log = logging.getLogger("leveret.server")
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How a call ended."""
+
+    reply: bytes
+    """The frames of its reply, b"" where its caller wants none."""
+    packed_for: Answers
+    """What they were packed for: the channel may have ended since."""
+    back: bool
+    """Whether another server is to run it."""
+
+
+class Invoked(Protocol):
+    """A call that its handler may begin later: once it has a thread, or has come through."""
+
+    returned: Any
+    """What the handler returned to the middleware around it."""
+
+    def enter(self) -> None:
+        """The handler begins now: what fails from here on has run."""
+
+
+class Handler(Protocol):
+    """A method's handler, with the middleware around it."""
+
+    enters_at_once: bool
+    """Whether the handler begins as soon as it is invoked: neither middleware nor a thread nor a
+    process comes before it."""
+    in_thread: bool
+    """Whether it runs in a thread, which cannot be stopped."""
+
+    @property
+    def invoke(self) -> Callable[[Struct, CurrentCall, Invoked], Awaitable[Any]]:
+        """Run it; the last argument is not looked at if it `enters_at_once`."""
+
+
+class Measures(Protocol):
+    """Learns how long handlers take, in seconds."""
+
+    def record(self, seconds: float) -> None:
+        """A handler ended by itself."""
+
+
+_NOT_SEEN = object()
+
+
+class _Entering:
+    """A call whose handler has yet to begin."""
+
+    __slots__ = ("_call", "_life", "returned")
+
+    def __init__(self, life: Life, call: ServerCall) -> None:
+        self._life = life
+        self._call = call
+        self.returned: Any = _NOT_SEEN
+
+    def enter(self) -> None:
+        """Its handler begins now.
+
+        A middleware that did not wait for it may have ended the call before.
+        """
+        if self._call.state in {State.BEGUN, State.RUNNING}:
+            self._life.fire(self._call, Event.ENTER)
+
+
+class Runner:
+    """Runs the calls of one method.
+
+    :param on_end: what sees to the delivery of a call that ended.
+    """
+
+    def __init__(
+        self,
+        spec: MethodSpec,
+        life: Life,
+        handler: Handler,
+        replies: Replies,
+        once: OnceCalls,
+        measures: Measures,
+        on_end: Callable[[ServerCall, Ended], None],
+        *,
+        send_tracebacks: bool,
+    ) -> None:
+        self._spec = spec
+        self._life = life
+        self._clock = life.clock
+        self._handler = handler
+        self._invoke = handler.invoke
+        self._enters_at_once = handler.enters_at_once
+        self._replies = replies
+        self._once = once
+        self._measures = measures
+        self._on_end = on_end
+        self._send_tracebacks = send_tracebacks
+
+    def run(self, call: ServerCall) -> Coroutine[Any, Any, None]:
+        """Run a call that is STARTED; a task of its own awaits this, and nothing else ends it."""
+        if self._spec.once or call.incoming.idempotency_key is not None:
+            return self._claim_and_run(call)
+        return self._run(call, None)
+
+    async def _claim_and_run(self, call: ServerCall) -> None:
+        """Claim a call's key first, if it has one; it is not run if there is a reply."""
+        claim: Claim | None = None
+        key = self._once.key(call.incoming, call.user)
+        if key is not None:
+            self._life.fire(call, Event.CLAIM)
+            found = await self._claimed_or_reply(call, key)
+            if not isinstance(found, Claim):
+                packed_for = call.source.answers
+                back = call.stop is Stop.DRAIN
+                self._on_end(call, Ended(reply=found, packed_for=packed_for, back=back))
+                return
+            claim = found
+            self._life.fire(call, Event.CLAIMED)
+        await self._run(call, claim)
+
+    async def _run(self, call: ServerCall, claim: Claim | None) -> None:
+        incoming = call.incoming
+        context = CurrentCall(
+            incoming,
+            method=call.method,
+            deadline=incoming.deadline,
+            user=call.user,
+            arguments=call.arguments,
+        )
+        set_current_call(context)
+        cut_off = False
+        reply = b""
+        try:
+            if call.stop is not Stop.NONE or self._clock() >= call.ends:
+                call.stop = Stop.DEADLINE if call.stop is Stop.NONE else call.stop
+                raise asyncio.CancelledError  # before its handler begins
+            if self._enters_at_once:
+                # Written out, as each call comes by here; see `life.TRANSITIONS`.
+                call.state = State.RUNNING
+                call.entered = True
+                if self._life.on_transition is not None:
+                    now = self._clock()
+                    self._life.on_transition(call, State.STARTED, Event.ENTER, State.RUNNING, now)
+                assert call.arguments is not None
+                result = await self._invoke(call.arguments, context, _NOBODY)
+                self._measures.record(self._clock() - call.started)
+                reply = self._replies.result(call, context, result, from_handler=True)
+            else:
+                reply = await self._begin(call, context)
+        except asyncio.CancelledError:
+            cut_off = True
+            reply = self._replies.error(call, self._stopped(call), context)
+        except GeneratorExit:  # the loop is gone, and the connection with it
+            claim = None
+            raise
+        except BaseException as error:
+            reply = self._raised(call, error, context)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+        finally:
+            if claim is None and not cut_off:
+                packed_for = call.source.answers
+                self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=False))
+            else:
+                await self._end_in_time(call, reply, claim, cut_off=cut_off)
+
+    async def _begin(self, call: ServerCall, context: CurrentCall) -> bytes:
+        """Call a handler behind its middleware, or in a thread or process; returns the reply."""
+        entering = _Entering(self._life, call)
+        self._life.fire(call, Event.BEGIN)
+        assert call.arguments is not None
+        result = await self._invoke(call.arguments, context, entering)
+        self._measures.record(self._clock() - call.started)
+        seen = entering.returned
+        from_handler = call.entered and (seen is result or seen is _NOT_SEEN)
+        return self._replies.result(call, context, result, from_handler=from_handler)
+
+    def _raised(self, call: ServerCall, error: BaseException, context: CurrentCall) -> bytes:
+        """The reply to a call whose handler, or the middleware around it, raised."""
+        failure = raised(
+            call, error, self._spec, self._clock(), send_tracebacks=self._send_tracebacks
+        )
+        call.source.failed += isinstance(failure, RemoteError)  # the contract foresees the others
+        return self._replies.error(call, failure, context)
+
+    async def _end_in_time(
+        self, call: ServerCall, reply: bytes, claim: Claim | None, *, cut_off: bool
+    ) -> None:
+        """End a call that was cut off, or whose reply is to be recorded first."""
+        may_run_again = self._spec.idempotent or not call.entered
+        back = cut_off and call.stop is Stop.DRAIN and may_run_again
+        packed_for = call.source.answers
+        try:
+            if claim is not None:
+                if call.state is not State.ENDED:  # else a drain has given it up
+                    self._life.fire(call, Event.RECORD)
+                # To have been cut off is no answer for good where another run may give one.
+                forgotten = back or (cut_off and self._spec.idempotent)
+                remaining = call.ends - self._clock()
+                ran = call.entered and not forgotten
+                await claim.settle(call, reply, remaining, ran=ran)
+        finally:
+            self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))
+
+    async def _claimed_or_reply(self, call: ServerCall, key: str) -> Claim | bytes:
+        """The claim of a key; or the reply of a call that is not to be run."""
+        try:
+            if call.stop is not Stop.NONE:
+                raise asyncio.CancelledError
+            found = await self._once.begin(call, key)
+            if not isinstance(found, Claim):
+                return self._replies.recorded(call, found)
+            if call.stop is Stop.NONE:
+                return found
+            await found.settle(call, b"", call.ends - self._clock(), ran=False)
+        except CallError as error:
+            return self._replies.error(call, error)
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            log.error("%s: the store of idempotency keys failed", self._spec.key, exc_info=error)
+            return self._replies.error(call, unusable("maybe"))
+        return self._replies.error(call, self._stopped(call))
+
+    def _stopped(self, call: ServerCall) -> CallError:
+        return stopped(call, call.state, in_thread=self._handler.in_thread)
+
+
+class _Nobody:
+    """In place of what nobody looks at."""
+
+    returned: Any = _NOT_SEEN
+
+    def enter(self) -> None:
+        """Nothing."""
+
+
+_NOBODY = _Nobody()

@@ -1,0 +1,176 @@
+"""Where handlers run: on the loop, in threads, in processes; and the middleware around them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, copy_context
+from functools import partial
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+from msgspec.structs import asdict, astuple
+
+from leveret.contract import MethodSpec, Service, handler_of
+from leveret.server.handlers.threads import ThreadPool
+from leveret.wire.context import CurrentCall
+
+CallNext = Callable[[CurrentCall], Awaitable[Any]]
+Middleware = Callable[[CurrentCall, CallNext], Awaitable[Any]]
+"""`async def middleware(call, call_next)`: returns the result, mostly `await call_next(call)`."""
+
+
+class Invoked(Protocol):
+    """A call whose handler is to run."""
+
+    returned: Any
+    """What the handler returned to the middleware around it."""
+
+    def enter(self) -> None:
+        """The handler begins now."""
+
+
+Invoke = Callable[[Struct, CurrentCall, Invoked], Awaitable[Any]]
+"""Runs a handler with its arguments."""
+
+
+class Processes(Protocol):
+    """A `ProcessPool`, whose module is imported only where a method needs one: it is slow to."""
+
+    async def run(
+        self,
+        call: CurrentCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        begins: Callable[[], None],
+    ) -> Any:
+        """Run a handler in a process."""
+
+    async def warm_up(self) -> None:
+        """Start the first process."""
+
+    def close(self) -> None:
+        """End all of them."""
+
+
+class Executor:
+    """Runs one method's handler. How many calls come at a time is for others to say.
+
+    :param concurrency: how many calls come at a time at most.
+    :param middleware: what is around the handler; the first is the outermost.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        spec: MethodSpec,
+        concurrency: int,
+        middleware: tuple[Middleware, ...] = (),
+    ) -> None:
+        self.spec = spec
+        self.concurrency = concurrency
+        """How many calls can run at a time."""
+        self.in_thread = spec.executor == "thread"
+        """Whether handlers run in threads, which cannot be stopped."""
+        self.enters_at_once = spec.executor == "loop" and not middleware
+        """Whether a handler begins as soon as it is invoked."""
+        self._handler = handler_of(service, spec)
+        self._threads: ThreadPool | None = None
+        self._processes: Processes | None = None
+        if spec.executor == "thread":
+            self._threads = ThreadPool(concurrency, spec.key)
+        elif spec.executor == "process":
+            self.concurrency = min(concurrency, os.cpu_count() or 1)
+            from leveret.server.handlers.processes import ProcessPool  # noqa: PLC0415
+
+            self._processes = ProcessPool(service, spec, self.concurrency)
+        self.invoke: Invoke = _compose(middleware, self._invoke(), on_loop=spec.executor == "loop")
+
+    async def start(self) -> None:
+        """Make ready what takes time."""
+        if self._processes is not None:
+            await self._processes.warm_up()
+
+    def close(self) -> None:
+        """End threads and processes. A thread that still runs its handler ends after it."""
+        if self._threads is not None:
+            self._threads.close()
+        if self._processes is not None:
+            self._processes.close()
+
+    def _invoke(self) -> Invoke:
+        handler, spec = self._handler, self.spec
+        if spec.executor != "loop":
+            return self._off_the_loop
+        if spec.keyword_only:
+            return lambda arguments, _context, _invoked: handler(**asdict(arguments))
+        if not spec.parameters.__struct_fields__:
+            return lambda _arguments, _context, _invoked: handler()
+        return lambda arguments, _context, _invoked: handler(*astuple(arguments))
+
+    async def _off_the_loop(self, arguments: Struct, context: CurrentCall, invoked: Invoked) -> Any:
+        args: tuple[Any, ...] = ()
+        kwargs: dict[str, Any] = {}
+        if self.spec.keyword_only:
+            kwargs = asdict(arguments)
+        else:
+            args = astuple(arguments)
+        if self._processes is not None:
+            return await self._processes.run(context, args, kwargs, invoked.enter)
+        assert self._threads is not None
+        # The thread sees current_call() as the handler on the loop does.
+        return await self._threads.run(
+            partial(copy_context().run, _in_thread, self._handler, args, kwargs), invoked.enter
+        )
+
+
+def _in_thread(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return handler(*args, **kwargs)
+    except StopIteration as error:  # no future takes one (PEP 479 has the like for generators)
+        raise RuntimeError("the handler raised StopIteration") from error
+
+
+class _Run:
+    """What the innermost function needs of the call that it is reached for."""
+
+    __slots__ = ("arguments", "invoked")
+
+    def __init__(self, arguments: Struct, invoked: Invoked) -> None:
+        self.arguments = arguments
+        self.invoked = invoked
+
+
+_run: Final[ContextVar[_Run]] = ContextVar("leveret_run")
+
+
+def _compose(middleware: tuple[Middleware, ...], invoke: Invoke, *, on_loop: bool) -> Invoke:
+    """One function out of the handler and all middleware; the first of them is the outermost.
+
+    The functions are made once, not for each call. So what belongs to a call passes the middleware
+    by, in a context variable.
+    """
+    if not middleware:
+        return invoke
+
+    async def innermost(context: CurrentCall) -> Any:
+        run = _run.get()
+        if on_loop:
+            run.invoked.enter()
+        result = run.invoked.returned = await invoke(run.arguments, context, run.invoked)
+        return result
+
+    call_next: CallNext = innermost
+    for outer in reversed(middleware):
+        call_next = partial(_around, outer, call_next)
+    chain = call_next
+
+    async def run_all(arguments: Struct, context: CurrentCall, invoked: Invoked) -> Any:
+        _run.set(_Run(arguments, invoked))
+        return await chain(context)
+
+    return run_all
+
+
+def _around(outer: Middleware, call_next: CallNext, call: CurrentCall) -> Awaitable[Any]:
+    return outer(call, call_next)

@@ -1,0 +1,676 @@
+"""Serves one method: takes requests from any of its queues, runs them, answers them.
+
+It is the one place where a call moves. `calls/life.py` says what may happen to a call and what
+follows; here that is done. What decides is beside it, and pure: `calls/intake.py` (what becomes of
+a request), `load/` (places, and what can be finished in time), `calls/outcome.py` (what a caller is
+told). The handler is run by `calls/run.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from leveret.amqp.frames import on_channel
+from leveret.contract import MethodSpec
+from leveret.errors import Busy, CallError, Cancelled, DeadlineExceeded
+from leveret.once import OnceStore
+from leveret.server.calls.intake import (
+    Decision,
+    decide,
+    doubt,
+    gave_up,
+    may_be_copied,
+    times_delivered,
+)
+from leveret.server.calls.kept_replies import RecordStore
+from leveret.server.calls.life import (
+    TELLS,
+    Act,
+    Answer,
+    Ending,
+    Event,
+    Holding,
+    Life,
+    ServerCall,
+    Settle,
+    Source,
+    State,
+    Stop,
+    ending,
+)
+from leveret.server.calls.once_calls import OnceCalls
+from leveret.server.calls.outcome import ran_before, stopped
+from leveret.server.calls.replies import Replies
+from leveret.server.calls.run import Ended, Runner
+from leveret.server.calls.table import CallTable, EarlyCancels, names_a_call
+from leveret.server.handlers.execution import Executor
+from leveret.server.load.adaptive import AdaptiveMeasures, Measures
+from leveret.server.load.admission import LOOK_AHEAD, Admission
+from leveret.server.load.limiter import Limiter
+from leveret.server.load.slots import Slots
+from leveret.server.outbox import Unsent
+from leveret.transport.deadlines import Deadlines
+from leveret.wire.context import CurrentCall
+from leveret.wire.message import CallKey, Incoming, Notice, NoticeKind
+from leveret.wire.timing import CONFIRM_WITHIN, CONFIRM_WITHIN_IDEMPOTENT
+
+log = logging.getLogger("leveret.server")
+
+_LOOK_AGAIN: Final = 0.2
+"""Seconds after which a drain looks again at calls whose callers have yet to say that they wait."""
+
+
+class Consumes(Protocol):
+    """A queue of the method, as far as its prefetch goes."""
+
+    @property
+    def changing(self) -> bool:
+        """Whether another prefetch is being asked for."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests come in."""
+
+    async def change_prefetch(self, prefetch: int) -> None:
+        """Have another prefetch."""
+
+
+class Announces(Protocol):
+    """What sees to it that callers are told of calls that take long."""
+
+    watching: bool
+    """Whether it does so already."""
+
+    def watch(self) -> None:
+        """A call begins."""
+
+
+class Shared(Struct, frozen=True, kw_only=True):
+    """What the methods of one server have in common."""
+
+    life: Life
+    """Takes calls from state to state."""
+    table: CallTable
+    """The calls that are here."""
+    kept: RecordStore
+    """Replies that may have to be sent again."""
+    early_cancels: EarlyCancels
+    """Cancels that overtook their requests."""
+    announcer: Announces
+    """Tells callers of calls that take long."""
+    once: OnceStore
+    """Where the replies to requests with an idempotency key are recorded."""
+    instance: str
+    """The server's name for itself, which no other has."""
+    user_of: Callable[[Incoming, str], str]
+    """Whose request it is, as a server with this user may believe."""
+    reply_elsewhere: Callable[[bytes], None]
+    """Sends a reply whose own channel is gone, if another one is there."""
+    max_message_size: int
+    """Bytes of the largest result."""
+    send_tracebacks: bool
+    """Whether callers get the traceback of an exception that the contract does not declare."""
+
+
+class MethodServer:
+    """Serves one method.
+
+    :param guard: raises `PermissionDenied` for a call that may not be made; None: all may be.
+    :param loop: the event loop.
+    """
+
+    def __init__(
+        self,
+        spec: MethodSpec,
+        executor: Executor,
+        shared: Shared,
+        *,
+        adaptive: bool,
+        guard: Callable[[CurrentCall], None] | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.spec = spec
+        self.draining = False
+        """Whether it takes no more requests."""
+        self.admission = Admission()
+        self.deadlines: Deadlines[ServerCall] = Deadlines(loop, self._expired)
+        self._shared = shared
+        self._life = shared.life
+        self._clock = shared.life.clock
+        self._table = shared.table
+        self._calls = shared.table.of(spec.key)
+        self._kept = shared.kept
+        self._early = shared.early_cancels
+        self._announcer = shared.announcer
+        self._executor = executor
+        self._guard = guard
+        self._loop = loop
+        self._key = spec.key
+        self._answer_to = f"{spec.service}.{shared.instance}"
+        self._queues: list[Consumes] = []
+        self._sources: dict[str, Source] = {}
+        self._doubtful = 0.0
+        """With this many seconds left, a request may be one that cannot be finished in time."""
+        limiter = None
+        if adaptive and spec.adaptive is not None:
+            limiter = Limiter(spec.adaptive, executor.concurrency)
+        self.slots: Slots[ServerCall] = Slots(
+            executor.concurrency if limiter is None else limiter.limit,
+            lambda now: LOOK_AHEAD if self.admission.overloaded(now) else 0,
+            adapts=limiter is not None,
+        )
+        self._adjusts = limiter is not None
+        """Whether the prefetch ever has to change."""
+        self._adjusting: set[asyncio.Task[None]] = set()
+        self._measures: Measures = self.admission
+        if limiter is not None:
+            self._measures = AdaptiveMeasures(self.admission, limiter, self.slots, self._clock)
+        self._once = OnceCalls(shared.once, spec, shared.instance, self._clock)
+        self._replies = Replies(spec, shared.max_message_size)
+        self._run = Runner(
+            spec,
+            shared.life,
+            executor,
+            self._replies,
+            self._once,
+            self._measures,
+            self._end,
+            send_tracebacks=shared.send_tracebacks,
+        ).run
+
+    def serve_queue(self, queue: Consumes) -> None:
+        """Requests come by this queue as well."""
+        self._queues.append(queue)
+
+    @property
+    def calls(self) -> Collection[ServerCall]:
+        """The calls that are here, in whatever state, in order of arrival."""
+        return self._calls
+
+    @property
+    def waiting(self) -> Sequence[ServerCall]:
+        """The calls that wait for a place, the first one first."""
+        return tuple(self.slots.waiting)
+
+    # -- what a subscription asks and tells --------------------------------------------------------
+
+    async def start(self) -> None:
+        """Make ready what takes time, before the first request."""
+        await self._executor.start()
+
+    def close(self) -> None:
+        """Let go of what runs the handlers."""
+        self.deadlines.close()
+        self._executor.close()
+
+    def prefetch(self) -> int:
+        """How many requests a consumer that begins now may have at a time."""
+        return self.slots.prefetch(self._clock())
+
+    def take(self, request: Incoming, source: Source, *, old: bool) -> None:
+        """Check a request, and begin its handler in a task of its own.
+
+        :param old: whether it was in the queue before this server.
+        """
+        now = self._clock()
+        seconds = request.deadline - time.time()
+        if (request.redelivered or self.draining) and self._is_settled(request, source, seconds):
+            return
+        call = ServerCall(
+            method=self._key, incoming=request, source=source, arrived=now, ends=now + seconds
+        )
+        call.user = request.user
+        if request.on_behalf_of is not None:
+            call.user = self._shared.user_of(request, source.answers.own_user)
+        try:
+            call.arguments = self._arguments(call, seconds, now)
+        except CallError as error:
+            self._life.fire(call, Event.REFUSED)
+            self._fail(call, error)
+            return
+        self._table.add(call)
+        if old and self._ask(call, seconds):
+            return
+        call.tick = self.deadlines.add(call.ends, call)
+        if self.slots.acquire():
+            # Written out, as each call comes by here; see `life.TRANSITIONS`.
+            call.state = State.STARTED
+            if self._life.on_transition is not None:
+                self._life.on_transition(call, State.ARRIVED, Event.PLACE, State.STARTED, now)
+            call.started = now
+            call.task = self._loop.create_task(self._run(call))
+        else:
+            self._find_no_place(call)
+        if not self._announcer.watching:
+            self._announcer.watch()
+
+    def _arguments(self, call: ServerCall, seconds: float, now: float) -> Struct:
+        """The arguments of a request that is to be run.
+
+        :raises CallError: why it is not.
+        """
+        request = call.incoming
+        if request.redelivered:
+            has_key = self._once.key(request, call.user) is not None
+            unknown = doubt(request, self.spec, has_key=has_key)
+            if unknown is not None:
+                raise unknown
+        if self._guard is not None:
+            self._guard(
+                CurrentCall(request, method=self._key, deadline=request.deadline, user=call.user)
+            )
+        if seconds <= self._doubtful:
+            self._check_time_left(request, seconds, now)
+        if self._early.until and self._early.take(call.key):
+            raise Cancelled(
+                "the caller cancelled before a server took it", executed=ran_before(request)
+            )
+        return self._replies.arguments(request)
+
+    def sent(self, call: ServerCall) -> None:
+        """The reply of a call has left that had to wait for the socket: its place is free."""
+        if call.task is not None:
+            self._leave()
+
+    def attached(self, source: Source) -> None:
+        """Requests come again, and replies go out: those that could not be sent go out first."""
+        self._sources[source.queue] = source
+        for key, frames in self._kept.unacked(source.queue):
+            source.answers.repeat(key, frames)
+
+    def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
+        """A channel has ended, and with it its deliveries are void; the handlers run on.
+
+        :param unsent: the replies that still waited for the socket.
+        """
+        lost = [c for c in self._calls if c.source is source and c.holding is Holding.HELD]
+        for call in lost:
+            self._life.move(call, "channel lost")
+            self._table.detached(call)
+            # Its request is the broker's, so it does not wait here; it may come again.
+            self.slots.discard(call)
+        for item in unsent:
+            if item.call is not None:
+                self._keep(item.call, item.frames)
+                self.sent(item.call)
+        if self.draining:
+            for call in lost:
+                self.stop(call, Stop.DRAIN)  # nobody can be answered any more
+
+    # -- a request that is not simply begun --------------------------------------------------------
+
+    def _is_settled(self, request: Incoming, source: Source, seconds: float) -> bool:
+        """See to a request that comes again, or while this drains; False if it is as any other."""
+        key = request.reply_to, request.call_id
+        call = kept = None
+        if request.redelivered:
+            call = self._table.delivered_again(self._key, key)
+            kept = self._kept.find(key) if names_a_call(key) else None
+        decision = decide(
+            request,
+            self.spec,
+            seconds,
+            known=call is not None,
+            answered=kept is not None,
+            draining=self.draining,
+        )
+        answers, tag = source.answers, request.delivery.delivery_tag
+        if decision is Decision.JUDGE:
+            return False
+        if decision is Decision.HAND_BACK:
+            self._hand_back(request, source, seconds)
+        elif decision is Decision.GO_ON and call is not None:
+            self._go_on(call, request, source)
+        elif decision is Decision.REPEAT and kept is not None:
+            answers.repeat(key, kept[1])
+            answers.settle(tag, Settle.ACK)
+            source.finished += 1
+        else:
+            times, _ = times_delivered(request, self.spec)
+            user = self._shared.user_of(request, answers.own_user)
+            # One that cannot be counted could come for ever.
+            if decision is Decision.GIVE_UP or not answers.hand_back(request, seconds, user, times):
+                self._give_up(request, source, times)
+        return True
+
+    def _go_on(self, call: ServerCall, request: Incoming, source: Source) -> None:
+        """The request of a call that is here has come again: it can be answered once more."""
+        self._life.move(call, "redelivered")
+        call.incoming = request
+        call.source = source
+        act = self._life.fire(call, Event.REDELIVERED)
+        if act is Act.ASK:
+            source.answers.reply(self._question(call))
+        elif act is Act.ADMIT:
+            self._admit(call)
+
+    def _give_up(self, request: Incoming, source: Source, times: int) -> None:
+        """Answer and dead-letter a request that may kill its servers."""
+        error = gave_up(times)
+        log.error("%s: call %s: %s", self._key, request.call_id, error.message)
+        call = ServerCall(method=self._key, incoming=request, source=source)
+        self._life.fire(call, Event.REFUSED)
+        source.answers.reject(call, self._replies.error(call, error))
+
+    def _ask(self, call: ServerCall, seconds: float) -> bool:
+        """Ask the caller whether it still waits; False if its dialect knows no such question."""
+        question = self._question(call)
+        if not question:
+            return False
+        idempotent = self.spec.idempotent
+        patience = min(seconds, CONFIRM_WITHIN_IDEMPOTENT if idempotent else CONFIRM_WITHIN)
+        call.tick = self.deadlines.add(call.arrived + patience, call)
+        self._life.fire(call, Event.ASK)
+        call.source.answers.reply(question)
+        return True
+
+    def _question(self, call: ServerCall) -> bytes:
+        notice = Notice(kind=NoticeKind.CONFIRM, answer_to=self._answer_to)
+        return call.source.answers.packer.notice(call.incoming, notice)
+
+    def confirmed(self, call: ServerCall) -> None:
+        """The caller of a call still waits: run it."""
+        if call.state is not State.ASKED:
+            return
+        self._life.fire(call, Event.CONFIRMED)
+        self.deadlines.discard(call.tick, call)
+        call.tick = self.deadlines.add(call.ends, call)
+        self._admit(call)
+        if not self._announcer.watching:
+            self._announcer.watch()
+
+    def _expired(self, call: ServerCall) -> None:
+        """The deadline has passed: that of the call, or that of its caller to say that it waits."""
+        if call.state is not State.ASKED:
+            self.stop(call, Stop.DEADLINE)
+        elif self.spec.idempotent and call.ends > self._clock():
+            self.confirmed(call)
+        else:
+            error = stopped(call, call.state, in_thread=False)
+            self._life.fire(call, Event.UNCONFIRMED)
+            self._fail(call, error)
+
+    # -- places ------------------------------------------------------------------------------------
+
+    def _admit(self, call: ServerCall) -> None:
+        """Find a place for a call, now or later."""
+        if self.slots.acquire():
+            self._start(call)
+        else:
+            self._find_no_place(call)
+
+    def _start(self, call: ServerCall) -> None:
+        """Begin a call that has a place."""
+        self._life.fire(call, Event.PLACE)
+        call.started = self._clock()
+        call.task = self._loop.create_task(self._run(call))
+
+    def _find_no_place(self, call: ServerCall) -> None:
+        if call.incoming.only_if_free:
+            self._life.fire(call, Event.BUSY)
+            error = Busy(f"no server of {self._key} has a free place at this moment")
+            error.executed = ran_before(call.incoming)
+            self._fail(call, error)
+            return
+        self._life.fire(call, Event.NO_PLACE)
+        self.slots.wait(call)
+        if self._adjusts:
+            self._adjust()
+
+    def _leave(self) -> None:
+        """A call has left its place: the next one has it."""
+        slots = self.slots
+        slots.release()
+        if self._adjusts:
+            self._adjust()
+        if slots.waiting:
+            self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Begin what waits while there are places, unless too little time is left for it."""
+        while (call := self.slots.next()) is not None:
+            now = self._clock()
+            try:
+                if call.ends - now <= self._doubtful:
+                    self._check_time_left(call.incoming, call.ends - now, now)
+            except DeadlineExceeded as error:
+                self.slots.release()
+                self._life.fire(call, Event.LATE)
+                self._fail(call, error)
+            else:
+                self._start(call)
+
+    def _check_time_left(self, request: Incoming, seconds: float, now: float) -> None:
+        """:raises DeadlineExceeded: if there is too little time left to begin a request."""
+        try:
+            self.admission.check(seconds, request.timeout, now)
+        except DeadlineExceeded as error:
+            error.executed = ran_before(request)
+            if self.admission.overloaded(now):
+                self._adjusts = True
+                self._adjust()
+            raise
+
+    def _adjust(self) -> None:
+        """Have another prefetch where this one is too low, or far too high."""
+        if self.draining or any(queue.changing for queue in self._queues):
+            return
+        prefetch = self.slots.changed_prefetch(self._clock())
+        if prefetch is not None:
+            for queue in self._queues:
+                if queue.is_open:
+                    task = self._loop.create_task(queue.change_prefetch(prefetch))
+                    self._adjusting.add(task)
+                    task.add_done_callback(self._adjusting.discard)
+
+    # -- a call ends -------------------------------------------------------------------------------
+
+    def _end(self, call: ServerCall, ended: Ended) -> None:
+        """A call's task is done with it."""
+        before = call.state
+        if before is State.ENDED:
+            return  # a drain has given it up
+        # Written out, as each call comes by here; see `life.TRANSITIONS`.
+        call.state = State.ENDED
+        if self._life.on_transition is not None:
+            self._life.on_transition(call, before, Event.END, State.ENDED, self._clock())
+        reply = ended.reply
+        if ended.packed_for is not call.source.answers:  # the channel ended meanwhile
+            reply = on_channel(reply, call.source.answers.number)
+        if self._finish(call, reply, back=ended.back):
+            self._leave()
+
+    def _fail(self, call: ServerCall, error: CallError) -> None:
+        """Answer a call that has ended without a task."""
+        self._finish(call, self._replies.error(call, error))
+
+    def _finish(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
+        """Answer and settle a call that has ended, as `life.ENDINGS` says.
+
+        :returns: False if its reply waits for the socket, and its place is not free before.
+        """
+        self._table.remove(call)
+        self.deadlines.discard(call.tick, call)
+        source = call.source
+        if back or call.holding is not Holding.HELD:
+            return self._finish_otherwise(call, reply, back=back)
+        call.holding = Holding.SETTLED
+        source.finished += 1
+        if call.answer is Answer.GIVEN:
+            return source.answers.finish(call, b"")
+        call.answer = Answer.GIVEN
+        answers, request = source.answers, call.incoming
+        if answers.remembers and reply and request.call_id:  # as in `_remember`
+            self._kept.add_sent(source.queue, (request.reply_to, request.call_id), reply)
+        return answers.finish(call, reply)
+
+    def _finish_otherwise(self, call: ServerCall, reply: bytes, *, back: bool) -> bool:
+        """Settle a call that another server is to run, or whose request is the broker's again."""
+        source = call.source
+        match ending(call, back=back):
+            case Ending.REQUEUE:
+                self._life.move(call, "settled")
+                source.answers.settle(call.tag, Settle.REQUEUE)
+            case Ending.HAND_BACK:
+                self._life.move(call, "settled")
+                self._hand_back(call.incoming, source, call.ends - self._clock())
+            case Ending.KEEP:
+                source.finished += 1
+                call.answer = Answer.GIVEN
+                self._keep(call, reply)
+                self._remember(call, reply)
+                if source.answers.is_open:
+                    source.answers.reply(reply)
+                else:
+                    self._shared.reply_elsewhere(reply)
+            case Ending.ANSWER:
+                self._life.move(call, "settled")
+                source.finished += 1
+                return source.answers.finish(call, b"")
+            case Ending.DROP:
+                source.finished += 1
+        return True
+
+    def _answer(self, call: ServerCall, error: CallError) -> None:
+        """Answer a call that has not ended; what comes after it is dropped."""
+        if call.answer is Answer.OWED:
+            reply = self._replies.error(call, error)
+            call.answer = Answer.GIVEN
+            self._remember(call, reply)
+            call.source.answers.reply(reply)
+
+    def _remember(self, call: ServerCall, reply: bytes) -> None:
+        """A reply leaves. Whether it arrives nobody knows."""
+        request = call.incoming
+        if reply and call.source.answers.remembers and request.call_id:
+            key = request.reply_to, request.call_id
+            self._kept.add_sent(call.source.queue, key, reply)
+
+    def _keep(self, call: ServerCall, reply: bytes) -> None:
+        """A reply could not be sent, or its request not be acknowledged."""
+        if reply and names_a_call(call.key):
+            self._kept.add_unacked(call.source.queue, call.key, reply, call.ends)
+
+    def _hand_back(self, request: Incoming, source: Source, seconds: float) -> None:
+        """Return a request that was not begun; as redelivered where there is no other way."""
+        answers = source.answers
+        if may_be_copied(request, self.spec, seconds):
+            user = self._shared.user_of(request, answers.own_user)
+            if answers.hand_back(request, seconds, user, None):
+                return
+        answers.settle(request.delivery.delivery_tag, Settle.REQUEUE)
+
+    # -- a call is stopped -------------------------------------------------------------------------
+
+    def stop(self, call: ServerCall, why: Stop) -> None:
+        """End a call before its handler does. Only the first reason counts.
+
+        Past its deadline the caller is answered at once. The handler is cancelled; one in a thread
+        cannot be, so its place stays taken until it returns.
+        """
+        before, detached = call.state, call.holding is Holding.DETACHED
+        act = self._life.stop(call, why)
+        if act is Act.NONE:
+            return
+        error = stopped(call, before, in_thread=self._executor.in_thread)
+        match act:
+            case Act.FAIL if before is State.WAITING and detached:
+                # Its request is the broker's: another server may have it by now.
+                self._forget(call)
+                if why is Stop.CALLER:
+                    self._early.add(call.key, call.ends - self._clock())
+            case Act.FAIL:
+                self.slots.discard(call)
+                self._fail(call, error)
+            case Act.HAND_BACK:
+                self._forget(call)
+                if not detached:
+                    self._hand_back(call.incoming, call.source, call.ends - self._clock())
+            case Act.ANSWER | Act.ANSWER_CANCEL:
+                self._measures.record_cut_off(self._clock() - call.started)
+                self._answer(call, error)
+        unstoppable = self._executor.in_thread and call.state is State.RUNNING
+        if act in {Act.CANCEL, Act.ANSWER_CANCEL} and call.task is not None and not unstoppable:
+            call.task.cancel()
+
+    def _forget(self, call: ServerCall) -> None:
+        """A call is not here any more, and nobody is answered."""
+        self.slots.discard(call)
+        self._table.remove(call)
+        self.deadlines.discard(call.tick, call)
+
+    def abandon(self, call: ServerCall) -> None:
+        """Wait no longer for a handler that refuses to end, but tell its caller.
+
+        An idempotent call is left to another server: the broker hands it on with the channel's end.
+        """
+        error = stopped(call, call.state, in_thread=self._executor.in_thread)
+        self._life.fire(call, Event.ABANDON)
+        if self.spec.idempotent:
+            self._forget(call)
+        else:
+            self._fail(call, error)
+
+    # -- the drain ---------------------------------------------------------------------------------
+
+    async def hand_back_waiting(self) -> None:
+        """Hand back what waits for a place, and change no prefetch any more."""
+        for call in self.waiting:
+            self.stop(call, Stop.DRAIN)
+        if self._adjusting:
+            await asyncio.wait(tuple(self._adjusting))
+
+    async def finish(self) -> None:
+        """Wait until no call is here."""
+        while self._calls:
+            calls = tuple(self._calls)
+            for call in calls:
+                if call.task is not None and call.task.done():  # from outside, before it began
+                    error = stopped(call, call.state, in_thread=self._executor.in_thread)
+                    reply = self._replies.error(call, error)
+                    answers = call.source.answers
+                    self._end(call, Ended(reply=reply, packed_for=answers, back=False))
+            tasks = [call.task for call in calls if call.task is not None]
+            # Those whose callers were asked and have not answered yet end by themselves.
+            await (asyncio.wait(tasks) if tasks else asyncio.sleep(_LOOK_AGAIN))
+
+    # -- what callers are told meanwhile -----------------------------------------------------------
+
+    def announce(self, before: float) -> None:
+        """Tell the callers of what has been here since before a moment that it is.
+
+        After that they take no "expired in the queue" and no empty queue for proof that nobody
+        ran their request: it may have been taken by a server that died.
+        """
+        self._doubtful = self.admission.judge(self._clock())
+        for call in self._calls:
+            if (call.started or call.arrived) <= before and call.told is not self._tells(call):
+                self.tell(call)
+
+    def tell(self, call: ServerCall) -> None:
+        """Tell a caller that its handler runs, or waits here for its turn."""
+        kind = self._tells(call)
+        if kind is not None and call.answer is Answer.OWED:
+            answers = call.source.answers
+            if answers.notice(answers.packer.notice(call.incoming, Notice(kind=kind))):
+                call.told = kind
+
+    def _tells(self, call: ServerCall) -> NoticeKind | None:
+        if call.state is State.WAITING and len(self._queues) > 1:
+            # With several queues calls wait for as long as those from the others run.
+            return NoticeKind.WAITS
+        return TELLS[call.state]
+
+    def repeat(self, queue: str, key: CallKey, frames: bytes) -> bool:
+        """Send a reply once more; False if its queue is not one of this method's."""
+        source = self._sources.get(queue)
+        if source is None:
+            return False
+        source.answers.repeat(key, frames)
+        return True

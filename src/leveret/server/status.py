@@ -1,0 +1,89 @@
+"""What a server says of itself to those who ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from msgspec import UNSET, Struct
+
+from leveret.contract import ServiceSpec, service_schema
+from leveret.wire.control import Info, MethodStats, Ping, Stats
+
+
+class QueueStatus(Struct, frozen=True, kw_only=True):
+    """How one queue of a server stands."""
+
+    queue: str
+    """Its name."""
+    finished: int
+    """How many of its requests were answered."""
+    failed: int
+    """How many of those had a handler that raised what its contract does not declare."""
+    running: int
+    """How many of its calls have a place."""
+    waiting: int
+    """How many wait for one."""
+    concurrency: int
+    """How many calls of its method may run at a time now."""
+    adapts: bool
+    """Whether that number follows the load."""
+
+
+class Status:
+    """Answers who a server is, what it serves, and how it stands.
+
+    :param instance: the server's name for itself, which no other has.
+    :param name: the name that people gave it.
+    :param queues: how each queue stands at this moment.
+    :param clock: seconds that go on steadily.
+    """
+
+    def __init__(
+        self,
+        instance: str,
+        name: str,
+        services: Iterable[ServiceSpec],
+        queues: Callable[[], Iterable[QueueStatus]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._instance = instance
+        self._name = name
+        self._services = tuple(services)
+        self._queues = queues
+        self._clock = clock
+        self._started = clock()
+
+    def ping(self) -> Ping:
+        """Who it is."""
+        return Ping(instance=self._instance, name=self._name, services=self._names())
+
+    def info(self) -> Info:
+        """What it serves."""
+        return Info(
+            instance=self._instance,
+            name=self._name,
+            services=self._names(),
+            schemas={spec.name: service_schema(spec) for spec in self._services},
+        )
+
+    def stats(self) -> Stats:
+        """How it stands."""
+        return Stats(
+            instance=self._instance,
+            name=self._name,
+            services=self._names(),
+            uptime=self._clock() - self._started,
+            methods={
+                status.queue: MethodStats(
+                    finished=status.finished,
+                    failed=status.failed,
+                    running=status.running,
+                    concurrency=status.concurrency,
+                    waiting=status.waiting if status.adapts else UNSET,
+                )
+                for status in self._queues()
+            },
+        )
+
+    def _names(self) -> list[str]:
+        return [spec.name for spec in self._services]

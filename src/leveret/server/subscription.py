@@ -1,0 +1,290 @@
+"""One queue that a server takes requests from, on one channel after the other.
+
+It is a member of the link, which attaches it again whenever its channel ends. It knows the queue,
+the channel, the prefetch and the dialect; what becomes of a request is its method's business
+(`method_server.py`). A method may have several subscriptions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from leveret.amqp.events import Delivery
+from leveret.contract import MethodSpec
+from leveret.errors import LeveretError
+from leveret.server.calls.life import ServerCall, Source
+from leveret.server.outbox import Outbox, Unsent
+from leveret.transport.channel import Channel, unanswered
+from leveret.transport.connection import Connection
+from leveret.wire.dialect import ServerDialect
+from leveret.wire.message import Incoming
+from leveret.wire.timing import NO_SERVER_EARLIEST
+
+log = logging.getLogger("leveret.server")
+
+_DECLARE_TIMEOUT: Final = 5.0
+"""Seconds that a queue has to be declared; after that it counts as out of reach, for a while."""
+_ALL: Final = 1 << 31
+"""More requests than a queue can hold (AMQP counts them in 32 bits)."""
+
+
+class Takes(Protocol):
+    """What takes the requests of a subscription, and is told when their channel ends."""
+
+    async def start(self) -> None:
+        """Make ready what takes time, before the first request."""
+
+    def prefetch(self) -> int:
+        """How many requests a consumer that begins now may have at a time."""
+
+    def take(self, request: Incoming, source: Source, *, old: bool) -> None:
+        """A request is here.
+
+        :param old: whether it was in the queue before this server.
+        """
+
+    def sent(self, call: ServerCall) -> None:
+        """The reply of a call has left that had to wait for the socket."""
+
+    def attached(self, source: Source) -> None:
+        """Requests come again, and replies go out: on a new channel."""
+
+    def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
+        """The channel has ended, with these replies unsent."""
+
+
+class Subscription:
+    """One queue of one method.
+
+    :param remembers: whether the call ids in this queue are unique, as the dialect promises.
+    :param ready: waits until callers can be asked about old requests.
+    :param restore: has this attached again.
+    :param deleted: is told that the queue was deleted, or its node went down.
+    """
+
+    def __init__(
+        self,
+        spec: MethodSpec,
+        dialect: ServerDialect,
+        takes: Takes,
+        *,
+        remembers: bool,
+        ready: Callable[[], Awaitable[object]],
+        restore: Callable[[Subscription], None],
+        deleted: Callable[[Subscription], None],
+    ) -> None:
+        self.spec = spec
+        self.queue = dialect.queue(spec)
+        """The queue's name."""
+        self.source: Source | None = None
+        """What its calls know it by, once it has had a channel."""
+        self.changing = False
+        """Whether another prefetch is being asked for."""
+        self._dialect = dialect
+        self._takes = takes
+        self._remembers = remembers
+        self._ready = ready
+        self._restore = restore
+        self._deleted = deleted
+        self._read = dialect.read
+        self._take = takes.take
+        self._connection: Connection | None = None
+        self._channel: Channel | None = None
+        self._outbox: Outbox | None = None
+        self._tag = ""
+        self._backlog = 0
+
+    def __str__(self) -> str:
+        return f"the queue {self.queue}"
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of now, or the last one."""
+        assert self._connection is not None
+        return self._connection
+
+    @property
+    def channel(self) -> Channel:
+        """The channel of now, or the last one."""
+        assert self._channel is not None
+        return self._channel
+
+    @property
+    def outbox(self) -> Outbox:
+        """The way back of now, or the last one."""
+        assert self._outbox is not None
+        return self._outbox
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests come in and replies go out."""
+        return self._channel is not None and self._channel.closed is None
+
+    # -- on one channel after the other ----------------------------------------------------------
+
+    async def attach(self, connection: Connection) -> Channel:
+        """Take requests over this connection.
+
+        :raises LeveretError: if that fails; the link tries again.
+        """
+        await self._ready()
+        await self.prepare(connection)
+        await self.start()
+        return self.channel
+
+    async def prepare(self, connection: Connection) -> None:
+        """Open the channel, and see that the queue exists.
+
+        :raises TopologyError: if it exists with other options.
+        :raises ChannelClosed: if it is out of reach, among other reasons.
+        """
+        channel = self._channel = await connection.open_channel()
+        self._connection = connection
+        packer = self._dialect.packer(channel.number, connection.frame_max, self.spec)
+        outbox = self._outbox = Outbox(
+            channel.number,
+            connection,
+            packer,
+            own_user=connection.user,
+            remembers=self._remembers,
+            on_sent=self._takes.sent,
+        )
+        if self.source is None:
+            self.source = Source(queue=self.queue, answers=outbox)
+        else:
+            self.source.answers = outbox
+        try:
+            await self._declare(channel)
+        except BaseException:
+            outbox.close(open_channel=False)
+            channel.abandon()
+            raise
+        self._tag = ""
+        channel.on_cancel = self._on_cancel
+        channel.on_close = self._on_close
+        channel.on_confirm = outbox.on_confirm
+
+    async def declare_again(self) -> None:
+        """See that the queue exists, on another channel: replies must not wait for it.
+
+        :raises LeveretError: if it cannot be declared.
+        """
+        channel = await self.connection.open_channel()
+        try:
+            await self._declare(channel)
+        finally:
+            channel.abandon()
+
+    async def _declare(self, channel: Channel) -> None:
+        try:
+            async with asyncio.timeout(_DECLARE_TIMEOUT):
+                await self._dialect.declare(channel, self.spec)
+        except TimeoutError:
+            raise unanswered(f"{self} does not answer") from None
+
+    async def start(self) -> None:
+        """Take requests.
+
+        :raises LeveretError: if the channel ends meanwhile.
+        """
+        await self._takes.start()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        waiting = (await self.channel.look_at_queue(self.queue)).message_count or 0
+        self._backlog = _ALL
+        self._tag = ""
+        await self.consume(self._takes.prefetch())
+        await self._count_backlog(waiting, loop.time() - began)
+        assert self.source is not None
+        self._takes.attached(self.source)
+
+    async def _count_backlog(self, waiting: int, elapsed: float) -> None:
+        """Find out how many of the requests to come were there before this server.
+
+        Their callers may have been told that no server listens. `waiting` were there `elapsed`
+        seconds ago. If that is long, callers of what came since may have been told so as well, and
+        the queue is probed again. And once more: what was delivered before the first of these
+        probes can arrive after its answer, but not after that of the second.
+        """
+        left = 0
+        if elapsed > NO_SERVER_EARLIEST:
+            left = (await self.channel.look_at_queue(self.queue)).message_count or 0
+            await self.channel.look_at_queue(self.queue)
+        delivered = _ALL - self._backlog
+        self._backlog = max(waiting - delivered, left)
+
+    async def consume(self, prefetch: int) -> None:
+        """Take requests, at most so many at a time, instead of as many as before.
+
+        The new consumer begins before the old one is cancelled: at no moment nobody listens, which
+        callers would take for `NoServer`.
+
+        :raises LeveretError: if the channel ends meanwhile.
+        """
+        channel, before = self.channel, self._tag
+        self._tag = await channel.consume(self.queue, self._on_delivery, prefetch=prefetch)
+        if before:
+            await channel.cancel_consumer(before)
+
+    async def change_prefetch(self, prefetch: int) -> None:
+        """Have another prefetch; a channel that ends meanwhile begins with the one of then."""
+        self.changing = True
+        try:
+            await self.consume(prefetch)
+        except LeveretError as error:
+            log.debug("%s: the prefetch is not changed: %s", self, error)
+        finally:
+            self.changing = False
+
+    async def cancel(self) -> None:
+        """Take no more requests. Those that were on their way are taken before this returns.
+
+        :raises LeveretError: if the channel ends meanwhile.
+        """
+        await self.channel.cancel_consumer(self._tag)
+
+    async def select_confirms(self) -> None:
+        """Have the broker confirm each reply from here on.
+
+        :raises LeveretError: if the channel ends meanwhile.
+        """
+        await self.outbox.select_confirms(self.channel.select_confirms)
+
+    def abandon(self, error: LeveretError) -> None:
+        """Give up the channel of now, for another one."""
+        self.channel.abandon()
+        self.channel.end(error)
+
+    async def close(self) -> None:
+        """Let go of the channel. The link must have released this before."""
+        if self._channel is not None:
+            self._channel.on_close = None
+            self.outbox.close(open_channel=self._channel.closed is None)
+            await self.outbox.wait_closed()
+            await self._channel.close()
+
+    # -- what the broker says ----------------------------------------------------------------------
+
+    def _on_delivery(self, delivery: Delivery) -> None:
+        outbox, source = self._outbox, self.source
+        assert outbox is not None
+        assert source is not None
+        outbox.unsettled[delivery.delivery_tag] = None
+        old = self._backlog > 0
+        if old:
+            self._backlog -= 1
+        self._take(self._read(delivery, time.time(), self.spec.timeout), source, old=old)
+
+    def _on_cancel(self, _tag: str) -> None:
+        if not self.channel.consumers:  # else this was one of two: see `consume`
+            self._deleted(self)
+
+    def _on_close(self, _error: LeveretError) -> None:
+        """The channel is gone, and with it all deliveries; the handlers run on."""
+        assert self.source is not None
+        self._takes.channel_lost(self.source, self.outbox.close(open_channel=False))
+        self._restore(self)

@@ -1,0 +1,97 @@
+"""Calls as a server has them, made without a broker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leveret import Service, method
+from leveret.amqp.events import Delivery
+from leveret.amqp.properties import Properties
+from leveret.contract import spec_of
+from leveret.server.calls.life import ServerCall, Settle, Source
+from leveret.wire.dialect import ReplyPacker
+from leveret.wire.message import CallKey, Incoming, ReplyAddress
+from leveret.wire.native.reply import ReplyPacker as NativePacker
+from leveret.wire.native.request import read_request
+
+
+class Desk(Service):
+    @method
+    async def work(self) -> None: ...
+
+    @method(idempotent=True)
+    async def again(self) -> None: ...
+
+    @method(idempotent=True, queue="quorum")
+    async def counted(self) -> None: ...
+
+    @method(once=True)
+    async def pay(self) -> None: ...
+
+
+SPECS = spec_of(Desk).methods
+SPEC = SPECS["work"]
+METHOD = SPEC.key
+
+
+class Answers:
+    """A way back on which everything is written down, by the name of the method."""
+
+    def __init__(self, packer: ReplyPacker | None = None, number: int = 1) -> None:
+        self.packer = packer or NativePacker(number, 0, spec=SPEC)
+        self.number = number
+        self.own_user = "server"
+        self.remembers = True
+        self.is_open = True
+        self.full = False
+        self.sent: list[tuple[str, Any]] = []
+
+    def reply(self, frames: bytes) -> None:
+        self.sent.append(("reply", frames))
+
+    def notice(self, frames: bytes) -> bool:
+        self.sent.append(("notice", frames))
+        return not self.full
+
+    def repeat(self, key: CallKey, frames: bytes) -> None:
+        self.sent.append(("repeat", frames))
+
+    def finish(self, call: ServerCall, frames: bytes) -> bool:
+        self.sent.append(("finish", frames))
+        return not self.full
+
+    def reject(self, call: ServerCall, frames: bytes) -> None:
+        self.sent.append(("reject", frames))
+
+    def settle(self, tag: int, how: Settle) -> None:
+        self.sent.append((how.value, tag))
+
+    def hand_back(self, call: Incoming, seconds: float, user: str, attempts: int | None) -> bool:
+        self.sent.append(("hand back", attempts))
+        return True
+
+
+def request(
+    call_id: str = "1",
+    *,
+    redelivered: bool = False,
+    tag: int = 1,
+    body: bytes | None = b"{}",
+    **properties: Any,
+) -> Incoming:
+    """A request as it came from the broker at the time 0."""
+    given = {"correlation_id": call_id or None, "reply_to": "replies", "expiration": "5000"}
+    delivery = Delivery(
+        1, "", tag, redelivered, "leveret", METHOD, Properties(**{**given, **properties}), body, 2
+    )
+    return read_request(delivery, 0.0, 5.0)
+
+
+def key(call_id: str, queue: str = "replies") -> CallKey:
+    return ReplyAddress(exchange="", key=queue), call_id
+
+
+def call(call_id: str = "1", *, answers: Answers | None = None, **properties: Any) -> ServerCall:
+    """A call that has arrived."""
+    source = Source(queue="leveret.desk.work", answers=answers or Answers())
+    return ServerCall(method=METHOD, incoming=request(call_id, **properties), source=source)
