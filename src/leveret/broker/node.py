@@ -61,7 +61,8 @@ class Node:
     def end_pass(self) -> None:
         """End a pass: publish dead letters, check the memory, send what is due."""
         for vhost in self.vhosts.values():
-            vhost.publish_dead_letters()
+            if vhost.dead:
+                vhost.publish_dead_letters()
         batch = self.batch
         if batch.cancels:
             batch.send_cancels()

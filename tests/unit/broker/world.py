@@ -17,7 +17,11 @@ from leveret.broker.model.messages import Entry, Message
 from leveret.broker.model.queues import Queue
 from leveret.broker.model.vhost import VHost
 from leveret.broker.node import Node
-from leveret.broker.permissions import User
+from leveret.broker.permissions import Permissions, Rights, User
+from leveret.broker.session.batch import Batch
+from leveret.broker.session.channel import Channel, ChannelContext
+from leveret.broker.session.output import Output
+from leveret.broker.session.received import Published
 
 
 def message(body: str = "", key: str = "q", exchange: str = "", **properties: Any) -> Message:
@@ -191,3 +195,33 @@ def start_ok(
 
 def new_node(**limits: Any) -> Node:
     return Node({"guest": User(password="guest")}, ("/",), Limits(**limits), Clock(100.0))
+
+
+def new_channel(number: int = 7) -> Channel:
+    """A channel without a session, in a vhost of its own, with the rights of guest."""
+    world = World()
+    context = ChannelContext(
+        connection=object(),
+        vhost=world.vhost,
+        user=User(password="guest"),
+        user_name="guest",
+        rights=Rights("guest", "/", Permissions()),
+        output=Output(world.memory, 1_000_000, lambda: None),
+        batch=Batch(),
+        max_message_size=1_000_000,
+        cancel_notify=True,
+    )
+    return Channel(context, number)
+
+
+def published(
+    key: str, body: bytes = b"", *, mandatory: bool = False, immediate: bool = False
+) -> Published:
+    """A publish to the default exchange."""
+    return Published(7, "", key, mandatory, immediate, Properties(), b"\0\0", body, len(body))
+
+
+def answers(channel: Channel) -> list[object]:
+    """What waits to be sent to the client of a channel: methods, messages and confirms."""
+    events = Parser().receive(channel.output.take())
+    return [event.method if isinstance(event, Method) else event for event in events]

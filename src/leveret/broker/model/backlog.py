@@ -53,12 +53,12 @@ class Backlog:
 
     def put_back(self, entries: Iterable[Entry]) -> None:
         """Put entries back at their positions."""
-        there = self._entries
+        waiting = self._entries
         for entry in sorted(entries, key=_position, reverse=True):
             self.count += 1
             self.size += len(entry.message.body)
-            if not there or entry.position < there[0].position:
-                there.appendleft(entry)
+            if not waiting or entry.position < waiting[0].position:
+                waiting.appendleft(entry)
             else:
                 heappush(self._back, (entry.position, entry))
 

@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import Final
 
 _SWEEP_ABOVE: Final = 64
-"""Up to so many timers, cancelled ones are not worth sweeping out."""
+"""Number of timers above which cancelled ones are swept out."""
 
 
 class Timer:

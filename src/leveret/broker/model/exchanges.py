@@ -68,9 +68,9 @@ class _Direct:
         self._by_key.setdefault(binding.routing_key, []).append(binding.destination)
 
     def remove(self, binding: Binding) -> None:
-        there = self._by_key[binding.routing_key]
-        there.remove(binding.destination)
-        if not there:
+        bound = self._by_key[binding.routing_key]
+        bound.remove(binding.destination)
+        if not bound:
             del self._by_key[binding.routing_key]
 
     def match(self, key: str, headers: dict[str, Any]) -> Iterable[Any]:
@@ -151,9 +151,8 @@ class Exchange:
         self.internal = internal
         self.arguments = arguments or {}
         alternate = self.arguments.get("alternate-exchange")
-        self.alternate = (
-            alternate if isinstance(alternate, str) else ""
-        )  # the default exchange is no alternate
+        self.alternate = alternate if isinstance(alternate, str) else ""
+        """The name of its alternate exchange; "" for none."""
         self.bindings: dict[tuple[int, str, str], Binding] = {}
         self._matcher = _MATCHERS[kind]()
 
@@ -176,11 +175,11 @@ class Exchange:
 
     def unbind_all(self, destination: Destination) -> list[Binding]:
         """Remove all bindings to a destination. Returns them."""
-        gone = [b for b in self.bindings.values() if b.destination is destination]
-        for binding in gone:
+        removed = [b for b in self.bindings.values() if b.destination is destination]
+        for binding in removed:
             self._matcher.remove(binding)
             del self.bindings[binding.key]
-        return gone
+        return removed
 
     def match(self, keys: tuple[str, ...], headers: dict[str, Any] | None) -> list[Any]:
         """The destinations, each once, in the order of their bindings if the type keeps one."""

@@ -95,7 +95,8 @@ class Memory:
 
     def check(self) -> None:
         """Raise or clear the alarm, where that is due. Called once per pass."""
-        while self.short != self.alarmed:  # sessions that are unblocked may publish too much again
+        # Again and again, as sessions that are unblocked may publish too much once more.
+        while (self._forced or self.used > self._limit) is not self.alarmed:
             self.alarmed = not self.alarmed
             self._on_alarm(self.alarmed)
 

@@ -32,7 +32,8 @@ class VHost:
         self.reply_channels: dict[str, Callable[[Message], None]] = {}
         """What takes a direct reply, by its routing key."""
         self.router = Router(self.exchanges, self.queues)
-        self._dead: deque[tuple[Queue, Message, Death]] = deque()
+        self.dead: deque[tuple[Queue, Message, Death]] = deque()
+        """Messages that died and are not published to a dead-letter exchange yet."""
 
     # -- exchanges ---------------------------------------------------------------------------
 
@@ -62,14 +63,14 @@ class VHost:
         :raises Refused: if its arguments are invalid, or the one of this name is another.
         """
         arguments = arguments or {}
-        there = self.exchanges.get(name)
+        existing = self.exchanges.get(name)
         what = f"exchange '{name}' in vhost '{self.name}'"
-        if there is None:
+        if existing is None:
             if not isinstance(arguments.get("alternate-exchange", ""), str):
                 given = type_of(arguments, "alternate-exchange")
                 raise precondition(f"invalid type '{given}' for arg 'alternate-exchange' in {what}")
             self.memory.keep_arguments(arguments)
-            there = self.exchanges[name] = Exchange(
+            existing = self.exchanges[name] = Exchange(
                 name,
                 kind,
                 durable=durable,
@@ -78,37 +79,37 @@ class VHost:
                 arguments=arguments,
             )
             self.router.forget()
-            return there
-        check_equal("type", what, kind, there.kind)
-        check_equal("durable", what, durable, there.durable)
-        check_equal("auto_delete", what, auto_delete, there.auto_delete)
-        check_equal("internal", what, internal, there.internal)
-        check_same_arguments(("alternate-exchange",), what, arguments, there.arguments)
-        return there
+            return existing
+        check_equal("type", what, kind, existing.kind)
+        check_equal("durable", what, durable, existing.durable)
+        check_equal("auto_delete", what, auto_delete, existing.auto_delete)
+        check_equal("internal", what, internal, existing.internal)
+        check_same_arguments(("alternate-exchange",), what, arguments, existing.arguments)
+        return existing
 
     def delete_exchange(self, name: str, *, if_unused: bool = False) -> None:
         """Delete an exchange, if there is one of this name.
 
         :raises Refused: if it is in use, and `if_unused`.
         """
-        there = self.exchanges.get(name)
-        if there is None:
+        existing = self.exchanges.get(name)
+        if existing is None:
             return
-        if if_unused and there.bindings:
+        if if_unused and existing.bindings:
             raise precondition(f"exchange '{name}' in vhost '{self.name}' in use")
         del self.exchanges[name]
-        self.memory.free_arguments(there.arguments)
-        for binding in there.bindings.values():
+        self.memory.free_arguments(existing.arguments)
+        for binding in existing.bindings.values():
             self.memory.free_arguments(binding.arguments)
-        self._unbind_everywhere(there)
+        self._unbind_everywhere(existing)
 
     def _unbind_everywhere(self, destination: Queue | Exchange) -> None:
         self.router.forget()
         for source in list(self.exchanges.values()):
-            gone = source.unbind_all(destination)
-            for binding in gone:
+            removed = source.unbind_all(destination)
+            for binding in removed:
                 self.memory.free_arguments(binding.arguments)
-            if gone:
+            if removed:
                 self._delete_if_unused(source)
 
     def _delete_if_unused(self, exchange: Exchange) -> None:
@@ -182,20 +183,20 @@ class VHost:
                 )
             name = new_name("amq.gen-")
         what = f"queue '{name}' in vhost '{self.name}'"
-        there = self.queues.get(name)
-        if there is not None:
-            self._check_not_locked(there, owner)
-            if exclusive != (there.exclusive_to is not None):
+        existing = self.queues.get(name)
+        if existing is not None:
+            self._check_not_locked(existing, owner)
+            if exclusive != (existing.exclusive_to is not None):
                 raise locked(name, self.name)
             if not exclusive:  # an exclusive queue is never durable, whatever is declared
-                check_equal("durable", what, durable, there.durable)
-            check_equal("auto_delete", what, auto_delete, there.auto_delete)
-            check_same_arguments(KNOWN, what, arguments, there.arguments)
-            there.touch()
-            return there
+                check_equal("durable", what, durable, existing.durable)
+            check_equal("auto_delete", what, auto_delete, existing.auto_delete)
+            check_same_arguments(KNOWN, what, arguments, existing.arguments)
+            existing.touch()
+            return existing
         check_queue(arguments, what, durable=durable, exclusive=exclusive, auto_delete=auto_delete)
         self.memory.keep_arguments(arguments)
-        there = self.queues[name] = Queue(
+        existing = self.queues[name] = Queue(
             name,
             read_options(arguments),
             self.clock,
@@ -208,7 +209,7 @@ class VHost:
             arguments=arguments,
         )
         self.router.forget()
-        return there
+        return existing
 
     def delete_queue(self, queue: Queue) -> int:
         """Delete a queue and its bindings. Returns how many messages waited in it."""
@@ -239,12 +240,12 @@ class VHost:
     # -- dead letters ------------------------------------------------------------------------
 
     def _add_dead(self, queue: Queue, message: Message, reason: Death) -> None:
-        self._dead.append((queue, message, reason))
+        self.dead.append((queue, message, reason))
 
     def publish_dead_letters(self) -> None:
         """Publish the messages that died, and those that die of it, until none is left."""
-        while self._dead:
-            queue, message, reason = self._dead.popleft()
+        while self.dead:
+            queue, message, reason = self.dead.popleft()
             options = queue.options
             exchange = self.exchanges.get(options.dead_letter_exchange or "")
             if exchange is None:

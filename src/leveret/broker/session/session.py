@@ -224,7 +224,8 @@ class Session:
                     self._handle_connection(event.method if type(event) is Method else None)
             except Refused as error:
                 self._refuse(channels, event, error)
-            channels.vhost.publish_dead_letters()
+            if channels.vhost.dead:
+                channels.vhost.publish_dead_letters()
             if batch.cancels:
                 batch.send_cancels()
 

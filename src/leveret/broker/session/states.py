@@ -3,7 +3,7 @@
 A session waits for the client's protocol header (HEADER), then for its part of the handshake:
 start-ok, tune-ok and open (HANDSHAKE; `handshake` knows which is due). Once the client is admitted
 the session is OPEN. A broker that closes it tells the client why, and then only hears close-ok
-(CLOSING). CLOSED is the end: what was still to be said is written, and nothing more is heard.
+(CLOSING). CLOSED is the end: the link writes what is left in the output, and reads nothing more.
 
     HEADER ──> HANDSHAKE ──> OPEN ──> CLOSING ──> CLOSED
 
@@ -54,7 +54,7 @@ TRANSITIONS: Final[dict[tuple[SessionState, SessionEvent], SessionState]] = {
     (SessionState.HANDSHAKE, SessionEvent.ENDED): SessionState.CLOSED,
     (SessionState.OPEN, SessionEvent.FAILED): SessionState.CLOSING,
     (SessionState.OPEN, SessionEvent.ENDED): SessionState.CLOSED,
-    (SessionState.CLOSING, SessionEvent.FAILED): SessionState.CLOSED,  # it was told already
+    (SessionState.CLOSING, SessionEvent.FAILED): SessionState.CLOSED,  # the client was told already
     (SessionState.CLOSING, SessionEvent.ENDED): SessionState.CLOSED,
     (SessionState.CLOSED, SessionEvent.FAILED): SessionState.CLOSED,
     (SessionState.CLOSED, SessionEvent.ENDED): SessionState.CLOSED,
