@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import watchfiles
 
+from leveret.cli.serving import changes
 from leveret.cli.serving.changes import Changes, watched
 
 
@@ -62,13 +65,13 @@ async def test_files_in_new_folders_are_seen(folder: Path) -> None:
 
 
 async def test_what_changes_between_two_groups_is_not_missed(folder: Path) -> None:
-    changes = Changes([folder])
-    first = asyncio.create_task(changes.next())
+    groups = Changes([folder])
+    first = asyncio.create_task(groups.next())
     await asyncio.sleep(0)
     (folder / "a.py").touch()
     assert names(await first) == ["a.py"]
     (folder / "b.py").touch()
-    assert names(await changes.next()) == ["b.py"]
+    assert names(await groups.next()) == ["b.py"]
 
 
 async def test_the_code_of_others_does_not_count(folder: Path) -> None:
@@ -99,6 +102,27 @@ async def test_a_single_file_can_be_watched(folder: Path) -> None:
     async with watching(file) as changed:
         file.write_text("a = 1")
         assert await changed == [file]
+
+
+async def test_where_the_system_cannot_watch_the_files_are_looked_at(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = watchfiles.awatch
+
+    def limited(*roots: Path, force_polling: bool | None, **options: Any) -> Any:
+        if not force_polling:
+            raise OSError("OS file watch limit reached")
+        return real(*roots, force_polling=True, **options | {"poll_delay_ms": 20})
+
+    async def lazily(*roots: Path, **options: Any) -> AsyncIterator[Any]:
+        async for group in limited(*roots, **options):
+            yield group
+
+    monkeypatch.setattr(changes, "awatch", lazily)
+    async with watching(folder) as changed:
+        (folder / "a.py").touch()
+        assert names(await changed) == ["a.py"]
+    assert "instead of watching them: OS file watch limit reached" in caplog.text
 
 
 def test_packages_elsewhere_are_watched_and_of_what_is_installed_only_what_is_served(

@@ -1,7 +1,8 @@
 """Waits for changes of Python files, for `leveret serve --reload`.
 
-The operating system reports the changes, through `watchfiles`. Where it cannot, for instance on a
-network file system, WATCHFILES_FORCE_POLLING=true makes watchfiles look at the files itself.
+The operating system reports the changes, through `watchfiles`. Where its limit of watches is
+reached, the files are looked at once a second instead. WATCHFILES_FORCE_POLLING=true has the same
+effect, for network file systems whose changes the system does not see.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +22,14 @@ _SETTLED: Final = 100
 """Milliseconds without a further change after which an editor or git has finished writing."""
 _LONGEST: Final = 5_000
 """Milliseconds after which changes are reported even if more keep coming."""
+_POLL_EVERY: Final = 1_000
+"""Milliseconds between two looks at the files, where the system cannot report changes."""
 _NOT_OURS: Final = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 """Folders without code of the user."""
+
+log = logging.getLogger("leveret.cli")
+
+_Group = set[tuple[Change, str]]
 
 # Its own lines would repeat the line that names the files.
 logging.getLogger("watchfiles").setLevel(logging.WARNING)
@@ -65,13 +72,7 @@ class Changes:
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self._roots = tuple(roots)
-        self._groups = awatch(
-            *self._roots,
-            watch_filter=self._counts,
-            debounce=_LONGEST,
-            step=_SETTLED,
-            ignore_permission_denied=True,
-        )
+        self._groups = self._watch()
 
     async def next(self) -> list[Path]:
         """Wait for changes; returns the files that were written, added or removed, by name.
@@ -80,9 +81,30 @@ class Changes:
         """
         files: set[Path] = set()
         while not files:
-            for _, path in await anext(self._groups):
+            for _, path in await self._next_group():
                 files.update(self._files_at(Path(path)))
         return sorted(files)
+
+    async def _next_group(self) -> _Group:
+        try:
+            return await anext(self._groups)
+        except OSError as error:  # such as the system's limit of watches
+            log.warning("looking at the files every second instead of watching them: %s", error)
+            self._groups = self._watch(force_polling=True)
+            return await anext(self._groups)
+
+    def _watch(
+        self, *, force_polling: bool | None = None
+    ) -> AsyncGenerator[set[tuple[Change, str]]]:
+        return awatch(
+            *self._roots,
+            watch_filter=self._counts,
+            debounce=_LONGEST,
+            step=_SETTLED,
+            force_polling=force_polling,
+            poll_delay_ms=_POLL_EVERY,
+            ignore_permission_denied=True,
+        )
 
     def _counts(self, change: Change, path: str) -> bool:
         """Whether a change is one of the user's Python files, or a new folder."""
