@@ -62,7 +62,7 @@ def read_address(url: str, credentials: Credentials | None, user_id: str | None)
     """Where to connect to, and as whom.
 
     :raises InvalidURL: if the URL cannot be read.
-    :raises InvalidArgument: if the credentials are no function, or the user is too long a name.
+    :raises InvalidArgument: if `credentials` is not callable, or `user_id` is too long.
     """
     _check_callable("credentials", credentials)
     if user_id:

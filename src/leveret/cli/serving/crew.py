@@ -126,7 +126,7 @@ class Crew:
 
     # -- the end ------------------------------------------------------------------------------
 
-    def drain(self, hint: str = "; a second signal hurries them") -> None:
+    def drain(self, hint: str = "; a second signal cuts it short") -> None:
         """Have all workers drain and end.
 
         :param hint: the end of the line in the log.
@@ -137,7 +137,7 @@ class Crew:
 
     def cut_short(self) -> None:
         """Have all workers cut their drain short."""
-        log.warning("a second signal: hurrying %d workers", len(self._workers))
+        log.warning("a second signal: %d workers cut their drain short", len(self._workers))
         self._terminate(2 * STOP_MARGIN)
 
     def _stop(self) -> None:

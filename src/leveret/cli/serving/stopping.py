@@ -71,7 +71,7 @@ def stop_signals(
 
 
 def end_process_after(seconds: float, code: int) -> None:
-    """End this process after so many seconds, unless it has ended by itself."""
+    """End this process after `seconds`, unless it has ended by itself."""
     timer = threading.Timer(seconds, _end, (code,))
     timer.daemon = True
     timer.start()

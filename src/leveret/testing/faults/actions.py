@@ -75,12 +75,12 @@ class Fault(ABC):
 
     @abstractmethod
     def strike(self, struck: Faulty, direction: Direction | None) -> None:
-        """Cause it. `direction` is that of the rule's moment; None where there is no rule."""
+        """Cause it. `direction` is that of the rule's moment, or None without a rule."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut(Fault):
-    """Close both sides at once; what was on its way is lost.
+    """Close both sides at once; the bytes under way are lost.
 
     :param clean: False: with a reset (RST), as when a router restarts or a process is killed. True:
         with an end of stream (FIN), as when a peer closes.
@@ -96,8 +96,8 @@ class Cut(Fault):
 class HalfOpen(Fault):
     """Drop one side and do not tell the other, as a power cut or a firewall does.
 
-    What the other side sends is swallowed, nothing comes back, and its socket stays open until it
-    closes it itself, or the proxy is closed.
+    The proxy drops what the other side sends, and sends it nothing. That side's socket stays open
+    until it closes it itself, or the proxy is closed.
 
     :param gone: "broker": the client isn't told. "client": the broker isn't told. "network":
         neither is.
@@ -113,9 +113,9 @@ class HalfOpen(Fault):
 class Corrupt(Fault):
     """Falsify one byte.
 
-    :param offset: which, in bytes from here: 0 is the next one to pass.
-    :param replace: what it becomes, 0 to 255; None flips all its bits.
-    :param direction: which way; None is that of the rule's moment.
+    :param offset: which byte, counted from here: 0 is the next one to pass.
+    :param replace: its new value, 0 to 255; None flips all its bits.
+    :param direction: in which direction; None for that of the rule's moment.
     """
 
     offset: int = field(default=0, kw_only=True)
@@ -136,7 +136,7 @@ class Corrupt(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Refuse(Fault):
-    """Let no new connection of the proxy through, until `FaultProxy.accept`; the present ones stay.
+    """Refuse new connections of the proxy until `FaultProxy.accept`; open connections stay.
 
     :param how: "refuse": nobody listens, connection refused. "hang_up": it is accepted, and closed
         at once. "silence": it is accepted, what it sends is swallowed, and nothing comes back.
@@ -170,9 +170,9 @@ class LineFault(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Stall(LineFault):
-    """Let nothing pass, not even an end, and keep all sockets open; `Resume` ends it.
+    """Let nothing pass, not even an end of stream, and keep all sockets open; `Resume` ends it.
 
-    What comes meanwhile is kept, up to some 500 kB; then the sender's own buffers fill up.
+    Meanwhile about 500 kB are buffered; then the sender's own buffers fill up.
     """
 
     direction: Directions = "both"
@@ -183,7 +183,7 @@ class Stall(LineFault):
 
 @dataclass(frozen=True, slots=True)
 class Resume(LineFault):
-    """End a `Stall`: what waited passes, and all that follows."""
+    """End a `Stall`: the bytes that waited pass, and all later ones."""
 
     direction: Directions = "both"
 
@@ -193,10 +193,10 @@ class Resume(LineFault):
 
 @dataclass(frozen=True, slots=True)
 class Delay(LineFault):
-    """Make all bytes come later, in their order; up to 8 MiB each way are on their way at a time.
+    """Delay all bytes, in their order; up to 8 MiB in each direction are under way at a time.
 
-    :param seconds: how much later; 0 ends the delay.
-    :param jitter: up to so many seconds more, by chance.
+    :param seconds: the delay; 0 ends it.
+    :param jitter: seconds; a random part of it is added.
     """
 
     seconds: float
@@ -213,9 +213,9 @@ class Delay(LineFault):
 
 @dataclass(frozen=True, slots=True)
 class Throttle(LineFault):
-    """Let only so much pass.
+    """Limit the rate.
 
-    :param bytes_per_second: in each direction; None is no bound.
+    :param bytes_per_second: the limit in each direction; None for no limit.
     """
 
     bytes_per_second: float | None
@@ -250,15 +250,15 @@ class Faulty(ABC):
         self.apply(Stall(direction))
 
     def resume(self, direction: Directions = "both") -> None:
-        """End a stall: what waited passes."""
+        """End a stall: the bytes that waited pass."""
         self.apply(Resume(direction))
 
     def delay(self, seconds: float, *, jitter: float = 0.0, direction: Directions = "both") -> None:
-        """Make bytes come so many seconds later, and up to `jitter` more; 0 ends it."""
+        """Delay all bytes by `seconds` and up to `jitter` more; 0 ends it. See `Delay`."""
         self.apply(Delay(seconds, jitter=jitter, direction=direction))
 
     def throttle(self, bytes_per_second: float | None, *, direction: Directions = "both") -> None:
-        """Let only so many bytes per second pass each way; None ends it."""
+        """Limit the rate of each direction; None ends it. See `Throttle`."""
         self.apply(Throttle(bytes_per_second, direction=direction))
 
     def corrupt(self, direction: Direction, *, offset: int = 0, replace: int | None = None) -> None:

@@ -37,17 +37,17 @@ class FaultProxy(Faulty):
             await rule.fired.wait()
 
     Methods such as `cut` act at once; `when` acts at a moment, by frame or by byte. `stall`,
-    `delay` and `throttle` are what the line is like: they are for connections to come as well.
-    All of it belongs to the event loop in which the proxy was started.
+    `delay` and `throttle` last, and also apply to later connections. Use a proxy only in the event
+    loop in which it was started.
 
-    It passes on any protocol. Where that is AMQP without TLS it counts frames, and rules can go by
-    them. Of a connection, about 0.5 MB are kept each way (with a delay, 8.5 MB); after that, a
-    sender feels that its receiver is slow.
+    It passes on any protocol. If that is AMQP without TLS, it counts frames, and rules can name
+    them. It buffers about 0.5 MB of each direction of a connection (8.5 MB with a delay). Beyond
+    that, the sender feels that its receiver is slow.
 
-    :param broker: where the broker is: an AMQP URL (of several hosts, the first), or (host, port).
+    :param broker: an AMQP URL, of which only the first host counts, or (host, port).
     :param host: where to listen.
     :param port: 0 for any free one.
-    :raises InvalidURL: if the URL is none, or not of a broker on a network.
+    :raises InvalidURL: if the URL cannot be read, or is not that of a broker on a network.
     :raises OSError: (on entering) if it cannot listen there.
     """
 
@@ -56,15 +56,15 @@ class FaultProxy(Faulty):
     ) -> None:
         self._address = BrokerAddress.of(broker)
         self.target = self._address.target
-        """(host, port) of the broker; another one is for connections to come."""
+        """(host, port) of the broker. A new value applies to later connections."""
         self.conditions: dict[Direction, Conditions] = dict.fromkeys(BOTH, Conditions())
         """The conditions of new connections."""
         self.to_broker = Passed()
-        """What has passed to the broker on all connections: `.bytes`, `.frames`."""
+        """How much has passed to the broker on all connections: `.bytes`, `.frames`."""
         self.to_client = Passed()
-        """What has passed to the clients on all connections: `.bytes`, `.frames`."""
+        """How much has passed to the clients on all connections: `.bytes`, `.frames`."""
         self.accepted = 0
-        """How many connections were accepted since it was made, those hung up on among them."""
+        """How many connections were accepted so far, including those that were closed at once."""
         self._listener = Listener(host, port, self._on_client)
         self._door: Door = "open"
         self._rules: list[Rule[FaultConnection]] = []
@@ -75,18 +75,18 @@ class FaultProxy(Faulty):
     # -- its life ------------------------------------------------------------------------------
 
     async def start(self) -> Self:
-        """Listen; does nothing when it does.
+        """Start to listen. Does nothing if it listens.
 
-        :raises OSError: if it cannot.
+        :raises OSError: if it cannot listen.
         """
         self._listener.reserve()
         self.set_door(self._door)
         return self
 
     async def close(self) -> None:
-        """Listen no more, and reset all connections. Twice is fine.
+        """Stop listening, and reset all connections. Twice is fine.
 
-        :raises Exception: what a function in a rule had raised, the first one.
+        :raises Exception: the first exception that a function of a rule had raised.
         """
         self._listener.release()
         tasks = list(self._open.values())
@@ -120,7 +120,7 @@ class FaultProxy(Faulty):
 
     @property
     def port(self) -> int:
-        """Where it listens, also while it refuses.
+        """The port where it listens, or refuses connections.
 
         :raises RuntimeError: if it is not started.
         """
@@ -130,22 +130,22 @@ class FaultProxy(Faulty):
 
     @property
     def url(self) -> str:
-        """The broker's URL by way of this proxy: user, vhost and options are the same.
+        """The broker's URL through this proxy, with the same user, vhost and options.
 
-        With amqps, the certificate is checked for the broker's own name (the query option
-        `server_name_indication`), since it is not for the proxy's.
+        With amqps, the client checks the certificate for the broker's own name (the query option
+        `server_name_indication`), since the certificate is not for the proxy.
         """
         return self._address.by_way_of(self._listener.host, self.port)
 
     @property
     def connections(self) -> tuple[FaultConnection, ...]:
-        """Those that are open, in the order in which they came."""
+        """The open connections, oldest first."""
         return tuple(self._open)
 
     async def wait_for_connections(self, n: int) -> None:
         """Wait until `n` connections were accepted in all; see `accepted`.
 
-        :raises RuntimeError: if the proxy is not started, or is closed before.
+        :raises RuntimeError: if the proxy is not started, or is closed meanwhile.
         """
         while self.accepted < n:
             _ = self.port
@@ -159,7 +159,7 @@ class FaultProxy(Faulty):
         *actions: Action[FaultConnection],
         each_connection: bool = False,
     ) -> Rule[FaultConnection]:
-        """Cause faults at a moment, on the connection where it comes.
+        """Cause faults at a moment, on the connection that reaches it.
 
         ::
 
@@ -167,14 +167,14 @@ class FaultProxy(Faulty):
             proxy.when(after_bytes(1_000, "to_broker"), Refuse(), Cut())
             proxy.when(after_frame(1, "to_broker"), lambda connection: rabbitmq.kill())
 
-        The bytes before the moment were sent when it strikes; those after it wait.
+        When the rule strikes, the bytes before the moment have been sent; those after it wait.
 
         :param moment: made by `after_frame`, `before_frame`, `inside_frame` or `after_bytes`. Each
             connection counts for itself, from now on.
-        :param actions: faults, or plain functions of the connection, in their order. What a
-            function raises cuts the connection, and is raised when the proxy is closed.
-        :param each_connection: whether it strikes once on every connection, and not only on the
-            first that comes there.
+        :param actions: faults, or plain functions of the connection, in this order. If a function
+            raises, the connection is cut, and closing the proxy raises the same exception.
+        :param each_connection: whether it strikes once on every connection, or only on the first
+            that reaches the moment.
         """
         rule = Rule(moment, actions, each_connection, self._remove)
         self._rules.append(rule)
@@ -183,18 +183,18 @@ class FaultProxy(Faulty):
         return rule
 
     def refuse(self, how: Literal["refuse", "hang_up", "silence"] = "refuse") -> None:
-        """Let no new connection through, until `accept`; the present ones stay. See `Refuse`."""
+        """Refuse new connections until `accept`; open connections stay. See `Refuse`."""
         self.set_door(how)
 
     def accept(self) -> None:
-        """Let new connections through again, on the same port.
+        """Accept new connections again, on the same port.
 
         :raises OSError: if it cannot listen there again.
         """
         self.set_door("open")
 
     def heal(self) -> None:
-        """End all that lasts: stalls, delays, throttles, refusals. Rules stay."""
+        """End all lasting faults: stalls, delays, throttles, refusals. Rules stay."""
         self.resume()
         self.delay(0)
         self.throttle(None)
