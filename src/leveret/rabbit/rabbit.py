@@ -184,7 +184,7 @@ class Rabbit:
         """
         read = ServeOptions.of(**options)
         server = self._server(services, read)
-        with stop_signals(server.hurry) as stopped:
+        with stop_signals(server.cancel_running) as stopped:
             await server.start()
             try:
                 await asyncio.wait((stopped, server.failed), return_when=asyncio.FIRST_COMPLETED)

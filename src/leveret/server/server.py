@@ -304,18 +304,18 @@ class Server:
                 self._link,
                 [(queue, self.methods[queue.spec.key]) for queue in self.subscriptions],
                 self._table,
-                cancel_running=self._cancel_running,
+                cancel_running=self._stop_calls,
                 abandon_running=self._abandon_running,
                 clock=self._clock,
             )
             self._drained = self._loop.create_task(self._drain_and_stop(self._drain, grace))
         await asyncio.shield(self._drained)
 
-    def hurry(self) -> None:
+    def cancel_running(self) -> None:
         """Cut the grace of a drain short: cancel what still runs, and wait no longer."""
         if self._drain is not None:
             self._drain.cut_short()
-        self._cancel_running()
+        self._stop_calls()
 
     async def _drain_and_stop(self, drain: Drain, grace: float) -> None:
         try:
@@ -324,7 +324,7 @@ class Server:
             await self._stop()
         log.info("drained")
 
-    def _cancel_running(self) -> None:
+    def _stop_calls(self) -> None:
         for call in self.calls():
             self.methods[call.method].stop(call, Stop.DRAIN)
 

@@ -16,8 +16,8 @@ _listeners: Final[list[Callable[[], None]]] = []
 
 
 @contextmanager
-def stop_signals(hurry: Callable[[], None]) -> Generator[asyncio.Future[None]]:
-    """A future that ends with the first SIGINT or SIGTERM; each further one calls `hurry`.
+def stop_signals(on_repeat: Callable[[], None]) -> Generator[asyncio.Future[None]]:
+    """A future that ends with the first SIGINT or SIGTERM; each further one calls `on_repeat`.
 
     Outside of the main thread, and on Windows, the future never ends.
     """
@@ -26,7 +26,7 @@ def stop_signals(hurry: Callable[[], None]) -> Generator[asyncio.Future[None]]:
 
     def stop() -> None:
         if stopped.done():
-            hurry()
+            on_repeat()
         else:
             stopped.set_result(None)
 

@@ -155,6 +155,10 @@ class Writer:
         try:
             while not self._ended:
                 turn = self._waiting[ticket] = self._loop.create_future()
+                if not self.paused and not self._admission_due:
+                    # Nothing will resume a socket that takes all: this waits only for those before.
+                    self._admission_due = True
+                    self._loop.call_soon(self._admit)
                 await turn
                 if not self.paused:  # else those before it have filled the buffer again
                     return

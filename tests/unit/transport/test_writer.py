@@ -247,3 +247,22 @@ async def test_the_end_also_frees_those_whose_turn_had_not_come(writer: Writer) 
     writer.resume()
     writer.end()
     await asyncio.wait_for(asyncio.gather(*senders), 1)
+
+
+async def test_a_sender_that_waits_again_behind_another_goes_on_though_nothing_pauses_any_more(
+    writer: Writer, socket: Socket
+) -> None:
+    writer.pause()
+    order: list[str] = []
+
+    async def sender(name: str) -> None:
+        for _ in range(2):
+            await writer.wait_until_writable()
+            order.append(name)
+
+    senders = [asyncio.create_task(sender(name)) for name in ("one", "two")]
+    await passes(1)
+    writer.resume()
+    async with asyncio.timeout(10):
+        await asyncio.gather(*senders)
+    assert order == ["one", "two", "one", "two"]

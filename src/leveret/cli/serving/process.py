@@ -142,7 +142,7 @@ class ServerProcess:
         if self._server is not None:
             log.warning("a second signal: cancelling %d calls", len(self._server.calls()))
             self._note_cut_calls(self._server)
-            self._server.hurry()
+            self._server.cancel_running()
 
 
 def _code_of(server: Server) -> int:

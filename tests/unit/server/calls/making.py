@@ -77,14 +77,18 @@ def request(
     redelivered: bool = False,
     tag: int = 1,
     body: bytes | None = b"{}",
+    now: float = 0.0,
     **properties: Any,
 ) -> Incoming:
-    """A request as it came from the broker at the time 0."""
+    """A request as it came from the broker.
+
+    :param now: when, in seconds since 1970.
+    """
     given = {"correlation_id": call_id or None, "reply_to": "replies", "expiration": "5000"}
     delivery = Delivery(
         1, "", tag, redelivered, "leveret", METHOD, Properties(**{**given, **properties}), body, 2
     )
-    return read_request(delivery, 0.0, 5.0)
+    return read_request(delivery, now, 5.0)
 
 
 def key(call_id: str, queue: str = "replies") -> CallKey:

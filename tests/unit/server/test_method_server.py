@@ -1,0 +1,422 @@
+"""One method, served without a broker: the test is the broker, and sees what is sent to it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from leveret import Adaptive, Service, method
+from leveret.contract import spec_of
+from leveret.once import MemoryOnce
+from leveret.server.calls.kept_replies import KeptReplies
+from leveret.server.calls.life import (
+    TRANSITIONS,
+    Holding,
+    Life,
+    ServerCall,
+    Source,
+    State,
+    Stop,
+)
+from leveret.server.calls.table import CallTable, EarlyCancels
+from leveret.server.handlers.execution import Executor
+from leveret.server.method_server import MethodServer, Shared
+from leveret.server.outbox import Unsent
+from leveret.wire.message import Incoming
+from leveret.wire.native.reply import ReplyPacker
+from tests.behaviour.patience import until
+from tests.unit.server.calls.making import Answers, key, request
+
+
+class Desk(Service):
+    """Works until it is let go."""
+
+    def __init__(self) -> None:
+        self.began = 0
+        self.cancelled = 0
+        self.go = asyncio.Event()
+
+    async def _work(self) -> int:
+        self.began += 1
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return self.began
+
+    @method(concurrency=2)
+    async def work(self) -> int:
+        return await self._work()
+
+    @method(concurrency=2, idempotent=True)
+    async def again(self) -> int:
+        return await self._work()
+
+    @method(concurrency=Adaptive(start=1))
+    async def adapt(self) -> int:
+        return await self._work()
+
+
+class Announcer:
+    watching = False
+
+    def watch(self) -> None:
+        self.watching = True
+
+
+class Scene:
+    """The server of one method."""
+
+    def __init__(self, name: str = "work") -> None:
+        self.desk = Desk()
+        self.spec = spec_of(self.desk).methods[name]
+        self.table = CallTable()
+        self.life = Life(time.monotonic)
+        self.steps: list[tuple[State, State]] = []
+        self.life.on_transition = lambda _call, before, _event, after, _now: self.steps.append(
+            (before, after)
+        )
+        self.elsewhere: list[bytes] = []
+        self.kept = KeptReplies(time.monotonic)
+        self.early = EarlyCancels(time.monotonic)
+        self.server = MethodServer(
+            self.spec,
+            Executor(self.desk, self.spec, self.spec.concurrency),
+            Shared(
+                life=self.life,
+                table=self.table,
+                kept=self.kept,
+                early_cancels=self.early,
+                announcer=Announcer(),
+                once=MemoryOnce(),
+                instance="b47af560",
+                user_of=lambda request, _own_user: request.user,
+                reply_elsewhere=self.elsewhere.append,
+                max_message_size=1000,
+                send_tracebacks=False,
+            ),
+            adaptive=True,
+            guard=None,
+            loop=asyncio.get_running_loop(),
+        )
+        self.answers = Answers(ReplyPacker(1, 0, self.spec))
+        self.source = Source(queue=self.spec.queue_name, answers=self.answers)
+        self.server.attached(self.source)
+
+    def take(
+        self, call_id: str = "1", *, old: bool = False, **properties: Any
+    ) -> ServerCall | None:
+        """A request comes; the call that was made of it, if one was."""
+        self.server.take(self.request(call_id, **properties), self.source, old=old)
+        return self.table.find(key(call_id))
+
+    def request(self, call_id: str = "1", *, seconds: float = 30, **properties: Any) -> Incoming:
+        now = time.time()
+        given = {"expiration": "30000", **properties}
+        headers = {**(given.pop("headers", None) or {}), "deadline": int((now + seconds) * 1000)}
+        return request(call_id, headers=headers, now=now, **given)
+
+    def sent(self, kind: str) -> list[Any]:
+        return [what for name, what in self.answers.sent if name == kind]
+
+    def lose_the_channel(self, *unsent: Unsent) -> None:
+        self.answers.is_open = False
+        self.server.channel_lost(self.source, list(unsent))
+
+    def attach_again(self) -> None:
+        self.answers = self.source.answers = Answers(ReplyPacker(2, 0, self.spec), number=2)
+        self.server.attached(self.source)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    made = Scene()
+    yield made
+    await over(made)
+
+
+async def over(scene: Scene) -> None:
+    scene.desk.go.set()
+    await scene.server.finish()
+    scene.server.close()
+
+
+async def test_a_request_is_run_and_answered(scene: Scene) -> None:
+    scene.take()
+    await until(lambda: scene.desk.began == 1, "it runs")
+    scene.desk.go.set()
+    await until(lambda: not scene.server.calls, "it ends")
+    (reply,) = scene.sent("finish")
+    assert b"result" in reply
+    assert scene.source.finished == 1
+    assert scene.kept.find(key("1")) == (scene.spec.queue_name, reply)
+    assert scene.steps == [
+        (State.ARRIVED, State.STARTED),
+        (State.STARTED, State.RUNNING),
+        (State.RUNNING, State.ENDED),
+    ]
+
+
+async def test_what_is_written_out_is_what_the_table_says(scene: Scene) -> None:
+    """The steps that every call takes do not go through the table."""
+    scene.take()
+    scene.desk.go.set()
+    await until(lambda: not scene.server.calls, "it ends")
+    rows = {(before, after) for (before, _), (after, _) in TRANSITIONS.items()}
+    assert set(scene.steps) <= rows
+
+
+async def test_what_finds_no_place_waits_and_is_begun_in_order(scene: Scene) -> None:
+    for n in range(4):
+        scene.take(str(n))
+    await until(lambda: scene.desk.began == 2, "two run")
+    assert [call.id for call in scene.server.waiting] == ["2", "3"]
+    scene.desk.go.set()
+    await until(lambda: not scene.server.calls, "all end")
+    assert scene.desk.began == 4
+    assert scene.server.slots.taken == 0
+
+
+async def test_a_place_is_free_once_the_reply_has_left(scene: Scene) -> None:
+    scene.answers.full = True
+    scene.desk.go.set()
+    calls = [scene.take(str(n)) for n in range(3)]
+    await until(lambda: len(scene.sent("finish")) == 2, "two have ended, and wait for the socket")
+    assert scene.desk.began == 2
+    assert scene.server.slots.taken == 2
+    assert calls[0] is not None
+    scene.answers.full = False
+    scene.server.sent(calls[0])
+    await until(lambda: scene.desk.began == 3, "the third has a place")
+    assert calls[1] is not None
+    scene.server.sent(calls[1])
+
+
+async def test_a_request_that_is_refused_has_no_place(scene: Scene) -> None:
+    scene.answers.full = True
+    scene.take(seconds=-1)
+    assert b"DEADLINE_EXCEEDED" in scene.sent("finish")[0]
+    assert scene.server.slots.taken == 0
+    assert scene.steps == [(State.ARRIVED, State.ENDED)]
+
+
+async def test_who_does_not_want_to_wait_is_told_at_once(scene: Scene) -> None:
+    for n in range(2):
+        scene.take(str(n))
+    scene.take("busy", expiration="0")
+    assert b"RESOURCE_EXHAUSTED" in scene.sent("finish")[0]
+
+
+async def test_a_cancel_that_came_first_keeps_its_request_from_running(scene: Scene) -> None:
+    scene.early.add(key("1"), 5)
+    assert scene.take() is None
+    assert b"CANCELLED" in scene.sent("finish")[0]
+
+
+# -- the caller is asked ---------------------------------------------------------------------------
+
+
+async def test_an_old_request_is_run_once_its_caller_says_that_it_waits(scene: Scene) -> None:
+    call = scene.take(old=True)
+    assert call is not None
+    assert call.state is State.ASKED
+    assert b"claim" in scene.sent("reply")[0]
+    scene.server.confirmed(call)
+    scene.server.confirmed(call)
+    await until(lambda: scene.desk.began == 1, "it runs")
+
+
+async def test_a_caller_that_left_before_its_old_request_was_run_is_believed(scene: Scene) -> None:
+    call = scene.take(old=True)
+    assert call is not None
+    scene.server.stop(call, Stop.CALLER)
+    assert b"nobody waited" in scene.sent("finish")[0]
+    assert not scene.server.calls
+
+
+async def test_a_drain_hands_back_what_was_not_begun(scene: Scene) -> None:
+    asked = scene.take("asked", old=True)
+    for n in range(3):
+        scene.take(str(n))
+    assert asked is not None
+    await scene.server.hand_back_waiting()
+    assert len(scene.sent("hand back")) == 1
+    scene.server.stop(asked, Stop.DRAIN)
+    assert len(scene.sent("hand back")) == 2
+    assert len(scene.server.calls) == 2
+
+
+# -- the channel ends ------------------------------------------------------------------------------
+
+
+async def test_a_request_that_comes_again_meets_its_call(scene: Scene) -> None:
+    call = scene.take()
+    await until(lambda: scene.desk.began == 1, "it runs")
+    scene.lose_the_channel()
+    assert call is not None
+    assert call.holding is Holding.DETACHED
+    scene.attach_again()
+    scene.take(redelivered=True, tag=9)
+    assert (call.holding, call.tag) == (Holding.HELD, 9)
+    scene.desk.go.set()
+    await until(lambda: not scene.server.calls, "it ends")
+    assert scene.desk.began == 1
+    assert len(scene.sent("finish")) == 1
+
+
+async def test_a_reply_that_has_no_channel_is_kept_and_repeated(scene: Scene) -> None:
+    scene.take()
+    await until(lambda: scene.desk.began == 1, "it runs")
+    scene.lose_the_channel()
+    scene.desk.go.set()
+    await until(lambda: not scene.server.calls, "it ends")
+    assert len(scene.elsewhere) == 1
+    scene.attach_again()
+    assert scene.sent("repeat") == scene.elsewhere
+    scene.take(redelivered=True, tag=9)
+    assert scene.sent("repeat") == 2 * scene.elsewhere
+    assert scene.sent("ack") == [9]
+    assert scene.desk.began == 1
+
+
+async def test_what_still_waited_for_the_socket_is_kept_and_its_place_is_free(
+    scene: Scene,
+) -> None:
+    scene.answers.full = True
+    scene.desk.go.set()
+    call = scene.take()
+    await until(lambda: len(scene.sent("finish")) == 1, "it waits for the socket")
+    scene.lose_the_channel(Unsent(frames=scene.sent("finish")[0], call=call))
+    assert scene.server.slots.taken == 0
+    assert len(scene.kept.unacked(scene.spec.queue_name)) == 1
+
+
+async def test_what_waits_for_a_place_leaves_the_line_with_its_channel_and_joins_it_again(
+    scene: Scene,
+) -> None:
+    for n in range(3):
+        scene.take(str(n))
+    await until(lambda: scene.desk.began == 2, "two run")
+    scene.lose_the_channel()
+    assert not scene.server.waiting
+    scene.attach_again()
+    scene.take("2", redelivered=True)
+    assert [call.id for call in scene.server.waiting] == ["2"]
+
+
+async def test_a_caller_that_leaves_while_its_waiting_request_is_the_brokers_is_remembered(
+    scene: Scene,
+) -> None:
+    for n in range(3):
+        scene.take(str(n))
+    waits = scene.table.find(key("2"))
+    assert waits is not None
+    scene.lose_the_channel()
+    scene.server.stop(waits, Stop.CALLER)
+    assert scene.early.take(key("2"))
+    assert scene.table.find(key("2")) is None
+
+
+async def test_a_drain_without_a_channel_answers_nobody(scene: Scene) -> None:
+    scene.take()
+    await until(lambda: scene.desk.began == 1, "it runs")
+    scene.server.draining = True
+    scene.lose_the_channel()
+    await until(lambda: not scene.server.calls, "it is cancelled")
+    assert scene.desk.cancelled == 1
+    assert scene.elsewhere == []
+
+
+# -- a request may have been run -------------------------------------------------------------------
+
+
+async def test_a_redelivered_request_that_nobody_knows_is_not_run(scene: Scene) -> None:
+    scene.take(redelivered=True)
+    assert b"ABORTED" in scene.sent("finish")[0]
+    assert scene.desk.began == 0
+
+
+async def test_one_of_an_idempotent_method_is_counted_up_and_then_given_up() -> None:
+    scene = Scene("again")
+    scene.take(redelivered=True)
+    scene.take(redelivered=True, headers={"attempt": 4})
+    assert scene.sent("hand back") == [1, 5]
+    scene.take(redelivered=True, headers={"attempt": 5})
+    assert b"ABORTED" in scene.sent("reject")[0]
+    await over(scene)
+
+
+# -- stops -----------------------------------------------------------------------------------------
+
+
+async def test_a_caller_is_answered_at_its_deadline_and_its_handler_cancelled(scene: Scene) -> None:
+    call = scene.take()
+    await until(lambda: scene.desk.began == 1, "it runs")
+    assert call is not None
+    scene.server.stop(call, Stop.DEADLINE)
+    assert b"DEADLINE_EXCEEDED" in scene.sent("reply")[0]
+    await until(lambda: not scene.server.calls, "it is cancelled")
+    assert scene.desk.cancelled == 1
+    assert scene.sent("finish") == [b""], "nobody is answered twice"
+
+
+@pytest.mark.parametrize(("name", "answered"), [("work", 1), ("again", 0)])
+async def test_a_handler_that_refuses_to_end_is_given_up(name: str, answered: int) -> None:
+    scene = Scene(name)
+    call = scene.take()
+    await until(lambda: scene.desk.began == 1, "it runs")
+    assert call is not None
+    scene.server.abandon(call)
+    assert len(scene.sent("finish")) == answered
+    assert not scene.server.calls
+    task = call.task
+    assert task is not None
+    scene.desk.go.set()
+    await task
+    assert len(scene.sent("finish")) == answered
+    scene.server.close()
+
+
+# -- what callers are told -------------------------------------------------------------------------
+
+
+async def test_callers_are_told_once_and_not_while_the_socket_is_full(scene: Scene) -> None:
+    call = scene.take()
+    await until(lambda: scene.desk.began == 1, "it runs")
+    assert call is not None
+    scene.answers.full = True
+    scene.server.announce(time.monotonic())
+    assert call.told is None
+    scene.answers.full = False
+    for _ in range(2):
+        scene.server.announce(time.monotonic())
+    assert len(scene.sent("notice")) == 2
+    scene.server.tell(call)  # it asked
+    assert len(scene.sent("notice")) == 3
+
+
+async def test_the_prefetch_follows_a_limit_that_adapts() -> None:
+    class Queue:
+        changing = False
+        is_open = True
+
+        def __init__(self) -> None:
+            self.prefetches: list[int] = []
+
+        async def change_prefetch(self, prefetch: int) -> None:
+            self.prefetches.append(prefetch)
+
+    scene = Scene("adapt")
+    queue = Queue()
+    scene.server.serve_queue(queue)
+    assert scene.server.prefetch() == 2
+    scene.server.slots.resize(10)
+    for n in range(11):
+        scene.take(str(n))
+    await until(lambda: queue.prefetches == [12], "another prefetch is asked for")
+    await over(scene)
