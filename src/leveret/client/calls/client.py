@@ -276,6 +276,7 @@ class Client:
             takes longer than `_RESTORED_WITHIN` seconds to have all that again.
         """
         again, self._was_attached = self._was_attached, True
+        is_another_users = again and connection.user != self.reply_queue.user
         try:
             async with asyncio.timeout(_RESTORED_WITHIN if again else None):
                 channel = await self.reply_queue.open(connection, again=again)
@@ -286,9 +287,8 @@ class Client:
         channel.on_cancel = self._on_cancel
         channel.on_close = self._on_close
         channel.on_return = self._inbox.on_return
-        if again and connection.user != self.reply_queue.user:
+        if is_another_users:
             self._keys_are_others()
-        self.reply_queue.user = connection.user
         self._connection = connection
         self._publisher.attached(
             channel,

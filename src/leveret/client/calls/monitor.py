@@ -120,11 +120,6 @@ class Monitor:
         """The connection is another one: what was found on the one before is not news any more."""
         self._patient_until = self._time() + SERVERS_RETURN_WITHIN
 
-    @property
-    def next_check(self) -> float:
-        """When the next overdue calls are looked at, on the event loop's clock."""
-        return min((overdue.check_at for overdue in self._overdue.values()), default=inf)
-
     # -- when ---------------------------------------------------------------------------------
 
     def probe_beside(self, route: Route, now: float) -> None:

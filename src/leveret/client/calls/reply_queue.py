@@ -79,6 +79,7 @@ class ReplyQueue:
                 raise
             self._rename(error, connection.user)  # each user has queues of its own
             channel = await self._open(connection, again=False)
+        self.user = connection.user
         return channel
 
     async def _open(self, connection: Connection, *, again: bool) -> Channel:
