@@ -110,7 +110,7 @@ class Client:
             fire=self.table.fire,
             time=loop.time,
             confirm=self._confirm,
-            stranger=NativeClient(),
+            default_dialect=NativeClient(),
         )
         self.reply_queue = ReplyQueue(
             user=self._connection.user,
@@ -361,8 +361,8 @@ class Client:
     def _replies_are_lost(self, error: LeveretError) -> None:
         """The reply queue is out of reach: its calls are sent again, or end."""
         for call in list(self._calls.values()):
-            if call.request.needs_key and call.in_trouble().key == "":
-                call.in_trouble().key = f"{self.reply_queue.name}/{call.id}"
+            if call.request.needs_key and call.ensure_trouble().key == "":
+                call.ensure_trouble().key = f"{self.reply_queue.name}/{call.id}"
             if call.request.repeatable:
                 self.table.fire(call, Event.REPLY_QUEUE_GONE)
             else:
@@ -372,7 +372,7 @@ class Client:
         """Another user from now on, whose keys are others: what has one is not sent again."""
         for call in self._calls.values():
             if call.request.needs_key:
-                call.in_trouble().key = None
+                call.ensure_trouble().key = None
 
     # -- a call begins ------------------------------------------------------------------------
 
@@ -482,20 +482,22 @@ class Client:
 
     def _cancel(self, call: Pending) -> None:
         if call.route.control_key:
-            self._say(call.route.control_key, CANCEL, call.id, call.timeout)
+            self._send_control(call.route.control_key, CANCEL, call.id, call.timeout)
 
     def _confirm(self, key: str, call_id: str, waits: bool) -> None:
-        self._say(key, CONFIRMED if waits else CANCEL, call_id, REPLY_GRACE)
+        self._send_control(key, CONFIRMED if waits else CANCEL, call_id, REPLY_GRACE)
 
     def query(self, route: Route, ids: list[str]) -> None:
         """Ask the servers of a queue for these calls: they run, or were replied to."""
         for start in range(0, len(ids), _QUERIED_AT_ONCE):
             body = msgspec.json.encode(ids[start : start + _QUERIED_AT_ONCE])
-            self._say(route.control_key, QUERY, "", SERVED_EVERY, body)
+            self._send_control(route.control_key, QUERY, "", SERVED_EVERY, body)
 
-    def _say(self, key: str, word: str, call_id: str, timeout: float, body: bytes = b"") -> None:
+    def _send_control(
+        self, key: str, word: str, call_id: str, timeout: float, body: bytes = b""
+    ) -> None:
         if self._flow.is_open() and not self.loop.is_closed():
-            self._publisher.say(key, word, call_id, timeout, body)
+            self._publisher.send_control(key, word, call_id, timeout, body)
 
     # -- news ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from leveret.client.calls.route import Route
 from leveret.errors import Busy, CallError, ConnectionLost, DeadlineExceeded, LeveretError
 
 
-class Line(Protocol):
+class PausableConnection(Protocol):
     """A connection, as far as `Flow` has to know it."""
 
     blocked: str
@@ -28,11 +28,11 @@ class Line(Protocol):
         """Whether the socket takes no more now."""
 
 
-class Way(Protocol):
-    """The way that requests take, as far as `Flow` has to know it."""
+class RequestPath(Protocol):
+    """What requests need to get to the broker, as far as `Flow` has to know it."""
 
     @property
-    def connection(self) -> Line:
+    def connection(self) -> PausableConnection:
         """The connection of now, or the last one."""
 
     @property
@@ -63,7 +63,7 @@ class Flow:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        way: Way,
+        path: RequestPath,
         *,
         max_in_flight: int,
         max_message_size: int,
@@ -73,7 +73,7 @@ class Flow:
         self.ended: LeveretError | None = None
         """Why no request will ever go again."""
         self._loop = loop
-        self._way = way
+        self._path = path
         self._max_in_flight = max_in_flight
         self._max_message_size = max_message_size
         self._on_held = on_held
@@ -87,7 +87,7 @@ class Flow:
 
     # -- what changes -------------------------------------------------------------------------
 
-    def watch(self, connection: Line) -> None:
+    def watch(self, connection: PausableConnection) -> None:
         """Follow what this connection can take."""
         for news in (connection.on_paused, connection.on_blocked):
             if self.changed not in news:
@@ -111,7 +111,7 @@ class Flow:
     def changed(self, _news: object = None) -> None:
         """Find out whether requests may go now."""
         is_open = self.is_open()
-        held = not is_open or self._way.connection.paused
+        held = not is_open or self._path.connection.paused
         if held is not self._held:
             if held:
                 self._going = self._loop.create_future()
@@ -127,8 +127,8 @@ class Flow:
         """Whether the broker would take a request."""
         return (
             self.ended is None
-            and self._way.is_attached
-            and not self._way.connection.blocked
+            and self._path.is_attached
+            and not self._path.connection.blocked
             and not self._stopped
         )
 
@@ -144,7 +144,7 @@ class Flow:
         before = self._loop.time()
         if not (request.wait_for_connection or self.is_open()):
             raise self.refusal(request.route)
-        if self._way.in_flight + self._waiting >= self._max_in_flight:
+        if self._path.in_flight + self._waiting >= self._max_in_flight:
             raise self._too_many(request.route)
         self._waiting += 1
         try:
@@ -156,7 +156,7 @@ class Flow:
                 f"not sent in {timeout:g} s: {self.obstacle()}",
                 where="client",
                 method=request.route.key,
-            ) from self._way.failure
+            ) from self._path.failure
         finally:
             self._waiting -= 1
         return max(timeout - (self._loop.time() - before), 0.001)
@@ -165,12 +165,12 @@ class Flow:
 
     def obstacle(self) -> str:
         """What keeps requests back."""
-        connection, failure = self._way.connection, self._way.failure
+        connection, failure = self._path.connection, self._path.failure
         if connection.blocked and connection.closed is None:
             return f"the broker takes no publishes now: {connection.blocked}"
         if failure is not None:
             return f"not connected: {failure}"
-        if not self._way.is_attached:
+        if not self._path.is_attached:
             return "the client's channel is being restored"
         return "the broker did not take what was sent before"
 
@@ -187,10 +187,10 @@ class Flow:
             )
         if self.is_open():
             return self._too_many(route)
-        connection = self._way.connection
+        connection = self._path.connection
         if self.ended is None and connection.blocked and connection.closed is None:
             return _not_sent(Busy(self.obstacle(), method=route.key))
-        reason = self.ended or self._way.failure
+        reason = self.ended or self._path.failure
         message = f"not sent: {reason or self.obstacle()}"
         error = ConnectionLost(message, executed="no", method=route.key)
         error.__cause__ = reason
@@ -199,7 +199,7 @@ class Flow:
     def _too_many(self, route: Route) -> CallError:
         return _not_sent(
             Busy(
-                f"{self._way.in_flight + self._waiting} calls are in flight already, the limit of"
+                f"{self._path.in_flight + self._waiting} calls are in flight already, the limit of"
                 " connect(max_in_flight=...); wait for some before you make more",
                 method=route.key,
             )

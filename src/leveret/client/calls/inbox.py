@@ -40,7 +40,7 @@ class Inbox:
     :param replied: gives a reply to its call.
     :param confirm: tells a server, which listens under a key, whether a caller still waits:
         `confirm(key, call_id, waits)`.
-    :param stranger: the dialect of messages that name no call.
+    :param default_dialect: the dialect of messages that name no call.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Inbox:
         fire: Fire,
         time: Callable[[], float],
         confirm: Callable[[str, str, bool], None],
-        stranger: ClientDialect,
+        default_dialect: ClientDialect,
     ) -> None:
         self.late = 0
         """How many messages were for no call: they were late, repeated or forged."""
@@ -60,7 +60,7 @@ class Inbox:
         self._fire = fire
         self._time = time
         self._confirm = confirm
-        self._stranger = stranger
+        self._default_dialect = default_dialect
 
     def on_delivery(self, delivery: Delivery) -> None:
         """Take a message of the reply queue."""
@@ -90,7 +90,7 @@ class Inbox:
             self._fire(call, Event.NO_ROUTE)
 
     def _for_no_call(self, delivery: Delivery) -> None:
-        message = self._stranger.read(delivery)
+        message = self._default_dialect.read(delivery)
         if not isinstance(message, Notice):
             self.late += 1
         elif message.kind is NoticeKind.CONFIRM:

@@ -133,7 +133,7 @@ class Act(Enum):
     """What the client is to do about an event."""
 
     NOTHING = "nothing"
-    GIVE = "give the reply to its sink"
+    DELIVER = "give the reply to its sink"
     PUBLISH = "publish its request"
     PUBLISH_DOUBTFUL = "publish its request again, which a server may have"
     PUBLISH_LATER = "fire RESEND in a moment"
@@ -232,15 +232,15 @@ class Pending(Struct, eq=False):
         """When a server last said that it has the call; 0 if none has."""
         return 0.0 if self.trouble is None else self.trouble.noticed_at
 
-    def in_trouble(self) -> Trouble:
-        """What is remembered of it, to be added to."""
+    def ensure_trouble(self) -> Trouble:
+        """What is remembered of it, made if nothing was remembered before."""
         if self.trouble is None:
             self.trouble = Trouble()
         return self.trouble
 
     def doubt(self) -> None:
         """A server had it, and may have begun it. From certain to doubtful, and never back."""
-        self.in_trouble().doubtful = True
+        self.ensure_trouble().doubtful = True
 
 
 LIVE: Final = tuple(s for s in State if s not in (State.NEW, State.ENDED))
@@ -272,7 +272,7 @@ _S, _E, _A = State, Event, Act
 TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     # -- the two hot ones, never looked up ------------------------------------------------------
     (_S.NEW, _E.SEND): (_S.QUIET, _A.PUBLISH),
-    **{(s, _E.REPLY): (_S.ENDED, _A.GIVE) for s in LIVE},
+    **{(s, _E.REPLY): (_S.ENDED, _A.DELIVER) for s in LIVE},
     # -- notices --------------------------------------------------------------------------------
     # A handler that has begun has begun, even if another server has the request now. A request that
     # came back, or goes out again, does so whatever a server says of another copy of it.
@@ -354,23 +354,23 @@ def remember(call: Pending, event: Event, act: Act, now: float) -> None:
     """Note what an event leaves behind, beside the state. `CallTable.fire` calls this."""
     match event:
         case Event.WAITS | Event.CONFIRM:
-            trouble = call.in_trouble()
+            trouble = call.ensure_trouble()
             trouble.noticed_at, trouble.missing_since = now, 0.0
             trouble.had_by_server = True
         case Event.RUNS:
-            trouble = call.in_trouble()
+            trouble = call.ensure_trouble()
             trouble.noticed_at, trouble.missing_since = now, 0.0
             trouble.had_by_server = trouble.begun = True
         case Event.NO_ROUTE | Event.EXPIRY:
-            call.in_trouble().back_at = now
+            call.ensure_trouble().back_at = now
         case Event.QUEUE_EMPTY | Event.QUEUE_GONE:
-            call.in_trouble().missing_since = now
+            call.ensure_trouble().missing_since = now
         case Event.CONNECTED_AGAIN if call.trouble is not None and call.state in OUT:
             # The server that said so may be lost as well.
             call.trouble.noticed_at, call.trouble.missing_since = 0.0, 0.0
             call.trouble.begun = False
     if act is Act.PUBLISH or act is Act.PUBLISH_DOUBTFUL:
-        trouble = call.in_trouble()
+        trouble = call.ensure_trouble()
         trouble.noticed_at = trouble.back_at = trouble.missing_since = 0.0
         trouble.begun = False
         if act is Act.PUBLISH_DOUBTFUL:

@@ -225,7 +225,7 @@ class Monitor:
         finding = route.finding
         if finding.state is QueueState.DOWN:
             return  # its node comes back, or the deadline passes
-        back = max(self._patient_until, route.return_.found_at + SERVERS_RETURN_WITHIN)
+        back = max(self._patient_until, route.recovery.found_at + SERVERS_RETURN_WITHIN)
         if not finding.consumers and finding.asked_at < back:
             return  # its servers have lost their connections as well, and are on their way
         # Those that became overdue while the probe was under way are judged with the others.
@@ -286,5 +286,5 @@ class Monitor:
 
     def _is_missing(self, call: Pending, patience: float) -> bool:
         """Whether nobody has had a call for so many seconds."""
-        since = call.in_trouble().missing_since
+        since = call.ensure_trouble().missing_since
         return call.route.finding.asked_at - since > patience

@@ -104,7 +104,9 @@ class Publisher:
 
     # -- control messages ---------------------------------------------------------------------
 
-    def say(self, key: str, word: str, call_id: str, timeout: float, body: bytes = b"") -> None:
+    def send_control(
+        self, key: str, word: str, call_id: str, timeout: float, body: bytes = b""
+    ) -> None:
         """Send a control message: to one server, or to all that bind this key.
 
         :param word: one of those in `wire/control.py`.

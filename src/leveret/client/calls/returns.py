@@ -103,7 +103,7 @@ class Returns:
         asked_at = route.finding.asked_at
         if route.finding.state is not QueueState.MISSING:
             return True
-        trouble = call.in_trouble()
+        trouble = call.ensure_trouble()
         if trouble.unrouted_since < self._connected_at or not trouble.unrouted_since:
             trouble.unrouted_since = asked_at
         known = route.server_seen_at > -inf

@@ -79,7 +79,7 @@ class Route:
         "key",
         "limited",
         "queue",
-        "return_",
+        "recovery",
         "server_seen_at",
     )
 
@@ -104,7 +104,7 @@ class Route:
         """The last finding of waiting requests that was followed by one of as many servers."""
         self.change = NOTHING_FOUND
         """The last finding of another number of servers than the finding before it."""
-        self.return_ = NOTHING_FOUND
+        self.recovery = NOTHING_FOUND
         """The last finding of a queue whose node had been down before."""
 
     def asked(self, now: float) -> None:
@@ -127,7 +127,7 @@ class Route:
             # Fewer servers: one has died. More: one may have died, and another taken its place.
             self.change = finding
         if before.state is QueueState.DOWN:
-            self.return_ = finding
+            self.recovery = finding
         if finding.consumers:
             self.server_seen_at = finding.found_at
 

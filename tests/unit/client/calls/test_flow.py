@@ -23,7 +23,7 @@ class Line:
 
 
 @dataclass
-class Way:
+class RequestPath:
     """The way that requests take, as the test says."""
 
     connection: Line = field(default_factory=Line)
@@ -34,7 +34,7 @@ class Way:
 
 class There:
     def __init__(self) -> None:
-        self.way = Way()
+        self.way = RequestPath()
         self.held: list[bool] = []
         self.opened = 0
         self.flow = Flow(

@@ -32,7 +32,7 @@ class There:
             fire=self._fire,
             time=lambda: self.now,
             confirm=lambda key, call_id, waits: self.confirmed.append((key, call_id, waits)),
-            stranger=NativeClient(),
+            default_dialect=NativeClient(),
         )
 
     def _fire(self, _call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:

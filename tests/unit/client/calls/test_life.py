@@ -75,7 +75,7 @@ S, E, A = State, Event, Act
 ROWS: Final = [
     # a call that simply gets its reply
     (S.NEW, E.SEND, S.QUIET, A.PUBLISH),
-    (S.QUIET, E.REPLY, S.ENDED, A.GIVE),
+    (S.QUIET, E.REPLY, S.ENDED, A.DELIVER),
     # what servers say
     (S.QUIET, E.WAITS, S.AT_SERVER, A.NOTHING),
     (S.QUIET, E.RUNS, S.RUNNING, A.NOTHING),
@@ -180,12 +180,12 @@ def test_each_call_ends_by_its_deadline_wherever_it_is(state: State) -> None:
 
 @pytest.mark.parametrize("state", LIVE)
 def test_a_reply_ends_a_call_wherever_it_is(state: State) -> None:
-    assert TRANSITIONS[state, Event.REPLY] == (State.ENDED, Act.GIVE)
+    assert TRANSITIONS[state, Event.REPLY] == (State.ENDED, Act.DELIVER)
 
 
 def test_a_call_ends_with_a_reply_with_an_error_or_by_its_caller_and_is_over_then() -> None:
     ends = {act for after, act in TRANSITIONS.values() if after is State.ENDED}
-    assert ends == {Act.GIVE, Act.CANCEL} | FAILURES
+    assert ends == {Act.DELIVER, Act.CANCEL} | FAILURES
     for (before, _), (after, act) in TRANSITIONS.items():
         assert before is not State.ENDED
         assert (act in FAILURES) <= (after is State.ENDED)
@@ -248,9 +248,9 @@ def test_a_call_that_gets_its_reply_has_no_trouble() -> None:
 
 def test_a_notice_is_remembered_until_the_request_goes_out_again() -> None:
     call = stepped(a_call(idempotent=True), Event.WAITS)
-    assert (call.noticed_at, call.in_trouble().begun) == (7.0, False)
+    assert (call.noticed_at, call.ensure_trouble().begun) == (7.0, False)
     stepped(call, Event.RUNS, now=8.0)
-    assert (call.noticed_at, call.in_trouble().begun) == (8.0, True)
+    assert (call.noticed_at, call.ensure_trouble().begun) == (8.0, True)
     stepped(call, Event.CHANNEL_GONE, Event.SENDABLE, now=9.0)
     assert call.trouble == Trouble(doubtful=True, resends=1, had_by_server=True)
 
@@ -267,25 +267,25 @@ def test_a_new_connection_makes_notices_doubtful_but_not_that_a_server_had_the_c
 
 def test_a_request_that_came_back_keeps_its_notice_over_a_new_connection() -> None:
     call = stepped(a_call(idempotent=True), Event.RUNS, Event.EXPIRY, Event.CONNECTED_AGAIN)
-    assert call.in_trouble().begun
+    assert call.ensure_trouble().begun
 
 
 def test_a_call_is_missing_until_a_server_says_that_it_has_it() -> None:
     call = stepped(a_call(idempotent=True), Event.QUEUE_EMPTY)
-    assert call.in_trouble().missing_since == 7.0
+    assert call.ensure_trouble().missing_since == 7.0
     stepped(call, Event.RUNS, now=8.0)
-    assert call.in_trouble().missing_since == 0.0
+    assert call.ensure_trouble().missing_since == 0.0
     stepped(call, Event.QUEUE_EMPTY, now=9.0)
-    assert call.in_trouble().missing_since == 9.0
-    assert stepped(a_call(idempotent=True), Event.QUEUE_GONE).in_trouble().missing_since == 7.0
+    assert call.ensure_trouble().missing_since == 9.0
+    assert stepped(a_call(idempotent=True), Event.QUEUE_GONE).ensure_trouble().missing_since == 7.0
 
 
 def test_a_request_that_came_back_is_with_the_client_until_it_goes_out_again() -> None:
     call = stepped(a_call(), Event.NO_ROUTE)
-    assert call.in_trouble().back_at == 7.0
+    assert call.ensure_trouble().back_at == 7.0
     stepped(call, Event.QUEUE_RETURNS, Event.RESEND)
     assert call.trouble == Trouble()
-    assert stepped(a_call(), Event.EXPIRY).in_trouble().back_at == 7.0
+    assert stepped(a_call(), Event.EXPIRY).ensure_trouble().back_at == 7.0
 
 
 def test_a_call_in_doubt_stays_in_doubt() -> None:

@@ -108,7 +108,7 @@ def test_a_channel_that_ends_gives_back_what_was_not_confirmed() -> None:
 def test_a_control_message_says_where_answers_go_and_is_no_call() -> None:
     there = There()
     there.publish()
-    there.publisher.say("gate", CANCEL, "call-9", 1.5)
+    there.publisher.send_control("gate", CANCEL, "call-9", 1.5)
     there.publish()
     ((exchange, key, properties, body),) = there.line.messages
     assert (exchange, key, body) == ("control", "gate", b"")

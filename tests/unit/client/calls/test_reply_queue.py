@@ -20,7 +20,7 @@ FORBIDDEN = ChannelClosed(403, "ACCESS_REFUSED - to queue")
 
 
 class Line:
-    """A connection and its channels. Probes find one thing after the other, the last one for ever."""
+    """A connection and its channels. Probes find what `found` has; its last one stays."""
 
     def __init__(self, *found: int | LeveretError, user: str = "alice") -> None:
         self.user = user

@@ -174,7 +174,7 @@ async def test_a_queue_that_is_known_to_have_no_limit_is_not_full() -> None:
 async def test_a_request_that_is_refused_again_and_again_is_given_up() -> None:
     there = There((1, 0))
     call = a_call(started=there.now, idempotent=True)
-    call.in_trouble().resends = MOST_RESENDS
+    call.ensure_trouble().resends = MOST_RESENDS
     there.again(call, Event.NACK)
     assert await there.told(call) is Event.QUEUE_FULL
 

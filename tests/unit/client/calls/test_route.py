@@ -80,6 +80,6 @@ def test_a_queue_without_its_node_has_no_servers() -> None:
     route.probed(found(at=2.0, state=QueueState.DOWN))
     assert route.change.found_at == -inf
     route.probed(found(1, at=3.0))
-    assert route.change.found_at == route.return_.found_at == 3.0
+    assert route.change.found_at == route.recovery.found_at == 3.0
     route.probed(found(1, at=4.0))
-    assert route.return_.found_at == 3.0
+    assert route.recovery.found_at == 3.0

@@ -201,4 +201,4 @@ async def test_the_straight_code_does_what_the_table_says() -> None:
     call = there.call()
     assert TRANSITIONS[State.NEW, Event.SEND] == (call.state, Act.PUBLISH)
     there.table.replied(call, REPLY)
-    assert TRANSITIONS[State.QUIET, Event.REPLY] == (call.state, Act.GIVE)
+    assert TRANSITIONS[State.QUIET, Event.REPLY] == (call.state, Act.DELIVER)
