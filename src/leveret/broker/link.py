@@ -12,7 +12,7 @@ from leveret.amqp.codes import ReplyCode
 from leveret.broker.limits import Limits
 from leveret.broker.model.clock import Clock, Timer
 from leveret.broker.refusals import Refused
-from leveret.broker.session.session import Session, Socket
+from leveret.broker.session.session import Session
 from leveret.broker.session.states import SessionState
 
 log = logging.getLogger("leveret.broker")
@@ -44,7 +44,7 @@ class Host(Protocol):
         ...
 
 
-class Link(asyncio.Protocol, Socket):
+class Link(asyncio.Protocol):
     """Feeds a session with what is read, writes its output, and watches over time limits."""
 
     def __init__(self, host: Host) -> None:

@@ -41,7 +41,7 @@ class Output:
         self._memory = memory
         self._limit = limit
         self._on_first = on_first
-        self._parts: list[bytes] = []
+        self._parts: list[bytes | memoryview] = []
 
     def send(self, data: bytes) -> None:
         """Add frames to the next write."""
@@ -68,8 +68,9 @@ class Output:
             parts += (b"\xce" + _FRAME.pack(3, channel, size), body, b"\xce")
         else:
             room = self.frame_max - FRAME_OVERHEAD
+            view = memoryview(body)
             for start in range(0, size, room):
-                chunk = body[start : start + room]
+                chunk = view[start : start + room]
                 parts += (b"\xce" + _FRAME.pack(3, channel, len(chunk)), chunk)
             parts.append(b"\xce")
         self.size += size + _OVERHEAD

@@ -235,7 +235,7 @@ class BrokerParser:
         if partial.missing < 0:
             raise frame_error(3, f"a body longer than the {partial.size} bytes its header promises")
         if partial.keep:
-            partial.body += data[start:stop]
+            partial.body += memoryview(data)[start:stop]
         if not partial.missing:
             del self._partial[channel]
             events.append(partial.event(channel))
