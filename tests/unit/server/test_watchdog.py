@@ -10,13 +10,16 @@ import asyncio
 import logging
 import re
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from leveret.server.calls.life import Event, Life
 from leveret.server.watchdog import RunningCall, Watchdog
+from tests.unit.server.calls import making
 
 PATIENCE = 15.0
 
@@ -91,6 +94,27 @@ async def test_the_call_that_blocks_is_named_with_its_stack_and_then_with_its_le
     assert re.fullmatch(
         r"the event loop was blocked for \d+\.\d s by desk\.block \(call 2\)", log.lines[1]
     )
+
+
+async def test_a_handler_is_not_blamed_where_leverets_own_code_blocks(
+    watchdog: Watchdog, calls: list[RunningCall], log: Log
+) -> None:
+    life = Life(time.monotonic)
+
+    def block_in_leveret(*_transition: object) -> None:
+        log.spoken.clear()
+        assert log.spoken.wait(PATIENCE), "nothing was said"
+
+    async def handler() -> None:
+        life.on_transition = block_in_leveret
+        life.fire(making.call(), Event.PLACE)
+
+    task = asyncio.create_task(handler())
+    calls.append(call("desk.block", task))
+    watchdog.watch()
+    await task
+    assert "in Leveret's own code, while desk.block (call 1) runs: " in log.lines[0]
+    assert "let it await" not in log.lines[0]
 
 
 async def test_where_no_call_is_at_fault_those_that_wait_are_named_but_not_all_of_many(

@@ -26,7 +26,7 @@ from leveret.server.calls.life import (
     ending,
 )
 from leveret.wire.message import NoticeKind
-from tests.unit.server.calls.making import call
+from tests.unit.server.calls.making import call, key
 
 S, E, A = State, Event, Act
 
@@ -192,6 +192,11 @@ def test_a_task_that_has_not_begun_is_never_cancelled() -> None:
 def test_a_redelivered_request_never_begins_a_second_task() -> None:
     for state in WITH_TASK:
         assert TRANSITIONS[state, E.REDELIVERED] == (state, A.NONE)
+
+
+def test_a_call_is_named_by_its_reply_queue_and_its_id() -> None:
+    named = call("x", tag=7)
+    assert (named.id, named.key, named.tag) == ("x", key("x"), 7)
 
 
 # -- the small machines ----------------------------------------------------------------------------
