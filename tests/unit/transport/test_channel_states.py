@@ -141,7 +141,7 @@ async def test_on_a_blocked_connection_close_waits_for_nothing(
     port: Port, channel: Channel
 ) -> None:
     port.blocked = "low on memory"
-    await asyncio.wait_for(channel.close(), 1)
+    await asyncio.wait_for(channel.close(), 10)
     assert (port.released, channel.state) == ([], ChannelState.DETACHED)
 
 

@@ -209,7 +209,7 @@ async def test_a_cancelled_sender_leaves_the_queue(writer: Writer) -> None:
     assert len(writer._waiting) == 2
     writer.resume()
     senders[1].cancel()  # after its turn has come
-    await asyncio.wait(senders, timeout=1)
+    await asyncio.wait(senders, timeout=10)
     assert [sender.cancelled() for sender in senders] == [True, True, False]
     assert not writer._waiting
 
@@ -223,7 +223,7 @@ async def test_many_pauses_admit_each_sender_once(writer: Writer) -> None:
         writer.pause()
         await passes(1)
     writer.resume()
-    await asyncio.wait_for(asyncio.gather(*senders), 1)
+    await asyncio.wait_for(asyncio.gather(*senders), 10)
     assert not writer._waiting
 
 
@@ -234,9 +234,9 @@ async def test_the_end_lets_everyone_go_and_holds_nobody_any_more(
     senders = [asyncio.create_task(writer.wait_until_writable()) for _ in range(100)]
     await passes(1)
     writer.end()
-    await asyncio.wait_for(asyncio.gather(*senders), 1)
+    await asyncio.wait_for(asyncio.gather(*senders), 10)
     writer.pause()
-    await asyncio.wait_for(writer.wait_until_writable(), 1)
+    await asyncio.wait_for(writer.wait_until_writable(), 10)
     assert told == [True, False]
 
 
@@ -246,7 +246,7 @@ async def test_the_end_also_frees_those_whose_turn_had_not_come(writer: Writer) 
     await passes(1)
     writer.resume()
     writer.end()
-    await asyncio.wait_for(asyncio.gather(*senders), 1)
+    await asyncio.wait_for(asyncio.gather(*senders), 10)
 
 
 async def test_a_sender_that_waits_again_behind_another_goes_on_though_nothing_pauses_any_more(
