@@ -197,15 +197,15 @@ def new_node(**limits: Any) -> Node:
     return Node({"guest": User(password="guest")}, ("/",), Limits(**limits), Clock(100.0))
 
 
-def new_channel(number: int = 7) -> Channel:
-    """A channel without a session, in a vhost of its own, with the rights of guest."""
+def new_channel(number: int = 7, permissions: Permissions | None = None) -> Channel:
+    """A channel without a session, in a vhost of its own; without permissions it may do all."""
     world = World()
     context = ChannelContext(
         connection=object(),
         vhost=world.vhost,
         user=User(password="guest"),
         user_name="guest",
-        rights=Rights("guest", "/", Permissions()),
+        rights=Rights("guest", "/", permissions or Permissions()),
         output=Output(world.memory, 1_000_000, lambda: None),
         batch=Batch(),
         max_message_size=1_000_000,
