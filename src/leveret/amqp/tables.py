@@ -16,6 +16,7 @@ from typing import Any, Final
 MAX_DEPTH: Final = 16
 """How deep tables and arrays may nest. What is deeper stays undecoded bytes."""
 
+_OCTETS: Final = [bytes((number,)) for number in range(256)]
 _LENGTH = struct.Struct(">I")
 _FLOAT = struct.Struct(">f")
 _U64 = struct.Struct(">Q")
@@ -72,14 +73,18 @@ def encode_table(table: dict[str, Any]) -> bytes:
 
 
 def _encode_table(table: dict[str, Any]) -> bytes:
-    parts = [b""]
+    parts: list[bytes] = []
     for name, value in sorted(table.items()):
         data = name.encode()
         if len(data) > 128:
             raise TypeError(f"a field's name has at most 128 bytes: {name[:40]!r}...")
-        parts += (bytes((len(data),)), data, _encode_value(value))
-    parts[0] = _LENGTH.pack(sum(map(len, parts)))
-    return b"".join(parts)
+        if type(value) is str:  # as in metadata, which may differ from call to call
+            text = value.encode()
+            parts += (_OCTETS[len(data)], data, b"S", _LENGTH.pack(len(text)), text)
+        else:
+            parts += (_OCTETS[len(data)], data, _encode_value(value))
+    entries = b"".join(parts)
+    return _LENGTH.pack(len(entries)) + entries
 
 
 def _encode_value(value: Any) -> bytes:  # noqa: C901, PLR0911 - a type, a case
