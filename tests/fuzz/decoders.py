@@ -164,13 +164,16 @@ def table(data: bytes) -> None:
 
 
 def method(data: bytes) -> None:
-    """A method frame's payload: a method that can be written, or one of the documented errors."""
+    """A payload is a method, which can be written again, or one of the documented errors."""
     for stop in (len(data), max(len(data) - 3, 0)):
         try:
             found = decode_method(data, 0, stop)
         except (ProtocolError, *MALFORMED):
             continue
-        if not getattr(found, "arguments", None):  # a table may hold what ours cannot write again
+        tables = [name for name, kind in found.fields if kind == "Table"]
+        if not any(
+            getattr(found, name) for name in tables
+        ):  # which may hold what ours cannot write
             written = encode_method(found)
             assert decode_method(written, 0, len(written)) == found
 

@@ -65,6 +65,7 @@ def encode_table(table: dict[str, Any]) -> bytes:
 
     :raises TypeError: if a value is of no type that a field table has, or does not fit in it, or
         a name is not a text or longer than 128 bytes.
+    :raises ValueError: if a text is not Unicode.
     """
     try:
         return _encode_table(table)

@@ -160,5 +160,11 @@ def test_a_name_that_a_table_cannot_hold_is_refused_and_not_cut(name: Any) -> No
         encode_table({name: 1})
 
 
+@pytest.mark.parametrize("table", [{"\udcff": 1}, {"a": "\udcff"}, {"a": [{"\ud800": 1}]}])
+def test_a_text_that_is_not_unicode_is_refused(table: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        encode_table(table)
+
+
 def test_a_name_may_be_128_bytes_long() -> None:
     assert decoded(encode_table({"é" * 64: 1})[4:]) == {"é" * 64: 1}
