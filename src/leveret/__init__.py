@@ -8,11 +8,11 @@ any release, and their names with them.
 
 from msgspec import Meta
 
-from leveret.client.breaker import Breaker
 from leveret.client.caller import Caller
-from leveret.client.options import Middleware as ClientMiddleware
-from leveret.client.options import OutgoingCall
+from leveret.client.middleware import Middleware as ClientMiddleware
+from leveret.client.middleware import OutgoingCall
 from leveret.client.plain import PlainRemote
+from leveret.client.policy.breaker import Breaker
 from leveret.contract import Adaptive, Hedge, Retry, Service, method, service_schema
 from leveret.errors import (
     AMQPError,

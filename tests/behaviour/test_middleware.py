@@ -16,8 +16,8 @@ from leveret import (
     RemoteError,
     current_call,
 )
-from leveret.client.options import CallNext as NextCall
-from leveret.client.options import OutgoingCall
+from leveret.client.middleware import CallNext as NextCall
+from leveret.client.middleware import OutgoingCall
 from leveret.server.handlers.execution import CallNext
 from leveret.wire.context import CurrentCall
 from tests.behaviour.services import Echo, Fibonacci, Gate

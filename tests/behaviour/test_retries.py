@@ -22,7 +22,7 @@ from leveret import (
     current_call,
     method,
 )
-from leveret.client.options import CallNext as NextCall
+from leveret.client.middleware import CallNext as NextCall
 from leveret.server.handlers.execution import CallNext
 from leveret.wire.context import CurrentCall
 from tests.behaviour.patience import at_once, until

@@ -15,8 +15,11 @@ from leveret import Rabbit, Service, method
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.testing import RabbitMQ
-from leveret.wire.before import ReplyTemplate, RequestTemplate
+from leveret.wire.dialect import ClientChannel
+from leveret.wire.message import ReplyAddress
 from leveret.wire.native.dialect import NativeClient, NativeServer
+from leveret.wire.native.reply import ResultPacker
+from leveret.wire.native.request import RequestPacker
 from tests.behaviour.patience import until
 from tests.docs.bare_client import BareClient
 from tests.docs.bare_server import BareServer
@@ -50,25 +53,20 @@ def documented_bytes(number: int) -> bytes:
 
 
 def test_the_request_byte_by_byte_is_what_leveret_sends() -> None:
-    template = RequestTemplate(
-        channel=1,
-        frame_max=131_072,
-        key="fibonacci.fib",
-        content_type="application/json",
-        reply_queue="leveret.reply." + 22 * "0",
-    )
-    assert template.pack(b"1f", 1_750_000_005_000, 5000, b'{"n":30}') == documented_bytes(0)
+    address = ReplyAddress(exchange="", key="leveret.reply." + 22 * "0")
+    channel = ClientChannel(number=1, frame_max=131_072, reply_to=address, user="", name="")
+    packer = RequestPacker(channel, key="fibonacci.fib", content_type="application/json")
+    assert packer.pack(b"1f", 1_750_000_005_000, 5000, b'{"n":30}') == documented_bytes(0)
 
 
 def test_the_reply_byte_by_byte_is_what_leveret_sends() -> None:
-    template = ReplyTemplate(
+    packer = ResultPacker(
         channel=1,
         frame_max=131_072,
-        reply_to="leveret.reply." + 22 * "0",
+        reply_to=ReplyAddress(exchange="", key="leveret.reply." + 22 * "0"),
         content_type="application/json",
-        kind="result",
     )
-    assert template.pack(b"1f", b"832040") == documented_bytes(1)
+    assert packer.pack(b"1f", b"832040") == documented_bytes(1)
 
 
 @pytest.mark.parametrize(

@@ -160,35 +160,45 @@ class PropertiesParser:
             return head, {**before, "deadline": int.from_bytes(data[stop - 8 : stop], signed=True)}
         front = data[start : table - 4]
         head = self._heads.get(front) or self._head(front, flags)
-        if data[stop - 18 : stop - 8] != _DEADLINE or stop - 18 < table:
+        end = stop - 18
+        if data[end : stop - 8] != _DEADLINE or end < table:
             return head, decode_table(data, table, stop)
-        # Only if what stands before is a whole table is this the name of an entry.
+        deadline = int.from_bytes(data[stop - 8 : stop], signed=True)
+        at = data.find(_METADATA, table, end)
+        # Only if what stands before is a whole table are these the names of entries.
         try:
-            before = self._before_deadline(data, table, stop - 18)
+            if at < 0 or at + 14 + _U32(data, at + 10)[0] != end:
+                before = decode_table(data, table, end)
+            else:
+                before = self._with_metadata(data, table, at, end)
+                if self._is_new(whole):  # metadata mostly differs in each message
+                    return head, {**before, "deadline": deadline}
         except (TableError, IndexError, struct.error):
             return head, decode_table(data, table, stop)
-        if len(self._seen) >= _CACHED:
-            self._seen.clear()
-        seen = hash(whole)
-        if seen in self._seen:  # what differs in each message need not be remembered
-            _remember(self._blocks, whole, (head, before), len(whole))
-        self._seen.add(seen)
-        return head, {**before, "deadline": int.from_bytes(data[stop - 8 : stop], signed=True)}
+        _remember(self._blocks, whole, (head, before), len(whole))
+        return head, {**before, "deadline": deadline}
 
-    def _before_deadline(self, data: bytes, table: int, stop: int) -> dict[str, Any]:
-        """The headers in data[table:stop]. Metadata, which may come last, differs in each message.
+    def _with_metadata(self, data: bytes, table: int, at: int, end: int) -> dict[str, Any]:
+        """The headers in data[table:end], the last of which is the metadata at `at`.
 
         :raises TableError, IndexError, struct.error: if they are not a whole table.
         """
-        at = data.find(_METADATA, table, stop)
-        if at < 0 or at + 14 + _U32(data, at + 10)[0] != stop:
-            return decode_table(data, table, stop)
         front = data[table:at]
         before = self._tables.get(front)
-        if before is None:  # as above: only after a whole table is this the name of an entry
+        if before is None:
             before = decode_table(data, table, at)
             _remember(self._tables, front, before, len(front))
-        return {**before, "metadata": decode_table(data, at + 14, stop, 1)}
+        return {**before, "metadata": decode_table(data, at + 14, end, 1)}
+
+    def _is_new(self, block: bytes) -> bool:
+        """Whether these bytes come for the first time. A few hashes that are equal do no harm."""
+        seen = hash(block)
+        if seen in self._seen:
+            return False
+        if len(self._seen) >= _CACHED:
+            self._seen.clear()
+        self._seen.add(seen)
+        return True
 
     def parse(self, data: bytes, pos: int, stop: int) -> Properties:  # noqa: C901 - the hot path
         """Read the properties in data[pos:stop], flags first.

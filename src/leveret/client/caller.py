@@ -5,46 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, Unpack, cast
 
-from leveret.client.calls.client import Client
-from leveret.client.guard import Safeguards
-from leveret.client.named import NamedMethod, named_spec
-from leveret.client.options import CallOptions, GivenOptions, Middleware
+from leveret.client.invocations import Invocations
+from leveret.client.named import named_codec, named_spec
+from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.remote import RemoteMethod, remote_of
 from leveret.contract import Service
 
 S = TypeVar("S", bound=Service)
 
 _NAMED_METHODS: Final = 256
-"""For how many methods what a call by name needs is kept."""
+"""For how many methods the caller keeps what a call by name needs."""
 
 
 class Caller:
     """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options."""
 
-    def __init__(
-        self,
-        client: Client,
-        options: CallOptions,
-        middleware: tuple[Middleware, ...],
-        safeguards: Safeguards,
-    ) -> None:
-        self._client = client
+    def __init__(self, invocations: Invocations, options: CallOptions) -> None:
+        self._invocations = invocations
         self._options = options
-        self._middleware = middleware
-        self._safeguards = safeguards
         self._named: dict[str, RemoteMethod] = {}
 
     def remote(self, contract: Callable[..., S]) -> S:
         """A remote of a service: calls to its methods go over the network.
 
-        :raises ContractError: if `contract` is no service class or has no methods.
+        :raises ContractError: if `contract` is not a service class, or has no methods.
         """
         # A type[S] would have mypy refuse abstract contracts; any other callable is refused here.
         service = cast("type[Service]", contract)
-        return cast(
-            "S",
-            remote_of(service, self._client, self._options, self._middleware, self._safeguards),
-        )
+        return cast("S", remote_of(service, self._invocations, self._options))
 
     async def call(self, method: str, /, **arguments: Any) -> Any:
         """Call "service.method" without its contract; arguments and result are plain values.
@@ -54,15 +42,11 @@ class Caller:
         remote = self._named.get(method)
         if remote is None:
             spec = named_spec(method)
-            remote = NamedMethod(
-                self._client, spec, self._options, self._middleware, self._safeguards
-            )
+            remote = RemoteMethod(self._invocations, spec, self._options, named_codec)
             if len(self._named) < _NAMED_METHODS:
                 self._named[method] = remote
         return await remote(**arguments)
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """The same with other options for its calls; `Service.with_options` lists them."""
-        return Caller(
-            self._client, self._options.merged(options), self._middleware, self._safeguards
-        )
+        return Caller(self._invocations, self._options.merged(options))

@@ -8,7 +8,6 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct
 
-from leveret.client.remote import RemoteMethod
 from leveret.codec import MethodCodec, untyped_codec
 from leveret.contract import MethodSpec, QueueOptions
 from leveret.contract.limits import MAX_NAME_BYTES
@@ -16,26 +15,25 @@ from leveret.errors import InvalidArgument
 from leveret.wire.native.names import QUEUE_PREFIX
 
 
-class NamedMethod(RemoteMethod):
-    """A method that is called by its name alone, without its contract: plain values both ways."""
+def named_codec(_spec: MethodSpec, content_type: str) -> MethodCodec:
+    """A codec of plain values both ways, for a method whose contract is unknown.
 
-    _knows_its_queue = False
-
-    def _make_codec(self, content_type: str) -> MethodCodec:
-        codec = untyped_codec(content_type)
-        return MethodCodec(
-            content_type=codec.content_type,
-            encode_arguments=cast("Callable[[Struct], bytes]", codec.encode_arguments),
-            decode_arguments=msgspec.json.decode,
-            encode_result=msgspec.json.encode,
-            decode_result=codec.decode_result,
-        )
+    :raises ContractError: for a content type that such a call cannot have.
+    """
+    codec = untyped_codec(content_type)
+    return MethodCodec(
+        content_type=codec.content_type,
+        encode_arguments=cast("Callable[[Struct], bytes]", codec.encode_arguments),
+        decode_arguments=msgspec.json.decode,
+        encode_result=msgspec.json.encode,
+        decode_result=codec.decode_result,
+    )
 
 
 def named_spec(key: str) -> MethodSpec:
     """What is assumed of the method "service.method".
 
-    :raises InvalidArgument: if that is no such name.
+    :raises InvalidArgument: if `key` is not such a name.
     """
     service, _, name = key.partition(".")
     if not (service.isidentifier() and name.isidentifier()):

@@ -1,11 +1,12 @@
-"""How a call is to be made, and the record that middleware sees of it."""
+"""How a call is to be made: what `with_options` takes, and what it refuses."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypedDict
 
 import msgspec
+from msgspec import structs
 
 from leveret.contract import Hedge, Retry, as_hedge, as_retry
 from leveret.errors import InvalidArgument
@@ -43,24 +44,36 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     hedge: Hedge | Literal[False] | None = None
     """When a second request goes beside a slow one; False: never."""
 
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What makes requests differ, without timeout, metadata and the key itself."""
+        return (
+            self.content_type,
+            self.priority,
+            self.if_busy,
+            self.wait_for_server,
+            self.wait_for_connection,
+            self.idempotency_key is not None,
+            self.retry,
+            self.hedge,
+        )
+
     def merged(self, changes: Mapping[str, Any]) -> CallOptions:
         """These options with some changed; None leaves one as it was.
 
-        :raises InvalidArgument: if a change is no option, or has a value that cannot be.
+        :raises InvalidArgument: if a change is not an option, or has a value that it cannot have.
         """
-        fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        unknown = sorted(set(changes) - set(fields))
-        if unknown:
-            raise InvalidArgument(
-                f"with_options() knows no {', '.join(unknown)}; it takes {', '.join(fields)}"
-            )
-        given = {name: value for name, value in changes.items() if value is not None}
-        for name, judge in (("retry", as_retry), ("hedge", as_hedge)):
-            if name in given:
-                given[name] = judge(given[name])
-        options = CallOptions(**{**fields, **given})
-        _check(options)
-        return options
+        given: dict[str, Any] = {}
+        for name, value in changes.items():
+            check = _CHECKS.get(name)
+            if check is None:
+                unknown = ", ".join(sorted(set(changes) - set(_CHECKS)))
+                raise InvalidArgument(
+                    f"with_options() knows no {unknown}; it takes {', '.join(_CHECKS)}"
+                )
+            if value is not None:
+                given[name] = check(value)
+        return structs.replace(self, **given)
 
 
 class GivenOptions(TypedDict, total=False):
@@ -79,34 +92,56 @@ class GivenOptions(TypedDict, total=False):
     hedge: Hedge | float | None
 
 
-def _check(options: CallOptions) -> None:
-    """Judge what callers wrote, who may not have a type checker."""
-    timeout: object = options.timeout
-    if timeout is not None and not (
-        isinstance(timeout, (int, float)) and 0 < timeout <= MAX_TIMEOUT
-    ):
-        raise InvalidArgument(
-            f"timeout must be a number of seconds above 0, up to {MAX_TIMEOUT:.0f}; got {timeout!r}"
-        )
-    if options.if_busy not in ("wait", "fail"):
-        raise InvalidArgument(f'if_busy must be "wait" or "fail"; got {options.if_busy!r}')
-    priority: object = options.priority
-    if priority is not None and not (isinstance(priority, int) and 0 <= priority <= 255):
+def check_timeout(timeout: object) -> float:
+    """A timeout in seconds.
+
+    :raises InvalidArgument: if it is not a number above 0, or longer than RabbitMQ takes.
+    """
+    if isinstance(timeout, (int, float)) and 0 < timeout <= MAX_TIMEOUT:
+        return timeout
+    raise InvalidArgument(
+        f"timeout must be a number of seconds above 0, up to {MAX_TIMEOUT:.0f}; got {timeout!r}"
+    )
+
+
+def check_metadata(metadata: object) -> dict[str, str]:
+    """Metadata of a request.
+
+    :raises InvalidArgument: if it does not map text to text.
+    """
+    if isinstance(metadata, dict):
+        for name, value in metadata.items():
+            if not (isinstance(name, str) and isinstance(value, str)):
+                break
+        else:
+            return metadata
+    raise InvalidArgument(f"metadata must map text to text; got {metadata!r}")
+
+
+def _check_reply_metadata(reply_metadata: object) -> dict[str, str]:
+    if not isinstance(reply_metadata, dict):
+        raise InvalidArgument("reply_metadata must be a dict, which the call fills")
+    return reply_metadata
+
+
+def _check_if_busy(if_busy: object) -> object:
+    if if_busy not in ("wait", "fail"):
+        raise InvalidArgument(f'if_busy must be "wait" or "fail"; got {if_busy!r}')
+    return if_busy
+
+
+def _check_priority(priority: object) -> int:
+    if not (isinstance(priority, int) and 0 <= priority <= 255):
         raise InvalidArgument(f"priority must be a whole number from 0 to 255; got {priority!r}")
-    key: object = options.idempotency_key
-    if key is not None and not (isinstance(key, str) and 0 < len(_utf8(key)) <= MAX_KEY):
+    return priority
+
+
+def _check_key(key: object) -> str:
+    if not (isinstance(key, str) and 0 < len(_utf8(key)) <= MAX_KEY):
         raise InvalidArgument(
             f"idempotency_key must be text of 1 to {MAX_KEY} bytes in UTF-8; got {key!r}"
         )
-    metadata: object = options.metadata
-    if metadata is not None and not (
-        isinstance(metadata, dict)
-        and all(isinstance(text, str) for pair in metadata.items() for text in pair)
-    ):
-        raise InvalidArgument(f"metadata must map text to text; got {metadata!r}")
-    reply_metadata: object = options.reply_metadata
-    if reply_metadata is not None and not isinstance(reply_metadata, dict):
-        raise InvalidArgument("reply_metadata must be a dict, which the call fills")
+    return key
 
 
 def _utf8(text: str) -> bytes:
@@ -116,35 +151,19 @@ def _utf8(text: str) -> bytes:
         return b""
 
 
-class OutgoingCall(msgspec.Struct):
-    """One call as client middleware sees it; what it changes here is what is sent."""
-
-    method: str
-    """"service.method"."""
-    arguments: dict[str, Any]
-    """By parameter name."""
-    metadata: dict[str, str]
-    timeout: float
-    """Seconds."""
+def _unchecked(value: object) -> object:
+    return value
 
 
-CallNext = Callable[[OutgoingCall], Awaitable[Any]]
-Middleware = Callable[[OutgoingCall, CallNext], Awaitable[Any]]
-"""`async def middleware(call, call_next)`: returns the result, mostly `await call_next(call)`.
-
-It is around the whole call: retries and hedging happen inside of `call_next`."""
-
-
-def compose(middleware: tuple[Middleware, ...], innermost: CallNext) -> CallNext:
-    """One function out of all: the first of them is the outermost."""
-    call_next = innermost
-    for outer in reversed(middleware):
-        call_next = _around(outer, call_next)
-    return call_next
-
-
-def _around(outer: Middleware, call_next: CallNext) -> CallNext:
-    def call(outgoing: OutgoingCall) -> Awaitable[Any]:
-        return outer(outgoing, call_next)
-
-    return call
+_CHECKS: Final[dict[str, Callable[[Any], object]]] = {
+    **dict.fromkeys(CallOptions.__struct_fields__, _unchecked),
+    "timeout": check_timeout,
+    "metadata": check_metadata,
+    "reply_metadata": _check_reply_metadata,
+    "priority": _check_priority,
+    "if_busy": _check_if_busy,
+    "idempotency_key": _check_key,
+    "retry": as_retry,
+    "hedge": as_hedge,
+}
+"""What judges each option. Callers may not have a type checker."""

@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from leveret.client.breaker import Breaker
-from leveret.client.guard import Safeguards
-from leveret.client.options import CallOptions, Middleware
+from leveret.client.middleware import Middleware
+from leveret.client.options import CallOptions
+from leveret.client.policy.breaker import Breaker
+from leveret.client.policy.call_policy import Policies
 from leveret.contract import Hedge, Retry
 from leveret.errors import InvalidArgument
 from leveret.rabbit.connection import BrokerConnection
@@ -97,7 +98,7 @@ def connect(
         BrokerConnection(address, options),
         options=CallOptions().merged({"timeout": timeout}),
         middleware=tuple(middleware),
-        safeguards=Safeguards(retry=retry, hedge=hedge, breaker=breaker),
+        policies=Policies(retry=retry, hedge=hedge, breaker=breaker),
     )
 
 

@@ -10,9 +10,11 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from leveret.client.caller import Caller
 from leveret.client.calls.client import Client
-from leveret.client.guard import Safeguards
-from leveret.client.options import CallOptions, GivenOptions, Middleware
+from leveret.client.invocations import Invocations
+from leveret.client.middleware import Middleware
+from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.plain import PlainRemote
+from leveret.client.policy.call_policy import Policies
 from leveret.contract import Service
 from leveret.rabbit.connection import BrokerConnection
 from leveret.server.options import GivenServeOptions, ServeOptions
@@ -35,12 +37,12 @@ class Rabbit:
         *,
         options: CallOptions,
         middleware: tuple[Middleware, ...],
-        safeguards: Safeguards,
+        policies: Policies,
     ) -> None:
         self._connection = connection
         self._options = options
         self._middleware = middleware
-        self._safeguards = safeguards
+        self._policies = policies
         self._made: Caller | None = None
 
     # -- the connection -----------------------------------------------------------------------
@@ -87,7 +89,8 @@ class Rabbit:
     @property
     def _caller(self) -> Caller:
         if self._made is None:
-            self._made = Caller(self.calls, self._options, self._middleware, self._safeguards)
+            invocations = Invocations(self.calls, self._middleware, self._policies)
+            self._made = Caller(invocations, self._options)
         return self._made
 
     @property

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from leveret.amqp.events import Delivery
 from leveret.amqp.tables import encode_table
 from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError
 from leveret.transport.channel import Channel
 from leveret.wire.dialect import ClientChannel, Metadata
 from leveret.wire.failures import decode_failure
-from leveret.wire.message import Bounce, Incoming, Notice, Reply
+from leveret.wire.message import Reply
 from leveret.wire.native.headers import IDEMPOTENCY_KEY, RESENT, pack_metadata
 from leveret.wire.native.names import QUEUE_PREFIX
 from leveret.wire.native.reply import ReplyPacker, read_reply
@@ -51,9 +50,7 @@ class NativeClient:
             packed += encode_table({RESENT: True})[4:]
         return packed
 
-    def read(self, delivery: Delivery) -> Reply | Notice | Bounce:
-        """What came to the reply queue."""
-        return read_reply(delivery)
+    read = staticmethod(read_reply)
 
     def error(
         self, reply: Reply, raises: Mapping[str, type[DeclaredError]], method: str
@@ -69,9 +66,7 @@ class NativeServer:
         """The method's request queue."""
         return spec.queue_name
 
-    def read(self, delivery: Delivery, now: float, timeout: float) -> Incoming:
-        """A request."""
-        return read_request(delivery, now, timeout)
+    read = staticmethod(read_request)
 
     def packer(self, channel: int, frame_max: int, spec: MethodSpec) -> ReplyPacker:
         """What packs the method's replies on this channel."""

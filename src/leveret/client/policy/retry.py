@@ -1,6 +1,6 @@
 """Which failures another attempt may cure, how long to pause before it, and how many there may be.
 
-Pure: the clock and the random numbers are handed in. `client/guard.py` makes the attempts.
+Pure: the clock and the random numbers are handed in. `call_policy.py` makes the attempts.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from leveret.backoff import Backoff
 from leveret.contract import Retry
 from leveret.errors import (
     Busy,
@@ -44,19 +45,19 @@ CURABLE: Final[Mapping[type[CallError], tuple[bool, str]]] = MappingProxyType(
         Unauthenticated: (False, "the same credentials are refused again"),
         RemoteError: (False, "the handler ran into a bug, and would again"),
         InvalidResult: (False, "the handler ran; its result fits no better the next time"),
-        DeclaredError: (False, "an answer of the service, which its caller is to handle"),
-        CallError: (False, "of others nothing is known"),
+        DeclaredError: (False, "an answer of the service, for its caller to handle"),
+        CallError: (False, "nothing is known of other errors"),
     }
 )
-"""For each class of error: whether another attempt may cure it, and why. Then `executed` decides:
-only a call whose handler did not run is made again, unless the method is idempotent."""
+"""For each class of error: whether another attempt may cure it, and why. Besides, only
+a call whose handler did not run is made again, unless the method is idempotent."""
 
 RESERVE: Final = 10.0
-"""Retries that a client has in reserve, beyond what its calls earn it."""
+"""Retries that a client has in reserve, beside those that its calls earn."""
 _RESERVE_PER_SECOND: Final = 1.0
-"""How fast a reserve that was used comes back."""
+"""Retries per second that come back to a reserve that was used."""
 _SAVINGS: Final = 100.0
-"""Retries that a client can have earned, at the most: a quiet day buys no storm."""
+"""Retries that a client can have at most: a quiet day must not buy a storm."""
 
 _CERTAINTY: Final[tuple[Executed, ...]] = ("no", "maybe", "yes")
 
@@ -75,16 +76,16 @@ def executed_of_all(*attempts: Executed) -> Executed:
 def pause_before_next(
     retry: Retry, attempt: int, error: CallError, random: Callable[[], float]
 ) -> float | None:
-    """Seconds to wait after attempt number `attempt`; None where the server said: not again.
+    """Seconds to wait after attempt number `attempt`; None if the server forbids another.
 
-    What the server asked for passes first, and the random pause comes on top, so that those who
-    were all told the same do not come back all at once.
+    The pause that the server asked for comes first, and a random one is added to it. So clients
+    that were all told the same do not come back together.
     """
     asked = error.retry_after if isinstance(error, Busy) else None
     if asked is not None and asked < 0:
         return None
-    bound: float = min(retry.most, retry.backoff * 2 ** (attempt - 1))
-    return (asked or 0.0) + random() * bound
+    backoff = Backoff(first=retry.backoff, most=retry.most, jitter=1.0)
+    return (asked or 0.0) + backoff.pause(attempt, random)
 
 
 class RetryBudget:

@@ -20,8 +20,8 @@ from leveret import (
     RemoteError,
     Unimplemented,
 )
-from leveret.client.breaker import Circuit, State
-from tests.unit.client.hand_clock import HandClock
+from leveret.client.policy.breaker import Circuit, State
+from tests.unit.client.policy.hand_clock import HandClock
 
 BREAKER = Breaker(ratio=0.5, volume=4, within=10, reset=1, most=3)
 
@@ -151,7 +151,7 @@ def test_each_failed_try_doubles_the_wait_up_to_the_most(rig: Rig) -> None:
 def test_a_try_that_is_given_up_leaves_the_next_call_to_try(rig: Rig) -> None:
     rig.open()
     rig.clock.now += 1
-    rig.circuit.forget(rig.circuit.admit("shop.buy"))
+    rig.circuit.told_nothing(rig.circuit.admit("shop.buy"))
     rig.calls(ConnectionLost("cut"))
     assert rig.circuit.admit("shop.buy").probe
 
@@ -164,7 +164,7 @@ def test_calls_from_before_do_not_decide_about_an_open_circuit(rig: Rig) -> None
     rig.clock.now += 1
     probe = rig.circuit.admit("shop.buy")
     rig.circuit.ended(slow[1], NoServer("late"))
-    rig.circuit.forget(slow[2])
+    rig.circuit.told_nothing(slow[2])
     assert rig.state() is State.HALF_OPEN
     rig.circuit.ended(probe, None)
     assert rig.state() is State.CLOSED

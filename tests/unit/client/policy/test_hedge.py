@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from leveret import Busy, CallError, Hedge, NoServer
-from leveret.client.hedge import Latencies, delay_of, race
+from leveret.client.policy.hedge import delay_of, race
+from leveret.client.policy.hedge import latencies as no_latencies
+from leveret.sliding_window import SlidingWindow
 
 
-def latencies(*seconds: float) -> Latencies:
-    known = Latencies()
+def latencies(*seconds: float) -> SlidingWindow:
+    known = no_latencies()
     for second in seconds:
         known.add(second)
     return known
@@ -55,7 +57,7 @@ def test_a_percentile_follows_within_a_few_calls() -> None:
     ],
 )
 def test_the_second_request_goes_after_a_time_or_a_percentile(
-    hedge: Hedge, known: Latencies, delay: float | None
+    hedge: Hedge, known: SlidingWindow, delay: float | None
 ) -> None:
     assert delay_of(hedge, known) == delay
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine
-from math import ceil
 from typing import Any, Final
 
-from leveret.client.retry import executed_of_all
+from leveret.client.policy.retry import executed_of_all
 from leveret.contract import Hedge
 from leveret.errors import CallError
+from leveret.sliding_window import SlidingWindow
 
 Attempt = Callable[[float], Coroutine[Any, Any, Any]]
 """Sends the request and awaits the result, within so many seconds."""
@@ -19,43 +18,23 @@ LEAST: Final = 0.01
 """Seconds that must be left of a call for a further request of it to make sense."""
 
 _KEPT: Final = 128
-"""Of how many calls of a method the latency is remembered."""
+"""The latencies of this many calls of a method are kept."""
 _ENOUGH: Final = 20
-"""From how many calls on their percentiles mean something."""
+"""Percentiles mean something from this many calls on."""
 _SORT_EVERY: Final = 16
+"""Percentiles may be this many calls old."""
 
 
-class Latencies:
+def latencies() -> SlidingWindow:
     """How long the latest calls of one method took, from the request to the result, in seconds.
 
-    Of a hedged call that is the time to whichever result came first, so hedging does not feed on
-    itself: with the percentile at p, 100 - p per cent of the calls go on being longer than it.
+    A hedged call counts with the time to its first result, so hedging does not feed on itself: with
+    the percentile at p, 100 - p per cent of the calls still take longer than it.
     """
-
-    def __init__(self) -> None:
-        self._latest: deque[float] = deque(maxlen=_KEPT)
-        self._sorted: list[float] = []
-        self._unsorted = 0
-
-    def add(self, seconds: float) -> None:
-        """A call had its result."""
-        self._latest.append(seconds)
-        self._unsorted += 1
-
-    def percentile(self, percent: float) -> float | None:
-        """What so many per cent of the calls did not exceed; None before enough are known.
-
-        It may be a few calls old.
-        """
-        if len(self._latest) < _ENOUGH:
-            return None
-        if self._unsorted >= _SORT_EVERY or not self._sorted:
-            self._sorted = sorted(self._latest)
-            self._unsorted = 0
-        return self._sorted[ceil(percent / 100 * len(self._sorted)) - 1]
+    return SlidingWindow(_KEPT, enough=_ENOUGH, sort_every=_SORT_EVERY)
 
 
-def delay_of(hedge: Hedge, latencies: Latencies) -> float | None:
+def delay_of(hedge: Hedge, latencies: SlidingWindow) -> float | None:
     """Seconds until the second request goes; None if none does."""
     if hedge.after is not None:
         return hedge.after

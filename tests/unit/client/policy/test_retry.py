@@ -26,7 +26,7 @@ from leveret import (
     Unauthenticated,
     Unimplemented,
 )
-from leveret.client.retry import (
+from leveret.client.policy.retry import (
     CURABLE,
     RESERVE,
     RetryBudget,
@@ -35,7 +35,7 @@ from leveret.client.retry import (
     pause_before_next,
 )
 from leveret.errors import Executed
-from tests.unit.client.hand_clock import HandClock
+from tests.unit.client.policy.hand_clock import HandClock
 
 
 class SoldOut(DeclaredError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.client.guard import Clock
+from leveret.client.policy.call_policy import Clock
 
 
 class HandClock:

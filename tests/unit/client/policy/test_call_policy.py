@@ -21,10 +21,10 @@ from leveret import (
     Service,
     method,
 )
-from leveret.client.guard import Guard, Safeguards
 from leveret.client.options import CallOptions
+from leveret.client.policy.call_policy import CallPolicy, Policies
 from leveret.contract import spec_of
-from tests.unit.client.hand_clock import HandClock
+from tests.unit.client.policy.hand_clock import HandClock
 
 
 class Shop(Service):
@@ -63,18 +63,18 @@ class Attempts:
         return end
 
 
-def guard(
-    clock: HandClock, name: str = "buy", safe: Safeguards | None = None, **options: Any
-) -> Guard:
-    safe = safe or Safeguards(clock=clock.clock)
-    made = safe.guard(spec_of(Shop).methods[name], CallOptions().merged(options))
+def policy(
+    clock: HandClock, name: str = "buy", policies: Policies | None = None, **options: Any
+) -> CallPolicy:
+    policies = policies or Policies(clock=clock.clock)
+    made = policies.of(spec_of(Shop).methods[name], CallOptions().merged(options))
     assert made is not None
     return made
 
 
-async def failed(guard: Guard, attempts: Attempts, timeout: float = 10.0) -> CallError:
+async def failed(policy: CallPolicy, attempts: Attempts, timeout: float = 10.0) -> CallError:
     with pytest.raises(CallError) as caught:
-        await guard.run(attempts, timeout)
+        await policy.run(attempts, timeout)
     return caught.value
 
 
@@ -85,66 +85,66 @@ def clock() -> HandClock:
 
 async def test_a_call_is_tried_until_it_succeeds(clock: HandClock) -> None:
     attempts = Attempts(clock, NoServer("down"), NoServer("down"), "done", each=1)
-    assert await guard(clock, retry=Retry()).run(attempts, 10) == "done"
+    assert await policy(clock, retry=Retry()).run(attempts, 10) == "done"
     assert clock.slept == [0.05, 0.1]
     assert attempts.timeouts == pytest.approx([10, 8.95, 7.85])
 
 
 async def test_the_last_error_is_raised_and_tells_how_often_it_was_tried(clock: HandClock) -> None:
     attempts = Attempts(clock, NoServer("a"), NoServer("b"), NoServer("c"))
-    error = await failed(guard(clock, retry=Retry(attempts=3)), attempts)
+    error = await failed(policy(clock, retry=Retry(attempts=3)), attempts)
     assert str(error) == "c (attempt 3 of 3)"
     assert error.attempts == 3
 
 
 async def test_what_no_attempt_cures_ends_the_call(clock: HandClock) -> None:
     attempts = Attempts(clock, NoServer("a"), RemoteError("bug"))
-    error = await failed(guard(clock, "count", retry=Retry()), attempts)
+    error = await failed(policy(clock, "count", retry=Retry()), attempts)
     assert (str(error), error.attempts) == ("bug", 2)
 
 
 async def test_executed_is_true_of_all_attempts(clock: HandClock) -> None:
     attempts = Attempts(clock, ConnectionLost("cut"), NoServer("down"))
-    error = await failed(guard(clock, "count", retry=Retry(attempts=2)), attempts)
+    error = await failed(policy(clock, "count", retry=Retry(attempts=2)), attempts)
     assert (type(error), error.executed) == (NoServer, "maybe")
 
 
 async def test_what_may_have_run_is_not_tried_again_unless_it_is_idempotent(
     clock: HandClock,
 ) -> None:
-    error = await failed(guard(clock, retry=Retry()), Attempts(clock, ConnectionLost("cut")))
+    error = await failed(policy(clock, retry=Retry()), Attempts(clock, ConnectionLost("cut")))
     assert (str(error), error.attempts) == ("cut", 1)
     attempts = Attempts(clock, ConnectionLost("cut"), "done")
-    assert await guard(clock, "count", retry=Retry()).run(attempts, 10) == "done"
+    assert await policy(clock, "count", retry=Retry()).run(attempts, 10) == "done"
 
 
 async def test_no_attempt_begins_that_could_not_end_in_time(clock: HandClock) -> None:
     attempts = Attempts(clock, Busy("later", retry_after=2))
-    error = await failed(guard(clock, retry=Retry(backoff=0)), attempts, timeout=2)
+    error = await failed(policy(clock, retry=Retry(backoff=0)), attempts, timeout=2)
     assert str(error) == "later (attempt 1 of 3; the next, in 2 s, would be past the deadline)"
     assert clock.slept == []
 
 
 async def test_a_server_that_says_no_is_not_asked_again(clock: HandClock) -> None:
     attempts = Attempts(clock, Busy("no", retry_after=-1))
-    error = await failed(guard(clock, retry=Retry()), attempts)
+    error = await failed(policy(clock, retry=Retry()), attempts)
     assert str(error) == "no (attempt 1 of 3; the server says not to try again)"
 
 
 async def test_a_budget_that_is_spent_ends_the_call(clock: HandClock) -> None:
-    safe = Safeguards(clock=clock.clock)
-    while safe.budget.spend():
+    policies = Policies(clock=clock.clock)
+    while policies.budget.spend():
         pass
     attempts = Attempts(clock, NoServer("down"))
-    error = await failed(guard(clock, safe=safe, retry=Retry()), attempts)
+    error = await failed(policy(clock, policies=policies, retry=Retry()), attempts)
     assert str(error) == "down (attempt 1 of 3; the client's budget of retries is spent)"
 
 
 async def test_calls_share_the_budget_of_their_client(clock: HandClock) -> None:
-    safe = Safeguards(retry=Retry(attempts=100, backoff=0, budget=0), clock=clock.clock)
+    policies = Policies(retry=Retry(attempts=100, backoff=0, budget=0), clock=clock.clock)
     attempts = Attempts(clock, *(NoServer("down") for _ in range(100)))
-    assert (await failed(guard(clock, "buy", safe), attempts)).attempts == 11
-    assert (await failed(guard(clock, "count", safe), attempts)).attempts == 1
+    assert (await failed(policy(clock, "buy", policies), attempts)).attempts == 11
+    assert (await failed(policy(clock, "count", policies), attempts)).attempts == 1
 
 
 async def test_a_cancelled_caller_is_not_tried_again(clock: HandClock) -> None:
@@ -152,7 +152,7 @@ async def test_a_cancelled_caller_is_not_tried_again(clock: HandClock) -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await guard(clock, "count", retry=Retry()).run(attempt, 10)
+        await policy(clock, "count", retry=Retry()).run(attempt, 10)
     assert clock.slept == []
 
 
@@ -171,9 +171,9 @@ async def test_a_cancelled_caller_is_not_tried_again(clock: HandClock) -> None:
 async def test_the_caller_is_heard_before_the_method_before_the_client(
     clock: HandClock, name: str, options: dict[str, Any], tries: int
 ) -> None:
-    safe = Safeguards(retry=Retry(attempts=5), clock=clock.clock)
+    policies = Policies(retry=Retry(attempts=5), clock=clock.clock)
     attempts = Attempts(clock, *(NoServer("down") for _ in range(9)))
-    assert (await failed(guard(clock, name, safe, **options), attempts)).attempts == tries
+    assert (await failed(policy(clock, name, policies, **options), attempts)).attempts == tries
 
 
 @pytest.mark.parametrize(
@@ -181,44 +181,44 @@ async def test_the_caller_is_heard_before_the_method_before_the_client(
     [("buy", {}), ("once", {}), ("look", {"retry": False, "hedge": False})],
 )
 def test_calls_without_any_of_it_go_the_short_way(name: str, options: dict[str, Any]) -> None:
-    policies: dict[str, Any] = {} if name == "buy" else {"retry": Retry(), "hedge": 0.1}
-    safe = Safeguards(**policies)
-    assert safe.guard(spec_of(Shop).methods[name], CallOptions().merged(options)) is None
+    given: dict[str, Any] = {} if name == "buy" else {"retry": Retry(), "hedge": 0.1}
+    policies = Policies(**given)
+    assert policies.of(spec_of(Shop).methods[name], CallOptions().merged(options)) is None
 
 
 def test_hedging_what_must_not_run_twice_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="shop.buy: hedge .* not declared idempotent"):
-        guard(HandClock(), "buy", hedge=0.1)
+        policy(HandClock(), "buy", hedge=0.1)
 
 
 def test_a_client_hedges_only_what_may_run_twice() -> None:
-    safe = Safeguards(hedge=Hedge())
-    assert safe.guard(spec_of(Shop).methods["buy"], CallOptions()) is None
-    assert safe.guard(spec_of(Shop).methods["count"], CallOptions()) is not None
+    policies = Policies(hedge=Hedge())
+    assert policies.of(spec_of(Shop).methods["buy"], CallOptions()) is None
+    assert policies.of(spec_of(Shop).methods["count"], CallOptions()) is not None
 
 
 def test_what_is_no_policy_is_refused() -> None:
     for wrong in ({"retry": 3}, {"hedge": "p95"}, {"breaker": True}):
         with pytest.raises(InvalidArgument, match=f"{next(iter(wrong))} must be a"):
-            Safeguards(**wrong)
+            Policies(**wrong)
 
 
 # -- with a breaker --------------------------------------------------------------------------------
 
 
 async def test_a_circuit_that_opens_ends_the_retries(clock: HandClock) -> None:
-    safe = Safeguards(breaker=Breaker(volume=2), clock=clock.clock)
+    policies = Policies(breaker=Breaker(volume=2), clock=clock.clock)
     attempts = Attempts(clock, NoServer("a"), NoServer("b"))
-    error = await failed(guard(clock, safe=safe, retry=Retry(attempts=5)), attempts)
+    error = await failed(policy(clock, policies=policies, retry=Retry(attempts=5)), attempts)
     assert str(error) == "b (attempt 2 of 5; the circuit of 'shop' has opened)"
-    error = await failed(guard(clock, "count", safe, retry=Retry()), attempts)
+    error = await failed(policy(clock, "count", policies, retry=Retry()), attempts)
     assert isinstance(error, CircuitOpen)
     assert (error.attempts, error.method) == (0, "shop.count")
 
 
 async def test_a_probe_is_not_hedged(clock: HandClock) -> None:
-    safe = Safeguards(breaker=Breaker(volume=1), clock=clock.clock)
-    hedged = guard(clock, "count", safe, hedge=0)
+    policies = Policies(breaker=Breaker(volume=1), clock=clock.clock)
+    hedged = policy(clock, "count", policies, hedge=0)
     await failed(hedged, Attempts(clock, NoServer("a"), NoServer("b")))
     clock.now += 1
     attempts = Attempts(clock, "done")
@@ -230,8 +230,8 @@ async def test_a_caller_that_gives_up_does_not_keep_the_circuit_open(clock: Hand
     async def given_up(timeout: float) -> str:
         raise asyncio.CancelledError
 
-    safe = Safeguards(breaker=Breaker(volume=1), clock=clock.clock)
-    bare = guard(clock, "buy", safe)
+    policies = Policies(breaker=Breaker(volume=1), clock=clock.clock)
+    bare = policy(clock, "buy", policies)
     await failed(bare, Attempts(clock, NoServer("a")))
     clock.now += 1
     with pytest.raises(asyncio.CancelledError):

@@ -1,7 +1,8 @@
-"""Calls with retries, hedging or a circuit breaker: the long way that only they take.
+"""The attempts of a call: retries, hedging and a circuit breaker around single requests.
 
-From the outside in: the client's middleware, once per call; the retries; the circuit, which each
-attempt has to pass; the second request that may go beside a slow one.
+From the outside in: the retries; the circuit, which each attempt has to pass; the second request
+that may go beside a slow one. Middleware is outside of all of them. A call without any of them does
+not come by here.
 """
 
 from __future__ import annotations
@@ -14,19 +15,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
 
-from leveret.client.breaker import Breaker, Circuit
-from leveret.client.hedge import LEAST, Attempt, Latencies, delay_of, race
 from leveret.client.options import CallOptions
-from leveret.client.retry import RetryBudget, executed_of_all, may_be_cured, pause_before_next
+from leveret.client.policy.breaker import Breaker, Circuit
+from leveret.client.policy.hedge import LEAST, Attempt, delay_of, latencies, race
+from leveret.client.policy.retry import (
+    RetryBudget,
+    executed_of_all,
+    may_be_cured,
+    pause_before_next,
+)
 from leveret.contract import Hedge, MethodSpec, Retry, as_hedge, as_retry
 from leveret.errors import CallError, Executed, InvalidArgument
+from leveret.sliding_window import SlidingWindow
 
 log = logging.getLogger("leveret.client")
 
 P = TypeVar("P", Retry, Hedge)
 
 _KEPT: Final = 10_000
-"""Of how many methods the latencies, and of how many services the circuits are kept."""
+"""The latencies of this many methods and the circuits of this many services are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +47,13 @@ class Clock:
     sleep: Callable[[float], Any] = asyncio.sleep
 
 
-class Safeguards:
-    """What one client remembers for all its calls: the retry budget, circuits and latencies.
+class Policies:
+    """Makes the policies of one client's calls, which share a retry budget, circuits and latencies.
 
     :param retry: how calls are tried again where neither caller nor method say.
-    :param hedge: when idempotent methods are hedged, likewise.
+    :param hedge: when idempotent methods are hedged where neither caller nor method say.
     :param breaker: when circuits open; None: never.
-    :raises InvalidArgument: for what is no policy.
+    :raises InvalidArgument: if one of them is not a policy.
     """
 
     def __init__(
@@ -66,15 +73,15 @@ class Safeguards:
         self._hedge = None if hedge is None else as_hedge(hedge)
         self._breaker = breaker
         self._circuits: dict[str, Circuit] = {}
-        self._latencies: dict[str, Latencies] = {}
+        self._latencies: dict[str, SlidingWindow] = {}
 
-    def guard(self, spec: MethodSpec, options: CallOptions) -> Guard | None:
-        """What guards the calls of a method with these options; None if nothing does.
+    def of(self, spec: MethodSpec, options: CallOptions) -> CallPolicy | None:
+        """The policy for the calls of a method with these options; None for one plain attempt.
 
         :raises InvalidArgument: if the caller wants a method hedged that is not idempotent.
         """
-        retry = _first_said(options.retry, spec.retry, self._retry)
-        hedge = _first_said(options.hedge, spec.hedge, self._hedge if spec.idempotent else None)
+        retry = _first_given(options.retry, spec.retry, self._retry)
+        hedge = _first_given(options.hedge, spec.hedge, self._hedge if spec.idempotent else None)
         if hedge is not None and not spec.idempotent:
             raise InvalidArgument(
                 "hedge sends a second request, which may run as well, and the method is not"
@@ -83,7 +90,7 @@ class Safeguards:
             )
         if retry is None and hedge is None and self._breaker is None:
             return None
-        return Guard(
+        return CallPolicy(
             spec,
             options,
             retry,
@@ -100,20 +107,20 @@ class Safeguards:
             self._circuits.clear()  # remotes in use keep theirs
         return self._circuits.setdefault(service, Circuit(service, self._breaker, self.clock.time))
 
-    def _latencies_of(self, key: str) -> Latencies:
+    def _latencies_of(self, key: str) -> SlidingWindow:
         if len(self._latencies) >= _KEPT:
             self._latencies.clear()
-        return self._latencies.setdefault(key, Latencies())
+        return self._latencies.setdefault(key, latencies())
 
 
-def _first_said(*choices: P | Literal[False] | None) -> P | None:
-    """The policy of the first who has a say, which may be that there is none."""
-    said = next((choice for choice in choices if choice is not None), None)
-    return None if said is False else said
+def _first_given(*choices: P | Literal[False] | None) -> P | None:
+    """The first policy that is given. False is given as well, and means that there is none."""
+    given = next((choice for choice in choices if choice is not None), None)
+    return None if given is False else given
 
 
-class Guard:
-    """Makes the calls of one method with one set of options."""
+class CallPolicy:
+    """Makes the attempts of the calls of one method with one set of options."""
 
     def __init__(
         self,
@@ -122,8 +129,8 @@ class Guard:
         retry: Retry | None,
         hedge: Hedge | None,
         circuit: Circuit | None,
-        latencies: Latencies | None,
-        safeguards: Safeguards,
+        window: SlidingWindow | None,
+        policies: Policies,
     ) -> None:
         self._key = spec.key
         keyed = spec.once or options.idempotency_key is not None
@@ -131,15 +138,17 @@ class Guard:
         self._retry = retry
         self._hedge = hedge
         self._circuit = circuit
-        self._latencies = latencies
-        self._budget = safeguards.budget
-        self._clock = safeguards.clock
+        self._window = window
+        self._budget = policies.budget
+        self._clock = policies.clock
         budgets = (policy.budget for policy in (retry, hedge) if policy is not None)
         self._earned = max(budgets, default=0.0)
 
     async def run(self, attempt: Attempt, timeout: float) -> Any:
-        """One call: as many attempts as it takes and as are allowed.
+        """One call: attempts until one succeeds or no further one is allowed.
 
+        :param attempt: makes one attempt within so many seconds.
+        :param timeout: seconds for all attempts together.
         :raises CallError: that of the last attempt; its `executed` is true of all of them.
         """
         self._budget.earn(self._earned)
@@ -167,7 +176,7 @@ class Guard:
             await self._clock.sleep(pause)
 
     def _pause(self, retry: Retry, number: int, error: CallError, end: float) -> float | None:
-        """Seconds until the next attempt; None if there is none, and then the error says why."""
+        """Seconds until the next attempt; None if there is none, and the message then says why."""
         if not may_be_cured(error, idempotent=self._repeatable):
             return None
         pause = pause_before_next(retry, number, error, self._clock.random)
@@ -198,21 +207,21 @@ class Guard:
             circuit.ended(ticket, error)
             raise
         except BaseException:
-            circuit.forget(ticket)
+            circuit.told_nothing(ticket)
             raise
         circuit.ended(ticket, None)
         return result
 
     async def _hedged(self, attempt: Attempt, timeout: float) -> Any:
         """One attempt of one request, or of two."""
-        hedge, latencies = self._hedge, self._latencies
-        if hedge is None or latencies is None:
+        hedge, window = self._hedge, self._window
+        if hedge is None or window is None:
             return await attempt(timeout)
         began = self._clock.time()
-        delay = delay_of(hedge, latencies)
+        delay = delay_of(hedge, window)
         if delay is None or delay + LEAST > timeout:
             result = await attempt(timeout)
         else:
             result = await race(attempt, timeout, delay, self._budget.spend)
-        latencies.add(self._clock.time() - began)
+        window.add(self._clock.time() - began)
         return result

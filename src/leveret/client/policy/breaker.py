@@ -11,8 +11,8 @@ A circuit is in one of three states, and these are all the ways between them:
                -> open, for twice as long (up to `most`), if the probe failed as well
                -> open, but for no time, if the probe told nothing (its caller gave up, say)
 
-Every change begins a new era, and what ends after the era in which it began counts for nothing: a
-call from before an outage must not decide about a probe.
+Every change begins a new generation. A call that ends in a later generation than it began in
+counts for nothing: a call from before an outage must not decide about a probe.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from leveret.backoff import Backoff
 from leveret.errors import (
     Busy,
     CallError,
@@ -90,7 +91,7 @@ class State(Enum):
 class Ticket(NamedTuple):
     """What a call that was let through shows when it ends."""
 
-    era: int
+    generation: int
     probe: bool
 
 
@@ -102,25 +103,26 @@ class Circuit:
         self.state = State.CLOSED
         self._breaker = breaker
         self._clock = clock
-        self._era = 0
+        self._generation = 0
         self._ends = _Ends(breaker.within)
         self._opened_at = 0.0
         self._try_at = 0.0
-        self._wait = breaker.reset
+        self._pauses = Backoff(first=breaker.reset, most=max(breaker.most, breaker.reset))
+        self._probes = 0
         self._why = ""
         self._failures: dict[str, int] = {}
 
     def admit(self, method: str) -> Ticket:
-        """Let a call through; `ended` or `forget` must follow.
+        """Let a call through; `ended` or `told_nothing` must follow.
 
         :raises CircuitOpen: if it is not let through.
         """
         if self.state is State.CLOSED:
-            return Ticket(self._era, probe=False)
+            return Ticket(self._generation, probe=False)
         if self.state is State.HALF_OPEN or self._clock() < self._try_at:
             raise self._refusal(method)
         self._change(State.HALF_OPEN)
-        return Ticket(self._era, probe=True)
+        return Ticket(self._generation, probe=True)
 
     def refuses_for(self) -> float:
         """In how many seconds a call may be let through."""
@@ -129,21 +131,20 @@ class Circuit:
     def ended(self, ticket: Ticket, error: CallError | None) -> None:
         """A call ended, with a result or an error."""
         if isinstance(error, _TELLS_NOTHING) or _not_sent(error):
-            self.forget(ticket)
-        elif ticket.era != self._era:
+            self.told_nothing(ticket)
+        elif ticket.generation != self._generation:
             pass
         elif ticket.probe:
             if isinstance(error, _FAILURES):
-                self._wait = min(2 * self._wait, self._breaker.most)
                 self._open(error)
             else:
                 self._close()
         else:
             self._count(error)
 
-    def forget(self, ticket: Ticket) -> None:
+    def told_nothing(self, ticket: Ticket) -> None:
         """A call ended in a way that tells nothing of the service."""
-        if ticket.probe and ticket.era == self._era:
+        if ticket.probe and ticket.generation == self._generation:
             self._change(State.OPEN)  # the next call tries: `_try_at` has passed
 
     def _count(self, error: CallError | None) -> None:
@@ -164,24 +165,26 @@ class Circuit:
 
     def _open(self, error: CallError) -> None:
         self._change(State.OPEN)
-        self._try_at = self._clock() + self._wait
+        self._probes += 1
+        pause = self._pauses.pause(self._probes)
+        self._try_at = self._clock() + pause
         log.warning(
             "the circuit of %s is open for %g s: %s, the last with: %s",
             self.service,
-            self._wait,
+            pause,
             self._why,
             error,
         )
 
     def _close(self) -> None:
         self._change(State.CLOSED)
-        self._wait = self._breaker.reset
+        self._probes = 0
         self._ends = _Ends(self._breaker.within)
         log.info("the circuit of %s is closed: the service answers again", self.service)
 
     def _change(self, state: State) -> None:
         self.state = state
-        self._era += 1
+        self._generation += 1
 
     def _refusal(self, method: str) -> CircuitOpen:
         now = self._clock()

@@ -1,0 +1,291 @@
+"""One call: its arguments are encoded and sent, its reply is awaited and decoded.
+
+Every call of a client comes by here, whatever its dialect is: the calls of typed remotes, calls by
+name, and calls to servers of the tutorial's protocol. Only this file sends a request, waits for the
+reply, and abandons the call if its caller goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from asyncio import get_running_loop
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final, Protocol
+
+from msgspec import Struct
+
+from leveret.backoff import Backoff
+from leveret.client.calls.life import Pending
+from leveret.client.calls.request import Request
+from leveret.client.calls.sinks import Sink
+from leveret.client.policy.call_policy import CallPolicy
+from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec
+from leveret.errors import (
+    CallError,
+    ContractError,
+    DeadlineExceeded,
+    DeclaredError,
+    InvalidArgument,
+    InvalidResult,
+    Unimplemented,
+)
+from leveret.wire.context import find_current_call, within_current_call
+from leveret.wire.message import Reply
+
+_PAUSES: Final = Backoff(first=0.05, most=1.0)
+"""In seconds, between the requests of a call that waits for its method's first server."""
+
+
+class Sender(Protocol):
+    """The client, as far as a call has to know it."""
+
+    held: bool
+    """Whether callers have to wait in `ready` before they send."""
+    loop: asyncio.AbstractEventLoop
+    """The loop of its connection."""
+    max_message_size: int
+    """The size in bytes of the largest body that it sends and takes."""
+
+    def check_loop(self) -> None:
+        """:raises RuntimeError: in another event loop than `loop`."""
+
+    async def ready(self, request: Request, timeout: float) -> float:
+        """Wait until requests may go; returns what is left of `timeout`, in seconds.
+
+        :raises CallError: if they may not in time, or the call does not want to wait.
+        """
+
+    def send(
+        self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes = b""
+    ) -> Pending:
+        """Send one request, whose reply or error its sink gets.
+
+        :param timeout: seconds from now to the deadline.
+        :param headers: those of this call, packed by the request's dialect.
+        :raises CallError: if it is not sent.
+        """
+
+    def abandon(self, call: Pending) -> None:
+        """The caller is gone: tell the server that has the request, if one has."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """In what calls of one invocation may differ, beside their arguments."""
+
+    timeout: float
+    """Seconds from the call to its deadline. An outer call's deadline caps it."""
+    headers: bytes = b""
+    """Metadata and an idempotency key, packed by the request's dialect."""
+    reply_metadata: dict[str, str] | None = None
+    """A dict that gets what the handler sent beside its result."""
+
+
+class _Attempt(Struct, frozen=True, kw_only=True):
+    """One of several attempts of a call."""
+
+    request: Request
+    """The request, or what says that it was sent before."""
+    body: bytes
+    """The encoded arguments."""
+    headers: bytes
+    """Those of the call, with the key that all its attempts share."""
+    timeout: float
+    """Seconds from now to the call's deadline."""
+
+
+class Invocation:
+    """The calls of one method whose requests are alike but for arguments and terms.
+
+    :param method: "service.method", for errors.
+    :param parameters: makes of arguments what the codec encodes.
+    :param codec: of the requests, and of replies with the same content type.
+    :param make_codec: for replies with another content type. It raises `ContractError` for one that
+        Leveret does not speak.
+    :param default_content_type: that of a reply that does not name its own.
+    :param raises: the errors that the contract declares, by code.
+    :param expected: what a result is where there is no contract, for errors.
+    :param policy: makes the attempts of a call; None where there is only one.
+    :param new_key: whether all attempts of a call share an idempotency key made for it.
+    """
+
+    __slots__ = (
+        "_codec",
+        "_content_type",
+        "_decode",
+        "_default_content_type",
+        "_encode",
+        "_expected",
+        "_make_codec",
+        "_method",
+        "_new_key",
+        "_parameters",
+        "_policy",
+        "_raises",
+        "_sender",
+        "request",
+    )
+
+    def __init__(
+        self,
+        sender: Sender,
+        request: Request,
+        *,
+        method: str,
+        parameters: Callable[..., Any],
+        codec: MethodCodec,
+        make_codec: Callable[[str], MethodCodec],
+        default_content_type: str,
+        raises: Mapping[str, type[DeclaredError]],
+        expected: str = "",
+        policy: CallPolicy | None = None,
+        new_key: bool = False,
+    ) -> None:
+        self.request = request
+        self._sender = sender
+        self._method = method
+        self._parameters = parameters
+        self._codec = codec
+        self._encode = codec.encode_arguments
+        self._decode = codec.decode_result
+        self._content_type = codec.content_type
+        self._make_codec = make_codec
+        self._default_content_type = default_content_type
+        self._raises = raises
+        self._expected = expected
+        self._policy = policy
+        self._new_key = new_key
+
+    async def call(  # noqa: C901, PLR0912 - the hot path: one coroutine is faster than two
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        terms: Terms,
+        attempt: _Attempt | None = None,
+    ) -> Any:
+        """One call, of one attempt or several.
+
+        :param attempt: one of several attempts, whose arguments are encoded already.
+        :raises CallError: however it fails.
+        """
+        sender = self._sender
+        if attempt is not None:
+            request, body = attempt.request, attempt.body
+            headers, timeout = attempt.headers, attempt.timeout
+        else:
+            try:
+                body = self._encode(self._parameters(*args, **kwargs))
+            except ENCODE_ERRORS as error:
+                raise InvalidArgument(str(error), method=self._method) from error
+            timeout = terms.timeout
+            if find_current_call() is not None:
+                timeout = within_current_call(timeout, self._method)
+            if get_running_loop() is not sender.loop:
+                sender.check_loop()
+            # A body that is too large is refused: no fault of the service.
+            if self._policy is not None and len(body) <= sender.max_message_size:
+                return await self._policy.run(self._attempts(body, terms), timeout)
+            request, headers = self.request, terms.headers
+        waits = request.wait_for_server
+        end = sender.loop.time() + timeout if waits else 0.0
+        tries = 0
+        while True:  # more than once only while a method's first server is awaited
+            if sender.held:
+                timeout = await sender.ready(request, timeout)
+            sink: asyncio.Future[Reply] = sender.loop.create_future()
+            call = sender.send(request, body, timeout, sink, headers)
+            if not waits:
+                body = b""  # it is not to be kept while the call waits
+            try:
+                reply = await sink
+                break
+            except Unimplemented as error:
+                if not waits or (request.needs_key and error.executed != "no"):
+                    raise  # another request would have another key, and run again
+                tries += 1
+                timeout = await self._pause(error, tries, end - sender.loop.time())
+            except BaseException:
+                sender.abandon(call)
+                raise
+        # The common reply, without a detour.
+        if (
+            not reply.is_error
+            and reply.content_type == self._content_type
+            and reply.metadata is None
+            and not reply.problem
+            and reply.body is not None
+        ):
+            try:
+                return self._decode(reply.body)
+            except DECODE_ERRORS as error:
+                raise self._misfit(reply.body, error) from error
+        return self._result(call, reply, terms.reply_metadata)
+
+    def _attempts(self, body: bytes, terms: Terms) -> Callable[[float], Coroutine[Any, Any, Any]]:
+        """What makes an attempt within so many seconds."""
+        request, headers = self.request, terms.headers
+        if self._new_key:
+            key = secrets.token_urlsafe(16)
+            headers += request.dialect.headers(idempotency_key=key)
+
+        async def attempt(timeout: float) -> Any:
+            nonlocal request
+            one = _Attempt(request=request, body=body, headers=headers, timeout=timeout)
+            try:
+                return await self.call((), {}, terms, one)
+            except CallError as error:
+                if request.needs_key and error.executed != "no":
+                    request = self.request.again()  # further attempts say that they are
+                raise
+
+        return attempt
+
+    async def _pause(self, error: Unimplemented, tries: int, left: float) -> float:
+        """Wait before the next request to a queue that is not there yet; returns the seconds left.
+
+        :raises DeadlineExceeded: if too little time is left.
+        """
+        pause = _PAUSES.pause(tries)
+        if left <= pause:
+            raise DeadlineExceeded(
+                f"no server came up in time: {error.message}", where="queue", method=self._method
+            ) from error
+        await asyncio.sleep(pause)
+        return left - pause
+
+    def _result(self, call: Pending, reply: Reply, reply_metadata: dict[str, str] | None) -> Any:
+        """What a reply says: the value, or the error raised."""
+        if reply_metadata is not None and reply.metadata:
+            reply_metadata.update(reply.metadata)
+        if reply.body is None:
+            raise InvalidResult(
+                f"the reply takes {reply.body_size} bytes, more than the"
+                f" {self._sender.max_message_size} of max_message_size",
+                method=self._method,
+            )
+        if reply.problem:
+            raise InvalidResult(reply.problem, method=self._method)
+        if reply.is_error:
+            failure = call.request.dialect.error(reply, self._raises, self._method)
+            if failure.executed == "no" and call.doubtful:
+                failure.executed = "maybe"  # it is true of the copy that was answered
+            raise failure
+        try:
+            return self._codec_of(reply.content_type).decode_result(reply.body)
+        except DECODE_ERRORS as error:
+            raise self._misfit(reply.body, error) from error
+
+    def _codec_of(self, content_type: str | None) -> MethodCodec:
+        content_type = content_type or self._default_content_type
+        if content_type == self._content_type:
+            return self._codec
+        try:
+            return self._make_codec(content_type)
+        except ContractError as error:
+            raise InvalidResult(str(error), method=self._method) from error
+
+    def _misfit(self, body: bytes, error: Exception) -> InvalidResult:
+        what = "the reply does not fit the contract"
+        if self._expected:
+            what = f"the reply {body[:80]!r} is not {self._expected}"
+        return InvalidResult(f"{what}: {error}", method=self._method)

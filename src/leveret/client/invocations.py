@@ -1,0 +1,134 @@
+"""The invocations of one client, shared by all options with which requests look alike.
+
+A caller may set other options for each call (`remote.with_options(metadata=...).fib(30)`), so what
+is made per set of options has to be cheap. Timeout and metadata are no part of an invocation; a
+codec, a packer and a policy are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from leveret.client.calls.request import Request
+from leveret.client.calls.route import Route
+from leveret.client.invocation import Invocation, Sender
+from leveret.client.middleware import Middleware
+from leveret.client.options import CallOptions
+from leveret.client.policy.call_policy import Policies
+from leveret.codec import MethodCodec, method_codec
+from leveret.contract import MethodSpec
+from leveret.errors import ContractError, InvalidArgument
+from leveret.wire.dialect import ClientChannel, ClientDialect
+from leveret.wire.native.dialect import NativeClient
+
+_KEPT: Final = 4096
+"""How many invocations are kept for options to come. Remotes in use keep theirs."""
+
+_NATIVE: Final = NativeClient()
+
+MakeCodec = Callable[[MethodSpec, str], MethodCodec]
+"""What makes the codec of a method for a content type; it raises `ContractError` for a bad one."""
+
+
+def typed_codec(spec: MethodSpec, content_type: str) -> MethodCodec:
+    """The codec of a method whose contract is known."""
+    return method_codec(content_type, spec.parameters, spec.result)
+
+
+class RoutingSender(Sender, Protocol):
+    """The client, as far as invocations have to know it."""
+
+    @property
+    def channel(self) -> ClientChannel:
+        """The channel of now, or the last one."""
+
+    def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
+        """What is known of the queue for requests with this routing key.
+
+        :param label: how error messages name it, if not by its key.
+        """
+
+
+class Invocations:
+    """Makes the invocations of one client's remote methods.
+
+    :param middleware: what goes around each call; its remote methods compose it.
+    :param policies: what makes several attempts of a call.
+    """
+
+    def __init__(
+        self, sender: RoutingSender, middleware: tuple[Middleware, ...], policies: Policies
+    ) -> None:
+        self.sender = sender
+        self.middleware = middleware
+        self._policies = policies
+        self._made: dict[tuple[Any, ...], tuple[MethodSpec, Invocation]] = {}
+
+    def of(
+        self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec = typed_codec
+    ) -> Invocation:
+        """The invocation of a method with these options.
+
+        :raises InvalidArgument: if the method cannot be called with them.
+        """
+        shape = (id(spec), *options.shape)  # the id stays taken, as the spec is kept beside
+        made = self._made.get(shape)
+        if made is None:
+            if len(self._made) >= _KEPT:
+                self._made.clear()
+            made = self._made[shape] = (spec, self._make(spec, options, make_codec))
+        return made[1]
+
+    def _make(self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec) -> Invocation:
+        _check_priority(spec, options)
+        content_type = options.content_type or spec.content_type
+        try:
+            codec = make_codec(spec, content_type)
+        except ContractError as error:
+            raise InvalidArgument(str(error), method=spec.key) from error
+        policy = self._policies.of(spec, options)
+        has_key = options.idempotency_key is not None
+        new_key = policy is not None and spec.once and not spec.idempotent and not has_key
+        route = self.sender.route(spec.key, _NATIVE)
+        if make_codec is typed_codec:
+            route.limited = spec.queue.max_length is not None
+        request = Request(
+            self.sender.channel,
+            _NATIVE,
+            route,
+            key=spec.key,
+            content_type=codec.content_type,
+            priority=options.priority,
+            idempotent=spec.idempotent,
+            keyed=spec.once or has_key,
+            names_key=has_key or new_key,
+            wait_for_server=options.wait_for_server,
+            wait_for_connection=options.wait_for_connection,
+            if_busy_fail=options.if_busy == "fail",
+        )
+        return Invocation(
+            self.sender,
+            request,
+            method=spec.key,
+            parameters=spec.parameters,
+            codec=codec,
+            make_codec=lambda content_type: make_codec(spec, content_type),
+            default_content_type=spec.content_type,
+            raises=spec.raises,
+            policy=policy,
+            new_key=new_key,
+        )
+
+
+def _check_priority(spec: MethodSpec, options: CallOptions) -> None:
+    """RabbitMQ silently caps a priority above the queue's `x-max-priority`; we refuse it.
+
+    :raises InvalidArgument: for such a priority.
+    """
+    if options.priority is not None and options.priority > spec.queue.max_priority:
+        raise InvalidArgument(
+            f"priority {options.priority} is more than the {spec.queue.max_priority} of the"
+            " method; declare it with @method(priority_levels=...)",
+            method=spec.key,
+        )

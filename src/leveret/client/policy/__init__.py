@@ -1,0 +1,1 @@
+"""Attempts around a call: retries, a second request beside a slow one, a circuit breaker."""

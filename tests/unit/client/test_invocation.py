@@ -1,0 +1,391 @@
+"""One call over a client that only notes what it is given: encoded, sent, awaited, decoded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from leveret import (
+    CallError,
+    ConnectionLost,
+    DeadlineExceeded,
+    Hedge,
+    InvalidArgument,
+    InvalidResult,
+    NoServer,
+    Retry,
+    Service,
+    Unimplemented,
+    method,
+)
+from leveret.client.calls.life import Pending
+from leveret.client.calls.request import Request
+from leveret.client.calls.route import Route
+from leveret.client.calls.sinks import Sink
+from leveret.client.invocation import Invocation, Sender, Terms
+from leveret.client.invocations import Invocations
+from leveret.client.middleware import CallNext, OutgoingCall
+from leveret.client.options import CallOptions
+from leveret.client.plain import PlainRemote
+from leveret.client.policy.call_policy import Policies
+from leveret.client.remote import Remote, RemoteMethod
+from leveret.contract import spec_of
+from leveret.wire.dialect import ClientChannel, ClientDialect
+from leveret.wire.failures import encode_failure
+from leveret.wire.message import Reply, ReplyAddress
+from leveret.wire.native.dialect import NativeClient
+
+
+class Words(Service):
+    @method(timeout=7)
+    async def shout(self, text: str) -> str:
+        return text.upper()
+
+    @method(timeout=7, once=True)
+    async def print_once(self, text: str) -> str:
+        return text
+
+    @method(timeout=7, idempotent=True)
+    async def look(self) -> None: ...
+
+
+WORDS = spec_of(Words)
+CHANNEL = ClientChannel(
+    number=1,
+    frame_max=4096,
+    reply_to=ReplyAddress(exchange="", key="me"),
+    user="ann",
+    name="",
+)
+
+
+def reply(body: bytes | None = b'"HI"', **other: Any) -> Reply:
+    how: dict[str, Any] = {"is_error": False, "content_type": "application/json", "body_size": 4}
+    return Reply(**{**how, "body": body, **other})
+
+
+class Ledger:
+    """A client whose replies are written down before the calls."""
+
+    def __init__(self, *answers: Reply | CallError | None) -> None:
+        self.held = False
+        self.loop = asyncio.get_running_loop()
+        self.max_message_size = 1000
+        self.channel = CHANNEL
+        self.sent: list[tuple[Request, bytes, float, bytes]] = []
+        self.abandoned: list[Pending] = []
+        self.doubtful = False
+        self._answers = list(answers)
+
+    def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
+        return Route(label or key, dialect.queue(key), dialect.control_key(key))
+
+    def check_loop(self) -> None:
+        raise RuntimeError("another event loop")
+
+    async def ready(self, request: Request, timeout: float) -> float:
+        self.held = False
+        return timeout - 1
+
+    def send(
+        self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes = b""
+    ) -> Pending:
+        self.sent.append((request, body, timeout, headers))
+        call = Pending(request, str(len(self.sent)), 0.0, timeout, sink, None, headers)
+        if self.doubtful:
+            call.doubt()
+        match self._answers.pop(0):
+            case Reply() as answer:
+                sink.set_result(answer)
+            case CallError() as error:
+                sink.set_exception(error)
+        return call
+
+    def abandon(self, call: Pending) -> None:
+        self.abandoned.append(call)
+
+
+def invocations(client: Ledger, *middleware: Any, **policies: Any) -> Invocations:
+    return Invocations(client, middleware, Policies(**policies))
+
+
+def shout(client: Ledger, **options: Any) -> Callable[..., Any]:
+    spec = WORDS.methods["shout"]
+    return RemoteMethod(invocations(client), spec, CallOptions().merged(options))
+
+
+async def test_a_call_is_encoded_sent_awaited_and_decoded() -> None:
+    client = Ledger(reply())
+    assert await shout(client)("hi") == "HI"
+    ((request, body, timeout, headers),) = client.sent
+    assert (request.key, body, timeout, headers) == ("words.shout", b'{"text":"hi"}', 7, b"")
+    assert client.abandoned == []
+
+
+async def test_arguments_that_do_not_fit_are_refused_unsent_once_the_call_is_awaited() -> None:
+    client = Ledger()
+    call = shout(client)("hi", "there")
+    with pytest.raises(InvalidArgument) as caught:
+        await call
+    assert caught.value.method == "words.shout"
+    assert client.sent == []
+
+
+async def test_a_call_waits_until_requests_may_go() -> None:
+    client = Ledger(reply())
+    client.held = True
+    await shout(client)("hi")
+    assert client.sent[0][2] == 6
+
+
+async def test_a_call_belongs_to_the_loop_of_its_connection() -> None:
+    client = Ledger()
+    client.loop = asyncio.new_event_loop()
+    with pytest.raises(RuntimeError, match="another event loop"):
+        await shout(client)("hi")
+    client.loop.close()
+
+
+async def test_a_cancelled_call_is_abandoned() -> None:
+    client = Ledger(None)
+    call = asyncio.create_task(shout(client)("hi"))
+    await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert [call.id for call in client.abandoned] == ["1"]
+
+
+async def test_metadata_and_key_travel_as_headers_of_the_call() -> None:
+    client = Ledger(reply(), reply())
+    await shout(client, metadata={"a": "b"}, idempotency_key="k")("hi")
+    dialect = NativeClient()
+    assert client.sent[0][3] == dialect.headers(metadata={"a": "b"}, idempotency_key="k")
+
+
+async def test_what_cannot_be_sent_is_refused_before_the_call() -> None:
+    client = Ledger()
+    with pytest.raises(InvalidArgument, match="the metadata cannot be sent"):
+        shout(client, metadata={"a": "\ud800"})
+    with pytest.raises(InvalidArgument, match="priority 3 is more than the 0"):
+        shout(client, priority=3)
+    with pytest.raises(InvalidArgument, match="text/xml"):
+        shout(client, content_type="text/xml")
+
+
+async def test_reply_metadata_is_handed_over() -> None:
+    got: dict[str, str] = {}
+    client = Ledger(reply(metadata={"a": "b"}), reply())
+    call = shout(client, reply_metadata=got)
+    assert await call("hi") == "HI"
+    assert await call("hi") == "HI"
+    assert got == {"a": "b"}
+
+
+async def test_an_error_is_raised() -> None:
+    body = encode_failure(ConnectionLost("gone", executed="no"))
+    client = Ledger(reply(body, is_error=True), reply(encode_failure(NoServer("x")), is_error=True))
+    with pytest.raises(CallError, match="gone") as caught:
+        await shout(client)("hi")
+    assert caught.value.executed == "no"
+    client.doubtful = True  # it may be true of one copy of the request only
+    with pytest.raises(NoServer) as doubted:
+        await shout(client)("hi")
+    assert doubted.value.executed == "maybe"
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (reply(None, body_size=5000), "takes 5000 bytes, more than the 1000 of max_message_size"),
+        (reply(problem="it is compressed"), "it is compressed"),
+        (reply(b"7"), "the reply does not fit the contract"),
+        (reply(b"\xff"), "the reply does not fit the contract"),
+        (reply(b"\xff", content_type="application/msgpack"), "the reply does not fit the contract"),
+        (reply(content_type="text/xml"), "text/xml"),
+    ],
+)
+async def test_a_reply_that_cannot_be_read_is_an_invalid_result(answer: Reply, why: str) -> None:
+    with pytest.raises(InvalidResult, match=why) as caught:
+        await shout(Ledger(answer))("hi")
+    assert caught.value.method == "words.shout"
+
+
+async def test_a_reply_in_another_content_type_is_read() -> None:
+    client = Ledger(reply(b"\xa2HI", content_type="application/msgpack"), reply(content_type=None))
+    call = shout(client)
+    assert await call("hi") == await call("hi") == "HI"
+
+
+# -- a method whose first server is awaited ----------------------------------------------------
+
+
+async def test_a_request_is_sent_until_its_first_server_comes_up() -> None:
+    client = Ledger(Unimplemented("none"), Unimplemented("none"), reply())
+    assert await shout(client, wait_for_server=True)("hi") == "HI"
+    assert len(client.sent) == 3
+    assert client.sent[0][2] > client.sent[1][2] > client.sent[2][2]
+    assert {body for _, body, _, _ in client.sent} == {b'{"text":"hi"}'}
+
+
+async def test_no_server_in_time_is_a_passed_deadline() -> None:
+    client = Ledger(Unimplemented("none"))
+    with pytest.raises(DeadlineExceeded, match="no server came up in time: none") as caught:
+        await shout(client, wait_for_server=True, timeout=0.03)("hi")
+    assert (caught.value.where, caught.value.executed) == ("queue", "no")
+
+
+async def test_a_method_without_a_queue_fails_at_once_where_nobody_waits() -> None:
+    with pytest.raises(Unimplemented):
+        await shout(Ledger(Unimplemented("none")))("hi")
+
+
+async def test_what_only_a_key_keeps_from_running_twice_is_not_sent_under_another() -> None:
+    client = Ledger(Unimplemented("none", executed="maybe"))
+    spec = WORDS.methods["print_once"]
+    call = RemoteMethod(invocations(client), spec, CallOptions().merged({"wait_for_server": True}))
+    with pytest.raises(Unimplemented):
+        await call("hi")
+
+
+# -- several attempts --------------------------------------------------------------------------
+
+
+async def test_the_attempts_of_a_call_share_one_key() -> None:
+    client = Ledger(NoServer("x"), ConnectionLost("x", executed="maybe"), reply())
+    made = invocations(client, retry=Retry(attempts=3, backoff=0))
+    assert await RemoteMethod(made, WORDS.methods["print_once"], CallOptions())("hi") == "HI"
+    headers = [headers for _, _, _, headers in client.sent]
+    assert len(set(headers)) == 1
+    assert b"idempotency-key" in headers[0]
+    assert [b"resent" in request.headers for request, *_ in client.sent] == [False, False, True]
+
+
+async def test_two_calls_have_two_keys() -> None:
+    client = Ledger(reply(), reply())
+    made = invocations(client, retry=Retry())
+    call = RemoteMethod(made, WORDS.methods["print_once"], CallOptions())
+    await call("hi")
+    await call("hi")
+    assert client.sent[0][3] != client.sent[1][3]
+
+
+async def test_an_idempotent_call_needs_no_key_for_its_attempts() -> None:
+    client = Ledger(NoServer("x"), reply(b"null"))
+    made = invocations(client, retry=Retry(attempts=2, backoff=0), hedge=Hedge(after=5))
+    assert await RemoteMethod(made, WORDS.methods["look"], CallOptions())() is None
+    assert [headers for _, _, _, headers in client.sent] == [b"", b""]
+
+
+async def test_a_body_that_is_too_large_is_not_the_services_fault() -> None:
+    client = Ledger(NoServer("refused"))
+    made = invocations(client, retry=Retry(attempts=3, backoff=0))
+    call = RemoteMethod(made, WORDS.methods["shout"], CallOptions())
+    with pytest.raises(NoServer, match="refused$"):
+        await call("x" * 2000)
+    assert len(client.sent) == 1
+
+
+# -- what is shared ----------------------------------------------------------------------------
+
+
+async def test_options_that_change_no_request_share_an_invocation() -> None:
+    made = invocations(Ledger())
+    spec = WORDS.methods["shout"]
+    plain = made.of(spec, CallOptions())
+    alike = CallOptions().merged({"metadata": {"a": "b"}, "timeout": 3.0, "reply_metadata": {}})
+    assert made.of(spec, alike) is plain
+    for other in (
+        {"content_type": "application/msgpack"},
+        {"if_busy": "fail"},
+        {"wait_for_server": True},
+        {"wait_for_connection": False},
+        {"idempotency_key": "k"},
+        {"retry": Retry()},
+    ):
+        assert made.of(spec, CallOptions().merged(other)) is not plain
+    assert made.of(WORDS.methods["look"], CallOptions()) is not plain
+
+
+async def test_a_remote_with_other_options_leaves_the_first_as_it_was() -> None:
+    client = Ledger(reply(), reply())
+    remote = Remote(invocations(client), WORDS, CallOptions())
+    await remote.with_options(metadata={"a": "b"}, timeout=2).shout("hi")
+    await remote.shout("hi")
+    assert [(timeout, bool(headers)) for _, _, timeout, headers in client.sent] == [
+        (2, True),
+        (7, False),
+    ]
+
+
+# -- middleware --------------------------------------------------------------------------------
+
+
+async def test_middleware_changes_what_is_sent() -> None:
+    async def trace(call: OutgoingCall, call_next: CallNext) -> Any:
+        assert (call.method, call.metadata, call.timeout) == ("words.shout", {"a": "b"}, 7)
+        call.metadata["trace"] = "1"
+        call.arguments["text"] += "!"
+        call.timeout = 3.0
+        return (await call_next(call)) + "?"
+
+    client = Ledger(reply())
+    options = CallOptions().merged({"metadata": {"a": "b"}, "idempotency_key": "k"})
+    call = RemoteMethod(invocations(client, trace), WORDS.methods["shout"], options)
+    assert await call("hi") == "HI?"
+    ((_, body, timeout, headers),) = client.sent
+    assert (body, timeout) == (b'{"text":"hi!"}', 3.0)
+    dialect = NativeClient()
+    assert headers == dialect.headers(metadata={"a": "b", "trace": "1"}, idempotency_key="k")
+
+
+async def test_middleware_that_changes_nothing_changes_nothing() -> None:
+    async def look(call: OutgoingCall, call_next: CallNext) -> Any:
+        return await call_next(call)
+
+    client = Ledger(reply(), reply())
+    spec, options = WORDS.methods["shout"], CallOptions().merged({"metadata": {"a": "b"}})
+    await RemoteMethod(invocations(client, look), spec, options)("hi")
+    await RemoteMethod(invocations(client), spec, options)("hi")
+    assert client.sent[0][1:] == client.sent[1][1:]
+
+
+@pytest.mark.parametrize(("name", "value"), [("timeout", 0), ("metadata", {"a": 1})])
+async def test_middleware_cannot_send_what_options_refuse(name: str, value: Any) -> None:
+    async def spoil(call: OutgoingCall, call_next: CallNext) -> Any:
+        setattr(call, name, value)
+        return await call_next(call)
+
+    call = RemoteMethod(invocations(Ledger(), spoil), WORDS.methods["shout"], CallOptions())
+    with pytest.raises(InvalidArgument, match=name):
+        await call("hi")
+
+
+# -- the tutorial's protocol -------------------------------------------------------------------
+
+
+async def test_a_plain_remote_takes_the_same_way() -> None:
+    client = Ledger(reply(b" 42 ", content_type="text/plain"), reply(b"x", is_error=True))
+    remote = PlainRemote(client, "rpc_queue", int, 3.0)
+    assert await remote.call(6) == 42
+    ((request, body, timeout, headers),) = client.sent
+    assert (request.key, body, timeout, headers) == ("rpc_queue", b"6", 3.0, b"")
+    with pytest.raises(CallError, match="x") as caught:
+        await remote.call(6)
+    assert caught.value.method == "queue rpc_queue"
+
+
+async def test_an_answer_that_is_not_of_the_type_asked_for_is_shown() -> None:
+    remote = PlainRemote(Ledger(reply(b"many")), "rpc_queue", int, 3.0)
+    with pytest.raises(InvalidResult, match="the reply b'many' is not text of the type asked for"):
+        await remote.call(6)
+
+
+async def test_a_client_is_all_that_a_call_needs_of_it() -> None:
+    client: Sender = Ledger()
+    assert isinstance(client, Ledger)
+    assert Invocation.__slots__
+    assert Terms(timeout=1.0).headers == b""
