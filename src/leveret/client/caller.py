@@ -42,7 +42,8 @@ class Caller:
         remote = self._named.get(method)
         if remote is None:
             spec = named_spec(method)
-            remote = RemoteMethod(self._invocations, spec, self._options, named_codec)
+            invocation = self._invocations.of(spec, self._options, named_codec)
+            remote = RemoteMethod(invocation, spec, self._options, self._invocations.middleware)
             if len(self._named) < _NAMED_METHODS:
                 self._named[method] = remote
         return await remote(**arguments)

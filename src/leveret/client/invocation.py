@@ -70,7 +70,7 @@ class Sender(Protocol):
         """The caller is gone: tell the server that has the request, if one has."""
 
 
-class Terms(Struct, frozen=True, kw_only=True):
+class Terms(Struct, frozen=True, kw_only=True, gc=False):
     """In what calls of one invocation may differ, beside their arguments."""
 
     timeout: float

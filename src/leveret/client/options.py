@@ -16,6 +16,10 @@ MAX_TIMEOUT = 4_294_967.0
 """Seconds: the longest `expiration` that RabbitMQ takes is 2^32 - 1 ms."""
 
 
+OF_A_CALL: Final = frozenset({"timeout", "metadata", "reply_metadata"})
+"""The options that make no difference to the packing of requests, and so to an invocation."""
+
+
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `with_options` sets. None leaves the method's own."""
 

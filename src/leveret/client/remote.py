@@ -12,10 +12,16 @@ from typing import Any, Unpack
 
 from msgspec.structs import asdict
 
-from leveret.client.invocation import Terms
-from leveret.client.invocations import Invocations, MakeCodec, typed_codec
-from leveret.client.middleware import CallNext, OutgoingCall, compose
-from leveret.client.options import CallOptions, GivenOptions, check_metadata, check_timeout
+from leveret.client.invocation import Invocation, Terms
+from leveret.client.invocations import Invocations
+from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
+from leveret.client.options import (
+    OF_A_CALL,
+    CallOptions,
+    GivenOptions,
+    check_metadata,
+    check_timeout,
+)
 from leveret.contract import MethodSpec, Service, ServiceSpec, spec_of
 from leveret.errors import ContractError, InvalidArgument
 
@@ -32,27 +38,32 @@ class _SignatureOfMethod:
 class RemoteMethod:
     """One method of a remote service. Calling it sends a request and awaits the reply.
 
-    :raises InvalidArgument: if the method cannot be called with these options.
+    :param invocation: that of the method with these options.
+    :raises InvalidArgument: if the metadata cannot be sent.
     """
 
     __signature__ = _SignatureOfMethod()
 
     def __init__(
         self,
-        invocations: Invocations,
+        invocation: Invocation,
         spec: MethodSpec,
         options: CallOptions,
-        make_codec: MakeCodec = typed_codec,
+        middleware: tuple[Middleware, ...] = (),
     ) -> None:
         self._spec = spec
         self._options = options
-        self._invocation = invocations.of(spec, options, make_codec)
+        self._invocation = invocation
         self._terms = self._terms_with(options.timeout or spec.timeout, options.metadata)
         self._chain: CallNext | None = None
-        if invocations.middleware:
-            self._chain = compose(invocations.middleware, self._innermost)
-        self.__name__ = spec.attribute
+        if middleware:
+            self._chain = compose(middleware, self._innermost)
         self.__doc__ = spec.doc
+
+    @property
+    def __name__(self) -> str:
+        """The name of the method in Python."""
+        return self._spec.attribute
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """One call, through the middleware if there is any.
@@ -112,31 +123,46 @@ class RemoteMethod:
 
 
 class Remote:
-    """A service on the other side of the broker; its methods are `RemoteMethod`s."""
+    """A service on the other side of the broker; its methods are `RemoteMethod`s.
 
-    def __init__(self, invocations: Invocations, spec: ServiceSpec, options: CallOptions) -> None:
-        self._leveret = (invocations, spec, options)
+    :param made: the invocations of its methods, by name. A remote that differs from another in
+        nothing that makes requests differ shares them with it.
+    """
+
+    def __init__(
+        self,
+        invocations: Invocations,
+        spec: ServiceSpec,
+        options: CallOptions,
+        made: dict[str, Invocation],
+    ) -> None:
+        self._leveret = (invocations, spec, options, made)
         self.__doc__ = spec.doc
 
     def __getattr__(self, name: str) -> RemoteMethod:
         # Only the first access comes here: the method is kept as an attribute.
         if name.startswith("__"):
             raise AttributeError(name)
-        invocations, spec, options = self._leveret
+        invocations, spec, options, made = self._leveret
         method = spec.methods.get(name)
         if method is None:
             raise AttributeError(
                 f"{name!r} is no remote method of {spec.name}; it has"
                 f" {', '.join(sorted(spec.methods))}"
             )
-        remote = RemoteMethod(invocations, method, options)
+        invocation = made.get(name)
+        if invocation is None:
+            invocation = made[name] = invocations.of(method, options)
+        remote = RemoteMethod(invocation, method, options, invocations.middleware)
         self.__dict__[name] = remote
         return remote
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Remote:
         """The same remote with other options for its calls; `Service.with_options` lists them."""
-        invocations, spec, before = self._leveret
-        return Remote(invocations, spec, before.merged(options))
+        invocations, spec, before, made = self._leveret
+        if not options.keys() <= OF_A_CALL:
+            made = {}
+        return Remote(invocations, spec, before.merged(options), made)
 
     def __dir__(self) -> list[str]:
         return sorted((*self._leveret[1].methods, "with_options"))
@@ -153,4 +179,4 @@ def remote_of(contract: type[Service], invocations: Invocations, options: CallOp
     spec = spec_of(contract)
     if not spec.methods:
         raise ContractError(f"{contract.__name__} has no remote methods: mark them with @method")
-    return Remote(invocations, spec, options)
+    return Remote(invocations, spec, options, {})

@@ -88,7 +88,8 @@ class CurrentCall:
     def metadata(self) -> dict[str, str]:
         """What the caller sent with `with_options(metadata=...)`."""
         if self._metadata is None:
-            self._metadata = dict(self._request.metadata or {})
+            sent = self._request.metadata or {}
+            self._metadata = {name: text for name, text in sent.items() if isinstance(text, str)}
         return self._metadata
 
     @property

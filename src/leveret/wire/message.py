@@ -60,8 +60,8 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """The user whose request it is, by the word of `user`, a server that handed it back."""
     caller: str = ""
     """The name that the caller gave itself; nobody checks it."""
-    metadata: dict[str, str] | None = None
-    """What the caller sent beside its arguments; None if nothing."""
+    metadata: dict[str, object] | None = None
+    """What the caller sent beside its arguments; None if nothing. Only text in it counts."""
     idempotency_key: str | None = None
     """The caller's own name for what it wants done once."""
     resent: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -112,9 +111,14 @@ def invocations(client: Ledger, *middleware: Any, **policies: Any) -> Invocation
     return Invocations(client, middleware, Policies(**policies))
 
 
-def shout(client: Ledger, **options: Any) -> Callable[..., Any]:
-    spec = WORDS.methods["shout"]
-    return RemoteMethod(invocations(client), spec, CallOptions().merged(options))
+def remote(made: Invocations, name: str, options: CallOptions | None = None) -> RemoteMethod:
+    options = options or CallOptions()
+    spec = WORDS.methods[name]
+    return RemoteMethod(made.of(spec, options), spec, options, made.middleware)
+
+
+def shout(client: Ledger, **options: Any) -> RemoteMethod:
+    return remote(invocations(client), "shout", CallOptions().merged(options))
 
 
 async def test_a_call_is_encoded_sent_awaited_and_decoded() -> None:
@@ -245,8 +249,8 @@ async def test_a_method_without_a_queue_fails_at_once_where_nobody_waits() -> No
 
 async def test_what_only_a_key_keeps_from_running_twice_is_not_sent_under_another() -> None:
     client = Ledger(Unimplemented("none", executed="maybe"))
-    spec = WORDS.methods["print_once"]
-    call = RemoteMethod(invocations(client), spec, CallOptions().merged({"wait_for_server": True}))
+    options = CallOptions().merged({"wait_for_server": True})
+    call = remote(invocations(client), "print_once", options)
     with pytest.raises(Unimplemented):
         await call("hi")
 
@@ -257,7 +261,7 @@ async def test_what_only_a_key_keeps_from_running_twice_is_not_sent_under_anothe
 async def test_the_attempts_of_a_call_share_one_key() -> None:
     client = Ledger(NoServer("x"), ConnectionLost("x", executed="maybe"), reply())
     made = invocations(client, retry=Retry(attempts=3, backoff=0))
-    assert await RemoteMethod(made, WORDS.methods["print_once"], CallOptions())("hi") == "HI"
+    assert await remote(made, "print_once")("hi") == "HI"
     headers = [headers for _, _, _, headers in client.sent]
     assert len(set(headers)) == 1
     assert b"idempotency-key" in headers[0]
@@ -267,7 +271,7 @@ async def test_the_attempts_of_a_call_share_one_key() -> None:
 async def test_two_calls_have_two_keys() -> None:
     client = Ledger(reply(), reply())
     made = invocations(client, retry=Retry())
-    call = RemoteMethod(made, WORDS.methods["print_once"], CallOptions())
+    call = remote(made, "print_once")
     await call("hi")
     await call("hi")
     assert client.sent[0][3] != client.sent[1][3]
@@ -276,14 +280,14 @@ async def test_two_calls_have_two_keys() -> None:
 async def test_an_idempotent_call_needs_no_key_for_its_attempts() -> None:
     client = Ledger(NoServer("x"), reply(b"null"))
     made = invocations(client, retry=Retry(attempts=2, backoff=0), hedge=Hedge(after=5))
-    assert await RemoteMethod(made, WORDS.methods["look"], CallOptions())() is None
+    assert await remote(made, "look")() is None
     assert [headers for _, _, _, headers in client.sent] == [b"", b""]
 
 
 async def test_a_body_that_is_too_large_is_not_the_services_fault() -> None:
     client = Ledger(NoServer("refused"))
     made = invocations(client, retry=Retry(attempts=3, backoff=0))
-    call = RemoteMethod(made, WORDS.methods["shout"], CallOptions())
+    call = remote(made, "shout")
     with pytest.raises(NoServer, match="refused$"):
         await call("x" * 2000)
     assert len(client.sent) == 1
@@ -310,11 +314,22 @@ async def test_options_that_change_no_request_share_an_invocation() -> None:
     assert made.of(WORDS.methods["look"], CallOptions()) is not plain
 
 
+async def test_a_remote_with_another_shape_sends_other_requests() -> None:
+    client = Ledger(reply(), reply(b"\xa2HI", content_type="application/msgpack"))
+    words = Remote(invocations(client), WORDS, CallOptions(), {})
+    await words.shout("hi")
+    await words.with_options(content_type="application/msgpack", timeout=2).shout("hi")
+    assert [request.content_type for request, *_ in client.sent] == [
+        "application/json",
+        "application/msgpack",
+    ]
+
+
 async def test_a_remote_with_other_options_leaves_the_first_as_it_was() -> None:
     client = Ledger(reply(), reply())
-    remote = Remote(invocations(client), WORDS, CallOptions())
-    await remote.with_options(metadata={"a": "b"}, timeout=2).shout("hi")
-    await remote.shout("hi")
+    words = Remote(invocations(client), WORDS, CallOptions(), {})
+    await words.with_options(metadata={"a": "b"}, timeout=2).shout("hi")
+    await words.shout("hi")
     assert [(timeout, bool(headers)) for _, _, timeout, headers in client.sent] == [
         (2, True),
         (7, False),
@@ -334,7 +349,7 @@ async def test_middleware_changes_what_is_sent() -> None:
 
     client = Ledger(reply())
     options = CallOptions().merged({"metadata": {"a": "b"}, "idempotency_key": "k"})
-    call = RemoteMethod(invocations(client, trace), WORDS.methods["shout"], options)
+    call = remote(invocations(client, trace), "shout", options)
     assert await call("hi") == "HI?"
     ((_, body, timeout, headers),) = client.sent
     assert (body, timeout) == (b'{"text":"hi!"}', 3.0)
@@ -347,9 +362,9 @@ async def test_middleware_that_changes_nothing_changes_nothing() -> None:
         return await call_next(call)
 
     client = Ledger(reply(), reply())
-    spec, options = WORDS.methods["shout"], CallOptions().merged({"metadata": {"a": "b"}})
-    await RemoteMethod(invocations(client, look), spec, options)("hi")
-    await RemoteMethod(invocations(client), spec, options)("hi")
+    options = CallOptions().merged({"metadata": {"a": "b"}})
+    await remote(invocations(client, look), "shout", options)("hi")
+    await remote(invocations(client), "shout", options)("hi")
     assert client.sent[0][1:] == client.sent[1][1:]
 
 
@@ -359,7 +374,7 @@ async def test_middleware_cannot_send_what_options_refuse(name: str, value: Any)
         setattr(call, name, value)
         return await call_next(call)
 
-    call = RemoteMethod(invocations(Ledger(), spoil), WORDS.methods["shout"], CallOptions())
+    call = remote(invocations(Ledger(), spoil), "shout")
     with pytest.raises(InvalidArgument, match=name):
         await call("hi")
 
@@ -369,19 +384,19 @@ async def test_middleware_cannot_send_what_options_refuse(name: str, value: Any)
 
 async def test_a_plain_remote_takes_the_same_way() -> None:
     client = Ledger(reply(b" 42 ", content_type="text/plain"), reply(b"x", is_error=True))
-    remote = PlainRemote(client, "rpc_queue", int, 3.0)
-    assert await remote.call(6) == 42
+    plain = PlainRemote(client, "rpc_queue", int, 3.0)
+    assert await plain.call(6) == 42
     ((request, body, timeout, headers),) = client.sent
     assert (request.key, body, timeout, headers) == ("rpc_queue", b"6", 3.0, b"")
     with pytest.raises(CallError, match="x") as caught:
-        await remote.call(6)
+        await plain.call(6)
     assert caught.value.method == "queue rpc_queue"
 
 
 async def test_an_answer_that_is_not_of_the_type_asked_for_is_shown() -> None:
-    remote = PlainRemote(Ledger(reply(b"many")), "rpc_queue", int, 3.0)
+    plain = PlainRemote(Ledger(reply(b"many")), "rpc_queue", int, 3.0)
     with pytest.raises(InvalidResult, match="the reply b'many' is not text of the type asked for"):
-        await remote.call(6)
+        await plain.call(6)
 
 
 async def test_a_client_is_all_that_a_call_needs_of_it() -> None:

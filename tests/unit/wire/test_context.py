@@ -28,7 +28,7 @@ def request() -> Incoming:
             reply_to="me",
             user_id="ann",
             app_id="a script",
-            headers={"metadata": {"a": "b"}, "on-behalf-of": "bob", "attempt": 1},
+            headers={"metadata": {"a": "b", "n": 1}, "on-behalf-of": "bob", "attempt": 1},
         ),
         NOW,
         7.0,

@@ -8,7 +8,7 @@ import pamqp.commands
 import pamqp.encode
 import pamqp.frame
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
@@ -20,6 +20,8 @@ from leveret.wire.native.reply import ResultPacker
 from leveret.wire.native.request import RequestPacker
 from leveret.wire.tutorial import TutorialClient
 from tests.unit.wire.messages import CHANNEL, MINE, split
+
+FAIR = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 
 SHORT = st.text(max_size=40).filter(lambda text: len(text.encode()) <= 128)
 METADATA = st.dictionaries(SHORT.filter(bool), SHORT, max_size=4).map(
@@ -46,6 +48,7 @@ def by_pamqp(
     return b"".join(parts)
 
 
+@FAIR
 @given(
     number=st.integers(1, 2047),
     frame_max=st.sampled_from([0, 4096, 131_072]),
@@ -116,6 +119,7 @@ def test_requests_are_what_pamqp_makes_of_them(
         )
 
 
+@FAIR
 @given(
     frame_max=st.sampled_from([0, 4096]),
     calls=st.lists(
@@ -145,6 +149,7 @@ def test_results_are_what_pamqp_makes_of_them(
         )
 
 
+@FAIR
 @given(body=st.binary(max_size=9000), expiration=st.integers(1, 2**32 - 1))
 def test_the_tutorials_requests_are_what_pamqp_makes_of_them(body: bytes, expiration: int) -> None:
     packer = TutorialClient().packer(CHANNEL, key="rpc_queue", content_type="text/plain")

@@ -46,7 +46,6 @@ from leveret.wire.native.headers import (
     delivery_count,
     idempotency_key,
     is_resent,
-    metadata_of,
     on_behalf_of,
     problem_of,
 )
@@ -154,7 +153,7 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         at = headers.get(DEADLINE)
         usual = len(headers)
         if METADATA in headers:
-            metadata = metadata_of(headers)
+            metadata = headers[METADATA] if isinstance(headers[METADATA], dict) else None
             usual -= 1
     expiration = properties.expiration
     if expiration and expiration.isdecimal():
