@@ -20,7 +20,7 @@ import leveret
 from leveret.cli.exits import CUT_SHORT, DONE, INTERRUPTED, exit_code
 from leveret.cli.printing import describe
 from leveret.cli.serving.request import Ending, ServeRequest
-from leveret.cli.serving.stopping import end_process_after, stop_signals
+from leveret.cli.serving.stopping import end_process_after, enforce_stop
 from leveret.cli.targets import TargetError, load_services
 from leveret.contract import Service
 from leveret.errors import (
@@ -91,7 +91,7 @@ class ServerProcess:
         self._stopped = asyncio.get_running_loop().create_future()
         self._serving = asyncio.create_task(self._serve(services))
         patience = self._request.grace + STOP_MARGIN
-        with stop_signals(self._on_signal, patience=patience, margin=STOP_MARGIN, code=CUT_SHORT):
+        with enforce_stop(self._on_signal, patience=patience, margin=STOP_MARGIN, code=CUT_SHORT):
             try:
                 await self._serving
             except asyncio.CancelledError:

@@ -18,13 +18,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-__all__ = ["end_process_after", "stop_signals"]
+__all__ = ["end_process_after", "enforce_stop"]
 
 _NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stop_signals(
+def enforce_stop(
     on_signal: Callable[[], None], *, patience: float, margin: float, code: int
 ) -> Generator[None]:
     """Call `on_signal` in the running loop at each SIGINT and SIGTERM.
