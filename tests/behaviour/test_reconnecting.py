@@ -239,6 +239,8 @@ async def test_a_drain_that_loses_its_connection_ends(
     async with far.serving(gate) as server:
         call = asyncio.create_task(client.remote(Gate).with_options(timeout=1).once(1))
         await gate.started.get()
+        route = client.calls.routes["gate.once"]
+        await until(lambda: route.finding.consumers == 1, "the client knows of the server")
         drain = asyncio.create_task(server.drain())
         proxy.refuse()
         proxy.cut()
