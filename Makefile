@@ -5,12 +5,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 WITH_RABBITMQ := $(BIN)/python -m tests.rabbitmq --install --
 RABBITMQ4 := .rabbitmq4
+PYTHON313 := .python313
+OLDEST := .oldest
 TESTS_OF_RABBITMQ4 := $(wildcard tests/behaviour tests/clients tests/faults tests/unit/testing/test_rabbitmq.py tests/rabbitmq)
+COVERAGE := build/coverage
+TESTS_OF_PYTHON313 := $(addprefix tests/,architecture behaviour clients fuzz typing unit)
 FOLDERS := src tests bench examples
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-rabbitmq test test-rabbitmq4 soak chaos fuzz lint format bench bench-quick setup clean
+.PHONY: help demo demo-rabbitmq test test-oldest-dependencies test-python313 test-rabbitmq4 soak chaos fuzz lint format bench bench-quick setup clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,14 +25,33 @@ demo: $(VENV)/.ready  ## Show it working, on the embedded broker, or on the one 
 demo-rabbitmq: $(VENV)/.ready  ## The same on a real RabbitMQ, found or started
 	@$(WITH_RABBITMQ) $(BIN)/leveret demo
 
-test: lint  ## Lint, types, layers and all tests
+test: lint  ## Lint, types, layers and all tests; no room below its floor of branch coverage
 	@$(BIN)/python -m tests.rabbitmq --check --install
-	$(BIN)/pytest -n auto --dist loadgroup
+	@rm -rf $(COVERAGE)
+	$(BIN)/coverage run -m pytest -n auto --dist loadgroup -m 'not rabbitmq'
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage json --quiet
+	@$(BIN)/python -m tests.coverage_floors $(COVERAGE)/coverage.json
+	$(BIN)/pytest -n auto --dist loadgroup -m rabbitmq
 
 test-rabbitmq4: $(VENV)/.ready-test  ## The tests of brokers on RabbitMQ 4, in a folder with a Debian of its own (Linux)
 	@scripts/rabbitmq4-chroot $(RABBITMQ4)
 	env -u LEVERET_URL LEVERET_RABBITMQ_ROOT=$(RABBITMQ4) \
 	    $(BIN)/pytest -n auto --dist loadgroup -k 'not embedded' $(TESTS_OF_RABBITMQ4)
+
+test-python313: $(VENV)/.ready-test  ## The tests that need no other servers, on Python 3.13 in the same folder; TESTS=... chooses
+	@scripts/rabbitmq4-chroot $(RABBITMQ4)
+	@scripts/python313-venv $(BIN)/pip $(RABBITMQ4) $(PYTHON313)
+	scripts/run-in-chroot $(RABBITMQ4) env -u LEVERET_URL \
+	    $(PYTHON313)/bin/python -m pytest -n auto --dist loadgroup $(or $(TESTS),$(TESTS_OF_PYTHON313))
+
+test-oldest-dependencies:  ## The tests without a RabbitMQ, with the oldest packages that pyproject.toml allows
+	@scripts/make-venv $(OLDEST)
+	@$(OLDEST)/bin/pip install --quiet --disable-pip-version-check uv
+	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
+	    --editable '.[cli,redis,postgres]'
+	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --group test
+	$(OLDEST)/bin/python -m pytest -n auto --dist loadgroup -m 'not rabbitmq' \
+	    tests/behaviour tests/once $(filter-out tests/unit/testing,$(wildcard tests/unit/*))
 
 soak: $(VENV)/.ready-test  ## Load with random faults for MINUTES (1); nothing may be lost, hang, run twice or grow
 	@$(BIN)/python -m tests.rabbitmq --check --install
@@ -60,7 +83,7 @@ bench-quick: $(VENV)/.ready-bench  ## The small payload only, one line of JSON l
 setup: $(VENV)/.ready-test  ## Only set up .venv, for tests and editors
 
 clean:  ## Remove all that make made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(OLDEST) $(PYTHON313)* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@# With sudo where sudo made it.
 	rm -rf --one-file-system $(RABBITMQ4)* 2>/dev/null || sudo -n rm -rf --one-file-system $(RABBITMQ4)*
 	find $(FOLDERS) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,7 @@
 `own_rabbitmq`   a broker that this test alone may stop, kill, restart or block; 3 s more
 `rabbitmq_cluster`  three nodes that are one broker, all of them up; the test may stop and kill them
 
-`pytest -k embedded` needs no RabbitMQ at all.
+`pytest -k embedded` needs no RabbitMQ at all. Each test that runs on one is marked `rabbitmq`.
 
 Where LEVERET_URL names a broker, its state is not ours to change: then all tests share its default
 vhost, one after the other.
@@ -197,9 +197,22 @@ def rabbitmq_cluster(_cluster: RabbitMQCluster) -> RabbitMQCluster:
     return _cluster.start()
 
 
+def _is_on_rabbitmq(item: pytest.Item) -> bool:
+    """Whether a test runs on a RabbitMQ, by the fixtures that it asks for."""
+    names = set(getattr(item, "fixturenames", ()))
+    if names & {"rabbitmq", "own_rabbitmq", "rabbitmq_cluster"}:
+        return True
+    if "broker_kind" not in names:
+        return False
+    variant = getattr(item, "callspec", None)
+    return variant is None or variant.params.get("broker_kind", "rabbitmq") == "rabbitmq"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One cluster is enough for a run: all its tests go to one pytest-xdist worker."""
+    """Mark what runs on RabbitMQ. One cluster is enough: one pytest-xdist worker has its tests."""
     for item in items:
+        if _is_on_rabbitmq(item):
+            item.add_marker(pytest.mark.rabbitmq)
         if "rabbitmq_cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("rabbitmq_cluster"))
             # Of which the cluster's start takes 5 to 10 s on two free processors.
