@@ -170,16 +170,18 @@ class PropertiesParser:
             if at < 0 or at + 14 + _U32(data, at + 10)[0] != end:
                 before = decode_table(data, table, end)
             else:
-                before = self._with_metadata(data, table, at, end)
+                before = self._before_metadata(data, table, at)
+                metadata = decode_table(data, at + 14, end, 1)
                 if self._is_new(whole):  # metadata mostly differs in each message
-                    return head, {**before, "deadline": deadline}
+                    return head, {**before, "metadata": metadata, "deadline": deadline}
+                before = {**before, "metadata": metadata}
         except (TableError, IndexError, struct.error):
             return head, decode_table(data, table, stop)
         _remember(self._blocks, whole, (head, before), len(whole))
         return head, {**before, "deadline": deadline}
 
-    def _with_metadata(self, data: bytes, table: int, at: int, end: int) -> dict[str, Any]:
-        """The headers in data[table:end], the last of which is the metadata at `at`.
+    def _before_metadata(self, data: bytes, table: int, at: int) -> dict[str, Any]:
+        """The headers in data[table:at].
 
         :raises TableError, IndexError, struct.error: if they are not a whole table.
         """
@@ -188,7 +190,7 @@ class PropertiesParser:
         if before is None:
             before = decode_table(data, table, at)
             _remember(self._tables, front, before, len(front))
-        return {**before, "metadata": decode_table(data, at + 14, end, 1)}
+        return before
 
     def _is_new(self, block: bytes) -> bool:
         """Whether these bytes come for the first time. A few hashes that are equal do no harm."""

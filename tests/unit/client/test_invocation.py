@@ -314,6 +314,30 @@ async def test_options_that_change_no_request_share_an_invocation() -> None:
     assert made.of(WORDS.methods["look"], CallOptions()) is not plain
 
 
+async def test_a_call_with_metadata_of_its_own_needs_no_packer_and_no_codec_of_its_own() -> None:
+    client = Ledger(*(reply() for _ in range(3)))
+    words = Remote(invocations(client), WORDS, CallOptions(), {})
+    for number in range(3):
+        await words.with_options(metadata={"trace": str(number)}).shout("hi")
+    requests = {id(request) for request, *_ in client.sent}
+    packers = {id(request.packer) for request, *_ in client.sent}
+    assert (len(requests), len(packers)) == (1, 1)
+    assert len({headers for *_, headers in client.sent}) == 3
+
+
+async def test_middleware_that_changes_metadata_needs_no_packer_of_its_own() -> None:
+    async def trace(call: OutgoingCall, call_next: CallNext) -> Any:
+        call.metadata["trace"] = call.arguments["text"]
+        return await call_next(call)
+
+    client = Ledger(reply(), reply())
+    call = remote(invocations(client, trace), "shout")
+    await call("a")
+    await call("b")
+    assert client.sent[0][0] is client.sent[1][0]
+    assert client.sent[0][3] != client.sent[1][3]
+
+
 async def test_a_remote_with_another_shape_sends_other_requests() -> None:
     client = Ledger(reply(), reply(b"\xa2HI", content_type="application/msgpack"))
     words = Remote(invocations(client), WORDS, CallOptions(), {})
