@@ -43,12 +43,13 @@ from leveret.server.calls.life import (
     State,
     Stop,
     ending,
+    name_of,
 )
 from leveret.server.calls.once_calls import OnceCalls
 from leveret.server.calls.outcome import ran_before, stopped
 from leveret.server.calls.replies import Replies
 from leveret.server.calls.run import Ended, Runner
-from leveret.server.calls.table import CallTable, EarlyCancels, names_a_call
+from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.handlers.execution import Executor
 from leveret.server.load.adaptive import AdaptiveMeasures, Measures
 from leveret.server.load.admission import LOOK_AHEAD, Admission
@@ -57,7 +58,7 @@ from leveret.server.load.slots import Slots
 from leveret.server.outbox import Unsent
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.context import CurrentCall
-from leveret.wire.message import CallKey, Incoming, Notice, NoticeKind
+from leveret.wire.message import Incoming, Notice, NoticeKind
 from leveret.wire.timing import CONFIRM_WITHIN, CONFIRM_WITHIN_IDEMPOTENT
 
 log = logging.getLogger("leveret.server")
@@ -225,6 +226,9 @@ class MethodServer:
         call = ServerCall(
             method=self._key, incoming=request, source=source, arrived=now, ends=now + seconds
         )
+        reply_to = request.reply_to
+        if reply_to is not None and request.call_id:  # as `name_of` does
+            call.name = f"{request.call_id}\0{reply_to.exchange}\0{reply_to.key}"
         call.user = request.user
         if request.on_behalf_of is not None:
             call.user = self._shared.user_of(request, source.answers.own_user)
@@ -281,8 +285,8 @@ class MethodServer:
     def attached(self, source: Source) -> None:
         """Requests come again, and replies go out: those that could not be sent go out first."""
         self._sources[source.queue] = source
-        for key, frames in self._kept.unacked(source.queue):
-            source.answers.repeat(key, frames)
+        for name, frames in self._kept.unacked(source.queue):
+            source.answers.repeat(name, frames)
 
     def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
         """A channel has ended, and with it its deliveries are void; the handlers run on.
@@ -308,10 +312,11 @@ class MethodServer:
     def _is_settled(self, request: Incoming, source: Source, seconds: float) -> bool:
         """See to a request that comes again, or while this drains; False if it is as any other."""
         key = request.reply_to, request.call_id
+        name = name_of(key)
         call = kept = None
         if request.redelivered:
             call = self._table.delivered_again(self._key, key)
-            kept = self._kept.find(key) if names_a_call(key) else None
+            kept = self._kept.find(name)
         decision = decide(
             request,
             self.spec,
@@ -328,7 +333,7 @@ class MethodServer:
         elif decision is Decision.GO_ON and call is not None:
             self._go_on(call, request, source)
         elif decision is Decision.REPEAT and kept is not None:
-            answers.repeat(key, kept[1])
+            answers.repeat(name, kept[1])
             answers.settle(tag, Settle.ACK)
             source.finished += 1
         else:
@@ -505,9 +510,9 @@ class MethodServer:
         if call.answer is Answer.GIVEN:
             return source.answers.finish(call, b"")
         call.answer = Answer.GIVEN
-        answers, request = source.answers, call.incoming
-        if answers.remembers and reply and request.call_id:  # as in `_remember`
-            self._kept.add_sent(source.queue, (request.reply_to, request.call_id), reply)
+        answers = source.answers
+        if call.name and answers.remembers and reply:  # as in `_remember`
+            self._kept.add_sent(source.queue, call.name, reply)
         return answers.finish(call, reply)
 
     def _finish_otherwise(self, call: ServerCall, reply: bytes, *, back: bool) -> bool:
@@ -547,15 +552,13 @@ class MethodServer:
 
     def _remember(self, call: ServerCall, reply: bytes) -> None:
         """A reply leaves. Whether it arrives nobody knows."""
-        request = call.incoming
-        if reply and call.source.answers.remembers and request.call_id:
-            key = request.reply_to, request.call_id
-            self._kept.add_sent(call.source.queue, key, reply)
+        if call.name and reply and call.source.answers.remembers:
+            self._kept.add_sent(call.source.queue, call.name, reply)
 
     def _keep(self, call: ServerCall, reply: bytes) -> None:
         """A reply could not be sent, or its request not be acknowledged."""
-        if reply and names_a_call(call.key):
-            self._kept.add_unacked(call.source.queue, call.key, reply, call.ends)
+        if reply and call.name:
+            self._kept.add_unacked(call.source.queue, call.name, reply, call.ends)
 
     def _hand_back(self, request: Incoming, source: Source, seconds: float) -> None:
         """Return a request that was not begun; as redelivered where there is no other way."""
@@ -667,10 +670,10 @@ class MethodServer:
             return NoticeKind.WAITS
         return TELLS[call.state]
 
-    def repeat(self, queue: str, key: CallKey, frames: bytes) -> bool:
+    def repeat(self, queue: str, name: str, frames: bytes) -> bool:
         """Send a reply once more; False if its queue is not one of this method's."""
         source = self._sources.get(queue)
         if source is None:
             return False
-        source.answers.repeat(key, frames)
+        source.answers.repeat(name, frames)
         return True

@@ -28,7 +28,7 @@ from leveret.amqp.confirms import Confirms
 from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
 from leveret.wire.dialect import ReplyPacker
-from leveret.wire.message import CallKey, Incoming
+from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")
 
@@ -118,7 +118,7 @@ class Outbox:
         self._on_sent = on_sent
         self._finished: list[int] = []
         self._unsent: deque[Unsent] = deque()
-        self._repeats: dict[CallKey, bytes] = {}
+        self._repeats: dict[str, bytes] = {}
         self._sending: asyncio.Task[None] | None = None
         self._confirms: Confirms[int] | None = None
         self._progress = asyncio.Event()
@@ -147,12 +147,12 @@ class Outbox:
         self._publish(packed, _REPLY)
         return True
 
-    def repeat(self, key: CallKey, packed: bytes) -> None:
-        """Send a reply once more that was packed for any channel."""
+    def repeat(self, name: str, packed: bytes) -> None:
+        """Send the reply to a call once more, which was packed for any channel."""
         if self._closed:
             return
         if self._must_wait():
-            self._repeats[key] = packed
+            self._repeats[name] = packed
             self._start_sending()
         else:
             self._publish(frames.on_channel(packed, self.number), _REPLY)

@@ -16,7 +16,7 @@ from leveret.once import MemoryOnce, OnceStore
 from leveret.server.access import Access
 from leveret.server.announcer import Announcer
 from leveret.server.calls.kept_replies import KeptReplies
-from leveret.server.calls.life import Life, ServerCall, State, Stop
+from leveret.server.calls.life import Life, ServerCall, State, Stop, name_of
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.control import Control, ControlHandlers
 from leveret.server.drain import Drain
@@ -264,10 +264,11 @@ class Server:
             key = reply_to, call_id
             for call in self._table.find_all(key):
                 self.methods[call.method].tell(call)
-            kept = self._kept.find(key)
+            name = name_of(key)
+            kept = self._kept.find(name)
             if kept is not None:
                 queue, frames = kept
-                any(method.repeat(queue, key, frames) for method in self.methods.values())
+                any(method.repeat(queue, name, frames) for method in self.methods.values())
 
     def _announce(self, before: float) -> bool:
         if not self._table:

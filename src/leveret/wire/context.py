@@ -25,9 +25,6 @@ class CurrentCall:
     :param arguments: the decoded arguments, for middleware.
     """
 
-    returned: Any
-    """What the handler returned to the middleware around it; absent until then."""
-
     __slots__ = (
         "_arguments",
         "_metadata",
@@ -36,13 +33,11 @@ class CurrentCall:
         "_user",
         "deadline",
         "method",
-        "returned",
     )
 
     def __init__(
         self,
         request: Incoming,
-        *,
         method: str,
         deadline: float,
         user: str | None = None,

@@ -29,7 +29,7 @@ from leveret.server.outbox import Unsent
 from leveret.wire.message import Incoming
 from leveret.wire.native.reply import ReplyPacker
 from tests.behaviour.patience import until
-from tests.unit.server.calls.making import Answers, key, request
+from tests.unit.server.calls.making import Answers, key, name, request
 
 
 class Desk(Service):
@@ -72,9 +72,9 @@ class Announcer:
 class Scene:
     """The server of one method."""
 
-    def __init__(self, name: str = "work") -> None:
+    def __init__(self, its_method: str = "work") -> None:
         self.desk = Desk()
-        self.spec = spec_of(self.desk).methods[name]
+        self.spec = spec_of(self.desk).methods[its_method]
         self.table = CallTable()
         self.life = Life(time.monotonic)
         self.steps: list[tuple[State, State]] = []
@@ -154,7 +154,7 @@ async def test_a_request_is_run_and_answered(scene: Scene) -> None:
     (reply,) = scene.sent("finish")
     assert b"result" in reply
     assert scene.source.finished == 1
-    assert scene.kept.find(key("1")) == (scene.spec.queue_name, reply)
+    assert scene.kept.find(name("1")) == (scene.spec.queue_name, reply)
     assert scene.steps == [
         (State.ARRIVED, State.STARTED),
         (State.STARTED, State.RUNNING),

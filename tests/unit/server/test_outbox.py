@@ -13,7 +13,7 @@ from leveret.errors import ConnectionLost
 from leveret.server.calls.life import ServerCall, Settle, Source
 from leveret.server.outbox import Outbox
 from leveret.wire.native.reply import ReplyPacker
-from tests.unit.server.calls.making import SPEC, call, key, request
+from tests.unit.server.calls.making import SPEC, call, name, request
 
 
 class Writer:
@@ -174,7 +174,7 @@ async def test_a_delivery_can_be_requeued_or_rejected(scene: Scene) -> None:
 
 async def test_a_repeated_reply_is_moved_to_this_channel(scene: Scene) -> None:
     of_another = frames.ack(3, 1)
-    scene.outbox.repeat(key("1"), of_another)
+    scene.outbox.repeat(name("1"), of_another)
     assert scene.port.sent == [frames.ack(7, 1)]
 
 
@@ -186,8 +186,8 @@ async def test_nothing_is_sent_to_a_socket_that_takes_nothing(scene: Scene) -> N
     calls = [scene.call(tag) for tag in (1, 2, 3)]
     assert not scene.outbox.finish(calls[0], b"one")
     scene.outbox.reply(b"a question")
-    scene.outbox.repeat(key("x"), frames.ack(3, 1))
-    scene.outbox.repeat(key("x"), frames.ack(3, 1))
+    scene.outbox.repeat(name("x"), frames.ack(3, 1))
+    scene.outbox.repeat(name("x"), frames.ack(3, 1))
     scene.outbox.reject(calls[1], b"gave up")
     assert scene.outbox.hand_back(calls[2].incoming, 3.0, "", None)
     assert not scene.outbox.notice(b"a notice")
@@ -203,7 +203,7 @@ async def test_what_waits_leaves_in_order_and_each_call_is_told_of(scene: Scene)
     scene.outbox.finish(calls[0], b"one")
     scene.outbox.reply(b"a question")
     scene.outbox.finish(calls[1], b"")
-    scene.outbox.repeat(key("x"), frames.ack(3, 1))
+    scene.outbox.repeat(name("x"), frames.ack(3, 1))
     scene.port.drain()
     assert not scene.outbox.finish(scene.call(3), b"three"), "those that wait come first"
     await settled()
@@ -244,7 +244,7 @@ async def test_a_lost_connection_gives_back_what_was_not_sent(scene: Scene) -> N
     assert [(it.call, it.frames) for it in unsent] == [(one, b"one")]
     assert not scene.outbox.is_open
     scene.outbox.reply(b"late")
-    scene.outbox.repeat(key("x"), b"late")
+    scene.outbox.repeat(name("x"), b"late")
     assert scene.port.sent == []
 
 

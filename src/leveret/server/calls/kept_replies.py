@@ -14,8 +14,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
-from leveret.wire.message import CallKey
-
 SENT: Final = 1_000
 """How many sent replies are kept, of each queue."""
 SENT_SIZE: Final = 1_024
@@ -30,18 +28,18 @@ Kept: TypeAlias = tuple[str, bytes]
 
 
 class RecordStore(Protocol):
-    """Where the replies of one server are kept. Keys name one call each."""
+    """Where the replies of one server are kept. Names are those of `life.name_of`."""
 
-    def add_sent(self, queue: str, key: CallKey, frames: bytes) -> None:
+    def add_sent(self, queue: str, name: str, frames: bytes) -> None:
         """Keep a reply that has left, if it is small."""
 
-    def add_unacked(self, queue: str, key: CallKey, frames: bytes, until: float) -> None:
+    def add_unacked(self, queue: str, name: str, frames: bytes, until: float) -> None:
         """Keep a reply whose request the broker has again, up to a moment of the store's clock."""
 
-    def find(self, key: CallKey) -> Kept | None:
+    def find(self, name: str) -> Kept | None:
         """The reply to a call; None if it is not known any more."""
 
-    def unacked(self, queue: str) -> list[tuple[CallKey, bytes]]:
+    def unacked(self, queue: str) -> list[tuple[str, bytes]]:
         """The unacknowledged replies of a queue whose callers may still wait, the oldest first."""
 
 
@@ -53,56 +51,56 @@ class KeptReplies:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._sent: dict[CallKey, Kept] = {}
-        self._order: dict[str, deque[tuple[CallKey, Kept]]] = {}
-        self._unacked: dict[CallKey, tuple[float, Kept]] = {}
-        self._unacked_of: dict[str, OrderedDict[CallKey, None]] = {}
+        self._sent: dict[str, Kept] = {}
+        self._order: dict[str, deque[tuple[str, Kept]]] = {}
+        self._unacked: dict[str, tuple[float, Kept]] = {}
+        self._unacked_of: dict[str, OrderedDict[str, None]] = {}
         self._sizes: dict[str, int] = {}
 
-    def add_sent(self, queue: str, key: CallKey, frames: bytes) -> None:
+    def add_sent(self, queue: str, name: str, frames: bytes) -> None:
         """Keep a reply that has left, if it is small, until `SENT` others have come after it."""
         if len(frames) > SENT_SIZE:
             return
         kept = queue, frames
-        self._sent[key] = kept
+        self._sent[name] = kept
         order = self._order.get(queue)
         if order is None:
             order = self._order[queue] = deque()
-        order.append((key, kept))
+        order.append((name, kept))
         if len(order) > SENT:
             oldest, its_reply = order.popleft()
             if self._sent.get(oldest) is its_reply:  # else the key was used again since
                 del self._sent[oldest]
 
-    def add_unacked(self, queue: str, key: CallKey, frames: bytes, until: float) -> None:
+    def add_unacked(self, queue: str, name: str, frames: bytes, until: float) -> None:
         """Keep a reply until its deadline; the oldest go first where they are too many."""
         self._drop_old(queue)
-        self._forget(key)
-        self._unacked[key] = until, (queue, frames)
+        self._forget(name)
+        self._unacked[name] = until, (queue, frames)
         order = self._unacked_of.setdefault(queue, OrderedDict())
-        order[key] = None
+        order[name] = None
         self._sizes[queue] = self._sizes.get(queue, 0) + len(frames)
         while order and (len(order) > UNACKED or self._sizes[queue] > UNACKED_SIZE):
             self._forget(next(iter(order)))
 
-    def find(self, key: CallKey) -> Kept | None:
+    def find(self, name: str) -> Kept | None:
         """The reply to a call; None if it is not known any more."""
-        unacked = self._unacked.get(key)
-        return self._sent.get(key) if unacked is None else unacked[1]
+        unacked = self._unacked.get(name)
+        return self._sent.get(name) if unacked is None else unacked[1]
 
-    def unacked(self, queue: str) -> list[tuple[CallKey, bytes]]:
+    def unacked(self, queue: str) -> list[tuple[str, bytes]]:
         """The unacknowledged replies of a queue whose callers may still wait, the oldest first."""
         self._drop_old(queue)
-        return [(key, self._unacked[key][1][1]) for key in self._unacked_of.get(queue, ())]
+        return [(name, self._unacked[name][1][1]) for name in self._unacked_of.get(queue, ())]
 
     def _drop_old(self, queue: str) -> None:
         now = self._clock()
-        for key in [k for k in self._unacked_of.get(queue, ()) if self._unacked[k][0] < now]:
-            self._forget(key)
+        for name in [n for n in self._unacked_of.get(queue, ()) if self._unacked[n][0] < now]:
+            self._forget(name)
 
-    def _forget(self, key: CallKey) -> None:
-        known = self._unacked.pop(key, None)
+    def _forget(self, name: str) -> None:
+        known = self._unacked.pop(name, None)
         if known is not None:
             queue, frames = known[1]
-            del self._unacked_of[queue][key]
+            del self._unacked_of[queue][name]
             self._sizes[queue] -= len(frames)

@@ -321,8 +321,8 @@ class Answers(Protocol):
     def notice(self, frames: bytes) -> bool:
         """Send a notice if the socket takes it; returns whether it did."""
 
-    def repeat(self, key: CallKey, frames: bytes) -> None:
-        """Send a reply once more that was packed for any channel."""
+    def repeat(self, name: str, frames: bytes) -> None:
+        """Send the reply to a call once more, which was packed for any channel."""
 
     def finish(self, call: ServerCall, frames: bytes) -> bool:
         """Send a call's reply and acknowledge its request.
@@ -356,6 +356,18 @@ class Source(Struct, eq=False, kw_only=True):
     """How many of those had a handler that raised what its contract does not declare."""
 
 
+def name_of(key: CallKey) -> str:
+    """A key as text, which is hashed once and not at each look-up; "" if it names no call.
+
+    Names of AMQP may hold a zero, but nobody can make up a name that is another's: it has two zeros
+    if neither of the other's parts has one, and then it can be read in one way only.
+    """
+    reply_to, call_id = key
+    if reply_to is None or not call_id:
+        return ""
+    return f"{call_id}\0{reply_to.exchange}\0{reply_to.key}"
+
+
 class ServerCall(Struct, eq=False, kw_only=True):
     """One call, from its delivery to its end."""
 
@@ -365,6 +377,8 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """The request, as it was delivered last."""
     source: Source
     """The queue that it came by."""
+    name: str = ""
+    """What names it to its caller, as `name_of` writes it; "" if nothing does."""
     user: str = ""
     """The broker's user whose request it is, "" if it is unknown."""
     arguments: Struct | None = None

@@ -141,13 +141,7 @@ class Runner:
 
     async def _run(self, call: ServerCall, claim: Claim | None) -> None:
         incoming = call.incoming
-        context = CurrentCall(
-            incoming,
-            method=call.method,
-            deadline=incoming.deadline,
-            user=call.user,
-            arguments=call.arguments,
-        )
+        context = CurrentCall(incoming, call.method, incoming.deadline, call.user, call.arguments)
         set_current_call(context)
         cut_off = False
         reply = b""

@@ -8,30 +8,28 @@ many calls one name, adding and removing one of them does too.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Collection
+from typing import Final
 
-from leveret.server.calls.life import Holding, ServerCall
+from leveret.server.calls.life import Holding, ServerCall, name_of
 from leveret.wire.message import CallKey
-
-K = TypeVar("K", bound=Hashable)
 
 EARLY_CANCELS: Final = 10_000
 """How many cancels that overtook their requests are remembered."""
 
 
-def names_a_call(key: CallKey) -> bool:
-    """Whether a key names one call, and not all calls that have no name."""
-    return key[0] is not None and key[1] != ""
-
-
 class CallTable:
-    """The calls that are here, in whatever state: the one place that holds them."""
+    """The calls that are here, in whatever state: the one place that holds them.
+
+    A name mostly belongs to one call; where strangers give it to several, the others wait in order.
+    """
 
     def __init__(self) -> None:
-        self._by_key: _Index[CallKey] = _Index()
-        self._detached: _Index[tuple[str, CallKey]] = _Index()
         self._of_method: dict[str, dict[ServerCall, None]] = {}
+        self._first: dict[str, ServerCall] = {}
+        # An OrderedDict gives its first entry at once, a dict whose first were deleted does not.
+        self._others: dict[str, OrderedDict[ServerCall, None]] = {}
+        self._detached: dict[tuple[str, str], OrderedDict[ServerCall, None]] = {}
 
     def of(self, method: str) -> Collection[ServerCall]:
         """The calls of one method, in order of arrival, now and later."""
@@ -40,42 +38,63 @@ class CallTable:
     def add(self, call: ServerCall) -> None:
         """A call is here."""
         self._of_method[call.method][call] = None
-        incoming = call.incoming
-        if incoming.reply_to is not None and incoming.call_id:
-            self._by_key.add((incoming.reply_to, incoming.call_id), call)
+        name = call.name
+        if name and self._first.setdefault(name, call) is not call:
+            self._others.setdefault(name, OrderedDict())[call] = None
 
     def remove(self, call: ServerCall) -> None:
         """A call has ended; one that is not here does no harm."""
         if self._of_method[call.method].pop(call, call) is call:
             return
-        incoming = call.incoming
-        if incoming.reply_to is not None and incoming.call_id:
-            key = incoming.reply_to, incoming.call_id
-            self._by_key.remove(key, call)
-            if call.holding is Holding.DETACHED:
-                self._detached.remove((call.method, key), call)
+        name = call.name
+        if not name:
+            return
+        if name in self._others:
+            self._remove_of_many(name, call)
+        else:
+            del self._first[name]
+        if call.holding is Holding.DETACHED:
+            self._attached(call)
+
+    def _remove_of_many(self, name: str, call: ServerCall) -> None:
+        others = self._others[name]
+        if self._first[name] is call:
+            self._first[name], _ = others.popitem(last=False)
+        else:
+            del others[call]
+        if not others:
+            del self._others[name]
 
     def find(self, key: CallKey) -> ServerCall | None:
-        """The call of this name, the first of them if there are more."""
-        return self._by_key.first(key)
+        """The call that its caller calls so, the first of them if there are more."""
+        return self._first.get(name_of(key))
 
     def find_all(self, key: CallKey) -> list[ServerCall]:
-        """All calls of this name, the first one first."""
-        return self._by_key.all(key)
+        """All calls that their callers call so, the first one first."""
+        name = name_of(key)
+        first = self._first.get(name)
+        return [] if first is None else [first, *self._others.get(name, ())]
 
     def detached(self, call: ServerCall) -> None:
         """A call's channel has ended: its request may come again."""
-        if names_a_call(call.key):
-            self._detached.add((call.method, call.key), call)
+        if call.name:
+            self._detached.setdefault((call.method, call.name), OrderedDict())[call] = None
 
     def delivered_again(self, method: str, key: CallKey) -> ServerCall | None:
         """The detached call whose request has come again, which is then not detached any more."""
-        if not names_a_call(key):
+        calls = self._detached.get((method, name_of(key)))
+        if not calls:
             return None
-        call = self._detached.first((method, key))
-        if call is not None:
-            self._detached.remove((method, key), call)
+        call = next(iter(calls))
+        self._attached(call)
         return call
+
+    def _attached(self, call: ServerCall) -> None:
+        key = call.method, call.name
+        calls = self._detached[key]
+        del calls[call]
+        if not calls:
+            del self._detached[key]
 
     def all(self) -> list[ServerCall]:
         """All calls that are here."""
@@ -83,40 +102,6 @@ class CallTable:
 
     def __len__(self) -> int:
         return sum(map(len, self._of_method.values()))
-
-
-class _Index(Generic[K]):
-    """Calls by a key that mostly names one of them."""
-
-    __slots__ = ("_first", "_others")
-
-    def __init__(self) -> None:
-        self._first: dict[K, ServerCall] = {}
-        # An OrderedDict gives its first entry at once, a dict whose first were deleted does not.
-        self._others: dict[K, OrderedDict[ServerCall, None]] = {}
-
-    def add(self, key: K, call: ServerCall) -> None:
-        if self._first.setdefault(key, call) is not call:
-            self._others.setdefault(key, OrderedDict())[call] = None
-
-    def remove(self, key: K, call: ServerCall) -> None:
-        others = self._others.get(key) if self._others else None
-        if self._first.get(key) is not call:
-            if others is not None:
-                others.pop(call, None)
-        elif not others:
-            del self._first[key]
-        else:
-            self._first[key], _ = others.popitem(last=False)
-        if others is not None and not others:
-            del self._others[key]
-
-    def first(self, key: K) -> ServerCall | None:
-        return self._first.get(key)
-
-    def all(self, key: K) -> list[ServerCall]:
-        first = self._first.get(key)
-        return [] if first is None else [first, *self._others.get(key, ())]
 
 
 class EarlyCancels:

@@ -8,7 +8,7 @@ from leveret import Service, method
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.contract import spec_of
-from leveret.server.calls.life import ServerCall, Settle, Source
+from leveret.server.calls.life import ServerCall, Settle, Source, name_of
 from leveret.wire.dialect import ReplyPacker
 from leveret.wire.message import CallKey, Incoming, ReplyAddress
 from leveret.wire.native.reply import ReplyPacker as NativePacker
@@ -53,7 +53,7 @@ class Answers:
         self.sent.append(("notice", frames))
         return not self.full
 
-    def repeat(self, key: CallKey, frames: bytes) -> None:
+    def repeat(self, name: str, frames: bytes) -> None:
         self.sent.append(("repeat", frames))
 
     def finish(self, call: ServerCall, frames: bytes) -> bool:
@@ -95,7 +95,13 @@ def key(call_id: str, queue: str = "replies") -> CallKey:
     return ReplyAddress(exchange="", key=queue), call_id
 
 
+def name(call_id: str, queue: str = "replies") -> str:
+    return name_of(key(call_id, queue))
+
+
 def call(call_id: str = "1", *, answers: Answers | None = None, **properties: Any) -> ServerCall:
     """A call that has arrived."""
+    incoming = request(call_id, **properties)
     source = Source(queue="leveret.desk.work", answers=answers or Answers())
-    return ServerCall(method=METHOD, incoming=request(call_id, **properties), source=source)
+    named = name_of((incoming.reply_to, incoming.call_id))
+    return ServerCall(method=METHOD, incoming=incoming, source=source, name=named)

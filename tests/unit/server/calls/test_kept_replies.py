@@ -11,7 +11,7 @@ from leveret.server.calls.kept_replies import (
     UNACKED_SIZE,
     KeptReplies,
 )
-from tests.unit.server.calls.making import key
+from tests.unit.server.calls.making import name
 
 QUEUE = "leveret.desk.work"
 
@@ -35,66 +35,66 @@ def kept(clock: Clock) -> KeptReplies:
 
 
 def test_a_small_reply_that_was_sent_is_found_by_its_call(kept: KeptReplies) -> None:
-    kept.add_sent(QUEUE, key("1"), b"one")
-    assert kept.find(key("1")) == (QUEUE, b"one")
-    assert kept.find(key("2")) is None
+    kept.add_sent(QUEUE, name("1"), b"one")
+    assert kept.find(name("1")) == (QUEUE, b"one")
+    assert kept.find(name("2")) is None
     assert kept.unacked(QUEUE) == []
 
 
 def test_a_large_reply_that_was_sent_is_not_kept(kept: KeptReplies) -> None:
-    kept.add_sent(QUEUE, key("1"), bytes(SENT_SIZE))
-    kept.add_sent(QUEUE, key("2"), bytes(SENT_SIZE + 1))
-    assert kept.find(key("1")) is not None
-    assert kept.find(key("2")) is None
+    kept.add_sent(QUEUE, name("1"), bytes(SENT_SIZE))
+    kept.add_sent(QUEUE, name("2"), bytes(SENT_SIZE + 1))
+    assert kept.find(name("1")) is not None
+    assert kept.find(name("2")) is None
 
 
 def test_the_latest_replies_of_each_queue_are_kept(kept: KeptReplies) -> None:
-    kept.add_sent("another", key("of another"), b"")
+    kept.add_sent("another", name("of another"), b"")
     for n in range(SENT + 1):
-        kept.add_sent(QUEUE, key(str(n)), b"")
-    assert kept.find(key("0")) is None
-    assert kept.find(key("1")) is not None
-    assert kept.find(key("of another")) is not None
+        kept.add_sent(QUEUE, name(str(n)), b"")
+    assert kept.find(name("0")) is None
+    assert kept.find(name("1")) is not None
+    assert kept.find(name("of another")) is not None
 
 
 def test_a_key_that_is_used_again_has_its_latest_reply(kept: KeptReplies) -> None:
-    kept.add_sent(QUEUE, key("again"), b"old")
+    kept.add_sent(QUEUE, name("again"), b"old")
     for n in range(SENT - 1):
-        kept.add_sent(QUEUE, key(str(n)), b"")
-    kept.add_sent(QUEUE, key("again"), b"new")
-    assert kept.find(key("again")) == (QUEUE, b"new")
+        kept.add_sent(QUEUE, name(str(n)), b"")
+    kept.add_sent(QUEUE, name("again"), b"new")
+    assert kept.find(name("again")) == (QUEUE, b"new")
 
 
 def test_an_unacknowledged_reply_is_kept_until_its_deadline(
     kept: KeptReplies, clock: Clock
 ) -> None:
-    kept.add_unacked(QUEUE, key("1"), bytes(10_000), clock.now + 5)
-    kept.add_unacked(QUEUE, key("2"), b"two", clock.now + 9)
+    kept.add_unacked(QUEUE, name("1"), bytes(10_000), clock.now + 5)
+    kept.add_unacked(QUEUE, name("2"), b"two", clock.now + 9)
     clock.now += 6
-    assert kept.unacked(QUEUE) == [(key("2"), b"two")]
-    assert kept.find(key("1")) is None
+    assert kept.unacked(QUEUE) == [(name("2"), b"two")]
+    assert kept.find(name("1")) is None
 
 
 def test_an_unacknowledged_reply_comes_before_one_that_was_sent(
     kept: KeptReplies, clock: Clock
 ) -> None:
-    kept.add_sent(QUEUE, key("1"), b"sent")
-    kept.add_unacked("another", key("1"), b"unacked", clock.now + 5)
-    assert kept.find(key("1")) == ("another", b"unacked")
+    kept.add_sent(QUEUE, name("1"), b"sent")
+    kept.add_unacked("another", name("1"), b"unacked", clock.now + 5)
+    assert kept.find(name("1")) == ("another", b"unacked")
 
 
 def test_the_oldest_unacknowledged_replies_go_first(kept: KeptReplies, clock: Clock) -> None:
     for n in range(UNACKED + 1):
-        kept.add_unacked(QUEUE, key(str(n)), b"", clock.now + 5)
+        kept.add_unacked(QUEUE, name(str(n)), b"", clock.now + 5)
     assert len(kept.unacked(QUEUE)) == UNACKED
-    assert kept.find(key("0")) is None
+    assert kept.find(name("0")) is None
 
 
 def test_unacknowledged_replies_are_bounded_by_their_size(kept: KeptReplies, clock: Clock) -> None:
     half = bytes(UNACKED_SIZE // 2)
     for n in range(3):
-        kept.add_unacked(QUEUE, key(str(n)), half, clock.now + 5)
-    assert [its_key for its_key, _ in kept.unacked(QUEUE)] == [key("1"), key("2")]
-    kept.add_unacked(QUEUE, key("2"), b"", clock.now + 5)  # in place of the one before
-    kept.add_unacked(QUEUE, key("3"), half, clock.now + 5)
+        kept.add_unacked(QUEUE, name(str(n)), half, clock.now + 5)
+    assert [its_name for its_name, _ in kept.unacked(QUEUE)] == [name("1"), name("2")]
+    kept.add_unacked(QUEUE, name("2"), b"", clock.now + 5)  # in place of the one before
+    kept.add_unacked(QUEUE, name("3"), half, clock.now + 5)
     assert len(kept.unacked(QUEUE)) == 3

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from leveret.server.calls.life import Holding, ServerCall
-from leveret.server.calls.table import EARLY_CANCELS, CallTable, EarlyCancels, names_a_call
+from leveret.server.calls.life import Holding, ServerCall, name_of
+from leveret.server.calls.table import EARLY_CANCELS, CallTable, EarlyCancels
 from tests.unit.server.calls.making import METHOD, call, key
 
 
@@ -61,8 +61,7 @@ def test_calls_without_a_name_are_here_and_not_to_be_found() -> None:
     nameless = call("")
     unanswered = call("1", reply_to=None)
     calls = table(nameless, unanswered)
-    assert not names_a_call(nameless.key)
-    assert not names_a_call(unanswered.key)
+    assert nameless.name == unanswered.name == ""
     assert calls.find(nameless.key) is None
     assert len(calls) == 2
     calls.remove(nameless)
@@ -125,6 +124,16 @@ def test_a_call_without_a_name_cannot_be_met_again() -> None:
     nameless.holding = Holding.DETACHED
     calls.detached(nameless)
     assert calls.delivered_again(METHOD, nameless.key) is None
+
+
+def test_no_two_calls_have_one_name_unless_both_hold_zeros() -> None:
+    plain = name_of(key("1", "replies"))
+    assert plain not in {
+        name_of(key("1\0", "replies")),
+        name_of(key("1\0\0replies", "x")),
+        name_of(key("1", "\0replies")),
+        name_of(key("", "1\0\0replies")),
+    }
 
 
 # -- cancels that overtook their requests ----------------------------------------------------------
