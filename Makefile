@@ -28,10 +28,10 @@ demo-rabbitmq: $(VENV)/.ready  ## The same on a real RabbitMQ, found or started
 test: lint  ## Lint, types, layers and all tests; no room below its floor of branch coverage
 	@$(BIN)/python -m tests.rabbitmq --check --install
 	@rm -rf $(COVERAGE)
-	$(BIN)/coverage run -m pytest -n auto --dist loadgroup -m 'not rabbitmq'
+	$(BIN)/coverage run -m pytest -n auto --dist loadgroup -m measured
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage json --quiet
 	@$(BIN)/python -m tests.coverage_floors $(COVERAGE)/coverage.json
-	$(BIN)/pytest -n auto --dist loadgroup -m rabbitmq
+	$(BIN)/pytest -n auto --dist loadgroup -m 'not measured'
 
 test-rabbitmq4: $(VENV)/.ready-test  ## The tests of brokers on RabbitMQ 4, in a folder with a Debian of its own (Linux)
 	@scripts/rabbitmq4-chroot $(RABBITMQ4)

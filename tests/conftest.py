@@ -9,7 +9,8 @@
 `own_rabbitmq`   a broker that this test alone may stop, kill, restart or block; 3 s more
 `rabbitmq_cluster`  three nodes that are one broker, all of them up; the test may stop and kill them
 
-`pytest -k embedded` needs no RabbitMQ at all. Each test that runs on one is marked `rabbitmq`.
+`pytest -k embedded` needs no RabbitMQ at all. Each test that runs on one is marked `rabbitmq`; the
+tests whose coverage is measured are marked `measured`.
 
 Where LEVERET_URL names a broker, its state is not ours to change: then all tests share its default
 vhost, one after the other.
@@ -24,6 +25,8 @@ import threading
 from collections.abc import Iterator
 from itertools import count
 from multiprocessing.connection import Client, Listener
+from pathlib import Path
+from typing import Final
 
 import pytest
 from xdist.workermanage import WorkerController
@@ -208,11 +211,40 @@ def _is_on_rabbitmq(item: pytest.Item) -> bool:
     return variant is None or variant.params.get("broker_kind", "rabbitmq") == "rabbitmq"
 
 
+_UNIT: Final = Path(__file__).parent / "unit"
+_MEASURED: Final = frozenset(
+    {
+        "test_calls.py",
+        "test_cancelling.py",
+        "test_consuming.py",
+        "test_control.py",
+        "test_declaring.py",
+        "test_draining.py",
+        "test_embedded_url.py",
+        "test_handler_errors.py",
+        "test_metadata.py",
+        "test_once.py",
+        "test_publishing.py",
+        "test_redelivery.py",
+        "test_retries.py",
+        "test_unavailable.py",
+    }
+)
+"""The behaviour tests whose coverage is measured, on the embedded broker, beside all unit tests.
+
+Python before 3.14 traces branches at twice the processor time, so the other tests run without."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs on RabbitMQ. One cluster is enough: one pytest-xdist worker has its tests."""
+    """Mark tests on RabbitMQ, and those whose coverage is measured.
+
+    One cluster is enough: one pytest-xdist worker has its tests.
+    """
     for item in items:
         if _is_on_rabbitmq(item):
             item.add_marker(pytest.mark.rabbitmq)
+        elif item.path.is_relative_to(_UNIT) or item.path.name in _MEASURED:
+            item.add_marker(pytest.mark.measured)
         if "rabbitmq_cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("rabbitmq_cluster"))
             # Of which the cluster's start takes 5 to 10 s on two free processors.

@@ -19,29 +19,29 @@ from typing import Final
 import msgspec
 
 FLOORS: Final[Mapping[str, int]] = {
-    "leveret/amqp": 89,
-    "leveret/broker": 79,
-    "leveret/cli": 49,
-    "leveret/client": 85,
+    "leveret/amqp": 99,
+    "leveret/broker": 95,
+    "leveret/cli": 58,
+    "leveret/client": 94,
     "leveret/client/calls/life.py": 100,
     "leveret/codec": 98,
     "leveret/contract": 99,
     "leveret/demo": 0,
-    "leveret/once": 52,
-    "leveret/rabbit": 78,
-    "leveret/server": 69,
+    "leveret/once": 59,
+    "leveret/rabbit": 92,
+    "leveret/server": 85,
     "leveret/server/calls/life.py": 100,
-    "leveret/testing": 37,
-    "leveret/transport": 82,
-    "leveret/wire": 75,
+    "leveret/testing": 35,
+    "leveret/transport": 97,
+    "leveret/wire": 96,
     # The files that are no room.
     "leveret/__init__.py": 100,
     "leveret/__main__.py": 0,
-    "leveret/backoff.py": 90,
+    "leveret/backoff.py": 100,
     "leveret/errors.py": 95,
-    "leveret/sliding_window.py": 90,
+    "leveret/sliding_window.py": 93,
     "leveret/snake_case.py": 100,
-    "pytest_leveret": 60,
+    "pytest_leveret": 58,
 }
 """By folder or file below `src/`, in percent. A file counts for every entry that holds it."""
 
