@@ -10,12 +10,12 @@ delivers its request again, as the acknowledgement was lost with it. Two kinds o
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
 SENT: Final = 1_000
-"""How many sent replies are kept, of each queue."""
+"""How many sent replies of each queue are kept at least; at twice as many, half are dropped."""
 SENT_SIZE: Final = 1_024
 """Bytes of the largest sent reply that is kept."""
 UNACKED: Final = 1_000
@@ -52,25 +52,29 @@ class KeptReplies:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._sent: dict[str, Kept] = {}
-        self._order: dict[str, deque[tuple[str, Kept]]] = {}
+        self._sent_of: dict[str, list[tuple[str, Kept]]] = {}
         self._unacked: dict[str, tuple[float, Kept]] = {}
         self._unacked_of: dict[str, OrderedDict[str, None]] = {}
         self._sizes: dict[str, int] = {}
 
     def add_sent(self, queue: str, name: str, frames: bytes) -> None:
-        """Keep a reply that has left, if it is small, until `SENT` others have come after it."""
+        """Keep a reply that has left, if it is small, until `SENT` others or more came after it."""
         if len(frames) > SENT_SIZE:
             return
         kept = queue, frames
         self._sent[name] = kept
-        order = self._order.get(queue)
-        if order is None:
-            order = self._order[queue] = deque()
-        order.append((name, kept))
-        if len(order) > SENT:
-            oldest, its_reply = order.popleft()
-            if self._sent.get(oldest) is its_reply:  # else the key was used again since
-                del self._sent[oldest]
+        sent = self._sent_of.get(queue)
+        if sent is None:
+            sent = self._sent_of[queue] = []
+        sent.append((name, kept))
+        if len(sent) == 2 * SENT:
+            self._drop_oldest(sent)
+
+    def _drop_oldest(self, sent: list[tuple[str, Kept]]) -> None:
+        for name, kept in sent[:SENT]:
+            if self._sent.get(name) is kept:  # else the name was used again since
+                del self._sent[name]
+        del sent[:SENT]
 
     def add_unacked(self, queue: str, name: str, frames: bytes, until: float) -> None:
         """Keep a reply until its deadline; the oldest go first where they are too many."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -66,6 +66,11 @@ class Measures(Protocol):
 
 
 _NOT_SEEN = object()
+
+# What each call comes by: Python 3.11 takes five times as long to find a member of an Enum.
+_STARTED: Final = State.STARTED
+_RUNNING: Final = State.RUNNING
+_NO_STOP: Final = Stop.NONE
 
 
 class _Entering:
@@ -146,16 +151,16 @@ class Runner:
         cut_off = False
         reply = b""
         try:
-            if call.stop is not Stop.NONE or self._clock() >= call.ends:
-                call.stop = Stop.DEADLINE if call.stop is Stop.NONE else call.stop
+            if call.stop is not _NO_STOP or self._clock() >= call.ends:
+                call.stop = Stop.DEADLINE if call.stop is _NO_STOP else call.stop
                 raise asyncio.CancelledError  # before its handler begins
             if self._enters_at_once:
                 # Written out, as each call comes by here; see `life.TRANSITIONS`.
-                call.state = State.RUNNING
+                call.state = _RUNNING
                 call.entered = True
                 if self._life.on_transition is not None:
                     now = self._clock()
-                    self._life.on_transition(call, State.STARTED, Event.ENTER, State.RUNNING, now)
+                    self._life.on_transition(call, _STARTED, Event.ENTER, _RUNNING, now)
                 assert call.arguments is not None
                 result = await self._invoke(call.arguments, context, _NOBODY)
                 self._measures.record(self._clock() - call.started)

@@ -53,7 +53,7 @@ class CallTable:
             self._remove_of_many(name, call)
         else:
             del self._first[name]
-        if call.holding is Holding.DETACHED:
+        if self._detached and call.holding is Holding.DETACHED:
             self._attached(call)
 
     def _remove_of_many(self, name: str, call: ServerCall) -> None:

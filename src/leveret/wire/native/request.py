@@ -162,7 +162,9 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         time_to_live = timeout
     deadline = now + (time_to_live or timeout)
     if type(at) is int:
-        deadline = min(at / 1000, deadline) if time_to_live else at / 1000
+        by_clock = at / 1000
+        if by_clock < deadline or not time_to_live:
+            deadline = by_clock
     encoding = properties.content_encoding
     reply_to = properties.reply_to
     call = Incoming(

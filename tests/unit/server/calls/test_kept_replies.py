@@ -50,10 +50,10 @@ def test_a_large_reply_that_was_sent_is_not_kept(kept: KeptReplies) -> None:
 
 def test_the_latest_replies_of_each_queue_are_kept(kept: KeptReplies) -> None:
     kept.add_sent("another", name("of another"), b"")
-    for n in range(SENT + 1):
+    for n in range(2 * SENT):
         kept.add_sent(QUEUE, name(str(n)), b"")
-    assert kept.find(name("0")) is None
-    assert kept.find(name("1")) is not None
+    assert kept.find(name(str(SENT - 1))) is None
+    assert kept.find(name(str(SENT))) is not None
     assert kept.find(name("of another")) is not None
 
 
@@ -62,6 +62,9 @@ def test_a_key_that_is_used_again_has_its_latest_reply(kept: KeptReplies) -> Non
     for n in range(SENT - 1):
         kept.add_sent(QUEUE, name(str(n)), b"")
     kept.add_sent(QUEUE, name("again"), b"new")
+    for n in range(SENT - 1):
+        kept.add_sent(QUEUE, name(f"later {n}"), b"")
+    assert kept.find(name("0")) is None
     assert kept.find(name("again")) == (QUEUE, b"new")
 
 
