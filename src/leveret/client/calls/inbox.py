@@ -68,10 +68,11 @@ class Inbox:
         if call is None:
             self._for_no_call(delivery)
             return
-        message = call.request.dialect.read(delivery)
+        request = call.request
+        message = request.read(delivery)
         if type(message) is Reply:
             now = self._time()
-            route = call.request.route
+            route = request.route
             if now - route.server_seen_at > HEARD_EVERY:
                 route.heard(now)
             self._replied(call, message)

@@ -39,6 +39,8 @@ class Publisher:
         self._channel: Channel | None = None
         self._send: Callable[[bytes], None] = _no_channel
         self._ledger: Confirms[Pending] = Confirms()
+        self._timeout = 0.0  # of the last request
+        self._milliseconds = 1  # the same, as it stands in the request
 
     @property
     def channel(self) -> Channel:
@@ -74,11 +76,14 @@ class Publisher:
         :param headers: its own, besides those that all of its `Request` have.
         """
         request = call.request
-        milliseconds = int(timeout * 1000) or 1
+        if timeout != self._timeout:  # calls that follow each other mostly have the same
+            self._timeout = timeout
+            self._milliseconds = int(timeout * 1000) or 1
+        milliseconds = self._milliseconds
         self._send(
             request.packer.pack(
                 call.id.encode(),
-                int(time.time() * 1000) + milliseconds,
+                time.time_ns() // 1_000_000 + milliseconds,
                 _ONLY_IF_FREE if request.if_busy_fail else milliseconds,
                 body,
                 headers,

@@ -26,6 +26,7 @@ class Request:
         "needs_key",
         "packer",
         "priority",
+        "read",
         "repeatable",
         "route",
         "wait_for_connection",
@@ -61,6 +62,8 @@ class Request:
         :param resent: whether every request says that it was sent before.
         """
         self.dialect = dialect
+        self.read = dialect.read
+        """Reads what comes to the reply queue for its calls."""
         self.route = route
         self.key = key
         self.content_type = content_type

@@ -49,6 +49,9 @@ from leveret.wire.native.request import pack_copy
 _ADDRESSES: Final = 1024
 """For how many reply addresses a packer keeps the constant part of a result."""
 
+_ANSWERS: Final = frozenset({RESULT, ERROR})
+"""The types of messages that end a call."""
+
 _HEADER = struct.Struct(">BHIHH").pack
 _U16 = struct.Struct(">H").pack
 
@@ -237,8 +240,15 @@ def read_reply(delivery: Delivery) -> Reply | Notice | Bounce:
     """A delivery from a client's reply queue; see `wire.dialect.ClientDialect.read`."""
     properties = delivery.properties
     kind = properties.type
-    if kind in {RESULT, ERROR}:
-        encoding = properties.content_encoding
+    encoding = properties.content_encoding
+    if kind == RESULT and properties.headers is None and encoding is None:  # as nearly all are
+        return Reply(
+            is_error=False,
+            content_type=properties.content_type,
+            body=delivery.body,
+            body_size=delivery.body_size,
+        )
+    if kind in _ANSWERS:
         problem = "" if encoding is None else problem_of(encoding)
         return Reply(
             is_error=kind == ERROR,
