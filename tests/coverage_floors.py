@@ -26,12 +26,12 @@ FLOORS: Final[Mapping[str, int]] = {
     "leveret/client/calls/life.py": 100,
     "leveret/codec": 98,
     "leveret/contract": 99,
-    "leveret/demo": 0,
+    "leveret/demo": 20,
     "leveret/once": 59,
     "leveret/rabbit": 92,
     "leveret/server": 85,
     "leveret/server/calls/life.py": 100,
-    "leveret/testing": 35,
+    "leveret/testing": 85,
     "leveret/transport": 97,
     "leveret/wire": 96,
     # The files that are no room.
@@ -41,7 +41,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "leveret/errors.py": 95,
     "leveret/sliding_window.py": 93,
     "leveret/snake_case.py": 100,
-    "pytest_leveret": 58,
+    "pytest_leveret": 95,
 }
 """By folder or file below `src/`, in percent. A file counts for every entry that holds it."""
 
