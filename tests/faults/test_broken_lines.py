@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from leveret.testing import Corrupt, inside_frame
+from leveret.testing import Corrupt, Stall, before_frame, inside_frame
 from leveret.testing.faults.actions import Directions, Gone
 from leveret.testing.faults.moments import Direction
 from tests.behaviour.patience import until
@@ -90,6 +90,28 @@ async def test_a_line_that_stalls_for_good_is_given_up(
         oracle.faults += 1
         await until(lambda: there.proxy.accepted > 1, "another connection is made")
         await load.some_more()
+    await oracle.fair()
+
+
+async def test_a_broker_that_answers_one_probe_and_no_other_is_given_up(
+    broker_url: str, oracle: Oracle, diary: Diary
+) -> None:
+    async with scene(broker_url, diary, broken="client") as there:
+        for idempotent in (True, False):
+            # Long enough for the probe beside the first call of a queue to be answered.
+            await oracle.call(there.client, idempotent=idempotent, timeout=3, seconds=0.1)
+        # Both calls are looked after at the same time, each in a queue of its own.
+        falls_silent = there.proxy.when(
+            before_frame(2, "to_client", kind="queue.declare-ok"), Stall()
+        )
+        answered = oracle.begin(
+            there.client, idempotent=False, timeout=1.0, kept=False, seconds=2.0
+        )
+        unanswered = oracle.begin(there.client, idempotent=True, timeout=_NOTICED, seconds=1.0)
+        await falls_silent.fired.wait()
+        oracle.faults += 1
+        await answered
+        assert (await unanswered).error is None, await unanswered
     await oracle.fair()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 from math import inf
 from typing import Final
 
@@ -29,21 +30,30 @@ _DOWN_AFTER: Final = 2.0
 
 
 class BrokerLiveness:
-    """Whether a broker that owes an answer and says nothing is still there. Pure."""
+    """Whether a broker that owes answers and says nothing is still there. Pure."""
 
     def __init__(self) -> None:
-        self._expected_since: float | None = None
+        self._tickets = count()
+        self._owed: dict[int, float] = {}  # when each was asked, the oldest first
         self._reads = -1
         self._heard_at = -inf
 
-    def expect_answer(self, now: float) -> None:
-        """The client asked the broker something. `now` is on the event loop's clock."""
-        if self._expected_since is None:
-            self._expected_since = now
+    def expect_answer(self, now: float) -> int:
+        """The client asked the broker something; returns the number of the question.
 
-    def answered(self) -> None:
-        """The broker answered, or the connection is another one."""
-        self._expected_since = None
+        :param now: on the event loop's clock.
+        """
+        question = next(self._tickets)
+        self._owed[question] = now
+        return question
+
+    def expect_no_answer(self, question: int) -> None:
+        """The answer came, or nobody waits for it any more."""
+        self._owed.pop(question, None)
+
+    def connection_changed(self) -> None:
+        """The connection is another one, on which the broker was asked nothing."""
+        self._owed.clear()
 
     def is_dead(self, reads: int, now: float, *, blocked: bool) -> bool:
         """Whether the broker has been silent for too long.
@@ -56,9 +66,9 @@ class BrokerLiveness:
         if reads != self._reads:
             self._reads, self._heard_at = reads, now
             return False
-        if self._expected_since is None or blocked:
+        if not self._owed or blocked:
             return False
-        return now - max(self._expected_since, self._heard_at) > DEAD_AFTER
+        return now - max(next(iter(self._owed.values())), self._heard_at) > DEAD_AFTER
 
 
 class QueueProbe:
@@ -82,7 +92,7 @@ class QueueProbe:
 
     def connection_changed(self) -> None:
         """The broker owes no answer on the connection of now."""
-        self._liveness.answered()
+        self._liveness.connection_changed()
 
     def check_broker(self) -> None:
         """Drop the connection if its broker is dead. To be called several times a second."""
@@ -97,7 +107,6 @@ class QueueProbe:
         try:
             route.probed(await self._ask(route, asked_at))
         except ChannelClosed as error:
-            self._liveness.answered()
             if error.reply_code != ReplyCode.NOT_FOUND:
                 return False
             state = QueueState.DOWN if is_down(error) else QueueState.MISSING
@@ -115,23 +124,28 @@ class QueueProbe:
         that hangs, as that for a quorum queue without a leader does: it keeps the channel, and they
         take another. A queue of which RabbitMQ says nothing for long counts as DOWN.
         """
-        async with self._turn:
-            self._liveness.expect_answer(self._time())
-            channel = await self._open()
-            asking = self._begin(channel.look_at_queue(route.queue))
-            await asyncio.wait({asking}, timeout=_HANGS_AFTER)
-            if not asking.done():
-                self._channel = None
+        channel: Channel | None = None
+        question: int | None = None
         try:
+            async with self._turn:
+                question = self._liveness.expect_answer(self._time())
+                channel = await self._open()
+                asking = self._begin(channel.look_at_queue(route.queue))
+                await asyncio.wait({asking}, timeout=_HANGS_AFTER)
+                if not asking.done():
+                    self._channel = None
             await asyncio.wait({asking}, timeout=_DOWN_AFTER)
             if not asking.done() and await self._broker_answers():
+                # It may never answer this question, but it lives.
+                self._liveness.expect_no_answer(question)
                 down = Finding(state=QueueState.DOWN, asked_at=asked_at, found_at=self._time())
                 route.probed(down)
             declared = await asking
         finally:
-            if channel is not self._channel:
+            if question is not None:
+                self._liveness.expect_no_answer(question)
+            if channel is not None and channel is not self._channel:
                 channel.abandon()
-        self._liveness.answered()
         return Finding(
             state=QueueState.THERE,
             asked_at=asked_at,
@@ -148,7 +162,6 @@ class QueueProbe:
                 await self._open()
         except LeveretError:
             return False
-        self._liveness.answered()
         return True
 
     async def _open(self) -> Channel:
