@@ -25,6 +25,8 @@ from leveret import (
     Unauthenticated,
 )
 from leveret.transport.url import parse_url
+from tests.addresses import resolve_to, swallows_syns
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import at_once
 from tests.behaviour.services import Echo
 
@@ -95,6 +97,35 @@ async def test_a_dead_host_is_passed_over_for_the_next(
         leveret.connect(f"amqp://guest:guest@{nobody},{at}/{vhost}") as rabbit,
     ):
         assert await rabbit.remote(Echo).echo("x") == "x"
+
+
+@pytest.mark.parametrize("loop_kind", ["asyncio", "uvloop"])
+def test_a_name_whose_first_address_leads_nowhere_is_reached_by_another_each_time(
+    rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch, loop_kind: str
+) -> None:
+    at, _ = place(rabbitmq_url)
+    ip, _, port = at.rpartition(":")
+    url = rabbitmq_url.replace(at, "broker:5672")
+
+    async def main() -> None:
+        with swallows_syns() as dead:
+            resolve_to(monkeypatch, broker=[dead, (ip, int(port))])
+            async with (
+                at_once(),
+                leveret.connect(url) as rabbit,
+                rabbit.serving(Echo()),
+            ):
+                echo = rabbit.remote(Echo).with_options(timeout=20)
+                assert await echo.echo("x") == "x"
+                before = rabbit.calls.connection
+                crash(rabbit)
+                assert await echo.echo("y") == "y"
+                assert rabbit.calls.connection is not before
+
+    if loop_kind == "uvloop":
+        pytest.importorskip("uvloop").run(main())
+    else:
+        asyncio.run(main())
 
 
 async def test_a_host_that_never_answers_is_given_up_in_time() -> None:

@@ -28,6 +28,7 @@ from leveret.errors import (
     ProtocolError,
 )
 from leveret.transport.channel import Channel
+from leveret.transport.dialing import Endpoint
 from leveret.transport.handshake import CHANNEL_MAX, FRAME_MAX, Agreed, Handshake, not_amqp
 from leveret.transport.heartbeat import Heartbeat
 from leveret.transport.network_errors import reason
@@ -58,6 +59,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, name: str, handshake: Handshake, *, max_message_size: int) -> None:
         self.loop = asyncio.get_running_loop()
         self.name = name
+        self.endpoint: Endpoint | None = None
+        """The address that it leads to; None where there is no socket."""
         self.state = ConnState.GREETING
         self.opened: asyncio.Future[None] = self.loop.create_future()
         """Ends when the handshake does, with an error if it failed."""

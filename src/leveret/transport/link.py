@@ -177,14 +177,16 @@ class Link:
             await self._connection.close()
 
     async def _open(self) -> Connection:
-        # Begin behind the host that failed: one that takes connections but is of no use would
-        # else be tried first every time.
+        # Begin behind the host, and with another address than the one that failed: one that takes
+        # connections but is of no use would else be tried first every time.
+        before = self._connection
         return await open_connection(
             self._address,
             name=self._name,
             max_message_size=self._max_message_size,
             prepare=self._prepare,
-            after="" if self._connection is None else self._connection.name,
+            after="" if before is None else before.name,
+            avoid=None if before is None else before.endpoint,
         )
 
     def _connected(self, connection: Connection, attempts: int) -> None:
