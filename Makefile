@@ -68,6 +68,7 @@ lint: $(VENV)/.ready-test  ## Lint, format check, types and layers
 	$(BIN)/ruff check $(FOLDERS)
 	$(BIN)/ruff format --check $(FOLDERS)
 	$(BIN)/mypy
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright src
 	$(BIN)/lint-imports
 
 format: $(VENV)/.ready-test  ## Format, and fix what ruff can fix

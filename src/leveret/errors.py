@@ -273,7 +273,7 @@ class DeadlineExceeded(CallError, TimeoutError):
         if executed is None:
             executed = _EXECUTED_AT[where]
         super().__init__(message, executed=executed, method=method)
-        self.where = where
+        self.where: Where = where
 
 
 class Cancelled(CallError):

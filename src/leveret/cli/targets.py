@@ -89,7 +89,7 @@ def _instance(target: str, found: Any) -> Service:
             " or a function without arguments that returns one"
         )
     if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
         raise TargetError(
             f"{target} is a contract without implementation ({missing}); name the class that"
             " implements it"

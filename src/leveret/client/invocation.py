@@ -55,6 +55,7 @@ class Sender(Protocol):
 
         :raises CallError: if they may not in time, or the call does not want to wait.
         """
+        ...
 
     def send(
         self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes = b""
@@ -65,6 +66,7 @@ class Sender(Protocol):
         :param headers: those of this call, packed by the request's dialect.
         :raises CallError: if it is not sent.
         """
+        ...
 
     def abandon(self, call: Pending) -> None:
         """The caller is gone: tell the server that has the request, if one has."""

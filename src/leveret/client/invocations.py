@@ -42,12 +42,14 @@ class RoutingSender(Sender, Protocol):
     @property
     def channel(self) -> ClientChannel:
         """The channel of now, or the last one."""
+        ...
 
     def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
         """What is known of the queue for requests with this routing key.
 
         :param label: how error messages name it, if not by its key.
         """
+        ...
 
 
 class Invocations:

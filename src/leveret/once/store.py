@@ -121,6 +121,7 @@ class OnceStore(Protocol):
     @property
     def shared(self) -> bool:
         """Whether all servers share the store. If not, others may know a key that it does not."""
+        ...
 
     async def begin(
         self, key: str, *, owner: str, lease: float, keep: float, takeover: bool = False
@@ -133,6 +134,7 @@ class OnceStore(Protocol):
         :param keep: seconds after the lease for which an abandoned claim is remembered.
         :param takeover: claim an abandoned key as well: for methods that may run twice.
         """
+        ...
 
     async def finish(self, key: str, *, owner: str, recorded: Recorded, keep: float) -> bool:
         """Record the reply of a request that ran; a body that is too large as `LARGE`.
@@ -140,6 +142,7 @@ class OnceStore(Protocol):
         :param keep: seconds for which it is remembered.
         :returns: whether this owner held the claim, its lease over or not. If not, nothing changed.
         """
+        ...
 
     async def release(self, key: str, *, owner: str) -> None:
         """Forget this owner's claim: the handler did not run after all. A record stays."""
@@ -157,6 +160,7 @@ class OnceStore(Protocol):
 
     async def __aenter__(self) -> Self:
         """Open it, so that what is wrong with it is found now."""
+        ...
 
     async def __aexit__(
         self,

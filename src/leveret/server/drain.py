@@ -36,6 +36,7 @@ class Calls(Protocol):
 
     def __len__(self) -> int:
         """How many are here."""
+        ...
 
 
 class Drain:

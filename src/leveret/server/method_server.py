@@ -80,10 +80,12 @@ class Consumes(Protocol):
     @property
     def changing(self) -> bool:
         """Whether another prefetch is being asked for."""
+        ...
 
     @property
     def is_open(self) -> bool:
         """Whether requests come in."""
+        ...
 
     async def change_prefetch(self, prefetch: int) -> None:
         """Have another prefetch."""

@@ -23,8 +23,8 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from leveret.amqp import frames
 from leveret.amqp.confirms import Confirms
+from leveret.amqp.frames import ack, nack, on_channel
 from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
 from leveret.wire.dialect import ReplyPacker
@@ -44,6 +44,7 @@ class Paused(Protocol):
     @property
     def paused(self) -> bool:
         """Whether it does not."""
+        ...
 
 
 class Port(Protocol):
@@ -52,18 +53,22 @@ class Port(Protocol):
     @property
     def writer(self) -> Paused:
         """Tells whether `writable` would wait."""
+        ...
 
     @property
     def send(self) -> Callable[[bytes], None]:
         """Send frames."""
+        ...
 
     @property
     def defer(self) -> Callable[[Callable[[], None]], None]:
         """Call back just before the next write."""
+        ...
 
     @property
     def collect(self) -> Callable[[], None]:
         """Have what was deferred sent now."""
+        ...
 
     @property
     def writable(self) -> Callable[[], Awaitable[None]]:
@@ -71,6 +76,7 @@ class Port(Protocol):
 
         :raises ConnectionLost: if the connection ends.
         """
+        ...
 
 
 class Unsent(Struct, kw_only=True):
@@ -131,43 +137,43 @@ class Outbox:
 
     # -- what is published -------------------------------------------------------------------------
 
-    def reply(self, packed: bytes) -> None:
+    def reply(self, frames: bytes) -> None:
         """Send a reply, or a question that must arrive."""
-        if not packed or self._closed:
+        if not frames or self._closed:
             return
         if self._must_wait():
-            self._wait(Unsent(frames=packed))
+            self._wait(Unsent(frames=frames))
         else:
-            self._publish(packed, _REPLY)
+            self._publish(frames, _REPLY)
 
-    def notice(self, packed: bytes) -> bool:
+    def notice(self, frames: bytes) -> bool:
         """Send a notice if the socket takes it; returns whether it did."""
-        if not packed or self._closed or self._must_wait():
+        if not frames or self._closed or self._must_wait():
             return False
-        self._publish(packed, _REPLY)
+        self._publish(frames, _REPLY)
         return True
 
-    def repeat(self, name: str, packed: bytes) -> None:
+    def repeat(self, name: str, frames: bytes) -> None:
         """Send the reply to a call once more, which was packed for any channel."""
         if self._closed:
             return
         if self._must_wait():
-            self._repeats[name] = packed
+            self._repeats[name] = frames
             self._start_sending()
         else:
-            self._publish(frames.on_channel(packed, self.number), _REPLY)
+            self._publish(on_channel(frames, self.number), _REPLY)
 
-    def finish(self, call: ServerCall, packed: bytes) -> bool:
+    def finish(self, call: ServerCall, frames: bytes) -> bool:
         """Send a call's reply and acknowledge its request.
 
         :returns: False if they wait for the socket; `on_sent` is called when they have left.
         """
         # As in `_must_wait` and `_publish`, without their calls: each call comes by here.
         if self._writer.paused or self._unsent:
-            self._wait(Unsent(frames=packed, call=call))
+            self._wait(Unsent(frames=frames, call=call))
             return False
-        if packed:
-            self._send(packed)
+        if frames:
+            self._send(frames)
             if self._confirms is not None:
                 self._confirms.add(_REPLY)
         if not self._finished:
@@ -175,12 +181,12 @@ class Outbox:
         self._finished.append(call.incoming.delivery.delivery_tag)
         return True
 
-    def reject(self, call: ServerCall, packed: bytes) -> None:
+    def reject(self, call: ServerCall, frames: bytes) -> None:
         """Send a call's reply and have the broker dead-letter its request."""
         if self._must_wait():
-            self._wait(Unsent(frames=packed, call=call, how=Settle.REJECT))
+            self._wait(Unsent(frames=frames, call=call, how=Settle.REJECT))
         else:
-            self.reply(packed)
+            self.reply(frames)
             self.settle(call.tag, Settle.REJECT)
 
     def hand_back(self, call: Incoming, seconds: float, user: str, attempts: int | None) -> bool:
@@ -196,7 +202,7 @@ class Outbox:
         """
         tag = call.delivery.delivery_tag
         try:
-            packed = self.packer.copy(
+            frames = self.packer.copy(
                 call,
                 seconds=seconds,
                 user=user,
@@ -208,13 +214,13 @@ class Outbox:
             log.warning("a request cannot be published again: %s", error)
             return False
         if self._must_wait():
-            self._wait(Unsent(frames=packed, handed_back=tag))
+            self._wait(Unsent(frames=frames, handed_back=tag))
         else:
-            self._publish(packed, tag)
+            self._publish(frames, tag)
         return True
 
-    def _publish(self, packed: bytes, handed_back: int) -> None:
-        self._send(packed)
+    def _publish(self, frames: bytes, handed_back: int) -> None:
+        self._send(frames)
         if self._confirms is not None:
             self._confirms.add(handed_back)
         elif handed_back:
@@ -228,7 +234,7 @@ class Outbox:
             self._acknowledge(tag)
             return
         self.unsettled.pop(tag, None)
-        self._send(frames.nack(self.number, tag, requeue=how is Settle.REQUEUE))
+        self._send(nack(self.number, tag, requeue=how is Settle.REQUEUE))
 
     def _acknowledge(self, tag: int) -> None:
         """Acknowledge a request with the next write, after the replies that are in it."""
@@ -246,10 +252,10 @@ class Outbox:
         if oldest is not None:
             for tag in finished:
                 if tag > oldest:
-                    self._send(frames.ack(self.number, tag))
+                    self._send(ack(self.number, tag))
             finished = [tag for tag in finished if tag < oldest]
         if finished:
-            self._send(frames.ack(self.number, max(finished), multiple=len(finished) > 1))
+            self._send(ack(self.number, max(finished), multiple=len(finished) > 1))
 
     # -- while the socket takes nothing ------------------------------------------------------------
 
@@ -273,8 +279,8 @@ class Outbox:
                 if self._unsent:
                     self._send_one(self._unsent.popleft())
                 elif self._repeats:
-                    packed = self._repeats.pop(next(iter(self._repeats)))
-                    self._publish(frames.on_channel(packed, self.number), _REPLY)
+                    frames = self._repeats.pop(next(iter(self._repeats)))
+                    self._publish(on_channel(frames, self.number), _REPLY)
         except LeveretError:
             pass  # the connection has ended; `close` is called with the channel's end
         finally:

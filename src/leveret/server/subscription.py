@@ -40,6 +40,7 @@ class Takes(Protocol):
 
     def prefetch(self) -> int:
         """How many requests a consumer that begins now may have at a time."""
+        ...
 
     def take(self, request: Incoming, source: Source, *, old: bool) -> None:
         """A request is here.

@@ -55,10 +55,12 @@ class RunningCall(Protocol):
     @property
     def method(self) -> str:
         """The method, as "service.method"."""
+        ...
 
     @property
     def id(self) -> str:
         """The call id."""
+        ...
 
     @property
     def task(self) -> asyncio.Task[None] | None:

@@ -62,6 +62,7 @@ class FramePort(Protocol):
 
     async def open_channel(self) -> Channel:
         """Open another channel beside this one."""
+        ...
 
     def release(self, channel: Channel, /) -> None:
         """Free the number of a channel that has ended."""

@@ -78,6 +78,7 @@ class Member(Protocol):
             because the broker there does not react.
         :raises LeveretError: if it cannot be restored now. The link tries again after a pause.
         """
+        ...
 
 
 class Link:

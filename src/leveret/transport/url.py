@@ -117,9 +117,9 @@ def _split(rest: str) -> tuple[str, str, str]:
     """
     if "#" in rest:
         raise _invalid("it has a '#'; in a name or password, write it %23")
-    authority, path, query = re.fullmatch(  # type: ignore[union-attr]  # it matches any text
-        r"([^/?]*)/?([^?]*)\??(.*)", rest, re.DOTALL
-    ).groups()
+    parts = re.fullmatch(r"([^/?]*)/?([^?]*)\??(.*)", rest, re.DOTALL)
+    assert parts is not None  # it matches any text
+    authority, path, query = parts.groups()
     if rest.count("@") > 1 or ("@" in rest and "@" not in authority):
         raise _invalid(
             "only one '@' may stand in it, between the password and the first host; "

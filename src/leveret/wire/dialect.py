@@ -59,6 +59,7 @@ class RequestPacker(Protocol):
         :param headers: the request's own, from `ClientDialect.headers`; no longer than
             `headers_room`.
         """
+        ...
 
 
 class ClientDialect(Protocol):
@@ -66,12 +67,14 @@ class ClientDialect(Protocol):
 
     def queue(self, key: str) -> str:
         """The queue in which requests with this routing key wait."""
+        ...
 
     def control_key(self, key: str) -> str:
         """The routing key on the control exchange that reaches all servers of `key`.
 
         It is "" where the servers do not listen to control messages.
         """
+        ...
 
     def packer(
         self, channel: ClientChannel, *, key: str, content_type: str, priority: int | None = None
@@ -80,6 +83,7 @@ class ClientDialect(Protocol):
 
         :raises ValueError: if what is the same for all of them does not fit into a frame.
         """
+        ...
 
     def headers(
         self,
@@ -94,12 +98,14 @@ class ClientDialect(Protocol):
 
         :raises TypeError, ValueError: if it cannot be sent.
         """
+        ...
 
     def read(self, delivery: Delivery) -> Reply | Notice | Bounce:
         """What came to the reply queue, for the call that its correlation id names.
 
         It never raises: a reply that cannot be read says so in `Reply.problem`.
         """
+        ...
 
     def error(
         self, reply: Reply, raises: Mapping[str, type[DeclaredError]], method: str
@@ -109,6 +115,7 @@ class ClientDialect(Protocol):
         :param raises: the errors that the contract declares, by code.
         :param method: "service.method", for the error.
         """
+        ...
 
 
 # -- the server's end --------------------------------------------------------------------------
@@ -127,12 +134,14 @@ class ReplyPacker(Protocol):
 
         :raises TypeError, ValueError: if the metadata cannot be sent.
         """
+        ...
 
     def error(self, call: Incoming, error: CallError, metadata: Metadata | None = None) -> bytes:
         """The frames of an error.
 
         :raises TypeError, ValueError: if the metadata cannot be sent.
         """
+        ...
 
     def recorded(
         self,
@@ -147,9 +156,11 @@ class ReplyPacker(Protocol):
 
         :raises TypeError, ValueError: if the metadata cannot be sent.
         """
+        ...
 
     def notice(self, call: Incoming, notice: Notice) -> bytes:
         """The frames of a notice, b"" where the dialect has none or the request names no call."""
+        ...
 
     def copy(
         self,
@@ -169,6 +180,7 @@ class ReplyPacker(Protocol):
         :param attempts: how many servers have had it, if that is to be counted.
         :raises TypeError, ValueError: if it has headers that only its sender could pack.
         """
+        ...
 
 
 class ServerDialect(Protocol):
@@ -176,6 +188,7 @@ class ServerDialect(Protocol):
 
     def queue(self, spec: MethodSpec) -> str:
         """The queue in which requests for this method wait."""
+        ...
 
     def read(self, delivery: Delivery, now: float, timeout: float) -> Incoming:
         """A request. It never raises: a body that cannot be read says so in `Incoming.problem`.
@@ -183,12 +196,14 @@ class ServerDialect(Protocol):
         :param now: seconds since 1970.
         :param timeout: seconds that a request has which does not say how many.
         """
+        ...
 
     def packer(self, channel: int, frame_max: int, spec: MethodSpec) -> ReplyPacker:
         """What packs replies on this channel.
 
         :param frame_max: the largest frame in bytes that the broker takes; 0 for no limit.
         """
+        ...
 
     async def declare(self, channel: Channel, spec: MethodSpec) -> None:
         """See that the method's queue exists.

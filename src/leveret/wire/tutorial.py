@@ -63,7 +63,7 @@ class TutorialClient:
         """The queue itself."""
         return key
 
-    def control_key(self, _key: str) -> str:
+    def control_key(self, key: str) -> str:
         """The tutorial's servers do not listen to control messages."""
         return ""
 
@@ -141,7 +141,7 @@ class TutorialReplyPacker:
         """The frames of a reply that was recorded before."""
         return self._pack(call, body, content_type, ERROR if is_error else RESULT, metadata)
 
-    def notice(self, _call: Incoming, _notice: Notice) -> bytes:
+    def notice(self, call: Incoming, notice: Notice) -> bytes:
         """The tutorial's clients would take a notice for the answer."""
         return b""
 
@@ -197,7 +197,7 @@ class TutorialServer:
     def __init__(self, queue: str) -> None:
         self._queue = queue
 
-    def queue(self, _spec: MethodSpec) -> str:
+    def queue(self, spec: MethodSpec) -> str:
         """The queue that it was made for."""
         return self._queue
 
@@ -206,11 +206,11 @@ class TutorialServer:
         call = read_request(delivery, now, timeout)
         return structs.replace(call, content_type=TEXT_CONTENT_TYPE)
 
-    def packer(self, channel: int, frame_max: int, _spec: MethodSpec) -> TutorialReplyPacker:
+    def packer(self, channel: int, frame_max: int, spec: MethodSpec) -> TutorialReplyPacker:
         """What packs replies on this channel."""
         return TutorialReplyPacker(channel, frame_max, self._queue)
 
-    async def declare(self, channel: Channel, _spec: MethodSpec) -> None:
+    async def declare(self, channel: Channel, spec: MethodSpec) -> None:
         """See that the queue exists. One that does is taken as it is, whatever its options."""
         probe = await channel.connection.open_channel()
         try:

@@ -26,6 +26,7 @@ class PausableConnection(Protocol):
     @property
     def paused(self) -> bool:
         """Whether the socket takes no more now."""
+        ...
 
 
 class RequestPath(Protocol):
@@ -34,6 +35,7 @@ class RequestPath(Protocol):
     @property
     def connection(self) -> PausableConnection:
         """The connection of now, or the last one."""
+        ...
 
     @property
     def failure(self) -> LeveretError | None:
@@ -42,10 +44,12 @@ class RequestPath(Protocol):
     @property
     def is_attached(self) -> bool:
         """Whether there is a channel for requests."""
+        ...
 
     @property
     def in_flight(self) -> int:
         """How many calls wait for their replies."""
+        ...
 
 
 def _not_sent(error: CallError) -> CallError:

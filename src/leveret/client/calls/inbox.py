@@ -31,6 +31,7 @@ class Fire(Protocol):
 
     def __call__(self, call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
         """Returns the act."""
+        ...
 
 
 class Inbox:

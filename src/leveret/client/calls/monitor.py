@@ -57,6 +57,7 @@ class Fire(Protocol):
 
     def __call__(self, call: Pending, event: Event, /) -> Act:
         """Returns the act."""
+        ...
 
 
 class _Overdue:

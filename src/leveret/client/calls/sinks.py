@@ -19,6 +19,7 @@ class Sink(Protocol):
 
     def done(self) -> bool:
         """Whether it takes nothing more: it has what it waits for, or its caller is gone."""
+        ...
 
     def set_result(self, reply: Reply, /) -> None:
         """Take a reply. Called only while it is not done."""

@@ -14,6 +14,7 @@ class Begin(Protocol):
 
     def __call__(self, work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]:
         """Start it; returns its task."""
+        ...
 
 
 class Tasks:

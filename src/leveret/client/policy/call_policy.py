@@ -69,8 +69,8 @@ class Policies:
             raise InvalidArgument(f"breaker must be a leveret.Breaker(...); got {given!r}")
         self.clock = clock or Clock()
         self.budget = RetryBudget(self.clock.time)
-        self._retry = None if retry is None else as_retry(retry)
-        self._hedge = None if hedge is None else as_hedge(hedge)
+        self._retry: Retry | Literal[False] | None = None if retry is None else as_retry(retry)
+        self._hedge: Hedge | Literal[False] | None = None if hedge is None else as_hedge(hedge)
         self._breaker = breaker
         self._circuits: dict[str, Circuit] = {}
         self._latencies: dict[str, SlidingWindow] = {}
@@ -115,8 +115,10 @@ class Policies:
 
 def _first_given(*choices: P | Literal[False] | None) -> P | None:
     """The first policy that is given. False is given as well, and means that there is none."""
-    given = next((choice for choice in choices if choice is not None), None)
-    return None if given is False else given
+    for choice in choices:
+        if choice is not None:
+            return None if choice is False else choice
+    return None
 
 
 class CallPolicy:

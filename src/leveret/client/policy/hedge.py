@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from leveret.client.policy.retry import executed_of_all
 from leveret.contract import Hedge
-from leveret.errors import CallError
+from leveret.errors import CallError, Executed
 from leveret.sliding_window import SlidingWindow
 
 Attempt = Callable[[float], Coroutine[Any, Any, Any]]
@@ -80,7 +80,8 @@ async def _first_result(requests: list[asyncio.Task[Any]]) -> Any:
     assert error is not None
     failures = [error for error in errors if isinstance(error, CallError)]
     if isinstance(error, CallError):
-        error.executed = executed_of_all(*(failure.executed for failure in failures))
+        executed: list[Executed] = [failure.executed for failure in failures]
+        error.executed = executed_of_all(*executed)
         error.attempts = sum(failure.attempts for failure in failures)
     raise error
 

@@ -41,6 +41,7 @@ class RecordStore(Protocol):
 
     def unacked(self, queue: str) -> list[tuple[str, bytes]]:
         """The unacknowledged replies of a queue whose callers may still wait, the oldest first."""
+        ...
 
 
 class KeptReplies:

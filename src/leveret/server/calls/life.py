@@ -314,12 +314,14 @@ class Answers(Protocol):
     @property
     def is_open(self) -> bool:
         """Whether anything can be sent: the channel is open."""
+        ...
 
     def reply(self, frames: bytes) -> None:
         """Send a reply, or a question that must arrive."""
 
     def notice(self, frames: bytes) -> bool:
         """Send a notice if the socket takes it; returns whether it did."""
+        ...
 
     def repeat(self, name: str, frames: bytes) -> None:
         """Send the reply to a call once more, which was packed for any channel."""
@@ -329,6 +331,7 @@ class Answers(Protocol):
 
         :returns: False if they wait for the socket; who made this is told when they have left.
         """
+        ...
 
     def reject(self, call: ServerCall, frames: bytes) -> None:
         """Send a call's reply and have the broker dead-letter its request."""
@@ -341,6 +344,7 @@ class Answers(Protocol):
 
         :returns: False, and nothing is done, if it cannot be packed.
         """
+        ...
 
 
 class Source(Struct, eq=False, kw_only=True):

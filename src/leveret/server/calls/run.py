@@ -56,6 +56,7 @@ class Handler(Protocol):
     @property
     def invoke(self) -> Callable[[Struct, CurrentCall, Invoked], Awaitable[Any]]:
         """Run it; the last argument is not looked at if it `enters_at_once`."""
+        ...
 
 
 class Measures(Protocol):

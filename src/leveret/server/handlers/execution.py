@@ -118,9 +118,10 @@ class Executor:
         if self._processes is not None:
             return await self._processes.run(context, args, kwargs, invoked.enter)
         assert self._threads is not None
+        handler, seen = self._handler, copy_context()
         # The thread sees current_call() as the handler on the loop does.
         return await self._threads.run(
-            partial(copy_context().run, _in_thread, self._handler, args, kwargs), invoked.enter
+            lambda: seen.run(_in_thread, handler, args, kwargs), invoked.enter
         )
 
 

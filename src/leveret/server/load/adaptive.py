@@ -24,6 +24,7 @@ class Places(Protocol):
     @property
     def taken(self) -> int:
         """How many are taken."""
+        ...
 
     def resize(self, limit: int) -> None:
         """Have as many from now on."""

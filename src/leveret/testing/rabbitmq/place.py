@@ -46,14 +46,17 @@ class Place(Protocol):
     @property
     def url(self) -> str:
         """The AMQP URL of its default vhost, ending in a slash."""
+        ...
 
     @property
     def tls_url(self) -> str:
         """The URL with TLS, if the broker was started with `TLSFiles`."""
+        ...
 
     @property
     def address(self) -> str:
         """What `RabbitMQ.attach` needs in another process on this machine."""
+        ...
 
     def start(self) -> None:
         """Start it, and return once it speaks AMQP. Does nothing if it runs."""
@@ -69,12 +72,15 @@ class Place(Protocol):
 
     def ctl(self, *args: str) -> str:
         """Run `rabbitmqctl *args`, and return its output."""
+        ...
 
     def evaluate(self, expression: str) -> str:
         """Evaluate an Erlang expression in the broker; returns the value as Erlang prints it."""
+        ...
 
     def log(self) -> str:
         """The whole log of the broker."""
+        ...
 
 
 class Foreign:
