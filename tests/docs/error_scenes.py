@@ -13,7 +13,7 @@ import pika
 import leveret
 from leveret import Breaker, CurrentCall, Rabbit, Reconnect, Service, method
 from leveret.once import RedisOnce
-from leveret.testing import FaultProxy
+from leveret.testing import FaultProxy, Stall, before_frame
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
 from tests.docs.error_services import Fibonacci, Forge, NewShop, Shop
@@ -141,6 +141,28 @@ async def all_are_busy(on: Stage) -> object:
         finally:
             on.shop.packed.set()
             await packing
+
+
+@ends_with("Busy")
+async def another_came_first(on: Stage) -> object:
+    async with (
+        on.host.serving(on.shop),
+        FaultProxy(on.url) as proxy,
+        leveret.connect(proxy.url) as client,
+    ):
+        calls = [asyncio.create_task(on.client.remote(Shop).pack(1))]
+        await on.shop.packing.acquire()
+        looked = proxy.when(before_frame(1, "to_broker", kind="basic.publish"), Stall("to_broker"))
+        hurried = asyncio.create_task(client.remote(Shop).with_options(if_busy="fail").pack(2))
+        await looked.fired.wait()
+        calls.append(asyncio.create_task(on.client.remote(Shop).pack(3)))
+        await on.waits("leveret.shop.pack")
+        proxy.resume()
+        try:
+            return await hurried
+        finally:
+            on.shop.packed.set()
+            await asyncio.gather(*calls)
 
 
 @ends_with("Busy")

@@ -145,6 +145,12 @@ async def test_a_call_waits_until_requests_may_go() -> None:
     assert client.sent[0][2] == 6
 
 
+async def test_a_call_that_must_not_wait_asks_each_time_whether_its_request_may_go() -> None:
+    client = Ledger(reply())
+    await shout(client, if_busy="fail")("hi")
+    assert client.sent[0][2] == 6
+
+
 async def test_a_call_belongs_to_the_loop_of_its_connection() -> None:
     client = Ledger()
     client.loop = asyncio.new_event_loop()

@@ -33,6 +33,7 @@ from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
 from leveret.client.calls.table import CallTable, Hook
 from leveret.client.calls.tasks import Tasks
+from leveret.client.calls.vacancy import Vacancy
 from leveret.errors import CallError, ChannelClosed, ConnectionLost, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
@@ -100,6 +101,7 @@ class Client:
                 Act.PUBLISH_LATER_DOUBTFUL: self._publish_later_doubtful,
                 Act.PROBE: self._explain,
                 Act.CANCEL: self._cancel,
+                Act.FAIL_BACKLOG: self._cancel,
             },
         )
         self.table.on_transition = on_transition
@@ -138,6 +140,7 @@ class Client:
             query=self.query,
             resend=self._resend_missing,
         )
+        self._vacancy = Vacancy(loop, begin=self._tasks.begin, probe=self._probe.probe)
         self._flow = Flow(
             loop,
             self,
@@ -174,8 +177,8 @@ class Client:
 
     @property
     def in_flight(self) -> int:
-        """How many calls wait for their replies."""
-        return len(self._calls)
+        """How many calls wait for their replies, or for a look at their queue."""
+        return len(self._calls) + self._vacancy.looking
 
     @property
     def sent(self) -> int:
@@ -381,7 +384,13 @@ class Client:
 
         :raises CallError: if they may not in time, or the call does not want to wait.
         """
-        return await self._flow.ready(request, timeout)
+        while True:
+            timeout = await self._flow.ready(request, timeout)
+            if not request.if_busy_fail:
+                return timeout
+            timeout = await self._vacancy.check(request.route, timeout)
+            if not self.held:
+                return timeout
 
     def send(
         self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes = b""

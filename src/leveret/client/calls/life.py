@@ -111,6 +111,7 @@ class Event(Enum):
     STILL_MISSING = "nobody answered for it in time"
     NO_SERVER = "its queue holds it, and nobody listens"
     QUEUE_DELETED = "its queue was deleted, and is not declared again"
+    BACKLOG = "requests wait, it must not, and no server has said that it has it"
     # The channel, the connection and the reply queue.
     RESEND = "its pause is over; no server can have an earlier copy"
     RESEND_DOUBTFUL = "its pause is over; a server may have an earlier copy"
@@ -153,6 +154,7 @@ class Act(Enum):
     FAIL_UNROUTED = "there is no such queue"
     FAIL_NO_SERVER = "nobody listens"
     FAIL_QUEUE_DELETED = "the queue was deleted"
+    FAIL_BACKLOG = "it must not wait in the queue, and it seems that it does"
     FAIL_LOST = "the connection broke, and the broker had the request"
     FAIL_LOST_UNCONFIRMED = "the connection broke, and the broker may not have had the request"
     FAIL_KEY = "the idempotency key is another user's"
@@ -179,6 +181,8 @@ class Trouble:
     """When a probe first found no queue for the request; 0 if none did."""
     missing_since: float = 0.0
     """Since when nobody seems to have the request; 0 if it is not sought."""
+    left_queue: bool = False
+    """Whether its queue was found empty since the request was sent."""
     key: str | None = ""
     """The idempotency key that the request had, if a server would take another one for it now; ""
     if it would not; None if it was another user's, so that the request cannot be sent again."""
@@ -325,6 +329,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     (_S.SOUGHT, _E.STILL_MISSING): (_S.QUIET, _A.PUBLISH_DOUBTFUL),
     **{(s, _E.NO_SERVER): (_S.ENDED, _A.FAIL_NO_SERVER) for s in (_S.QUIET, _S.SOUGHT)},
     **{(s, _E.QUEUE_DELETED): (_S.ENDED, _A.FAIL_QUEUE_DELETED) for s in (_S.QUIET, _S.SOUGHT)},
+    **{(s, _E.BACKLOG): (_S.ENDED, _A.FAIL_BACKLOG) for s in (_S.QUIET, _S.SOUGHT)},
     # -- the channel, the connection and the reply queue ----------------------------------------
     # A server may have said that it has the request, though the confirm was lost. It is sent again
     # all the same: the server may be lost as well, and a second run does no harm.
@@ -372,7 +377,7 @@ def remember(call: Pending, event: Event, act: Act, now: float) -> None:
     if act is Act.PUBLISH or act is Act.PUBLISH_DOUBTFUL:
         trouble = call.ensure_trouble()
         trouble.noticed_at = trouble.back_at = trouble.missing_since = 0.0
-        trouble.begun = False
+        trouble.begun = trouble.left_queue = False
         if act is Act.PUBLISH_DOUBTFUL:
             trouble.doubtful = True
             trouble.resends += 1

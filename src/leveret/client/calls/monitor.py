@@ -32,6 +32,7 @@ from leveret.client.calls.route import QueueState, Route
 from leveret.client.calls.tasks import Begin
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.timing import (
+    ANNOUNCE_AFTER,
     DECLARED_AGAIN_WITHIN,
     NOTICE_IN_TRANSIT,
     NOTICE_TRUSTED_FOR,
@@ -241,7 +242,9 @@ class Monitor:
         elif not finding.consumers and finding.messages:
             # No more of them can wait in the queue than the queue holds: the youngest.
             await self._judge(waiting[-finding.messages :], Event.NO_SERVER)
-        elif not finding.messages:
+        elif finding.messages:
+            await self._judge(self._behind_others(waiting), Event.BACKLOG)
+        else:
             self._seek(route, waiting)
 
     async def _judge(self, calls: list[Pending], event: Event) -> None:
@@ -253,6 +256,22 @@ class Monitor:
             waits = call.request.wait_for_server or call.noticed_at
             if not waits and call.state in (State.QUIET, State.SOUGHT):
                 self._fire(call, event)
+
+    def _behind_others(self, calls: list[Pending]) -> list[Pending]:
+        """Those that must not wait, while their requests seem to lie behind others.
+
+        A server that had one would have said so within twice `ANNOUNCE_AFTER`.
+        """
+        behind: list[Pending] = []
+        for call in calls:
+            if not (call.request.if_busy_fail and call.state is State.QUIET):
+                continue
+            trouble = call.ensure_trouble()
+            if not trouble.left_queue:
+                trouble.missing_since = trouble.missing_since or call.route.finding.asked_at
+                if self._is_missing(call, 2 * ANNOUNCE_AFTER):
+                    behind.append(call)
+        return behind
 
     def _deleted(self, calls: list[Pending]) -> list[Pending]:
         """Those whose queue is gone for good. A server declares it anew within a moment."""
@@ -268,6 +287,10 @@ class Monitor:
 
     def _seek(self, route: Route, calls: list[Pending]) -> None:
         """The queue is empty: each call is with a server, or its request is lost, or its reply."""
+        if route.finding.consumers:
+            for call in calls:
+                if call.request.if_busy_fail:
+                    call.ensure_trouble().left_queue = True
         trusted = self._time() - NOTICE_TRUSTED_FOR
         sought: list[str] = []
         for call in calls:

@@ -124,11 +124,10 @@ class CallTable:
             self._deadlines.discard(call.tick, call)
         if self.on_transition is not None:
             self.on_transition(call, before, event, after, now)
-        if act in FAILURES:
-            if not call.sink.done():
-                call.sink.set_exception(verdict(act, call, cause))
-                call.sink.exception()  # seen, even if its caller is cancelled before it wakes up
-        elif act in self._acts:
+        if act in FAILURES and not call.sink.done():
+            call.sink.set_exception(verdict(act, call, cause))
+            call.sink.exception()  # seen, even if its caller is cancelled before it wakes up
+        if act in self._acts:
             self._acts[act](call)
         return act
 

@@ -167,6 +167,14 @@ def _queue_deleted(call: Pending, _cause: LeveretError | None) -> CallError:
     )
 
 
+def _backlog(call: Pending, _cause: LeveretError | None) -> CallError:
+    """Requests came into its queue just before it did, or a server has it and says nothing."""
+    found = call.route.finding.in_words
+    return Busy(
+        f"others wait, and no server has said that it has the request: {found}", executed="maybe"
+    )
+
+
 def _lost(call: Pending, cause: LeveretError | None) -> CallError:
     """The broker had the request, so a server may have had it."""
     if call.request.repeatable:
@@ -203,6 +211,7 @@ _VERDICTS: Final[dict[Act, Callable[[Pending, LeveretError | None], CallError]]]
     Act.FAIL_UNROUTED: _unrouted,
     Act.FAIL_NO_SERVER: _no_server,
     Act.FAIL_QUEUE_DELETED: _queue_deleted,
+    Act.FAIL_BACKLOG: _backlog,
     Act.FAIL_LOST: _lost,
     Act.FAIL_LOST_UNCONFIRMED: _lost_unconfirmed,
     Act.FAIL_KEY: _key,

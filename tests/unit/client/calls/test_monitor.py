@@ -20,6 +20,7 @@ from leveret.client.calls.life import (
 from leveret.client.calls.monitor import Monitor
 from leveret.client.calls.route import Finding, QueueState, Route
 from leveret.wire.timing import (
+    ANNOUNCE_AFTER,
     DECLARED_AGAIN_WITHIN,
     NO_SERVER_EARLIEST,
     NOTICE_IN_TRANSIT,
@@ -307,6 +308,33 @@ async def test_a_call_that_waits_for_a_server_is_not_given_up() -> None:
     await there.loop.advance(1.0)
     await there.judged()
     assert call.state is State.QUIET
+
+
+async def test_a_call_that_must_not_wait_is_given_up_behind_others_where_no_server_has_it() -> None:
+    there = There()
+    route = a_route()
+    hurried = there.send(route=route, if_busy_fail=True, timeout=60)
+    patient = there.send(route=route, timeout=60)
+    there.queues[route] = (1, 2)
+    await there.loop.advance(2 * ANNOUNCE_AFTER)
+    await there.judged()
+    assert there.events == []
+    await there.loop.advance(2 * PROBE_AFTER + LATE)
+    await there.judged()
+    assert there.events == [(hurried.id, Event.BACKLOG)]
+    assert patient.state is State.QUIET
+
+
+async def test_a_call_that_must_not_wait_goes_on_where_a_server_has_it() -> None:
+    there = There()
+    announced = there.send(if_busy_fail=True, timeout=60)
+    silent = there.send(if_busy_fail=True, timeout=60, route=a_route())
+    there.fire(announced, Event.RUNS)
+    await there.loop.advance(0.3)  # nothing waits: what is not in the queue is at a server
+    there.queues[announced.route] = there.queues[silent.route] = (1, 2)
+    await there.loop.advance(5.0)
+    await there.judged()
+    assert (announced.state, silent.state) == (State.RUNNING, State.QUIET)
 
 
 async def test_after_a_reconnect_servers_have_time_to_return() -> None:

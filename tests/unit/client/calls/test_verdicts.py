@@ -57,6 +57,7 @@ def came_back(call: Pending, after: float = 10.0) -> Pending:
         (Act.FAIL_UNROUTED, Unimplemented, "no"),
         (Act.FAIL_NO_SERVER, NoServer, "no"),
         (Act.FAIL_QUEUE_DELETED, Unimplemented, "maybe"),
+        (Act.FAIL_BACKLOG, Busy, "maybe"),
         (Act.FAIL_LOST, MaybeExecuted, "maybe"),
         (Act.FAIL_LOST_UNCONFIRMED, ConnectionLost, "maybe"),
         (Act.FAIL_KEY, MaybeExecuted, "maybe"),
