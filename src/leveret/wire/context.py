@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
+from copy import copy
 from typing import Any
 
-from msgspec import Struct, structs
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from leveret.errors import DeadlineExceeded
@@ -16,7 +17,9 @@ from leveret.wire.message import Incoming
 class CurrentCall:
     """One call, seen from its handler; `current_call()` gives it.
 
-    Its deadline is also the deadline of every call that the handler makes over Leveret.
+    Its deadline is also the deadline of every call that the handler makes over Leveret. What a
+    handler starts may run on when the call is over. Then it is bound by nothing of the call, and
+    this object, where it was kept, has neither the arguments nor the body of the request.
 
     :param request: the request.
     :param method: "service.method".
@@ -27,12 +30,17 @@ class CurrentCall:
 
     __slots__ = (
         "_arguments",
+        "_ended",
+        "_in_thread",
         "_metadata",
         "_reply_metadata",
-        "_request",
-        "_user",
+        "_sent",
+        "caller",
         "deadline",
+        "id",
         "method",
+        "redelivered",
+        "user",
     )
 
     def __init__(
@@ -43,20 +51,34 @@ class CurrentCall:
         user: str | None = None,
         arguments: Struct | None = None,
     ) -> None:
+        # The request itself is not kept: a task that runs on for long keeps its current call.
+        self.id = request.call_id
+        """The call id, unique per client."""
         self.method = method
         """ "service.method"."""
         self.deadline = deadline
         """When the caller stops waiting, in seconds since 1970."""
-        self._request = request
-        self._user = user
+        self.user = request.user if user is None else user
+        """The broker's user that the caller logged in as, "" where the request does not say.
+
+        The broker has verified it (https://www.rabbitmq.com/docs/validated-user-id)."""
+        self.caller = request.caller
+        """The name the caller gave itself (`connect(name=...)`), "" if none.
+
+        Nobody checks it: `user` is who it is."""
+        self.redelivered = request.redelivered or request.attempts > 0
+        """Whether another server may have begun this call; only idempotent methods see True."""
+        self._sent = request.metadata
         self._arguments = arguments
         self._metadata: dict[str, str] | None = None
         self._reply_metadata: dict[str, str] | None = None
+        self._ended = False  # written by the server alone
+        self._in_thread = False  # written by the handler's thread alone
 
     @property
-    def id(self) -> str:
-        """The call id, unique per client."""
-        return self._request.call_id
+    def is_over(self) -> bool:
+        """Whether its handler has ended. One in a thread cannot be stopped, and may end late."""
+        return self._ended and not self._in_thread
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -64,26 +86,10 @@ class CurrentCall:
         return {} if self._arguments is None else asdict(self._arguments)
 
     @property
-    def user(self) -> str:
-        """The broker's user that the caller logged in as, "" where the request does not say.
-
-        The broker has verified it (https://www.rabbitmq.com/docs/validated-user-id).
-        """
-        return self._request.user if self._user is None else self._user
-
-    @property
-    def caller(self) -> str:
-        """The name the caller gave itself (`connect(name=...)`), "" if none.
-
-        Nobody checks it: `user` is who it is.
-        """
-        return self._request.caller
-
-    @property
     def metadata(self) -> dict[str, str]:
         """What the caller sent with `with_options(metadata=...)`."""
         if self._metadata is None:
-            sent = self._request.metadata or {}
+            sent = self._sent or {}
             self._metadata = {name: text for name, text in sent.items() if isinstance(text, str)}
         return self._metadata
 
@@ -99,18 +105,27 @@ class CurrentCall:
         """Whether the handler wrote any."""
         return bool(self._reply_metadata)
 
-    @property
-    def redelivered(self) -> bool:
-        """Whether another server may have begun this call; only idempotent methods see True."""
-        return self._request.redelivered or self._request.attempts > 0
+    def end(self) -> None:
+        """The server is done with the call, unless its handler runs on in a thread."""
+        self._ended = True
+        if not self._in_thread:
+            self._arguments = None
+
+    def enter_thread(self) -> None:
+        """Its handler begins in a thread."""
+        self._in_thread = True
+
+    def leave_thread(self) -> None:
+        """Its handler has ended there."""
+        self._in_thread = False
+        if self._ended:
+            self._arguments = None
 
     def portable(self) -> CurrentCall:
-        """The call for a worker process: without its body and its arguments."""
-        request = self._request
-        properties = structs.replace(request.delivery.properties, headers=None)
-        delivery = structs.replace(request.delivery, body=None, properties=properties)
-        request = structs.replace(request, body=None, delivery=delivery)
-        return CurrentCall(request, method=self.method, deadline=self.deadline, user=self.user)
+        """The call for a worker process: without its arguments."""
+        call = copy(self)
+        call._arguments = call._reply_metadata = None  # noqa: SLF001 - its own class
+        return call
 
     def remaining(self) -> float:
         """The seconds left until the deadline; negative when it has passed."""
@@ -129,21 +144,29 @@ set_current_call = _current.set
 def current_call() -> CurrentCall:
     """The call that the code runs for, in a handler or in what it calls.
 
-    :raises RuntimeError: outside of a handler.
+    :raises RuntimeError: outside of a handler; or once the call is over, in what the handler
+        started and what runs on.
     """
     call = _current.get()
     if call is None:
         raise RuntimeError("there is no current call: current_call() works inside of a handler")
+    if call.is_over:
+        raise RuntimeError(
+            f"the call {call.id} of {call.method} is over: what its handler started runs on by"
+            " itself, and has no current call any more"
+        )
     return call
 
 
 def within_current_call(timeout: float, method: str) -> float:
     """The timeout of a nested call in seconds: it ends with the call that it is made for.
 
+    A call made by what runs on after its outer call is bound by none.
+
     :raises DeadlineExceeded: if that call's deadline has passed.
     """
     outer = _current.get()
-    if outer is None:
+    if outer is None or outer.is_over:
         return timeout
     remaining = outer.remaining()
     if remaining <= 0:

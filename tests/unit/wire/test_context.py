@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import time
+from contextvars import copy_context
 
 import msgspec
 import pytest
@@ -72,6 +74,46 @@ def test_a_call_for_a_worker_process_has_neither_body_nor_arguments() -> None:
     seen = pickle.loads(pickled)
     assert (seen.id, seen.user, seen.caller) == ("1f", "bob", "a script")
     assert (seen.metadata, seen.arguments, seen.redelivered) == ({"a": "b"}, {}, True)
+
+
+def test_it_keeps_neither_the_request_nor_its_body() -> None:
+    body = bytes(range(256))
+    made = read_request(delivery(body, correlation_id="1f"), NOW, 7.0)
+    before = sys.getrefcount(made), sys.getrefcount(body)
+    seen = CurrentCall(made, method=SHOUT.key, deadline=0.0)
+    assert (sys.getrefcount(made), sys.getrefcount(body)) == before
+    assert seen.id == "1f"
+
+
+def test_what_runs_on_when_a_call_is_over_has_no_current_call_and_no_deadline() -> None:
+    seen = call(left=1.0)
+
+    def outlive() -> None:
+        set_current_call(seen)
+        assert within_current_call(3.0, "a.b") <= 1.0
+        seen.end()
+        assert seen.is_over
+        with pytest.raises(RuntimeError, match=r"the call 1f of words\.shout is over"):
+            current_call()
+        assert within_current_call(3.0, "a.b") == 3.0
+        assert (seen.arguments, seen.user, seen.metadata) == ({}, "ann", {"a": "b"})
+
+    copy_context().run(outlive)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_call_whose_handler_is_in_a_thread_is_over_once_both_have_ended(late: bool) -> None:
+    seen = call()
+    seen.enter_thread()
+    ends = [seen.end, seen.leave_thread]
+    if not late:
+        ends.reverse()
+    for end in ends:
+        assert not seen.is_over
+        assert seen.arguments
+        end()
+    assert seen.is_over
+    assert not seen.arguments
 
 
 def test_it_holds_no_state_of_the_server() -> None:

@@ -179,6 +179,7 @@ class Runner:
             if isinstance(error, KeyboardInterrupt):
                 raise
         finally:
+            context.end()
             if claim is None and not cut_off:
                 packed_for = call.source.answers
                 self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=False))

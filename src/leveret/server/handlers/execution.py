@@ -121,25 +121,29 @@ class Executor:
         handler, seen = self._handler, copy_context()
         # The thread sees current_call() as the handler on the loop does.
         return await self._threads.run(
-            lambda: seen.run(_in_thread, handler, args, kwargs), invoked.enter
+            lambda: seen.run(_in_thread, context, handler, args, kwargs), invoked.enter
         )
 
 
-def _in_thread(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _in_thread(
+    context: CurrentCall, handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    context.enter_thread()
     try:
         return handler(*args, **kwargs)
     except StopIteration as error:  # no future takes one (PEP 479 has the like for generators)
         raise RuntimeError("the handler raised StopIteration") from error
+    finally:
+        context.leave_thread()
 
 
 class _Run:
-    """What the innermost function needs of the call that it is reached for."""
+    """What the innermost function needs of the call that it is reached for, until that is over."""
 
-    __slots__ = ("arguments", "invoked")
+    __slots__ = ("call",)
 
     def __init__(self, arguments: Struct, invoked: Invoked) -> None:
-        self.arguments = arguments
-        self.invoked = invoked
+        self.call: tuple[Struct, Invoked] | None = (arguments, invoked)
 
 
 _run: Final[ContextVar[_Run]] = ContextVar("leveret_run")
@@ -155,10 +159,13 @@ def _compose(middleware: tuple[Middleware, ...], invoke: Invoke, *, on_loop: boo
         return invoke
 
     async def innermost(context: CurrentCall) -> Any:
-        run = _run.get()
+        call = _run.get().call
+        if call is None:
+            raise RuntimeError(f"the call {context.id} of {context.method} is over")
+        arguments, invoked = call
         if on_loop:
-            run.invoked.enter()
-        result = run.invoked.returned = await invoke(run.arguments, context, run.invoked)
+            invoked.enter()
+        result = invoked.returned = await invoke(arguments, context, invoked)
         return result
 
     call_next: CallNext = innermost
@@ -167,8 +174,12 @@ def _compose(middleware: tuple[Middleware, ...], invoke: Invoke, *, on_loop: boo
     chain = call_next
 
     async def run_all(arguments: Struct, context: CurrentCall, invoked: Invoked) -> Any:
-        _run.set(_Run(arguments, invoked))
-        return await chain(context)
+        run = _Run(arguments, invoked)
+        _run.set(run)
+        try:
+            return await chain(context)
+        finally:
+            run.call = None  # a task that runs on keeps the variable
 
     return run_all
 

@@ -81,3 +81,4 @@ class ThreadPool:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+            del job  # an idle thread keeps nothing of its last call

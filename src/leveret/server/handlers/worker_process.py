@@ -144,6 +144,9 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
             answer = pickle.dumps((True, function(*args, **kwargs), call.reply_metadata))
         except BaseException as error:  # noqa: BLE001 - the parent is told of any
             answer = pickle.dumps((False, _portable(error), call.reply_metadata))
+        finally:
+            call.end()
+            del args, kwargs  # they may be large, and the next call may be long in coming
         try:
             pipe.send_bytes(answer)
         except OSError:
