@@ -1,0 +1,182 @@
+"""The control queue: what is heard there, what is answered, and how it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from leveret.amqp import methods
+from leveret.amqp.properties import Properties
+from leveret.broker import EmbeddedBroker
+from leveret.server.control import Control, ControlHandlers
+from leveret.transport.link import Link
+from leveret.wire.control import Info, Ping, Stats
+from leveret.wire.message import ReplyAddress
+from leveret.wire.native.reply import pack_reply
+from tests.behaviour.patience import PATIENCE, until
+from tests.behaviour.raw import RawPeer
+
+PING = Ping(instance="b47af560", name="shelf 3", services=["desk"])
+INFO = Info(instance="b47af560", name="shelf 3", services=["desk"], schemas={"desk": {}})
+STATS = Stats(instance="b47af560", name="shelf 3", services=["desk"], uptime=1.0, methods={})
+
+
+class Scene:
+    """A control queue under the key "desk", and what it heard."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.heard: list[object] = []
+        self.restored = 0
+        self.control = Control(
+            ControlHandlers(
+                cancel=lambda key, seconds: self.heard.append(("cancel", key, seconds)),
+                confirmed=lambda key: self.heard.append(("confirmed", key)),
+                query=lambda reply_to, ids: self.heard.append(("query", reply_to, ids)),
+                ping=lambda: PING,
+                info=lambda: INFO,
+                stats=lambda: STATS,
+            ),
+            ("all", "desk"),
+            self._restore,
+        )
+
+    def _restore(self, control: Control) -> None:
+        self.restored += 1
+        self.link.restore(control)
+
+
+@pytest.fixture
+async def scene(link: Link) -> AsyncIterator[Scene]:
+    made = Scene(link)
+    await made.control.attach(link.connection)
+    yield made
+    await link.release(made.control)
+    await made.control.close()
+
+
+def a_reply(call_id: str, raw: RawPeer) -> bytes:
+    """A reply to a raw peer, packed for some channel."""
+    reply_to = ReplyAddress(exchange="", key=raw.reply_queue)
+    return pack_reply(9, 131072, reply_to, call_id, b"1", content_type="text/plain", kind="result")
+
+
+async def test_what_callers_say_reaches_its_handler(scene: Scene, raw: RawPeer) -> None:
+    raw.control("desk", "cancel", correlation_id="call 1", expiration="2500")
+    raw.control("all", "go", correlation_id="call 2")
+    raw.control("other", "go", correlation_id="call 3")  # not for this server
+    raw.control("desk", "go", correlation_id="call 4")
+    await until(lambda: len(scene.heard) == 3, "all is heard")
+    caller = ReplyAddress(exchange="", key=raw.reply_queue)
+    assert scene.heard == [
+        ("cancel", (caller, "call 1"), 2.5),
+        ("confirmed", (caller, "call 2")),
+        ("confirmed", (caller, "call 4")),
+    ]
+    assert str(scene.control) == "the control queue"
+
+
+async def test_a_query_names_its_calls(scene: Scene, raw: RawPeer) -> None:
+    raw.channel.publish(
+        "leveret.control", "desk", Properties(type="ask", reply_to=raw.reply_queue), b'["1","2"]'
+    )
+    await until(lambda: bool(scene.heard), "it is heard")
+    caller = ReplyAddress(exchange="", key=raw.reply_queue)
+    assert scene.heard == [("query", caller, {"1", "2"})]
+
+
+async def test_what_cannot_be_read_is_logged_and_costs_nothing_else(
+    scene: Scene, raw: RawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw.control("desk", "dance")
+    raw.control("desk", "ask")  # without ids
+    raw.control("desk", "go", correlation_id="call 1")
+    await until(lambda: bool(scene.heard), "the message behind them is heard")
+    complaints = [r.getMessage() for r in caplog.records if r.name == "leveret.server"]
+    assert len(complaints) == 2
+    assert "dance" in complaints[0]
+
+
+async def test_an_inquiry_is_answered_to_whoever_asks(scene: Scene, raw: RawPeer) -> None:
+    raw.control("desk", "ping", reply_to=None)  # nobody waits for an answer
+    for about, answer in (("ping", PING), ("info", INFO), ("stats", STATS)):
+        raw.control("desk", about, correlation_id=f"about {about}")
+        reply = await raw.reply()
+        assert reply.properties.correlation_id == f"about {about}"
+        assert reply.properties.type == "result"
+        assert msgspec.json.decode(reply.body or b"", type=type(answer)) == answer
+
+
+async def test_inquiries_wait_while_the_socket_is_full(scene: Scene, raw: RawPeer) -> None:
+    connection = scene.link.connection
+    connection.pause_writing()  # as asyncio does
+    for n in range(1_002):
+        raw.control("desk", "ping", correlation_id=str(n))
+    raw.control("desk", "go", correlation_id="the last")
+    await until(lambda: bool(scene.heard), "all is heard")
+    scene.control.reply(a_reply("not sent", raw))
+    connection.resume_writing()
+    answered = [(await raw.reply()).properties.correlation_id for _ in range(1_000)]
+    assert answered == [str(n) for n in range(1_000)]
+    raw.control("desk", "ping", correlation_id="again")
+    assert (await raw.reply()).properties.correlation_id == "again"
+
+
+async def test_close_forgets_the_inquiries_that_wait(scene: Scene, raw: RawPeer) -> None:
+    scene.link.connection.pause_writing()
+    raw.control("desk", "ping")
+    raw.control("desk", "go", correlation_id="call 1")
+    await until(lambda: bool(scene.heard), "both are heard")
+    closing = asyncio.create_task(scene.control.close())
+    await asyncio.sleep(0)
+    scene.link.connection.resume_writing()
+    await closing
+    await raw.flushed()
+    assert raw.nothing_came()
+    assert scene.restored == 0
+
+
+async def test_a_reply_of_another_queue_can_be_sent_here(scene: Scene, raw: RawPeer) -> None:
+    scene.control.reply(a_reply("1", raw))
+    assert (await raw.reply()).properties.correlation_id == "1"
+
+
+async def test_it_comes_back_when_its_queue_is_deleted(
+    scene: Scene, raw: RawPeer, embedded: EmbeddedBroker
+) -> None:
+    (queue,) = set(embedded.node.vhosts["/"].queues) - {raw.reply_queue}
+    channel = await scene.link.connection.open_channel()  # it is exclusive to the connection
+    await channel.call(methods.Queue.Delete(queue=queue))
+    await until(lambda: scene.restored == 1, "it asks to be attached again")
+    await scene.control.listening.wait()
+    raw.control("desk", "ping")
+    await raw.reply()
+
+
+async def test_it_comes_back_with_the_connection(scene: Scene, raw: RawPeer) -> None:
+    scene.link.abort("the test cuts it")
+    assert not scene.control.listening.is_set()
+    scene.control.reply(a_reply("1", raw))  # no channel: it is kept elsewhere
+    await scene.control.listening.wait()
+    raw.control("desk", "ping")
+    assert (await raw.reply()).properties.correlation_id == "ping"
+    assert scene.restored == 1
+
+
+async def test_a_failed_attempt_leaves_no_channel(link: Link) -> None:
+    channel = await link.connection.open_channel()
+    before = channel.number
+    await channel.close()
+    control = Scene(link).control
+    attaching = asyncio.create_task(control.attach(link.connection))
+    await asyncio.sleep(0)
+    attaching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await attaching
+    assert not control.listening.is_set()
+    async with asyncio.timeout(PATIENCE):
+        while (channel := await link.connection.open_channel()).number != before:
+            await channel.close()
