@@ -94,7 +94,7 @@ class Invocations:
         new_key = policy is not None and spec.once and not spec.idempotent and not has_key
         route = self.sender.route(spec.key, _NATIVE)
         if make_codec is typed_codec:
-            route.limited = spec.queue.max_length is not None
+            route.described(limited=spec.queue.max_length is not None)
         request = Request(
             self.sender.channel,
             _NATIVE,

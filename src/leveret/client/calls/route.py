@@ -1,8 +1,8 @@
 """What one client knows of one request queue and of the servers behind it.
 
 The client learns it from probes (a probe is a passive declare, which tells how many requests wait
-and how many consumers there are) and from replies. A `Route` writes itself: its methods are the
-only ways to change it. All times are on the event loop's clock.
+and how many consumers there are), from replies, and from the contract. A `Route` writes itself: its
+methods are the only ways to change it. All times are on the event loop's clock.
 """
 
 from __future__ import annotations
@@ -134,6 +134,10 @@ class Route:
     def heard(self, now: float) -> None:
         """A server replied to a call."""
         self.server_seen_at = now
+
+    def described(self, *, limited: bool) -> None:
+        """A contract says whether the queue is bounded."""
+        self.limited = limited
 
     def connection_changed(self) -> None:
         """What was asked on the connection before counts no more: the next probe is due at once."""

@@ -166,7 +166,7 @@ async def test_a_refused_request_is_told_of_a_full_queue_or_goes_out_again_if_it
 async def test_a_queue_that_is_known_to_have_no_limit_is_not_full() -> None:
     there = There((1, 5))
     call = a_call(started=there.now, idempotent=True)
-    call.route.limited = False
+    call.route.described(limited=False)
     there.again(call, Event.NACK)
     assert await there.told(call) is Event.NEEDS_CHANNEL
 

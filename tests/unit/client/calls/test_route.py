@@ -83,3 +83,10 @@ def test_a_queue_without_its_node_has_no_servers() -> None:
     assert route.change.found_at == route.recovery.found_at == 3.0
     route.probed(found(1, at=4.0))
     assert route.recovery.found_at == 3.0
+
+
+def test_a_contract_says_whether_the_queue_is_bounded() -> None:
+    route = Route("gate.once", "leveret.gate.once")
+    assert route.limited is None
+    route.described(limited=True)
+    assert route.limited
