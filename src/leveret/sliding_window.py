@@ -1,10 +1,14 @@
-"""The latest values of something that is measured again and again, and their percentiles."""
+"""What happened of late: the latest values with their percentiles, or how often each thing did."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from math import ceil
+from typing import Final
+
+_SLICES: Final = 10
+"""How finely the time of `RecentCounts` moves on."""
 
 
 class SlidingWindow:
@@ -42,3 +46,35 @@ class SlidingWindow:
         if not self._sorted:
             return None
         return self._sorted[max(ceil(percent / 100 * len(self._sorted)) - 1, 0)]
+
+
+class RecentCounts:
+    """Counts what happened within the last seconds, by name.
+
+    It keeps a count for each tenth of that time, so what happened is forgotten up to a tenth early.
+
+    :param seconds: for how long something counts.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._slice = seconds / _SLICES
+        self._slices: deque[tuple[float, Counter[str]]] = deque()
+
+    def add(self, now: float, name: str) -> None:
+        """It happened once more, at `now` on a clock that goes on steadily."""
+        if not self._slices or now - self._slices[-1][0] >= self._slice:
+            self._slices.append((now, Counter()))
+            self._drop_old(now)
+        self._slices[-1][1][name] += 1
+
+    def counts(self, now: float) -> Counter[str]:
+        """How often each happened."""
+        self._drop_old(now)
+        counts: Counter[str] = Counter()
+        for _, counted in self._slices:
+            counts.update(counted)
+        return counts
+
+    def _drop_old(self, now: float) -> None:
+        while self._slices and now - self._slices[0][0] > self._slice * _SLICES:
+            self._slices.popleft()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.sliding_window import SlidingWindow
+from leveret.sliding_window import RecentCounts, SlidingWindow
 
 
 def window(*values: float, size: int = 100, enough: int = 1, sort_every: int = 1) -> SlidingWindow:
@@ -48,3 +48,28 @@ def test_percentiles_are_computed_anew_after_so_many_values() -> None:
     assert found.percentile(100) == 1
     found.add(5)
     assert found.percentile(100) == 5
+
+
+def test_what_happened_is_counted_by_name_for_so_many_seconds() -> None:
+    recent = RecentCounts(10.0)
+    assert recent.counts(100.0) == {}
+    recent.add(100.0, "well")
+    recent.add(100.5, "failed")
+    recent.add(105.0, "failed")
+    assert recent.counts(110.0) == {"well": 1, "failed": 2}
+    assert recent.counts(110.5) == {"failed": 1}  # those of a tenth are forgotten together
+    assert recent.counts(116.0) == {}
+
+
+def test_counts_that_are_given_away_are_not_those_that_are_kept() -> None:
+    recent = RecentCounts(10.0)
+    recent.add(100.0, "well")
+    recent.counts(100.0).clear()
+    assert recent.counts(100.0) == {"well": 1}
+
+
+def test_counts_take_no_more_room_the_longer_they_go_on() -> None:
+    recent = RecentCounts(10.0)
+    for n in range(1000):
+        recent.add(100.0 + n, "well")
+        assert recent.counts(100.0 + n).total() <= 11

@@ -18,7 +18,6 @@ counts for nothing: a call from before an outage must not decide about a probe.
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, NamedTuple
@@ -38,6 +37,7 @@ from leveret.errors import (
     NoServer,
     Unimplemented,
 )
+from leveret.sliding_window import RecentCounts
 
 log = logging.getLogger("leveret.client")
 
@@ -46,9 +46,8 @@ _FAILURES: Final = (NoServer, Busy, DeadlineExceeded)
 _TELLS_NOTHING: Final = (Cancelled, ConnectionLost, MaybeExecuted, Unimplemented)
 """What says nothing of a service's health. With any other end of a call, its server has answered,
 and is well."""
-
-_SLICES: Final = 10
-"""How finely the time that counts moves on."""
+_WELL: Final = ""
+"""What an end of a call counts as that is no failure; failures count by the name of their error."""
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +103,7 @@ class Circuit:
         self._breaker = breaker
         self._clock = clock
         self._generation = 0
-        self._ends = _Ends(breaker.within)
+        self._ends = RecentCounts(breaker.within)
         self._opened_at = 0.0
         self._try_at = 0.0
         self._pauses = Backoff(first=breaker.reset, most=max(breaker.most, breaker.reset))
@@ -150,12 +149,14 @@ class Circuit:
     def _count(self, error: CallError | None) -> None:
         now = self._clock()
         failed = isinstance(error, _FAILURES)
-        self._ends.add(now, type(error).__name__ if failed else "")
+        self._ends.add(now, type(error).__name__ if failed else _WELL)
         if not (failed and isinstance(error, CallError)):
             return
         breaker = self._breaker
-        total, failures = self._ends.count(now)
-        failed_calls = sum(failures.values())
+        failures = self._ends.counts(now)
+        total = failures.total()
+        del failures[_WELL]
+        failed_calls = failures.total()
         if total >= breaker.volume and failed_calls >= breaker.ratio * total:
             self._opened_at = now
             self._failures = dict(failures)
@@ -179,7 +180,7 @@ class Circuit:
     def _close(self) -> None:
         self._change(State.CLOSED)
         self._probes = 0
-        self._ends = _Ends(self._breaker.within)
+        self._ends = RecentCounts(self._breaker.within)
         log.info("the circuit of %s is closed: the service answers again", self.service)
 
     def _change(self, state: State) -> None:
@@ -208,32 +209,3 @@ def _not_sent(error: CallError | None) -> bool:
     """Whether it was the broker or this client that had no time or place for the call."""
     unsent = isinstance(error, DeadlineExceeded) and error.where == "client"
     return unsent or (error is not None and error.attempts == 0)
-
-
-class _Ends:
-    """How calls ended of late: by the names of their errors, "" for those that count as well."""
-
-    def __init__(self, within: float) -> None:
-        self._slice = within / _SLICES
-        self._slices: deque[tuple[float, Counter[str]]] = deque()
-
-    def add(self, now: float, name: str) -> None:
-        """One call ended."""
-        if not self._slices or now - self._slices[-1][0] >= self._slice:
-            self._slices.append((now, Counter()))
-            self._drop_old(now)
-        self._slices[-1][1][name] += 1
-
-    def count(self, now: float) -> tuple[int, Counter[str]]:
-        """How many ended, and how many of them with each failure."""
-        self._drop_old(now)
-        ends: Counter[str] = Counter()
-        for _, ended in self._slices:
-            ends.update(ended)
-        total = ends.total()
-        del ends[""]
-        return total, ends
-
-    def _drop_old(self, now: float) -> None:
-        while self._slices and now - self._slices[0][0] > self._slice * _SLICES:
-            self._slices.popleft()
