@@ -28,7 +28,7 @@ from leveret.amqp.frames import ack, nack, on_channel
 from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
 from leveret.wire.dialect import ReplyPacker
-from leveret.wire.message import Incoming
+from leveret.wire.message import Copy, Incoming
 
 log = logging.getLogger("leveret.server")
 
@@ -203,12 +203,14 @@ class Outbox:
         tag = call.delivery.delivery_tag
         try:
             frames = self.packer.copy(
-                call,
-                seconds=seconds,
-                user=user,
-                own_user=self.own_user,
-                has_original=self._confirms is not None,
-                attempts=attempts,
+                Copy(
+                    request=call,
+                    seconds=seconds,
+                    user=user,
+                    own_user=self.own_user,
+                    has_original=self._confirms is not None,
+                    attempts=attempts,
+                )
             )
         except (TypeError, ValueError) as error:
             log.warning("a request cannot be published again: %s", error)

@@ -18,7 +18,7 @@ from leveret.amqp.events import Delivery
 from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError
 from leveret.transport.channel import Channel
-from leveret.wire.message import Bounce, Incoming, Notice, Reply, ReplyAddress
+from leveret.wire.message import Bounce, Copy, Incoming, Notice, Reply, ReplyAddress
 
 Metadata = Mapping[str, str]
 """Text that travels beside arguments or a result."""
@@ -162,22 +162,9 @@ class ReplyPacker(Protocol):
         """The frames of a notice, b"" where the dialect has none or the request names no call."""
         ...
 
-    def copy(
-        self,
-        call: Incoming,
-        *,
-        seconds: float,
-        user: str,
-        own_user: str,
-        has_original: bool = False,
-        attempts: int | None = None,
-    ) -> bytes:
+    def copy(self, copy: Copy) -> bytes:
         """The frames that publish a request again, for another server.
 
-        :param seconds: what is left of its time to live.
-        :param user: whose request it is; :param own_user: the server's own user.
-        :param has_original: whether this server keeps the original until the broker has the copy.
-        :param attempts: how many servers have had it, if that is to be counted.
         :raises TypeError, ValueError: if it has headers that only its sender could pack.
         """
         ...

@@ -1,8 +1,8 @@
 """What client and server see of a message, in whatever dialect it was written.
 
-The dialects (`dialect.py`) make these records from deliveries. A server reads `Incoming`. A client
-reads a delivery from its reply queue as `Reply`, `Notice` or `Bounce`; for which of its calls, the
-correlation id says in every dialect.
+The dialects (`dialect.py`) make these records from deliveries. A server reads `Incoming`, and may
+publish it again as a `Copy`. A client reads a delivery from its reply queue as `Reply`, `Notice` or
+`Bounce`; for which of its calls, the correlation id says in every dialect.
 """
 
 from __future__ import annotations
@@ -72,6 +72,23 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """How often a quorum queue delivered the request before; None for other queues."""
     problem: str = ""
     """Why the body cannot be read; "" if nothing is known to be wrong with it."""
+
+
+class Copy(Struct, frozen=True, kw_only=True, gc=False):
+    """A request that a server publishes again, for another server."""
+
+    request: Incoming
+    """The request, as this server got it."""
+    seconds: float
+    """What is left of its time to live."""
+    user: str
+    """Whose request it is, "" if that is unknown."""
+    own_user: str
+    """The broker's user of the server that publishes it, "" if that is unknown."""
+    has_original: bool = False
+    """Whether this server keeps the original until the broker has the copy."""
+    attempts: int | None = None
+    """How many servers have had it; None if that is not to be counted."""
 
 
 class Reply(Struct, frozen=True, kw_only=True, gc=False):

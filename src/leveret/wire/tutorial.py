@@ -9,6 +9,7 @@ answer, so they are sent no notices.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from msgspec import structs
@@ -22,7 +23,7 @@ from leveret.errors import CallError, ChannelClosed, DeclaredError, RemoteError
 from leveret.transport.channel import Channel
 from leveret.wire.channel_errors import explained
 from leveret.wire.dialect import ClientChannel, Metadata
-from leveret.wire.message import Incoming, Notice, Reply
+from leveret.wire.message import Copy, Incoming, Notice, Reply
 from leveret.wire.native.headers import metadata_of, problem_of
 from leveret.wire.native.names import ERROR, RESULT
 from leveret.wire.native.reply import pack_reply
@@ -117,6 +118,7 @@ class TutorialReplyPacker:
         self._channel = channel
         self._frame_max = frame_max
         self._queue = queue
+        self._pack = partial(pack_reply, channel, frame_max)
 
     def result(
         self, call: Incoming, body: bytes, content_type: str, metadata: Metadata | None = None
@@ -145,49 +147,14 @@ class TutorialReplyPacker:
         """The tutorial's clients would take a notice for the answer."""
         return b""
 
-    def copy(
-        self,
-        call: Incoming,
-        *,
-        seconds: float,
-        user: str,
-        own_user: str,
-        has_original: bool = False,
-        attempts: int | None = None,
-    ) -> bytes:
+    def copy(self, copy: Copy) -> bytes:
         """The request once more, to its queue."""
         return pack_copy(
-            call,
+            copy,
             channel=self._channel,
             frame_max=self._frame_max,
             exchange="",
             key=self._queue,
-            seconds=seconds,
-            user=user,
-            own_user=own_user,
-            has_original=has_original,
-            attempts=attempts,
-        )
-
-    def _pack(
-        self,
-        call: Incoming,
-        body: bytes,
-        content_type: str,
-        kind: str,
-        metadata: Metadata | None,
-    ) -> bytes:
-        if call.reply_to is None:
-            return b""
-        return pack_reply(
-            self._channel,
-            self._frame_max,
-            call.reply_to,
-            call.call_id or None,
-            body,
-            content_type=content_type,
-            kind=kind,
-            metadata=metadata,
         )
 
 

@@ -18,6 +18,7 @@ from leveret.wire.message import ReplyAddress
 from leveret.wire.native.reply import pack_reply
 from tests.behaviour.patience import PATIENCE, until
 from tests.behaviour.raw import RawPeer
+from tests.unit.server.calls.making import request
 
 PING = Ping(instance="b47af560", name="shelf 3", services=["desk"])
 INFO = Info(instance="b47af560", name="shelf 3", services=["desk"], schemas={"desk": {}})
@@ -60,8 +61,8 @@ async def scene(link: Link) -> AsyncIterator[Scene]:
 
 def a_reply(call_id: str, raw: RawPeer) -> bytes:
     """A reply to a raw peer, packed for some channel."""
-    reply_to = ReplyAddress(exchange="", key=raw.reply_queue)
-    return pack_reply(9, 131072, reply_to, call_id, b"1", content_type="text/plain", kind="result")
+    call = request(call_id, reply_to=raw.reply_queue)
+    return pack_reply(9, 131072, call, b"1", "text/plain", "result")
 
 
 async def test_what_callers_say_reaches_its_handler(scene: Scene, raw: RawPeer) -> None:

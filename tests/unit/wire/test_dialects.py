@@ -9,7 +9,7 @@ import pytest
 
 from leveret import Busy, DeadlineExceeded, DeclaredError, RemoteError
 from leveret.wire.dialect import ClientDialect, ServerDialect
-from leveret.wire.message import Bounce, Incoming, Notice, NoticeKind, Reply
+from leveret.wire.message import Bounce, Copy, Incoming, Notice, NoticeKind, Reply
 from leveret.wire.native.dialect import NativeClient, NativeServer
 from leveret.wire.tutorial import TutorialClient, TutorialServer
 from tests.unit.wire.messages import CHANNEL, FRAME_MAX, MINE, NOW, SHOUT, delivered, delivery
@@ -150,7 +150,14 @@ def test_a_copy_of_a_request_is_the_request_again(
 ) -> None:
     call = request(ends)
     frames = reply_packer(ends).copy(
-        call, seconds=2.0, user="ann", own_user="srv", has_original=has_original, attempts=attempts
+        Copy(
+            request=call,
+            seconds=2.0,
+            user="ann",
+            own_user="srv",
+            has_original=has_original,
+            attempts=attempts,
+        )
     )
     copy = delivered(frames)
     again = ends[1].read(copy, NOW, 7.0)
@@ -166,9 +173,11 @@ def test_a_copy_of_a_request_is_the_request_again(
 @BOTH
 def test_a_copy_of_a_copy_names_its_user_once(ends: tuple[ClientDialect, ServerDialect]) -> None:
     packer = reply_packer(ends)
-    once = packer.copy(request(ends), seconds=2.0, user="ann", own_user="srv", has_original=True)
+    once = packer.copy(
+        Copy(request=request(ends), seconds=2.0, user="ann", own_user="srv", has_original=True)
+    )
     call = ends[1].read(delivered(once), NOW, 7.0)
-    twice = packer.copy(call, seconds=1.0, user="ann", own_user="ann")
+    twice = packer.copy(Copy(request=call, seconds=1.0, user="ann", own_user="ann"))
     headers = delivered(twice).properties.headers or {}
     assert not {"on-behalf-of", "handed-back"} & headers.keys()
 

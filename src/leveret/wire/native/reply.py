@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import Final
 
 from leveret.amqp.codes import BASIC
@@ -26,7 +27,7 @@ from leveret.contract import MethodSpec
 from leveret.errors import CallError
 from leveret.wire.dialect import Metadata
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
-from leveret.wire.message import Bounce, Incoming, Notice, NoticeKind, Reply, ReplyAddress
+from leveret.wire.message import Bounce, Copy, Incoming, Notice, NoticeKind, Reply, ReplyAddress
 from leveret.wire.native.headers import (
     METADATA,
     attempts,
@@ -99,6 +100,7 @@ class ReplyPacker:
         self._channel = channel
         self._frame_max = frame_max
         self._spec = spec
+        self._pack = partial(pack_reply, channel, frame_max)
         self._results: dict[ReplyAddress, ResultPacker] = {}
 
     def result(
@@ -136,34 +138,19 @@ class ReplyPacker:
         if not call.call_id:
             return b""
         if notice.kind is NoticeKind.CONFIRM:
-            return self._pack(
-                call, b"", ERROR_CONTENT_TYPE, CONFIRM, answer_to=notice.answer_to or None
-            )
+            answer_to = notice.answer_to or None
+            return self._pack(call, b"", ERROR_CONTENT_TYPE, CONFIRM, answer_to=answer_to)
         body = NOT_BEGUN if notice.kind is NoticeKind.WAITS else b""
         return self._pack(call, body, ERROR_CONTENT_TYPE, ACCEPTED)
 
-    def copy(
-        self,
-        call: Incoming,
-        *,
-        seconds: float,
-        user: str,
-        own_user: str,
-        has_original: bool = False,
-        attempts: int | None = None,
-    ) -> bytes:
+    def copy(self, copy: Copy) -> bytes:
         """The request once more, by way of the exchange, where its CC matches nothing."""
         return pack_copy(
-            call,
+            copy,
             channel=self._channel,
             frame_max=self._frame_max,
             exchange=EXCHANGE,
             key=self._spec.key,
-            seconds=seconds,
-            user=user,
-            own_user=own_user,
-            has_original=has_original,
-            attempts=attempts,
         )
 
     def _packer(self, reply_to: ReplyAddress) -> ResultPacker:
@@ -177,37 +164,12 @@ class ReplyPacker:
         )
         return packer
 
-    def _pack(
-        self,
-        call: Incoming,
-        body: bytes,
-        content_type: str,
-        kind: str,
-        metadata: Metadata | None = None,
-        answer_to: str | None = None,
-    ) -> bytes:
-        if call.reply_to is None:
-            return b""
-        return pack_reply(
-            self._channel,
-            self._frame_max,
-            call.reply_to,
-            call.call_id or None,
-            body,
-            content_type=content_type,
-            kind=kind,
-            metadata=metadata,
-            answer_to=answer_to,
-        )
-
 
 def pack_reply(
     channel: int,
     frame_max: int,
-    reply_to: ReplyAddress,
-    correlation_id: str | None,
+    call: Incoming,
     body: bytes,
-    *,
     content_type: str,
     kind: str,
     metadata: Metadata | None = None,
@@ -215,15 +177,20 @@ def pack_reply(
 ) -> bytes:
     """One reply that is out of the ordinary: an error, a result with metadata, a notice.
 
+    It is b"" for a request without a reply address.
+
     :raises TypeError: if the metadata does not map text to text.
     :raises ValueError: if it does not fit into a frame, or is not Unicode.
     """
+    reply_to = call.reply_to
+    if reply_to is None:
+        return b""
     if metadata and not all(isinstance(text, str) for pair in metadata.items() for text in pair):
         raise TypeError(f"metadata must map text to text; got {metadata!r}")
     properties = encode_properties(
         Properties(
             content_type=content_type,
-            correlation_id=correlation_id,
+            correlation_id=call.call_id or None,
             type=kind,
             reply_to=answer_to,
             headers={METADATA: dict(metadata)} if metadata else None,

@@ -35,7 +35,7 @@ from leveret.amqp.properties import (
 )
 from leveret.amqp.tables import encode_table
 from leveret.wire.dialect import ClientChannel
-from leveret.wire.message import Incoming, ReplyAddress
+from leveret.wire.message import Copy, Incoming, ReplyAddress
 from leveret.wire.native.headers import (
     ATTEMPT,
     DEADLINE,
@@ -195,36 +195,25 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
     )
 
 
-def pack_copy(
-    call: Incoming,
-    *,
-    channel: int,
-    frame_max: int,
-    exchange: str,
-    key: str,
-    seconds: float,
-    user: str,
-    own_user: str,
-    has_original: bool,
-    attempts: int | None,
-) -> bytes:
-    """A request once more, as a server publishes it; see `wire.dialect.ReplyPacker.copy`.
+def pack_copy(copy: Copy, *, channel: int, frame_max: int, exchange: str, key: str) -> bytes:
+    """A request once more, as a server publishes it to an exchange.
 
     RabbitMQ lets nobody send another's `user_id`. So the copy carries the server's own, and a
     header says whose request it is. Where either of them is unknown, the copy says nothing.
     """
-    properties = call.delivery.properties
+    request, user, own_user = copy.request, copy.user, copy.own_user
+    properties = request.delivery.properties
     before = properties.headers or {}
     headers = {k: v for k, v in before.items() if k not in {ON_BEHALF_OF, HANDED_BACK}}
-    if has_original:
+    if copy.has_original:
         headers[HANDED_BACK] = True
     if user and own_user and user != own_user:
         headers[ON_BEHALF_OF] = user
-    if attempts is not None:
-        headers[ATTEMPT] = attempts
+    if copy.attempts is not None:
+        headers[ATTEMPT] = copy.attempts
     expiration = properties.expiration
-    if expiration is not None and not call.only_if_free:
-        expiration = str(int(seconds * 1000))
+    if expiration is not None and not request.only_if_free:
+        expiration = str(int(copy.seconds * 1000))
     packed = encode_properties(
         structs.replace(
             properties,
@@ -234,5 +223,5 @@ def pack_copy(
         )
     )
     return publish_prefix(channel, exchange, key) + content_frames(
-        channel, packed, call.body or b"", frame_max
+        channel, packed, request.body or b"", frame_max
     )
