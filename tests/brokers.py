@@ -43,6 +43,9 @@ class Broker(Protocol):
     def change_password(self, name: str, password: str) -> None:
         """Of a user who is there; connections that are open stay open."""
 
+    def limit_channels(self, name: str, most: int) -> None:
+        """How many channels a user who is there may have from now on."""
+
 
 class OnRabbitMQ:
     """A vhost on the run's RabbitMQ, or the default one of a broker that is not ours."""
@@ -71,6 +74,12 @@ class OnRabbitMQ:
         self._rabbitmq.evaluate(
             f'rabbit_auth_backend_internal:change_password(<<"{name}">>, <<"{password}">>, '
             '<<"leveret">>)'
+        )
+
+    def limit_channels(self, name: str, most: int) -> None:
+        limits = _binary(f'{{"max-channels": {most}}}')
+        self._rabbitmq.evaluate(
+            f'rabbit_auth_backend_internal:set_user_limits(<<"{name}">>, {limits}, <<"leveret">>)'
         )
 
     def close(self) -> None:
@@ -142,6 +151,9 @@ class OnEmbedded:
 
     def change_password(self, name: str, password: str) -> None:
         self._users[name] = msgspec.structs.replace(self._users[name], password=password)
+
+    def limit_channels(self, name: str, most: int) -> None:
+        self._users[name] = msgspec.structs.replace(self._users[name], max_channels=most)
 
     def close(self) -> None:
         """Stop it; no task of it stays, and nothing failed in it unseen."""

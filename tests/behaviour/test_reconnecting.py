@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -16,17 +18,19 @@ from leveret import (
     InvalidArgument,
     MaybeExecuted,
     NoServer,
+    PermissionDenied,
     Rabbit,
     Reconnect,
 )
 from leveret.client.calls.life import State
 from leveret.server.calls.life import Holding
 from leveret.server.method_server import MethodServer
-from leveret.testing import FaultProxy, Stall, after_frame
+from leveret.testing import Cut, FaultProxy, Stall, after_frame
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import PATIENCE, at_once, until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Gate
+from tests.brokers import Broker
 
 
 @pytest.fixture
@@ -338,6 +342,38 @@ async def test_serve_ends_when_the_connection_is_given_up(
         async with at_once():
             with pytest.raises(ConnectionLost, match="cannot connect"):
                 await serve
+
+
+async def test_a_user_with_too_few_channels_is_told_so_when_it_serves(broker: Broker) -> None:
+    few = f"few-{secrets.token_hex(4)}"
+    broker.add_user(few, "pw", configure=".*", write=".*", read=".*")
+    broker.limit_channels(few, 2)
+    url = broker.url.replace("guest:guest", f"{few}:pw")
+    async with at_once(), leveret.connect(url) as rabbit:
+        for serving in (rabbit.serve(Echo()), _entered(rabbit.serving(Echo()))):
+            with pytest.raises(PermissionDenied, match="number of channels opened .* of \\(2\\)"):
+                await serving
+
+
+async def _entered(block: AbstractAsyncContextManager[object]) -> None:
+    async with block:
+        pass
+
+
+async def test_a_server_whose_connections_break_at_once_ends_after_so_many_attempts(
+    proxy: FaultProxy, client: Rabbit
+) -> None:
+    policy = Reconnect(first=0.01, most=0.01, attempts=3)
+    async with leveret.connect(proxy.url, reconnect=policy) as rabbit:
+        serve = asyncio.create_task(rabbit.serve(Echo()))
+        await client.remote(Echo).with_options(wait_for_server=True).echo("x")
+        consuming = after_frame(1, "to_client", kind="basic.consume-ok")
+        proxy.when(consuming, Cut(), each_connection=True)
+        proxy.cut()
+        async with at_once():
+            with pytest.raises(ConnectionLost, match="connection lost"):
+                await serve
+        assert proxy.accepted == 1 + 3
 
 
 async def test_a_first_connection_can_be_waited_for(rabbitmq_url: str) -> None:

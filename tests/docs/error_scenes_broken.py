@@ -78,6 +78,18 @@ async def no_right_to_a_control_queue(on: Stage, broker: RabbitMQ) -> object:
         return None
 
 
+@ends_with("PermissionDenied")
+async def a_user_with_too_few_channels(on: Stage, broker: RabbitMQ) -> None:
+    for order in (
+        ("add_user", "few", "secret"),
+        ("set_permissions", "few", ".*", ".*", ".*"),
+        ("set_user_limits", "few", '{"max-channels": 2}'),
+    ):
+        await asyncio.to_thread(broker.ctl, *order)
+    async with leveret.connect(on.url.replace("guest:guest", "few:secret")) as rabbit:
+        await rabbit.serve(on.shop)
+
+
 async def _cut_off(on: Stage, broker: RabbitMQ, call: Any) -> object:
     async with on.host.serving(on.shop):
         calling = asyncio.create_task(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 from leveret.broker.limits import Limits
@@ -30,6 +31,8 @@ class Node:
         self.vhosts: dict[str, VHost] = {}
         self.sessions: set[Session] = set()
         self.batch = Batch()
+        self.channels_of: Counter[str] = Counter()
+        """How many channels each user has."""
         for name in vhosts:
             self.add_vhost(name)
 
@@ -53,6 +56,7 @@ class Node:
             limits=self.limits,
             memory=self.memory,
             batch=self.batch,
+            channels_of=self.channels_of,
             on_lost=self.sessions.discard,
         )
         self.sessions.add(session)

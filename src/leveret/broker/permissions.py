@@ -43,6 +43,9 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """By vhost; None for all rights in all vhosts."""
     impersonator: bool = False
     """Whether it may publish with the `user_id` of another user."""
+    max_channels: int | None = None
+    """How many channels it may have on all its connections together; None for any number
+    (https://www.rabbitmq.com/docs/user-limits)."""
 
     def permissions_in(self, vhost: str) -> Permissions | None:
         """The user's rights in a vhost; None if it may not open it."""

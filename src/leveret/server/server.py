@@ -30,7 +30,7 @@ from leveret.server.subscription import Subscription
 from leveret.server.watchdog import Watchdog
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
-from leveret.wire.channel_errors import explained, is_down
+from leveret.wire.channel_errors import explained, forbidden, is_down
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
@@ -193,6 +193,9 @@ class Server:
                 if is_there:
                     await queue.start()
         except LeveretError:
+            denied = forbidden(connection.closed)
+            if denied is not None:
+                raise denied from denied.__cause__
             if connection.closed is None or not self._link.reconnects:
                 raise
         return connection.closed is None
@@ -352,6 +355,9 @@ class Server:
 
 def _lost(error: LeveretError) -> LeveretError:
     """Why a server cannot go on: what the broker closed is lost, unless the user may not use it."""
+    denied = forbidden(error)
+    if denied is not None:
+        return denied
     if isinstance(error, ChannelClosed) and error.reply_code == ReplyCode.ACCESS_REFUSED:
         return explained(error, "channel of a server")
     if not isinstance(error, AMQPError):

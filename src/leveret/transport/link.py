@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -30,6 +30,12 @@ from leveret.transport.opening import open_connection
 from leveret.transport.reconnect import NEVER, Reconnect
 
 log = logging.getLogger("leveret.transport")
+
+HELD: Final = 5.0
+"""Seconds after which a connection has held.
+
+One that breaks before counts as a failed attempt: else a broker that ends each connection for what
+its user does there would be asked without a pause."""
 
 
 class State(StrEnum):
@@ -109,6 +115,12 @@ class Link:
         self._connection: Connection | None = None
         self._up: asyncio.Future[None] = self.loop.create_future()
         self._reopening: asyncio.Task[None] | None = None
+        self._attempts = 0
+        """Attempts to connect again, since a connection last held."""
+        self._holding: asyncio.TimerHandle | None = None
+        """Ends when the connection of now has held; None from then on."""
+        self._warned = ""
+        """Why the last connection broke, as the log tells it."""
         self._restoring: dict[Member, asyncio.Task[None]] = {}
 
     def __str__(self) -> str:
@@ -194,7 +206,8 @@ class Link:
         before, self._connection = self._connection, connection
         self.failure = None
         connection.on_close.append(self._lost)
-        if before is not None:
+        self._holding = self.loop.call_later(HELD, self._has_held)
+        if before is not None and not self._warned:
             log.info("%s: connected again, at attempt %d", connection, attempts)
         self.state = State.CONNECTED
         self._up.set_result(None)
@@ -207,18 +220,41 @@ class Link:
             return
         self._up = self.loop.create_future()
         self.failure = error
-        if not self.reconnects:
+        if self._holding is not None:
+            self._holding.cancel()
+        if self._attempts == self._policy.attempts:  # 0 and 0, where it does not reconnect
             self._end(error)
             return
-        log.warning("%s; connecting again", _with_broker(self.connection, error))
+        self._warn(error)
         self.state = State.RECONNECTING
         self._tell(self._event(str(error)))
         self._reopening = self.loop.create_task(self._reopen())
 
+    def _has_held(self) -> None:
+        self._holding = None
+        if self._warned:
+            log.info("%s: connected again, at attempt %d", self, self._attempts)
+        self._attempts, self._warned = 0, ""
+
+    def _warn(self, error: LeveretError) -> None:
+        """Log that a connection broke; of those that did not hold, ever fewer in a row."""
+        text = _with_broker(self.connection, error)
+        attempts = self._attempts
+        if not attempts:
+            log.warning("%s; connecting again", text)
+            return
+        if text != self._warned or attempts & (attempts - 1) == 0:
+            log.warning(
+                "%s; it broke as soon as attempt %d had opened it; connecting again, after longer"
+                " and longer pauses",
+                text,
+                attempts,
+            )
+        self._warned = text
+
     async def _reopen(self) -> None:
-        attempt = 0
         while True:
-            attempt += 1
+            self._attempts = attempt = self._attempts + 1
             await asyncio.sleep(self._policy.pause(attempt))
             try:
                 connection = await self._open()
@@ -237,6 +273,8 @@ class Link:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
+        if self._holding is not None:
+            self._holding.cancel()
         self.failure = self.failure or error
         if not self._up.done():
             self._up.set_result(None)

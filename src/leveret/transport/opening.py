@@ -200,11 +200,10 @@ async def _open(opener: _Opener, seconds: float, avoid: Endpoint | None) -> Conn
             endpoints, opener, seconds=left, errors=(*NETWORK_ERRORS, AMQPError, ConnectionLost)
         )
     except NoneOpened as error:
-        told = [
-            f"{opener}{f' ({endpoint})' if len(endpoints) > 1 else ''}:"
-            f" {reason(failure, seconds=seconds)}"
-            for endpoint, failure in error.failures
-        ]
+        told = []
+        for endpoint, failure in error.failures:
+            name = f"{opener} ({endpoint})" if len(endpoints) > 1 else str(opener)
+            told.append(f"{name}: {reason(failure, seconds=seconds).removeprefix(f'{opener}: ')}")
         last = error.failures[-1][1]
         raise as_connection_lost(last, "; ".join(told)) from last
 

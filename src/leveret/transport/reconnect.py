@@ -25,7 +25,8 @@ class Reconnect(msgspec.Struct, frozen=True, kw_only=True):
     most: float = 3.0
     """The limit of the longest pause, in seconds."""
     attempts: int | None = None
-    """Failed attempts in a row after which to give up; None for never."""
+    """Failed attempts in a row after which to give up; None for never. An attempt whose connection
+    breaks within 5 s has failed, too."""
 
     def __post_init__(self) -> None:
         if not 0 < self.first <= self.most:

@@ -1,9 +1,15 @@
-"""What it means that the broker closed a channel while something was declared or probed."""
+"""What it means that the broker closed a channel, or the connection, for what was done on it."""
 
 from __future__ import annotations
 
 from leveret.amqp.codes import ReplyCode
-from leveret.errors import ChannelClosed, LeveretError, PermissionDenied, TopologyError
+from leveret.errors import (
+    ChannelClosed,
+    ConnectionClosed,
+    LeveretError,
+    PermissionDenied,
+    TopologyError,
+)
 
 
 def is_down(error: ChannelClosed) -> bool:
@@ -33,3 +39,20 @@ def explained(error: ChannelClosed, what: str) -> LeveretError:
                 " See docs/protocol.md for the permissions that Leveret needs."
             )
     return error
+
+
+def forbidden(error: LeveretError | None) -> PermissionDenied | None:
+    """Why another connection would end as well, where the broker does not allow what is done on it.
+
+    RabbitMQ so ends the connection of a user who opens more channels than `max-channels` allows
+    (https://www.rabbitmq.com/docs/user-limits). None for another end, which may not come again.
+    """
+    codes = (ReplyCode.NOT_ALLOWED, ReplyCode.ACCESS_REFUSED)
+    if not isinstance(error, ConnectionClosed) or error.reply_code not in codes:
+        return None
+    denied = PermissionDenied(
+        f"the broker ended the connection for what its user may not do there: {error}."
+        " A client opens 2 channels, a server 1 more for each of its queues and 1 for control."
+    )
+    denied.__cause__ = error
+    return denied

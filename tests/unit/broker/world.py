@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from leveret.amqp import frames, methods
@@ -208,6 +209,7 @@ def new_channel(number: int = 7, permissions: Permissions | None = None) -> Chan
         rights=Rights("guest", "/", permissions or Permissions()),
         output=Output(world.memory, 1_000_000, lambda: None),
         batch=Batch(),
+        channels_of=Counter(),
         max_message_size=1_000_000,
         cancel_notify=True,
     )

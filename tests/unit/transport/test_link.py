@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from leveret.errors import Busy, ConnectionLost, LeveretError
+from leveret.amqp import methods
+from leveret.errors import Busy, ConnectionClosed, ConnectionLost, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import ConnectionEvent, Link, State
@@ -186,6 +188,52 @@ async def test_after_so_many_failed_attempts_the_link_gives_up(server: PeerServe
         with pytest.raises(ConnectionLost, match="cannot connect"):
             await asyncio.wait_for(asyncio.shield(link.closed), PATIENCE)
         assert (link.state, server.accepted) == (State.CLOSED, 3)
+
+
+async def open_and_break(link: Link, server: PeerServer, times: int) -> None:
+    for _ in range(times):
+        peer = await take(server)
+        await until(lambda: link.state is State.CONNECTED, "it is connected")
+        peer.send(methods.Connection.Close(reply_code=530, reply_text="NOT_ALLOWED - too many"))
+        await peer.get(methods.Connection.CloseOk)
+
+
+async def test_connections_that_open_and_break_at_once_count_as_failed_attempts(
+    server: PeerServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "leveret.transport")
+    async with linked(server, Reconnect(first=0.01, most=0.01, attempts=20)) as (link, peer):
+        peer.hang_up()
+        await open_and_break(link, server, 20)
+        with pytest.raises(ConnectionClosed, match="too many"):
+            await asyncio.wait_for(asyncio.shield(link.closed), PATIENCE)
+        assert (link.state, server.accepted) == (State.CLOSED, 21)
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum("too many" in line for line in lines) == 5, "after 1, 2, 4, 8 and 16 attempts"
+    assert len(lines) < 10
+
+
+async def test_the_pauses_grow_until_a_connection_has_held(
+    server: PeerServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "leveret.transport")
+    asked: list[int] = []
+
+    def pause(_: Reconnect, attempt: int) -> float:
+        asked.append(attempt)
+        return 0.0
+
+    monkeypatch.setattr(Reconnect, "pause", pause)
+    async with linked(server) as (link, peer):
+        peer.hang_up()
+        await open_and_break(link, server, 3)
+        monkeypatch.setattr("leveret.transport.link.HELD", 0.0)
+        held = await take(server)
+        await until(lambda: "at attempt 4" in caplog.text, "it has held")
+        held.hang_up()
+        await take(server)
+        await until(lambda: link.state is State.CONNECTED, "it is connected again")
+    assert asked == [1, 2, 3, 4, 1]
 
 
 async def test_a_hook_that_fails_is_logged_and_costs_nothing(

@@ -7,6 +7,7 @@ and `modes`, found by `dispatch`.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +54,8 @@ class ChannelContext:
     """The frames that wait to be written to the client."""
     batch: Batch
     """Work that is due at the end of the pass."""
+    channels_of: Counter[str]
+    """How many channels each user of the broker has."""
     max_message_size: int
     """Bytes of the largest message body."""
     cancel_notify: bool

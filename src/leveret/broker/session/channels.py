@@ -65,6 +65,16 @@ class Channels:
                     f" negotiated channel_max ({self._channel_max})",
                     anonymous=True,
                 )
+            user, count = self._context.user_name, self._context.channels_of
+            limit = self._context.user.max_channels
+            if limit is not None and count[user] >= limit:
+                raise Refused(
+                    ReplyCode.NOT_ALLOWED,
+                    f"number of channels opened for user '{user}' has reached the maximum allowed"
+                    f" user limit of ({limit})",
+                    anonymous=True,
+                )
+            count[user] += 1
             self._by_number[number] = Channel(self._context, number)
             self._context.output.send_method(number, methods.Channel.OpenOk())
         elif not isinstance(method, methods.Channel.CloseOk):
@@ -74,7 +84,7 @@ class Channels:
         """Drop what comes on a channel that the broker closed, until the client knows."""
         match event.method if isinstance(event, Method) else None:
             case methods.Channel.CloseOk():
-                self._by_number.pop(channel.number, None)
+                self._release(channel)
             case methods.Channel.Close():
                 self._context.output.send_method(channel.number, methods.Channel.CloseOk())
             case methods.Channel.Open():
@@ -84,7 +94,7 @@ class Channels:
         match method:
             case methods.Channel.Close():
                 channel.reply(methods.Channel.CloseOk())
-                self._by_number.pop(channel.number, None)
+                self._release(channel)
                 channel.end()
             case methods.Channel.Open():
                 raise _opened_twice()
@@ -92,6 +102,10 @@ class Channels:
                 pass
             case _:
                 dispatch(channel, method)
+
+    def _release(self, channel: Channel) -> None:
+        if self._by_number.pop(channel.number, None) is not None:
+            self._context.channels_of[self._context.user_name] -= 1
 
     def close(self, event: Any, error: Refused) -> bool:
         """Close the channel of an event that was refused; False if there is no such channel."""
@@ -111,7 +125,8 @@ class Channels:
     def end(self) -> None:
         """End all channels, and delete the exclusive queues of the connection."""
         ended = list(self._by_number.values())
-        self._by_number.clear()
+        for channel in ended:
+            self._release(channel)
         self._context.output.room = False  # consumers get nothing while they leave one by one
         for channel in ended:
             channel.end()

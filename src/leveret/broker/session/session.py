@@ -7,7 +7,7 @@ session answers waits in `output` until the link writes it.
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -67,6 +67,7 @@ class Session:
     :param vhosts: may be opened, by name.
     :param memory: counts the messages.
     :param batch: collects what is due at the end of the pass.
+    :param channels_of: counts the channels of each user.
     :param on_lost: called with the session when its socket is lost.
     """
 
@@ -80,6 +81,7 @@ class Session:
         limits: Limits,
         memory: Memory,
         batch: Batch,
+        channels_of: Counter[str],
         on_lost: Callable[[Session], None],
     ) -> None:
         self.peer = peer
@@ -91,6 +93,7 @@ class Session:
         self._limits = limits
         self._memory = memory
         self._batch = batch
+        self._channels_of = channels_of
         self._on_lost = on_lost
         self._greeting = Greeting()
         self._handshake = Handshake(users, vhosts, limits)
@@ -282,6 +285,7 @@ class Session:
             rights=admitted.rights,
             output=self.output,
             batch=self._batch,
+            channels_of=self._channels_of,
             max_message_size=self._limits.max_message_size,
             cancel_notify=bool(capabilities.get("consumer_cancel_notify")),
         )

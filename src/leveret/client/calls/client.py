@@ -38,6 +38,7 @@ from leveret.errors import CallError, ChannelClosed, ConnectionLost, LeveretErro
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
+from leveret.wire.channel_errors import forbidden
 from leveret.wire.control import CANCEL, CONFIRMED, QUERY
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.message import ReplyAddress
@@ -239,6 +240,9 @@ class Client:
             try:
                 await self.attach(connection)
             except LeveretError:
+                denied = forbidden(connection.closed)
+                if denied is not None:
+                    raise denied from denied.__cause__
                 if connection.closed is None or not self.link.reconnects:
                     raise
             else:

@@ -1,0 +1,60 @@
+"""What a close by the broker means to who declared, probed or opened something."""
+
+from __future__ import annotations
+
+import pytest
+
+from leveret.amqp.codes import ReplyCode
+from leveret.errors import (
+    ChannelClosed,
+    ConnectionClosed,
+    ConnectionLost,
+    LeveretError,
+    PermissionDenied,
+    TopologyError,
+)
+from leveret.wire.channel_errors import explained, forbidden, is_down
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (ReplyCode.PRECONDITION_FAILED, TopologyError),
+        (ReplyCode.ACCESS_REFUSED, PermissionDenied),
+        (ReplyCode.NOT_FOUND, ChannelClosed),
+    ],
+)
+def test_what_cannot_be_declared_is_explained(code: int, kind: type[LeveretError]) -> None:
+    error = explained(ChannelClosed(code, "the broker's words"), "queue 'q'")
+    assert type(error) is kind
+    assert "the broker's words" in str(error)
+
+
+def test_a_queue_on_a_node_that_is_down_is_told_from_one_that_is_not_there() -> None:
+    down = "NOT_FOUND - home node 'a@b' of durable queue 'q' is down or inaccessible"
+    assert is_down(ChannelClosed(ReplyCode.NOT_FOUND, down))
+    assert not is_down(ChannelClosed(ReplyCode.NOT_FOUND, "NOT_FOUND - no queue 'q'"))
+    assert not is_down(ChannelClosed(ReplyCode.ACCESS_REFUSED, down))
+
+
+@pytest.mark.parametrize("code", [ReplyCode.NOT_ALLOWED, ReplyCode.ACCESS_REFUSED])
+def test_a_connection_that_ends_for_what_its_user_may_not_do_would_end_again(code: int) -> None:
+    closed = ConnectionClosed(code, "number of channels")
+    denied = forbidden(closed)
+    assert isinstance(denied, PermissionDenied)
+    assert denied.__cause__ is closed
+    assert "number of channels" in str(denied)
+    assert "opens 2 channels" in str(denied)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        ConnectionLost("cut"),
+        ConnectionClosed(ReplyCode.CONNECTION_FORCED, "shutdown"),
+        ChannelClosed(ReplyCode.ACCESS_REFUSED, "of one queue"),
+    ],
+)
+def test_another_end_may_not_come_again(error: LeveretError | None) -> None:
+    assert forbidden(error) is None
