@@ -10,8 +10,10 @@ import pytest
 
 import leveret
 from leveret import Rabbit, Service
+from leveret.client.calls import client as calls_client
+from leveret.client.calls import table
 from leveret.testing import RabbitMQ
-from tests.behaviour.patience import until_found
+from tests.behaviour.patience import PATIENCE, until_found
 from tests.behaviour.raw import RawPeer
 
 
@@ -71,6 +73,17 @@ async def mortal_host(rabbitmq_url: str) -> AsyncIterator[Rabbit]:
     """A connection that serves, and stays broken once it is."""
     async with leveret.connect(rabbitmq_url, reconnect=False) as rabbit:
         yield rabbit
+
+
+@pytest.fixture
+def patient_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls end by what the server or the broker says of their deadlines, however late that is.
+
+    Otherwise they end 80 ms after their deadlines, and a busy machine may be late for more.
+    """
+    monkeypatch.setattr(table, "REPLY_GRACE", PATIENCE)
+    monkeypatch.setattr(calls_client, "REPLY_GRACE", PATIENCE)
+    monkeypatch.setattr(calls_client, "LATEST_END", PATIENCE)
 
 
 @pytest.fixture

@@ -32,11 +32,11 @@ class OnTheLoop(Service):
             case "GeneratorExit":
                 raise GeneratorExit
 
-    @method(timeout=0.3)
+    @method(timeout=1)
     async def hang(self) -> None:
         await asyncio.Event().wait()
 
-    @method(timeout=0.3)
+    @method(timeout=1)
     async def refuse_to_be_cancelled(self) -> str:
         try:
             await asyncio.Event().wait()
@@ -53,7 +53,7 @@ class InAThread(Service):
     def __init__(self) -> None:
         self.opened = threading.Event()
 
-    @method(timeout=0.3, concurrency=2)
+    @method(timeout=1, concurrency=2)
     def hang(self) -> None:
         self.opened.wait(30)
 
@@ -106,6 +106,7 @@ async def test_a_handler_that_exits_on_the_loop_is_an_error_to_its_caller_alone(
 
 
 @pytest.mark.parametrize("how", ["hang", "refuse_to_be_cancelled"])
+@pytest.mark.usefixtures("patient_clients")
 async def test_a_handler_that_never_returns_ends_its_call_at_the_deadline(
     client: Rabbit, host: Rabbit, how: str
 ) -> None:
@@ -119,6 +120,7 @@ async def test_a_handler_that_never_returns_ends_its_call_at_the_deadline(
     assert client.late_replies == 0
 
 
+@pytest.mark.usefixtures("patient_clients")
 async def test_a_thread_that_never_returns_takes_one_place_and_no_other_calls(
     client: Rabbit, host: Rabbit
 ) -> None:

@@ -180,6 +180,7 @@ async def test_what_arrives_during_a_drain_is_handed_back_as_if_it_had_never_bee
     assert two.redelivered == 0
 
 
+@pytest.mark.usefixtures("patient_clients")
 async def test_what_was_handed_back_still_expires_in_time(
     client: Rabbit, host: Rabbit, handed_back: list[int], go_on: asyncio.Event
 ) -> None:

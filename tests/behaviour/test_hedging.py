@@ -75,7 +75,7 @@ async def test_a_method_says_that_it_is_hedged_and_a_caller_turns_it_off(
     async with host.serving(fickle), at_once():
         assert await client.remote(Fickle).ask_twice() == 2
         fickle.slow = {3}
-        patient = client.remote(Fickle).with_options(hedge=False, timeout=0.3)
+        patient = client.remote(Fickle).with_options(hedge=False, timeout=1)
         with pytest.raises(leveret.DeadlineExceeded):
             await patient.ask_twice()
     assert fickle.calls == 3
@@ -100,7 +100,7 @@ async def test_before_it_is_known_what_is_slow_no_call_is_hedged(
     client: Rabbit, host: Rabbit
 ) -> None:
     fickle = Fickle(20)
-    remote = client.remote(Fickle).with_options(hedge=Hedge(), timeout=0.3)
+    remote = client.remote(Fickle).with_options(hedge=Hedge(), timeout=1)
     async with host.serving(fickle):
         for _ in range(19):
             await remote.with_options(timeout=30).ask()

@@ -173,6 +173,7 @@ async def test_no_more_threads_run_than_the_concurrency_allows(
     assert (threads.most, threads.ended) == (3, 10)
 
 
+@pytest.mark.usefixtures("patient_clients")
 async def test_the_caller_of_a_thread_is_answered_at_the_deadline_though_the_thread_goes_on(
     client: Rabbit, host: Rabbit
 ) -> None:
@@ -180,7 +181,7 @@ async def test_the_caller_of_a_thread_is_answered_at_the_deadline_though_the_thr
     remote = client.remote(Threads)
     async with host.serving(threads):
         with pytest.raises(DeadlineExceeded) as caught:
-            await remote.with_options(timeout=0.3).block_alone()
+            await remote.with_options(timeout=1).block_alone()
         assert (caught.value.where, caught.value.executed) == ("handler", "yes")
         assert threads.running == 1
         # Its place is taken until it returns.
@@ -211,13 +212,14 @@ async def test_a_process_is_kept_until_the_server_ends(client: Rabbit, host: Rab
     await until(lambda: is_gone(min(pids)), "the process ends with the server")
 
 
+@pytest.mark.usefixtures("patient_clients")
 async def test_the_deadline_kills_the_process(client: Rabbit, host: Rabbit, tmp_path: Path) -> None:
     started = tmp_path / "started"
     remote = client.remote(Fragile)
     async with host.serving(Fragile()):
         pid = await remote.work("tell")
         with pytest.raises(DeadlineExceeded) as caught:
-            await remote.with_options(timeout=0.5).work("spin", str(started))
+            await remote.with_options(timeout=1).work("spin", str(started))
         assert (caught.value.where, caught.value.executed) == ("handler", "yes")
         assert started.exists()
         await until(lambda: is_gone(pid), "the process is dead")

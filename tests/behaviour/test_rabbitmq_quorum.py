@@ -63,6 +63,7 @@ async def test_a_call_fails_at_once_when_a_quorum_queue_is_full(
     assert {result for result in results if isinstance(result, int)} >= {0, 1}
 
 
+@pytest.mark.usefixtures("patient_clients")
 async def test_a_request_expires_in_a_quorum_queue(client: Rabbit, host: Rabbit) -> None:
     gate = ReplicatedGate()
     remote = client.remote(ReplicatedGate)
@@ -70,7 +71,7 @@ async def test_a_request_expires_in_a_quorum_queue(client: Rabbit, host: Rabbit)
         running = asyncio.create_task(remote.one_by_one(1))
         await gate.started.get()
         with pytest.raises(DeadlineExceeded) as caught:
-            await remote.with_options(timeout=0.4).one_by_one(2)
+            await remote.with_options(timeout=1).one_by_one(2)
         assert (caught.value.where, caught.value.executed) == ("queue", "no")
         gate.opened.set()
         assert await running == 1

@@ -252,7 +252,8 @@ async def test_a_drain_that_loses_its_connection_ends(
             await drain
     with pytest.raises((DeadlineExceeded, MaybeExecuted, NoServer)) as caught:
         await call
-    assert caught.value.executed == "maybe"
+    # "yes" if its deadline passed before the connection was cut, on a busy machine.
+    assert caught.value.executed in {"maybe", "yes"}
 
 
 # -- a request that kills its servers --------------------------------------------------------------

@@ -44,14 +44,15 @@ class Till(Service):
         return n
 
 
+@pytest.mark.usefixtures("patient_clients")
 async def test_the_deadline_may_pass_meanwhile_and_the_reply_is_recorded_all_the_same(
     client: Rabbit, host: Rabbit
 ) -> None:
     till, store = Till(), Slow()
     async with host.serving(till, once=store) as server:
-        keyed = client.remote(Till).with_options(idempotency_key="a", timeout=0.2)
+        keyed = client.remote(Till).with_options(idempotency_key="a")
         with pytest.raises(DeadlineExceeded) as caught:
-            await keyed.pay(1)
+            await keyed.with_options(timeout=1).pay(1)
         assert (caught.value.where, caught.value.executed) == ("handler", "yes")
         store.opened.set()
         await until(lambda: not server.calls(), "its place is free")
@@ -96,7 +97,7 @@ async def test_having_been_cut_off_is_no_record_for_an_idempotent_method(
     async with host.serving(till):
         keyed = client.remote(Till).with_options(idempotency_key="a")
         with pytest.raises(DeadlineExceeded):
-            await keyed.with_options(timeout=0.2).look(1)
+            await keyed.with_options(timeout=1).look(1)
         till.patience.set()
         assert await keyed.look(1) == 1
     assert till.paid == [1, 1]

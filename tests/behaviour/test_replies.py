@@ -22,9 +22,11 @@ async def test_a_reply_that_comes_too_late_is_dropped_and_counted(
     async with host.serving(Gate()):
         pass
     taken = await raw.take("leveret.gate.once")
+    call = asyncio.create_task(client.remote(Gate).with_options(timeout=1).once(1))
+    request = await taken.get()
     with pytest.raises(DeadlineExceeded):
-        await client.remote(Gate).with_options(timeout=0.2).once(1)
-    raw.answer(taken.get_nowait(), b"1")
+        await call
+    raw.answer(request, b"1")
     await until(lambda: client.late_replies == 1, "the late reply is counted")
     assert client.in_flight == 0
 

@@ -43,13 +43,14 @@ async def a_full_house(
         threads.opened.set()
 
 
+@pytest.mark.usefixtures("patient_clients")
 async def test_a_call_that_waits_for_a_thread_until_its_deadline_did_not_run_and_will_not(
     client: Rabbit, host: Rabbit
 ) -> None:
     threads = Threads()
     async with a_full_house(client, host, threads) as (server, busy):
         with pytest.raises(DeadlineExceeded) as caught:
-            await client.remote(Threads).with_options(timeout=0.5).work("late")
+            await client.remote(Threads).with_options(timeout=1).work("late")
         assert (caught.value.where, caught.value.executed) == ("queue", "no")
         threads.opened.set()
         assert await busy == "busy"

@@ -119,6 +119,7 @@ async def test_a_call_waits_for_the_first_server_ever_when_told_to(
         assert await call == "x"
 
 
+@pytest.mark.usefixtures("patient_clients")
 async def test_waiting_for_a_server_that_never_comes_ends_in_the_end(client: Rabbit) -> None:
     async with at_once():
         with pytest.raises(DeadlineExceeded, match="no server came up in time") as caught:
@@ -126,6 +127,7 @@ async def test_waiting_for_a_server_that_never_comes_ends_in_the_end(client: Rab
     assert (caught.value.where, caught.value.executed) == ("queue", "no")
 
 
+@pytest.mark.usefixtures("patient_clients")
 async def test_waiting_in_the_queue_for_a_server_that_never_comes_ends_at_the_deadline(
     client: Rabbit, host: Rabbit
 ) -> None:
