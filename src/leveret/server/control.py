@@ -23,9 +23,10 @@ from leveret.amqp.properties import Properties
 from leveret.errors import ChannelClosed, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
-from leveret.wire.control import Cancel, Confirmed, Info, Inquiry, Ping, Query, Stats, read
+from leveret.wire.control import Cancel, Confirmed, Info, Inquiry, Ping, Query, Rebind, Stats, read
 from leveret.wire.message import CallKey, ReplyAddress
-from leveret.wire.native.names import CONTROL_EXCHANGE, RESULT
+from leveret.wire.native.names import RESULT
+from leveret.wire.native.topology import bind_control_queue
 
 log = logging.getLogger("leveret.server")
 
@@ -43,6 +44,8 @@ class ControlHandlers:
     """The caller of a call still waits."""
     query: Callable[[ReplyAddress, set[str]], None]
     """A client asks what became of these of its calls."""
+    rebind: Callable[[], None]
+    """A client found that its requests do not reach a queue of this server."""
     ping: Callable[[], Ping]
     """Who the server is."""
     info: Callable[[], Info]
@@ -70,6 +73,7 @@ class Control:
         self._keys = tuple(keys)
         self._restore = restore
         self._channel: Channel | None = None
+        self._queue = ""
         self._unanswered: deque[Inquiry] = deque()
         self._answering: asyncio.Task[None] | None = None
 
@@ -94,10 +98,17 @@ class Control:
 
     async def _listen(self, channel: Channel) -> None:
         declared = await channel.declare_queue("", exclusive=True)
-        queue = declared.queue or ""
+        self._queue = declared.queue or ""
+        await self.bind(channel)
+        await channel.consume(self._queue, self._on_message, no_ack=True)
+
+    async def bind(self, channel: Channel) -> None:
+        """See that messages reach the control queue, which is there.
+
+        :raises LeveretError: if it cannot be bound.
+        """
         for key in self._keys:
-            await channel.bind_queue(queue, CONTROL_EXCHANGE, key)
-        await channel.consume(queue, self._on_message, no_ack=True)
+            await bind_control_queue(channel, self._queue, key)
 
     def _on_cancel(self, _tag: str) -> None:
         if self._channel is not None:
@@ -142,6 +153,8 @@ class Control:
                 self._handlers.confirmed(key)
             case Query(reply_to=reply_to, call_ids=call_ids):
                 self._handlers.query(reply_to, call_ids)
+            case Rebind():
+                self._handlers.rebind()
             case Inquiry() if message.reply_to is not None:
                 self._inquired(message)
 

@@ -27,13 +27,15 @@ from leveret.server.options import GRACE, ServeOptions
 from leveret.server.servable import check_plain, read_services
 from leveret.server.status import QueueStatus, Status
 from leveret.server.subscription import Subscription
+from leveret.server.topology import TopologyCheck
 from leveret.server.watchdog import Watchdog
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
-from leveret.wire.channel_errors import explained, forbidden, is_down
+from leveret.wire.channel_errors import explained, forbidden, is_down, is_missing_exchange
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
+from leveret.wire.native.topology import restore_exchanges
 from leveret.wire.tutorial import TutorialServer
 
 log = logging.getLogger("leveret.server")
@@ -91,12 +93,18 @@ class Server:
             cancel=self._cancel,
             confirmed=self._confirmed,
             query=self._query,
+            rebind=self._rebind,
             ping=status.ping,
             info=status.info,
             stats=status.stats,
         )
         """What control messages are given to."""
         self._control = Control(self.control_handlers, self._control_keys(), self._restore)
+        self._topology = TopologyCheck(
+            link,
+            restore=restore_exchanges,
+            queues=lambda: (self._control, *self.subscriptions),
+        )
         self._started = False
         """Whether it serves, or did: from then on what breaks is restored."""
         self._declaring: set[asyncio.Task[None]] = set()
@@ -126,6 +134,7 @@ class Server:
             while not await self._attach(await self._link.connected()):
                 pass  # the connection broke meanwhile: begin anew on the next one
             self._started = True
+            self._topology.start()
         except BaseException:
             await self._stop()
             raise
@@ -227,7 +236,12 @@ class Server:
 
     async def _consume_again(self, queue: Subscription) -> None:
         try:
-            await queue.declare_again()
+            try:
+                await queue.declare_again()
+            except ChannelClosed as error:
+                if not is_missing_exchange(error):
+                    raise
+                await queue.declare_again()  # its exchange was deleted as well, and is back now
             await queue.start()
         except LeveretError as error:
             log.warning("%s is not restored yet: %s", queue, error)
@@ -272,6 +286,10 @@ class Server:
             if kept is not None:
                 queue, frames = kept
                 any(method.repeat(queue, name, frames) for method in self.methods.values())
+
+    def _rebind(self) -> None:
+        """A client found that its requests do not reach a queue."""
+        self._topology.ask()
 
     def _announce(self, before: float) -> bool:
         if not self._table:
@@ -338,6 +356,7 @@ class Server:
 
     async def _stop(self) -> None:
         """Let go of everything, in whatever state."""
+        await self._topology.close()
         self._watchdog.stop()
         for task in tuple(self._declaring):
             task.cancel()

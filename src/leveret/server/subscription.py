@@ -169,6 +169,13 @@ class Subscription:
         channel.on_close = self._on_close
         channel.on_confirm = outbox.on_confirm
 
+    async def bind(self, channel: Channel) -> None:
+        """See that requests reach the queue, which is there.
+
+        :raises LeveretError: if it cannot be bound.
+        """
+        await self._dialect.bind(channel, self.spec)
+
     async def declare_again(self) -> None:
         """See that the queue exists, on another channel: replies must not wait for it.
 

@@ -97,7 +97,7 @@ class Link:
         name: str,
         max_message_size: int,
         reconnect: Reconnect = NEVER,
-        prepare: Callable[[Connection], Awaitable[None]] | None = None,
+        prepare: Callable[[Connection], Awaitable[object]] | None = None,
         on_event: Callable[[ConnectionEvent], None] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()

@@ -37,7 +37,7 @@ CAPABILITIES: Final = {
 }
 """What this side can do, as it tells the broker (https://www.rabbitmq.com/docs/consumer-cancel)."""
 
-Prepare = Callable[[Connection], Awaitable[None]]
+Prepare = Callable[[Connection], Awaitable[object]]
 """What must succeed on a connection, too, before it counts as open."""
 
 

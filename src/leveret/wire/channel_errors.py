@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from leveret.amqp.codes import ReplyCode
 from leveret.errors import (
     ChannelClosed,
@@ -10,6 +13,35 @@ from leveret.errors import (
     PermissionDenied,
     TopologyError,
 )
+
+_EXCHANGE: Final = re.compile(r"exchange '([^']*)' in vhost")
+_DEFAULT_EXCHANGE: Final = "amq.default"
+"""RabbitMQ's name for the default exchange, whose name is empty."""
+
+
+def exchange_at_fault(error: LeveretError) -> str | None:
+    """The exchange that does not exist, or that the user may not use; None for other errors.
+
+    RabbitMQ closes the channel of a publish for either, and names the exchange.
+    """
+    if not isinstance(error, ChannelClosed) or error.reply_code not in (
+        ReplyCode.NOT_FOUND,
+        ReplyCode.ACCESS_REFUSED,
+    ):
+        return None
+    named = _EXCHANGE.search(error.reply_text)
+    if named is None:
+        return None
+    return "" if named[1] == _DEFAULT_EXCHANGE else named[1]
+
+
+def is_missing_exchange(error: LeveretError) -> bool:
+    """Whether the broker closed the channel because an exchange does not exist."""
+    return (
+        isinstance(error, ChannelClosed)
+        and error.reply_code == ReplyCode.NOT_FOUND
+        and bool(exchange_at_fault(error))
+    )
 
 
 def is_down(error: ChannelClosed) -> bool:
@@ -52,7 +84,7 @@ def forbidden(error: LeveretError | None) -> PermissionDenied | None:
         return None
     denied = PermissionDenied(
         f"the broker ended the connection for what its user may not do there: {error}."
-        " A client opens 2 channels, a server 1 more for each of its queues and 1 for control."
+        " A client opens 3 channels, a server 1 more for each of its queues and 2 for control."
     )
     denied.__cause__ = error
     return denied

@@ -21,6 +21,8 @@ CONFIRMED: Final = "go"
 """The caller of a call, asked by a notice, still waits."""
 QUERY: Final = "ask"
 """A client asks what became of its calls; the body is a JSON array of their ids."""
+REBIND: Final = "bind"
+"""A client found that requests do not reach a queue of the service, though the queue is there."""
 
 LONGEST_CANCEL: Final = 3600.0
 """A server remembers the cancel of a request that it has not seen for this many seconds at most."""
@@ -54,6 +56,10 @@ class Query(Struct, frozen=True, kw_only=True):
     """The calls."""
 
 
+class Rebind(Struct, frozen=True, kw_only=True):
+    """A client found that requests do not reach their queue, though it is there."""
+
+
 class Inquiry(Struct, frozen=True, kw_only=True):
     """Somebody asks about the server itself."""
 
@@ -65,7 +71,7 @@ class Inquiry(Struct, frozen=True, kw_only=True):
     """The asker's name for its question."""
 
 
-Control: TypeAlias = Cancel | Confirmed | Query | Inquiry
+Control: TypeAlias = Cancel | Confirmed | Query | Rebind | Inquiry
 
 _decode_ids = msgspec.json.Decoder(set[str]).decode
 
@@ -93,6 +99,8 @@ def read(delivery: Delivery) -> Control | None:
             except (msgspec.DecodeError, RecursionError) as error:
                 raise ValueError(f"a query that cannot be read: {error}") from error
             return None if reply_to is None else Query(reply_to=reply_to, call_ids=call_ids)
+        case "bind":
+            return Rebind()
         case "ping" | "info" | "stats" as about:
             return Inquiry(about=about, reply_to=reply_to, correlation_id=properties.correlation_id)
         case unknown:
@@ -104,7 +112,7 @@ def properties(
 ) -> Properties:
     """The properties of a control message from a client.
 
-    :param word: `CANCEL`, `CONFIRMED` or `QUERY`.
+    :param word: `CANCEL`, `CONFIRMED`, `QUERY` or `REBIND`.
     :param seconds: how long it may wait for its server.
     """
     return Properties(

@@ -65,6 +65,10 @@ class RequestPacker(Protocol):
 class ClientDialect(Protocol):
     """How a client writes requests, and reads what comes to its reply queue."""
 
+    @property
+    def exchange(self) -> str:
+        """The exchange that its requests are published to."""
+
     def queue(self, key: str) -> str:
         """The queue in which requests with this routing key wait."""
         ...
@@ -198,4 +202,10 @@ class ServerDialect(Protocol):
         :raises TopologyError: if it exists with other options.
         :raises PermissionDenied: if the user may not declare it.
         :raises ChannelClosed: if the broker closed the channel for another reason.
+        """
+
+    async def bind(self, channel: Channel, spec: MethodSpec) -> None:
+        """See that requests reach the method's queue, which is there.
+
+        :raises ChannelClosed: if the broker closed the channel.
         """

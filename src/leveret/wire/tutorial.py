@@ -60,6 +60,8 @@ class TutorialRequestPacker:
 class TutorialClient:
     """The client's end. A routing key is the name of the queue."""
 
+    exchange = ""
+
     def queue(self, key: str) -> str:
         """The queue itself."""
         return key
@@ -187,3 +189,6 @@ class TutorialServer:
                 raise explained(error, f"queue {self._queue!r}") from error
             await channel.declare_queue(self._queue)
         await probe.close()
+
+    async def bind(self, channel: Channel, spec: MethodSpec) -> None:
+        """The default exchange has each queue bound, for ever."""

@@ -37,6 +37,7 @@ class Scene:
                 cancel=lambda key, seconds: self.heard.append(("cancel", key, seconds)),
                 confirmed=lambda key: self.heard.append(("confirmed", key)),
                 query=lambda reply_to, ids: self.heard.append(("query", reply_to, ids)),
+                rebind=lambda: self.heard.append("rebind"),
                 ping=lambda: PING,
                 info=lambda: INFO,
                 stats=lambda: STATS,
@@ -63,6 +64,13 @@ def a_reply(call_id: str, raw: RawPeer) -> bytes:
     """A reply to a raw peer, packed for some channel."""
     call = request(call_id, reply_to=raw.reply_queue)
     return pack_reply(9, 131072, call, b"1", "text/plain", "result")
+
+
+async def test_a_client_whose_requests_reach_no_queue_has_them_bound(
+    scene: Scene, raw: RawPeer
+) -> None:
+    raw.control("desk", "bind")
+    await until(lambda: scene.heard == ["rebind"], "it is heard")
 
 
 async def test_what_callers_say_reaches_its_handler(scene: Scene, raw: RawPeer) -> None:

@@ -13,7 +13,13 @@ from leveret.errors import (
     PermissionDenied,
     TopologyError,
 )
-from leveret.wire.channel_errors import explained, forbidden, is_down
+from leveret.wire.channel_errors import (
+    exchange_at_fault,
+    explained,
+    forbidden,
+    is_down,
+    is_missing_exchange,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +50,7 @@ def test_a_connection_that_ends_for_what_its_user_may_not_do_would_end_again(cod
     assert isinstance(denied, PermissionDenied)
     assert denied.__cause__ is closed
     assert "number of channels" in str(denied)
-    assert "opens 2 channels" in str(denied)
+    assert "opens 3 channels" in str(denied)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +64,40 @@ def test_a_connection_that_ends_for_what_its_user_may_not_do_would_end_again(cod
 )
 def test_another_end_may_not_come_again(error: LeveretError | None) -> None:
     assert forbidden(error) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "exchange", "is_missing"),
+    [
+        (404, "NOT_FOUND - no exchange 'leveret' in vhost '/'", "leveret", True),
+        (
+            403,
+            "ACCESS_REFUSED - access to exchange 'amq.default' in vhost '/' refused for user 'me'",
+            "",
+            False,
+        ),
+        (
+            403,
+            "ACCESS_REFUSED - write access to exchange 'leveret' in vhost '/' refused for user 'a'",
+            "leveret",
+            False,
+        ),
+        (404, "NOT_FOUND - no queue 'leveret.a.b' in vhost '/'", None, False),
+        (
+            406,
+            "PRECONDITION_FAILED - inequivalent arg for exchange 'x' in vhost",
+            None,
+            False,
+        ),
+    ],
+)
+def test_a_closed_channel_names_the_exchange_at_fault(
+    code: int, text: str, exchange: str | None, is_missing: bool
+) -> None:
+    error = ChannelClosed(code, text)
+    assert exchange_at_fault(error) == exchange
+    assert is_missing_exchange(error) is is_missing
+
+
+def test_a_connection_that_breaks_names_none() -> None:
+    assert exchange_at_fault(ConnectionLost("no exchange 'x' in vhost '/'")) is None

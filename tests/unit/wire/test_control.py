@@ -12,6 +12,7 @@ from leveret.wire.control import (
     CANCEL,
     CONFIRMED,
     QUERY,
+    REBIND,
     Cancel,
     Confirmed,
     Info,
@@ -19,6 +20,7 @@ from leveret.wire.control import (
     MethodStats,
     Ping,
     Query,
+    Rebind,
     Stats,
 )
 from leveret.wire.message import ReplyAddress
@@ -51,6 +53,10 @@ def test_a_caller_confirms_its_call() -> None:
 
 def test_a_client_asks_for_its_calls() -> None:
     assert sent(QUERY, b'["a","b"]', seconds=1) == Query(reply_to=MINE, call_ids={"a", "b"})
+
+
+def test_a_client_asks_servers_to_bind_their_queues() -> None:
+    assert sent(REBIND, seconds=1) == Rebind()
 
 
 def test_a_control_message_may_wait_for_a_millisecond_at_least() -> None:

@@ -15,14 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from math import inf
 from typing import Final
 
 import msgspec
 
 from leveret.amqp.codes import ReplyCode
+from leveret.client.calls.exchanges import Exchanges
 from leveret.client.calls.flow import Flow
 from leveret.client.calls.inbox import Inbox
 from leveret.client.calls.life import Act, Event, Pending, State
+from leveret.client.calls.lost_channel import Fate, fates
+from leveret.client.calls.messenger import Messenger
 from leveret.client.calls.monitor import SERVED_EVERY, SHORT, Monitor
 from leveret.client.calls.probe import QueueProbe
 from leveret.client.calls.publisher import Publisher
@@ -38,13 +42,14 @@ from leveret.errors import CallError, ChannelClosed, ConnectionLost, LeveretErro
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
-from leveret.wire.channel_errors import forbidden
-from leveret.wire.control import CANCEL, CONFIRMED, QUERY
+from leveret.wire.channel_errors import exchange_at_fault, forbidden, is_missing_exchange
+from leveret.wire.control import CANCEL, CONFIRMED, QUERY, REBIND
+from leveret.wire.control import properties as control_properties
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.message import ReplyAddress
 from leveret.wire.native.dialect import NativeClient
 from leveret.wire.native.names import CONTROL_EXCHANGE, call_ids, reply_queue_name
-from leveret.wire.native.topology import consume_replies
+from leveret.wire.native.topology import consume_replies, restore_exchanges
 from leveret.wire.timing import LATEST_END, PROBE_AFTER, REPLY_GRACE
 
 log = logging.getLogger("leveret.client")
@@ -57,6 +62,11 @@ _SENT_SOON: Final = 0.05
 """Seconds until a request goes out again that the broker did not keep, where servers listen."""
 _QUERIED_AT_ONCE: Final = 1_000
 """How many calls one query asks for at most."""
+_CONTROL_ROOM: Final = 1_000
+"""How many control messages wait for their channel beside one for each call."""
+_ASKED_EVERY: Final = 0.2
+"""Seconds between two messages that ask servers to bind their queues."""
+_REPLACED: Final = "the client's channel is being replaced"
 _ROUTES: Final = 10_000
 """Of how many queues it is kept what is known of them."""
 
@@ -89,8 +99,17 @@ class Client:
         self.routes: dict[str, Route] = {}
         """What is known of each queue, by "service.method"."""
         self._was_attached = False
+        self._asked_to_bind: dict[str, float] = {}  # when, by the control key of a service
         self._tasks = Tasks(loop)
-        self._publisher = Publisher(control_exchange=CONTROL_EXCHANGE, on_refused=self._on_refused)
+        self._publisher = Publisher(on_refused=self._on_refused)
+        self._messenger = Messenger(
+            exchange=CONTROL_EXCHANGE,
+            connection=lambda: self._connection,
+            begin=self._tasks.begin,
+            restore=self._restore_exchanges,
+            call_later=loop.call_later,
+            most=max_in_flight + _CONTROL_ROOM,
+        )
         self.table = CallTable(
             loop,
             ids=call_ids(),
@@ -128,6 +147,7 @@ class Client:
             fire=self.table.fire,
             probe=self._probe.probe,
             replace_channel=self._replace_channel,
+            unbound=self._ask_to_bind,
             time=loop.time,
         )
         self._monitor = Monitor(
@@ -149,6 +169,12 @@ class Client:
             max_message_size=max_message_size,
             on_held=self._hold,
             on_open=self._send_unsent,
+        )
+        self._exchanges = Exchanges(
+            begin=self._tasks.begin,
+            restore=self._restore_exchanges,
+            hold=self._flow.stop,
+            release=self._flow.go,
         )
 
     def __str__(self) -> str:
@@ -254,6 +280,8 @@ class Client:
         self.table.close()
         self._monitor.close()
         await self.link.release(self)
+        if not self._connection.blocked:
+            await self._messenger.close()
         await self._tasks.close()
         if self._connection.blocked:
             return  # the broker hears nothing; the queue expires by itself
@@ -332,38 +360,64 @@ class Client:
     def _on_close(self, error: LeveretError) -> None:
         unconfirmed = self._publisher.detached()
         self._flow.changed()
-        for call in unconfirmed:
-            # A request that costs its channel each time must not do so for ever.
-            again = call.resends < MOST_RESENDS
-            if call.request.repeatable and self.link.reconnects and again:
-                self.table.fire(call, Event.CHANNEL_GONE)
-            else:
-                self.table.fire(call, Event.CHANNEL_LOST, error)
+        exchange = exchange_at_fault(error)
+        if exchange and is_missing_exchange(error):
+            self._exchanges.missing(exchange)
+        for call, fate in fates(unconfirmed, exchange):
+            self._channel_closed(call, fate, exchange, error)
         self.link.restore(self)
+
+    def _channel_closed(
+        self, call: Pending, fate: Fate, exchange: str | None, error: LeveretError
+    ) -> None:
+        """The channel has ended on which the broker had not confirmed the request of this call."""
+        if fate is Fate.HANDLED:
+            return  # as good as confirmed
+        refused = exchange is not None and not is_missing_exchange(error)
+        if refused and call.request.dialect.exchange == exchange:
+            if fate is Fate.UNKNOWN:
+                call.doubt()
+            self.table.fire(call, Event.FORBIDDEN, error)
+        elif fate is Fate.DROPPED and self.link.reconnects:
+            kept = call.body is not None
+            self.table.fire(call, Event.DROPPED if kept else Event.DROPPED_LOST, error)
+        elif (
+            call.request.repeatable
+            and self.link.reconnects
+            # A request that costs its channel each time must not do so for ever.
+            and call.resends < MOST_RESENDS
+        ):
+            self.table.fire(call, Event.CHANNEL_GONE)
+        else:
+            self.table.fire(call, Event.CHANNEL_LOST, error)
+
+    async def _restore_exchanges(self) -> None:
+        await restore_exchanges(self._connection)
 
     def _on_cancel(self, _tag: str) -> None:
         """The reply queue was deleted, or its node went down: begin anew, on another channel."""
-        log.warning("%s was deleted on the broker", self)
-        channel = self._publisher.channel
-        channel.abandon()
-        channel.end(ChannelClosed(ReplyCode.NOT_FOUND, f"{self} was deleted on the broker"))
+        reason = f"{self} was deleted on the broker"
+        log.warning("%s; declaring it again", reason)
+        self._tasks.begin(self._replace_channel(reason, ReplyCode.NOT_FOUND))
 
-    async def _replace_channel(self) -> None:
+    async def _replace_channel(
+        self, reason: str = "it refuses requests", code: ReplyCode = ReplyCode.INTERNAL_ERROR
+    ) -> None:
         """Go on with another channel, once the broker has answered for all that went over this."""
         channel = self._publisher.channel
-        self._flow.stop()
+        self._flow.stop(_REPLACED)
         try:
             async with asyncio.timeout(_CONFIRMED_WITHIN):
                 await self._publisher.all_answered()
         except TimeoutError:
             pass  # what is not answered for yet counts as unconfirmed
         except BaseException:
-            self._flow.go()
+            self._flow.go(_REPLACED)
             raise
         if channel.closed is None:
             channel.abandon()
-            channel.end(ChannelClosed(ReplyCode.INTERNAL_ERROR, "it refuses requests"))
-        self._flow.go()
+            channel.end(ChannelClosed(code, reason))
+        self._flow.go(_REPLACED)
 
     def _replies_are_lost(self, error: LeveretError) -> None:
         """The reply queue is out of reach: its calls are sent again, or end."""
@@ -510,7 +564,20 @@ class Client:
         self, key: str, word: str, call_id: str, timeout: float, body: bytes = b""
     ) -> None:
         if self._flow.is_open() and not self.loop.is_closed():
-            self._publisher.send_control(key, word, call_id, timeout, body)
+            reply_to = self._publisher.outgoing.reply_to
+            properties = control_properties(
+                word, reply_to=reply_to, seconds=timeout, call_id=call_id
+            )
+            self._messenger.send(key, properties, body)
+
+    def _ask_to_bind(self, route: Route) -> None:
+        """Requests do not reach their queue, though it is there: only its servers may bind it."""
+        now = self.loop.time()
+        key = route.control_key
+        if key and now - self._asked_to_bind.get(key, -inf) > _ASKED_EVERY:
+            self._asked_to_bind = {key: now}
+            log.info("no request reaches the queue %r; asking its servers to bind it", route.queue)
+            self._send_control(key, REBIND, "", SERVED_EVERY)
 
     # -- news ---------------------------------------------------------------------------------
 

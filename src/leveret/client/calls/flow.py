@@ -84,7 +84,7 @@ class Flow:
         self._on_open = on_open
         self._held = True
         self._open = False
-        self._stopped = False
+        self._stops: list[str] = []
         self._waiting = 0
         self._going: asyncio.Future[None] = loop.create_future()
         on_held(True)
@@ -97,14 +97,14 @@ class Flow:
             if self.changed not in news:
                 news.append(self.changed)
 
-    def stop(self) -> None:
-        """Let no request go until `go`: the channel is about to be replaced."""
-        self._stopped = True
+    def stop(self, why: str) -> None:
+        """Let no request go until `go` with the same reason."""
+        self._stops.append(why)
         self.changed()
 
-    def go(self) -> None:
+    def go(self, why: str) -> None:
         """Undo `stop`."""
-        self._stopped = False
+        self._stops.remove(why)
         self.changed()
 
     def end(self, error: LeveretError) -> None:
@@ -133,7 +133,7 @@ class Flow:
             self.ended is None
             and self._path.is_attached
             and not self._path.connection.blocked
-            and not self._stopped
+            and not self._stops
         )
 
     # -- who waits ----------------------------------------------------------------------------
@@ -174,6 +174,8 @@ class Flow:
             return f"the broker takes no publishes now: {connection.blocked}"
         if failure is not None:
             return f"not connected: {failure}"
+        if self._stops:
+            return self._stops[0]
         if not self._path.is_attached:
             return "the client's channel is being restored"
         return "the broker did not take what was sent before"

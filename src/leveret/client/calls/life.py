@@ -117,6 +117,9 @@ class Event(Enum):
     RESEND_DOUBTFUL = "its pause is over; a server may have an earlier copy"
     CHANNEL_GONE = "the channel ended before the confirm; it may be sent again"
     CHANNEL_LOST = "the channel ended before the confirm; it may not be sent again"
+    DROPPED = "the channel ended before the broker took it"
+    DROPPED_LOST = "the channel ended before the broker took it; the client has not kept its body"
+    FORBIDDEN = "its user may not send it"
     CONNECTED_AGAIN = "the connection is another one; it may be sent again"
     REPLY_QUEUE_GONE = "its reply cannot come; it may be sent again"
     REPLY_QUEUE_LOST = "its reply cannot come; it may not be sent again"
@@ -157,6 +160,8 @@ class Act(Enum):
     FAIL_BACKLOG = "it must not wait in the queue, and it seems that it does"
     FAIL_LOST = "the connection broke, and the broker had the request"
     FAIL_LOST_UNCONFIRMED = "the connection broke, and the broker may not have had the request"
+    FAIL_DROPPED = "the broker did not take the request, as it closed the channel before"
+    FAIL_FORBIDDEN = "the user may not send the request"
     FAIL_KEY = "the idempotency key is another user's"
     FAIL_UNPACKABLE = "the request cannot be packed"
 
@@ -202,7 +207,8 @@ class Pending(Struct, eq=False):
     sink: Sink
     """What takes its reply or its error."""
     body: bytes | None
-    """Its arguments, where the request may have to be sent again."""
+    """Its arguments, where the request may have to be sent again; None where they are too large to
+    be kept for that."""
     headers: bytes
     """Its own headers, packed by the dialect; b"" if it has none."""
     state: State = State.QUIET
@@ -336,6 +342,12 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     **{(s, _E.CHANNEL_GONE): (_S.UNSENT, _A.NOTHING) for s in LIVE},
     (_S.EXPIRED, _E.CHANNEL_GONE): (_S.EXPIRED, _A.NOTHING),
     **{(s, _E.CHANNEL_LOST): (_S.ENDED, _A.FAIL_LOST_UNCONFIRMED) for s in LIVE},
+    # No server can have it, so it is sent again whatever its handler does. Of a request that came
+    # back something else is known already.
+    **{(s, e): (s, _A.NOTHING) for s in LIVE for e in (_E.DROPPED, _E.DROPPED_LOST, _E.FORBIDDEN)},
+    **{(s, _E.DROPPED): (_S.DELAYED, _A.PUBLISH_LATER) for s in (_S.QUIET, _S.SOUGHT)},
+    **{(s, _E.DROPPED_LOST): (_S.ENDED, _A.FAIL_DROPPED) for s in (_S.QUIET, _S.SOUGHT)},
+    **{(s, _E.FORBIDDEN): (_S.ENDED, _A.FAIL_FORBIDDEN) for s in (_S.QUIET, _S.SOUGHT)},
     **{(s, _E.CONNECTED_AGAIN): (s, _A.NOTHING) for s in LIVE},
     **{(s, _E.CONNECTED_AGAIN): (_S.QUIET, _A.NOTHING) for s in OUT},
     **{(s, _E.REPLY_QUEUE_GONE): (_S.UNSENT, _A.NOTHING) for s in LIVE},

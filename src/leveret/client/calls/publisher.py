@@ -10,7 +10,6 @@ from typing import Final
 from leveret.amqp.confirms import Confirms
 from leveret.client.calls.life import Pending, State
 from leveret.transport.channel import Channel
-from leveret.wire import control
 from leveret.wire.dialect import ClientChannel
 
 _ONLY_IF_FREE: Final = 0
@@ -24,17 +23,15 @@ def _no_channel(_frames: bytes) -> None:
 
 
 class Publisher:
-    """Publishes requests and control messages, and keeps the ledger of confirms.
+    """Publishes requests, and keeps the ledger of confirms.
 
-    :param control_exchange: where servers listen for control messages.
     :param on_refused: told of each call whose request the broker did not take (basic.nack).
     """
 
     outgoing: ClientChannel
     """The channel as packers see it; the last one while there is none. Another record for each."""
 
-    def __init__(self, *, control_exchange: str, on_refused: Callable[[Pending], None]) -> None:
-        self._control_exchange = control_exchange
+    def __init__(self, *, on_refused: Callable[[Pending], None]) -> None:
         self._on_refused = on_refused
         self._channel: Channel | None = None
         self._send: Callable[[bytes], None] = _no_channel
@@ -106,22 +103,6 @@ class Publisher:
         # Confirms are the hot path: they set no event.
         while self._ledger and channel.closed is None:  # noqa: ASYNC110
             await asyncio.sleep(_POLL)
-
-    # -- control messages ---------------------------------------------------------------------
-
-    def send_control(
-        self, key: str, word: str, call_id: str, timeout: float, body: bytes = b""
-    ) -> None:
-        """Send a control message: to one server, or to all that bind this key.
-
-        :param word: one of those in `wire/control.py`.
-        :param timeout: seconds for which it is of use.
-        """
-        properties = control.properties(
-            word, reply_to=self.outgoing.reply_to, seconds=timeout, call_id=call_id
-        )
-        self.channel.publish(self._control_exchange, key, properties, body)
-        self._ledger.skip()
 
     def _on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
         if ok:

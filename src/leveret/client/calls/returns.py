@@ -37,6 +37,7 @@ class Returns:
 
     :param probe: probes a queue.
     :param replace_channel: goes on with another channel.
+    :param unbound: told of a queue that is there, though the broker had no way to it.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Returns:
         fire: Fire,
         probe: Callable[[Route], Awaitable[bool]],
         replace_channel: Callable[[], Awaitable[None]],
+        unbound: Callable[[Route], None],
         time: Callable[[], float],
     ) -> None:
         self.is_replacing = False
@@ -54,6 +56,7 @@ class Returns:
         self._fire = fire
         self._probe = probe
         self._replace_channel = replace_channel
+        self._unbound = unbound
         self._time = time
         self._waiting: dict[Route, dict[str, Pending]] = {}
         self._explaining: set[Route] = set()
@@ -90,6 +93,8 @@ class Returns:
             case State.EXPIRED:
                 self._fire(call, Event.EXPLAINED)
             case State.UNROUTED:
+                if found and call.route.finding.state is QueueState.THERE:
+                    self._unbound(call.route)
                 back = found and call.body is not None and self._may_return(call)
                 self._fire(call, Event.QUEUE_RETURNS if back else Event.NO_QUEUE)
             case State.REFUSED:

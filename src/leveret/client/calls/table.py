@@ -30,6 +30,10 @@ from leveret.wire.timing import REPLY_GRACE
 
 log = logging.getLogger("leveret.client")
 
+KEPT_ANYWAY: Final = 65_536
+"""Bytes of the largest body that is kept though its request may not be repeated: the broker may
+close the channel before it has taken the request, and then it may be sent again."""
+
 _ENDED: Final = State.ENDED
 """Bound once, for the hot path: before Python 3.12 reading a member of an enum is slow."""
 
@@ -76,7 +80,13 @@ class CallTable:
         now = self._time()
         call_id = next(self._ids)
         call = self.by_id[call_id] = Pending(
-            request, call_id, now, timeout, sink, body if request.repeatable else None, headers
+            request,
+            call_id,
+            now,
+            timeout,
+            sink,
+            body if request.repeatable or len(body) <= KEPT_ANYWAY else None,
+            headers,
         )
         call.tick = self._deadlines.add(now + timeout + REPLY_GRACE, call)
         self.opened += 1

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leveret.client.calls.life import Act, Pending
+from leveret.client.calls.route import QueueState
 from leveret.errors import (
     Busy,
     CallError,
@@ -24,6 +25,7 @@ from leveret.errors import (
     LeveretError,
     MaybeExecuted,
     NoServer,
+    PermissionDenied,
     Unimplemented,
 )
 
@@ -69,10 +71,14 @@ def _silent(call: Pending, known: str) -> CallError:
             " keys, and then hung or died"
         )
     if trouble is not None and trouble.back_at and not trouble.doubtful:
-        found = call.route.finding.in_words
+        route = call.route
+        found = route.finding.in_words
+        unbound = f": {found}"
+        if route.finding.state is QueueState.THERE and route.control_key:
+            unbound = f", as nothing binds {route.queue!r}: {found}"
         return DeadlineExceeded(
             f"the broker found no queue for the request in {call.timeout:g} s"
-            + (found and f": {found}"),
+            + (found and unbound),
             where="client",
         )
     return DeadlineExceeded(late + (known and f": {known}"))
@@ -190,6 +196,20 @@ def _lost_unconfirmed(_call: Pending, cause: LeveretError | None) -> CallError:
     return error
 
 
+def _dropped(_call: Pending, cause: LeveretError | None) -> CallError:
+    error = ConnectionLost(
+        f"the broker closed the channel before it took the request: {cause}", executed="no"
+    )
+    error.__cause__ = cause
+    return error
+
+
+def _forbidden(_call: Pending, cause: LeveretError | None) -> CallError:
+    error = PermissionDenied(f"the broker's user may not send the request: {cause}", executed="no")
+    error.__cause__ = cause
+    return error
+
+
 def _key(call: Pending, _cause: LeveretError | None) -> CallError:
     other = ConnectionLost("the connection is another user's now, whose keys are others")
     return _lost(call, other)
@@ -214,6 +234,8 @@ _VERDICTS: Final[dict[Act, Callable[[Pending, LeveretError | None], CallError]]]
     Act.FAIL_BACKLOG: _backlog,
     Act.FAIL_LOST: _lost,
     Act.FAIL_LOST_UNCONFIRMED: _lost_unconfirmed,
+    Act.FAIL_DROPPED: _dropped,
+    Act.FAIL_FORBIDDEN: _forbidden,
     Act.FAIL_KEY: _key,
     Act.FAIL_UNPACKABLE: _unpackable,
 }

@@ -12,14 +12,16 @@ from leveret.wire.dialect import ClientChannel, Metadata
 from leveret.wire.failures import decode_failure
 from leveret.wire.message import Reply
 from leveret.wire.native.headers import IDEMPOTENCY_KEY, RESENT, pack_metadata
-from leveret.wire.native.names import QUEUE_PREFIX
+from leveret.wire.native.names import EXCHANGE, QUEUE_PREFIX
 from leveret.wire.native.reply import ReplyPacker, read_reply
 from leveret.wire.native.request import RequestPacker, read_request
-from leveret.wire.native.topology import declare_request_queue
+from leveret.wire.native.topology import bind_request_queue, declare_request_queue
 
 
 class NativeClient:
     """The client's end."""
+
+    exchange = EXCHANGE
 
     def queue(self, key: str) -> str:
         """The request queue of "service.method"."""
@@ -75,3 +77,7 @@ class NativeServer:
     async def declare(self, channel: Channel, spec: MethodSpec) -> None:
         """Declare the request queue and bind it."""
         await declare_request_queue(channel, spec)
+
+    async def bind(self, channel: Channel, spec: MethodSpec) -> None:
+        """Bind the request queue, which is there."""
+        await bind_request_queue(channel, spec)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
@@ -11,14 +12,22 @@ from leveret.amqp.events import Delivery
 from leveret.contract import MethodSpec
 from leveret.errors import ChannelClosed
 from leveret.transport.channel import Channel
-from leveret.transport.connection import Connection
-from leveret.wire.channel_errors import explained
+from leveret.wire.channel_errors import explained, is_missing_exchange
 from leveret.wire.native.names import CONTROL_EXCHANGE, EXCHANGE
 from leveret.wire.timing import REPLY_QUEUE_LIVES
 
+log = logging.getLogger("leveret.wire")
 
-async def declare_exchanges(connection: Connection) -> None:
-    """See that both exchanges exist.
+
+class OpensChannels(Protocol):
+    """A connection, as far as it is needed here."""
+
+    async def open_channel(self) -> Channel:
+        """Open a channel."""
+
+
+async def declare_exchanges(connection: OpensChannels) -> list[str]:
+    """See that both exchanges exist; returns the names of those that it declared.
 
     A passive declare comes first. It needs no permission to configure anything, so a user of least
     privilege can connect once the exchanges are there.
@@ -26,6 +35,7 @@ async def declare_exchanges(connection: Connection) -> None:
     :raises PermissionDenied: if one is missing and the user may not declare it.
     :raises TopologyError: if one exists with other options.
     """
+    declared: list[str] = []
     for name, kind in ((EXCHANGE, "direct"), (CONTROL_EXCHANGE, "topic")):
         channel = await connection.open_channel()
         try:
@@ -38,7 +48,18 @@ async def declare_exchanges(connection: Connection) -> None:
                 await channel.declare_exchange(name, kind)
             except ChannelClosed as failure:
                 raise explained(failure, f"exchange {name!r}") from failure
+            declared.append(name)
         await channel.close()
+    return declared
+
+
+async def restore_exchanges(connection: OpensChannels) -> None:
+    """Declare the exchanges that somebody deleted, and say so in the log.
+
+    :raises LeveretError: as `declare_exchanges` does.
+    """
+    for name in await declare_exchanges(connection):
+        log.warning("the exchange %r was missing on the broker; declared it again", name)
 
 
 async def declare_request_queue(channel: Channel, spec: MethodSpec) -> int:
@@ -49,10 +70,36 @@ async def declare_request_queue(channel: Channel, spec: MethodSpec) -> int:
     """
     try:
         declared = await channel.declare_queue(spec.queue_name, arguments=queue_arguments(spec))
-        await channel.bind_queue(spec.queue_name, EXCHANGE, spec.key)
+        await bind_request_queue(channel, spec)
     except ChannelClosed as error:
         raise explained(error, f"queue {spec.queue_name!r}") from error
     return declared.message_count or 0
+
+
+async def bind_request_queue(channel: Channel, spec: MethodSpec) -> None:
+    """See that requests reach a method's queue.
+
+    :raises ChannelClosed: if the queue is missing, or the exchange; then that is declared, for the
+        next attempt.
+    """
+    await _bind(channel, spec.queue_name, EXCHANGE, spec.key)
+
+
+async def bind_control_queue(channel: Channel, queue: str, key: str) -> None:
+    """See that control messages with this key reach a server's control queue.
+
+    :raises ChannelClosed: as `bind_request_queue` does.
+    """
+    await _bind(channel, queue, CONTROL_EXCHANGE, key)
+
+
+async def _bind(channel: Channel, queue: str, exchange: str, key: str) -> None:
+    try:
+        await channel.bind_queue(queue, exchange, key)
+    except ChannelClosed as error:
+        if is_missing_exchange(error):
+            await restore_exchanges(channel.connection)
+        raise
 
 
 def queue_arguments(spec: MethodSpec) -> dict[str, Any]:

@@ -211,10 +211,9 @@ async def test_callers_wait_until_requests_may_go(scene: Scene) -> None:
 async def test_a_reply_queue_that_is_deleted_is_made_anew(scene: Scene) -> None:
     client = scene.client
     name = client.reply_queue.name
-    connection = client.connection
+    connection, before = client.connection, client.channel
     await scene.raw.delete(name)
-    await until(lambda: not client.is_attached, "it is told so")
-    await until(lambda: client.is_attached, "it is attached again")
+    await until(lambda: client.channel is not before, "it is attached again")
     assert (client.reply_queue.name, client.connection) == (name, connection)
     sink = scene.send()
     scene.raw.answer(await scene.next(scene.requests), b"7")

@@ -75,9 +75,9 @@ async def test_it_tells_once_that_requests_may_go_each_time_that_they_may_again(
     there.way.connection.blocked = ""
     there.flow.changed()
     assert there.opened == 2
-    there.flow.stop()
+    there.flow.stop("it is being replaced")
     assert not there.flow.is_open()
-    there.flow.go()
+    there.flow.go("it is being replaced")
     assert there.opened == 3
 
 
@@ -95,7 +95,11 @@ def blocked(there: There) -> None:
 
 
 def stopped(there: There) -> None:
-    there.flow.stop()
+    there.flow.stop("it is being replaced")
+
+
+def paused(there: There) -> None:
+    there.way.connection.paused = True
 
 
 @pytest.mark.parametrize(
@@ -104,7 +108,8 @@ def stopped(there: There) -> None:
         (no_channel, "the client's channel is being restored"),
         (broken, "not connected: the socket broke"),
         (blocked, "the broker takes no publishes now: memory"),
-        (stopped, "the broker did not take what was sent before"),
+        (stopped, "it is being replaced"),
+        (paused, "the broker did not take what was sent before"),
     ],
 )
 async def test_a_call_that_waits_for_too_long_is_told_for_what(

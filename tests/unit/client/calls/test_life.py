@@ -45,6 +45,9 @@ AT_ANY_TIME: Final = (
     Event.RESEND_DOUBTFUL,
     Event.CHANNEL_GONE,
     Event.CHANNEL_LOST,
+    Event.DROPPED,
+    Event.DROPPED_LOST,
+    Event.FORBIDDEN,
     Event.CONNECTED_AGAIN,
     Event.REPLY_QUEUE_GONE,
     Event.REPLY_QUEUE_LOST,
@@ -124,6 +127,10 @@ ROWS: Final = [
     (S.QUIET, E.CHANNEL_GONE, S.UNSENT, A.NOTHING),
     (S.RUNNING, E.CHANNEL_GONE, S.UNSENT, A.NOTHING),
     (S.QUIET, E.CHANNEL_LOST, S.ENDED, A.FAIL_LOST_UNCONFIRMED),
+    (S.QUIET, E.DROPPED, S.DELAYED, A.PUBLISH_LATER),
+    (S.UNROUTED, E.DROPPED, S.UNROUTED, A.NOTHING),
+    (S.QUIET, E.DROPPED_LOST, S.ENDED, A.FAIL_DROPPED),
+    (S.QUIET, E.FORBIDDEN, S.ENDED, A.FAIL_FORBIDDEN),
     (S.UNSENT, E.SENDABLE, S.QUIET, A.PUBLISH_DOUBTFUL),
     (S.UNSENT, E.KEY_LOST, S.ENDED, A.FAIL_KEY),
     (S.RUNNING, E.CONNECTED_AGAIN, S.QUIET, A.NOTHING),
@@ -201,9 +208,11 @@ def test_only_events_for_repeatable_calls_lead_to_a_second_copy() -> None:
             assert event in REPEATABLE_ONLY or unsent_stays, (before, event)
 
 
-def test_a_certain_copy_is_sent_only_of_a_request_that_the_broker_returned() -> None:
-    assert [b for (b, _), (_, act) in TRANSITIONS.items() if act is Act.PUBLISH_LATER] == [
-        State.UNROUTED
+def test_a_certain_copy_is_sent_only_of_a_request_that_the_broker_returned_or_dropped() -> None:
+    assert [pair for pair, (_, act) in TRANSITIONS.items() if act is Act.PUBLISH_LATER] == [
+        (State.UNROUTED, Event.QUEUE_RETURNS),
+        (State.QUIET, Event.DROPPED),
+        (State.SOUGHT, Event.DROPPED),
     ]
     assert [b for (b, _), (_, act) in TRANSITIONS.items() if act is Act.PUBLISH] == [
         State.NEW,

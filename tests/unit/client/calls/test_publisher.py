@@ -6,12 +6,10 @@ from typing import cast
 
 import pytest
 
-from leveret.amqp.properties import Properties
 from leveret.client.calls.life import Pending, State
 from leveret.client.calls.publisher import Publisher
 from leveret.errors import LeveretError
 from leveret.transport.channel import Channel
-from leveret.wire.control import CANCEL
 from tests.behaviour.patience import until
 from tests.unit.client.calls.making import CHANNEL, a_call
 
@@ -23,20 +21,16 @@ class Line:
         self.connection = self
         self.closed: LeveretError | None = None
         self.frames: list[bytes] = []
-        self.messages: list[tuple[str, str, Properties, bytes]] = []
         self.on_confirm: Callable[[int, bool, bool], None] = lambda *_: None
 
     def send(self, frames: bytes) -> None:
         self.frames.append(frames)
 
-    def publish(self, exchange: str, key: str, properties: Properties, body: bytes) -> None:
-        self.messages.append((exchange, key, properties, body))
-
 
 class There:
     def __init__(self) -> None:
         self.refused: list[Pending] = []
-        self.publisher = Publisher(control_exchange="control", on_refused=self.refused.append)
+        self.publisher = Publisher(on_refused=self.refused.append)
         self.line = self.attach()
 
     def attach(self) -> Line:
@@ -51,7 +45,7 @@ class There:
 
 
 def test_nothing_is_sent_before_there_is_a_channel() -> None:
-    publisher = Publisher(control_exchange="control", on_refused=lambda _call: None)
+    publisher = Publisher(on_refused=lambda _call: None)
     assert not publisher.is_attached
     with pytest.raises(AssertionError, match="while there is a channel"):
         publisher.publish(a_call(), 5.0, b"{}", b"")
@@ -103,19 +97,6 @@ def test_a_channel_that_ends_gives_back_what_was_not_confirmed() -> None:
     there.publisher.publish(second, 5.0, b"{}", b"")
     second.state = State.QUIET
     assert (second.number, there.publisher.is_unconfirmed(second)) == (1, True)
-
-
-def test_a_control_message_says_where_answers_go_and_is_no_call() -> None:
-    there = There()
-    there.publish()
-    there.publisher.send_control("gate", CANCEL, "call-9", 1.5)
-    there.publish()
-    ((exchange, key, properties, body),) = there.line.messages
-    assert (exchange, key, body) == ("control", "gate", b"")
-    assert (properties.type, properties.correlation_id) == ("cancel", "call-9")
-    assert (properties.reply_to, properties.expiration) == (CHANNEL.reply_to.key, "1500")
-    there.line.on_confirm(2, False, True)  # the message's own number
-    assert there.publisher.unconfirmed == 2
 
 
 async def test_a_channel_is_given_up_once_all_is_answered_for_or_once_it_has_ended() -> None:

@@ -24,6 +24,7 @@ class There:
         """Consumers and messages; None where no probe is possible."""
         self.probes = 0
         self.replaced = 0
+        self.unbound: list[Route] = []
         self.events: list[tuple[str, Event]] = []
         self.hold = asyncio.Event()
         self.hold.set()
@@ -32,6 +33,7 @@ class There:
             fire=self.fire,
             probe=self._probe,
             replace_channel=self._replace,
+            unbound=self.unbound.append,
             time=lambda: self.now,
         )
 
@@ -101,7 +103,10 @@ async def test_a_request_without_a_queue_goes_out_again_if_the_queue_may_return(
     found: tuple[int, int] | QueueState | None, event: Event
 ) -> None:
     there = There(found)
-    assert await there.told(there.came_back(Event.NO_ROUTE)) is event
+    call = there.came_back(Event.NO_ROUTE)
+    assert await there.told(call) is event
+    # A queue that is there, though the broker had no way to it, has lost its binding.
+    assert there.unbound == ([call.route] if isinstance(found, tuple) else [])
 
 
 async def test_a_queue_whose_server_was_seen_may_be_declared_again_for_a_while() -> None:

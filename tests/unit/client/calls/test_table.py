@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from leveret.client.calls.life import TRANSITIONS, Act, Event, Pending, State
-from leveret.client.calls.table import CallTable
+from leveret.client.calls.table import KEPT_ANYWAY, CallTable
 from leveret.errors import Busy, ConnectionLost, DeadlineExceeded
 from tests.behaviour.patience import until
 from tests.unit.client.calls.making import REPLY, Heard, a_request
@@ -32,8 +32,15 @@ class Table:
     def _doing(self, act: Act) -> Callable[[Pending], None]:
         return lambda call: self.done.append((act, call.id))
 
-    def call(self, sink: Heard | None = None, *, timeout: float = 5.0, **options: Any) -> Pending:
-        return self.table.open(a_request(**options), b"body", timeout, sink or Heard(), b"")
+    def call(
+        self,
+        sink: Heard | None = None,
+        *,
+        timeout: float = 5.0,
+        body: bytes = b"body",
+        **options: Any,
+    ) -> Pending:
+        return self.table.open(a_request(**options), body, timeout, sink or Heard(), b"")
 
 
 def heard(call: Pending) -> Heard:
@@ -44,7 +51,7 @@ def heard(call: Pending) -> Heard:
 async def test_a_call_is_in_the_table_until_its_reply() -> None:
     there = Table()
     call = there.call()
-    assert (call.state, call.id, call.body) == (State.QUIET, "call-1", None)
+    assert (call.state, call.id, call.body) == (State.QUIET, "call-1", b"body")
     assert there.table.by_id == {"call-1": call}
     assert (there.table.opened, there.table.deadlines) == (1, 1)
     there.table.replied(call, REPLY)
@@ -53,7 +60,9 @@ async def test_a_call_is_in_the_table_until_its_reply() -> None:
 
 
 async def test_a_body_is_kept_where_it_may_have_to_be_sent_again() -> None:
-    assert Table().call(idempotent=True).body == b"body"
+    large = b"x" * (KEPT_ANYWAY + 1)
+    assert Table().call(body=large, idempotent=True).body == large
+    assert Table().call(body=large).body is None
 
 
 async def test_a_call_ends_when_its_sink_is_done_and_not_with_the_first_reply() -> None:

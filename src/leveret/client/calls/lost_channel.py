@@ -1,0 +1,55 @@
+"""What is known of the requests on a channel that the broker closed because of one of them. Pure.
+
+The broker handles what is published on a channel one by one. It closes the channel at the first
+request that it cannot handle, drops what follows, and does not say which one it was. It only names
+the exchange that does not exist, or that the user may not use. So the culprit is one of those for
+that exchange, and:
+
+    handled    those before the first that it may have been; the broker has them
+    dropped    the last that it may have been, and all after it; the broker has none of them
+    unknown    what lies in between
+
+If it can have been one request only, all is known of all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+
+from leveret.client.calls.life import Pending, State
+
+_SILENT = (State.QUIET, State.SOUGHT)
+"""The states of a call of whose request the client has heard nothing."""
+
+
+class Fate(Enum):
+    """What became of a request that the broker had not confirmed when it closed the channel."""
+
+    HANDLED = "handled"
+    """The broker had taken it before."""
+    DROPPED = "dropped"
+    """The broker has not taken it, and no server has it."""
+    UNKNOWN = "unknown"
+    """Nobody can know."""
+
+
+def fates(unconfirmed: Sequence[Pending], exchange: str | None) -> Iterator[tuple[Pending, Fate]]:
+    """What became of each of these requests.
+
+    :param unconfirmed: in the order in which they were published.
+    :param exchange: the exchange that the broker named; None if it named none.
+    """
+    suspects = [
+        number
+        for number, call in enumerate(unconfirmed)
+        if call.request.dialect.exchange == exchange and call.state in _SILENT
+    ]
+    first, last = (suspects[0], suspects[-1]) if suspects else (0, len(unconfirmed))
+    for number, call in enumerate(unconfirmed):
+        if number < first:
+            yield call, Fate.HANDLED
+        elif number < last:
+            yield call, Fate.UNKNOWN
+        else:
+            yield call, Fate.DROPPED

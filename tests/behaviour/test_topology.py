@@ -1,0 +1,170 @@
+"""What an operator deletes is put back, and costs no call that has nothing to do with it."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+import leveret
+from leveret import PermissionDenied, Rabbit
+from leveret.amqp import methods
+from leveret.amqp.properties import Properties
+from tests.behaviour.patience import at_once, until, until_found
+from tests.behaviour.raw import RawPeer
+from tests.behaviour.services import Echo, Gate
+from tests.behaviour.users import Users
+from tests.brokers import Broker
+
+
+async def delete_exchange(raw: RawPeer, name: str) -> None:
+    await raw.channel.call(methods.Exchange.Delete(exchange=name))
+
+
+async def exchange_exists(raw: RawPeer, name: str) -> bool:
+    channel = await raw.connection.open_channel()
+    try:
+        await channel.call(methods.Exchange.Declare(exchange=name, passive=True))
+    except leveret.ChannelClosed:
+        return False
+    await channel.close()
+    return True
+
+
+async def unbind(raw: RawPeer, queue: str, exchange: str, key: str) -> None:
+    await raw.channel.call(methods.Queue.Unbind(queue=queue, exchange=exchange, routing_key=key))
+
+
+def lines(caplog: pytest.LogCaptureFixture, *words: str) -> list[str]:
+    return [m for m in caplog.messages if all(word in m for word in words)]
+
+
+@pytest.mark.parametrize("exchanges", [("leveret",), ("leveret", "leveret.control")])
+async def test_a_call_does_not_notice_that_an_exchange_was_deleted(
+    client: Rabbit,
+    host: Rabbit,
+    raw: RawPeer,
+    exchanges: tuple[str, ...],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gate = Gate()
+    gate.opened.set()
+    async with host.serving(gate):
+        remote = client.remote(Gate)
+        assert await remote.once(1) == 1
+        for name in exchanges:
+            await delete_exchange(raw, name)
+        async with at_once():
+            # Its request was not even routed, so it may be sent again though it is not idempotent.
+            assert await remote.once(2) == 2
+            assert await remote.again(3) == 3
+        for name in exchanges:
+            await until_found(partial(exchange_exists, raw, name), True, f"{name} is back")
+            assert len(lines(caplog, f"'{name}'", "was missing")) == 1
+    assert gate.ended == [1, 2, 3]
+
+
+async def test_a_cancel_that_finds_no_control_exchange_costs_no_other_call(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    gate = Gate()
+    async with host.serving(gate):
+        calls = [asyncio.create_task(client.remote(Gate).once(n)) for n in range(3)]
+        for _ in calls:
+            await gate.started.get()
+        before = client.calls.channel
+        await delete_exchange(raw, "leveret.control")
+        calls[0].cancel()
+        await until(lambda: gate.cancelled == [0], "the cancel arrives, once the exchange is back")
+        gate.opened.set()
+        assert await asyncio.gather(*calls[1:]) == [1, 2]
+        assert client.calls.channel is before
+
+
+async def test_bindings_that_an_operator_deletes_are_put_back(
+    client: Rabbit, host: Rabbit, raw: RawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate()
+    async with host.serving(gate):
+        call = asyncio.create_task(client.remote(Gate).once(0))
+        await gate.started.get()
+        await unbind(raw, "leveret.gate.once", "leveret", "gate.once")
+        async with at_once():
+            other = asyncio.create_task(client.remote(Gate).once(1))
+            assert await gate.started.get() == 1
+        assert len(lines(caplog, "do not reach their queue")) == 1
+        await delete_exchange(raw, "leveret.control")
+        await raw.channel.declare_exchange("leveret.control", "topic")  # with no bindings
+        await until_found(partial(reaches_control, raw, "gate"), True, "it is bound again")
+        call.cancel()
+        await until(lambda: gate.cancelled == [0], "the server hears of the cancel")
+        gate.opened.set()
+        assert await other == 1
+
+
+def is_not(client: Rabbit, channel: object) -> bool:
+    return client.calls.channel is not channel
+
+
+async def reaches_control(raw: RawPeer, key: str) -> bool:
+    """Whether the control exchange has a queue for this key."""
+    returned: list[object] = []
+    raw.channel.on_return = returned.append
+    raw.channel.publish("leveret.control", key, Properties(type="ping"), b"", mandatory=True)
+    await raw.flushed()
+    return not returned
+
+
+async def test_whoever_may_put_an_exchange_back_does_so_for_those_who_may_not(
+    broker: Broker, host: Rabbit, raw: RawPeer
+) -> None:
+    url = Users(broker).add("poor", configure="^leveret\\.reply.*")
+    async with leveret.connect(url) as poor, host.serving(Echo()):
+        assert await poor.remote(Echo).echo("a") == "a"
+        await delete_exchange(raw, "leveret")
+        impatient = poor.remote(Echo).with_options(wait_for_connection=False)
+        waiting = asyncio.create_task(poor.remote(Echo).echo("b"))
+        await until(lambda: not poor.calls.is_attached or poor.calls.held, "it is found out")
+        await until(lambda: poor.calls.is_attached, "replies come again")
+        with pytest.raises(leveret.ConnectionLost, match="'leveret' does not exist") as caught:
+            await impatient.echo("c")
+        assert caught.value.executed == "no"
+        assert await waiting == "b"
+
+
+async def test_a_request_that_the_user_may_not_send_costs_no_other_call(
+    broker: Broker, host: Rabbit
+) -> None:
+    url = Users(broker).add("typed", write="^leveret.*")
+    gate = Gate()
+    gate.opened.set()
+    async with leveret.connect(url) as client, host.serving(gate):
+        before, plain, after = await asyncio.gather(
+            client.remote(Gate).once(1),
+            client.plain("elsewhere").call("x"),
+            client.remote(Gate).once(2),
+            return_exceptions=True,
+        )
+        assert (before, after) == (1, 2)
+        assert isinstance(plain, PermissionDenied)
+        assert plain.executed == "no"
+    assert gate.ended == [1, 2]
+
+
+async def test_a_reply_queue_that_is_deleted_costs_no_request_that_is_on_its_way(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    gate = Gate()
+    async with host.serving(gate):
+        for n in range(5):
+            before = client.calls.channel
+            delete = methods.Queue.Delete(queue=client.calls.reply_queue.name)
+            deleting = asyncio.create_task(raw.channel.call(delete))
+            calls = [asyncio.create_task(client.remote(Gate).once(n)) for _ in range(20)]
+            await deleting
+            restored = partial(is_not, client, before)
+            await until(restored, "it is restored")
+            gate.opened.set()
+            assert await asyncio.gather(*calls) == [n] * 20
+            gate.opened.clear()
