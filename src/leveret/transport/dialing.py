@@ -119,10 +119,10 @@ async def race(
     race = _Race(attempt, seconds, errors)
     winner: C | None = None
     try:
-        winner = await race.run(targets)
+        opened = winner = await race.run(targets)
     finally:
         await race.stop(winner)
-    return winner
+    return opened
 
 
 class _Race(Generic[C]):
