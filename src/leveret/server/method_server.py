@@ -3,7 +3,8 @@
 It is the one place where a call moves. `calls/life.py` says what may happen to a call and what
 follows; here that is done. What decides is beside it, and pure: `calls/intake.py` (what becomes of
 a request), `load/` (places, and what can be finished in time), `calls/outcome.py` (what a caller is
-told). The handler is run by `calls/run.py`.
+told). The handler is run by `calls/run.py`, and `calls/settling.py` sends the reply and settles the
+request.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from leveret.server.calls.intake import (
     decide,
     doubt,
     gave_up,
-    may_be_copied,
     times_delivered,
 )
 from leveret.server.calls.kept_replies import RecordStore
@@ -33,27 +33,28 @@ from leveret.server.calls.life import (
     TELLS,
     Act,
     Answer,
-    Ending,
     Event,
     Holding,
+    HoldingEvent,
     Life,
     ServerCall,
     Settle,
     Source,
     State,
     Stop,
-    ending,
     name_of,
 )
 from leveret.server.calls.once_calls import OnceCalls
 from leveret.server.calls.outcome import ran_before, stopped
 from leveret.server.calls.replies import Replies
 from leveret.server.calls.run import Ended, Runner
+from leveret.server.calls.settling import Settling
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.handlers.execution import Executor
 from leveret.server.load.adaptive import AdaptiveMeasures, Measures
 from leveret.server.load.admission import LOOK_AHEAD, Admission
 from leveret.server.load.limiter import Limiter
+from leveret.server.load.prefetch import Consumes, Prefetch
 from leveret.server.load.slots import Slots
 from leveret.server.outbox import Unsent
 from leveret.transport.deadlines import Deadlines
@@ -66,29 +67,9 @@ log = logging.getLogger("leveret.server")
 # What each call comes by: Python 3.11 takes five times as long to find a member of an Enum.
 _STARTED: Final = State.STARTED
 _ENDED: Final = State.ENDED
-_HELD: Final = Holding.HELD
-_SETTLED: Final = Holding.SETTLED
-_GIVEN: Final = Answer.GIVEN
 
 _LOOK_AGAIN: Final = 0.2
 """Seconds after which a drain looks again at calls whose callers have yet to say that they wait."""
-
-
-class Consumes(Protocol):
-    """A queue of the method, as far as its prefetch goes."""
-
-    @property
-    def changing(self) -> bool:
-        """Whether another prefetch is being asked for."""
-        ...
-
-    @property
-    def is_open(self) -> bool:
-        """Whether requests come in."""
-        ...
-
-    async def change_prefetch(self, prefetch: int) -> None:
-        """Have another prefetch."""
 
 
 class Announces(Protocol):
@@ -163,8 +144,6 @@ class MethodServer:
         self._loop = loop
         self._key = spec.key
         self._answer_to = f"{spec.service}.{shared.instance}"
-        self._queues: list[Consumes] = []
-        self._sources: dict[str, Source] = {}
         self._doubtful = 0.0
         """With this many seconds left, a request may be one that cannot be finished in time."""
         limiter = None
@@ -175,14 +154,26 @@ class MethodServer:
             lambda now: LOOK_AHEAD if self.admission.overloaded(now) else 0,
             adapts=limiter is not None,
         )
-        self._adjusts = limiter is not None
-        """Whether the prefetch ever has to change."""
-        self._adjusting: set[asyncio.Task[None]] = set()
+        self._prefetch = Prefetch(
+            loop, self.slots.changed_prefetch, self._clock, varies=limiter is not None
+        )
         self._measures: Measures = self.admission
         if limiter is not None:
             self._measures = AdaptiveMeasures(self.admission, limiter, self.slots, self._clock)
         self._once = OnceCalls(shared.once, spec, shared.instance, self._clock)
         self._replies = Replies(spec, shared.max_message_size)
+        self._settling = Settling(
+            spec,
+            shared.life,
+            shared.kept,
+            remove=shared.table.remove,
+            discard=self.deadlines.discard,
+            user_of=shared.user_of,
+            reply_elsewhere=shared.reply_elsewhere,
+        )
+        self._finish = self._settling.finish
+        self.repeat = self._settling.repeat
+        """Sends a reply once more: `repeat(queue, name, frames)`; False if the queue is not its."""
         self._run = Runner(
             spec,
             shared.life,
@@ -196,7 +187,7 @@ class MethodServer:
 
     def serve_queue(self, queue: Consumes) -> None:
         """Requests come by this queue as well."""
-        self._queues.append(queue)
+        self._prefetch.queues.append(queue)
 
     @property
     def calls(self) -> Collection[ServerCall]:
@@ -293,9 +284,7 @@ class MethodServer:
 
     def attached(self, source: Source) -> None:
         """Requests come again, and replies go out: those that could not be sent go out first."""
-        self._sources[source.queue] = source
-        for name, frames in self._kept.unacked(source.queue):
-            source.answers.repeat(name, frames)
+        self._settling.attached(source)
 
     def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
         """A channel has ended, and with it its deliveries are void; the handlers run on.
@@ -304,13 +293,13 @@ class MethodServer:
         """
         lost = [c for c in self._calls if c.source is source and c.holding is Holding.HELD]
         for call in lost:
-            self._life.move(call, "channel lost")
+            self._life.move(call, HoldingEvent.CHANNEL_LOST)
             self._table.detached(call)
             # Its request is the broker's, so it does not wait here; it may come again.
             self.slots.discard(call)
         for item in unsent:
             if item.call is not None:
-                self._keep(item.call, item.frames)
+                self._settling.keep(item.call, item.frames)
                 self.sent(item.call)
         if self.draining:
             for call in lost:
@@ -338,7 +327,7 @@ class MethodServer:
         if decision is Decision.JUDGE:
             return False
         if decision is Decision.HAND_BACK:
-            self._hand_back(request, source, seconds)
+            self._settling.hand_back(request, source, seconds)
         elif decision is Decision.GO_ON and call is not None:
             self._go_on(call, request, source)
         elif decision is Decision.REPEAT and kept is not None:
@@ -355,7 +344,7 @@ class MethodServer:
 
     def _go_on(self, call: ServerCall, request: Incoming, source: Source) -> None:
         """The request of a call that is here has come again: it can be answered once more."""
-        self._life.move(call, "redelivered")
+        self._life.move(call, HoldingEvent.REDELIVERED)
         call.incoming = request
         call.source = source
         act = self._life.fire(call, Event.REDELIVERED)
@@ -434,14 +423,14 @@ class MethodServer:
             return
         self._life.fire(call, Event.NO_PLACE)
         self.slots.wait(call)
-        if self._adjusts:
+        if self._prefetch.varies:
             self._adjust()
 
     def _leave(self) -> None:
         """A call has left its place: the next one has it."""
         slots = self.slots
         slots.release()
-        if self._adjusts:
+        if self._prefetch.varies:
             self._adjust()
         if slots.waiting:
             self._start_waiting()
@@ -467,21 +456,13 @@ class MethodServer:
         except DeadlineExceeded as error:
             error.executed = ran_before(request)
             if self.admission.overloaded(now):
-                self._adjusts = True
+                self._prefetch.varies = True
                 self._adjust()
             raise
 
     def _adjust(self) -> None:
-        """Have another prefetch where this one is too low, or far too high."""
-        if self.draining or any(queue.changing for queue in self._queues):
-            return
-        prefetch = self.slots.changed_prefetch(self._clock())
-        if prefetch is not None:
-            for queue in self._queues:
-                if queue.is_open:
-                    task = self._loop.create_task(queue.change_prefetch(prefetch))
-                    self._adjusting.add(task)
-                    task.add_done_callback(self._adjusting.discard)
+        if not self.draining:
+            self._prefetch.adjust()
 
     # -- a call ends -------------------------------------------------------------------------------
 
@@ -504,79 +485,10 @@ class MethodServer:
         """Answer a call that has ended without a task."""
         self._finish(call, self._replies.error(call, error))
 
-    def _finish(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
-        """Answer and settle a call that has ended, as `life.ENDINGS` says.
-
-        :returns: False if its reply waits for the socket, and its place is not free before.
-        """
-        self._table.remove(call)
-        self.deadlines.discard(call.tick, call)
-        source = call.source
-        if back or call.holding is not _HELD:
-            return self._finish_otherwise(call, reply, back=back)
-        call.holding = _SETTLED
-        source.finished += 1
-        if call.answer is _GIVEN:
-            return source.answers.finish(call, b"")
-        call.answer = _GIVEN
-        answers = source.answers
-        if call.name and answers.remembers and reply:  # as in `_remember`
-            self._kept.add_sent(source.queue, call.name, reply)
-        return answers.finish(call, reply)
-
-    def _finish_otherwise(self, call: ServerCall, reply: bytes, *, back: bool) -> bool:
-        """Settle a call that another server is to run, or whose request is the broker's again."""
-        source = call.source
-        match ending(call, back=back):
-            case Ending.REQUEUE:
-                self._life.move(call, "settled")
-                source.answers.settle(call.tag, Settle.REQUEUE)
-            case Ending.HAND_BACK:
-                self._life.move(call, "settled")
-                self._hand_back(call.incoming, source, call.ends - self._clock())
-            case Ending.KEEP:
-                source.finished += 1
-                call.answer = Answer.GIVEN
-                self._keep(call, reply)
-                self._remember(call, reply)
-                if source.answers.is_open:
-                    source.answers.reply(reply)
-                else:
-                    self._shared.reply_elsewhere(reply)
-            case Ending.ANSWER:
-                self._life.move(call, "settled")
-                source.finished += 1
-                return source.answers.finish(call, b"")
-            case Ending.DROP:
-                source.finished += 1
-        return True
-
     def _answer(self, call: ServerCall, error: CallError) -> None:
-        """Answer a call that has not ended; what comes after it is dropped."""
+        """Answer a call that has not ended."""
         if call.answer is Answer.OWED:
-            reply = self._replies.error(call, error)
-            call.answer = Answer.GIVEN
-            self._remember(call, reply)
-            call.source.answers.reply(reply)
-
-    def _remember(self, call: ServerCall, reply: bytes) -> None:
-        """A reply leaves. Whether it arrives nobody knows."""
-        if call.name and reply and call.source.answers.remembers:
-            self._kept.add_sent(call.source.queue, call.name, reply)
-
-    def _keep(self, call: ServerCall, reply: bytes) -> None:
-        """A reply could not be sent, or its request not be acknowledged."""
-        if reply and call.name:
-            self._kept.add_unacked(call.source.queue, call.name, reply, call.ends)
-
-    def _hand_back(self, request: Incoming, source: Source, seconds: float) -> None:
-        """Return a request that was not begun; as redelivered where there is no other way."""
-        answers = source.answers
-        if may_be_copied(request, self.spec, seconds):
-            user = self._shared.user_of(request, answers.own_user)
-            if answers.hand_back(request, seconds, user, None):
-                return
-        answers.settle(request.delivery.delivery_tag, Settle.REQUEUE)
+            self._settling.answer(call, self._replies.error(call, error))
 
     # -- a call is stopped -------------------------------------------------------------------------
 
@@ -603,7 +515,7 @@ class MethodServer:
             case Act.HAND_BACK:
                 self._forget(call)
                 if not detached:
-                    self._hand_back(call.incoming, call.source, call.ends - self._clock())
+                    self._settling.hand_back(call.incoming, call.source, call.ends - self._clock())
             case Act.ANSWER | Act.ANSWER_CANCEL:
                 self._measures.record_cut_off(self._clock() - call.started)
                 self._answer(call, error)
@@ -614,8 +526,7 @@ class MethodServer:
     def _forget(self, call: ServerCall) -> None:
         """A call is not here any more, and nobody is answered."""
         self.slots.discard(call)
-        self._table.remove(call)
-        self.deadlines.discard(call.tick, call)
+        self._settling.forget(call)
 
     def abandon(self, call: ServerCall) -> None:
         """Wait no longer for a handler that refuses to end, but tell its caller.
@@ -635,8 +546,7 @@ class MethodServer:
         """Hand back what waits for a place, and change no prefetch any more."""
         for call in self.waiting:
             self.stop(call, Stop.DRAIN)
-        if self._adjusting:
-            await asyncio.wait(tuple(self._adjusting))
+        await self._prefetch.settled()
 
     async def finish(self) -> None:
         """Wait until no call is here."""
@@ -674,15 +584,7 @@ class MethodServer:
                 call.told = kind
 
     def _tells(self, call: ServerCall) -> NoticeKind | None:
-        if call.state is State.WAITING and len(self._queues) > 1:
+        if call.state is State.WAITING and len(self._prefetch.queues) > 1:
             # With several queues calls wait for as long as those from the others run.
             return NoticeKind.WAITS
         return TELLS[call.state]
-
-    def repeat(self, queue: str, name: str, frames: bytes) -> bool:
-        """Send a reply once more; False if its queue is not one of this method's."""
-        source = self._sources.get(queue)
-        if source is None:
-            return False
-        source.answers.repeat(name, frames)
-        return True

@@ -163,6 +163,17 @@ class Holding(Enum):
     """It was acknowledged, given back or given up."""
 
 
+class HoldingEvent(Enum):
+    """What happens to a request, apart from its call."""
+
+    CHANNEL_LOST = "channel lost"
+    """The channel that it came by has ended."""
+    REDELIVERED = "redelivered"
+    """It came again, to this server."""
+    SETTLED = "settled"
+    """This server settles it, other than by its reply."""
+
+
 class Answer(Enum):
     """Whether the caller has its one reply."""
 
@@ -261,10 +272,10 @@ ENDINGS: Final[dict[tuple[Holding, bool, Answer], Ending]] = {
 }
 """By who has the request, whether another server is to run it, and whether it was answered."""
 
-HOLDINGS: Final[dict[tuple[Holding, str], Holding]] = {
-    (Holding.HELD, "channel lost"): Holding.DETACHED,
-    (Holding.DETACHED, "redelivered"): Holding.HELD,
-    (Holding.HELD, "settled"): Holding.SETTLED,
+HOLDINGS: Final[dict[tuple[Holding, HoldingEvent], Holding]] = {
+    (Holding.HELD, HoldingEvent.CHANNEL_LOST): Holding.DETACHED,
+    (Holding.DETACHED, HoldingEvent.REDELIVERED): Holding.HELD,
+    (Holding.HELD, HoldingEvent.SETTLED): Holding.SETTLED,
 }
 """The life of a delivery; one that is DETACHED is the broker's to settle."""
 
@@ -465,17 +476,17 @@ class Life:
         call.stop = why
         return self.fire(call, _STOPS[why])
 
-    def move(self, call: ServerCall, what: str) -> bool:
-        """Its delivery is "redelivered" or "settled", or has its "channel lost".
+    def move(self, call: ServerCall, event: HoldingEvent) -> bool:
+        """Let an event happen to a call's request.
 
         :returns: False if that cannot be.
         """
-        after = HOLDINGS.get((call.holding, what))
+        after = HOLDINGS.get((call.holding, event))
         if after is None:
             log.error(
                 "a mistake in Leveret: the request of call %s of %s is %r and was %r; please"
                 " report it",
-                *(call.id, call.method, call.holding.value, what),
+                *(call.id, call.method, call.holding.value, event.value),
             )
             return False
         call.holding = after

@@ -19,6 +19,7 @@ from leveret.server.calls.life import (
     Ending,
     Event,
     Holding,
+    HoldingEvent,
     Life,
     ServerCall,
     State,
@@ -204,7 +205,7 @@ def test_a_call_is_named_by_its_reply_queue_and_its_id() -> None:
 
 @pytest.mark.parametrize(("holding", "what"), HOLDINGS)
 def test_every_row_of_a_delivery_leads_where_it_says(
-    life: Life, holding: Holding, what: str
+    life: Life, holding: Holding, what: HoldingEvent
 ) -> None:
     moved = call()
     moved.holding = holding
@@ -214,14 +215,10 @@ def test_every_row_of_a_delivery_leads_where_it_says(
 
 @pytest.mark.parametrize(
     ("holding", "what"),
-    [
-        pair
-        for pair in product(Holding, ("channel lost", "redelivered", "settled"))
-        if pair not in HOLDINGS
-    ],
+    [pair for pair in product(Holding, HoldingEvent) if pair not in HOLDINGS],
 )
 def test_a_delivery_is_settled_once_and_by_who_has_it(
-    life: Life, holding: Holding, what: str, caplog: pytest.LogCaptureFixture
+    life: Life, holding: Holding, what: HoldingEvent, caplog: pytest.LogCaptureFixture
 ) -> None:
     moved = call()
     moved.holding = holding
