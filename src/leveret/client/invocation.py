@@ -123,10 +123,10 @@ class Invocation:
         "_make_codec",
         "_method",
         "_new_key",
-        "_parameters",
         "_policy",
         "_raises",
         "_sender",
+        "parameters",
         "request",
     )
 
@@ -146,9 +146,10 @@ class Invocation:
         new_key: bool = False,
     ) -> None:
         self.request = request
+        self.parameters = parameters
+        """Makes of arguments what the codec encodes; `TypeError` for arguments that do not fit."""
         self._sender = sender
         self._method = method
-        self._parameters = parameters
         self._codec = codec
         self._encode = codec.encode_arguments
         self._decode = codec.decode_result
@@ -178,7 +179,7 @@ class Invocation:
             headers, timeout = attempt.headers, attempt.timeout
         else:
             try:
-                body = self._encode(self._parameters(*args, **kwargs))
+                body = self._encode(self.parameters(*args, **kwargs))
             except ENCODE_ERRORS as error:
                 raise InvalidArgument(str(error), method=self._method) from error
             timeout = terms.timeout

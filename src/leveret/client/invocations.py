@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
+
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.client.invocation import Invocation, Sender
 from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions
 from leveret.client.policy.call_policy import Policies
-from leveret.codec import MethodCodec, method_codec
-from leveret.contract import MethodSpec
+from leveret.codec import RAW, TEXT, MethodCodec, method_codec, normal_content_type
+from leveret.contract import MethodSpec, given_struct
 from leveret.errors import ContractError, InvalidArgument
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.native.dialect import NativeClient
@@ -33,7 +35,14 @@ MakeCodec = Callable[[MethodSpec, str], MethodCodec]
 
 def typed_codec(spec: MethodSpec, content_type: str) -> MethodCodec:
     """The codec of a method whose contract is known."""
-    return method_codec(content_type, spec.parameters, spec.result)
+    return method_codec(content_type, _given(spec, content_type), spec.result)
+
+
+def _given(spec: MethodSpec, content_type: str) -> type[Struct]:
+    """What holds the arguments of a call. A body that is one value cannot leave it out."""
+    if normal_content_type(content_type) in (TEXT, RAW):
+        return spec.parameters
+    return given_struct(spec.parameters)
 
 
 class RoutingSender(Sender, Protocol):
@@ -93,7 +102,9 @@ class Invocations:
         has_key = options.idempotency_key is not None
         new_key = policy is not None and spec.once and not spec.idempotent and not has_key
         route = self.sender.route(spec.key, _NATIVE)
+        parameters = spec.parameters
         if make_codec is typed_codec:
+            parameters = _given(spec, codec.content_type)
             route.described(limited=spec.queue.max_length is not None)
         request = Request(
             self.sender.channel,
@@ -113,7 +124,7 @@ class Invocations:
             self.sender,
             request,
             method=spec.key,
-            parameters=spec.parameters,
+            parameters=parameters,
             codec=codec,
             make_codec=lambda content_type: make_codec(spec, content_type),
             default_content_type=spec.content_type,

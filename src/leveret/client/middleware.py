@@ -14,7 +14,7 @@ class OutgoingCall(msgspec.Struct):
     method: str
     """"service.method"."""
     arguments: dict[str, Any]
-    """By parameter name."""
+    """By parameter name, without those that the caller leaves to the server's defaults."""
     metadata: dict[str, str]
     """What goes with the request."""
     timeout: float

@@ -10,8 +10,6 @@ import inspect
 from collections.abc import Coroutine
 from typing import Any, Unpack
 
-from msgspec.structs import asdict
-
 from leveret.client.invocation import Invocation, Terms
 from leveret.client.invocations import Invocations
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
@@ -22,7 +20,7 @@ from leveret.client.options import (
     check_metadata,
     check_timeout,
 )
-from leveret.contract import MethodSpec, Service, ServiceSpec, spec_of
+from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, spec_of
 from leveret.errors import ContractError, InvalidArgument
 
 
@@ -100,13 +98,13 @@ class RemoteMethod:
         self, chain: CallNext, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         try:
-            arguments = self._spec.parameters(*args, **kwargs)
+            arguments = self._invocation.parameters(*args, **kwargs)
         except TypeError as error:
             raise InvalidArgument(str(error), method=self._spec.key) from error
         return await chain(
             OutgoingCall(
                 method=self._spec.key,
-                arguments=arguments if isinstance(arguments, dict) else asdict(arguments),
+                arguments=arguments if isinstance(arguments, dict) else given_arguments(arguments),
                 metadata=dict(self._options.metadata or {}),
                 timeout=self._terms.timeout,
             )

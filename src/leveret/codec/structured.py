@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import cache
 from operator import attrgetter
 from types import NoneType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import UnsetType
 
 from leveret.codec.content_type import JSON
 from leveret.codec.not_finite import refuse_not_finite
@@ -28,6 +29,8 @@ Proof = Callable[[bytes, Any], object]
 # A value whose class is exactly one of these always decodes to what it was, or fails to encode.
 # Not float: JSON has no NaN and no infinities (`not_finite.py`).
 _FAITHFUL = frozenset({int, str, bool, bytes, NoneType})
+_LEFT_OUT: Final = 64
+"""For so many choices of fields that are left out it is kept that they need no check."""
 
 
 def argument_coder(content_type: str, parameters: type[msgspec.Struct]) -> Coder:
@@ -42,7 +45,8 @@ def argument_coder(content_type: str, parameters: type[msgspec.Struct]) -> Coder
         return _checked(encode, prove), decode
     read = attrgetter(*(field.name for field in fields))
     if len(fields) == 1:
-        return _checked_unless_exact_field(encode, prove, read, expected[0]), decode
+        left_out = None if fields[0].required else UnsetType
+        return _checked_unless_exact_field(encode, prove, read, expected[0], left_out), decode
     return _checked_unless_exact_fields(encode, prove, read, expected), decode
 
 
@@ -114,10 +118,12 @@ def _checked_unless_exact_field(
     prove: Proof,
     read: Callable[[Any], Any],
     exact: type | None,
+    left_out: type | None,
 ) -> Callable[[msgspec.Struct], bytes]:
     def encode_arguments(value: msgspec.Struct) -> bytes:
         body = encode(value)
-        if type(read(value)) is not exact:
+        given = type(read(value))
+        if given is not exact and given is not left_out:
             prove(body, value)
         return body
 
@@ -130,10 +136,17 @@ def _checked_unless_exact_fields(
     read: Callable[[Any], tuple[Any, ...]],
     exact: tuple[type | None, ...],
 ) -> Callable[[msgspec.Struct], bytes]:
+    left_out = set[tuple[type, ...]]()  # of exact types as well, but for fields that are not given
+
     def encode_arguments(value: msgspec.Struct) -> bytes:
         body = encode(value)
-        if tuple(map(type, read(value))) != exact:
+        given = tuple(map(type, read(value)))
+        if given != exact and given not in left_out:
             prove(body, value)
+            if len(left_out) < _LEFT_OUT and all(
+                found in (expected, UnsetType) for found, expected in zip(given, exact, strict=True)
+            ):
+                left_out.add(given)
         return body
 
     return encode_arguments

@@ -9,6 +9,7 @@ from __future__ import annotations
 from leveret.contract.attempts import Hedge, Retry, as_hedge, as_retry
 from leveret.contract.concurrency import Adaptive
 from leveret.contract.declaration import method
+from leveret.contract.left_out import given_arguments, given_struct
 from leveret.contract.schema import method_schema, service_schema
 from leveret.contract.service import Service, handler_of, spec_of
 from leveret.contract.specification import Executor, MethodSpec, QueueOptions, ServiceSpec
@@ -24,6 +25,8 @@ __all__ = [
     "ServiceSpec",
     "as_hedge",
     "as_retry",
+    "given_arguments",
+    "given_struct",
     "handler_of",
     "method",
     "method_schema",
