@@ -14,6 +14,7 @@ import msgspec
 
 from leveret.broker import EmbeddedBroker, Permissions, User
 from leveret.testing import RabbitMQ
+from tests.vhosts import Vhosts
 
 KINDS: Final = ("rabbitmq", "embedded")
 
@@ -50,10 +51,15 @@ class Broker(Protocol):
 class OnRabbitMQ:
     """A vhost on the run's RabbitMQ, or the default one of a broker that is not ours."""
 
-    def __init__(self, rabbitmq: RabbitMQ, name: str) -> None:
+    def __init__(self, rabbitmq: RabbitMQ, vhosts: Vhosts) -> None:
         self._rabbitmq = rabbitmq
-        self.url = rabbitmq.add_vhost(name) if rabbitmq.owned else rabbitmq.url
-        self.vhost = name if rabbitmq.owned else urlsplit(rabbitmq.url).path[1:] or "/"
+        self._vhosts = vhosts
+        if rabbitmq.owned:
+            self.vhost = vhosts.take()
+            self.url = rabbitmq.url + self.vhost
+        else:
+            self.vhost = urlsplit(rabbitmq.url).path[1:] or "/"
+            self.url = rabbitmq.url
         self._users: list[str] = []
 
     def add_user(self, name: str, password: str, *, configure: str, write: str, read: str) -> None:
@@ -88,7 +94,7 @@ class OnRabbitMQ:
                 f'rabbit_auth_backend_internal:delete_user(<<"{name}">>, <<"leveret">>)'
             )
         if self._rabbitmq.owned:
-            self._rabbitmq.delete_vhost(self.vhost)
+            self._vhosts.give_back(self.vhost)
 
 
 def _binary(text: str) -> str:

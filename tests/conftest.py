@@ -6,7 +6,8 @@
 `rabbitmq`       the one RabbitMQ of this run, started at the first test that asks, shared by all
                  pytest-xdist workers
 `rabbitmq_url`   a fresh vhost on it: nothing of another test is there, so tests run side by side
-`own_rabbitmq`   a broker that this test alone may stop, kill, restart or block; 3 s more
+`own_rabbitmq`   a broker that this test alone may stop, kill, restart or block, as new; one
+                 pytest-xdist worker has these tests, as it takes 3 s to start
 `rabbitmq_cluster`  three nodes that are one broker, all of them up; the test may stop and kill them
 
 `pytest -k embedded` needs no RabbitMQ at all. Each test that runs on one is marked `rabbitmq`; the
@@ -23,7 +24,6 @@ import secrets
 import signal
 import threading
 from collections.abc import Iterator
-from itertools import count
 from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,7 @@ from leveret.testing import RabbitMQUnavailable
 from tests.brokers import KINDS, Broker, Loop, OnEmbedded, OnRabbitMQ
 from tests.rabbitmq.broker import RabbitMQ
 from tests.rabbitmq.cluster import RabbitMQCluster
+from tests.vhosts import Vhosts
 
 _DESK = pytest.StashKey["BrokerDesk"]()
 
@@ -120,21 +121,16 @@ def rabbitmq(pytestconfig: pytest.Config) -> Iterator[RabbitMQ]:
 
 
 @pytest.fixture(scope="session")
-def _vhost_numbers() -> Iterator[int]:
-    return count(1)
+def _vhosts(rabbitmq: RabbitMQ, worker_id: str) -> Vhosts:
+    return Vhosts(rabbitmq, worker_id)
 
 
 @pytest.fixture
-def rabbitmq_url(
-    rabbitmq: RabbitMQ, worker_id: str, _vhost_numbers: Iterator[int]
-) -> Iterator[str]:
-    """The URL of a vhost that is this test's alone."""
-    if not rabbitmq.owned:
-        yield rabbitmq.url
-        return
-    name = f"{worker_id}-{next(_vhost_numbers)}"
-    yield rabbitmq.add_vhost(name)
-    rabbitmq.delete_vhost(name)
+def rabbitmq_url(rabbitmq: RabbitMQ, _vhosts: Vhosts) -> Iterator[str]:
+    """The URL of an empty vhost that is this test's alone."""
+    on = OnRabbitMQ(rabbitmq, _vhosts)
+    yield on.url
+    on.close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -158,16 +154,14 @@ def _embedded_brokers() -> Iterator[Loop]:
 
 
 @pytest.fixture
-def broker(
-    broker_kind: str, request: pytest.FixtureRequest, worker_id: str, _vhost_numbers: Iterator[int]
-) -> Iterator[Broker]:
+def broker(broker_kind: str, request: pytest.FixtureRequest) -> Iterator[Broker]:
     """A vhost that is this test's alone. The fixtures of the other broker are not even made."""
     made: OnRabbitMQ | OnEmbedded
     if broker_kind == "embedded":
         made = OnEmbedded(request.getfixturevalue("_embedded_brokers"))
     else:
         rabbitmq: RabbitMQ = request.getfixturevalue("rabbitmq")
-        made = OnRabbitMQ(rabbitmq, f"{worker_id}-{next(_vhost_numbers)}")
+        made = OnRabbitMQ(rabbitmq, request.getfixturevalue("_vhosts"))
     yield made
     made.close()
 
@@ -178,11 +172,20 @@ def broker_url(broker: Broker) -> str:
     return broker.url
 
 
-@pytest.fixture
-def own_rabbitmq() -> Iterator[RabbitMQ]:
-    """A broker of this test's own, to `stop`, `kill`, `restart` or `block_publishers`."""
+@pytest.fixture(scope="session")
+def private_rabbitmq() -> Iterator[RabbitMQ]:
     with RabbitMQ(private=True) as broker:
         yield broker
+
+
+@pytest.fixture
+def own_rabbitmq(private_rabbitmq: RabbitMQ) -> RabbitMQ:
+    """A broker of this test's own, to `stop`, `kill`, `restart` or `block_publishers`.
+
+    It is as new: what tests before this one did to it is undone.
+    """
+    private_rabbitmq.clear()
+    return private_rabbitmq
 
 
 @pytest.fixture(scope="session")
@@ -236,16 +239,22 @@ Python before 3.14 traces branches at twice the processor time, so the other tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests on RabbitMQ, and those whose coverage is measured.
+    """Mark tests on RabbitMQ, and those whose coverage is measured; begin with the long ones.
 
-    One cluster is enough: one pytest-xdist worker has its tests.
+    One cluster is enough, and one broker that tests may stop: one pytest-xdist worker has all tests
+    of each.
     """
     for item in items:
         if _is_on_rabbitmq(item):
             item.add_marker(pytest.mark.rabbitmq)
         elif item.path.is_relative_to(_UNIT) or item.path.name in _MEASURED:
             item.add_marker(pytest.mark.measured)
-        if "rabbitmq_cluster" in getattr(item, "fixturenames", ()):
+        names = getattr(item, "fixturenames", ())
+        if "rabbitmq_cluster" in names:
             item.add_marker(pytest.mark.xdist_group("rabbitmq_cluster"))
             # Of which the cluster's start takes 5 to 10 s on two free processors.
             item.add_marker(pytest.mark.timeout(180), append=False)
+        if {"own_rabbitmq", "private_rabbitmq"} & set(names):
+            item.add_marker(pytest.mark.xdist_group("own_rabbitmq"))
+    # One that begins last keeps one worker busy while the others have nothing left to do.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from leveret import testing
 from leveret.testing import RabbitMQUnavailable, TLSFiles
 from leveret.testing.rabbitmq.installed import Installation, Machine, find_installation
@@ -10,6 +12,15 @@ from tests import apt
 from tests.rabbitmq.chroot import find_installation_in, machine_here, root_folder
 
 __all__ = ["RabbitMQ", "find_or_install"]
+
+# A vhost takes its connections, queues and exchanges with it.
+_CLEAR: Final = (
+    'By = <<"leveret">>, '
+    "[rabbit_vhost:delete(Name, By) || Name <- rabbit_vhost:list_names()], "
+    "[rabbit_auth_backend_internal:delete_user(proplists:get_value(user, User), By) "
+    "|| User <- rabbit_auth_backend_internal:list_users(), "
+    'proplists:get_value(user, User) =/= <<"guest">>]'
+)
 
 
 def find_or_install(*, install: bool = False) -> Installation | None:
@@ -43,6 +54,13 @@ class RabbitMQ(testing.RabbitMQ):
     ) -> None:
         super().__init__(private=private, tls=tls)
         self._install = install
+
+    def clear(self) -> None:
+        """Start it if it does not run, and leave nothing of what was done to it before."""
+        self.start()
+        self.unblock_publishers()
+        self.evaluate(_CLEAR)
+        self.add_vhost("/")
 
     def check(self) -> None:
         """Find a RabbitMQ, or install one, and start nothing.

@@ -11,7 +11,6 @@ from pamqp.commands import Basic, Connection
 
 from leveret.testing import Broker
 from tests.behaviour.amqp.script import Client, Connect, Lane
-from tests.brokers import KINDS
 from tests.rabbitmq.broker import RabbitMQ
 
 
@@ -28,11 +27,19 @@ class Blockable(Protocol):
     def close_connections(self, reason: str) -> int: ...
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("rabbitmq", marks=pytest.mark.xdist_group("own_rabbitmq")), "embedded"],
+)
 def node(request: pytest.FixtureRequest) -> Iterator[Blockable]:
     """One for all tests here: a RabbitMQ takes seconds to start."""
-    with RabbitMQ(private=True) if request.param == "rabbitmq" else Broker() as started:
-        yield started
+    if request.param == "embedded":
+        with Broker() as started:
+            yield started
+    else:
+        rabbitmq: RabbitMQ = request.getfixturevalue("private_rabbitmq")
+        rabbitmq.clear()
+        yield rabbitmq
 
 
 @pytest.fixture

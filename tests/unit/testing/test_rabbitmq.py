@@ -20,6 +20,8 @@ from leveret.testing import RabbitMQUnavailable
 from leveret.testing.rabbitmq.place import answers_amqp
 from tests.rabbitmq.broker import RabbitMQ
 
+pytestmark = pytest.mark.xdist_group("a RabbitMQ that is restarted")  # one for most tests here
+
 GIVE_UP = 20.0
 
 HOLD_A_BROKER = """
@@ -147,40 +149,35 @@ def test_another_process_may_attach_but_not_stop_it(broker: RabbitMQ) -> None:
     assert broker.is_up
 
 
-def test_a_restart_keeps_port_and_durable_queues_and_tells_clients() -> None:
-    with RabbitMQ(private=True) as broker:
-        url = broker.url
-        connection = connected(url)
-        connection.channel().queue_declare("kept", durable=True)
-        broker.restart()
-        with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="CONNECTION_FORCED"):
-            connection.process_data_events(time_limit=GIVE_UP)
-        assert broker.url == url
-        with connected(url) as again:
-            again.channel().queue_declare("kept", passive=True)
+def test_a_restart_keeps_port_and_durable_queues_and_tells_clients(broker: RabbitMQ) -> None:
+    url = broker.url
+    connection = connected(url)
+    connection.channel().queue_declare("kept", durable=True)
+    broker.restart()
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="CONNECTION_FORCED"):
+        connection.process_data_events(time_limit=GIVE_UP)
+    assert broker.url == url
+    with connected(url) as again:
+        again.channel().queue_declare("kept", passive=True)
 
 
-def test_a_kill_breaks_connections_and_a_restart_brings_it_back() -> None:
-    with RabbitMQ(private=True) as broker:
-        connection = connected(broker.url)
-        broker.kill()
-        assert not broker.is_up
-        with pytest.raises(pika.exceptions.StreamLostError):
-            connection.process_data_events(time_limit=GIVE_UP)
-        broker.restart()
-        assert broker.is_up
-
-
-def test_a_broker_that_was_killed_can_be_started_again() -> None:
-    with RabbitMQ(private=True) as broker:
-        url = broker.url
-        broker.kill()
-        assert broker.start().url == url
-        assert broker.is_up
+@pytest.mark.parametrize("start", [RabbitMQ.start, RabbitMQ.restart])
+def test_a_kill_breaks_connections_and_a_start_brings_it_back(
+    start: Callable[[RabbitMQ], None], broker: RabbitMQ
+) -> None:
+    url = broker.url
+    connection = connected(url)
+    broker.kill()
+    assert not broker.is_up
+    with pytest.raises(pika.exceptions.StreamLostError):
+        connection.process_data_events(time_limit=GIVE_UP)
+    start(broker)
+    assert broker.url == url
+    assert broker.is_up
 
 
 def test_closing_it_leaves_no_process_and_no_file() -> None:
-    broker = RabbitMQ(private=True).start()
+    broker = RabbitMQ(private=True).start()  # not the one of the other tests, which go on
     folder = folder_of(broker.address)
     assert any("epmd" in line for line in processes_at_home_in(folder))
     assert any("beam" in line for line in processes_at_home_in(folder))
