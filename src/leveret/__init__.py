@@ -40,7 +40,7 @@ from leveret.errors import (
     Unauthenticated,
     Unimplemented,
 )
-from leveret.rabbit import Rabbit, connect, run
+from leveret.rabbit import Rabbit, Serving, connect, run
 from leveret.server.access import Allow
 from leveret.server.handlers.execution import Middleware as ServerMiddleware
 from leveret.server.server import Server
@@ -89,6 +89,7 @@ __all__ = [
     "Server",
     "ServerMiddleware",
     "Service",
+    "Serving",
     "State",
     "TopologyError",
     "Unauthenticated",

@@ -243,6 +243,31 @@ async def test_a_signal_before_it_serves_stops_it(commands: Commands) -> None:
             assert await server.ends() == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_signal_ends_a_start_that_hangs(commands: Commands, workers: str) -> None:
+    (commands.folder / "hanging.py").write_text(
+        "import asyncio, pathlib, leveret\n"
+        "class One(leveret.Service):\n"
+        "    async def __aenter__(self): return self\n"
+        "    async def __aexit__(self, *_): pathlib.Path('left').touch()\n"
+        "    @leveret.method\n"
+        "    async def use(self) -> int: return 1\n"
+        "class Two(leveret.Service):\n"
+        "    async def __aenter__(self):\n"
+        "        pathlib.Path('hangs').touch()\n"
+        "        await asyncio.Event().wait()\n"
+        "    async def __aexit__(self, *_): pass\n"
+        "    @leveret.method\n"
+        "    async def use(self) -> int: return 1\n"
+    )
+    server = await commands.start("serve", "hanging:One", "hanging:Two", "--workers", workers)
+    await until((commands.folder / "hangs").exists, "it starts")
+    server.terminate()
+    await server.says("stopped before it served", int(workers))
+    assert await server.ends() == 0
+    assert (commands.folder / "left").exists()
+
+
 # -- why it cannot ---------------------------------------------------------------------------------
 
 

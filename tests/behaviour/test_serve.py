@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import pytest
 
+import leveret
 from leveret import Cancelled, ConnectionLost, Rabbit, Service, TopologyError, method
+from leveret.once import MemoryOnce
 from tests.behaviour import serving_program
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import PATIENCE, at_once, until, until_found
@@ -29,6 +34,43 @@ class Bounded(Service):
     @method(max_length=5, priority_levels=3, expires=3600)
     async def work(self) -> None:
         pass
+
+
+class Starting(Service, name="starting"):
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    async def __aenter__(self) -> Self:
+        self.log.append("one entered")
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.log.append("one left")
+
+    @method
+    async def use(self) -> None:
+        pass
+
+
+class Starting2(Starting, name="starting2"):
+    async def __aenter__(self) -> Self:
+        self.log.append("two hangs")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.log.append("two cancelled")
+        return self
+
+
+class HangingStore(MemoryOnce):
+    def __init__(self, log: list[str]) -> None:
+        super().__init__()
+        self.log = log
+
+    async def __aenter__(self) -> Self:
+        self.log.append("the store hangs")
+        await asyncio.Event().wait()
+        return self
 
 
 @pytest.fixture
@@ -93,6 +135,94 @@ async def test_a_second_signal_cuts_the_drain_short(
     assert (tmp_path / "cancelled").exists()
     code, out, _ = await ended(program)
     assert (code, out) == (0, "left\ndone\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_a_start_that_hangs_and_leaves_what_was_entered(
+    host: Rabbit, caplog: pytest.LogCaptureFixture, number: signal.Signals
+) -> None:
+    caplog.set_level(logging.INFO, "leveret.server")
+    log: list[str] = []
+    serve = asyncio.create_task(host.serve(Starting(log), once=HangingStore(log)))
+    await until(lambda: log == ["the store hangs"], "it starts")
+    signal.raise_signal(number)
+    async with at_once():
+        await serve
+    assert "stopped before it served" in caplog.text
+    serve = asyncio.create_task(host.serve(Starting(log), Starting2(log)))
+    await until(lambda: log[1:] == ["one entered", "two hangs"], "it starts")
+    signal.raise_signal(number)
+    async with at_once():
+        await serve
+    assert log[3:] == ["two cancelled", "one left"]
+
+
+async def test_a_host_program_hears_its_signals_while_a_server_runs_in_it(
+    host: Rabbit, client: Rabbit
+) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        ours = signal.getsignal(signal.SIGTERM)
+        echo = client.remote(Echo).with_options(wait_for_server=True)
+        for signals, wanted in ((False, [15]), (True, [15, 15])):
+            serve = asyncio.create_task(host.serve(Echo(), signals=signals))
+            assert await echo.echo("x") == "x"
+            signal.raise_signal(signal.SIGTERM)
+            if not signals:
+                assert await echo.echo("y") == "y"
+                serve.cancel()
+            async with at_once():
+                await asyncio.wait((serve,))
+            assert (serve.cancelled(), heard) == (not signals, wanted)
+            assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_a_server_that_is_held_serves_until_it_is_closed(
+    host: Rabbit, client: Rabbit, raw: RawPeer
+) -> None:
+    gate = Gate()
+    await host.serving(Echo())  # which nobody keeps
+    server = await host.serving(gate, grace=600)
+    gc.collect()
+    assert await client.remote(Echo).echo("x") == "x"
+    call = asyncio.create_task(client.remote(Gate).once(1))
+    await gate.started.get()
+    closing = asyncio.create_task(server.close())
+    await until_found(lambda: raw.consumers("leveret.gate.once"), 0, "the server drains")
+    gate.opened.set()
+    assert await call == 1
+    await closing
+    await server.close()
+    assert await client.remote(Echo).echo("y") == "y"
+
+
+async def test_closing_a_connection_drains_the_servers_that_are_held(
+    rabbitmq_url: str, client: Rabbit, raw: RawPeer
+) -> None:
+    gate = Gate()
+    rabbit = await leveret.connect(rabbitmq_url)
+    await rabbit.serving(gate)
+    call = asyncio.create_task(client.remote(Gate).once(1))
+    await gate.started.get()
+    closing = asyncio.create_task(rabbit.close())
+    await until_found(lambda: raw.consumers("leveret.gate.once"), 0, "the server drains")
+    gate.opened.set()
+    assert await call == 1
+    await closing
+    assert rabbit.state == "closed"
+
+
+async def test_serving_that_is_never_begun_or_begun_twice_is_told(host: Rabbit) -> None:
+    serving = host.serving(Echo())
+    async with serving:
+        with pytest.raises(RuntimeError, match=r"call rabbit\.serving\(...\) again"):
+            await serving
+    del serving
+    with pytest.warns(RuntimeWarning, match="serves nothing until it is entered"):
+        host.serving(Echo())
 
 
 async def test_serve_ends_when_it_is_cancelled(host: Rabbit, client: Rabbit) -> None:

@@ -136,6 +136,9 @@ async def options_of_serving_are_typed() -> None:
         await rabbit.serve(Fibonacci(), grace=5, concurrency=2, allow={"*": ["ada"]})
         async with rabbit.serving(Fibonacci(), plain={"rpc": "fibonacci.fib"}) as server:
             assert_type(server, leveret.Server)
+        assert_type(rabbit.serving(Fibonacci()), leveret.Serving)
+        assert_type(await rabbit.serving(Fibonacci()), leveret.Server)
+        await rabbit.serve(Fibonacci(), signals=False)
         await rabbit.serve(Fibonacci(), grace="5")  # type: ignore[arg-type]
         await rabbit.serve(Fibonacci(), patience=1)  # type: ignore[call-arg]
         rabbit.serving(Fibonacci(), concurrency="2")  # type: ignore[arg-type]

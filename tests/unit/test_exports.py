@@ -20,9 +20,9 @@ PUBLIC: Final = {
         *("DeadlineExceeded", "DeclaredError", "Hedge", "InvalidArgument", "InvalidResult"),
         *("InvalidURL", "LeveretError", "MaybeExecuted", "Meta", "NoServer", "OutgoingCall"),
         *("PermissionDenied", "PlainRemote", "ProtocolError", "Rabbit", "Reconnect", "RemoteError"),
-        *("Retry", "Server", "ServerMiddleware", "Service", "State", "TopologyError"),
-        *("Unauthenticated", "Unimplemented", "connect", "current_call", "method", "run"),
-        "service_schema",
+        *("Retry", "Server", "ServerMiddleware", "Service", "Serving", "State"),
+        *("TopologyError", "Unauthenticated", "Unimplemented", "connect", "current_call"),
+        *("method", "run", "service_schema"),
     ),
     "leveret.broker": ("EmbeddedBroker", "Limits", "Permissions", "User"),
     "leveret.once": (

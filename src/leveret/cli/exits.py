@@ -56,7 +56,7 @@ EXIT_CODES: Final[dict[int, str]] = {
     12: "TopologyError",
     13: "another end of AMQP",
     CANNOT_LISTEN: "a broker that cannot listen: the port is in use, or the host is another's",
-    UNEXPECTED: "unexpected: a service's start raised, or a bug",
+    UNEXPECTED: "unexpected: a service's start raised, or did not end when told to; or a bug",
     INTERRUPTED: "Ctrl-C",
 }
 """The meaning of each code."""

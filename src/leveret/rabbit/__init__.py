@@ -5,5 +5,6 @@ from __future__ import annotations
 from leveret.rabbit.connecting import connect
 from leveret.rabbit.rabbit import Rabbit
 from leveret.rabbit.running import run
+from leveret.rabbit.serving import Serving
 
-__all__ = ["Rabbit", "connect", "run"]
+__all__ = ["Rabbit", "Serving", "connect", "run"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
+from weakref import WeakSet
 
 from leveret.client.caller import Caller
 from leveret.client.calls.client import Client
@@ -17,9 +17,9 @@ from leveret.client.plain import PlainRemote
 from leveret.client.policy.call_policy import Policies
 from leveret.contract import Service
 from leveret.rabbit.connection import BrokerConnection
+from leveret.rabbit.serving import Serving, serve_until_stopped
 from leveret.server.options import GivenServeOptions, ServeOptions
 from leveret.server.server import Server
-from leveret.server.signals import stop_signals
 from leveret.transport.link import State
 
 __all__ = ["Rabbit"]
@@ -44,6 +44,8 @@ class Rabbit:
         self._middleware = middleware
         self._policies = policies
         self._made: Caller | None = None
+        self._servers: WeakSet[Server] = WeakSet()
+        """What `serving` made; a server that runs is kept by its connection."""
 
     # -- the connection -----------------------------------------------------------------------
 
@@ -69,9 +71,14 @@ class Rabbit:
     async def close(self) -> None:
         """End pending calls, delete the reply queue, close the connection. Twice is fine.
 
-        It waits at most 5 s for a broker that does not answer.
+        Servers that `serving` made, and that nobody has closed, are drained before. Apart from that
+        it waits at most 5 s for a broker that does not answer.
         """
-        await self._connection.close()
+        servers = tuple(self._servers)
+        try:
+            await asyncio.gather(*(server.close() for server in servers))
+        finally:
+            await self._connection.close()
 
     @property
     def state(self) -> State:
@@ -137,30 +144,36 @@ class Rabbit:
 
     # -- serving ------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def serving(
-        self,
-        *services: Service,
-        **options: Unpack[GivenServeOptions],
-    ) -> AsyncIterator[Server]:
-        """Serve until the end of the block, then drain. It takes the options of `serve`."""
+    def serving(self, *services: Service, **options: Unpack[GivenServeOptions]) -> Serving:
+        """Serve until the end of an `async with` block, then drain.
+
+        `server = await rabbit.serving(...)` serves until `await server.close()`. It takes the
+        options of `serve`, but for `signals`.
+        """
         read = ServeOptions.of(**options)
-        server = self._server(services, read)
-        await server.start()
-        try:
-            yield server
-        finally:
-            await server.drain(read.grace)
+
+        async def start() -> Server:
+            server = self._server(services, read)
+            await server.start()
+            self._servers.add(server)
+            return server
+
+        return Serving(start)
 
     async def serve(
         self,
         *services: Service,
+        signals: bool = True,
         **options: Unpack[GivenServeOptions],
     ) -> None:
         """Serve until SIGINT or SIGTERM, then drain. A second signal cuts the drain short.
 
+        A signal during the start ends it, and leaves what was entered.
+
         :param services: instances of service classes. One that is an async context manager is
             entered before its first call and left after its last.
+        :param signals: False leaves SIGINT and SIGTERM alone: then cancel the task to stop. True
+            hears them beside the handlers that are there, which are called, too.
         :param plain: queue names to "service.method": methods that clients of the RabbitMQ
             tutorial's protocol reach as well, with text bodies.
         :param grace: seconds that running calls get to end in a drain.
@@ -187,14 +200,7 @@ class Rabbit:
         """
         read = ServeOptions.of(**options)
         server = self._server(services, read)
-        with stop_signals(server.cancel_running) as stopped:
-            await server.start()
-            try:
-                await asyncio.wait((stopped, server.failed), return_when=asyncio.FIRST_COMPLETED)
-                if server.failed.done():
-                    server.failed.result()
-            finally:
-                await server.drain(read.grace)
+        await serve_until_stopped(server, grace=read.grace, signals=signals)
 
     def _server(self, services: tuple[Service, ...], options: ServeOptions) -> Server:
         connection = self._connection

@@ -39,11 +39,22 @@ class Lifespans:
             task.result()
 
     async def leave(self) -> None:
-        """Leave them, the last first; what one raises is raised here."""
+        """Leave them, the last first; what one raises is raised here.
+
+        Where one is still being entered, that is cancelled. So is it again, if this is.
+        """
         self._over.set()
         task, self._task = self._task, None
-        if task is not None:
+        if task is None:
+            return
+        is_entering = not self._entered.is_set()
+        if is_entering:
+            task.cancel()
+        try:
             await task
+        except asyncio.CancelledError:
+            if not (is_entering and task.cancelled()):
+                raise
 
     async def _live(self, managers: list[AbstractAsyncContextManager[object]]) -> None:
         async with AsyncExitStack() as stack:

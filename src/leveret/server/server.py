@@ -315,6 +315,10 @@ class Server:
 
     # -- drain --------------------------------------------------------------------------------
 
+    async def close(self) -> None:
+        """Drain, with the grace of the server's options. Twice is fine."""
+        await self.drain(self._options.grace)
+
     async def drain(self, grace: float = GRACE) -> None:
         """Take no more calls, end those that run, hand back the rest, confirm the replies.
 
@@ -356,20 +360,22 @@ class Server:
 
     async def _stop(self) -> None:
         """Let go of everything, in whatever state."""
-        await self._topology.close()
-        self._watchdog.stop()
-        for task in tuple(self._declaring):
-            task.cancel()
-        for method in self.methods.values():
-            method.close()
-        for queue in self.subscriptions:
-            await self._link.release(queue)
-            await queue.close()
-        self._announcer.close()
-        await self._link.release(self._control)
-        await self._control.close()
-        self._link.closed.remove_done_callback(self._fail)
-        await self._lifespans.leave()
+        try:
+            await self._topology.close()
+            self._watchdog.stop()
+            for task in tuple(self._declaring):
+                task.cancel()
+            for method in self.methods.values():
+                method.close()
+            for queue in self.subscriptions:
+                await self._link.release(queue)
+                await queue.close()
+            self._announcer.close()
+            await self._link.release(self._control)
+            await self._control.close()
+            self._link.closed.remove_done_callback(self._fail)
+        finally:
+            await self._lifespans.leave()
 
 
 def _lost(error: LeveretError) -> LeveretError:

@@ -1,4 +1,12 @@
-"""SIGINT and SIGTERM for as many servers as the process has."""
+"""SIGINT and SIGTERM for as many servers as the process has, beside what a host program does.
+
+A server may run inside a program that handles signals itself, as web servers do. So the handlers
+that are there are called as well, and are there again when no server waits for a signal any more.
+
+Handlers are installed with `signal.signal`, which leaves those of the event loop alone: a loop
+whose `add_signal_handler` was called gets the number of each signal in its own way, whichever
+function `signal.signal` has set.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +16,30 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
+from types import FrameType
 from typing import Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_listeners: Final[list[Callable[[], None]]] = []
+
+_Handler = Callable[[int, FrameType | None], object] | int | None
+"""What `signal.getsignal` returns."""
+
+_listeners: Final[list[Callable[[], object]]] = []
 """Every server that waits for a signal; all are told of each."""
+_hosts: Final[dict[int, _Handler]] = {}
+"""The handlers that were there before, by signal."""
 
 
 @contextmanager
-def stop_signals(on_repeat: Callable[[], None]) -> Generator[asyncio.Future[None]]:
+def stop_signals(
+    on_repeat: Callable[[], None], *, listen: bool = True
+) -> Generator[asyncio.Future[None]]:
     """A future that ends with the first SIGINT or SIGTERM; each further one calls `on_repeat`.
 
     Outside of the main thread, and on Windows, the future never ends.
+
+    :param listen: False for a future that never ends.
     """
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[None] = loop.create_future()
@@ -30,22 +50,52 @@ def stop_signals(on_repeat: Callable[[], None]) -> Generator[asyncio.Future[None
         else:
             stopped.set_result(None)
 
-    listens = threading.current_thread() is threading.main_thread() and sys.platform != "win32"
-    if listens:
-        if not _listeners:
-            for number in _SIGNALS:
-                loop.add_signal_handler(number, _tell_all)
-        _listeners.append(stop)
+    if (
+        not listen
+        or threading.current_thread() is not threading.main_thread()
+        or sys.platform == "win32"
+    ):
+        yield stopped
+        return
+    told = partial(loop.call_soon_threadsafe, stop)
+    if not _listeners:
+        _install()
+    _listeners.append(told)
     try:
         yield stopped
     finally:
-        if listens:
-            _listeners.remove(stop)
-            if not _listeners:
-                for number in _SIGNALS:
-                    loop.remove_signal_handler(number)
+        _listeners.remove(told)
+        if not _listeners:
+            _restore()
 
 
-def _tell_all() -> None:
-    for stop in tuple(_listeners):
-        stop()
+def _install() -> None:
+    for number in _SIGNALS:
+        _hosts[number] = signal.signal(number, _on_signal)
+
+
+def _restore() -> None:
+    """Give the host its handlers back, unless it has set others meanwhile."""
+    for number, handler in _hosts.items():
+        if signal.getsignal(number) is _on_signal:
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+    _hosts.clear()
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    for tell in tuple(_listeners):
+        tell()
+    handler = _hosts.get(number)
+    if callable(handler) and not _is_pythons(handler):
+        handler(number, frame)
+
+
+def _is_pythons(handler: Callable[..., object]) -> bool:
+    """Whether it only interrupts the program, as Python and `asyncio.run` do by default.
+
+    A server that drains takes its place.
+    """
+    if handler is signal.default_int_handler:
+        return True
+    function = handler.func if isinstance(handler, partial) else handler
+    return getattr(function, "__module__", "") in ("asyncio.runners", "asyncio.unix_events")

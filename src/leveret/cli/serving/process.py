@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import leveret
-from leveret.cli.exits import CUT_SHORT, DONE, INTERRUPTED, exit_code
+from leveret.cli.exits import CUT_SHORT, DONE, INTERRUPTED, UNEXPECTED, exit_code
 from leveret.cli.printing import describe
 from leveret.cli.serving.request import Ending, ServeRequest
 from leveret.cli.serving.stopping import end_process_after, enforce_stop
@@ -90,8 +90,7 @@ class ServerProcess:
     async def _run(self, services: Sequence[Service]) -> None:
         self._stopped = asyncio.get_running_loop().create_future()
         self._serving = asyncio.create_task(self._serve(services))
-        patience = self._request.grace + STOP_MARGIN
-        with enforce_stop(self._on_signal, patience=patience, margin=STOP_MARGIN, code=CUT_SHORT):
+        with enforce_stop(self._on_signal, limit=self._limit, margin=STOP_MARGIN):
             try:
                 await self._serving
             except asyncio.CancelledError:
@@ -127,6 +126,12 @@ class ServerProcess:
         if server.failed.done():
             server.failed.result()
 
+    def _limit(self) -> tuple[float, int]:
+        """Seconds that a stop may take, and the exit code if it takes longer."""
+        if self._server is None:  # there is no call to wait for
+            return STOP_MARGIN, UNEXPECTED
+        return self._request.grace + STOP_MARGIN, CUT_SHORT
+
     def _note_cut_calls(self, server: Server) -> None:
         self._cut_short = self._cut_short or bool(server.calls())
 
@@ -139,7 +144,10 @@ class ServerProcess:
             elif self._stopped is not None and not self._stopped.done():
                 self._stopped.set_result(None)
             return
-        if self._server is not None:
+        if self._server is None:
+            assert self._serving is not None
+            self._serving.cancel()
+        else:
             log.warning("a second signal: cancelling %d calls", len(self._server.calls()))
             self._note_cut_calls(self._server)
             self._server.cancel_running()

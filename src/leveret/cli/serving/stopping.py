@@ -25,15 +25,15 @@ _NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def enforce_stop(
-    on_signal: Callable[[], None], *, patience: float, margin: float, code: int
+    on_signal: Callable[[], None], *, limit: Callable[[], tuple[float, int]], margin: float
 ) -> Generator[None]:
     """Call `on_signal` in the running loop at each SIGINT and SIGTERM.
 
     On Windows there are no such signals, and this does nothing.
 
-    :param patience: seconds after the first signal until the process is ended.
+    :param limit: asked at the first signal: seconds until the process is ended, and the exit code
+        in that case.
     :param margin: seconds after the second signal until the process is ended.
-    :param code: the exit code if the process is ended.
     """
     if sys.platform == "win32":
         yield
@@ -42,10 +42,13 @@ def enforce_stop(
     receiver, sender = os.pipe()
     os.set_blocking(sender, False)  # a signal handler must not wait
     signals = 0
+    seconds, code = 0.0, 0
 
     def on_number(_number: int, _frame: FrameType | None) -> None:
-        nonlocal signals
+        nonlocal signals, seconds, code
         signals += 1
+        if signals == 1:
+            seconds, code = limit()
         if signals <= 2:
             os.write(sender, b"\0")
         loop.call_soon_threadsafe(on_signal)
@@ -54,7 +57,7 @@ def enforce_stop(
         if not os.read(receiver, 1):
             os.close(receiver)  # the block ended without a signal
             return
-        if select.select((receiver,), (), (), patience)[0]:
+        if select.select((receiver,), (), (), seconds)[0]:
             os.read(receiver, 1)
             select.select((), (), (), margin)
         _end(code)
@@ -65,7 +68,7 @@ def enforce_stop(
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         if not signals:
             os.close(sender)
 
