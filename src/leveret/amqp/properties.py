@@ -137,7 +137,6 @@ class PropertiesParser:
         self._texts: dict[bytes, str] = {}
         self._blocks: dict[bytes, tuple[_Head, dict[str, Any]]] = {}
         self._heads: dict[bytes, _Head] = {}
-        self._tables: dict[bytes, dict[str, Any]] = {}
         self._seen: set[int] = set()
         self._tails: dict[tuple[int, bytes], _Tail] = {}
 
@@ -158,49 +157,36 @@ class PropertiesParser:
         if known is not None:
             head, before = known
             return head, {**before, "deadline": int.from_bytes(data[stop - 8 : stop], signed=True)}
-        front = data[start : table - 4]
-        head = self._heads.get(front) or self._head(front, flags)
         end = stop - 18
         if data[end : stop - 8] != _DEADLINE or end < table:
-            return head, decode_table(data, table, stop)
+            return self._head_of(data, start, table, flags), decode_table(data, table, stop)
         deadline = int.from_bytes(data[stop - 8 : stop], signed=True)
         at = data.find(_METADATA, table, end)
         # Only if what stands before is a whole table are these the names of entries.
         try:
             if at < 0 or at + 14 + _U32(data, at + 10)[0] != end:
+                head = self._head_of(data, start, table, flags)
                 before = decode_table(data, table, end)
             else:
-                before = self._before_metadata(data, table, at)
+                front = data[start:at]
+                known = self._blocks.get(front)
+                if known is None:
+                    head = self._head_of(data, start, table, flags)
+                    known = (head, decode_table(data, table, at))
+                    _remember(self._blocks, front, known, len(front))
+                head, before = known
                 metadata = decode_table(data, at + 14, end, 1)
-                if self._is_new(whole):  # metadata mostly differs in each message
+                seen = hash(whole)  # those few that have the same hash do no harm
+                if seen not in self._seen:  # metadata mostly differs in each message
+                    if len(self._seen) >= _CACHED:
+                        self._seen.clear()
+                    self._seen.add(seen)
                     return head, {**before, "metadata": metadata, "deadline": deadline}
                 before = {**before, "metadata": metadata}
         except (TableError, IndexError, struct.error):
-            return head, decode_table(data, table, stop)
+            return self._head_of(data, start, table, flags), decode_table(data, table, stop)
         _remember(self._blocks, whole, (head, before), len(whole))
         return head, {**before, "deadline": deadline}
-
-    def _before_metadata(self, data: bytes, table: int, at: int) -> dict[str, Any]:
-        """The headers in data[table:at].
-
-        :raises TableError, IndexError, struct.error: if they are not a whole table.
-        """
-        front = data[table:at]
-        before = self._tables.get(front)
-        if before is None:
-            before = decode_table(data, table, at)
-            _remember(self._tables, front, before, len(front))
-        return before
-
-    def _is_new(self, block: bytes) -> bool:
-        """Whether these bytes come for the first time. A few hashes that are equal do no harm."""
-        seen = hash(block)
-        if seen in self._seen:
-            return False
-        if len(self._seen) >= _CACHED:
-            self._seen.clear()
-        self._seen.add(seen)
-        return True
 
     def parse(self, data: bytes, pos: int, stop: int) -> Properties:  # noqa: C901 - the hot path
         """Read the properties in data[pos:stop], flags first.
@@ -225,8 +211,7 @@ class PropertiesParser:
             head, headers = self._with_headers(data, start, pos + 4, end, flags)
             pos = end
         else:
-            known = self._heads.get(data[start:pos])
-            head = known or self._head(data[start:pos], flags)
+            head = self._heads.get(data[start:pos]) or self._head(data[start:pos], flags)
         if flags & (DELIVERY_MODE | PRIORITY):
             if flags & DELIVERY_MODE:
                 delivery_mode = data[pos]
@@ -260,6 +245,11 @@ class PropertiesParser:
             app_id,
             cluster_id,
         )
+
+    def _head_of(self, data: bytes, start: int, table: int, flags: int) -> _Head:
+        """What stands before the length of the headers, which are at `table`."""
+        front = data[start : table - 4]
+        return self._heads.get(front) or self._head(front, flags)
 
     def _head(self, data: bytes, flags: int) -> _Head:
         """Content type and encoding, the flags before them."""

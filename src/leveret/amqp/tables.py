@@ -140,10 +140,7 @@ def decode_table(data: bytes, start: int, stop: int, depth: int = 0) -> dict[str
     :param depth: in how many other tables and arrays it lies.
     :raises TableError: if the entries do not end exactly at `stop`, or one is of an unknown type.
     """
-    return _table(data, start, stop, depth)
-
-
-def _table(data: bytes, pos: int, stop: int, depth: int) -> dict[str, Any]:
+    pos = start
     table: dict[str, Any] = {}
     while pos < stop:
         name_end = pos + 1 + data[pos]
@@ -153,7 +150,8 @@ def _table(data: bytes, pos: int, stop: int, depth: int) -> dict[str, Any]:
         if data[name_end] == 0x53 and name_end + 5 <= stop:  # text, without a detour: most are
             start = name_end + 5
             pos = start + _U32(data, name_end + 1)[0]
-            _fits(pos, stop)
+            if pos > stop:
+                raise _too_long()
             try:
                 table[name] = data[start:pos].decode()
             except UnicodeDecodeError:
@@ -210,7 +208,7 @@ def _sized(kind: int, data: bytes, start: int, end: int, depth: int) -> Any:
         return bytearray(data[start:end])
     if depth + 1 >= MAX_DEPTH:
         return data[start:end]
-    read = _array if kind == 0x41 else _table
+    read = _array if kind == 0x41 else decode_table
     return read(data, start, end, depth + 1)
 
 
@@ -223,4 +221,8 @@ def _timestamp(seconds: int) -> datetime | int:
 
 def _fits(end: int, stop: int) -> None:
     if end > stop:
-        raise TableError("a field's value runs past the end of its table")
+        raise _too_long()
+
+
+def _too_long() -> TableError:
+    return TableError("a field's value runs past the end of its table")

@@ -67,6 +67,9 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
 
         :raises InvalidArgument: if a change is not an option, or has a value that it cannot have.
         """
+        metadata = changes.get("metadata")
+        if metadata is not None and len(changes) == 1:  # a tracer's, for each call
+            return structs.replace(self, metadata=check_metadata(metadata))
         given: dict[str, Any] = {}
         for name, value in changes.items():
             check = _CHECKS.get(name)

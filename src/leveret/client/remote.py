@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Coroutine
-from typing import Any, Unpack
+from functools import lru_cache
+from typing import Any, Final, Unpack
 
 from leveret.client.invocation import Invocation, Terms
 from leveret.client.invocations import Invocations
@@ -23,6 +24,9 @@ from leveret.client.options import (
 from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, spec_of
 from leveret.errors import ContractError, InvalidArgument
 
+_CLASSES: Final = 1024
+"""Of how many services the classes of remotes are kept."""
+
 
 class _SignatureOfMethod:
     """What `inspect.signature` looks for: the parameters of the method, made only then."""
@@ -33,13 +37,35 @@ class _SignatureOfMethod:
         return method._signature()  # noqa: SLF001 - a part of it
 
 
+class _DocOfMethod:
+    """What `help` looks for: the docstring of the method, or of the class."""
+
+    def __init__(self, of_class: str | None) -> None:
+        self._of_class = of_class
+
+    def __get__(self, method: RemoteMethod | None, owner: type[RemoteMethod]) -> str | None:
+        return self._of_class if method is None else method._spec.doc  # noqa: SLF001 - as above
+
+
 class RemoteMethod:
     """One method of a remote service. Calling it sends a request and awaits the reply.
+
+    A caller may make one for each call, with metadata of its own. So making one has to be cheap.
 
     :param invocation: that of the method with these options.
     :raises InvalidArgument: if the metadata cannot be sent.
     """
 
+    __slots__ = (
+        "_chain",
+        "_invocation",
+        "_key",
+        "_metadata",
+        "_method",
+        "_reply_metadata",
+        "_spec",
+        "_terms",
+    )
     __signature__ = _SignatureOfMethod()
 
     def __init__(
@@ -50,13 +76,15 @@ class RemoteMethod:
         middleware: tuple[Middleware, ...] = (),
     ) -> None:
         self._spec = spec
-        self._options = options
         self._invocation = invocation
+        self._metadata = options.metadata
+        self._key = options.idempotency_key
+        self._reply_metadata = options.reply_metadata
         self._terms = self._terms_with(options.timeout or spec.timeout, options.metadata)
         self._chain: CallNext | None = None
         if middleware:
             self._chain = compose(middleware, self._innermost)
-        self.__doc__ = spec.doc
+            self._method = spec.key
 
     @property
     def __name__(self) -> str:
@@ -84,15 +112,14 @@ class RemoteMethod:
 
         :raises InvalidArgument: if the metadata cannot be sent.
         """
-        key = self._options.idempotency_key
         headers = b""
-        if metadata or key is not None:
+        if metadata or self._key is not None:
             dialect = self._invocation.request.dialect
             try:
-                headers = dialect.headers(metadata=metadata, idempotency_key=key)
+                headers = dialect.headers(metadata, self._key)
             except (TypeError, ValueError) as error:
                 raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
-        return Terms(timeout=timeout, headers=headers, reply_metadata=self._options.reply_metadata)
+        return Terms(timeout=timeout, headers=headers, reply_metadata=self._reply_metadata)
 
     async def _through_middleware(
         self, chain: CallNext, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -103,25 +130,49 @@ class RemoteMethod:
             raise InvalidArgument(str(error), method=self._spec.key) from error
         return await chain(
             OutgoingCall(
-                method=self._spec.key,
-                arguments=arguments if isinstance(arguments, dict) else given_arguments(arguments),
-                metadata=dict(self._options.metadata or {}),
-                timeout=self._terms.timeout,
+                self._method,
+                arguments if isinstance(arguments, dict) else given_arguments(arguments),
+                self._metadata.copy() if self._metadata else {},
+                self._terms.timeout,
             )
         )
 
     def _innermost(self, call: OutgoingCall) -> Coroutine[Any, Any, Any]:
         """The call as the middleware left it."""
         terms = self._terms
-        if call.timeout != terms.timeout or call.metadata != (self._options.metadata or {}):
-            check_timeout(call.timeout)
-            check_metadata(call.metadata)
-            terms = self._terms_with(call.timeout, call.metadata)
+        timeout, metadata = call.timeout, call.metadata
+        if timeout != terms.timeout or metadata != (self._metadata or {}):
+            terms = self._terms_with(check_timeout(timeout), check_metadata(metadata))
         return self._invocation.call((), call.arguments, terms)
+
+
+RemoteMethod.__doc__ = _DocOfMethod(RemoteMethod.__doc__)  # type: ignore[assignment]
+
+
+class _MethodOfRemote:
+    """Makes the `RemoteMethod` at its first use; from then on it is the remote's own attribute."""
+
+    def __init__(self, spec: MethodSpec) -> None:
+        self._spec = spec
+        self._name = spec.attribute
+
+    def __get__(self, remote: Remote | None, owner: type[Remote]) -> Any:
+        if remote is None:
+            return self
+        invocations, _, options, made = remote._leveret  # noqa: SLF001 - a part of it
+        spec, name = self._spec, self._name
+        invocation = made.get(name)
+        if invocation is None:
+            invocation = made[name] = invocations.of(spec, options)
+        method = RemoteMethod(invocation, spec, options, invocations.middleware)
+        remote.__dict__[name] = method
+        return method
 
 
 class Remote:
     """A service on the other side of the broker; its methods are `RemoteMethod`s.
+
+    Each service has a class of its own, which has the methods; see `_class_of`.
 
     :param made: the invocations of its methods, by name. A remote that differs from another in
         nothing that makes requests differ shares them with it.
@@ -135,38 +186,35 @@ class Remote:
         made: dict[str, Invocation],
     ) -> None:
         self._leveret = (invocations, spec, options, made)
-        self.__doc__ = spec.doc
 
     def __getattr__(self, name: str) -> RemoteMethod:
-        # Only the first access comes here: the method is kept as an attribute.
+        # Only what is no attribute comes here.
         if name.startswith("__"):
             raise AttributeError(name)
-        invocations, spec, options, made = self._leveret
-        method = spec.methods.get(name)
-        if method is None:
-            raise AttributeError(
-                f"{name!r} is no remote method of {spec.name}; it has"
-                f" {', '.join(sorted(spec.methods))}"
-            )
-        invocation = made.get(name)
-        if invocation is None:
-            invocation = made[name] = invocations.of(method, options)
-        remote = RemoteMethod(invocation, method, options, invocations.middleware)
-        self.__dict__[name] = remote
-        return remote
+        spec = self._leveret[1]
+        raise AttributeError(
+            f"{name!r} is no remote method of {spec.name}; it has {', '.join(sorted(spec.methods))}"
+        )
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Remote:
         """The same remote with other options for its calls; `Service.with_options` lists them."""
         invocations, spec, before, made = self._leveret
         if not options.keys() <= OF_A_CALL:
             made = {}
-        return Remote(invocations, spec, before.merged(options), made)
+        return self.__class__(invocations, spec, before.merged(options), made)
 
     def __dir__(self) -> list[str]:
         return sorted((*self._leveret[1].methods, "with_options"))
 
     def __repr__(self) -> str:
         return f"<remote service {self._leveret[1].name}>"
+
+
+@lru_cache(maxsize=_CLASSES)
+def _class_of(spec: ServiceSpec) -> type[Remote]:
+    """The class of a service's remotes: a method is found without a detour by `__getattr__`."""
+    methods = {name: _MethodOfRemote(method) for name, method in spec.methods.items()}
+    return type("Remote", (Remote,), {**methods, "__doc__": spec.doc})
 
 
 def remote_of(contract: type[Service], invocations: Invocations, options: CallOptions) -> Remote:
@@ -177,4 +225,4 @@ def remote_of(contract: type[Service], invocations: Invocations, options: CallOp
     spec = spec_of(contract)
     if not spec.methods:
         raise ContractError(f"{contract.__name__} has no remote methods: mark them with @method")
-    return Remote(invocations, spec, options, {})
+    return _class_of(spec)(invocations, spec, options, {})

@@ -91,9 +91,9 @@ class ClientDialect(Protocol):
 
     def headers(
         self,
-        *,
         metadata: Metadata | None = None,
         idempotency_key: str | None = None,
+        *,
         resent: bool = False,
     ) -> bytes:
         """What a request carries besides, packed for `RequestPacker.pack`.

@@ -79,9 +79,9 @@ class TutorialClient:
 
     def headers(
         self,
-        *,
         metadata: Metadata | None = None,
         idempotency_key: str | None = None,
+        *,
         resent: bool = False,
     ) -> bytes:
         """The tutorial's requests have no headers.

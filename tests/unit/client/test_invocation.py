@@ -30,7 +30,7 @@ from leveret.client.middleware import CallNext, OutgoingCall
 from leveret.client.options import CallOptions
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.call_policy import Policies
-from leveret.client.remote import Remote, RemoteMethod
+from leveret.client.remote import RemoteMethod, remote_of
 from leveret.contract import spec_of
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.failures import encode_failure
@@ -322,7 +322,7 @@ async def test_options_that_change_no_request_share_an_invocation() -> None:
 
 async def test_a_call_with_metadata_of_its_own_needs_no_packer_and_no_codec_of_its_own() -> None:
     client = Ledger(*(reply() for _ in range(3)))
-    words = Remote(invocations(client), WORDS, CallOptions(), {})
+    words = remote_of(Words, invocations(client), CallOptions())
     for number in range(3):
         await words.with_options(metadata={"trace": str(number)}).shout("hi")
     requests = {id(request) for request, *_ in client.sent}
@@ -346,7 +346,7 @@ async def test_middleware_that_changes_metadata_needs_no_packer_of_its_own() -> 
 
 async def test_a_remote_with_another_shape_sends_other_requests() -> None:
     client = Ledger(reply(), reply(b"\xa2HI", content_type="application/msgpack"))
-    words = Remote(invocations(client), WORDS, CallOptions(), {})
+    words = remote_of(Words, invocations(client), CallOptions())
     await words.shout("hi")
     await words.with_options(content_type="application/msgpack", timeout=2).shout("hi")
     assert [request.content_type for request, *_ in client.sent] == [
@@ -357,7 +357,7 @@ async def test_a_remote_with_another_shape_sends_other_requests() -> None:
 
 async def test_a_remote_with_other_options_leaves_the_first_as_it_was() -> None:
     client = Ledger(reply(), reply())
-    words = Remote(invocations(client), WORDS, CallOptions(), {})
+    words = remote_of(Words, invocations(client), CallOptions())
     await words.with_options(metadata={"a": "b"}, timeout=2).shout("hi")
     await words.shout("hi")
     assert [(timeout, bool(headers)) for _, _, timeout, headers in client.sent] == [

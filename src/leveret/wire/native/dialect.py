@@ -39,9 +39,9 @@ class NativeClient:
 
     def headers(
         self,
-        *,
         metadata: Metadata | None = None,
         idempotency_key: str | None = None,
+        *,
         resent: bool = False,
     ) -> bytes:
         """Entries of the header table, between `CC` and `deadline`."""

@@ -43,7 +43,7 @@ def pack_metadata(metadata: Mapping[str, str]) -> bytes:
     """
     entries = b""
     try:
-        for name, value in sorted(metadata.items()):
+        for name, value in sorted(metadata.items()) if len(metadata) > 1 else metadata.items():
             key, text = name.encode(), value.encode()
             if len(key) > _LONGEST_NAME:
                 raise TypeError(f"a name in metadata has at most 128 bytes: {name[:40]!r}...")
