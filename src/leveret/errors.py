@@ -3,7 +3,7 @@
     LeveretError
     ├── ContractError (TypeError)        a service class that cannot work; raised when it is defined
     ├── InvalidURL (ValueError)          a broker address that cannot be read
-    ├── TopologyError                    a queue or exchange exists, but with other options
+    ├── TopologyError                    a queue or exchange exists with other options, or cannot
     ├── OnceUnavailable                  a store of idempotency keys is out of reach (leveret.once)
     ├── AMQPError                        the broker or the peer broke off, with AMQP's reply code
     │   ├── ProtocolError                bytes that are not valid AMQP
@@ -112,7 +112,10 @@ class InvalidURL(LeveretError, ValueError):
 
 
 class TopologyError(LeveretError):
-    """The broker has a queue or an exchange of this name already, with other options."""
+    """A queue or an exchange cannot be declared.
+
+    Mostly the broker has one of this name already, with other options; else it says why.
+    """
 
 
 class AMQPError(LeveretError):

@@ -60,6 +60,13 @@ def explained(error: ChannelClosed, what: str) -> LeveretError:
     :param what: what was declared, for the message.
     """
     match error.reply_code:
+        case ReplyCode.PRECONDITION_FAILED if "inequivalent arg" not in error.reply_text:
+            advice = (
+                " Delete there what nobody uses, or have the limit raised."
+                if "limit" in error.reply_text
+                else " The options that the contract asks for are not possible on this broker."
+            )
+            return TopologyError(f"the {what} cannot be declared: {error}.{advice}")
         case ReplyCode.PRECONDITION_FAILED:
             return TopologyError(
                 f"the {what} exists on the broker with other options: {error}."

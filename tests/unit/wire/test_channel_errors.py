@@ -36,6 +36,19 @@ def test_what_cannot_be_declared_is_explained(code: int, kind: type[LeveretError
     assert "the broker's words" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("inequivalent arg 'x-max-length' for queue 'q' in vhost '/'", "with other options"),
+        ("cannot declare queue 'q': queue limit in vhost '/' (1) is reached", "limit raised"),
+        ("invalid arg 'x-max-priority' for queue 'q' in vhost '/'", "not possible on this broker"),
+    ],
+)
+def test_a_queue_that_cannot_be_declared_is_told_of_its_own_cause(text: str, words: str) -> None:
+    closed = ChannelClosed(ReplyCode.PRECONDITION_FAILED, f"PRECONDITION_FAILED - {text}")
+    assert words in str(explained(closed, "queue 'q'"))
+
+
 def test_a_queue_on_a_node_that_is_down_is_told_from_one_that_is_not_there() -> None:
     down = "NOT_FOUND - home node 'a@b' of durable queue 'q' is down or inaccessible"
     assert is_down(ChannelClosed(ReplyCode.NOT_FOUND, down))

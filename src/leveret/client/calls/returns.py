@@ -7,6 +7,7 @@ is full or its node is down, decides what their callers are told and whether the
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Final, Protocol
@@ -15,6 +16,8 @@ from leveret.client.calls.life import Act, Event, Pending, State
 from leveret.client.calls.route import QueueState, Route
 from leveret.client.calls.tasks import Begin
 from leveret.wire.timing import DECLARED_AGAIN_WITHIN, SERVERS_RETURN_WITHIN
+
+log = logging.getLogger("leveret.client")
 
 MOST_RESENDS: Final = 10
 """How often a request is sent again that costs its channel each time, or is refused each time."""
@@ -60,6 +63,8 @@ class Returns:
         self._time = time
         self._waiting: dict[Route, dict[str, Pending]] = {}
         self._explaining: set[Route] = set()
+        self._refused_at: dict[Route, float] = {}
+        """When queues refused a request of which it is not known that they are bounded."""
         self._connected_at = -inf
         self._replaced_at = -inf
         self._pause = _FIRST_PAUSE
@@ -98,9 +103,9 @@ class Returns:
                 back = found and call.body is not None and self._may_return(call)
                 self._fire(call, Event.QUEUE_RETURNS if back else Event.NO_QUEUE)
             case State.REFUSED:
-                event = self._why_refused(call, found=found)
+                event, stuck = self._why_refused(call, found=found)
                 self._fire(call, event)
-                return event in (Event.NEEDS_CHANNEL, Event.NOT_TAKEN) and not _is_away(call.route)
+                return stuck
         return False
 
     def _may_return(self, call: Pending) -> bool:
@@ -115,21 +120,46 @@ class Returns:
         known = route.server_seen_at > -inf
         return known and asked_at - trouble.unrouted_since < DECLARED_AGAIN_WITHIN
 
-    def _why_refused(self, call: Pending, *, found: bool) -> Event:
-        """What a probe says of a request that the broker refused.
+    def _why_refused(self, call: Pending, *, found: bool) -> tuple[Event, bool]:
+        """What a probe says of a request that the broker refused, and whether its channel is stuck.
 
-        A full queue refuses. So does the dying node of a classic queue: then a server may have the
-        request. And so does a channel that met a quorum queue whose leader had just died, for as
-        long as the leader's node is away, whoever leads the queue by then.
+        A full queue refuses, be it the contract that bounds it or a policy of the broker. So does
+        the dying node of a classic queue: then a server may have the request, but the queue is out
+        of reach. And so does a channel that met a quorum queue whose leader had just died, for as
+        long as the leader's node is away, whoever leads the queue by then; then no server has the
+        request. Another channel tells a queue that is full from such a channel.
         """
         route = call.route
-        if (found and route.limited is not False and route.finding.messages > 0) or (
-            call.resends >= MOST_RESENDS
-        ):
-            return Event.QUEUE_FULL
-        if not call.request.repeatable:
-            return Event.NOT_TAKEN  # the next one need not be refused
-        return Event.QUEUE_AWAY if _is_away(route) else Event.NEEDS_CHANNEL
+        if call.resends >= MOST_RESENDS:
+            return Event.QUEUE_FULL, False
+        if not found or _is_away(route):
+            if call.request.repeatable:
+                return (Event.QUEUE_AWAY, False) if found else (Event.NEEDS_CHANNEL, True)
+            return Event.NOT_TAKEN, not found
+        proven = self._is_bounded(route)
+        if call.request.repeatable:
+            if proven and route.finding.messages:
+                return Event.QUEUE_FULL, False
+            return Event.NEEDS_CHANNEL, True
+        return (Event.QUEUE_FULL if _is_whole(call) else Event.NOT_TAKEN), not proven
+
+    def _is_bounded(self, route: Route) -> bool:
+        """Whether a queue that is there refuses requests because it is full, for all that is known.
+
+        It is if the contract bounds it. Else it is if it refuses on another channel as well.
+        """
+        if route.limited is not False and route.finding.messages:
+            return True
+        now = self._time()
+        refused_at = self._refused_at.get(route, -inf)
+        if now - refused_at > SERVERS_RETURN_WITHIN:
+            refused_at = self._refused_at[route] = now
+        if self._connected_at <= refused_at:
+            return False
+        if route.limited is False:
+            log.info("%s: its queue is bounded, though not by the contract", route.key)
+            route.described(limited=True)
+        return True
 
     async def _replace(self) -> None:
         """Go on with another channel in a moment; if that does not help, with a third one later."""
@@ -144,6 +174,16 @@ class Returns:
             self._replaced_at = self._time()
         finally:
             self.is_replacing = False
+
+
+def _is_whole(call: Pending) -> bool:
+    """Whether the last probe found the queue of a call as a dying node would not leave it.
+
+    A queue that died and came back has lost its messages, or its servers.
+    """
+    route = call.route
+    finding = route.finding
+    return finding.messages > 0 or (finding.consumers > 0 and route.change.found_at < call.started)
 
 
 def _is_away(route: Route) -> bool:

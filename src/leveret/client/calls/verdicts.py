@@ -35,6 +35,11 @@ BACK_AT_ONCE: Final = 0.02
 """A request for which no server is free comes back within so many seconds."""
 
 
+_EARLY: Final = 0.5
+"""A request that comes back as expired so many seconds before its deadline had a shorter time to
+live than its client gave it."""
+
+
 def verdict(act: Act, call: Pending, cause: LeveretError | None = None) -> CallError:
     """The error that a call ends with.
 
@@ -91,8 +96,15 @@ def _expired(call: Pending, _cause: LeveretError | None) -> CallError:
     gone = "" if executed == "no" else "; a server may have taken it and died"
     if not call.request.if_busy_fail:
         found = finding.in_words
+        waited = (0.0 if call.trouble is None else call.trouble.back_at) - call.started
+        late = f"no server took the request in {call.timeout:g} s"
+        if 0 <= waited < call.timeout - _EARLY:
+            late = (
+                f"the broker gave the request up after {waited:.3g} s, before its"
+                f" {call.timeout:g} s were over, as a policy (message-ttl) of its queue has it"
+            )
         return DeadlineExceeded(
-            f"no server took the request in {call.timeout:g} s" + (found and f": {found}") + gone,
+            late + (found and f": {found}") + gone,
             where="queue",
             executed=executed,
         )
@@ -125,8 +137,13 @@ def _executed(call: Pending) -> Executed:
     return "no" if route.backlog.asked_at >= call.started else "maybe"
 
 
-def _full(_call: Pending, _cause: LeveretError | None) -> CallError:
-    return Busy("the request queue is full; try again later, or add servers")
+def _full(call: Pending, _cause: LeveretError | None) -> CallError:
+    # A queue that a policy bounds may drop its oldest request, which a dead server may have had.
+    had = call.trouble is not None and call.trouble.had_by_server
+    return Busy(
+        "the request queue is full; try again later, or add servers",
+        executed="maybe" if had else "no",
+    )
 
 
 def _rejected(_call: Pending, cause: LeveretError | None) -> CallError:
@@ -139,9 +156,11 @@ def _refused(_call: Pending, _cause: LeveretError | None) -> CallError:
     return Busy("the broker refused the request: its queue is full, try again later")
 
 
-def _not_taken(_call: Pending, _cause: LeveretError | None) -> CallError:
+def _not_taken(call: Pending, _cause: LeveretError | None) -> CallError:
+    found = call.route.finding.in_words
     return ConnectionLost(
-        "the broker did not take the request: a node of it died, or its queue has no leader yet"
+        "the broker refused the request (basic.nack): a node of it died, its queue has no leader"
+        " yet, or a policy bounds the queue" + (found and f"; a look found: {found}")
     )
 
 

@@ -152,7 +152,8 @@ async def test_a_request_without_its_body_cannot_go_out_again() -> None:
         ((1, 5), True, Event.QUEUE_FULL, 0),
         ((1, 5), False, Event.QUEUE_FULL, 0),
         ((1, 0), True, Event.NEEDS_CHANNEL, 1),
-        ((1, 0), False, Event.NOT_TAKEN, 1),
+        ((1, 0), False, Event.QUEUE_FULL, 1),
+        ((0, 0), False, Event.NOT_TAKEN, 1),
         (QueueState.DOWN, True, Event.QUEUE_AWAY, 0),
         (QueueState.MISSING, True, Event.QUEUE_AWAY, 0),
         (QueueState.DOWN, False, Event.NOT_TAKEN, 0),
@@ -174,6 +175,37 @@ async def test_a_queue_that_is_known_to_have_no_limit_is_not_full() -> None:
     call.route.described(limited=False)
     there.again(call, Event.NACK)
     assert await there.told(call) is Event.NEEDS_CHANNEL
+
+
+async def test_a_queue_that_refuses_on_another_channel_as_well_is_bounded_by_a_policy() -> None:
+    there = There((1, 5))
+    call = a_call(started=there.now, idempotent=True)
+    call.route.described(limited=False)
+    there.again(call, Event.NACK)
+    assert await there.told(call) is Event.NEEDS_CHANNEL
+    there.now += 1
+    there.returns.connection_changed()
+    there.fire(call, Event.SENDABLE)
+    there.again(call, Event.NACK)
+    assert await there.told(call) is Event.QUEUE_FULL
+    # From now on it is known.
+    for repeatable in (True, False):
+        other = there.came_back(Event.NACK, idempotent=repeatable, route=call.route)
+        assert await there.told(other) is Event.QUEUE_FULL
+    assert there.replaced == 1
+
+
+async def test_a_call_that_may_not_be_repeated_has_its_channel_looked_into_only_once() -> None:
+    there = There((1, 5))
+    route = Route("gate.once", "leveret.gate.once", "gate")
+    route.described(limited=False)
+    for _ in range(3):
+        call = there.came_back(Event.NACK, route=route)
+        assert await there.told(call) is Event.QUEUE_FULL
+        await until(lambda: not there.returns.is_replacing, "the channel is replaced")
+        there.now += 1
+        there.returns.connection_changed()
+    assert there.replaced == 1
 
 
 async def test_a_request_that_is_refused_again_and_again_is_given_up() -> None:

@@ -17,6 +17,7 @@ from leveret.errors import (
     LeveretError,
     MaybeExecuted,
     NoServer,
+    PermissionDenied,
     Unimplemented,
     Where,
 )
@@ -60,6 +61,8 @@ def came_back(call: Pending, after: float = 10.0) -> Pending:
         (Act.FAIL_BACKLOG, Busy, "maybe"),
         (Act.FAIL_LOST, MaybeExecuted, "maybe"),
         (Act.FAIL_LOST_UNCONFIRMED, ConnectionLost, "maybe"),
+        (Act.FAIL_DROPPED, ConnectionLost, "no"),
+        (Act.FAIL_FORBIDDEN, PermissionDenied, "no"),
         (Act.FAIL_KEY, MaybeExecuted, "maybe"),
     ],
 )
@@ -139,6 +142,16 @@ def test_silence_says_what_the_last_probe_found_and_what_is_not_confirmed() -> N
 
 
 # -- no server took it in time -----------------------------------------------------------------
+
+
+def test_a_request_that_expired_long_before_its_deadline_names_the_time_that_passed() -> None:
+    where, executed, message = deadline(Act.FAIL_EXPIRED, came_back(a_call(), after=2.0))
+    assert (where, executed) == ("queue", "no")
+    assert "after 2 s, before its 10 s were over, as a policy (message-ttl)" in message
+
+
+def test_a_request_that_a_full_queue_dropped_may_have_been_at_a_server_before() -> None:
+    assert told(Act.FAIL_FULL, noted(a_call(), Event.WAITS, at=101.0)).executed == "maybe"
 
 
 def test_a_request_that_expired_while_no_server_was_there_was_not_executed() -> None:
