@@ -97,6 +97,25 @@ async def test_a_call_whose_server_died_with_it_may_have_been_executed(
     assert caught.value.executed == "maybe"
 
 
+async def test_a_call_whose_server_came_and_went_between_two_probes_may_have_been_executed(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    """The queue was probed just before the call, when its server had not come yet."""
+    async with host.serving(Gate()):
+        pass
+    remote = client.remote(Gate)
+    with pytest.raises(NoServer) as caught:
+        await remote.with_options(if_busy="fail").once(1)
+    assert caught.value.executed == "no"
+    taken = await raw.take("leveret.gate.once")
+    call = asyncio.create_task(remote.once(2))
+    await taken.get()
+    raw.crash()
+    with pytest.raises(NoServer) as caught:
+        await call
+    assert caught.value.executed == "maybe"
+
+
 async def test_a_call_waits_for_a_server_when_told_to(
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:

@@ -2,8 +2,10 @@
 
 The queue of a call is probed once the call has waited for `PROBE_AFTER` seconds, or for half of its
 timeout if that is less, and again as often as that; once a second where all are being served. It is
-also probed beside the first call after a second without replies, so that the client knows whether a
-server was there when it sent the request: without that, "nobody has run it" would be a guess.
+also probed beside each call that is sent after a second without replies, so that the client knows
+whether a server was there when it sent the request: without that, "nobody has run it" would be a
+guess. Calls that are sent together share such a probe, and those that are sent while it is under
+way have the next one.
 
 The same probes find requests that were lost. A broker that is killed loses what it held in memory,
 a socket that breaks loses what was in it, a deleted queue all that waited there. If the queue is
@@ -112,6 +114,7 @@ class Monitor:
         self._time = loop.time
         self._timers: Deadlines[partial[None]] = Deadlines(loop, lambda due: due())
         self._overdue: dict[Route, _Overdue] = {}
+        self._probed_beside: set[Route] = set()
         self._patient_until = -inf
 
     def close(self) -> None:
@@ -126,11 +129,18 @@ class Monitor:
 
     def probe_beside(self, route: Route, now: float) -> None:
         """Probe the queue of a call that is being sent, as no server was seen for a while."""
-        if not route.is_probed and now - route.asked_at > _SOONEST:
-            self._begin(self._probe_alone(route))
+        route.sent_unseen(now)
+        if route not in self._probed_beside:
+            self._probed_beside.add(route)
+            self._begin(self._probe_beside(route))
 
-    async def _probe_alone(self, route: Route) -> None:
-        await self._probe(route)
+    async def _probe_beside(self, route: Route) -> None:
+        """Probe for the calls that were sent, and again for those that are sent meanwhile."""
+        try:
+            while route.unprobed_since < inf and await self._probe(route):
+                pass
+        finally:
+            self._probed_beside.discard(route)
 
     def watch(self, call: Pending) -> None:
         """Look after this call, and after all others until none is left."""

@@ -108,10 +108,12 @@ class QueueProbe:
             route.probed(await self._ask(route, asked_at))
         except ChannelClosed as error:
             if error.reply_code != ReplyCode.NOT_FOUND:
+                route.not_answered(self._time())
                 return False
             state = QueueState.DOWN if is_down(error) else QueueState.MISSING
             route.probed(Finding(state=state, asked_at=asked_at, found_at=self._time()))
         except LeveretError:
+            route.not_answered(self._time())
             return False  # the connection is going; the calls are told of that by others
         finally:
             route.answered()
@@ -129,6 +131,7 @@ class QueueProbe:
         try:
             async with self._turn:
                 question = self._liveness.expect_answer(self._time())
+                route.probe_sent(self._time())
                 channel = await self._open()
                 asking = self._begin(channel.look_at_queue(route.queue))
                 await asyncio.wait({asking}, timeout=_HANGS_AFTER)

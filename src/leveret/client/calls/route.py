@@ -63,6 +63,9 @@ class Finding:
 HEARD_EVERY: Final = 0.05
 """Replies that follow each other within so many seconds are noted as one sign of life."""
 
+BESIDE: Final = 0.05
+"""Seconds after a call is sent in which a probe has to be asked to tell of the servers of then."""
+
 NOTHING_FOUND: Final = Finding(state=QueueState.UNKNOWN, asked_at=-inf, found_at=-inf)
 
 
@@ -81,6 +84,8 @@ class Route:
         "queue",
         "recovery",
         "server_seen_at",
+        "unprobed_since",
+        "unwatched_until",
     )
 
     def __init__(self, key: str, queue: str, control_key: str = "") -> None:
@@ -98,6 +103,10 @@ class Route:
         """When the last probe was sent, be it answered or not."""
         self.server_seen_at = -inf
         """When a reply, or a probe that found a consumer, last told that a server was alive."""
+        self.unprobed_since = inf
+        """When the first call was sent that is to be probed beside, and was not yet."""
+        self.unwatched_until = -inf
+        """A server may have come and gone, seen by no probe, that took calls sent before this."""
         self.finding = NOTHING_FOUND
         """The last answer."""
         self.backlog = NOTHING_FOUND
@@ -107,10 +116,24 @@ class Route:
         self.recovery = NOTHING_FOUND
         """The last finding of a queue whose node had been down before."""
 
+    def sent_unseen(self, now: float) -> None:
+        """A call is sent, and no server was seen for a while: a probe is to be asked beside it."""
+        self.unprobed_since = min(self.unprobed_since, now)
+
     def asked(self, now: float) -> None:
-        """A probe is sent."""
+        """A probe is begun."""
         self.is_probed = True
         self.asked_at = now
+
+    def probe_sent(self, now: float) -> None:
+        """The probe is sent: the ones before it were answered, or hang."""
+        if now - self.unprobed_since > BESIDE:
+            self.unwatched_until = now
+        self.unprobed_since = inf
+
+    def not_answered(self, now: float) -> None:
+        """The probe told nothing of the servers."""
+        self.unwatched_until = now
 
     def answered(self) -> None:
         """The probe is over, whether it found anything or not."""

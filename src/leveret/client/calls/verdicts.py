@@ -5,8 +5,9 @@
 An error says `executed` "no" only where no server can have taken the request. A classic queue does
 not tell whether it had handed a request to a server that then died, so four things speak against
 "no": the call is in doubt; a server said that it has it (servers do so once they have had it for a
-quarter of a second); a server was seen alive shortly before; a probe found another number of
-servers than the probe before it.
+quarter of a second); a server was seen alive shortly before, or may have been there unseen, as no
+probe was asked beside the request; a probe found another number of servers than the probe before
+it.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ def _executed(call: Pending) -> Executed:
     if route.change.found_at >= call.started:
         return "maybe"
     if not route.finding.consumers:
-        return "no" if route.server_seen_at <= call.started - SEEN_SHORTLY else "maybe"
+        return "maybe" if _had_server(call) else "no"
     if call.request.if_busy_fail:
         back_at = call.started if trouble is None else trouble.back_at
         return "no" if back_at - call.started < BACK_AT_ONCE else "maybe"
@@ -176,11 +177,21 @@ def _no_server(call: Pending, _cause: LeveretError | None) -> CallError:
     route = call.route
     hint = ", or call with wait_for_server=True to wait for one until the deadline"
     had = call.trouble is not None and call.trouble.had_by_server
-    # A server that was there a moment ago may have taken the request and died.
-    seen = route.server_seen_at > call.started - SEEN_SHORTLY
     return NoServer(
         f"{route.finding.in_words}. Start a server{hint if route.control_key else ''}",
-        executed="maybe" if seen or had else "no",
+        executed="maybe" if had or _had_server(call) else "no",
+    )
+
+
+def _had_server(call: Pending) -> bool:
+    """Whether a server may have been there when a request was sent.
+
+    One that was there a moment ago may have taken the request and died. So may one that came and
+    went between two probes, unless one of them was asked when the request was sent.
+    """
+    route = call.route
+    return (
+        route.server_seen_at > call.started - SEEN_SHORTLY or call.started < route.unwatched_until
     )
 
 

@@ -48,6 +48,9 @@ class There:
         self.resent: list[str] = []
         self.unconfirmed: set[str] = set()
         self.broker_checks = 0
+        self.answer = asyncio.Event()
+        """Until this is set, probes are not answered."""
+        self.answer.set()
         self.monitor = Monitor(
             self.loop,
             self.calls,
@@ -92,6 +95,8 @@ class There:
         now = self.loop.now
         self.probed.append((route.queue, now))
         route.asked(now)
+        route.probe_sent(now)
+        await self.answer.wait()
         found = self.queues.get(route, (1, 0))
         if isinstance(found, QueueState):
             route.probed(Finding(state=found, asked_at=now, found_at=now))
@@ -234,18 +239,31 @@ async def test_a_probe_that_hangs_is_not_joined_by_another() -> None:
     assert len(there.probed) == 1
 
 
-async def test_a_queue_is_probed_beside_a_call_that_is_sent_unless_it_just_was() -> None:
+async def test_one_probe_is_asked_beside_the_calls_that_are_sent_together() -> None:
     there = There()
     route = a_route()
-    there.monitor.probe_beside(route, there.loop.now)
-    await asyncio.sleep(0)
+    for _ in range(2):
+        for _ in range(100):
+            there.monitor.probe_beside(route, there.loop.now)
+        await asyncio.sleep(0)
+    assert len(there.probed) == 2
+
+
+async def test_calls_that_are_sent_while_a_probe_is_under_way_have_another() -> None:
+    there = There()
+    route = a_route()
+    there.answer.clear()
     there.monitor.probe_beside(route, there.loop.now)
     await asyncio.sleep(0)
     assert len(there.probed) == 1
-    await there.loop.advance(0.06)
     there.monitor.probe_beside(route, there.loop.now)
     await asyncio.sleep(0)
+    assert len(there.probed) == 1
+    there.answer.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
     assert len(there.probed) == 2
+    assert route.unwatched_until < there.loop.now
 
 
 async def test_closed_it_looks_after_nobody() -> None:

@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from leveret.client.calls.route import Finding, QueueState, Route
+from leveret.client.calls.route import BESIDE, Finding, QueueState, Route
 from tests.unit.client.calls.making import found
 
 
@@ -41,6 +41,22 @@ def test_a_probe_is_under_way_until_it_is_answered() -> None:
     assert (route.is_probed, route.asked_at) == (False, 3.0)
     route.connection_changed()
     assert route.asked_at == -inf
+
+
+def test_a_server_may_have_been_there_unseen_beside_whose_calls_no_probe_was_asked() -> None:
+    route = a_route()
+    route.sent_unseen(1.0)
+    route.sent_unseen(1.02)
+    route.probe_sent(1.0 + BESIDE / 2)
+    assert route.unwatched_until == -inf
+    route.sent_unseen(2.0)
+    route.sent_unseen(2.0 + BESIDE)
+    route.probe_sent(2.1 + BESIDE)  # it is the first of them that counts
+    assert route.unwatched_until == 2.1 + BESIDE
+    route.probe_sent(9.0)  # beside no call
+    assert route.unwatched_until == 2.1 + BESIDE
+    route.not_answered(10.0)
+    assert route.unwatched_until == 10.0
 
 
 def test_a_reply_and_a_probe_that_finds_a_consumer_tell_of_a_server() -> None:

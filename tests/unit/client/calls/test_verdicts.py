@@ -171,6 +171,15 @@ def test_a_server_that_was_seen_shortly_before_may_have_taken_it(
     assert told(Act.FAIL_NO_SERVER, call).executed == executed
 
 
+def test_a_server_that_came_and_went_between_two_probes_may_have_taken_it() -> None:
+    call = came_back(a_call())
+    call.route.not_answered(call.started)  # what was sent before
+    assert told(Act.FAIL_NO_SERVER, call).executed == "no"
+    call.route.not_answered(call.started + 0.1)
+    assert told(Act.FAIL_NO_SERVER, call).executed == "maybe"
+    assert deadline(Act.FAIL_EXPIRED, call)[1] == "maybe"
+
+
 def test_a_backlog_before_and_as_many_servers_after_tell_that_it_was_not_executed() -> None:
     call = came_back(a_call())
     call.route.probed(found(1, 5, at=call.started + 1))
