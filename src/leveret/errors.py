@@ -40,6 +40,7 @@ from typing import Any, ClassVar, Final, Literal, dataclass_transform, get_type_
 
 import msgspec
 
+from leveret.annotations import TypeArguments, free_variables, substituted, with_bounds
 from leveret.snake_case import snake_case
 
 __all__ = [
@@ -398,27 +399,35 @@ class DeclaredError(CallError):
 
 def _fields_of(cls: type[DeclaredError]) -> type[msgspec.Struct]:
     """The annotated fields of a declared error, its bases' first, as a struct that checks them."""
-    own: dict[str, Any] = {}
+    owners: dict[str, type] = {}
     taken = {*dir(CallError()), "fields"}
     for base in reversed(cls.__mro__):
         if issubclass(base, DeclaredError) and base is not DeclaredError:
-            own.update(dict.fromkeys(inspect.get_annotations(base)))
-    if taken & own.keys():
+            owners.update(dict.fromkeys(inspect.get_annotations(base), base))
+    if taken & owners.keys():
         raise ContractError(
-            f"{cls.__name__}: every error has {', '.join(sorted(taken & own.keys()))} already;"
+            f"{cls.__name__}: every error has {', '.join(sorted(taken & owners.keys()))} already;"
             " give the field another name"
         )
     try:
         hints = get_type_hints(cls, include_extras=True)
-        fields = [
-            (name, hints[name], getattr(cls, name)) if hasattr(cls, name) else (name, hints[name])
-            for name in own
-        ]
+        given = TypeArguments(cls)
+        fields: list[Any] = []
+        for name, owner in owners.items():
+            annotation = _annotation(hints[name], given.of(owner))
+            default = (getattr(cls, name),) if hasattr(cls, name) else ()
+            fields.append((name, annotation, *default))
         struct = msgspec.defstruct(cls.__name__, fields, forbid_unknown_fields=False)
         msgspec.json.Decoder(struct)
     except (TypeError, NameError) as error:
         raise ContractError(f"{cls.__name__}: its fields cannot travel: {error}") from error
     return struct
+
+
+def _annotation(hint: Any, given: Mapping[Any, Any]) -> Any:
+    annotation = substituted(hint, given)
+    free_variables(annotation)
+    return with_bounds(annotation)
 
 
 def _rebuild(cls: type[CallError], args: tuple[Any, ...], state: dict[str, Any]) -> CallError:

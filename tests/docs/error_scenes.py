@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import pika
 
@@ -18,6 +18,8 @@ from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
 from tests.docs.error_services import Fibonacci, Forge, NewShop, Shop
 from tests.once.servers import RedisServer
+
+T = TypeVar("T")
 
 
 class Stage:
@@ -368,6 +370,12 @@ async def the_handler_raised(on: Stage) -> object:
 
 
 @ends_with("RemoteError")
+async def the_fields_of_a_declared_error_do_not_fit(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        return await on.client.remote(Shop).weigh("carrot")
+
+
+@ends_with("RemoteError")
 async def a_middleware_raised_before_the_handler(on: Stage) -> object:
     async def audit(call: CurrentCall, call_next: object) -> object:
         raise OSError("the audit log is full")
@@ -408,6 +416,16 @@ async def no_annotation(on: Stage) -> object:
             return int(n)
 
     return Broken
+
+
+@ends_with("ContractError")
+async def a_type_variable_of_nobody(on: Stage) -> object:
+    class Echo(Service):
+        @method
+        async def echo(self, x: T) -> T:
+            return x
+
+    return Echo
 
 
 @ends_with("InvalidURL")

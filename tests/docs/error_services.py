@@ -41,6 +41,10 @@ class Shop(Service):
             raise OutOfStock(sku, stock[sku])
         return stock[sku] - count
 
+    @method(raises=[OutOfStock])
+    async def weigh(self, sku: str) -> float:
+        raise OutOfStock(sku.encode(), 3)  # type: ignore[arg-type]  # that is the mistake
+
     @method(timeout=30, concurrency=1)
     async def pack(self, parcel: int) -> int:
         self.packing.release()

@@ -65,7 +65,8 @@ class Session:
                 continue
             self.names[attribute] = value
             ours = isinstance(value, type) and value.__module__ == name
-            if ours and issubclass(value, Service) and not inspect.isabstract(value):
+            whole = not inspect.isabstract(value) and not getattr(value, "__parameters__", ())
+            if ours and issubclass(value, Service) and whole:
                 await self._stack.enter_async_context(self._host.serving(value()))
 
 

@@ -21,8 +21,8 @@ from leveret.client.options import (
     check_metadata,
     check_timeout,
 )
-from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, spec_of
-from leveret.errors import ContractError, InvalidArgument
+from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, usable_spec_of
+from leveret.errors import InvalidArgument
 
 _CLASSES: Final = 1024
 """Of how many services the classes of remotes are kept."""
@@ -220,9 +220,7 @@ def _class_of(spec: ServiceSpec) -> type[Remote]:
 def remote_of(contract: type[Service], invocations: Invocations, options: CallOptions) -> Remote:
     """A remote of a contract.
 
-    :raises ContractError: if it is not a service class, or has no methods.
+    :raises ContractError: if it is not a service class, has no methods, or is generic.
     """
-    spec = spec_of(contract)
-    if not spec.methods:
-        raise ContractError(f"{contract.__name__} has no remote methods: mark them with @method")
+    spec = usable_spec_of(contract)
     return _class_of(spec)(invocations, spec, options, {})

@@ -16,11 +16,14 @@ from leveret.codec.content_type import (
 from leveret.codec.method_codec import (
     DECODE_ERRORS,
     ENCODE_ERRORS,
+    FieldsCodec,
     MethodCodec,
     UntypedCodec,
+    fields_codec,
     method_codec,
     untyped_codec,
 )
+from leveret.codec.structured import check_value
 from leveret.codec.travelling_types import check_type
 
 __all__ = [
@@ -31,9 +34,12 @@ __all__ = [
     "MSGPACK",
     "RAW",
     "TEXT",
+    "FieldsCodec",
     "MethodCodec",
     "UntypedCodec",
     "check_type",
+    "check_value",
+    "fields_codec",
     "method_codec",
     "normal_content_type",
     "untyped_codec",

@@ -18,8 +18,10 @@ from leveret.codec.not_finite import refuse_not_finite
 __all__ = [
     "DECODE_ERRORS",
     "ENCODE_ERRORS",
+    "FieldsCodec",
     "MethodCodec",
     "UntypedCodec",
+    "fields_codec",
     "method_codec",
     "untyped_codec",
 ]
@@ -48,6 +50,15 @@ class MethodCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """From what the handler returned; checks it; raises `ENCODE_ERRORS`."""
     decode_result: Callable[[bytes], Any]
     """To a value of the result's type; raises `DECODE_ERRORS`."""
+
+
+class FieldsCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Encodes and decodes the fields of a declared error, always as JSON."""
+
+    encode: Callable[[msgspec.Struct], bytes]
+    """From an instance of the struct of its fields; checks it; raises `ENCODE_ERRORS`."""
+    decode: Callable[[bytes], msgspec.Struct]
+    """To an instance of it, from what other versions of it may send; raises `DECODE_ERRORS`."""
 
 
 class UntypedCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -84,6 +95,15 @@ def method_codec(
         encode_result=encode_result,
         decode_result=decode_result,
     )
+
+
+def fields_codec(fields: type[msgspec.Struct]) -> FieldsCodec:
+    """Build the codec of a declared error with these fields.
+
+    :raises ContractError: when they cannot travel.
+    """
+    encode, _ = structured.argument_coder(JSON, fields)
+    return FieldsCodec(encode=encode, decode=msgspec.json.Decoder(fields, strict=False).decode)
 
 
 def untyped_codec(content_type: str | None) -> UntypedCodec:

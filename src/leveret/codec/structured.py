@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from operator import attrgetter
 from types import NoneType
 from typing import Any, Final, TypeVar
@@ -11,12 +10,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import UnsetType
 
-from leveret.codec.content_type import JSON
+from leveret.codec.content_type import JSON, MSGPACK
 from leveret.codec.not_finite import refuse_not_finite
-from leveret.codec.travelling_types import reads_null_for_numbers
+from leveret.codec.travelling_types import Traits, traits
 from leveret.errors import ContractError
 
-__all__ = ["argument_coder", "result_coder"]
+__all__ = ["argument_coder", "check_value", "result_coder"]
 
 T = TypeVar("T")
 
@@ -31,6 +30,9 @@ Proof = Callable[[bytes, Any], object]
 _FAITHFUL = frozenset({int, str, bool, bytes, NoneType})
 _LEFT_OUT: Final = 64
 """For so many choices of fields that are left out it is kept that they need no check."""
+_BYTES: Final = (bytes, bytearray, memoryview)
+_LARGE: Final = 2_000
+"""Bytes of a body from which on looking at the values is cheaper than packing them."""
 
 
 def argument_coder(content_type: str, parameters: type[msgspec.Struct]) -> Coder:
@@ -67,6 +69,15 @@ def result_coder(content_type: str, result: Any) -> Coder:
     return encode_unless_exact, decode
 
 
+def check_value(content_type: str, annotation: Any, value: Any) -> None:
+    """Check that a value of this type arrives as what it is.
+
+    :raises Exception: any of `ENCODE_ERRORS`, if it does not.
+    """
+    encode, _ = result_coder(MSGPACK if content_type == MSGPACK else JSON, annotation)
+    encode(value)
+
+
 def _coder(content_type: str, annotation: Any) -> Coder:
     try:
         if content_type == JSON:
@@ -80,13 +91,16 @@ def _proof(content_type: str, annotation: Any, decode: Callable[[bytes], Any]) -
     """Return what decodes a body as the receiver will: nothing else checks nested values."""
     if content_type != JSON:
         return lambda body, value: decode(body)
+    found = traits(annotation)
+    prove = _proof_by_reading(decode, numbers_or_null=found.numbers_or_null)
+    return _proof_of_texts(annotation, found, prove) if found.texts else prove
 
-    @cache
-    def loses_numbers() -> bool:
-        return reads_null_for_numbers(annotation)
+
+def _proof_by_reading(decode: Callable[[bytes], Any], *, numbers_or_null: bool) -> Proof:
+    """Return the proof that reads the JSON body."""
 
     def prove(body: bytes, value: Any) -> None:
-        if b"null" in body and loses_numbers():
+        if numbers_or_null and b"null" in body:
             refuse_not_finite(value)
         try:
             decode(body)
@@ -96,6 +110,40 @@ def _proof(content_type: str, annotation: Any, decode: Callable[[bytes], Any]) -
             raise
 
     return prove
+
+
+def _proof_of_texts(annotation: Any, found: Traits, prove_by_reading: Proof) -> Proof:
+    """Return the proof of a body that reading it does not give.
+
+    JSON has one kind of text, so `b"abc"` where a `str` must be becomes a `str`, and `"data"` where
+    bytes must be is read as base64. MessagePack tells them apart, and costs hardly more than JSON.
+    """
+    pack, unpack = _coder(MSGPACK, annotation)
+    large = _LARGE if found.flat else float("inf")
+    numbers = found.numbers
+
+    def prove(body: bytes, value: Any) -> None:
+        try:
+            if len(body) < large:
+                unpack(pack(value))
+            else:
+                _convert(value, annotation)
+        except OverflowError:  # an integer of more than 64 bits, which JSON has
+            _convert(value, annotation)
+        except msgspec.ValidationError:
+            if b"null" in body:
+                refuse_not_finite(value)
+            raise
+        if numbers and b"null" in body:
+            prove_by_reading(body, value)
+
+    return prove
+
+
+def _convert(value: Any, annotation: Any) -> None:
+    """Raise unless a value fits, without encoding it: the faster, the fewer objects it makes."""
+    plain = msgspec.to_builtins(value, builtin_types=_BYTES)
+    msgspec.convert(plain, annotation, builtin_types=_BYTES)
 
 
 def _faithful_class(annotation: Any) -> type | None:

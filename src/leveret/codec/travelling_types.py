@@ -7,6 +7,7 @@ annotation beforehand, so a service that cannot work is refused when it is defin
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec import inspect as shapes
 
 from leveret.errors import ContractError
 
-__all__ = ["check_type", "is_bytes", "is_scalar", "is_string", "reads_null_for_numbers"]
+__all__ = ["Traits", "check_type", "is_bytes", "is_scalar", "is_string", "traits"]
 
 _SCALARS = (
     shapes.BoolType,
@@ -44,6 +45,23 @@ _NO_KEYS = (
     shapes.ByteArrayType,
     shapes.MemoryViewType,
 )
+_UNKNOWN = (shapes.AnyType, shapes.RawType)
+# JSON writes all of these as text, and a dict's keys as well.
+_TEXTS = (
+    shapes.StrType,
+    shapes.BytesType,
+    shapes.ByteArrayType,
+    shapes.MemoryViewType,
+    shapes.DecimalType,
+    shapes.DictType,
+)
+_WITH_FIELDS = (
+    shapes.DataclassType,
+    shapes.NamedTupleType,
+    shapes.StructType,
+    shapes.TypedDictType,
+)
+_NUMBER_KEYS = (shapes.IntType, shapes.FloatType, shapes.DecimalType)
 _UNHASHABLE = (
     shapes.ListType,
     shapes.SetType,
@@ -70,13 +88,44 @@ def check_type(annotation: Any) -> None:
             raise ContractError(reason)
 
 
-def reads_null_for_numbers(annotation: Any) -> bool:
-    """Whether a number or `null` may stand anywhere in values of this type."""
-    return any(
-        isinstance(part, shapes.AnyType | shapes.RawType)
-        or {shapes.FloatType, shapes.NoneType} <= set(map(type, map(_inner, _alternatives(part))))
-        for part in _parts(shapes.type_info(annotation))
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """What has to be looked at in JSON bodies of a type, as JSON itself does not tell."""
+
+    numbers_or_null: bool
+    """Whether a number or `null` may stand somewhere: JSON writes `null` for NaN."""
+    numbers: bool
+    """Whether a floating-point number may stand anywhere."""
+    texts: bool
+    """Whether anything of it is text in JSON that is not always text in Python, as bytes are."""
+    flat: bool
+    """Whether all in it are containers and values of Python's own, and no class with fields."""
+
+
+def traits(annotation: Any) -> Traits:
+    """Look at all of an annotation that `check_type` lets through."""
+    try:
+        return _kept_traits(annotation)
+    except TypeError:  # it has no hash, as a Meta with examples may have none
+        return _traits(annotation)
+
+
+def _traits(annotation: Any) -> Traits:
+    found = list(_parts(shapes.type_info(annotation)))
+    return Traits(
+        numbers_or_null=any(
+            isinstance(part, _UNKNOWN)
+            or {shapes.FloatType, shapes.NoneType}
+            <= set(map(type, map(_inner, _alternatives(part))))
+            for part in found
+        ),
+        numbers=any(isinstance(part, (*_UNKNOWN, shapes.FloatType)) for part in found),
+        texts=any(isinstance(part, _TEXTS) for part in found)
+        and not any(isinstance(part, shapes.RawType) for part in found),
+        flat=not any(isinstance(part, _WITH_FIELDS) for part in found[1:]),
     )
+
+
+_kept_traits = lru_cache(1024)(_traits)
 
 
 def is_scalar(annotation: Any) -> bool:
@@ -134,6 +183,11 @@ def _reason_against(part: shapes.Type) -> str:
         isinstance(key, _NO_KEYS) for key in _alternatives(part.key_type)
     ):
         return "a dict's keys must be strings, numbers, enums, dates or UUIDs; use a list of pairs"
+    if isinstance(part, shapes.DictType) and _merges(_alternatives(part.key_type)):
+        return (
+            "a dict's keys are text in JSON, where 1 and '1' are the same key; use keys of one "
+            "type, or a list of pairs"
+        )
     if isinstance(part, shapes.SetType | shapes.FrozenSetType) and not _hashable(part.item_type):
         return "a set's items must be hashable; use a list, or a frozen struct"
     return ""
@@ -142,6 +196,24 @@ def _reason_against(part: shapes.Type) -> str:
 def _alternatives(shape: shapes.Type) -> tuple[shapes.Type, ...]:
     shape = _inner(shape)
     return shape.types if isinstance(shape, shapes.UnionType) else (shape,)
+
+
+def _merges(keys: tuple[shapes.Type, ...]) -> bool:
+    """Whether two keys that differ may be one text."""
+    values = [value for key in keys for value in _values(key)]
+    if len(set(map(str, values))) < len(values):
+        return True
+    as_numbers = [isinstance(key, _NUMBER_KEYS) for key in keys]
+    return any(as_numbers) and not all(as_numbers)
+
+
+def _values(key: shapes.Type) -> tuple[Any, ...]:
+    """Return the values that a key may have, where they are known."""
+    if isinstance(key, shapes.LiteralType):
+        return key.values
+    if isinstance(key, shapes.EnumType):
+        return tuple(member.value for member in key.cls)
+    return ()
 
 
 def _eq_only(cls: type) -> bool:

@@ -11,7 +11,7 @@ from leveret.contract.concurrency import Adaptive
 from leveret.contract.declaration import method
 from leveret.contract.left_out import given_arguments, given_struct
 from leveret.contract.schema import method_schema, service_schema
-from leveret.contract.service import Service, handler_of, spec_of
+from leveret.contract.service import Service, handler_of, spec_of, usable_spec_of
 from leveret.contract.specification import Executor, MethodSpec, QueueOptions, ServiceSpec
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "method_schema",
     "service_schema",
     "spec_of",
+    "usable_spec_of",
 ]

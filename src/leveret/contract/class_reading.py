@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from leveret.annotations import TypeArguments
 from leveret.codec import method_codec
 from leveret.contract import limits
 from leveret.contract.attempts import hedge_option, retry_option
@@ -42,8 +43,9 @@ def read_service(cls: type, given_name: str | None) -> ServiceSpec:
     where = cls.__qualname__.rpartition("<locals>.")[2]
     name = _service_name(cls, where) if given_name is None else given_name
     limits.check_service_name(name, where)
+    given = TypeArguments(cls)
     methods = {
-        attribute: _read_method(cls, name, attribute, f"{where}.{attribute}")
+        attribute: _read_method(cls, given, name, attribute, f"{where}.{attribute}")
         for attribute in _remote_attributes(cls)
     }
     _refuse_shared_names(methods, where)
@@ -52,6 +54,9 @@ def read_service(cls: type, given_name: str | None) -> ServiceSpec:
         doc=_first_doc(cls, *(base for base, _ in _service_bases(cls))),
         methods=MappingProxyType(methods),
         abstract=_is_abstract(cls),
+        type_variables=tuple(
+            dict.fromkeys(name for spec in methods.values() for name in spec.type_variables)
+        ),
     )
 
 
@@ -65,7 +70,11 @@ def _service_bases(cls: type) -> Iterator[tuple[type, ServiceSpec]]:
 
 def _service_name(cls: type, where: str) -> str:
     """Return the name of the contract that the class implements, else its own in snake case."""
-    contracts = [(base, spec.name) for base, spec in _service_bases(cls) if spec.abstract]
+    contracts = [
+        (base, spec.name)
+        for base, spec in _service_bases(cls)
+        if spec.abstract and not spec.type_variables  # what has some is a contract of many services
+    ]
     if not contracts:
         return snake_case(cls.__name__)
     nearest, name = contracts[0]
@@ -98,9 +107,12 @@ def _is_abstract(cls: type) -> bool:
     )
 
 
-def _read_method(cls: type, service: str, attribute: str, where: str) -> MethodSpec:
+def _read_method(
+    cls: type, given: TypeArguments, service: str, attribute: str, where: str
+) -> MethodSpec:
     limits.check_attribute(attribute, where)
-    definitions = [vars(base)[attribute] for base in cls.__mro__ if attribute in vars(base)]
+    owners = [base for base in cls.__mro__ if attribute in vars(base)]
+    definitions = [vars(base)[attribute] for base in owners]
     declared = [declaration_of(definition, where) for definition in definitions]
     declaration = declared[0] or _declare_override(cls, attribute, definitions[0], where)
     options = dict(DEFAULTS)
@@ -109,7 +121,9 @@ def _read_method(cls: type, service: str, attribute: str, where: str) -> MethodS
     name = attribute if options["name"] is None else options["name"]
     limits.check_method_name(service, name, where)
     content_type = limits.content_type(options["content_type"], where)
-    signature = read_signature(declaration.plain or declaration.function, cls, where)
+    signature = read_signature(
+        declaration.plain or declaration.function, cls, given.of(owners[0]), where
+    )
     idempotent = limits.flag("idempotent", options["idempotent"], where)
     concurrency, adaptive = concurrency_option(options["concurrency"], where)
     spec = MethodSpec(
@@ -131,8 +145,9 @@ def _read_method(cls: type, service: str, attribute: str, where: str) -> MethodS
         keyword_only=signature.keyword_only,
         retry=retry_option(options["retry"], where),
         hedge=hedge_option(options["hedge"], idempotent=idempotent, where=where),
+        type_variables=signature.open,
     )
-    _refuse_other_than_inherited(cls, spec, signature, where)
+    _refuse_other_than_inherited(cls, given, spec, signature, where)
     _refuse_unfit_content_type(spec, where)
     return spec
 
@@ -161,7 +176,7 @@ def _executor(declaration: Declaration, executor: object, where: str) -> Executo
 
 
 def _refuse_other_than_inherited(
-    cls: type, spec: MethodSpec, signature: Signature, where: str
+    cls: type, given: TypeArguments, spec: MethodSpec, signature: Signature, where: str
 ) -> None:
     """Refuse an override that the callers of what it overrides could not call."""
     for base, service in _service_bases(cls):
@@ -169,7 +184,9 @@ def _refuse_other_than_inherited(
         overridden = service.methods.get(spec.attribute)
         if overridden is None or definition is None:
             continue
-        theirs = read_signature(definition, base, f"{base.__qualname__}.{spec.attribute}")
+        theirs = read_signature(
+            definition, base, given.of(base), f"{base.__qualname__}.{spec.attribute}"
+        )
         if not signature.carries_calls_of(theirs):
             raise ContractError(
                 f"{where}: its signature is {signature}, but {base.__qualname__} declares "

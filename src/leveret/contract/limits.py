@@ -7,7 +7,10 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from leveret.codec import normal_content_type
+import msgspec
+
+from leveret.annotations import free_variables
+from leveret.codec import check_type, normal_content_type
 from leveret.contract.specification import QueueOptions
 from leveret.errors import ContractError, DeclaredError
 
@@ -160,6 +163,7 @@ def errors_by_code(raises: Any, where: str) -> Mapping[str, type[DeclaredError]]
                 f"{where}: raises has {error!r}, which is no subclass of DeclaredError; "
                 "what else a handler raises reaches the caller as RemoteError by itself"
             )
+        _check_fields(error, where)
         for code in (error.code, error.__sent_code__):
             other = taken.setdefault(code, error)
             if other is not error:
@@ -169,6 +173,21 @@ def errors_by_code(raises: Any, where: str) -> Mapping[str, type[DeclaredError]]
                 )
         by_code[error.code] = error
     return MappingProxyType(by_code)
+
+
+def _check_fields(error: type[DeclaredError], where: str) -> None:
+    for field in msgspec.structs.fields(error.fields):
+        what = f"{where}: raises has {error.__qualname__}, whose field {field.name!r}"
+        try:
+            open_ = free_variables(field.type)
+            check_type(field.type)
+        except TypeError as problem:
+            raise ContractError(f"{what} cannot travel: {problem}") from problem
+        if open_:
+            raise ContractError(
+                f"{what} is of the type variable {open_[0]}; derive a class that says what it is, "
+                f"as in `class NoItem({error.__name__}[Item])`"
+            )
 
 
 def _is_number(value: object) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from leveret.codec import MSGPACK
+from leveret.codec import check_value
 from leveret.contract.signature import Parameter, Signature, format_annotation
 from leveret.errors import ContractError
 
@@ -43,9 +43,8 @@ def parameters_struct(
 def _check_default(parameter: Parameter, content_type: str, where: str) -> None:
     if not parameter.has_default:
         return
-    module: Any = msgspec.msgpack if content_type == MSGPACK else msgspec.json
     try:
-        module.decode(module.encode(parameter.default), type=parameter.annotation)
+        check_value(content_type, parameter.annotation, parameter.default)
     except Exception as error:
         # Encoding runs code of the default's own class, so anything can come out of it.
         raise ContractError(

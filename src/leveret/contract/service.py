@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Callable, Mapping
 from types import MethodType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_origin
 
 from leveret.contract.attempts import Hedge, Retry
 from leveret.contract.class_reading import read_service
@@ -13,7 +13,7 @@ from leveret.contract.declaration import declaration_of
 from leveret.contract.specification import MethodSpec, ServiceSpec
 from leveret.errors import ContractError
 
-__all__ = ["Service", "handler_of", "spec_of"]
+__all__ = ["Service", "handler_of", "spec_of", "usable_spec_of"]
 
 
 class Service(ABC):
@@ -82,8 +82,31 @@ def spec_of(service: type[Service] | Service) -> ServiceSpec:
     return cls.__leveret__
 
 
+def usable_spec_of(service: type[Service] | Service) -> ServiceSpec:
+    """Return the specification of a service that is to be served or called.
+
+    :raises ContractError: for what is no service, has no methods, or is generic.
+    """
+    spec = spec_of(service)
+    name = service.__name__ if isinstance(service, type) else type(service).__name__
+    if not spec.methods:
+        raise ContractError(f"{name} has no remote methods: mark them with @method")
+    if spec.type_variables:
+        raise ContractError(
+            f"{name} is generic, and nothing says what {', '.join(spec.type_variables)} is: derive "
+            f"a class that says it, as in `class Items({name}[Item])`, and use that"
+        )
+    return spec
+
+
 def _no_service(given: object, cls: type) -> str:
     """The error for something that is not a service, with what to do about it."""
+    origin = get_origin(given)
+    if isinstance(origin, type) and issubclass(origin, Service):
+        return (
+            f"{given} is a generic service with its types, and no class; derive one from it, as in "
+            f"`class Items({origin.__name__}[Item])`, and use that"
+        )
     if isinstance(given, str):
         return f"{given!r} is no service but a text; give the class itself, without quotes"
     if cls.__module__ == "builtins" or cls is Service:

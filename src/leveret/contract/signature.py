@@ -8,6 +8,7 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
+from leveret.annotations import free_variables, substituted, with_bounds
 from leveret.codec import check_type
 from leveret.errors import ContractError
 
@@ -42,6 +43,8 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The parameters in order."""
     result: Any
     """The annotation of the result."""
+    open: tuple[str, ...] = ()
+    """The type variables in it that a subclass will give types for."""
 
     def __str__(self) -> str:
         taken = [f"{p.name}: {format_annotation(p.annotation)}" for p in self.parameters]
@@ -63,9 +66,12 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return any(parameter.keyword_only for parameter in self.parameters)
 
 
-def read_signature(function: Callable[..., Any], cls: type, where: str) -> Signature:
+def read_signature(
+    function: Callable[..., Any], cls: type, given: Mapping[Any, Any], where: str
+) -> Signature:
     """Read the signature of a method of `cls`; `where` names it in errors.
 
+    :param given: what stands for the type variables of the class that defines the method.
     :raises ContractError: for a missing `self` or annotation, `*args`, a forward reference that
         leads nowhere, and a type that cannot be encoded.
     """
@@ -84,21 +90,23 @@ def read_signature(function: Callable[..., Any], cls: type, where: str) -> Signa
     del taken[0]
     _refuse_variadic(taken, where)
     hints = _hints(behind, cls, where)
-    for parameter in taken:
-        _check_annotation(hints, parameter.name, f"{where}: parameter {parameter.name!r}")
-    if "return" not in hints:
-        raise ContractError(f"{where}: its result has no annotation; write `-> int`, or `-> None`")
-    _check_annotation(hints, "return", f"{where}: its result")
     parameters = tuple(
         Parameter(
             name=parameter.name,
-            annotation=hints[parameter.name],
+            annotation=_annotation(
+                hints, parameter.name, given, f"{where}: parameter {parameter.name!r}"
+            ),
             keyword_only=parameter.kind is _KEYWORD_ONLY,
             default=parameter.default,
         )
         for parameter in taken
     )
-    return Signature(parameters=parameters, result=hints["return"])
+    if "return" not in hints:
+        raise ContractError(f"{where}: its result has no annotation; write `-> int`, or `-> None`")
+    result = _annotation(hints, "return", given, f"{where}: its result")
+    of_all = (*(parameter.annotation for parameter in parameters), result)
+    names = dict.fromkeys(name for annotation in of_all for name in free_variables(annotation))
+    return Signature(parameters=parameters, result=result, open=tuple(names))
 
 
 def _refuse_variadic(taken: list[inspect.Parameter], where: str) -> None:
@@ -142,15 +150,20 @@ def _naming(function: Callable[..., Any], missing: str | None) -> str:
     return "an annotation"
 
 
-def _check_annotation(hints: Mapping[str, Any], name: str, what: str) -> None:
+def _annotation(hints: Mapping[str, Any], name: str, given: Mapping[Any, Any], what: str) -> Any:
+    """Return one annotation as codecs read it: with types for its variables, and bounds as Meta."""
     if name not in hints:
         raise ContractError(f"{what} has no annotation; write its type, as in `{name}: int`")
     try:
-        check_type(hints[name])
-    except ContractError as error:
+        annotation = substituted(hints[name], given)
+        free_variables(annotation)
+        annotation = with_bounds(annotation)
+        check_type(annotation)
+    except TypeError as error:
         raise ContractError(
             f"{what} has the type {format_annotation(hints[name])}, which cannot travel: {error}"
         ) from error
+    return annotation
 
 
 def format_annotation(annotation: Any) -> str:

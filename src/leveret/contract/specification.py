@@ -72,6 +72,8 @@ class MethodSpec:
     """When a second request goes beside a slow one, likewise. Only idempotent methods have it."""
     adaptive: Adaptive | None = None
     """How the server finds out how many calls to run, up to `concurrency`. None: it does not."""
+    type_variables: tuple[str, ...] = ()
+    """The type variables in its signature that a subclass of its service will give types for."""
 
     @property
     def key(self) -> str:
@@ -96,3 +98,5 @@ class ServiceSpec:
     """The remote methods by their names in Python, inherited ones first."""
     abstract: bool
     """Whether this is a contract without its implementation, which cannot be served."""
+    type_variables: tuple[str, ...] = ()
+    """Those of its methods. A service that has some can be neither served nor called."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from leveret.contract import Service, ServiceSpec, spec_of
+from leveret.contract import Service, ServiceSpec, usable_spec_of
 from leveret.errors import ContractError
 
 
 def read_services(services: tuple[Service, ...]) -> list[ServiceSpec]:
     """What is known of the services.
 
-    :raises ContractError: if there are none, one is a class or has no methods, or two share a name.
+    :raises ContractError: if there are none, one is a class, is generic or has no methods, or two
+        share a name.
     """
     if not services:
         raise ContractError("serve() needs at least one service")
@@ -21,11 +22,7 @@ def read_services(services: tuple[Service, ...]) -> list[ServiceSpec]:
             raise ContractError(
                 f"serve() takes instances: write {service.__name__}() with parentheses"
             )
-        spec = spec_of(service)
-        if not spec.methods:
-            raise ContractError(
-                f"the service {spec.name!r} has no remote methods: mark them with @method"
-            )
+        spec = usable_spec_of(service)
         if spec.name in specs:
             raise ContractError(f"two services are named {spec.name!r}; give one name=...")
         specs[spec.name] = spec

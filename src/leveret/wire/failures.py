@@ -9,11 +9,13 @@ error is found by its code among those that the caller's own contract declares.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
+from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, fields_codec
 from leveret.errors import (
     Busy,
     CallError,
@@ -40,6 +42,9 @@ TRACEBACK_LIMIT: Final = 20_000
 _LONGEST_PUSH_BACK: Final = 1e9
 
 
+_NO_DATA: Final = msgspec.Raw(b"{}")
+
+
 class _Failure(msgspec.Struct, omit_defaults=True):
     code: str
     message: str
@@ -47,12 +52,15 @@ class _Failure(msgspec.Struct, omit_defaults=True):
     type: str = ""
     where: Where = "unknown"
     traceback: str = ""
-    data: dict[str, Any] = msgspec.field(default_factory=dict)
+    data: msgspec.Raw = _NO_DATA
     retry_after: float | None = None
 
 
 _decode = msgspec.json.Decoder(_Failure).decode
+_decode_data = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
+
+_codec = lru_cache(1024)(fields_codec)
 
 _BY_CODE: Final[dict[str, type[CallError]]] = {
     str(kind.code): kind
@@ -83,15 +91,60 @@ def encode_failure(error: CallError) -> bytes:
     elif isinstance(error, RemoteError):
         failure.type = _utf8(error.type_name)
         failure.traceback = _utf8(error.remote_traceback[-TRACEBACK_LIMIT:])
-        failure.data = error.data
+        failure.data = _data(failure, _encode, error.data)
     elif isinstance(error, DeclaredError):
-        failure.data = {name: getattr(error, name) for name in error.fields.__struct_fields__}
+        failure.data = _data(failure, _encode_fields, error)
+    return _encode(failure)
+
+
+def _data(failure: _Failure, encode: Callable[[Any], bytes], value: object) -> msgspec.Raw:
+    """What is encoded of a value; a message of why it is not, where it is not."""
     try:
-        return _encode(failure)
-    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as cause:
-        failure.data = {}
-        failure.message += f" (its fields cannot be encoded: {cause})"
-        return _encode(failure)
+        return msgspec.Raw(encode(value))
+    except ENCODE_ERRORS as cause:
+        failure.message += f" (its fields cannot be encoded: {safe_str(cause)})"
+        return _NO_DATA
+
+
+def _encode_fields(error: DeclaredError) -> bytes:
+    """The fields of an error as they are now, checked."""
+    kind = error.fields
+    values = {name: getattr(error, name) for name in kind.__struct_fields__}
+    return _codec(kind).encode(kind(**values))
+
+
+def misfit(error: DeclaredError) -> str:
+    """Why an error cannot travel as what its class declares; "" if it can."""
+    try:
+        _encode_fields(error)
+        _ = error.message  # an `__init__` of its own may not have set it
+    except ENCODE_ERRORS as cause:
+        return safe_str(cause) or type(cause).__name__
+    return ""
+
+
+def as_declared(
+    error: DeclaredError, raises: Mapping[str, type[DeclaredError]]
+) -> DeclaredError | None:
+    """The error as its callers know it: itself, or as the nearest base that the contract declares.
+
+    That has the message of the error itself, and those of its fields that the base has. None if
+    neither its class nor a base is declared.
+    """
+    declared = raises.values()
+    kind = next((base for base in type(error).__mro__ if base in declared), type(None))
+    if kind is type(error):
+        return error
+    if not issubclass(kind, DeclaredError):
+        return None
+    known = kind.__new__(kind)
+    try:
+        CallError.__init__(known, error.message)
+        for name in kind.fields.__struct_fields__:
+            setattr(known, name, getattr(error, name))
+    except AttributeError:  # an `__init__` of its own has not set all
+        return None
+    return known
 
 
 def decode_failure(
@@ -103,6 +156,7 @@ def decode_failure(
     """
     try:
         failure = _decode(body)
+        data = _decode_data(failure.data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return InvalidResult(
             f"the server sent an error that cannot be decoded: {error}", method=method
@@ -111,7 +165,7 @@ def decode_failure(
         (kind for kind in raises.values() if kind.__sent_code__ == failure.code), None
     )
     if declared is not None:
-        return _declared(declared, failure, method)
+        return _declared(declared, failure, data, method)
     if failure.code == DeadlineExceeded.code:
         return DeadlineExceeded(
             failure.message, where=failure.where, executed=failure.executed, method=method
@@ -133,23 +187,25 @@ def decode_failure(
         code=failure.code,
         type_name=failure.type,
         remote_traceback=failure.traceback,
-        data=failure.data,
+        data=data,
         executed=failure.executed,
         method=method,
     )
 
 
-def _declared(kind: type[DeclaredError], failure: _Failure, method: str) -> CallError:
+def _declared(
+    kind: type[DeclaredError], failure: _Failure, data: dict[str, Any], method: str
+) -> CallError:
     """A declared error with its fields, once they fit what it declares."""
     try:
-        fields = msgspec.convert(failure.data, kind.fields, strict=False)
+        fields = _codec(kind.fields).decode(bytes(failure.data))
         declared = kind(**{name: getattr(fields, name) for name in fields.__struct_fields__})
-    except Exception as error:  # noqa: BLE001 - the fields' types run code of their own
+    except DECODE_ERRORS as error:
         return RemoteError(
             f"{failure.message} (its fields do not fit {kind.__name__}: {safe_str(error)})",
             code=failure.code,
             type_name=failure.type,
-            data=failure.data,
+            data=data,
             executed=failure.executed,
             method=method,
         )

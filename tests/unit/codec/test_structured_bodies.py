@@ -194,6 +194,59 @@ def test_a_null_that_is_none_is_left_alone(result: Any, value: Any) -> None:
     assert codec.decode_result(codec.encode_result(value)) == value
 
 
+class Texts(msgspec.Struct):
+    text: str = "a"
+    data: bytes = b"a"
+    large: int = 0
+    real: float = 0.0
+    perhaps: str | None = None
+
+
+@pytest.mark.parametrize("size", [1, 5_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (str, b"abc"),
+        (bytes, "data"),
+        (str | None, b"abc"),
+        (list[str], ["a", b"abc"]),
+        (list[bytes], [b"a", "data"]),
+        (dict[str, bytes], {"a": "data"}),
+        (dict[str, int], {b"a": 1}),
+        (dict[str, int], {1: 1}),
+        (dict[int, int], {"1": 1}),
+        (tuple[str, ...], (bytearray(b"a"),)),
+        (bytearray, "data"),
+        (Decimal, b"\xd7m\xf8"),
+        (Texts, Texts(text=b"abc")),  # type: ignore[arg-type]
+        (Texts, Texts(data="data")),  # type: ignore[arg-type]
+        (list[Texts | None], [None, Texts(perhaps=b"abc")]),  # type: ignore[arg-type]
+        (Texts, Texts(text=b"abc", large=2**70)),  # type: ignore[arg-type]
+        (list[Box], [Box([], b"abc")]),  # type: ignore[arg-type]
+        (Options, {"deep": b"abc"}),
+    ],
+    ids=str,
+)
+def test_text_is_no_bytes_and_bytes_are_no_text(
+    content_type: str, annotation: Any, value: Any, size: int
+) -> None:
+    parameters = msgspec.defstruct("One", [("fill", str), ("value", annotation)])
+    codec = method_codec(content_type, parameters, annotation)
+    with pytest.raises(ENCODE_ERRORS) as caught:
+        codec.encode_arguments(parameters("x" * size, value))
+    assert isinstance(caught.value, msgspec.ValidationError | OverflowError)
+    with pytest.raises(type(caught.value)):
+        codec.encode_result(value)
+
+
+def test_values_beside_text_are_proven_as_json_has_them() -> None:
+    codec = method_codec(JSON, NoFields, Texts)
+    for value in (Texts(), Texts("a" * 3_000), Texts(large=2**70), Texts(real=1.5, perhaps="b")):
+        assert codec.decode_result(codec.encode_result(value)) == value
+    with pytest.raises(ValueError, match=r"JSON cannot carry inf, .* at `\$\.real`"):
+        codec.encode_result(Texts(real=math.inf))
+
+
 def test_messagepack_carries_nan() -> None:
     codec = method_codec(MSGPACK, NoFields, float)
     assert math.isnan(codec.decode_result(codec.encode_result(math.nan)))

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from leveret.codec import check_type
+from leveret.codec.travelling_types import traits
 from leveret.errors import ContractError
 
 T = TypeVar("T")
@@ -79,7 +80,8 @@ class Dangling(msgspec.Struct):
         Page[int],
         Page[Order],
         list[Annotated[int, msgspec.Meta(ge=0)]],
-        dict[int | str, datetime],
+        dict[int | float, datetime],
+        dict[Literal["a", 1], int],
         dict[Annotated[str, msgspec.Meta(max_length=3)], int],
         set[Frozen],
         frozenset[tuple[int, str]],
@@ -112,6 +114,9 @@ def test_types_that_msgspec_knows_travel(annotation: Any) -> None:
         (msgspec.msgpack.Ext, "exists in MessagePack only"),
         (dict[tuple[int, int], int], "a dict's keys must be"),
         (dict[bool, int], "a dict's keys must be"),
+        (dict[int | str, int], "where 1 and '1' are the same key; use keys of one type"),
+        (list[dict[float | UUID, int]], "are the same key"),
+        (dict[Literal["1", 1], int], "are the same key"),
         (dict[Frozen, int], "a dict's keys must be"),
         (list[dict[int | None, int]], "a dict's keys must be"),
         (set[list[int]], "a set's items must be hashable"),
@@ -127,3 +132,27 @@ def test_types_that_msgspec_knows_travel(annotation: Any) -> None:
 def test_types_that_cannot_travel_are_refused_with_the_reason(annotation: Any, reason: str) -> None:
     with pytest.raises(ContractError, match=reason):
         check_type(annotation)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "numbers_or_null", "numbers", "texts", "flat"),
+    [
+        (int, False, False, False, True),
+        (list[float], False, True, False, True),
+        (list[float | None], True, True, False, True),
+        (dict[int, int], False, False, True, True),
+        (Any, True, True, False, True),
+        (msgspec.Raw, True, True, False, True),
+        (list[msgspec.Raw | None], True, True, False, True),
+        (bytearray, False, False, True, True),
+        (Order, False, False, True, True),
+        (list[Pair], False, False, True, False),
+    ],
+    ids=str,
+)
+def test_what_json_does_not_tell_is_known_by_type(
+    annotation: Any, *, numbers_or_null: bool, numbers: bool, texts: bool, flat: bool
+) -> None:
+    found = traits(annotation)
+    assert (found.numbers_or_null, found.numbers) == (numbers_or_null, numbers)
+    assert (found.texts, found.flat) == (texts, flat)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from leveret import DeclaredError, RemoteError
-from leveret.wire.failures import decode_failure
+from leveret.wire.failures import as_declared, decode_failure, encode_failure, misfit
 
 
 class Even(msgspec.Struct):
@@ -38,3 +38,52 @@ def test_a_field_whose_own_code_fails_is_an_error_of_ours(field: str) -> None:
     assert isinstance(error, RemoteError)
     assert "its fields do not fit Fussy" in str(error)
     assert (error.code, error.data, error.method) == ("FUSSY", {field: {"n": 3}}, "shop.buy")
+
+
+class Gone(DeclaredError):
+    """It is gone."""
+
+    sku: str
+    left: float = 0.0
+
+
+class SoldToAFriend(Gone):
+    """A friend has it."""
+
+    friend: str = "Ann"
+
+
+class Careless(Gone):
+    """Forgets what its base needs."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def test_fields_that_do_not_fit_are_told() -> None:
+    assert misfit(Gone("a", 1.5)) == ""
+    assert misfit(Gone(b"a")) == "Expected `str`, got `bytes` - at `$.sku`"  # type: ignore[arg-type]
+    assert misfit(Gone("a", float("nan"))).startswith("JSON cannot carry nan")
+    error = Gone("a")
+    error.left = "many"  # type: ignore[assignment]
+    assert misfit(error) == "Expected `float`, got `str` - at `$.left`"
+    assert "'Careless' object has no attribute" in misfit(Careless())
+
+
+def test_an_error_is_known_by_the_nearest_class_that_is_declared() -> None:
+    friend = SoldToAFriend("a", 2.0)
+    raises = {"GONE": Gone}
+    known = as_declared(friend, raises)
+    assert type(known) is Gone
+    assert (known.sku, known.left, known.message) == ("a", 2.0, friend.message)
+    assert as_declared(friend, raises | {"SOLD_TO_A_FRIEND": SoldToAFriend}) is friend
+    assert as_declared(Fussy(), raises) is None
+    assert as_declared(Careless(), raises) is None
+
+
+def test_what_cannot_be_encoded_is_left_out_and_said() -> None:
+    told = msgspec.json.decode(encode_failure(Gone(b"a")))  # type: ignore[arg-type]
+    assert "data" not in told
+    assert "(its fields cannot be encoded: Expected `str`, got `bytes`" in told["message"]
+    sent = encode_failure(RemoteError("m", data={"n": 10**5_000}))
+    assert b"its fields cannot be encoded" in sent

@@ -20,7 +20,7 @@ from leveret.errors import (
     Unauthenticated,
 )
 from leveret.server.calls.life import ServerCall, State, Stop
-from leveret.wire.failures import safe_str
+from leveret.wire.failures import as_declared, misfit, safe_str
 from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")
@@ -84,22 +84,28 @@ def raised(
 ) -> CallError:
     """The error of a call whose handler, or the middleware around it, raised.
 
-    An error that the contract declares travels as it is. So does one of Leveret's that the handler
-    raised itself; one that a nested call brought it has a `method`. All others are logged, and
-    travel as `RemoteError`.
+    An error that the contract declares travels as it is, and a subclass of one as that; so does one
+    of Leveret's that the handler raised itself; one that a nested call brought it has a `method`.
+    All others are logged, and travel as `RemoteError`: also a declared one whose fields do not fit.
 
     :param now: the moment on the clock of `call.ends`.
     """
-    if isinstance(error, DeclaredError) and spec.raises.get(error.code) is type(error):
-        error.executed = executed(call)
-        return error
+    unfit = ""
+    declared = as_declared(error, spec.raises) if isinstance(error, DeclaredError) else None
+    if declared is not None:
+        unfit = misfit(declared)
+        if not unfit:
+            declared.executed = executed(call)
+            return declared
     if isinstance(error, _OWN) and not error.method:
         error.executed = executed(call)
         return error
     if isinstance(error, DeadlineExceeded) and call.ends - now < _SAME_DEADLINE:
         # A nested call has this call's deadline, and may find first that it passed.
         return DeadlineExceeded(f"the deadline passed in a nested call: {error}", where="handler")
-    log.error("%s raised %r", spec.key, error, exc_info=error)
+    if unfit:
+        unfit = f" (its fields do not fit their annotations: {unfit})"
+    log.error("%s raised %r%s", spec.key, error, unfit, exc_info=error)
     if isinstance(error, RemoteError) and not error.method:
         # Made by the process pool for one that could not travel.
         if not send_tracebacks:
@@ -107,7 +113,7 @@ def raised(
         return error
     trace = "".join(traceback.format_exception(error)) if send_tracebacks else ""
     return RemoteError(
-        safe_str(error),
+        safe_str(error) + unfit,
         executed=executed(call),
         type_name=type(error).__name__,
         remote_traceback=trace,

@@ -1,0 +1,82 @@
+"""The parts of an annotation: what is inside `list[...]`, a union, the fields of a class."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Iterator
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+import msgspec
+
+__all__ = ["Part", "parts", "with_parts"]
+
+
+class Part(NamedTuple):
+    """An annotation that is part of another."""
+
+    annotation: Any
+    """What it is."""
+    field: str
+    """The field that it is in, as "Order.lines"; "" outside of the classes it mentions."""
+
+
+def parts(annotation: Any) -> Iterator[Part]:
+    """Yield the annotation and all inside it, each class once: types may refer to themselves."""
+    seen: set[type] = set()
+    left = [Part(annotation, "")]
+    while left:
+        part = left.pop()
+        yield part
+        node, field = part
+        if get_origin(node) is Annotated:
+            left.append(Part(get_args(node)[0], field))
+        elif get_origin(node) is not Literal:
+            left.extend(Part(inner, field) for inner in reversed(get_args(node)))
+        cls = get_origin(node) or node
+        if isinstance(cls, type) and cls not in seen:
+            seen.add(cls)
+            left.extend(Part(hint, f"{cls.__name__}.{name}") for name, hint in _fields(cls).items())
+
+
+def with_parts(annotation: Any, change: Callable[[Any], Any]) -> Any:
+    """Return the annotation with each of its parts changed; itself where none is."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if not inner or origin is Literal or any(isinstance(part, list) for part in inner):
+        return annotation  # a list is the parameters of a Callable, which cannot travel
+    kept = inner[1:] if origin is Annotated else ()
+    changed = tuple(change(part) for part in inner[: len(inner) - len(kept)])
+    if all(new is old for new, old in zip(changed, inner, strict=False)):
+        return annotation
+    if origin is Annotated:
+        return Annotated[(*changed, *kept)]
+    if origin in {Union, types.UnionType}:
+        return Union[changed]  # noqa: UP007 - made of a tuple
+    return origin[changed]
+
+
+def _fields(cls: type) -> dict[str, Any]:
+    """Return the annotations of a class whose fields travel; none for any other class."""
+    named = (
+        issubclass(cls, msgspec.Struct)
+        or dataclasses.is_dataclass(cls)
+        or is_typeddict(cls)
+        or hasattr(cls, "__attrs_attrs__")
+        or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
+    )
+    if not named:
+        return {}
+    try:
+        return get_type_hints(cls, include_extras=True)
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return {}  # msgspec will say so, where it matters

@@ -1,0 +1,84 @@
+"""What is inside an annotation, and how it is changed there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+
+import msgspec
+import pytest
+
+from leveret.annotations.parts import parts, with_parts
+
+
+class Point(msgspec.Struct):
+    x: float
+    next: Point | None = None
+
+
+@dataclass
+class Box:
+    corner: Point
+
+
+class Pair(NamedTuple):
+    a: int
+
+
+class Options(TypedDict):
+    deep: bool
+
+
+class Dangling(msgspec.Struct):
+    other: Nowhere  # type: ignore[name-defined]  # noqa: F821
+
+
+def where(annotation: Any, found: Any) -> list[str]:
+    return [field for part, field in parts(annotation) if part is found]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "found", "fields"),
+    [
+        (int, int, [""]),
+        (dict[str, list[int]] | None, int, [""]),
+        (Annotated[int, "a note"], int, [""]),
+        (Box, float, ["Point.x"]),
+        (tuple[Point, ...], float, ["Point.x"]),
+        (Pair, int, ["Pair.a"]),
+        (Options, bool, ["Options.deep"]),
+        (Literal[1], int, []),
+        (Dangling, int, []),
+    ],
+    ids=str,
+)
+def test_each_part_is_found_with_the_field_that_it_is_in(
+    annotation: Any, found: Any, fields: list[str]
+) -> None:
+    assert where(annotation, found) == fields
+
+
+@pytest.mark.parametrize(
+    ("annotation", "changed"),
+    [
+        (list[int], list[str]),
+        (tuple[int, ...], tuple[str, ...]),
+        (dict[int, list[int]], dict[str, list[str]]),
+        (int | None, str | None),
+        (Annotated[int, "a note"], Annotated[str, "a note"]),
+        (list[Annotated[int | bytes, "a note"]], list[Annotated[str | bytes, "a note"]]),
+    ],
+    ids=str,
+)
+def test_parts_are_changed_at_any_depth(annotation: Any, changed: Any) -> None:
+    def change(part: Any) -> Any:
+        return str if part is int else with_parts(part, change)
+
+    assert change(annotation) == changed
+
+
+@pytest.mark.parametrize("annotation", [list[bytes], Literal["a"], Callable[[int], int], Point])
+def test_an_annotation_in_which_nothing_changes_is_itself(annotation: Any) -> None:
+    assert with_parts(annotation, lambda part: part) is annotation
+    assert with_parts(annotation, lambda part: str if part is int else part) is annotation
