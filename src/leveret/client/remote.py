@@ -18,7 +18,6 @@ from leveret.client.options import (
     OF_A_CALL,
     CallOptions,
     GivenOptions,
-    check_metadata,
     check_timeout,
 )
 from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, usable_spec_of
@@ -141,8 +140,10 @@ class RemoteMethod:
         """The call as the middleware left it."""
         terms = self._terms
         timeout, metadata = call.timeout, call.metadata
-        if timeout != terms.timeout or metadata != (self._metadata or {}):
-            terms = self._terms_with(check_timeout(timeout), check_metadata(metadata))
+        if timeout != terms.timeout:
+            terms = self._terms_with(check_timeout(timeout), metadata)
+        elif metadata != self._metadata and (metadata or self._metadata):
+            terms = self._terms_with(timeout, metadata)
         return self._invocation.call((), call.arguments, terms)
 
 
