@@ -112,7 +112,7 @@ class Commands:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "leveret", *args),
             cwd=self.folder,
-            env=os.environ | {"LEVERET_URL": url or self.url, "COLUMNS": "200"},
+            env=os.environ | {"LEVERET_URL": self.url if url is None else url, "COLUMNS": "200"},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

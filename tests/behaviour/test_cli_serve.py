@@ -295,6 +295,35 @@ async def test_a_mistake_in_the_configuration_ends_it_with_one_line(
     assert said in server.error
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_broker_that_is_down_ends_it_with_exit_code_9(
+    commands: Commands, workers: str
+) -> None:
+    server = await commands.run(
+        *("serve", SERVED, "--workers", workers, "--log-level", "critical"),
+        url="amqp://guest:guest@127.0.0.1:1/",
+    )
+    assert server.process.returncode == 9
+    assert "ConnectionLost: cannot connect" in server.error
+
+
+@pytest.mark.parametrize(
+    ("variable", "args"),
+    [
+        ("LEVERET_URL", ("serve", SERVED)),
+        ("LEVERET_URL", ("call", "desk.fib", "n=1")),
+        ("LEVERET_ONCE", ("serve", SERVED)),
+    ],
+)
+async def test_a_variable_that_is_empty_is_wrong_usage(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, variable: str, args: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv(variable, "")
+    ran = await commands.run(*args, url="" if variable == "LEVERET_URL" else None)
+    assert ran.process.returncode == 2
+    assert f"{variable} is empty" in " ".join(ran.lines)
+
+
 async def test_a_service_that_cannot_be_entered_ends_it(commands: Commands) -> None:
     server = await commands.run("serve", "cli_service:CannotOpen", "--log-level", "critical")
     assert server.process.returncode == 70

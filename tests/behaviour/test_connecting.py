@@ -175,6 +175,19 @@ async def test_the_password_is_in_no_message_repr_or_log(
         assert password not in str(caught.value) + repr(caught.value)
 
 
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_url_is_an_error_and_not_the_default(
+    monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    with pytest.raises(InvalidURL, match="the URL is empty"):
+        leveret.connect(empty)
+    monkeypatch.setenv("LEVERET_URL", empty)
+    with pytest.raises(InvalidURL, match="LEVERET_URL is empty"):
+        leveret.connect()
+    monkeypatch.delenv("LEVERET_URL")
+    assert leveret.connect().state == "closed"
+
+
 async def test_options_that_cannot_be_are_refused_at_once(rabbitmq_url: str) -> None:
     with pytest.raises(InvalidArgument, match="max_in_flight and max_message_size"):
         leveret.connect(rabbitmq_url, max_in_flight=0)

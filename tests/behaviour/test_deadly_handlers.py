@@ -93,13 +93,14 @@ def _allow_little_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + _SPARE, resource.RLIM_INFINITY))
 
 
-@pytest.mark.parametrize("how", ["sys.exit", "SystemExit"])
+@pytest.mark.parametrize("how", ["sys.exit", "SystemExit", "GeneratorExit"])
 async def test_a_handler_that_exits_on_the_loop_is_an_error_to_its_caller_alone(
     client: Rabbit, host: Rabbit, how: str
 ) -> None:
     remote = client.remote(OnTheLoop)
     async with host.serving(OnTheLoop()):
-        with pytest.raises(RemoteError, match="SystemExit") as caught:
+        kind = "GeneratorExit" if how == "GeneratorExit" else "SystemExit"
+        with pytest.raises(RemoteError, match=kind) as caught:
             await remote.leave(how)
         assert caught.value.executed == "yes"
         assert await remote.alive()

@@ -33,6 +33,8 @@ DONE: Final = 0
 USAGE: Final = 2
 CUT_SHORT: Final = 8
 """A server had to cancel calls in its drain; their callers got `Cancelled`."""
+UNREACHABLE: Final = 9
+"""No broker can be reached."""
 CANNOT_LISTEN: Final = 14
 UNEXPECTED: Final = 70
 """EX_SOFTWARE of sysexits(3)."""
@@ -50,7 +52,7 @@ EXIT_CODES: Final[dict[int, str]] = {
     6: "Busy",
     7: "DeadlineExceeded",
     8: "Cancelled, MaybeExecuted (a server: calls had to be cancelled to stop)",
-    9: "ConnectionLost",
+    UNREACHABLE: "ConnectionLost",
     10: "PermissionDenied, Unauthenticated",
     11: "a service that cannot be loaded or served: no such module, ContractError",
     12: "TopologyError",
@@ -69,7 +71,7 @@ _TABLE: Final[tuple[tuple[int, tuple[type[Exception], ...]], ...]] = (
     (6, (Busy,)),
     (7, (DeadlineExceeded,)),
     (8, (Cancelled, MaybeExecuted)),
-    (9, (ConnectionLost, ConnectionClosed)),
+    (UNREACHABLE, (ConnectionLost, ConnectionClosed)),
     (10, (PermissionDenied, Unauthenticated)),
     (11, (ContractError, TargetError)),
     (12, (TopologyError,)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from leveret.cli.exits import USAGE
 from leveret.cli.printing import print_error
 from leveret.errors import InvalidURL
 
-__all__ = ["Url", "read_pairs", "read_users", "refuse_embedded"]
+__all__ = ["Url", "read_pairs", "read_users", "refuse_embedded", "refuse_empty"]
 
 Url = Annotated[
     str | None,
@@ -45,6 +46,20 @@ def read_users(words: Iterable[str] | None, option: str) -> dict[str, tuple[str,
         return {what: names_of(users) for what, users in read_pairs(words, option).items()}
     except BadArgument as error:
         raise typer.BadParameter(f"{option}: {error}") from None
+
+
+def refuse_empty(option: str, variable: str, value: str | None) -> None:
+    """Refuse an option that is given as an empty text, on the command line or by the environment.
+
+    What a deployment left empty by mistake must not mean the default. `click` takes an empty
+    variable for one that is not set.
+
+    :raises typer.BadParameter: if it is empty.
+    """
+    if value is not None and not value.strip():
+        raise typer.BadParameter(f"{option} is empty")
+    if value is None and os.environ.get(variable, "set").strip() == "":
+        raise typer.BadParameter(f"{variable} is empty; set it, or unset it for the default")
 
 
 def refuse_embedded(url: str | None, *, as_json: bool = False) -> None:

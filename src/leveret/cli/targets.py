@@ -128,10 +128,7 @@ def _call(target: str, make: Callable[[], T]) -> T:
 
 def _failed(target: str, doing: str, error: BaseException) -> TargetError:
     """The error for an exception in the user's code: what it was, and in which line."""
-    return TargetError(
-        f"{target}: {doing} raised {type(error).__name__}: {error}{_where(error)};"
-        " --log-level debug shows the traceback"
-    )
+    return TargetError(f"{target}: {doing} raised {type(error).__name__}: {error}{_where(error)}")
 
 
 def _where(error: BaseException) -> str:

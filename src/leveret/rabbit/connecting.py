@@ -11,7 +11,7 @@ from leveret.client.options import CallOptions
 from leveret.client.policy.breaker import Breaker
 from leveret.client.policy.call_policy import Policies
 from leveret.contract import Hedge, Retry
-from leveret.errors import InvalidArgument
+from leveret.errors import InvalidArgument, InvalidURL
 from leveret.rabbit.connection import BrokerConnection
 from leveret.rabbit.options import (
     MAX_IN_FLIGHT,
@@ -24,7 +24,7 @@ from leveret.transport.address import Address
 from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent
 from leveret.transport.reconnect import Reconnect, as_reconnect
-from leveret.transport.url import embedded_name
+from leveret.transport.url import FORM, embedded_name
 
 __all__ = ["connect"]
 
@@ -93,13 +93,26 @@ def connect(
         wait_for_broker=wait_for_broker,
         on_connection=on_connection,
     )
-    address = _address(url or os.environ.get("LEVERET_URL") or DEFAULT_URL, credentials, user_id)
+    address = _address(_url(url), credentials, user_id)
     return Rabbit(
         BrokerConnection(address, options),
         options=CallOptions().merged({"timeout": timeout}),
         middleware=tuple(middleware),
         policies=Policies(retry=retry, hedge=hedge, breaker=breaker),
     )
+
+
+def _url(given: str | None) -> str:
+    """The URL that was given, or that of the environment, or the default."""
+    url = os.environ.get("LEVERET_URL", DEFAULT_URL) if given is None else given
+    if not url.strip():
+        where = "the URL" if given is not None else "LEVERET_URL"
+        raise InvalidURL(
+            f"the broker URL is not valid: {where} is empty. The right form: {FORM}. Without"
+            f" {'a URL and ' if given is not None else ''}LEVERET_URL it is"
+            " amqp://guest:guest@localhost/"
+        )
+    return url
 
 
 def _address(url: str, credentials: Credentials | None, user_id: str | None) -> Address | str:

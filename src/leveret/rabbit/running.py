@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from inspect import iscoroutine
 from typing import Any, TypeVar
+
+from leveret.rabbit.rabbit import Rabbit
 
 __all__ = ["run"]
 
@@ -12,9 +15,28 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, on uvloop where that is installed."""
+    """`asyncio.run`, on uvloop where that is installed.
+
+    :raises TypeError: if `main` is no coroutine, before anything runs.
+    """
+    given: object = main
+    if not iscoroutine(given):
+        raise TypeError(f"leveret.run() takes a coroutine, as in leveret.run(main()); {_not(main)}")
     try:
         import uvloop  # noqa: PLC0415 - it is not there on every platform
     except ImportError:
         return asyncio.run(main)
     return uvloop.run(main)
+
+
+def _not(main: object) -> str:
+    """What was given instead, and what to write."""
+    if isinstance(main, Rabbit):
+        return (
+            "a connection ends with its event loop: open it inside of main, with"
+            " `async with leveret.connect() as rabbit`"
+        )
+    name = getattr(main, "__name__", "")
+    if callable(main) and name:
+        return f"write {name}() with parentheses"
+    return f"got {type(main).__name__}"

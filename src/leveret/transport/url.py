@@ -28,7 +28,7 @@ from leveret.transport.address import Address
 from leveret.transport.credentials import from_environment
 from leveret.transport.tls import TLS
 
-__all__ = ["embedded_name", "parse_url"]
+__all__ = ["FORM", "embedded_name", "parse_url"]
 
 FORM: Final = "amqp://user:password@host:5672/vhost?heartbeat=30"
 """The right form, as every error shows it."""

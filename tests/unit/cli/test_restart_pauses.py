@@ -11,6 +11,13 @@ def test_the_pause_doubles_with_each_early_death_up_to_the_longest() -> None:
         assert longest / 2 <= pauses.after(served=0.0) <= longest
 
 
+def test_it_stays_short_where_no_broker_can_be_reached() -> None:
+    pauses = RestartPauses()
+    taken = [pauses.after(served=0.0, unreachable=True) for _ in range(50)]
+    assert taken[0] <= 0.2
+    assert 1.5 <= max(taken) <= 3.0
+
+
 def test_it_stays_at_the_longest_for_ever() -> None:
     pauses = RestartPauses()
     taken = [pauses.after(served=1.0) for _ in range(2_000)]

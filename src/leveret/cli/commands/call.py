@@ -14,7 +14,7 @@ import leveret
 from leveret.cli.arguments import BadArgument, arguments_of
 from leveret.cli.exits import DONE, INTERRUPTED, UNEXPECTED, exit_code
 from leveret.cli.logs import LogLevel, configure_logging
-from leveret.cli.options import Url, read_pairs, refuse_embedded
+from leveret.cli.options import Url, read_pairs, refuse_embedded, refuse_empty
 from leveret.cli.printing import print_error, print_result
 from leveret.client.named import named_spec
 from leveret.errors import Cancelled, InvalidArgument, LeveretError, RemoteError
@@ -103,6 +103,7 @@ def call(
 
     Example: leveret call fibonacci.fib n=30
     """
+    refuse_empty("--url", "LEVERET_URL", url)
     refuse_embedded(url, as_json=json)
     configure_logging(log_level or LogLevel.CRITICAL)
     try:

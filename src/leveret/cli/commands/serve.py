@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from leveret.cli.logs import LogLevel, configure_logging
-from leveret.cli.options import read_pairs, read_users, refuse_embedded
+from leveret.cli.options import read_pairs, read_users, refuse_embedded, refuse_empty
 from leveret.cli.printing import print_error_text
 from leveret.cli.serving.process import ServerProcess
 from leveret.cli.serving.request import ServeRequest
@@ -110,6 +110,8 @@ def serve(
 
     Example: leveret serve fibonacci:Fibonacci --workers 2
     """
+    refuse_empty("--url", "LEVERET_URL", url)
+    refuse_empty("--once", "LEVERET_ONCE", once)
     refuse_embedded(url)
     if (workers > 1 or reload) and sys.platform == "win32":
         raise typer.BadParameter("Windows has no signals to stop workers with; start it more often")

@@ -2,7 +2,9 @@
 
 A worker that dies is replaced after a pause, which grows with each death that comes soon after a
 start. A worker that *cannot* start, before any has, is a mistake in the configuration: that ends
-the crew with the worker's exit code.
+the crew with the worker's exit code. So does a broker that cannot be reached then, as it ends a
+single server process. Later, a worker that finds no broker is replaced after short pauses, so that
+it serves soon after the broker is back.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from leveret.backoff import Backoff
-from leveret.cli.exits import DONE
+from leveret.cli.exits import DONE, UNREACHABLE
 from leveret.cli.printing import describe, print_error_text
 from leveret.cli.serving.process import STOP_MARGIN
 from leveret.cli.serving.request import Ending, ServeRequest
@@ -29,6 +31,9 @@ _HEALTHY: Final = 10.0
 
 _BACKOFF: Final = Backoff(first=0.2, most=30.0, jitter=0.5)
 
+_BACKOFF_UNREACHABLE: Final = Backoff(first=0.2, most=3.0, jitter=0.5)
+"""Where no broker can be reached; the longest pause is that of `Reconnect`."""
+
 
 class RestartPauses:
     """The pauses before the next starts of one worker."""
@@ -36,10 +41,13 @@ class RestartPauses:
     def __init__(self) -> None:
         self._deaths = 0
 
-    def after(self, served: float) -> float:
-        """Seconds to wait after a worker died that had served for `served` seconds."""
+    def after(self, served: float, *, unreachable: bool = False) -> float:
+        """Seconds to wait after a worker died that had served for `served` seconds.
+
+        :param unreachable: whether it found no broker.
+        """
         self._deaths = 1 if served >= _HEALTHY else self._deaths + 1
-        return _BACKOFF.pause(self._deaths)
+        return (_BACKOFF_UNREACHABLE if unreachable else _BACKOFF).pause(self._deaths)
 
 
 class Crew:
@@ -49,13 +57,22 @@ class Crew:
 
     :param workers: how many.
     :param flags: options of their interpreters.
+    :param outlasts_broker: whether it goes on where no broker can be reached at its start.
     """
 
-    def __init__(self, request: ServeRequest, workers: int, *, flags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        request: ServeRequest,
+        workers: int,
+        *,
+        flags: tuple[str, ...] = (),
+        outlasts_broker: bool = False,
+    ) -> None:
         self.ready = asyncio.Event()
         self._request = request
         self._count = workers
         self._flags = flags
+        self._outlasts_broker = outlasts_broker
         self._served: set[int] = set()
         self._workers: set[WorkerProcess] = set()
         self._any_served = False
@@ -109,12 +126,14 @@ class Crew:
     async def _replace(self, worker: WorkerProcess, ending: Ending, pauses: RestartPauses) -> None:
         """After an unexpected end: return when another may start, or stop the whole crew."""
         others_serve = any(other.ready_at is not None for other in self._workers)
-        if ending.permanent and not self._any_served and not others_serve:
+        unreachable = ending.code == UNREACHABLE
+        cannot = ending.permanent or (unreachable and not self._outlasts_broker)
+        if cannot and not self._any_served and not others_serve:
             print_error_text(ending.error)
             self._code = ending.code
             self._stop()
             return
-        pause = pauses.after(worker.served)
+        pause = pauses.after(worker.served, unreachable=unreachable)
         why = ending.error or "somebody else told it to stop"
         log.error("%s ended: %s; starting another in %.1f s", worker, why, pause)
         await self._pause(pause)

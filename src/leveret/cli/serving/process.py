@@ -82,7 +82,7 @@ class ServerProcess:
         except Exception as error:
             log.debug("the server ended with an error", exc_info=True)
             permanent = self._server is None and isinstance(error, _PERMANENT)
-            return Ending(code=exit_code(error), error=describe(error), permanent=permanent)
+            return Ending(code=exit_code(error), error=_told(error), permanent=permanent)
         if self._cut_short:
             return Ending(code=CUT_SHORT, error="calls had to be cancelled to stop")
         return Ending(code=DONE)
@@ -151,6 +151,12 @@ class ServerProcess:
             log.warning("a second signal: cancelling %d calls", len(self._server.calls()))
             self._note_cut_calls(self._server)
             self._server.cancel_running()
+
+
+def _told(error: Exception) -> str:
+    failed = isinstance(error, TargetError) and error.__cause__ is not None  # in the user's code
+    hint = "; --log-level debug shows the traceback" if failed else ""
+    return f"{describe(error)}{hint}"
 
 
 def _code_of(server: Server) -> int:

@@ -12,7 +12,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from leveret.cli.exits import DONE
+from leveret.cli.exits import DONE, UNREACHABLE
 from leveret.cli.serving.changes import Changes, watched
 from leveret.cli.serving.crew import Crew
 from leveret.cli.serving.request import ServeRequest
@@ -26,8 +26,8 @@ _NAMED: Final = 5
 """How many changed files a line of the log names."""
 _NO_BYTECODE: Final = ("-B",)
 """Python knows an outdated .pyc by the second and the size of its source; an edit may keep both."""
-_UNMENDABLE: Final = frozenset({2, 10})
-"""Exit codes that no change of the code mends: a bad URL, a refused login."""
+_UNMENDABLE: Final = frozenset({2, UNREACHABLE, 10})
+"""Exit codes that no change of the code mends: a bad URL, no broker, a refused login."""
 
 
 def serve_reloading(request: ServeRequest, workers: int) -> int:
@@ -73,7 +73,12 @@ class _Reloader:
         Returns at once if the code changes meanwhile. The result is the exit code of a crew that
         could not serve, else 0.
         """
-        crew = Crew(self._request, self._workers, flags=_NO_BYTECODE)
+        crew = Crew(
+            self._request,
+            self._workers,
+            flags=_NO_BYTECODE,
+            outlasts_broker=self._serving is not None,
+        )
         running = self._crews[crew] = asyncio.create_task(crew.run())
         running.add_done_callback(lambda _: self._ended(crew))
         ready = asyncio.create_task(crew.ready.wait())

@@ -187,7 +187,7 @@ class Flow:
                 Busy(
                     f"the arguments take {len(body)} bytes, more than the"
                     f" {self._max_message_size} of max_message_size; send less, or raise it at"
-                    " connect() and serve()",
+                    " connect(), here and at the server",
                     method=route.key,
                 )
             )

@@ -171,10 +171,10 @@ class Runner:
         except asyncio.CancelledError:
             cut_off = True
             reply = self._replies.error(call, self._stopped(call), context)
-        except GeneratorExit:  # the loop is gone, and the connection with it
-            claim = None
-            raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and not _is_current(call.task):
+                claim = None  # thrown away: the loop is gone, and the connection with it
+                raise
             reply = self._raised(call, error, context)
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -246,6 +246,14 @@ class Runner:
 
     def _stopped(self, call: ServerCall) -> CallError:
         return stopped(call, call.state, in_thread=self._handler.in_thread)
+
+
+def _is_current(task: asyncio.Task[None] | None) -> bool:
+    """Whether this task runs now: else its coroutine is being closed from outside."""
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:  # no loop runs
+        return False
 
 
 class _Nobody:

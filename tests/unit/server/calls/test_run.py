@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -161,6 +161,34 @@ async def test_an_interrupt_ends_the_call_and_goes_on() -> None:
     with pytest.raises(KeyboardInterrupt):
         await scene.run(interrupted)
     assert len(scene.ended) == 1
+
+
+async def test_a_handler_that_raises_generator_exit_is_answered() -> None:
+    async def handle() -> None:
+        raise GeneratorExit
+
+    scene = Scene(handle, SPECS["work"])
+    leaving = scene.started()
+    leaving.task = asyncio.current_task()
+    assert b"GeneratorExit" in (await scene.run(leaving)).reply
+
+
+def test_a_call_that_is_thrown_away_with_its_loop_answers_nobody() -> None:
+    async def begin() -> None:
+        async def handle() -> None:
+            await asyncio.Event().wait()
+
+        scene = Scene(handle, SPECS["work"])
+        scenes.append(scene)
+        hanging = scene._runner.run(scene.started())
+        thrown_away.append(hanging)
+        hanging.send(None)
+
+    scenes: list[Scene] = []
+    thrown_away: list[Coroutine[Any, Any, None]] = []
+    asyncio.run(begin())
+    thrown_away.pop().close()
+    assert scenes[0].ended[0].reply == b""
 
 
 # -- keys ------------------------------------------------------------------------------------------
