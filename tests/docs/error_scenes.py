@@ -120,6 +120,25 @@ async def nobody_listens_to_a_call_that_does_not_wait(on: Stage) -> object:
     return await on.client.remote(Fibonacci).with_options(if_busy="fail").fib(30)
 
 
+@ends_with("NoServer")
+async def nobody_listens_to_a_plain_queue(on: Stage) -> object:
+    async with on.host.serving(Fibonacci(), plain={"rpc_queue": "fibonacci.fib"}):
+        pass
+    return await on.client.plain("rpc_queue").call(30)
+
+
+@ends_with("NoServer")
+async def the_server_of_a_plain_queue_dies(on: Stage) -> object:
+    with pika.BlockingConnection(pika.URLParameters(on.url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare("rpc_queue", durable=True)
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume("rpc_queue", lambda *_: None)
+        call = asyncio.create_task(on.client.plain("rpc_queue").call(30))
+        await until(lambda: on.client.calls.sent == 1, "the request was sent")
+    return await call
+
+
 @ends_with("CircuitOpen")
 async def calls_failed_of_late(on: Stage) -> object:
     async with on.host.serving(Fibonacci()):

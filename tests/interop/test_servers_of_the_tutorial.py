@@ -137,9 +137,10 @@ async def test_a_queue_without_consumer_has_no_server(
 ) -> None:
     await channel.declare_queue(queue, durable=True)
     async with leveret.connect(rabbitmq_url) as rabbit:
-        with pytest.raises(NoServer, match="1 request waiting") as failure:
+        with pytest.raises(NoServer, match="0 requests waiting") as failure:
             await rabbit.plain(queue).call(30)
     assert failure.value.executed == "no"
+    assert (await channel.declare_queue(queue, passive=True)).declaration_result.message_count == 0
 
 
 async def test_answers_with_unknown_correlation_ids_are_dropped_and_counted(

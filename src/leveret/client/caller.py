@@ -8,9 +8,11 @@ from typing import Any, Final, TypeVar, Unpack, cast
 from leveret.client.invocations import Invocations
 from leveret.client.named import named_codec, named_spec
 from leveret.client.options import CallOptions, GivenOptions
+from leveret.client.plain import PlainRemote
 from leveret.client.remote import RemoteMethod, remote_of
 from leveret.contract import Service
 
+R = TypeVar("R")
 S = TypeVar("S", bound=Service)
 
 _NAMED_METHODS: Final = 256
@@ -47,6 +49,13 @@ class Caller:
             if len(self._named) < _NAMED_METHODS:
                 self._named[method] = remote
         return await remote(**arguments)
+
+    def plain(self, queue: str, result: type[R], options: GivenOptions) -> PlainRemote[R]:
+        """Servers of the RabbitMQ tutorial's kind, on a named queue.
+
+        :raises InvalidArgument: for options that their protocol has nothing for.
+        """
+        return PlainRemote(self._invocations, queue, result, self._options.merged(options))
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """The same with other options for its calls; `Service.with_options` lists them."""

@@ -53,7 +53,7 @@ class Sender(Protocol):
     async def ready(self, request: Request, timeout: float) -> float:
         """Wait until requests may go; returns what is left of `timeout`, in seconds.
 
-        To be called for each request while `held`, and for one that must not wait at any time.
+        To be called for each request while `held`, and where its request `looks_first`.
 
         :raises CallError: if they may not in time, or the call does not want to wait.
         """
@@ -195,7 +195,7 @@ class Invocation:
         end = sender.loop.time() + timeout if waits else 0.0
         tries = 0
         while True:  # more than once only while a method's first server is awaited
-            if sender.held or request.if_busy_fail:
+            if sender.held or request.looks_first:
                 timeout = await sender.ready(request, timeout)
             sink: asyncio.Future[Reply] = sender.loop.create_future()
             call = sender.send(request, body, timeout, sink, headers)

@@ -17,7 +17,7 @@ from leveret.client.calls.route import Route
 from leveret.client.invocation import Invocation, Sender
 from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions
-from leveret.client.policy.call_policy import Policies
+from leveret.client.policy.call_policy import CallPolicy, PolicedMethod, Policies
 from leveret.codec import RAW, TEXT, MethodCodec, method_codec, normal_content_type
 from leveret.contract import MethodSpec, given_struct
 from leveret.errors import ContractError, InvalidArgument
@@ -91,6 +91,13 @@ class Invocations:
             made = self._made[shape] = (spec, self._make(spec, options, make_codec))
         return made[1]
 
+    def policy(self, method: PolicedMethod, options: CallOptions) -> CallPolicy | None:
+        """What makes the attempts of a call; None where there is only one.
+
+        :raises InvalidArgument: if the options are none for such a method.
+        """
+        return self._policies.of(method, options)
+
     def _make(self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec) -> Invocation:
         _check_priority(spec, options)
         content_type = options.content_type or spec.content_type
@@ -98,7 +105,7 @@ class Invocations:
             codec = make_codec(spec, content_type)
         except ContractError as error:
             raise InvalidArgument(str(error), method=spec.key) from error
-        policy = self._policies.of(spec, options)
+        policy = self.policy(spec, options)
         has_key = options.idempotency_key is not None
         new_key = policy is not None and spec.once and not spec.idempotent and not has_key
         route = self.sender.route(spec.key, _NATIVE)

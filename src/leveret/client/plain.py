@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar, Unpack
 
 import msgspec
 
 from leveret.amqp.properties import short_string
 from leveret.client.calls.request import Request
 from leveret.client.invocation import Invocation, Terms
-from leveret.client.invocations import RoutingSender
-from leveret.client.options import check_timeout
-from leveret.codec import TEXT, method_codec
+from leveret.client.invocations import Invocations
+from leveret.client.middleware import CallNext, OutgoingCall, compose
+from leveret.client.options import CallOptions, GivenOptions, check_timeout
+from leveret.codec import TEXT, method_codec, normal_content_type
+from leveret.contract import Hedge, Retry
 from leveret.errors import ContractError, InvalidArgument
 from leveret.wire.tutorial import TEXT_CONTENT_TYPE, TutorialClient
 
 R = TypeVar("R")
 
-_DIALECT = TutorialClient()
+TIMEOUT: Final = 10.0
+"""Seconds that a call may take where the caller does not say."""
+
+_DIALECT: Final = TutorialClient()
 
 _Body = msgspec.defstruct("_Body", [("body", str)])
+
+
+class _Method(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy has to know of the servers of a queue, of which nothing is known."""
+
+    key: str
+    service: str
+    idempotent: bool = False
+    once: bool = False
+    retry: Retry | Literal[False] | None = None
+    hedge: Hedge | Literal[False] | None = None
 
 
 class PlainRemote(Generic[R]):
     """A queue whose servers answer text with text; `rabbit.plain("rpc_queue")` gives one.
 
     A server that fails mostly says nothing. Then only the deadline ends the call.
+
+    :raises InvalidArgument: for a queue's name or a result that cannot be, and for options that
+        the tutorial's protocol has nothing for.
     """
 
-    def __init__(self, sender: RoutingSender, queue: str, result: type[R], timeout: float) -> None:
-        check_timeout(timeout)
+    def __init__(
+        self, invocations: Invocations, queue: str, result: type[R], options: CallOptions
+    ) -> None:
+        _check_options(options)
+        sender = invocations.sender
         try:
             short_string(queue)
             codec = method_codec(TEXT, _Body, result)
@@ -37,18 +59,34 @@ class PlainRemote(Generic[R]):
             raise InvalidArgument(str(error)) from error
         route = sender.route(queue, _DIALECT, label=f"queue {queue}")
         self._name = route.key
-        self._terms = Terms(timeout=timeout)
+        self._again = (invocations, queue, result, options)
+        self._terms = Terms(
+            timeout=options.timeout or TIMEOUT, reply_metadata=options.reply_metadata
+        )
         self._invocation = Invocation(
             sender,
-            Request(sender.channel, _DIALECT, route, key=queue, content_type=TEXT_CONTENT_TYPE),
-            method=route.key,
+            Request(
+                sender.channel,
+                _DIALECT,
+                route,
+                key=queue,
+                content_type=TEXT_CONTENT_TYPE,
+                priority=options.priority,
+                wait_for_server=options.wait_for_server,
+                wait_for_connection=options.wait_for_connection,
+            ),
+            method=self._name,
             parameters=_Body,
             codec=codec,
             make_codec=lambda _content_type: codec,
             default_content_type=TEXT_CONTENT_TYPE,
             raises={},
             expected="text of the type asked for",
+            policy=invocations.policy(_Method(key=self._name, service=self._name), options),
         )
+        self._chain: CallNext | None = None
+        if invocations.middleware:
+            self._chain = compose(invocations.middleware, self._innermost)
 
     async def call(self, body: object) -> R:
         """Send `str(body)`, wait for the answer, and read it as the result's type.
@@ -58,8 +96,69 @@ class PlainRemote(Generic[R]):
         :raises InvalidResult: if the answer is not text of the result's type.
         :raises RemoteError: if a Leveret server reports an error.
         """
-        result: R = await self._invocation.call((str(body),), {}, self._terms)
+        result: R
+        if self._chain is None:
+            result = await self._invocation.call((str(body),), {}, self._terms)
+        else:
+            result = await self._chain(
+                OutgoingCall(
+                    method=self._name,
+                    arguments={"body": str(body)},
+                    metadata={},
+                    timeout=self._terms.timeout,
+                )
+            )
         return result
+
+    def with_options(self, **options: Unpack[GivenOptions]) -> PlainRemote[R]:
+        """The same with other options for its calls; `Service.with_options` lists them.
+
+        :raises InvalidArgument: for those that the tutorial's protocol has nothing for.
+        """
+        invocations, queue, result, before = self._again
+        return PlainRemote(invocations, queue, result, before.merged(options))
+
+    async def _innermost(self, call: OutgoingCall) -> Any:
+        """The call as the middleware left it."""
+        check_timeout(call.timeout)
+        if call.metadata:
+            raise InvalidArgument(_NOTHING_FOR["metadata"], method=self._name)
+        terms = msgspec.structs.replace(self._terms, timeout=call.timeout)
+        return await self._invocation.call((), call.arguments, terms)
 
     def __repr__(self) -> str:
         return f"<plain remote {self._name}>"
+
+
+_NOTHING_FOR: Final = {
+    "metadata": "requests of the tutorial's protocol carry nothing beside their text: no metadata",
+    "idempotency_key": "requests of the tutorial's protocol carry nothing beside their text: no"
+    " idempotency_key",
+    "hedge": "hedge sends a second request, which may run as well, and nobody knows whether the"
+    " servers of a plain queue are idempotent",
+    "if_busy": "if_busy='fail' needs a queue that sends requests back, and a plain queue drops"
+    " what it cannot deliver",
+    "content_type": "bodies of the tutorial's protocol are text/plain",
+}
+"""Why an option is refused."""
+
+
+def _check_options(options: CallOptions) -> None:
+    """:raises InvalidArgument: for an option that this protocol has nothing for."""
+    given = {
+        "metadata": bool(options.metadata),
+        "idempotency_key": options.idempotency_key is not None,
+        "hedge": bool(options.hedge),
+        "if_busy": options.if_busy == "fail",
+        "content_type": options.content_type is not None and not _is_text(options.content_type),
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise InvalidArgument(_NOTHING_FOR[name])
+
+
+def _is_text(content_type: str) -> bool:
+    try:
+        return normal_content_type(content_type) == TEXT
+    except ContractError:
+        return False

@@ -131,16 +131,20 @@ class Rabbit:
         return self._caller.with_options(**options)
 
     @overload
-    def plain(self, queue: str, *, timeout: float = ...) -> PlainRemote[str]: ...
+    def plain(self, queue: str, **options: Unpack[GivenOptions]) -> PlainRemote[str]: ...
     @overload
-    def plain(self, queue: str, *, result: type[R], timeout: float = ...) -> PlainRemote[R]: ...
-    def plain(self, queue: str, *, result: Any = str, timeout: float = 10.0) -> Any:
+    def plain(
+        self, queue: str, *, result: type[R], **options: Unpack[GivenOptions]
+    ) -> PlainRemote[R]: ...
+    def plain(self, queue: str, *, result: Any = str, **options: Unpack[GivenOptions]) -> Any:
         """Call servers of the RabbitMQ tutorial's kind: text in, text out, on a named queue.
 
         :param result: the type to read the answer as: str, int, float, bool, ...
-        :param timeout: seconds until a call fails with `DeadlineExceeded`.
+        :param options: those of `Service.with_options`: timeout (default: 10 s), priority, retry,
+            wait_for_server, wait_for_connection, reply_metadata.
+        :raises InvalidArgument: for the others, which the tutorial's protocol has nothing for.
         """
-        return PlainRemote(self.calls, queue, result, timeout)
+        return self._caller.plain(queue, result, options)
 
     # -- serving ------------------------------------------------------------------------------
 

@@ -37,8 +37,9 @@ class TutorialRequestPacker:
 
     headers_room = 0
 
-    def __init__(self, channel: ClientChannel, queue: str) -> None:
+    def __init__(self, channel: ClientChannel, queue: str, priority: int | None = None) -> None:
         self._channel = channel
+        self._priority = priority
         self._publish = publish_prefix(channel.number, "", queue, mandatory=True)
 
     def pack(
@@ -50,6 +51,7 @@ class TutorialRequestPacker:
             correlation_id=call_id.decode(),
             reply_to=self._channel.reply_to.key,
             expiration=str(expiration),
+            priority=self._priority,
             user_id=self._channel.user or None,
         )
         return self._publish + content_frames(
@@ -73,9 +75,9 @@ class TutorialClient:
     def packer(
         self, channel: ClientChannel, *, key: str, content_type: str, priority: int | None = None
     ) -> TutorialRequestPacker:
-        """What packs requests to this queue; the body is text, of no priority."""
-        del content_type, priority
-        return TutorialRequestPacker(channel, key)
+        """What packs requests to this queue; the body is text."""
+        del content_type
+        return TutorialRequestPacker(channel, key, priority)
 
     def headers(
         self,
@@ -108,9 +110,13 @@ class TutorialClient:
     def error(
         self, reply: Reply, raises: Mapping[str, type[DeclaredError]], method: str
     ) -> CallError:
-        """The error's text, all that this protocol has of it."""
+        """The error's text, all that this protocol has of it.
+
+        It does not say whether the handler ran: the server may have refused the request.
+        """
         del raises
-        return RemoteError((reply.body or b"").decode("utf-8", "replace"), method=method)
+        text = (reply.body or b"").decode("utf-8", "replace")
+        return RemoteError(text, method=method, executed="maybe")
 
 
 class TutorialReplyPacker:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from leveret import (
+    Breaker,
+    Busy,
     CallError,
     ConnectionLost,
     DeadlineExceeded,
@@ -412,21 +414,75 @@ async def test_middleware_cannot_send_what_options_refuse(name: str, value: Any)
 # -- the tutorial's protocol -------------------------------------------------------------------
 
 
+def plain(made: Invocations, **options: Any) -> PlainRemote[int]:
+    return PlainRemote(made, "rpc_queue", int, CallOptions().merged(options))
+
+
 async def test_a_plain_remote_takes_the_same_way() -> None:
     client = Ledger(reply(b" 42 ", content_type="text/plain"), reply(b"x", is_error=True))
-    plain = PlainRemote(client, "rpc_queue", int, 3.0)
-    assert await plain.call(6) == 42
+    there = plain(invocations(client), timeout=3)
+    assert await there.call(6) == 42
     ((request, body, timeout, headers),) = client.sent
-    assert (request.key, body, timeout, headers) == ("rpc_queue", b"6", 3.0, b"")
+    assert (request.key, body, timeout, headers) == ("rpc_queue", b"6", 2.0, b"")
     with pytest.raises(CallError, match="x") as caught:
-        await plain.call(6)
+        await there.call(6)
     assert caught.value.method == "queue rpc_queue"
+    assert caught.value.executed == "maybe"  # the server may have refused it
 
 
 async def test_an_answer_that_is_not_of_the_type_asked_for_is_shown() -> None:
-    plain = PlainRemote(Ledger(reply(b"many")), "rpc_queue", int, 3.0)
+    there = plain(invocations(Ledger(reply(b"many"))))
     with pytest.raises(InvalidResult, match="the reply b'many' is not text of the type asked for"):
-        await plain.call(6)
+        await there.call(6)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"metadata": {"a": "b"}}, "no metadata"),
+        ({"idempotency_key": "a"}, "no idempotency_key"),
+        ({"hedge": 0.1}, "nobody knows whether"),
+        ({"if_busy": "fail"}, "drops what it cannot deliver"),
+        ({"content_type": "application/json"}, "text/plain"),
+        ({"content_type": "what?"}, "text/plain"),
+        ({"timeout": 0}, "timeout"),
+    ],
+)
+async def test_a_plain_remote_refuses_what_its_protocol_has_nothing_for(
+    options: dict[str, Any], words: str
+) -> None:
+    there = plain(invocations(Ledger()), content_type="text/plain; charset=utf-8")
+    with pytest.raises(InvalidArgument, match=words):
+        there.with_options(**options)
+
+
+async def test_a_plain_remote_has_the_other_options() -> None:
+    busy = Busy("full")
+    client = Ledger(busy, reply(b"42"))
+    there = plain(invocations(client, breaker=Breaker())).with_options(
+        retry=Retry(backoff=0), timeout=3, priority=2, wait_for_server=True
+    )
+    assert await there.call(6) == 42
+    request = client.sent[1][0]
+    assert (request.priority, request.wait_for_server, request.repeatable) == (2, True, False)
+
+
+async def test_middleware_is_around_plain_calls_too() -> None:
+    async def shorten(call: OutgoingCall, call_next: CallNext) -> Any:
+        assert (call.method, call.metadata) == ("queue rpc_queue", {})
+        call.arguments["body"] += "0"
+        call.timeout = 2.0
+        return await call_next(call)
+
+    async def spoil(call: OutgoingCall, call_next: CallNext) -> Any:
+        call.metadata["a"] = "b"
+        return await call_next(call)
+
+    client = Ledger(reply(b"42"))
+    assert await plain(invocations(client, shorten)).call(6) == 42
+    assert client.sent[0][1:3] == (b"60", 1.0)
+    with pytest.raises(InvalidArgument, match="no metadata"):
+        await plain(invocations(client, spoil)).call(6)
 
 
 async def test_a_client_is_all_that_a_call_needs_of_it() -> None:

@@ -444,9 +444,9 @@ class Client:
         """
         while True:
             timeout = await self._flow.ready(request, timeout)
-            if not request.if_busy_fail:
+            if not request.looks_first:
                 return timeout
-            timeout = await self._vacancy.check(request.route, timeout)
+            timeout = await self._vacancy.check(request, timeout)
             if not self.held:
                 return timeout
 

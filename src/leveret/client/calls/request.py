@@ -22,6 +22,7 @@ class Request:
         "headers",
         "if_busy_fail",
         "key",
+        "looks_first",
         "names_key",
         "needs_key",
         "packer",
@@ -76,6 +77,9 @@ class Request:
         self.wait_for_server = wait_for_server
         self.wait_for_connection = wait_for_connection
         self.if_busy_fail = if_busy_fail
+        self.looks_first = if_busy_fail or not (route.control_key or wait_for_server)
+        """Whether the queue is looked at before a request is sent: the call must not wait, or its
+        request would stay for a server to come that would not ask whether anybody waits."""
         self.headers = dialect.headers(resent=True) if resent else b""
         """Headers of every request, packed, beside those of the call."""
         self.renew(channel)

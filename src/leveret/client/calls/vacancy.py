@@ -1,9 +1,14 @@
-"""Looks whether a server may be free, for calls that must not wait (`if_busy="fail"`).
+"""Looks at a queue before a request is sent that must not stay there.
 
-The broker gives such a request to a server at once, or sends it back: it expires at once. But the
-broker drops expired requests at the head of a queue only. Behind others the request would stay
-until those before it are gone; no server would ever get it, and its caller would not know. So the
-client looks at the queue first, and sends nothing while requests wait.
+**Calls that must not wait** (`if_busy="fail"`). Their requests expire at once: the broker gives one
+to a server this moment, or sends it back. But it drops expired requests at the head of a queue
+only. Behind others the request would stay until those before it are gone; no server would ever get
+it, and its caller would not know. So the client looks at the queue first, and sends nothing while
+requests wait.
+
+**Calls to servers of the tutorial's kind.** Such a server does not ask the callers of requests that
+were there before it, but runs them. So where no server listens the client sends nothing, unless it
+has seen one in the last second.
 
 A look is a probe that was sent after the call was made. Calls that come while one is under way
 share the next. What the queue gets between the look and the request is `monitor.py`'s to find.
@@ -13,14 +18,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
+from leveret.client.calls.request import Request
 from leveret.client.calls.route import Finding, QueueState, Route
 from leveret.client.calls.tasks import Begin
+from leveret.client.calls.verdicts import START_ONE
 from leveret.errors import Busy, CallError, DeadlineExceeded, NoServer
+
+SEEN_WITHIN: Final = 1.0
+"""A server that was seen within so many seconds counts as listening."""
 
 
 class Vacancy:
-    """Refuses calls that must not wait and would have to.
+    """Refuses calls whose requests would stay in the queue, and must not.
 
     :param probe: probes a queue; returns whether anything was found out.
     """
@@ -40,14 +51,17 @@ class Vacancy:
         self._next: dict[Route, asyncio.Future[bool]] = {}
         self._under_way: set[Route] = set()
 
-    async def check(self, route: Route, timeout: float) -> float:
-        """Return what is left of `timeout`, in seconds, unless requests wait in the queue.
+    async def check(self, request: Request, timeout: float) -> float:
+        """Return what is left of `timeout`, in seconds, if the request may go.
 
-        Where the broker does not tell, the request is to go: then that tells.
+        Where the broker does not tell, it is to go: then that tells.
 
-        :raises Busy: if they wait for servers that are busy. :raises NoServer: if nobody listens.
+        :raises Busy: if others wait for servers that are busy. :raises NoServer: if nobody listens.
         :raises DeadlineExceeded: if the broker does not answer within `timeout` seconds.
         """
+        route = request.route
+        if not request.if_busy_fail and self._loop.time() - route.server_seen_at <= SEEN_WITHIN:
+            return timeout
         before = self._loop.time()
         self.looking += 1
         try:
@@ -62,8 +76,8 @@ class Vacancy:
         finally:
             self.looking -= 1
         finding = route.finding
-        if found and finding.state is QueueState.THERE and finding.messages:
-            raise _refusal(route, finding)
+        if found and finding.state is QueueState.THERE:
+            _check(request, finding)
         return max(timeout - (self._loop.time() - before), 0.001)
 
     def _look(self, route: Route) -> asyncio.Future[bool]:
@@ -89,12 +103,19 @@ class Vacancy:
                     left.set_result(False)  # the client is being closed, which they are told next
 
 
-def _refusal(route: Route, finding: Finding) -> CallError:
-    """Why a request is not sent."""
+def _check(request: Request, finding: Finding) -> None:
+    """:raises Busy: :raises NoServer: if a request is not to go, by what was found."""
     error: CallError
-    if finding.consumers:
-        error = Busy(f"all servers are busy this moment: {finding.in_words}", method=route.key)
+    if not request.if_busy_fail:
+        if finding.consumers:
+            return
+        error = NoServer(f"{finding.in_words}. {START_ONE}")
+    elif not finding.messages:
+        return  # without consumers too: of a queue without a leader RabbitMQ says that it is empty
+    elif finding.consumers:
+        error = Busy(f"all servers are busy this moment: {finding.in_words}")
     else:
-        error = NoServer(finding.in_words, method=route.key)
+        error = NoServer(finding.in_words)
+    error.method = request.route.key
     error.attempts = 0
-    return error
+    raise error

@@ -32,6 +32,10 @@ from leveret.errors import (
 
 SEEN_SHORTLY: Final = 1.0
 """A server that was seen less than so many seconds before a request was sent may have taken it."""
+START_ONE: Final = (
+    "Start a server, or call with wait_for_server=True to wait for one until the deadline"
+)
+"""What helps where nobody listens."""
 BACK_AT_ONCE: Final = 0.02
 """A request for which no server is free comes back within so many seconds."""
 
@@ -54,6 +58,11 @@ def verdict(act: Act, call: Pending, cause: LeveretError | None = None) -> CallE
     return error
 
 
+def _timeout(call: Pending) -> str:
+    """The seconds that it had. A little of them may have been spent before it was sent."""
+    return f"{round(call.timeout, 2 if call.timeout > 1 else 4):g}"
+
+
 def _silence(call: Pending, _cause: LeveretError | None) -> CallError:
     return _silent(call, call.route.finding.in_words)
 
@@ -65,7 +74,7 @@ def _silence_unconfirmed(call: Pending, _cause: LeveretError | None) -> CallErro
 
 def _silent(call: Pending, known: str) -> CallError:
     """Nobody said anything by the deadline."""
-    late = f"no answer in {call.timeout:g} s"
+    late = f"no answer in {_timeout(call)} s"
     trouble = call.trouble
     if trouble is not None and trouble.begun:
         return DeadlineExceeded(
@@ -83,7 +92,7 @@ def _silent(call: Pending, known: str) -> CallError:
         if route.finding.state is QueueState.THERE and route.control_key:
             unbound = f", as nothing binds {route.queue!r}: {found}"
         return DeadlineExceeded(
-            f"the broker found no queue for the request in {call.timeout:g} s"
+            f"the broker found no queue for the request in {_timeout(call)} s"
             + (found and unbound),
             where="client",
         )
@@ -98,11 +107,11 @@ def _expired(call: Pending, _cause: LeveretError | None) -> CallError:
     if not call.request.if_busy_fail:
         found = finding.in_words
         waited = (0.0 if call.trouble is None else call.trouble.back_at) - call.started
-        late = f"no server took the request in {call.timeout:g} s"
+        late = f"no server took the request in {_timeout(call)} s"
         if 0 <= waited < call.timeout - _EARLY:
             late = (
                 f"the broker gave the request up after {waited:.3g} s, before its"
-                f" {call.timeout:g} s were over, as a policy (message-ttl) of its queue has it"
+                f" {_timeout(call)} s were over, as a policy (message-ttl) of its queue has it"
             )
         return DeadlineExceeded(
             late + (found and f": {found}") + gone,
@@ -175,10 +184,15 @@ def _unrouted(call: Pending, _cause: LeveretError | None) -> CallError:
 def _no_server(call: Pending, _cause: LeveretError | None) -> CallError:
     """A probe found requests waiting, and nobody who takes them."""
     route = call.route
-    hint = ", or call with wait_for_server=True to wait for one until the deadline"
     had = call.trouble is not None and call.trouble.had_by_server
+    if not route.control_key:  # a server that starts does not ask whether anybody waits
+        return NoServer(
+            f"{route.finding.in_words}. The request stays there until its timeout ends, and a"
+            f" server that starts meanwhile runs it. {START_ONE}",
+            executed="maybe",
+        )
     return NoServer(
-        f"{route.finding.in_words}. Start a server{hint if route.control_key else ''}",
+        f"{route.finding.in_words}. {START_ONE}",
         executed="maybe" if had or _had_server(call) else "no",
     )
 

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from leveret.client.options import CallOptions
 from leveret.client.policy.breaker import Breaker, Circuit
@@ -24,7 +24,7 @@ from leveret.client.policy.retry import (
     may_be_cured,
     pause_before_next,
 )
-from leveret.contract import Hedge, MethodSpec, Retry, as_hedge, as_retry
+from leveret.contract import Hedge, Retry, as_hedge, as_retry
 from leveret.errors import CallError, Executed, InvalidArgument
 from leveret.sliding_window import SlidingWindow
 
@@ -45,6 +45,34 @@ class Clock:
     random: Callable[[], float] = random.random
     """From 0 to 1."""
     sleep: Callable[[float], Any] = asyncio.sleep
+
+
+class PolicedMethod(Protocol):
+    """A method as far as its policy has to know it: a `MethodSpec`, or what stands for one."""
+
+    @property
+    def key(self) -> str:
+        """How errors name it."""
+
+    @property
+    def service(self) -> str:
+        """Whose circuit it shares."""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether a second run does no harm."""
+
+    @property
+    def once(self) -> bool:
+        """Whether each call has an idempotency key."""
+
+    @property
+    def retry(self) -> Retry | Literal[False] | None:
+        """How its calls are tried again where the caller does not say."""
+
+    @property
+    def hedge(self) -> Hedge | Literal[False] | None:
+        """When a second request goes beside a slow one, likewise."""
 
 
 class Policies:
@@ -75,7 +103,7 @@ class Policies:
         self._circuits: dict[str, Circuit] = {}
         self._latencies: dict[str, SlidingWindow] = {}
 
-    def of(self, spec: MethodSpec, options: CallOptions) -> CallPolicy | None:
+    def of(self, spec: PolicedMethod, options: CallOptions) -> CallPolicy | None:
         """The policy for the calls of a method with these options; None for one plain attempt.
 
         :raises InvalidArgument: if the caller wants a method hedged that is not idempotent.
@@ -126,7 +154,7 @@ class CallPolicy:
 
     def __init__(
         self,
-        spec: MethodSpec,
+        spec: PolicedMethod,
         options: CallOptions,
         retry: Retry | None,
         hedge: Hedge | None,

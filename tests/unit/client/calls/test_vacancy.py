@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
+from leveret.client.calls.request import Request
 from leveret.client.calls.route import QueueState, Route
 from leveret.client.calls.tasks import Tasks
 from leveret.client.calls.vacancy import Vacancy
 from leveret.errors import Busy, DeadlineExceeded, NoServer
 from tests.behaviour.patience import until
-from tests.unit.client.calls.making import found
+from tests.unit.client.calls.making import a_request, found
 
 
 class There:
@@ -23,7 +24,7 @@ class There:
         self.looks = 0
         self.answers = asyncio.Event()
         self.answers.set()
-        self.route = Route("gate.once", "leveret.gate.once", "gate")
+        self.request = a_request(if_busy_fail=True)
         self.vacancy = Vacancy(
             asyncio.get_running_loop(), begin=asyncio.create_task, probe=self._probe
         )
@@ -35,7 +36,7 @@ class There:
         return self.found_out
 
     async def check(self, timeout: float = 10.0) -> float:
-        return await self.vacancy.check(self.route, timeout)
+        return await self.vacancy.check(self.request, timeout)
 
 
 async def test_a_call_goes_where_nothing_waits_with_the_time_that_is_left() -> None:
@@ -108,3 +109,40 @@ async def test_calls_go_on_when_the_looks_are_cancelled() -> None:
     await tasks.close()
     assert await first > 0
     assert await second > 0
+
+
+# -- servers of the tutorial's kind ------------------------------------------------------------
+
+
+def a_foreign_request(**options: bool) -> Request:
+    return a_request(Route("queue rpc", "rpc"), **options)
+
+
+async def test_a_call_to_a_foreign_server_does_not_go_where_nobody_listens() -> None:
+    there = There(consumers=0, messages=0)
+    there.request = a_foreign_request()
+    with pytest.raises(NoServer, match="no server listens, 0 requests.*Start a server") as caught:
+        await there.check()
+    assert (caught.value.executed, caught.value.attempts) == ("no", 0)
+    assert caught.value.method == "queue rpc"
+
+
+async def test_a_call_to_a_foreign_server_waits_behind_others_as_any_call() -> None:
+    there = There(consumers=1, messages=5)
+    there.request = a_foreign_request()
+    assert await there.check() > 0
+
+
+async def test_a_foreign_server_that_was_seen_just_now_is_not_looked_for() -> None:
+    there = There(consumers=1)
+    there.request = a_foreign_request()
+    there.request.route.heard(asyncio.get_running_loop().time())
+    assert await there.check() == 10.0
+    assert there.looks == 0
+
+
+def test_requests_that_may_stay_in_the_queue_are_not_looked_for() -> None:
+    assert a_request(if_busy_fail=True).looks_first
+    assert a_foreign_request().looks_first
+    assert not a_foreign_request(wait_for_server=True).looks_first
+    assert not a_request().looks_first

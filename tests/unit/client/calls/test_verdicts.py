@@ -231,5 +231,13 @@ def test_a_request_that_comes_back_at_once_was_not_taken_and_a_later_one_may_hav
 def test_no_server_says_how_to_wait_for_one_where_that_is_possible() -> None:
     call = a_call()
     assert "wait_for_server=True" in str(told(Act.FAIL_NO_SERVER, call))
+
+
+def test_a_request_that_stays_for_servers_that_do_not_ask_may_yet_be_executed() -> None:
+    call = a_call(timeout=7)
     call.route.control_key = ""
-    assert "wait_for_server" not in str(told(Act.FAIL_NO_SERVER, call))
+    error = told(Act.FAIL_NO_SERVER, call)
+    assert error.executed == "maybe"
+    assert "stays there until its timeout ends, and a server that starts meanwhile runs it" in str(
+        error
+    )
