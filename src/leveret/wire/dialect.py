@@ -68,6 +68,7 @@ class ClientDialect(Protocol):
     @property
     def exchange(self) -> str:
         """The exchange that its requests are published to."""
+        ...
 
     def queue(self, key: str) -> str:
         """The queue in which requests with this routing key wait."""

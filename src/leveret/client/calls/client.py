@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from math import inf
+from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from leveret.amqp.codes import ReplyCode
+from leveret.client.calls.control_sender import ControlSender
 from leveret.client.calls.exchanges import Exchanges
 from leveret.client.calls.flow import Flow
 from leveret.client.calls.inbox import Inbox
@@ -32,25 +31,24 @@ from leveret.client.calls.probe import QueueProbe
 from leveret.client.calls.publisher import Publisher
 from leveret.client.calls.reply_queue import ReplyQueue
 from leveret.client.calls.request import Request
+from leveret.client.calls.resends import Resends
 from leveret.client.calls.returns import MOST_RESENDS, Returns
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
 from leveret.client.calls.table import CallTable, Hook
 from leveret.client.calls.tasks import Tasks
 from leveret.client.calls.vacancy import Vacancy
-from leveret.errors import CallError, ChannelClosed, ConnectionLost, LeveretError
+from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
 from leveret.wire.channel_errors import exchange_at_fault, forbidden, is_missing_exchange
-from leveret.wire.control import CANCEL, CONFIRMED, QUERY, REBIND
-from leveret.wire.control import properties as control_properties
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.message import ReplyAddress
 from leveret.wire.native.dialect import NativeClient
 from leveret.wire.native.names import CONTROL_EXCHANGE, call_ids, reply_queue_name
 from leveret.wire.native.topology import consume_replies, restore_exchanges
-from leveret.wire.timing import LATEST_END, PROBE_AFTER, REPLY_GRACE
+from leveret.wire.timing import LATEST_END, REPLY_GRACE
 
 log = logging.getLogger("leveret.client")
 
@@ -58,14 +56,8 @@ _RESTORED_WITHIN: Final = 5.0
 """Seconds in which the client has to be restored on a connection; then another one is tried."""
 _CONFIRMED_WITHIN: Final = 1.0
 """Seconds that the broker has to answer for the requests of a channel that is replaced."""
-_SENT_SOON: Final = 0.05
-"""Seconds until a request goes out again that the broker did not keep, where servers listen."""
-_QUERIED_AT_ONCE: Final = 1_000
-"""How many calls one query asks for at most."""
 _CONTROL_ROOM: Final = 1_000
 """How many control messages wait for their channel beside one for each call."""
-_ASKED_EVERY: Final = 0.2
-"""Seconds between two messages that ask servers to bind their queues."""
 _REPLACED: Final = "the client's channel is being replaced"
 _ROUTES: Final = 10_000
 """Of how many queues it is kept what is known of them."""
@@ -99,7 +91,6 @@ class Client:
         self.routes: dict[str, Route] = {}
         """What is known of each queue, by "service.method"."""
         self._was_attached = False
-        self._asked_to_bind: dict[str, float] = {}  # when, by the control key of a service
         self._tasks = Tasks(loop)
         self._publisher = Publisher(on_refused=self._on_refused)
         self._messenger = Messenger(
@@ -110,20 +101,31 @@ class Client:
             call_later=loop.call_later,
             most=max_in_flight + _CONTROL_ROOM,
         )
+        self._control = ControlSender(
+            send=self._messenger.send,
+            reply_to=lambda: self._publisher.outgoing.reply_to,
+            is_open=self._may_send,
+            time=loop.time,
+        )
+        self.query = self._control.query
+        """Asks the servers of a queue for calls: `query(route, call_ids)`."""
+        acts: dict[Act, Callable[[Pending], None]] = {}
         self.table = CallTable(
             loop,
             ids=call_ids(),
             is_unconfirmed=self._publisher.is_unconfirmed,
-            acts={
-                Act.PUBLISH: self._publish_again,
-                Act.PUBLISH_DOUBTFUL: self._publish_doubtful,
-                Act.PUBLISH_LATER: self._publish_later,
-                Act.PUBLISH_LATER_DOUBTFUL: self._publish_later_doubtful,
-                Act.PROBE: self._explain,
-                Act.CANCEL: self._cancel,
-                Act.FAIL_BACKLOG: self._cancel,
-            },
+            acts=acts,
         )
+        self._resends = Resends(loop, self._publisher, fire=self.table.fire, is_open=self._may_send)
+        acts |= {
+            Act.PUBLISH: self._resends.publish,
+            Act.PUBLISH_DOUBTFUL: self._resends.publish_doubtful,
+            Act.PUBLISH_LATER: self._resends.publish_later,
+            Act.PUBLISH_LATER_DOUBTFUL: self._resends.publish_later_doubtful,
+            Act.PROBE: self._explain,
+            Act.CANCEL: self._control.cancel,
+            Act.FAIL_BACKLOG: self._control.cancel,
+        }
         self.table.on_transition = on_transition
         self._calls = self.table.by_id
         self._inbox = Inbox(
@@ -131,7 +133,7 @@ class Client:
             replied=self.table.replied,
             fire=self.table.fire,
             time=loop.time,
-            confirm=self._confirm,
+            confirm=self._control.confirm,
             default_dialect=NativeClient(),
         )
         self.reply_queue = ReplyQueue(
@@ -147,7 +149,7 @@ class Client:
             fire=self.table.fire,
             probe=self._probe.probe,
             replace_channel=self._replace_channel,
-            unbound=self._ask_to_bind,
+            unbound=self._control.ask_to_bind,
             time=loop.time,
         )
         self._monitor = Monitor(
@@ -159,7 +161,7 @@ class Client:
             check_broker=self._probe.check_broker,
             is_unconfirmed=self._publisher.is_unconfirmed,
             query=self.query,
-            resend=self._resend_missing,
+            resend=self._resends.send_missing,
         )
         self._vacancy = Vacancy(loop, begin=self._tasks.begin, probe=self._probe.probe)
         self._flow = Flow(
@@ -168,7 +170,7 @@ class Client:
             max_in_flight=max_in_flight,
             max_message_size=max_message_size,
             on_held=self._hold,
-            on_open=self._send_unsent,
+            on_open=lambda: self._resends.send_unsent(self._calls.values()),
         )
         self._exchanges = Exchanges(
             begin=self._tasks.begin,
@@ -486,60 +488,6 @@ class Client:
 
     # -- acts ---------------------------------------------------------------------------------
 
-    def _publish_again(self, call: Pending) -> None:
-        self._publish(call, doubtful=False)
-
-    def _publish_doubtful(self, call: Pending) -> None:
-        self._publish(call, doubtful=True)
-
-    def _publish(self, call: Pending, *, doubtful: bool) -> None:
-        request = call.request
-        key = (call.trouble.key if call.trouble is not None else "") or ""
-        try:
-            if request.channel is not self._publisher.outgoing:
-                request.renew(self._publisher.outgoing)
-            headers = request.headers_again(call.headers, doubtful=doubtful, key=key)
-            request.check_headers(headers)
-        except CallError as error:  # its metadata does not fit into the frames of another broker
-            self.table.fire(call, Event.UNPACKABLE, error)
-            return
-        self._publisher.publish(call, self._time_left(call), call.body or b"", headers)
-
-    def _publish_later(self, call: Pending) -> None:
-        self.loop.call_later(self._pause(call), self._again, call, Event.RESEND)
-
-    def _publish_later_doubtful(self, call: Pending) -> None:
-        self.loop.call_later(self._pause(call), self._again, call, Event.RESEND_DOUBTFUL)
-
-    def _pause(self, call: Pending) -> float:
-        return _SENT_SOON if call.route.finding.consumers else PROBE_AFTER
-
-    def _again(self, call: Pending, event: Event) -> None:
-        """Fire an event that has a request sent again, if that is possible now.
-
-        A call that has no time left is ended by its deadline.
-        """
-        if call.state is State.ENDED or self._time_left(call) <= 0:
-            return
-        if call.trouble is not None and call.trouble.key is None:
-            self.table.fire(call, Event.KEY_LOST)
-        elif self._flow.is_open():
-            self.table.fire(call, event)
-        elif call.state is State.DELAYED:
-            self.loop.call_later(PROBE_AFTER, self._again, call, event)
-
-    def _resend_missing(self, call: Pending) -> None:
-        self._again(call, Event.STILL_MISSING)
-
-    def _send_unsent(self) -> None:
-        """Requests may go again: send those that wait for that."""
-        for call in list(self._calls.values()):
-            if call.state is State.UNSENT:
-                self._again(call, Event.SENDABLE)
-
-    def _time_left(self, call: Pending) -> float:
-        return call.started + call.timeout - self.loop.time()
-
     def _explain(self, call: Pending) -> None:
         """Find out why a request came back. One that expired gets a grace for that."""
         if call.state is State.EXPIRED and not call.request.if_busy_fail:
@@ -547,37 +495,9 @@ class Client:
             self.table.extend(call, min(self.loop.time() + REPLY_GRACE, latest))
         self._returns.add(call)
 
-    def _cancel(self, call: Pending) -> None:
-        if call.route.control_key:
-            self._send_control(call.route.control_key, CANCEL, call.id, call.timeout)
-
-    def _confirm(self, key: str, call_id: str, waits: bool) -> None:
-        self._send_control(key, CONFIRMED if waits else CANCEL, call_id, REPLY_GRACE)
-
-    def query(self, route: Route, ids: list[str]) -> None:
-        """Ask the servers of a queue for these calls: they run, or were replied to."""
-        for start in range(0, len(ids), _QUERIED_AT_ONCE):
-            body = msgspec.json.encode(ids[start : start + _QUERIED_AT_ONCE])
-            self._send_control(route.control_key, QUERY, "", SERVED_EVERY, body)
-
-    def _send_control(
-        self, key: str, word: str, call_id: str, timeout: float, body: bytes = b""
-    ) -> None:
-        if self._flow.is_open() and not self.loop.is_closed():
-            reply_to = self._publisher.outgoing.reply_to
-            properties = control_properties(
-                word, reply_to=reply_to, seconds=timeout, call_id=call_id
-            )
-            self._messenger.send(key, properties, body)
-
-    def _ask_to_bind(self, route: Route) -> None:
-        """Requests do not reach their queue, though it is there: only its servers may bind it."""
-        now = self.loop.time()
-        key = route.control_key
-        if key and now - self._asked_to_bind.get(key, -inf) > _ASKED_EVERY:
-            self._asked_to_bind = {key: now}
-            log.info("no request reaches the queue %r; asking its servers to bind it", route.queue)
-            self._send_control(key, REBIND, "", SERVED_EVERY)
+    def _may_send(self) -> bool:
+        """Whether requests and control messages may go now."""
+        return self._flow.is_open() and not self.loop.is_closed()
 
     # -- news ---------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -63,7 +64,7 @@ class Messenger:
         connection: Callable[[], Connection],
         begin: Begin,
         restore: Callable[[], Awaitable[None]],
-        call_later: Callable[[float, Callable[[Message], None], Message], object],
+        call_later: Callable[[float, Callable[[], None]], object],
         most: int,
     ) -> None:
         self._exchange = exchange
@@ -151,7 +152,7 @@ class Messenger:
         """No server is bound by this key: none is there, or it is about to bind its queue again."""
         message = self._by_name.get(_name(returned.properties))
         if message is not None and message.sent < _MOST_TRIES:
-            self._call_later(_TRIED_EVERY, self._again, message)
+            self._call_later(_TRIED_EVERY, partial(self._again, message))
 
     def _again(self, message: Message) -> None:
         if not self._is_closed and self._connection().closed is None:

@@ -24,6 +24,7 @@ class OpensChannels(Protocol):
 
     async def open_channel(self) -> Channel:
         """Open a channel."""
+        ...
 
 
 async def declare_exchanges(connection: OpensChannels) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from leveret.amqp import methods
 from leveret.amqp.events import Content
 from leveret.amqp.properties import Properties
-from leveret.client.calls.messenger import Message, Messenger
+from leveret.client.calls.messenger import Messenger
 from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
 from leveret.transport.connection import Connection
 from tests.behaviour.patience import until
@@ -72,10 +72,8 @@ class There:
     async def _restore(self) -> None:
         self.restored += 1
 
-    def _call_later(
-        self, _seconds: float, again: Callable[[Message], None], message: Message
-    ) -> None:
-        self.later.append(lambda: again(message))
+    def _call_later(self, _seconds: float, again: Callable[[], None]) -> None:
+        self.later.append(again)
 
     def cancel(self, call_id: str) -> None:
         self.messenger.send("gate", properties(call_id))

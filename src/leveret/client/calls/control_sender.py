@@ -1,0 +1,82 @@
+"""What a client tells the servers of its calls, and asks them, by control messages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from math import inf
+from typing import Final
+
+import msgspec
+
+from leveret.amqp.properties import Properties
+from leveret.client.calls.life import Pending
+from leveret.client.calls.route import Route
+from leveret.wire.control import CANCEL, CONFIRMED, QUERY, REBIND, properties
+from leveret.wire.message import ReplyAddress
+from leveret.wire.timing import REPLY_GRACE
+
+log = logging.getLogger("leveret.client")
+
+_OF_USE: Final = 1.0
+"""Seconds for which a question is of use. After that it is asked again."""
+_QUERIED_AT_ONCE: Final = 1_000
+"""How many calls one query asks for at most."""
+_ASKED_EVERY: Final = 0.2
+"""Seconds between two requests to the servers of a service to bind their queues."""
+
+
+class ControlSender:
+    """Sends control messages, as far as that is possible at the moment.
+
+    :param send: sends a message under a routing key: `send(key, properties, body)`.
+    :param reply_to: the reply queue of now.
+    :param is_open: whether messages may go now.
+    :param time: the clock of the event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        send: Callable[[str, Properties, bytes], None],
+        reply_to: Callable[[], ReplyAddress],
+        is_open: Callable[[], bool],
+        time: Callable[[], float],
+    ) -> None:
+        self._send_message = send
+        self._reply_to = reply_to
+        self._is_open = is_open
+        self._time = time
+        self._asked_to_bind: dict[str, float] = {}  # when, by the control key of a service
+
+    def cancel(self, call: Pending) -> None:
+        """Nobody waits for this call any more."""
+        if call.route.control_key:
+            self._send(call.route.control_key, CANCEL, call.id, call.timeout)
+
+    def confirm(self, key: str, call_id: str, waits: bool) -> None:
+        """Answer a server, which listens under this key, whether a caller still waits."""
+        self._send(key, CONFIRMED if waits else CANCEL, call_id, REPLY_GRACE)
+
+    def query(self, route: Route, ids: list[str]) -> None:
+        """Ask the servers of a queue for these calls: they run, or were replied to."""
+        for start in range(0, len(ids), _QUERIED_AT_ONCE):
+            body = msgspec.json.encode(ids[start : start + _QUERIED_AT_ONCE])
+            self._send(route.control_key, QUERY, "", _OF_USE, body)
+
+    def ask_to_bind(self, route: Route) -> None:
+        """Requests do not reach their queue, though it is there: only its servers may bind it."""
+        now = self._time()
+        key = route.control_key
+        if key and now - self._asked_to_bind.get(key, -inf) > _ASKED_EVERY:
+            self._asked_to_bind = {key: now}
+            log.info("no request reaches the queue %r; asking its servers to bind it", route.queue)
+            self._send(key, REBIND, "", _OF_USE)
+
+    def _send(self, key: str, word: str, call_id: str, timeout: float, body: bytes = b"") -> None:
+        if self._is_open():
+            self._send_message(
+                key,
+                properties(word, reply_to=self._reply_to(), seconds=timeout, call_id=call_id),
+                body,
+            )

@@ -1,0 +1,121 @@
+"""Requests that go out again: at once, in a moment, or as soon as requests may go.
+
+Whether a request may go out again is decided where the event is fired that leads to it; see
+`life.py`. Here it is packed for the channel of now, with what is left of its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from leveret.client.calls.life import Act, Event, Pending, State
+from leveret.errors import CallError, LeveretError
+from leveret.wire.dialect import ClientChannel
+from leveret.wire.timing import PROBE_AFTER
+
+_SENT_SOON: Final = 0.05
+"""Seconds until a request goes out again that the broker did not keep, where servers listen."""
+
+
+class Fire(Protocol):
+    """Tells a call that something happened to it: `CallTable.fire`."""
+
+    def __call__(self, call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
+        """Returns the act."""
+        ...
+
+
+class Publishes(Protocol):
+    """What sends requests: the `Publisher`."""
+
+    outgoing: ClientChannel
+    """The channel as packers see it."""
+
+    def publish(self, call: Pending, timeout: float, body: bytes, headers: bytes) -> None:
+        """Send the request of a call."""
+
+
+class Resends:
+    """Sends requests again.
+
+    :param is_open: whether requests may go now.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        publisher: Publishes,
+        *,
+        fire: Fire,
+        is_open: Callable[[], bool],
+    ) -> None:
+        self._loop = loop
+        self._publisher = publisher
+        self._fire = fire
+        self._is_open = is_open
+
+    # -- acts ---------------------------------------------------------------------------------
+
+    def publish(self, call: Pending) -> None:
+        """Send a request again of which no server can have an earlier copy."""
+        self._publish(call, doubtful=False)
+
+    def publish_doubtful(self, call: Pending) -> None:
+        """Send a request again of which a server may have an earlier copy."""
+        self._publish(call, doubtful=True)
+
+    def _publish(self, call: Pending, *, doubtful: bool) -> None:
+        request = call.request
+        key = (call.trouble.key if call.trouble is not None else "") or ""
+        try:
+            if request.channel is not self._publisher.outgoing:
+                request.renew(self._publisher.outgoing)
+            headers = request.headers_again(call.headers, doubtful=doubtful, key=key)
+            request.check_headers(headers)
+        except CallError as error:  # its metadata does not fit into the frames of another broker
+            self._fire(call, Event.UNPACKABLE, error)
+            return
+        self._publisher.publish(call, self._time_left(call), call.body or b"", headers)
+
+    def publish_later(self, call: Pending) -> None:
+        """Fire RESEND in a moment."""
+        self._loop.call_later(_pause(call), self._again, call, Event.RESEND)
+
+    def publish_later_doubtful(self, call: Pending) -> None:
+        """Fire RESEND_DOUBTFUL in a moment."""
+        self._loop.call_later(_pause(call), self._again, call, Event.RESEND_DOUBTFUL)
+
+    # -- when ---------------------------------------------------------------------------------
+
+    def send_missing(self, call: Pending) -> None:
+        """Nobody has the request of this call: send it again."""
+        self._again(call, Event.STILL_MISSING)
+
+    def send_unsent(self, calls: Iterable[Pending]) -> None:
+        """Requests may go again: send those that wait for that."""
+        for call in list(calls):
+            if call.state is State.UNSENT:
+                self._again(call, Event.SENDABLE)
+
+    def _again(self, call: Pending, event: Event) -> None:
+        """Fire an event that has a request sent again, if that is possible now.
+
+        A call that has no time left is ended by its deadline.
+        """
+        if call.state is State.ENDED or self._time_left(call) <= 0:
+            return
+        if call.trouble is not None and call.trouble.key is None:
+            self._fire(call, Event.KEY_LOST)
+        elif self._is_open():
+            self._fire(call, event)
+        elif call.state is State.DELAYED:
+            self._loop.call_later(PROBE_AFTER, self._again, call, event)
+
+    def _time_left(self, call: Pending) -> float:
+        return call.started + call.timeout - self._loop.time()
+
+
+def _pause(call: Pending) -> float:
+    return _SENT_SOON if call.route.finding.consumers else PROBE_AFTER
