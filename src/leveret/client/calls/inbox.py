@@ -10,10 +10,10 @@ The id comes first: a bounce of one dialect can look like a reply of another.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from leveret.amqp.events import Content, Delivery
-from leveret.client.calls.life import Act, Event, Pending
+from leveret.client.calls.life import Act, Event, Fire, Pending
 from leveret.client.calls.route import HEARD_EVERY
 from leveret.errors import LeveretError
 from leveret.wire.dialect import ClientDialect
@@ -24,14 +24,6 @@ _NOTICES: Final = {
     NoticeKind.RUNS: Event.RUNS,
     NoticeKind.CONFIRM: Event.CONFIRM,
 }
-
-
-class Fire(Protocol):
-    """Tells a call that something happened to it: `CallTable.fire`."""
-
-    def __call__(self, call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
-        """Returns the act."""
-        ...
 
 
 class Inbox:

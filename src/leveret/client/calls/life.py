@@ -42,13 +42,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
+from leveret.errors import LeveretError
 
 
 class State(Enum):
@@ -365,6 +366,17 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     **{(s, _E.CLOSED): (_S.ENDED, _A.FAIL_LOST) for s in LIVE},
     **{(s, _E.CLOSED_UNCONFIRMED): (_S.ENDED, _A.FAIL_LOST_UNCONFIRMED) for s in LIVE},
 }
+
+
+class Fire(Protocol):
+    """Tells a call that something happened to it: `CallTable.fire`."""
+
+    def __call__(self, call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
+        """Returns the act, once it is carried out.
+
+        :param cause: what a failure is to tell of.
+        """
+        ...
 
 
 def remember(call: Pending, event: Event, act: Act, now: float) -> None:

@@ -27,9 +27,9 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from math import inf
-from typing import Final, Protocol
+from typing import Final
 
-from leveret.client.calls.life import OUT, Act, Event, Pending, State
+from leveret.client.calls.life import OUT, Act, Event, Fire, Pending, State
 from leveret.client.calls.route import QueueState, Route
 from leveret.client.calls.tasks import Begin
 from leveret.transport.deadlines import Deadlines
@@ -53,14 +53,6 @@ _SOONEST: Final = 0.05
 """Seconds that lie between two probes of a queue, at least, where a call has little time."""
 _SOON: Final = 0.1
 """The same where no call has."""
-
-
-class Fire(Protocol):
-    """Tells a call that something happened to it: `CallTable.fire`."""
-
-    def __call__(self, call: Pending, event: Event, /) -> Act:
-        """Returns the act."""
-        ...
 
 
 class _Overdue:

@@ -10,21 +10,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from leveret.client.calls.life import Act, Event, Pending, State
-from leveret.errors import CallError, LeveretError
+from leveret.client.calls.life import Event, Fire, Pending, State
+from leveret.errors import CallError
 from leveret.wire.dialect import ClientChannel
 from leveret.wire.timing import PROBE_AFTER
 
 _SENT_SOON: Final = 0.05
 """Seconds until a request goes out again that the broker did not keep, where servers listen."""
-
-
-class Fire(Protocol):
-    """Tells a call that something happened to it: `CallTable.fire`."""
-
-    def __call__(self, call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
-        """Returns the act."""
-        ...
 
 
 class Publishes(Protocol):

@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import Final, Protocol
+from typing import Final
 
-from leveret.client.calls.life import Act, Event, Pending, State
+from leveret.client.calls.life import Event, Fire, Pending, State
 from leveret.client.calls.route import QueueState, Route
 from leveret.client.calls.tasks import Begin
 from leveret.wire.timing import DECLARED_AGAIN_WITHIN, SERVERS_RETURN_WITHIN
@@ -25,14 +25,6 @@ _FIRST_PAUSE: Final = 0.05
 """Seconds before a channel is replaced that was not replaced lately; doubled each further time."""
 _LONGEST_PAUSE: Final = 1.0
 """Seconds that no such pause passes."""
-
-
-class Fire(Protocol):
-    """Tells a call that something happened to it: `CallTable.fire`."""
-
-    def __call__(self, call: Pending, event: Event, /) -> Act:
-        """Returns the act."""
-        ...
 
 
 class Returns:

@@ -19,6 +19,7 @@ from leveret.client.calls.life import (
 )
 from leveret.client.calls.monitor import Monitor
 from leveret.client.calls.route import Finding, QueueState, Route
+from leveret.errors import LeveretError
 from leveret.wire.timing import (
     ANNOUNCE_AFTER,
     DECLARED_AGAIN_WITHIN,
@@ -74,7 +75,7 @@ class There:
     def end(self, call: Pending) -> None:
         self.fire(call, Event.DEADLINE)
 
-    def fire(self, call: Pending, event: Event, /) -> Act:
+    def fire(self, call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
         assert event not in REPEATABLE_ONLY or call.request.repeatable
         after, act = TRANSITIONS[call.state, event]
         remember(call, event, act, self.loop.now)

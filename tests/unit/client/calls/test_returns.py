@@ -10,6 +10,7 @@ import pytest
 from leveret.client.calls.life import TRANSITIONS, Act, Event, Pending, State, remember
 from leveret.client.calls.returns import MOST_RESENDS, Returns
 from leveret.client.calls.route import Finding, QueueState, Route
+from leveret.errors import LeveretError
 from leveret.wire.timing import DECLARED_AGAIN_WITHIN
 from tests.behaviour.patience import until
 from tests.unit.client.calls.making import a_call
@@ -37,7 +38,7 @@ class There:
             time=lambda: self.now,
         )
 
-    def fire(self, call: Pending, event: Event, /) -> Act:
+    def fire(self, call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
         after, act = TRANSITIONS[call.state, event]
         remember(call, event, act, self.now)
         call.state = after
