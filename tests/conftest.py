@@ -104,8 +104,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One for each processor: with more, tests of deadlines starve. One where a vhost is shared."""
-    return 1 if os.environ.get("LEVERET_URL") else min(os.cpu_count() or 1, 8)
+    """Two for each processor, as most tests mostly wait; one where a vhost is shared."""
+    return 1 if os.environ.get("LEVERET_URL") else min(2 * (os.cpu_count() or 1), 8)
 
 
 @pytest.fixture(scope="session")
@@ -134,11 +134,15 @@ def rabbitmq_url(rabbitmq: RabbitMQ, _vhosts: Vhosts) -> Iterator[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run on each broker what asks for `broker`, and for nothing that only RabbitMQ has."""
+    """Run on each broker what asks for `broker`, and for nothing that only RabbitMQ has.
+
+    What is marked `embedded_only` asks for a broker, and shows nothing that depends on which.
+    """
     asked = metafunc.fixturenames
     of_rabbitmq = metafunc.definition.path.name.startswith("test_rabbitmq_")
     if "broker_kind" in asked and not of_rabbitmq and not {"rabbitmq", "own_rabbitmq"} & set(asked):
-        metafunc.parametrize("broker_kind", KINDS)
+        only = metafunc.definition.get_closest_marker("embedded_only")
+        metafunc.parametrize("broker_kind", KINDS if only is None else ["embedded"])
 
 
 @pytest.fixture

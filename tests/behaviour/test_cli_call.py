@@ -39,6 +39,7 @@ async def test_a_call_prints_its_result(served: Commands) -> None:
     assert (call.text, call.lines, call.process.returncode) == ("832040\n", [], 0)
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize(
     ("written", "printed"),
     [
@@ -56,6 +57,7 @@ async def test_text_is_printed_as_it_is_and_anything_else_as_json(
     assert (await served.run("call", "desk.echo", written)).text == printed
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize("value", ["text", 'with "quotes"\n', 1.5, None, {"a": [1, {"b": "ü"}]}])
 async def test_with_json_a_result_is_one_line_of_json(served: Commands, value: object) -> None:
     call = await served.run("call", "desk.echo", f"value={json.dumps(value)}", "--json")
@@ -92,6 +94,7 @@ async def test_a_call_can_wait_for_a_server_that_is_not_there_yet(commands: Comm
 # -- failures --------------------------------------------------------------------------------------
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
@@ -115,11 +118,13 @@ async def test_a_failure_is_one_line_and_the_exit_code_of_its_kind(
     assert "(executed: " in call.error
 
 
+@pytest.mark.embedded_only
 async def test_what_a_handler_says_cannot_steer_the_terminal(served: Commands) -> None:
     call = await served.run("call", "desk.fail", "how=raise")
     assert r"by zero\nin two lines \x1b[31m" in call.error
 
 
+@pytest.mark.embedded_only
 async def test_with_json_a_failure_is_one_line_of_json_on_standard_error(served: Commands) -> None:
     call = await served.run("call", "desk.fail", "how=declared", "--json")
     assert call.process.returncode == 1
@@ -132,6 +137,7 @@ async def test_with_json_a_failure_is_one_line_of_json_on_standard_error(served:
     assert error["method"] == "desk.fail"
 
 
+@pytest.mark.embedded_only
 async def test_at_log_level_debug_a_failure_shows_its_traceback(served: Commands) -> None:
     call = await served.run("call", "desk.fib", "n=-1", "--log-level", "debug")
     assert call.process.returncode == 3
@@ -207,6 +213,7 @@ async def test_exit_code_130_ctrl_c_cancels_the_call_and_its_handler(served: Com
     (await served.meeting()).may_end()
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize(
     ("args", "said"),
     [

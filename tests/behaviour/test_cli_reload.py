@@ -78,6 +78,7 @@ async def test_changed_code_takes_over_without_a_lost_call(commands: Commands) -
     assert "all workers have ended" in server.lines[-1]
 
 
+@pytest.mark.embedded_only
 async def test_broken_code_is_told_and_the_old_serves_until_it_is_mended(
     commands: Commands,
 ) -> None:
@@ -93,6 +94,7 @@ async def test_broken_code_is_told_and_the_old_serves_until_it_is_mended(
     assert await server.ends() == 0
 
 
+@pytest.mark.embedded_only
 async def test_code_that_is_broken_from_the_start_is_waited_for(commands: Commands) -> None:
     write(commands, "1 / 0 +")
     server = await commands.start("serve", "desk:Desk", "--reload")
@@ -104,6 +106,7 @@ async def test_code_that_is_broken_from_the_start_is_waited_for(commands: Comman
     assert await server.ends() == 0
 
 
+@pytest.mark.embedded_only
 async def test_a_change_while_new_workers_start_starts_newer_ones(commands: Commands) -> None:
     (commands.folder / "desk.py").write_text(
         "import pathlib, time\npathlib.Path('starts').touch()\ntime.sleep(60)\n"
@@ -118,6 +121,7 @@ async def test_a_change_while_new_workers_start_starts_newer_ones(commands: Comm
     assert await server.ends() == 0
 
 
+@pytest.mark.embedded_only
 async def test_a_module_that_the_service_imports_is_watched_too(commands: Commands) -> None:
     package = commands.folder / "inner"
     package.mkdir()
@@ -135,6 +139,7 @@ async def test_a_module_that_the_service_imports_is_watched_too(commands: Comman
     await server.says(r"inner/__init__\.py changed")
 
 
+@pytest.mark.embedded_only
 async def test_what_no_change_of_the_code_can_mend_ends_it(commands: Commands) -> None:
     server = await commands.run(
         *("serve", "desk:Desk", "--reload", "--url", "amqp://host:port/", "--log-level", "critical")

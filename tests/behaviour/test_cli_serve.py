@@ -30,6 +30,7 @@ async def commands(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Commands]
 # -- what it serves --------------------------------------------------------------------------------
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize("target", ["Desk", "desk", "make_desk"])
 async def test_a_class_an_instance_or_a_factory_is_served_from_the_current_directory(
     commands: Commands, target: str
@@ -55,6 +56,7 @@ async def test_several_services_are_served_together(commands: Commands) -> None:
         assert await rabbit.call("clock.hour") == 12
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize("method", ["on_the_loop", "in_a_process"])
 async def test_a_connection_of_the_services_own_goes_to_the_broker_of_the_command_line(
@@ -99,6 +101,7 @@ async def test_a_server_can_wait_for_its_broker(commands: Commands) -> None:
         await server.says("serving desk")
 
 
+@pytest.mark.embedded_only
 async def test_a_store_of_keys_that_does_not_exist_is_refused(commands: Commands) -> None:
     ran = await commands.run("serve", SERVED, "--once", "mongodb://secret@host")
     assert ran.process.returncode not in {0, None}
@@ -112,6 +115,7 @@ async def test_a_method_is_served_from_a_plain_queue_as_well(commands: Commands)
         assert await rabbit.plain("rpc_queue").call("30") == "832040"
 
 
+@pytest.mark.embedded_only
 async def test_tracebacks_are_sent_only_where_asked_for(commands: Commands) -> None:
     server = await commands.serve(SERVED)
     async with leveret.connect(commands.url) as rabbit:
@@ -149,6 +153,7 @@ async def test_the_name_is_the_servers(commands: Commands, raw: RawPeer) -> None
 # -- how it logs -----------------------------------------------------------------------------------
 
 
+@pytest.mark.embedded_only
 async def test_the_log_is_one_line_per_record_with_time_and_level(commands: Commands) -> None:
     server = await commands.serve(SERVED)
     assert await server.says(
@@ -156,6 +161,7 @@ async def test_the_log_is_one_line_per_record_with_time_and_level(commands: Comm
     )
 
 
+@pytest.mark.embedded_only
 async def test_a_log_level_above_info_says_nothing_of_a_clean_run(commands: Commands) -> None:
     server = await commands.start("serve", SERVED, "--log-level", "WARNING")
     async with leveret.connect(commands.url) as rabbit:
@@ -271,6 +277,7 @@ async def test_a_signal_ends_a_start_that_hangs(commands: Commands, workers: str
 # -- why it cannot ---------------------------------------------------------------------------------
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
@@ -295,6 +302,7 @@ async def test_a_mistake_in_the_configuration_ends_it_with_one_line(
     assert said in server.error
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_a_broker_that_is_down_ends_it_with_exit_code_9(
     commands: Commands, workers: str
@@ -307,6 +315,7 @@ async def test_a_broker_that_is_down_ends_it_with_exit_code_9(
     assert "ConnectionLost: cannot connect" in server.error
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize(
     ("variable", "args"),
     [
@@ -324,12 +333,14 @@ async def test_a_variable_that_is_empty_is_wrong_usage(
     assert f"{variable} is empty" in " ".join(ran.lines)
 
 
+@pytest.mark.embedded_only
 async def test_a_service_that_cannot_be_entered_ends_it(commands: Commands) -> None:
     server = await commands.run("serve", "cli_service:CannotOpen", "--log-level", "critical")
     assert server.process.returncode == 70
     assert "OSError: the database is away" in server.error
 
 
+@pytest.mark.embedded_only
 async def test_a_module_that_fails_is_told_with_its_file_and_line(commands: Commands) -> None:
     (commands.folder / "broken.py").write_text("import leveret\n\nprint(1 / 0)\n")
     server = await commands.run("serve", "broken:Desk")
@@ -338,6 +349,7 @@ async def test_a_module_that_fails_is_told_with_its_file_and_line(commands: Comm
     assert "broken.py, line 3" in server.error
 
 
+@pytest.mark.embedded_only
 async def test_at_log_level_debug_a_module_that_fails_shows_its_traceback(
     commands: Commands,
 ) -> None:
@@ -386,18 +398,21 @@ async def test_a_lost_connection_is_told_and_comes_back(
 # -- what needs no broker --------------------------------------------------------------------------
 
 
+@pytest.mark.embedded_only
 async def test_schema_prints_the_services_methods_as_json(commands: Commands) -> None:
     schema = await commands.run("schema", SERVED)
     assert schema.process.returncode == 0
     assert json.loads(schema.text) == json.loads(json.dumps(leveret.service_schema(Desk)))
 
 
+@pytest.mark.embedded_only
 async def test_schema_of_what_is_no_service_is_one_line(commands: Commands) -> None:
     schema = await commands.run("schema", "cli_service:OutOfStock")
     assert schema.process.returncode == 11
     assert "OutOfStock is no service" in schema.error
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize("args", [("version",), ("--version",)])
 async def test_the_version_is_printed(commands: Commands, args: tuple[str, ...]) -> None:
     version = await commands.run(*args)
@@ -405,12 +420,14 @@ async def test_the_version_is_printed(commands: Commands, args: tuple[str, ...])
     assert version.process.returncode == 0
 
 
+@pytest.mark.embedded_only
 async def test_help_tells_the_exit_codes(commands: Commands) -> None:
     told = await commands.run("call", "--help")
     assert "5  NoServer" in told.text
     assert "130  Ctrl-C" in told.text
 
 
+@pytest.mark.embedded_only
 @pytest.mark.parametrize("command", ["serve", "call", "broker", "demo", "schema"])
 async def test_the_help_of_each_command_tells_its_exit_codes(
     commands: Commands, command: str

@@ -63,6 +63,7 @@ async def test_a_worker_that_was_told_to_stop_by_somebody_else_is_replaced(
     assert len(set(await ready_pids(server, 3))) == 3
 
 
+@pytest.mark.embedded_only
 @pytest.mark.slow
 async def test_a_service_that_cannot_be_entered_is_tried_again_later_each_time(
     commands: Commands,
@@ -118,6 +119,7 @@ async def test_a_second_signal_hurries_all_workers(commands: Commands) -> None:
     assert not any(is_alive(pid) for pid in pids)
 
 
+@pytest.mark.embedded_only
 async def test_no_worker_outlives_a_killed_supervisor(commands: Commands) -> None:
     server, pids = await commands.serve_with_workers(SERVED)
     meeting = await commands.meeting()
@@ -127,6 +129,7 @@ async def test_no_worker_outlives_a_killed_supervisor(commands: Commands) -> Non
     await until(lambda: not any(is_alive(pid) for pid in pids), "the workers end")
 
 
+@pytest.mark.embedded_only
 @pytest.mark.slow
 async def test_a_frozen_worker_is_killed_after_a_second_signal(commands: Commands) -> None:
     (commands.folder / "blocked.py").write_text(

@@ -77,6 +77,7 @@ async def test_the_demo_shows_how_calls_fail_and_leaves_no_queue_behind(broker_u
 
 
 @pytest.mark.slow
+@pytest.mark.embedded_only  # the test above shows on each that the demo sees which queues are there
 async def test_the_demo_leaves_alone_the_queues_that_were_there_before(broker_url: str) -> None:
     delete_queues(broker_url)
     async with leveret.connect(broker_url) as rabbit, rabbit.serving(Fibonacci()):

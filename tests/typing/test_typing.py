@@ -9,6 +9,10 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 API = Path(__file__).with_name("api.py")
 SOURCE = Path(__file__).parents[2] / "src"
 
