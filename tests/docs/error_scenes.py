@@ -16,7 +16,7 @@ from leveret.once import RedisOnce
 from leveret.testing import FaultProxy, Stall, before_frame
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
-from tests.docs.error_services import Fibonacci, Forge, NewShop, Shop
+from tests.docs.error_services import Fibonacci, Forge, Line, NewShop, Shop, Stock
 from tests.once.servers import RedisServer
 
 T = TypeVar("T")
@@ -99,6 +99,11 @@ async def refused_by_the_client(on: Stage) -> object:
 async def refused_by_the_server(on: Stage) -> object:
     async with on.host.serving(Fibonacci()):
         return await on.client.call("fibonacci.fib", n="thirty")
+
+
+@ends_with("InvalidArgument")
+async def refused_by_a_model(on: Stage) -> object:
+    return await on.client.remote(Stock).add(Line.model_construct(sku="carrot", count=0))
 
 
 @ends_with("Unimplemented")

@@ -6,6 +6,8 @@ import asyncio
 import os
 from typing import Annotated
 
+from pydantic import BaseModel, Field
+
 from leveret import DeclaredError, Meta, PermissionDenied, Service, method
 
 
@@ -68,6 +70,21 @@ class Shop(Service):
     @method
     async def empty_the_till(self) -> int:
         raise PermissionDenied("only the owner may do this")
+
+
+class Line(BaseModel):
+    """One line of an order."""
+
+    sku: str
+    count: int = Field(ge=1)
+
+
+class Stock(Service):
+    """Knows its lines by pydantic."""
+
+    @method
+    async def add(self, line: Line) -> int:
+        return line.count
 
 
 class Forge(Service):

@@ -29,8 +29,12 @@ def of_pydantic(annotation: Any) -> bool:
 def with_bounds(annotation: Any) -> Any:
     """Return the annotation with its bounds as msgspec reads them.
 
+    One that is pydantic's is left as it is.
+
     :raises TypeError: for metadata that would have no effect.
     """
+    if of_pydantic(annotation):
+        return annotation  # pydantic reads it, and refuses what it does not know
     _refuse_in_fields(annotation)
     return _with_bounds(annotation)
 

@@ -13,6 +13,7 @@ from leveret.codec.content_type import (
     TEXT,
     normal_content_type,
 )
+from leveret.codec.descriptions import describe
 from leveret.codec.method_codec import (
     DECODE_ERRORS,
     ENCODE_ERRORS,
@@ -39,6 +40,7 @@ __all__ = [
     "UntypedCodec",
     "check_type",
     "check_value",
+    "describe",
     "fields_codec",
     "method_codec",
     "normal_content_type",

@@ -14,6 +14,8 @@ import msgspec
 from leveret.codec import single_value, structured
 from leveret.codec.content_type import JSON, MSGPACK, TEXT, normal_content_type
 from leveret.codec.not_finite import refuse_not_finite
+from leveret.codec.pydantic_values import plain
+from leveret.codec.with_pydantic import pydantic_fields
 
 __all__ = [
     "DECODE_ERRORS",
@@ -102,7 +104,9 @@ def fields_codec(fields: type[msgspec.Struct]) -> FieldsCodec:
 
     :raises ContractError: when they cannot travel.
     """
-    encode, _ = structured.argument_coder(JSON, fields)
+    encode, decode = structured.argument_coder(JSON, fields)
+    if pydantic_fields(fields):
+        return FieldsCodec(encode=encode, decode=decode)
     return FieldsCodec(encode=encode, decode=msgspec.json.Decoder(fields, strict=False).decode)
 
 
@@ -124,7 +128,7 @@ def untyped_codec(content_type: str | None) -> UntypedCodec:
     if normal == MSGPACK:
         return UntypedCodec(
             content_type=normal,
-            encode_arguments=msgspec.msgpack.Encoder().encode,
+            encode_arguments=msgspec.msgpack.Encoder(enc_hook=plain).encode,
             decode_result=msgspec.msgpack.Decoder().decode,
         )
     if normal == TEXT:
@@ -141,7 +145,7 @@ def untyped_codec(content_type: str | None) -> UntypedCodec:
 
 
 def _encode_json(arguments: dict[str, Any]) -> bytes:
-    body = msgspec.json.encode(arguments)
+    body = msgspec.json.encode(arguments, enc_hook=plain)
     if b"null" in body:
         refuse_not_finite(arguments)
     return body

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from leveret.annotations import of_pydantic
 from leveret.codec.content_type import TEXT
 from leveret.codec.travelling_types import is_bytes, is_scalar, is_string
 from leveret.errors import ContractError
@@ -94,6 +95,8 @@ def _only(arguments: dict[str, Any]) -> Any:
 
 
 def _coder(content_type: str, annotation: Any, what: str) -> Coder:
+    if of_pydantic(annotation):
+        raise ContractError(f"{content_type} cannot carry {what}: it is pydantic's, and JSON")
     if content_type == TEXT:
         if not is_scalar(annotation):
             raise ContractError(f"{content_type} cannot carry {what}: it carries {_TEXT_NEEDS}")

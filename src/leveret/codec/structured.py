@@ -12,7 +12,9 @@ from msgspec import UnsetType
 
 from leveret.codec.content_type import JSON, MSGPACK
 from leveret.codec.not_finite import refuse_not_finite
+from leveret.codec.pydantic_values import pydantic_type
 from leveret.codec.travelling_types import Traits, traits
+from leveret.codec.with_pydantic import arguments_coder, pydantic_fields
 from leveret.errors import ContractError
 
 __all__ = ["argument_coder", "check_value", "result_coder"]
@@ -37,6 +39,9 @@ _LARGE: Final = 2_000
 
 def argument_coder(content_type: str, parameters: type[msgspec.Struct]) -> Coder:
     """Return the checking encoder and the decoder of a method's arguments."""
+    theirs = pydantic_fields(parameters)
+    if theirs:
+        return arguments_coder(content_type, parameters, theirs, argument_coder)
     encode, decode = _coder(content_type, parameters)
     prove = _proof(content_type, parameters, decode)
     fields = msgspec.structs.fields(parameters)
@@ -54,6 +59,9 @@ def argument_coder(content_type: str, parameters: type[msgspec.Struct]) -> Coder
 
 def result_coder(content_type: str, result: Any) -> Coder:
     """Return the checking encoder and the decoder of a method's result."""
+    theirs = pydantic_type(result)
+    if theirs is not None:
+        return theirs.coder(content_type)
     encode, decode = _coder(content_type, result)
     prove = _proof(content_type, result, decode)
     exact = _faithful_class(result)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as shapes
 
+from leveret.codec.pydantic_values import pydantic_type
 from leveret.errors import ContractError
 
 __all__ = ["Traits", "check_type", "is_bytes", "is_scalar", "is_string", "traits"]
@@ -76,6 +77,8 @@ def check_type(annotation: Any) -> None:
 
     :raises ContractError: when they cannot; the message tells why and what to write instead.
     """
+    if pydantic_type(annotation) is not None:
+        return
     try:
         msgspec.json.Decoder(annotation)
         msgspec.msgpack.Decoder(annotation)

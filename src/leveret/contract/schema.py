@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
+from leveret.codec import describe
 from leveret.contract.service import Service, spec_of
 from leveret.contract.specification import MethodSpec, ServiceSpec
 
@@ -57,7 +56,7 @@ def _method(spec: MethodSpec) -> dict[str, Any]:
 
 def _schema(annotation: Any) -> dict[str, Any]:
     """Return a schema with all it refers to inside it, its outermost object spelled out."""
-    (schema,), definitions = msgspec.json.schema_components([annotation], ref_template=_REFERENCE)
+    schema, definitions = describe(annotation, _REFERENCE)
     outermost = schema.get("$ref", "").removeprefix(_REFERENCE.format(name=""))
     if outermost and not _refers_to(definitions, schema["$ref"]):
         schema = definitions.pop(outermost)

@@ -1,0 +1,172 @@
+"""Values whose types are pydantic's: models, its dataclasses, and whatever has them inside.
+
+pydantic reads and writes them itself, with its own rules and its own JSON Schema. They travel in
+their JSON form in MessagePack too. pydantic is imported only once such a type is met: whoever has
+one has pydantic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from leveret.annotations import of_pydantic
+from leveret.annotations.parts import parts
+from leveret.codec.content_type import JSON
+from leveret.codec.not_finite import refuse_not_finite
+from leveret.errors import ContractError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
+"""The checking encoder and the decoder of the same values."""
+
+__all__ = ["PydanticType", "plain", "pydantic_type"]
+
+_HIDDEN: Final = b"**********"
+"""What a `SecretStr` is written as."""
+_SHOWN: Final = 3
+"""How many of pydantic's complaints about one value a message has."""
+
+
+class PydanticType:
+    """Encodes, decodes and describes the values of one annotation.
+
+    :raises ContractError: if pydantic cannot read it.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        adapter = _adapter(annotation)
+        try:
+            adapter.json_schema()
+        except Exception as error:
+            raise ContractError(f"pydantic has no JSON Schema for it: {error}") from error
+        self._describe = adapter.json_schema
+        self._write = adapter.serializer.to_json
+        self._plain = adapter.serializer.to_python
+        self._read = adapter.validator.validate_json
+
+    def coder(self, content_type: str, path: str = "$") -> Coder:
+        """Return the checking encoder and the decoder of one value.
+
+        :param path: where it is in its body.
+        """
+
+        def encode(value: Any) -> bytes:
+            return self.encode(value, path)
+
+        def decode(body: bytes) -> Any:
+            return self.decode(body, path)
+
+        if content_type == JSON:
+            return encode, decode
+        return (
+            lambda value: msgspec.msgpack.encode(msgspec.json.decode(encode(value))),
+            lambda body: decode(msgspec.json.encode(msgspec.msgpack.decode(body))),
+        )
+
+    def encode(self, value: Any, path: str) -> bytes:
+        """Write a value as JSON that the receiver's pydantic will take.
+
+        :raises ValueError: if it will not.
+        """
+        try:
+            body = self._write(value, by_alias=True, round_trip=True, warnings="error")
+        except ValueError as error:
+            raise ValueError(f"{_first_words(error)} - at `{path}`") from error
+        if b"null" in body:  # which it writes for NaN and the infinities
+            refuse_not_finite(self._plain(value, round_trip=True))
+        read = self.decode(body, path)
+        if _HIDDEN in body and self._plain(read) != self._plain(value):
+            raise ValueError(
+                f"pydantic hides a secret when it writes it; give it a serializer - at `{path}`"
+            )
+        return body
+
+    def decode(self, body: bytes, path: str) -> Any:
+        """Read a value from JSON.
+
+        :raises ValueError: if its rules forbid it; the message says where, as msgspec does.
+        """
+        try:
+            return self._read(body)
+        except ValueError as error:
+            if not hasattr(error, "errors"):
+                raise  # not of pydantic's: a validator's own, or a body that is no text
+            raise ValueError("; ".join(_complaints(error, path))) from error
+
+    def schema(self, reference: str) -> dict[str, Any]:
+        """Return its JSON Schema; the models that it refers to are below `$defs`."""
+        return self._describe(ref_template=reference)
+
+
+def pydantic_type(annotation: Any) -> PydanticType | None:
+    """Return what reads and writes values of this type; None if that is not pydantic.
+
+    :raises ContractError: if pydantic is to, and cannot.
+    """
+    try:
+        hash(annotation)
+    except TypeError:
+        return _pydantic_type(annotation)
+    return _kept(annotation)
+
+
+def plain(value: object) -> Any:
+    """Return a model as plain values; for an encoder that knows no types.
+
+    :raises TypeError: for anything else.
+    """
+    write = getattr(value, "__pydantic_serializer__", None)
+    if write is None:
+        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+    return write.to_python(value, mode="json", by_alias=True, round_trip=True)
+
+
+def _pydantic_type(annotation: Any) -> PydanticType | None:
+    return PydanticType(annotation) if of_pydantic(annotation) else None
+
+
+_kept = lru_cache(1024)(_pydantic_type)
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    for node, field in parts(annotation):
+        if isinstance(node, type) and issubclass(node, msgspec.Struct):
+            raise ContractError(
+                f"pydantic cannot read {node.__name__}, which is a msgspec.Struct; make both "
+                "pydantic's, or neither"
+            )
+        if any(isinstance(item, msgspec.Meta) for item in getattr(node, "__metadata__", ())):
+            raise ContractError(
+                f"{field or annotation} has leveret.Meta beside pydantic's types, where pydantic "
+                "would not read it; write pydantic.Field"
+            )
+    try:
+        from pydantic import TypeAdapter  # noqa: PLC0415 - installed wherever such a type is
+
+        return TypeAdapter(annotation)
+    except Exception as error:
+        raise ContractError(f"pydantic cannot read it: {_first_words(error)}") from error
+
+
+def _complaints(error: Any, root: str) -> Iterator[str]:
+    """Say what does not fit, and where, as msgspec does."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    for complaint in found[:_SHOWN]:
+        path = "".join(f"[{at}]" if isinstance(at, int) else f".{at}" for at in complaint["loc"])
+        yield f"{complaint['msg']} - at `{root}{path}`"
+    if len(found) > _SHOWN:
+        yield f"and {len(found) - _SHOWN} more"
+
+
+def _first_words(error: Exception) -> str:
+    """Return what pydantic says, in one line and without its advice."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = " ".join(lines[:2]).removeprefix("Pydantic serializer warnings: ")
+    unexpected = said.removeprefix("PydanticSerializationUnexpectedValue(")
+    return said if unexpected == said else unexpected.partition(" - serialized")[0]

@@ -1,0 +1,108 @@
+"""Bodies of methods some of whose parameters are pydantic's, and the rest msgspec's.
+
+What is pydantic's travels inside the same object as the rest. msgspec reads it as raw bytes, and
+pydantic reads those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from leveret.codec.content_type import JSON
+from leveret.codec.pydantic_values import PydanticType, pydantic_type
+
+__all__ = ["arguments_coder", "pydantic_fields", "schema_struct"]
+
+Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
+
+_LEFT_OUT: Final = msgspec.Raw(b"")
+
+
+def pydantic_fields(parameters: type[msgspec.Struct]) -> dict[str, PydanticType]:
+    """Return the fields of a struct that pydantic reads, by name."""
+    found = {field.name: pydantic_type(field.type) for field in msgspec.structs.fields(parameters)}
+    return {name: kind for name, kind in found.items() if kind is not None}
+
+
+def arguments_coder(
+    content_type: str,
+    parameters: type[msgspec.Struct],
+    theirs: Mapping[str, PydanticType],
+    coder_of: Callable[[str, Any], Coder],
+) -> Coder:
+    """Return the checking encoder and the decoder of arguments of which pydantic reads `theirs`.
+
+    :param coder_of: makes the checking encoder and the decoder of what msgspec reads.
+    """
+    ours = [name for name in parameters.__struct_fields__ if name not in theirs]
+    check_ours = coder_of(content_type, _like(parameters, ours))[0] if ours else None
+    own = _like(parameters, ours)
+    wire = _like(parameters, parameters.__struct_fields__, dict.fromkeys(theirs, msgspec.Raw))
+    module: Any = msgspec.json if content_type == JSON else msgspec.msgpack
+    write, read = module.Encoder().encode, module.Decoder(wire).decode
+    coders = {name: kind.coder(content_type, f"$.{name}") for name, kind in theirs.items()}
+
+    def encode(value: msgspec.Struct) -> bytes:
+        values = {name: getattr(value, name) for name in ours}
+        if check_ours is not None:
+            check_ours(own(**values))
+        for name, (encode_one, _) in coders.items():
+            one = getattr(value, name)
+            values[name] = UNSET if one is UNSET else msgspec.Raw(encode_one(one))
+        return bytes(write(wire(**values)))
+
+    def decode(body: bytes) -> msgspec.Struct:
+        found = read(body)
+        values = {name: getattr(found, name) for name in ours}
+        for name, (_, decode_one) in coders.items():
+            one = bytes(getattr(found, name))
+            if one:
+                values[name] = decode_one(one)
+        return parameters(**values)
+
+    return encode, decode
+
+
+def schema_struct(
+    parameters: type[msgspec.Struct], theirs: Mapping[str, PydanticType]
+) -> tuple[type[msgspec.Struct], dict[type, PydanticType]]:
+    """Return a struct that msgspec can describe, and what its unknown types stand for."""
+    types = {name: type(name, (), {}) for name in theirs}
+    struct = _like(parameters, parameters.__struct_fields__, types)
+    return struct, {types[name]: kind for name, kind in theirs.items()}
+
+
+def _like(
+    parameters: type[msgspec.Struct],
+    names: Iterable[str],
+    types: Mapping[str, type] = MappingProxyType({}),
+) -> type[msgspec.Struct]:
+    """Make a struct with some of the fields of another, some of which are of other types."""
+    of_name = {field.name: field for field in msgspec.structs.fields(parameters)}
+    made: list[Any] = []
+    for name in names:
+        field = of_name[name]
+        if field.required:
+            made.append((name, types.get(name, field.type)))
+        elif name in types:
+            made.append((name, types[name], msgspec.field(default_factory=_left_out)))
+        elif field.default is not msgspec.NODEFAULT:
+            made.append((name, field.type, field.default))
+        else:
+            factory = msgspec.field(default_factory=field.default_factory)
+            made.append((name, field.type, factory))
+    return msgspec.defstruct(
+        parameters.__name__,
+        made,
+        forbid_unknown_fields=parameters.__struct_config__.forbid_unknown_fields,
+        kw_only=True,
+    )
+
+
+def _left_out() -> msgspec.Raw:
+    return _LEFT_OUT
