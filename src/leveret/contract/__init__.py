@@ -7,6 +7,7 @@ Pure: reads classes and makes records of them. No I/O, and no event loop but for
 from __future__ import annotations
 
 from leveret.contract.attempts import Hedge, Retry, as_hedge, as_retry
+from leveret.contract.comparing import differences, fingerprint
 from leveret.contract.concurrency import Adaptive
 from leveret.contract.declaration import method
 from leveret.contract.left_out import given_arguments, given_struct
@@ -25,6 +26,8 @@ __all__ = [
     "ServiceSpec",
     "as_hedge",
     "as_retry",
+    "differences",
+    "fingerprint",
     "given_arguments",
     "given_struct",
     "handler_of",

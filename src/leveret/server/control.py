@@ -23,13 +23,27 @@ from leveret.amqp.properties import Properties
 from leveret.errors import ChannelClosed, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
-from leveret.wire.control import Cancel, Confirmed, Info, Inquiry, Ping, Query, Rebind, Stats, read
+from leveret.wire.control import (
+    Answer,
+    Cancel,
+    Confirmed,
+    Contracts,
+    Info,
+    Inquiry,
+    Ping,
+    Query,
+    Rebind,
+    Stats,
+    read,
+)
 from leveret.wire.message import CallKey, ReplyAddress
-from leveret.wire.native.names import RESULT
+from leveret.wire.native.names import CONTROL_EXCHANGE, RESULT
 from leveret.wire.native.topology import bind_control_queue
 
 log = logging.getLogger("leveret.server")
 
+_ASKED_FOR: Final = 10.0
+"""Seconds that a question to other servers may wait for them."""
 _UNANSWERED: Final = 1_000
 """How many inquiries wait for a socket that takes nothing; further ones are not answered."""
 
@@ -52,6 +66,10 @@ class ControlHandlers:
     """What it serves."""
     stats: Callable[[], Stats]
     """How it stands."""
+    contracts: Callable[[], Contracts]
+    """The hashes of its contracts."""
+    answered: Callable[[bytes], None]
+    """Another server answers what this one asked (`Control.ask`)."""
 
 
 class Control:
@@ -120,6 +138,29 @@ class Control:
         self._unanswered.clear()
         self._restore(self)
 
+    async def ask(self, word: str, key: str) -> None:
+        """Ask the servers under a routing key; `ControlHandlers.answered` gets what they say.
+
+        The question leaves by a channel of its own, which the broker may close for it.
+
+        :param word: "ping", "info", "stats" or "contracts".
+        :raises LeveretError: if it cannot be sent now.
+        """
+        channel = self._channel
+        if channel is None or channel.closed is not None or channel.connection.blocked:
+            return
+        asking = await channel.connection.open_channel()
+        try:
+            properties = Properties(
+                type=word,
+                correlation_id=word,
+                reply_to=self._queue,
+                expiration=str(int(_ASKED_FOR * 1000)),
+            )
+            asking.publish(CONTROL_EXCHANGE, key, properties, b"")
+        finally:
+            await asking.close()
+
     def reply(self, frames: bytes) -> None:
         """Send a reply of a queue that is out of reach; where the socket is full, it is not sent.
 
@@ -153,6 +194,8 @@ class Control:
                 self._handlers.confirmed(key)
             case Query(reply_to=reply_to, call_ids=call_ids):
                 self._handlers.query(reply_to, call_ids)
+            case Answer(body=body):
+                self._handlers.answered(body)
             case Rebind():
                 self._handlers.rebind()
             case Inquiry() if message.reply_to is not None:
@@ -184,6 +227,7 @@ class Control:
             "ping": self._handlers.ping,
             "info": self._handlers.info,
             "stats": self._handlers.stats,
+            "contracts": self._handlers.contracts,
         }
         assert inquiry.reply_to is not None
         channel.publish(

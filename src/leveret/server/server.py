@@ -18,6 +18,7 @@ from leveret.server.announcer import Announcer
 from leveret.server.calls.kept_replies import KeptReplies
 from leveret.server.calls.life import Life, ServerCall, State, Stop, name_of
 from leveret.server.calls.table import CallTable, EarlyCancels
+from leveret.server.contracts import ContractCheck
 from leveret.server.control import Control, ControlHandlers
 from leveret.server.drain import Drain
 from leveret.server.handlers.execution import Executor
@@ -97,9 +98,14 @@ class Server:
             ping=status.ping,
             info=status.info,
             stats=status.stats,
+            contracts=status.contracts,
+            answered=self._answered,
         )
         """What control messages are given to."""
         self._control = Control(self.control_handlers, self._control_keys(), self._restore)
+        self._contracts = ContractCheck(
+            mine=status.contracts, schemas=status.schemas, ask=self._control.ask
+        )
         self._topology = TopologyCheck(
             link,
             restore=restore_exchanges,
@@ -135,6 +141,7 @@ class Server:
                 pass  # the connection broke meanwhile: begin anew on the next one
             self._started = True
             self._topology.start()
+            self._contracts.start()
         except BaseException:
             await self._stop()
             raise
@@ -291,6 +298,10 @@ class Server:
         """A client found that its requests do not reach a queue."""
         self._topology.ask()
 
+    def _answered(self, body: bytes) -> None:
+        """Another server tells of its contracts."""
+        self._contracts.answered(body)
+
     def _announce(self, before: float) -> bool:
         if not self._table:
             return False
@@ -362,6 +373,7 @@ class Server:
         """Let go of everything, in whatever state."""
         try:
             await self._topology.close()
+            await self._contracts.close()
             self._watchdog.stop()
             for task in tuple(self._declaring):
                 task.cancel()

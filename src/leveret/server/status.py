@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
+from functools import cached_property
+from typing import Any
 
 from msgspec import UNSET, Struct
 
-from leveret.contract import ServiceSpec, service_schema
-from leveret.wire.control import Info, MethodStats, Ping, Stats
+from leveret.contract import ServiceSpec, fingerprint, service_schema
+from leveret.wire.control import Contracts, Info, MethodStats, Ping, Stats
+
+log = logging.getLogger("leveret.server")
 
 
 class QueueStatus(Struct, frozen=True, kw_only=True):
@@ -65,6 +70,31 @@ class Status:
             services=self._names(),
             schemas={spec.name: service_schema(spec) for spec in self._services},
         )
+
+    def contracts(self) -> Contracts:
+        """The hashes of its contracts."""
+        return Contracts(
+            instance=self._instance,
+            name=self._name,
+            services=self._names(),
+            contracts=self._fingerprints,
+        )
+
+    def schemas(self) -> dict[str, dict[str, Any]]:
+        """What it serves: the description of each method that JSON Schema can describe, by key."""
+        found: dict[str, dict[str, Any]] = {}
+        for spec in self._services:
+            try:
+                methods = service_schema(spec)["methods"]
+            except TypeError as error:
+                log.debug("%s cannot be described: %s", spec.name, error)
+            else:
+                found.update({method["key"]: method for method in methods.values()})
+        return found
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        return {key: fingerprint(method) for key, method in self.schemas().items()}
 
     def stats(self) -> Stats:
         """How it stands."""

@@ -63,7 +63,7 @@ class Rebind(Struct, frozen=True, kw_only=True):
 class Inquiry(Struct, frozen=True, kw_only=True):
     """Somebody asks about the server itself."""
 
-    about: Literal["ping", "info", "stats"]
+    about: Literal["ping", "info", "stats", "contracts"]
     """What is asked for."""
     reply_to: ReplyAddress | None
     """Where the answer goes; None if nobody waits for one."""
@@ -71,7 +71,14 @@ class Inquiry(Struct, frozen=True, kw_only=True):
     """The asker's name for its question."""
 
 
-Control: TypeAlias = Cancel | Confirmed | Query | Rebind | Inquiry
+class Answer(Struct, frozen=True, kw_only=True):
+    """What another server says to an inquiry of this one."""
+
+    body: bytes
+    """JSON, if it is a server's."""
+
+
+Control: TypeAlias = Cancel | Confirmed | Query | Rebind | Inquiry | Answer
 
 _decode_ids = msgspec.json.Decoder(set[str]).decode
 
@@ -99,9 +106,9 @@ def read(delivery: Delivery) -> Control | None:
             except (msgspec.DecodeError, RecursionError) as error:
                 raise ValueError(f"a query that cannot be read: {error}") from error
             return None if reply_to is None else Query(reply_to=reply_to, call_ids=call_ids)
-        case "bind":
-            return Rebind()
-        case "ping" | "info" | "stats" as about:
+        case "result" | "bind" as word:
+            return Rebind() if word == "bind" else Answer(body=delivery.body or b"")
+        case "ping" | "info" | "stats" | "contracts" as about:
             return Inquiry(about=about, reply_to=reply_to, correlation_id=properties.correlation_id)
         case unknown:
             raise ValueError(f"a message of the unknown type {unknown!r}")
@@ -148,6 +155,13 @@ class Info(Ping, frozen=True, kw_only=True, omit_defaults=True):
 
     schemas: dict[str, Any]
     """The JSON Schema of each service, by its name."""
+
+
+class Contracts(Ping, frozen=True, kw_only=True, omit_defaults=True):
+    """A server's answer to "contracts"."""
+
+    contracts: dict[str, str]
+    """A hash of the contract of each method, by "service.method"."""
 
 
 class MethodStats(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,7 +13,7 @@ from leveret.amqp.properties import Properties
 from leveret.broker import EmbeddedBroker
 from leveret.server.control import Control, ControlHandlers
 from leveret.transport.link import Link
-from leveret.wire.control import Info, Ping, Stats
+from leveret.wire.control import Contracts, Info, Ping, Stats
 from leveret.wire.message import ReplyAddress
 from leveret.wire.native.reply import pack_reply
 from tests.behaviour.patience import PATIENCE, until
@@ -22,6 +22,9 @@ from tests.unit.server.calls.making import request
 
 PING = Ping(instance="b47af560", name="shelf 3", services=["desk"])
 INFO = Info(instance="b47af560", name="shelf 3", services=["desk"], schemas={"desk": {}})
+CONTRACTS = Contracts(
+    instance="b47af560", name="shelf 3", services=["desk"], contracts={"desk.work": "1f"}
+)
 STATS = Stats(instance="b47af560", name="shelf 3", services=["desk"], uptime=1.0, methods={})
 
 
@@ -41,6 +44,8 @@ class Scene:
                 ping=lambda: PING,
                 info=lambda: INFO,
                 stats=lambda: STATS,
+                contracts=lambda: CONTRACTS,
+                answered=lambda body: self.heard.append(("answered", body)),
             ),
             ("all", "desk"),
             self._restore,
@@ -71,6 +76,19 @@ async def test_a_client_whose_requests_reach_no_queue_has_them_bound(
 ) -> None:
     raw.control("desk", "bind")
     await until(lambda: scene.heard == ["rebind"], "it is heard")
+
+
+async def test_a_server_asks_others_and_hears_their_answers(scene: Scene) -> None:
+    """Here it is under the key that it asks for itself."""
+    await scene.control.ask("contracts", "desk")
+    await until(lambda: bool(scene.heard), "it is answered")
+    assert scene.heard == [("answered", msgspec.json.encode(CONTRACTS))]
+
+
+async def test_a_server_that_does_not_listen_asks_nothing(scene: Scene) -> None:
+    await scene.control.close()
+    await scene.control.ask("contracts", "desk")
+    assert scene.heard == []
 
 
 async def test_what_callers_say_reaches_its_handler(scene: Scene, raw: RawPeer) -> None:
@@ -111,7 +129,12 @@ async def test_what_cannot_be_read_is_logged_and_costs_nothing_else(
 
 async def test_an_inquiry_is_answered_to_whoever_asks(scene: Scene, raw: RawPeer) -> None:
     raw.control("desk", "ping", reply_to=None)  # nobody waits for an answer
-    for about, answer in (("ping", PING), ("info", INFO), ("stats", STATS)):
+    for about, answer in (
+        ("ping", PING),
+        ("info", INFO),
+        ("stats", STATS),
+        ("contracts", CONTRACTS),
+    ):
         raw.control("desk", about, correlation_id=f"about {about}")
         reply = await raw.reply()
         assert reply.properties.correlation_id == f"about {about}"

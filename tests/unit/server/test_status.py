@@ -42,6 +42,14 @@ def test_info_has_the_schemas_of_its_services() -> None:
     assert set(info.schemas["desk"]["methods"]) == {"work", "again", "counted", "pay"}
 
 
+def test_contracts_are_told_by_a_hash_for_each_method() -> None:
+    contracts = status().contracts()
+    assert set(contracts.contracts) == {"desk.work", "desk.again", "desk.counted", "desk.pay"}
+    assert contracts.contracts["desk.work"] != contracts.contracts["desk.again"]
+    assert status().contracts() == contracts
+    assert set(status().schemas()) == set(contracts.contracts)
+
+
 def test_stats_tell_how_each_queue_stands_and_what_waits_where_the_limit_moves() -> None:
     told = msgspec.to_builtins(status(now=12.5).stats())
     assert told["uptime"] == 12.5

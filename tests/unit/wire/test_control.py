@@ -13,6 +13,7 @@ from leveret.wire.control import (
     CONFIRMED,
     QUERY,
     REBIND,
+    Answer,
     Cancel,
     Confirmed,
     Info,
@@ -59,6 +60,10 @@ def test_a_client_asks_servers_to_bind_their_queues() -> None:
     assert sent(REBIND, seconds=1) == Rebind()
 
 
+def test_an_answer_of_another_server_is_read_whatever_is_in_it() -> None:
+    assert control.read(delivery(b"no JSON", type="result")) == Answer(body=b"no JSON")
+
+
 def test_a_control_message_may_wait_for_a_millisecond_at_least() -> None:
     assert control.properties(CANCEL, reply_to=MINE, seconds=0).expiration == "1"
 
@@ -85,7 +90,7 @@ def test_an_unknown_message_is_refused(kind: str | None) -> None:
         control.read(delivery(type=kind))
 
 
-@pytest.mark.parametrize("about", ["ping", "info", "stats"])
+@pytest.mark.parametrize("about", ["ping", "info", "stats", "contracts"])
 def test_anybody_may_inquire(about: Any) -> None:
     address = ReplyAddress(exchange="", key="a")
     assert control.read(delivery(type=about, reply_to="a", correlation_id="7")) == Inquiry(

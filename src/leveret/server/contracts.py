@@ -1,0 +1,155 @@
+"""Whether the servers that share a queue have the same contract of its method.
+
+If they have not, calls fail or not by which server gets them, and nothing says why. So a server
+asks the others of each service for the hashes of their methods when it starts, and from time to
+time. Of one that has another hash it asks for the schemas, and logs the difference, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+from leveret.contract import differences
+from leveret.errors import LeveretError
+from leveret.wire.control import Contracts
+
+log = logging.getLogger("leveret.server")
+
+COMPARED_EVERY: Final = 300.0
+"""Seconds between two comparisons, on average: each has as many answers as there are servers."""
+_SOONEST: Final = 0.5
+"""The least part of that time that lies between two of them."""
+_SHOWN: Final = 3
+"""How many differences of a method are logged."""
+_MOST: Final = 100
+"""About how many contracts a comparison asks at most. Anybody may send answers."""
+_MOST_TOLD: Final = 10_000
+"""How many contracts of others are remembered as logged."""
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class ContractCheck:
+    """Compares the contracts of one server with those of others.
+
+    :param mine: who this server is, and the hashes of its methods.
+    :param schemas: the entry of each of its methods in `service_schema`, by "service.method".
+    :param ask: sends a question to the servers under a key, as `ask(word, key)`; `answered` gets
+        what they say.
+    """
+
+    def __init__(
+        self,
+        *,
+        mine: Callable[[], Contracts],
+        schemas: Callable[[], Mapping[str, Mapping[str, Any]]],
+        ask: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        self._mine = mine
+        self._schemas = schemas
+        self._ask = ask
+        self._asked: dict[tuple[str, str], str] = {}
+        """The instance that is asked for what differs, by method and hash; in this comparison."""
+        self._told: set[tuple[str, str]] = set()
+        """What was logged, by method and hash."""
+        self._task: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Compare now, and from time to time."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def close(self) -> None:
+        """Compare no more."""
+        tasks = [*self._asking, *(() if self._task is None else (self._task,))]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self) -> None:
+        while True:
+            self._asked.clear()
+            for service in self._mine().services:
+                await self._question("contracts", service)
+            part = random.uniform(_SOONEST, 2 - _SOONEST)
+            await asyncio.sleep(COMPARED_EVERY * part)
+
+    async def _question(self, word: str, key: str) -> None:
+        try:
+            await self._ask(word, key)
+        except LeveretError as error:
+            log.debug("the contracts of other servers are not asked for now: %s", error)
+
+    def answered(self, body: bytes) -> None:
+        """Take what another server says: its hashes, or its schemas."""
+        try:
+            answer = _decode(body)
+            if "contracts" in answer:
+                self._compare(msgspec.convert(answer, Contracts))
+            elif "schemas" in answer:
+                self._explain(answer)
+        except (msgspec.MsgspecError, LookupError, TypeError, AttributeError, RecursionError) as e:
+            log.debug("an answer about contracts cannot be read: %s", e)
+
+    def _compare(self, other: Contracts) -> None:
+        """Ask for the schemas of a server that has another hash for a method."""
+        mine = self._mine()
+        if other.instance == mine.instance:
+            return
+        services: set[str] = set()
+        for method, theirs in other.contracts.items():
+            differs = mine.contracts.get(method, theirs) != theirs
+            which = method, theirs
+            if differs and which not in self._told and which not in self._asked:
+                if len(self._asked) >= _MOST:
+                    return
+                self._asked[which] = other.instance
+                services.add(method.partition(".")[0])
+        for service in services:
+            asking = asyncio.get_running_loop().create_task(
+                self._question("info", f"{service}.{other.instance}")
+            )
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+
+    def _explain(self, other: dict[str, Any]) -> None:
+        """Log what differs."""
+        asked = {
+            method: (method, theirs)
+            for (method, theirs), instance in self._asked.items()
+            if instance == other["instance"]
+        }
+        mine = self._schemas() if asked else {}
+        for schema in other["schemas"].values():
+            for theirs in schema["methods"].values():
+                method = theirs["key"]
+                if method in asked and asked[method] not in self._told:
+                    if len(self._told) >= _MOST_TOLD:
+                        self._told.clear()
+                    self._told.add(asked[method])
+                    self._warn(other, method, mine[method], theirs)
+
+    def _warn(
+        self, other: dict[str, Any], method: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]
+    ) -> None:
+        found = list(islice(differences(mine, theirs), _SHOWN + 1))
+        if not found:
+            return
+        more = ", and more" if len(found) > _SHOWN else ""
+        log.warning(
+            "%s has another contract at the server %.100s (instance %.20s), which takes requests"
+            " from the same queue: %s%s. Calls may fail, by which server gets them",
+            method,
+            other["name"],
+            other["instance"],
+            "; ".join(found[:_SHOWN]),
+            more,
+        )
