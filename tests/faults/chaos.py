@@ -40,6 +40,8 @@ _ROUND: Final = 15.0
 """Seconds of load and faults in a round."""
 _PATIENT: Final = 25.0
 """Seconds to the deadline of calls that must have a result: enough for a broker to come back."""
+_START: Final = 60.0
+"""Seconds in which a server process starts though faults meet each of its attempts to connect."""
 _CALLERS: Final = 24
 _PROGRAMS: Final = 2
 _KEYED: Final = 0.25
@@ -93,7 +95,9 @@ class Chaos:
         store = self.store.url
         services = [kind(self._diary) for kind in (Work, Keyed, Threaded)]
         await enter(host.serving(*services, grace=5, once=RedisOnce(store)))
-        self.programs = await enter(Programs(to_servers, self._diary.path, store=store))
+        self.programs = await enter(
+            Programs(to_servers, self._diary.path, store=store, patience=_START)
+        )
         await self.programs.start(_PROGRAMS)
         for address in (to_clients, to_clients, url):
             self.clients.append(await enter(leveret.connect(address, reconnect=SOON)))

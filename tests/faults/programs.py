@@ -15,7 +15,7 @@ from tests.faults import serving_program
 _ROOT: Final = Path(__file__).parents[2]
 _ATTEMPTS: Final = 5
 _PATIENCE: Final = 20.0
-"""Seconds after which a program that does not start or end is stuck."""
+"""Seconds after which a program that does not start or end is stuck, if no fault keeps it."""
 
 
 class Programs:
@@ -23,14 +23,24 @@ class Programs:
 
     :param grace: seconds that their calls get when they are told to end.
     :param store: the URL of their store of idempotency keys.
+    :param patience: seconds after which one that does not start or end is stuck.
     """
 
-    def __init__(self, url: str, diary: Path, *, grace: float = 5.0, store: str = "memory") -> None:
+    def __init__(
+        self,
+        url: str,
+        diary: Path,
+        *,
+        grace: float = 5.0,
+        store: str = "memory",
+        patience: float = _PATIENCE,
+    ) -> None:
         self.running: list[Process] = []
         self._url = url
         self._diary = diary
         self._grace = grace
         self._store = store
+        self._patience = patience
         self._numbers = count(1)
 
     async def __aenter__(self) -> Self:
@@ -57,7 +67,7 @@ class Programs:
             program = await self._spawn()
             self.running.append(program)
             assert program.stdout is not None
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self._patience):
                 line = await program.stdout.readline()
             if line == b"serving\n" or may_die:
                 return
@@ -96,7 +106,7 @@ class Programs:
             await self.end(program)
 
     async def _gone(self, program: Process) -> int:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(self._patience):
             code = await program.wait()
         self.running.remove(program)
         return code
