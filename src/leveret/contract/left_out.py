@@ -34,8 +34,10 @@ def given_struct(parameters: type[Struct]) -> type[Struct]:
     fields: dict[bool, list[tuple[str, Any] | tuple[str, Any, Any]]] = {True: [], False: []}
     for parameter in taken:
         name = parameter.name
-        left_out = () if parameter.default is _NO_DEFAULT else (UNSET,)
-        fields[parameter.kind is parameter.KEYWORD_ONLY].append((name, types[name], *left_out))
+        field: tuple[str, Any] | tuple[str, Any, Any] = (name, types[name])
+        if parameter.default is not _NO_DEFAULT:
+            field = (name, types[name], UNSET)
+        fields[parameter.kind is parameter.KEYWORD_ONLY].append(field)
     made = msgspec.defstruct(parameters.__name__, fields[False], forbid_unknown_fields=True)
     if not fields[True]:
         return made

@@ -91,7 +91,9 @@ class Ticket(NamedTuple):
     """What a call that was let through shows when it ends."""
 
     generation: int
+    """That of the circuit when the call began."""
     probe: bool
+    """Whether the call tries a service whose circuit was open."""
 
 
 class Circuit:

@@ -45,6 +45,7 @@ class Clock:
     random: Callable[[], float] = random.random
     """From 0 to 1."""
     sleep: Callable[[float], Any] = asyncio.sleep
+    """Waits for so many seconds, when it is awaited."""
 
 
 class PolicedMethod(Protocol):
@@ -53,18 +54,22 @@ class PolicedMethod(Protocol):
     @property
     def key(self) -> str:
         """How errors name it."""
+        ...
 
     @property
     def service(self) -> str:
         """Whose circuit it shares."""
+        ...
 
     @property
     def idempotent(self) -> bool:
         """Whether a second run does no harm."""
+        ...
 
     @property
     def once(self) -> bool:
         """Whether each call has an idempotency key."""
+        ...
 
     @property
     def retry(self) -> Retry | Literal[False] | None:

@@ -407,10 +407,15 @@ class ServerCall(Struct, eq=False, kw_only=True):
     tick: int = 0
     """Its bucket in the wheel of deadlines."""
     state: State = State.ARRIVED
+    """Where it is."""
     holding: Holding = Holding.HELD
+    """Who has its request."""
     answer: Answer = Answer.OWED
+    """Whether its caller has the reply."""
     told: Told = None
+    """What its caller was told meanwhile."""
     stop: Stop = Stop.NONE
+    """Why it is to end before its handler does."""
     entered: bool = False
     """Whether its handler has begun: RUNNING is behind it, whatever came after."""
     task: asyncio.Task[None] | None = None

@@ -53,6 +53,7 @@ class Limiter:
         self._tolerance = policy.tolerance
         self._exact = float(max(self._least, min(policy.start, self._most)))
         self._baseline = 0.0
+        """How long a call takes when few run, in seconds; 0 while that is not known."""
         self._latencies: list[float] = []
         self._busiest = 0
         self._since = 0.0
@@ -64,11 +65,6 @@ class Limiter:
     def limit(self) -> int:
         """How many calls may run at the same time."""
         return int(self._exact)
-
-    @property
-    def baseline(self) -> float:
-        """How long a call takes when few run, in seconds; 0 while that is not known."""
-        return self._baseline
 
     def took(self, now: float, latency: float, running: int) -> None:
         """Note a call that ended.
