@@ -152,3 +152,25 @@ async def test_a_subclass_of_a_declared_error_arrives_as_that(
     assert (caught.value.sku, caught.value.left, caught.value.executed) == ("pear", 2.5, "yes")
     assert (by_name.value.code, by_name.value.data) == ("GONE", {"sku": "pear", "left": 2.5})
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+class Real(float):
+    """A float, as numpy.float64 is one."""
+
+
+class Sensor(Service):
+    @method
+    async def read(self, raw: bytes, factor: float) -> list[float]:
+        return [Real(byte * factor) for byte in raw]
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+async def test_values_that_mean_the_same_arrive_as_the_annotation_says(
+    client: Rabbit, host: Rabbit, content_type: str
+) -> None:
+    remote = client.remote(Sensor).with_options(content_type=content_type)
+    raws: list[Any] = [bytearray(b"\x01\x02"), memoryview(b"\x01\x02")]
+    async with host.serving(Sensor()):
+        for raw in raws:
+            found = await remote.read(raw, Real(0.5))
+            assert (found, type(found[0])) == ([0.5, 1.0], float)

@@ -14,7 +14,7 @@ import msgspec
 from leveret.codec import single_value, structured
 from leveret.codec.content_type import JSON, MSGPACK, TEXT, normal_content_type
 from leveret.codec.not_finite import refuse_not_finite
-from leveret.codec.pydantic_values import plain
+from leveret.codec.pydantic_values import plain_model
 from leveret.codec.with_pydantic import pydantic_fields
 
 __all__ = [
@@ -128,7 +128,7 @@ def untyped_codec(content_type: str | None) -> UntypedCodec:
     if normal == MSGPACK:
         return UntypedCodec(
             content_type=normal,
-            encode_arguments=msgspec.msgpack.Encoder(enc_hook=plain).encode,
+            encode_arguments=msgspec.msgpack.Encoder(enc_hook=plain_model).encode,
             decode_result=msgspec.msgpack.Decoder().decode,
         )
     if normal == TEXT:
@@ -145,7 +145,7 @@ def untyped_codec(content_type: str | None) -> UntypedCodec:
 
 
 def _encode_json(arguments: dict[str, Any]) -> bytes:
-    body = msgspec.json.encode(arguments, enc_hook=plain)
+    body = msgspec.json.encode(arguments, enc_hook=plain_model)
     if b"null" in body:
         refuse_not_finite(arguments)
     return body

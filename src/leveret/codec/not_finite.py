@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from leveret.codec.kindred import plain
+
 __all__ = ["refuse_not_finite"]
 
 
@@ -20,10 +22,10 @@ def refuse_not_finite(value: Any) -> None:
     :raises ValueError: if there is one; the message says where, as msgspec does.
     """
     try:
-        plain = msgspec.to_builtins(value)
+        builtins = msgspec.to_builtins(value, enc_hook=plain)
     except Exception:  # noqa: BLE001 - types run code of their own
         return
-    left = [("$", plain)]
+    left = [("$", builtins)]
     while left:
         path, found = left.pop()
         if isinstance(found, float) and not isfinite(found):

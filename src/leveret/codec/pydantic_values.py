@@ -16,6 +16,7 @@ import msgspec
 from leveret.annotations import of_pydantic
 from leveret.annotations.parts import parts
 from leveret.codec.content_type import JSON
+from leveret.codec.kindred import plain
 from leveret.codec.not_finite import refuse_not_finite
 from leveret.errors import ContractError
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
 """The checking encoder and the decoder of the same values."""
 
-__all__ = ["PydanticType", "plain", "pydantic_type"]
+__all__ = ["PydanticType", "plain_model", "pydantic_type"]
 
 _HIDDEN: Final = b"**********"
 """What a `SecretStr` is written as."""
@@ -116,14 +117,14 @@ def pydantic_type(annotation: Any) -> PydanticType | None:
     return _kept(annotation)
 
 
-def plain(value: object) -> Any:
-    """Return a model as plain values; for an encoder that knows no types.
+def plain_model(value: object) -> Any:
+    """Return a model as plain values, and of other values what they mean.
 
     :raises TypeError: for anything else.
     """
     write = getattr(value, "__pydantic_serializer__", None)
     if write is None:
-        raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
+        return plain(value)
     return write.to_python(value, mode="json", by_alias=True, round_trip=True)
 
 

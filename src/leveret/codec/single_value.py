@@ -13,6 +13,7 @@ import msgspec
 
 from leveret.annotations import of_pydantic
 from leveret.codec.content_type import TEXT
+from leveret.codec.kindred import as_known, plain
 from leveret.codec.travelling_types import is_bytes, is_scalar, is_string
 from leveret.errors import ContractError
 
@@ -110,7 +111,7 @@ def _text_coder(annotation: Any) -> Coder:
     convert = msgspec.convert
 
     def encode(value: Any) -> bytes:
-        return _text(convert(value, annotation)).encode()
+        return _text(convert(as_known(value), annotation)).encode()
 
     def decode(body: bytes) -> Any:
         # Other programs may end their text with a newline, which `int("30\n")` takes too.
@@ -126,9 +127,9 @@ def _raw_coder(annotation: Any) -> Coder:
     convert = msgspec.convert
 
     def encode(value: Any) -> bytes:
-        if not isinstance(value, bytes):
+        if not isinstance(value, bytes | bytearray | memoryview):
             raise TypeError(f"Expected `bytes`, got `{type(value).__name__}`")
-        return bytes(convert(value, annotation))
+        return bytes(convert(bytes(value), annotation))
 
     def decode(body: bytes) -> Any:
         return convert(bytes(body), annotation)
@@ -138,7 +139,7 @@ def _raw_coder(annotation: Any) -> Coder:
 
 def _text(value: Any) -> str:
     """Write a scalar: ISO 8601 for dates, the value of an enum, else `str(value)`."""
-    return str(msgspec.to_builtins(value))
+    return str(msgspec.to_builtins(value, enc_hook=plain))
 
 
 def _encode_none(value: Any) -> bytes:

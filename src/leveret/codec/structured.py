@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UnsetType
 
 from leveret.codec.content_type import JSON, MSGPACK
+from leveret.codec.kindred import plain
 from leveret.codec.not_finite import refuse_not_finite
 from leveret.codec.pydantic_values import pydantic_type
 from leveret.codec.travelling_types import Traits, traits
@@ -89,8 +90,12 @@ def check_value(content_type: str, annotation: Any, value: Any) -> None:
 def _coder(content_type: str, annotation: Any) -> Coder:
     try:
         if content_type == JSON:
-            return msgspec.json.Encoder().encode, msgspec.json.Decoder(annotation).decode
-        return msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(annotation).decode
+            return msgspec.json.Encoder(enc_hook=plain).encode, msgspec.json.Decoder(
+                annotation
+            ).decode
+        return msgspec.msgpack.Encoder(enc_hook=plain).encode, msgspec.msgpack.Decoder(
+            annotation
+        ).decode
     except (TypeError, NameError) as error:
         raise ContractError(f"{content_type} cannot carry {annotation!r}: {error}") from error
 
@@ -150,8 +155,8 @@ def _proof_of_texts(annotation: Any, found: Traits, prove_by_reading: Proof) -> 
 
 def _convert(value: Any, annotation: Any) -> None:
     """Raise unless a value fits, without encoding it: the faster, the fewer objects it makes."""
-    plain = msgspec.to_builtins(value, builtin_types=_BYTES)
-    msgspec.convert(plain, annotation, builtin_types=_BYTES)
+    builtins = msgspec.to_builtins(value, builtin_types=_BYTES, enc_hook=plain)
+    msgspec.convert(builtins, annotation, builtin_types=_BYTES)
 
 
 def _faithful_class(annotation: Any) -> type | None:

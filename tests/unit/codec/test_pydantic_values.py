@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, computed_field, field_serializer, field_validator
 
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, JSON, MSGPACK, check_type, method_codec
-from leveret.codec.pydantic_values import plain, pydantic_type
+from leveret.codec.pydantic_values import plain_model, pydantic_type
 from leveret.errors import ContractError
 
 T = TypeVar("T")
@@ -216,6 +216,6 @@ def test_other_types_are_none_of_its_business() -> None:
 
 
 def test_a_caller_without_a_contract_may_give_models() -> None:
-    assert plain(LINE) == {"sku": "carrot", "howMany": 2}
+    assert plain_model(LINE) == {"sku": "carrot", "howMany": 2}
     with pytest.raises(TypeError, match="object is unsupported"):
-        plain(object())
+        plain_model(object())

@@ -139,7 +139,7 @@ def test_the_bounds_of_raw_bytes_are_checked_on_both_sides() -> None:
         codec.decode_result(b"abc")
 
 
-@pytest.mark.parametrize("value", ["YQ==", None, 3, bytearray(b"a")])
+@pytest.mark.parametrize("value", ["YQ==", None, 3, [1]])
 def test_raw_encoding_takes_bytes_only(value: Any) -> None:
     with pytest.raises(TypeError, match="Expected `bytes`"):
         codec_of(RAW, bytes).encode_result(value)
