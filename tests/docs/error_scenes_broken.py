@@ -40,6 +40,20 @@ async def the_broker_blocks(on: Stage, broker: RabbitMQ) -> object:
             await asyncio.to_thread(broker.unblock_publishers)
 
 
+@ends_with("Busy")
+async def larger_than_the_broker_takes(on: Stage, broker: RabbitMQ) -> object:
+    async with on.host.serving(on.shop):
+        setting = "application:{}_env(rabbit, max_message_size{})"
+        before = await asyncio.to_thread(broker.evaluate, setting.format("get", ""))
+        await asyncio.to_thread(broker.evaluate, setting.format("set", ", 1000"))
+        try:
+            async with leveret.connect(on.url) as client:
+                return await client.remote(Shop).order("x" * 2000)
+        finally:
+            size = "".join(filter(str.isdigit, before))
+            await asyncio.to_thread(broker.evaluate, setting.format("set", f", {size}"))
+
+
 @ends_with("MaybeExecuted")
 async def the_connection_broke_after_the_confirm(on: Stage, broker: RabbitMQ) -> object:
     return await _cut_off(on, broker, on.client.remote(Shop).pack(1))

@@ -286,6 +286,10 @@ class MethodServer:
         """Requests come again, and replies go out: those that could not be sent go out first."""
         self._settling.attached(source)
 
+    def note_broker_limit(self, size: int) -> None:
+        """The broker closed a channel, as it takes no larger reply than this, in bytes."""
+        self._replies.note_broker_limit(size)
+
     def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
         """A channel has ended, and with it its deliveries are void; the handlers run on.
 

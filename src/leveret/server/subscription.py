@@ -20,6 +20,7 @@ from leveret.server.calls.life import ServerCall, Source
 from leveret.server.outbox import Outbox, Unsent
 from leveret.transport.channel import Channel, unanswered
 from leveret.transport.connection import Connection
+from leveret.wire.channel_errors import size_at_fault
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import Incoming
 from leveret.wire.timing import NO_SERVER_EARLIEST
@@ -53,6 +54,9 @@ class Takes(Protocol):
 
     def attached(self, source: Source) -> None:
         """Requests come again, and replies go out: on a new channel."""
+
+    def note_broker_limit(self, size: int) -> None:
+        """The broker closed their channel, as it takes no larger reply than this, in bytes."""
 
     def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
         """The channel has ended, with these replies unsent."""
@@ -291,8 +295,12 @@ class Subscription:
         if not self.channel.consumers:  # else this was one of two: see `consume`
             self._deleted(self)
 
-    def _on_close(self, _error: LeveretError) -> None:
+    def _on_close(self, error: LeveretError) -> None:
         """The channel is gone, and with it all deliveries; the handlers run on."""
         assert self.source is not None
+        sizes = size_at_fault(error)
+        if sizes is not None:
+            log.error("%s: the broker did not take a reply: %s", self, error)
+            self._takes.note_broker_limit(sizes[1])
         self._takes.channel_lost(self.source, self.outbox.close(open_channel=False))
         self._restore(self)

@@ -14,6 +14,7 @@ from leveret.errors import (
     TopologyError,
 )
 
+_SIZES: Final = re.compile(r"message size (\d+) is larger than (?:configured )?max size (\d+)")
 _EXCHANGE: Final = re.compile(r"exchange '([^']*)' in vhost")
 _DEFAULT_EXCHANGE: Final = "amq.default"
 """RabbitMQ's name for the default exchange, whose name is empty."""
@@ -42,6 +43,21 @@ def is_missing_exchange(error: LeveretError) -> bool:
         and error.reply_code == ReplyCode.NOT_FOUND
         and bool(exchange_at_fault(error))
     )
+
+
+def size_at_fault(error: LeveretError) -> tuple[int, int] | None:
+    """The size of a message that is larger than the broker takes, and the largest that it takes.
+
+    RabbitMQ closes the channel of such a publish, and names both (`max_message_size` in its
+    configuration). In bytes; None for other errors.
+    """
+    if (
+        not isinstance(error, ChannelClosed)
+        or error.reply_code != ReplyCode.PRECONDITION_FAILED
+        or (named := _SIZES.search(error.reply_text)) is None
+    ):
+        return None
+    return int(named[1]), int(named[2])
 
 
 def is_down(error: ChannelClosed) -> bool:

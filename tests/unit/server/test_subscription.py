@@ -48,6 +48,9 @@ class Method:
     def attached(self, source: Source) -> None:
         self.sources.append(source)
 
+    def note_broker_limit(self, size: int) -> None:
+        pass
+
     def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
         self.lost.append(unsent)
 

@@ -19,6 +19,7 @@ from leveret.wire.channel_errors import (
     forbidden,
     is_down,
     is_missing_exchange,
+    size_at_fault,
 )
 
 
@@ -54,6 +55,15 @@ def test_a_queue_on_a_node_that_is_down_is_told_from_one_that_is_not_there() -> 
     assert is_down(ChannelClosed(ReplyCode.NOT_FOUND, down))
     assert not is_down(ChannelClosed(ReplyCode.NOT_FOUND, "NOT_FOUND - no queue 'q'"))
     assert not is_down(ChannelClosed(ReplyCode.ACCESS_REFUSED, down))
+
+
+@pytest.mark.parametrize("configured", ["configured ", ""])
+def test_the_sizes_of_a_message_that_is_too_large_are_read(configured: str) -> None:
+    text = f"PRECONDITION_FAILED - message size 200 is larger than {configured}max size 100"
+    assert size_at_fault(ChannelClosed(ReplyCode.PRECONDITION_FAILED, text)) == (200, 100)
+    assert size_at_fault(ChannelClosed(ReplyCode.NOT_FOUND, text)) is None
+    assert size_at_fault(ChannelClosed(ReplyCode.PRECONDITION_FAILED, "inequivalent arg")) is None
+    assert size_at_fault(ConnectionLost(text)) is None
 
 
 @pytest.mark.parametrize("code", [ReplyCode.NOT_ALLOWED, ReplyCode.ACCESS_REFUSED])

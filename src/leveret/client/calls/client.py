@@ -24,7 +24,7 @@ from leveret.client.calls.exchanges import Exchanges
 from leveret.client.calls.flow import Flow
 from leveret.client.calls.inbox import Inbox
 from leveret.client.calls.life import Act, Event, Pending, State
-from leveret.client.calls.lost_channel import Fate, fates
+from leveret.client.calls.lost_channel import Fate, fates, fates_by_size
 from leveret.client.calls.messenger import Messenger
 from leveret.client.calls.monitor import SERVED_EVERY, SHORT, Monitor
 from leveret.client.calls.probe import QueueProbe
@@ -42,7 +42,12 @@ from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
-from leveret.wire.channel_errors import exchange_at_fault, forbidden, is_missing_exchange
+from leveret.wire.channel_errors import (
+    exchange_at_fault,
+    forbidden,
+    is_missing_exchange,
+    size_at_fault,
+)
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.message import ReplyAddress
 from leveret.wire.native.dialect import NativeClient
@@ -326,6 +331,8 @@ class Client:
         channel.on_return = self._inbox.on_return
         if is_another_users:
             self._keys_are_others()
+        if connection is not self._connection:
+            self._note_broker_limit(None)  # which may be another one
         self._connection = connection
         self._publisher.attached(
             channel,
@@ -365,9 +372,19 @@ class Client:
         exchange = exchange_at_fault(error)
         if exchange and is_missing_exchange(error):
             self._exchanges.missing(exchange)
-        for call, fate in fates(unconfirmed, exchange):
+        sizes = size_at_fault(error)
+        found = fates(unconfirmed, exchange)
+        if sizes is not None:
+            found = fates_by_size(unconfirmed, *sizes)
+            self._note_broker_limit(sizes[1])
+        for call, fate in found:
             self._channel_closed(call, fate, exchange, error)
         self.link.restore(self)
+
+    def _note_broker_limit(self, size: int | None) -> None:
+        """The broker takes no larger body than this: the next one is refused here."""
+        self._flow.broker_limit = size
+        self.max_message_size = self._flow.max_size
 
     def _channel_closed(
         self, call: Pending, fate: Fate, exchange: str | None, error: LeveretError
@@ -375,6 +392,9 @@ class Client:
         """The channel has ended on which the broker had not confirmed the request of this call."""
         if fate is Fate.HANDLED:
             return  # as good as confirmed
+        if fate is Fate.TOO_LARGE:
+            self.table.fire(call, Event.TOO_LARGE, error)
+            return
         refused = exchange is not None and not is_missing_exchange(error)
         if refused and call.request.dialect.exchange == exchange:
             if fate is Fate.UNKNOWN:

@@ -76,6 +76,8 @@ class Flow:
     ) -> None:
         self.ended: LeveretError | None = None
         """Why no request will ever go again."""
+        self.broker_limit: int | None = None
+        """Bytes of the largest body that the broker takes; None while that is not known."""
         self._loop = loop
         self._path = path
         self._max_in_flight = max_in_flight
@@ -88,6 +90,12 @@ class Flow:
         self._waiting = 0
         self._going: asyncio.Future[None] = loop.create_future()
         on_held(True)
+
+    @property
+    def max_size(self) -> int:
+        """Bytes of the largest body that may go."""
+        limits = (self._max_message_size, self.broker_limit)
+        return min(limit for limit in limits if limit is not None)
 
     # -- what changes -------------------------------------------------------------------------
 
@@ -189,6 +197,15 @@ class Flow:
                     f" {self._max_message_size} of max_message_size; send less, or raise it at"
                     " connect(), here and at the server",
                     method=route.key,
+                )
+            )
+        if len(body) > self.max_size:
+            return _not_sent(
+                Busy(
+                    f"the broker takes no message of {len(body)} bytes: its limit is"
+                    f" {self.max_size}; send less, or raise max_message_size in its configuration",
+                    method=route.key,
+                    retry_after=-1,
                 )
             )
         if self.is_open():

@@ -121,6 +121,7 @@ class Event(Enum):
     DROPPED = "the channel ended before the broker took it"
     DROPPED_LOST = "the channel ended before the broker took it; the client has not kept its body"
     FORBIDDEN = "its user may not send it"
+    TOO_LARGE = "it is larger than the broker takes"
     CONNECTED_AGAIN = "the connection is another one; it may be sent again"
     REPLY_QUEUE_GONE = "its reply cannot come; it may be sent again"
     REPLY_QUEUE_LOST = "its reply cannot come; it may not be sent again"
@@ -163,6 +164,7 @@ class Act(Enum):
     FAIL_LOST_UNCONFIRMED = "the connection broke, and the broker may not have had the request"
     FAIL_DROPPED = "the broker did not take the request, as it closed the channel before"
     FAIL_FORBIDDEN = "the user may not send the request"
+    FAIL_TOO_LARGE = "the broker takes no message of that size"
     FAIL_KEY = "the idempotency key is another user's"
     FAIL_UNPACKABLE = "the request cannot be packed"
 
@@ -212,6 +214,8 @@ class Pending(Struct, eq=False):
     be kept for that."""
     headers: bytes
     """Its own headers, packed by the dialect; b"" if it has none."""
+    size: int = 0
+    """Bytes of its arguments, kept or not."""
     state: State = State.QUIET
     """Where it is; written by `CallTable` alone."""
     number: int = 0
@@ -346,6 +350,8 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     # No server can have it, so it is sent again whatever its handler does. Of a request that came
     # back something else is known already.
     **{(s, e): (s, _A.NOTHING) for s in LIVE for e in (_E.DROPPED, _E.DROPPED_LOST, _E.FORBIDDEN)},
+    **{(s, _E.TOO_LARGE): (s, _A.NOTHING) for s in LIVE},
+    **{(s, _E.TOO_LARGE): (_S.ENDED, _A.FAIL_TOO_LARGE) for s in (_S.QUIET, _S.SOUGHT)},
     **{(s, _E.DROPPED): (_S.DELAYED, _A.PUBLISH_LATER) for s in (_S.QUIET, _S.SOUGHT)},
     **{(s, _E.DROPPED_LOST): (_S.ENDED, _A.FAIL_DROPPED) for s in (_S.QUIET, _S.SOUGHT)},
     **{(s, _E.FORBIDDEN): (_S.ENDED, _A.FAIL_FORBIDDEN) for s in (_S.QUIET, _S.SOUGHT)},

@@ -9,7 +9,8 @@ that exchange, and:
     dropped    the last that it may have been, and all after it; the broker has none of them
     unknown    what lies in between
 
-If it can have been one request only, all is known of all others.
+If it can have been one request only, all is known of all others. So it is where a request was too
+large: then the broker names its size.
 """
 
 from __future__ import annotations
@@ -32,6 +33,30 @@ class Fate(Enum):
     """The broker has not taken it, and no server has it."""
     UNKNOWN = "unknown"
     """Nobody can know."""
+    TOO_LARGE = "too large"
+    """The broker has not taken it, and never will."""
+
+
+def fates_by_size(
+    unconfirmed: Sequence[Pending], size: int, most: int
+) -> Iterator[tuple[Pending, Fate]]:
+    """What became of each of these requests, where the broker named the size of the culprit.
+
+    It is the first request of that size: an earlier one would have cost the channel before.
+
+    :param unconfirmed: in the order in which they were published.
+    :param size: bytes of the culprit's body.
+    :param most: bytes of the largest body that the broker takes.
+    """
+    sizes = [call.size for call in unconfirmed]
+    culprit = sizes.index(size) if size in sizes else None
+    for number, call in enumerate(unconfirmed):
+        if culprit is None:
+            yield call, Fate.UNKNOWN
+        elif number < culprit:
+            yield call, Fate.HANDLED
+        else:
+            yield call, Fate.TOO_LARGE if call.size > most else Fate.DROPPED
 
 
 def fates(unconfirmed: Sequence[Pending], exchange: str | None) -> Iterator[tuple[Pending, Fate]]:

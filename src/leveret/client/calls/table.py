@@ -87,6 +87,7 @@ class CallTable:
             sink,
             body if request.repeatable or len(body) <= KEPT_ANYWAY else None,
             headers,
+            len(body),
         )
         call.tick = self._deadlines.add(now + timeout + REPLY_GRACE, call)
         self.opened += 1

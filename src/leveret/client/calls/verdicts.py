@@ -254,6 +254,17 @@ def _forbidden(_call: Pending, cause: LeveretError | None) -> CallError:
     return error
 
 
+def _too_large(call: Pending, cause: LeveretError | None) -> CallError:
+    error = Busy(
+        f"the broker takes no message of {call.size} bytes: {cause}; send less, or raise"
+        " max_message_size in its configuration",
+        executed="no",
+        retry_after=-1,
+    )
+    error.__cause__ = cause
+    return error
+
+
 def _key(call: Pending, _cause: LeveretError | None) -> CallError:
     other = ConnectionLost("the connection is another user's now, whose keys are others")
     return _lost(call, other)
@@ -280,6 +291,7 @@ _VERDICTS: Final[dict[Act, Callable[[Pending, LeveretError | None], CallError]]]
     Act.FAIL_LOST_UNCONFIRMED: _lost_unconfirmed,
     Act.FAIL_DROPPED: _dropped,
     Act.FAIL_FORBIDDEN: _forbidden,
+    Act.FAIL_TOO_LARGE: _too_large,
     Act.FAIL_KEY: _key,
     Act.FAIL_UNPACKABLE: _unpackable,
 }

@@ -31,9 +31,16 @@ class Replies:
 
     def __init__(self, spec: MethodSpec, max_message_size: int) -> None:
         self._spec = spec
-        self._max_message_size = max_message_size
+        self._most = max_message_size
+        self._whose = "of the server's max_message_size"
         self._codec = method_codec(spec.content_type, spec.parameters, spec.result)
         self._codecs: dict[str, MethodCodec] = {}
+
+    def note_broker_limit(self, size: int) -> None:
+        """The broker takes no larger body than this. A result that is larger is told instead."""
+        if size < self._most:
+            self._most = size
+            self._whose = "that the broker takes (max_message_size in its configuration)"
 
     def arguments(self, request: Incoming) -> Struct:
         """A request's decoded arguments.
@@ -90,11 +97,8 @@ class Replies:
         except ENCODE_ERRORS as error:
             why = _misfit(result, safe_str(error), from_handler=from_handler)
             return self._bad_result(call, context, why)
-        if len(body) > self._max_message_size:
-            why = (
-                f"the result takes {len(body)} bytes, more than the"
-                f" {self._max_message_size} of the server's max_message_size"
-            )
+        if len(body) > self._most:
+            why = f"the result takes {len(body)} bytes, more than the {self._most} {self._whose}"
             return self._bad_result(call, context, why)
         metadata = context.reply_metadata if context.has_reply_metadata else None
         try:

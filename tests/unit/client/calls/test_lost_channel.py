@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from leveret.client.calls.life import Pending, State
-from leveret.client.calls.lost_channel import Fate, fates
+from leveret.client.calls.lost_channel import Fate, fates, fates_by_size
 from leveret.wire.tutorial import TutorialClient
 from tests.unit.client.calls.making import a_call
 
 HANDLED, DROPPED, UNKNOWN = Fate.HANDLED, Fate.DROPPED, Fate.UNKNOWN
+TOO_LARGE = Fate.TOO_LARGE
 
 
 def typed(state: State = State.QUIET) -> Pending:
@@ -55,3 +56,17 @@ def test_nothing_is_known_where_the_broker_names_no_exchange_or_one_of_nobody() 
     assert known(None, typed(), plain()) == [UNKNOWN, UNKNOWN]
     assert known("other", typed(), plain()) == [UNKNOWN, UNKNOWN]
     assert known("leveret") == []
+
+
+def sized(*sizes: int) -> list[Pending]:
+    calls = []
+    for size in sizes:
+        calls.append(a_call())
+        calls[-1].size = size
+    return calls
+
+
+def test_of_a_request_that_was_too_large_the_broker_names_the_size() -> None:
+    found = [fate for _, fate in fates_by_size(sized(5, 1, 20, 9, 20, 30, 5), 20, 10)]
+    assert found == [HANDLED, HANDLED, TOO_LARGE, DROPPED, TOO_LARGE, TOO_LARGE, DROPPED]
+    assert [fate for _, fate in fates_by_size(sized(5, 1), 20, 10)] == [UNKNOWN, UNKNOWN]
