@@ -48,6 +48,7 @@ from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent, State
 from leveret.transport.reconnect import Reconnect
 from leveret.wire.context import CurrentCall, current_call
+from leveret.wire.plain_queue import PlainQueue
 
 __all__ = [
     "AMQPError",
@@ -80,6 +81,7 @@ __all__ = [
     "NoServer",
     "OutgoingCall",
     "PermissionDenied",
+    "PlainQueue",
     "PlainRemote",
     "ProtocolError",
     "Rabbit",

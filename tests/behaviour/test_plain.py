@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
-from leveret import NoServer, Rabbit
+from leveret import ContractError, NoServer, PlainQueue, Rabbit
+from leveret.amqp import methods
+from leveret.amqp.properties import Properties
+from leveret.errors import ChannelClosed
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
@@ -76,3 +80,105 @@ async def test_a_plain_call_has_the_priority_that_it_is_given(client: Rabbit, ra
     for request in order:
         raw.answer(request, request.body or b"")
     assert await asyncio.gather(*calls) == ["0", "1", "2"]
+
+
+# -- our server, for their clients -------------------------------------------------------------
+
+THEIRS = methods.Queue.Declare(queue=QUEUE, durable=False, arguments={"x-max-length": 7})
+"""As the program of some tutorial declares it."""
+
+
+async def test_a_plain_queue_is_declared_as_their_clients_declare_it(
+    host: Rabbit, raw: RawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "leveret.server")
+    plain = PlainQueue(method="gate.once", durable=False, arguments={"x-max-length": 7})
+    async with host.serving(Gate(), plain={QUEUE: plain}):
+        await raw.channel.call(THEIRS)  # and does not die
+    assert "'rpc_queue': it was not there, and was declared: not durable, x-max-length=7" in (
+        caplog.text
+    )
+    async with host.serving(Gate(), plain={QUEUE: plain}):
+        assert "'rpc_queue': it was there, with the options that plain= gives it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("plain", "said"),
+    [
+        ("gate.once", "it was there, and is taken as it is"),
+        (
+            PlainQueue(method="gate.once", durable=True),
+            "taken as it is, though PRECOND",
+        ),
+    ],
+)
+async def test_a_plain_queue_that_is_there_is_taken_as_it_is(
+    client: Rabbit,
+    host: Rabbit,
+    raw: RawPeer,
+    caplog: pytest.LogCaptureFixture,
+    plain: str | PlainQueue,
+    said: str,
+) -> None:
+    gate = Gate()
+    gate.opened.set()
+    caplog.set_level(logging.INFO, "leveret.server")
+    await raw.channel.call(THEIRS)
+    async with host.serving(gate, plain={QUEUE: plain}):
+        assert await client.plain(QUEUE, result=int).call(1) == 1
+    assert caplog.text.count(said) == 1
+
+
+async def test_a_plain_queue_that_is_missing_is_durable_where_nothing_else_is_said(
+    host: Rabbit, raw: RawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "leveret.server")
+    async with host.serving(Gate(), plain={QUEUE: "gate.once"}):
+        await raw.declare(QUEUE)
+        with pytest.raises(ChannelClosed, match="durable"):
+            await raw.channel.call(THEIRS)
+    assert "it was not there, and was declared: durable" in caplog.text
+
+
+@pytest.mark.parametrize("failed", ["text", "empty", "dead-letter"])
+async def test_a_caller_of_a_failed_plain_request_gets_what_the_server_chose(
+    host: Rabbit, raw: RawPeer, failed: str
+) -> None:
+    gate = Gate()
+    await raw.declare("dead")
+    await raw.listen()
+    plain = PlainQueue(
+        method="gate.once",
+        arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"},
+        failed=failed,  # type: ignore[arg-type]
+    )
+    async with host.serving(gate, plain={QUEUE: plain}) as server:
+
+        def request(body: bytes, expiration: str | None = None) -> None:
+            properties = Properties(
+                reply_to=raw.reply_queue, correlation_id=body.decode(), expiration=expiration
+            )
+            raw.channel.publish("", QUEUE, properties, body)
+
+        request(b"bad")  # it cannot be read
+        request(b"1", expiration="400")  # it is too late
+        await gate.started.get()
+        await until(lambda: gate.cancelled == [1], "its handler is cancelled")
+        gate.opened.set()
+        request(b"2")  # it succeeds
+        if failed == "dead-letter":
+            await until_found(lambda: raw.waiting("dead"), 2, "both are dead letters")
+        else:
+            bodies = [(await raw.reply()).body or b"" for _ in range(2)]
+            assert [bool(body) for body in bodies] == [failed == "text"] * 2
+        reply = await raw.reply()
+        assert (reply.properties.correlation_id, reply.body) == ("2", b"2")
+        assert raw.nothing_came()
+        await until(lambda: not server.calls(), "all are settled")
+        assert await raw.waiting(QUEUE) == 0
+        assert await raw.waiting("dead") == (2 if failed == "dead-letter" else 0)
+
+
+def test_there_are_three_ways_to_fail() -> None:
+    with pytest.raises(ContractError, match="text, empty, dead-letter"):
+        PlainQueue(method="gate.once", failed="silence")  # type: ignore[arg-type]

@@ -179,7 +179,8 @@ class Rabbit:
         :param signals: False leaves SIGINT and SIGTERM alone: then cancel the task to stop. True
             hears them beside the handlers that are there, which are called, too.
         :param plain: queue names to "service.method": methods that clients of the RabbitMQ
-            tutorial's protocol reach as well, with text bodies.
+            tutorial's protocol reach as well, with text bodies. A `PlainQueue` in place of the text
+            says how the queue is declared where it is missing, and what a failed request gets.
         :param grace: seconds that running calls get to end in a drain.
         :param middleware: around each handler: `async def (call, call_next)`.
         :param concurrency: calls of each method at a time, instead of what each method says.

@@ -363,7 +363,8 @@ class MethodServer:
         log.error("%s: call %s: %s", self._key, request.call_id, error.message)
         call = ServerCall(method=self._key, incoming=request, source=source)
         self._life.fire(call, Event.REFUSED)
-        source.answers.reject(call, self._replies.error(call, error))
+        reply = self._replies.error(call, error)
+        source.answers.reject(call, b"" if call.dead_letter else reply)
 
     def _ask(self, call: ServerCall, seconds: float) -> bool:
         """Ask the caller whether it still waits; False if its dialect knows no such question."""

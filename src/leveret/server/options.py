@@ -11,6 +11,7 @@ from leveret.once import OnceStore, store_of
 from leveret.server.access import Allow
 from leveret.server.handlers.execution import Middleware
 from leveret.server.servable import check_concurrency
+from leveret.wire.plain_queue import PlainQueue
 
 GRACE: Final = 30.0
 """Seconds that running calls get to end when a server drains."""
@@ -19,7 +20,7 @@ GRACE: Final = 30.0
 class GivenServeOptions(TypedDict, total=False):
     """The options as users write them; `ServeOptions` says what each means."""
 
-    plain: Mapping[str, str] | None
+    plain: Mapping[str, str | PlainQueue] | None
     grace: float
     middleware: Iterable[Middleware]
     concurrency: int | None
@@ -33,9 +34,9 @@ class GivenServeOptions(TypedDict, total=False):
 class ServeOptions:
     """The options as a server reads them: judged, and with defaults."""
 
-    plain: Mapping[str, str] = field(default_factory=dict)
-    """Queue names to "service.method": methods that clients of the RabbitMQ tutorial's protocol
-    reach as well, with text bodies."""
+    plain: Mapping[str, PlainQueue] = field(default_factory=dict)
+    """By queue name: methods that clients of the RabbitMQ tutorial's protocol reach as well, with
+    text bodies. Users may write "service.method" for a `PlainQueue` without options."""
     grace: float = GRACE
     """Seconds that running calls get to end in a drain."""
     middleware: tuple[Middleware, ...] = ()
@@ -65,7 +66,10 @@ class ServeOptions:
         concurrency = given.get("concurrency")
         check_concurrency(concurrency)
         return cls(
-            plain=dict(given.get("plain") or {}),
+            plain={
+                queue: method if isinstance(method, PlainQueue) else PlainQueue(method=method)
+                for queue, method in (given.get("plain") or {}).items()
+            },
             grace=given.get("grace", GRACE),
             middleware=tuple(given.get("middleware", ())),
             concurrency=concurrency,

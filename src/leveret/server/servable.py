@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from leveret.contract import Service, ServiceSpec, usable_spec_of
 from leveret.errors import ContractError
+from leveret.wire.plain_queue import PlainQueue
 
 
 def read_services(services: tuple[Service, ...]) -> list[ServiceSpec]:
@@ -36,12 +37,12 @@ def check_concurrency(concurrency: object) -> None:
     raise ContractError(f"concurrency is {concurrency!r}; it must be 1 to 65535")
 
 
-def check_plain(plain: Mapping[str, str], specs: list[ServiceSpec]) -> None:
+def check_plain(plain: Mapping[str, PlainQueue], specs: list[ServiceSpec]) -> None:
     """:raises ContractError: if a queue is to serve a method that is not there."""
     known = {method.key for spec in specs for method in spec.methods.values()}
-    for queue, key in plain.items():
-        if key not in known:
+    for queue, options in plain.items():
+        if options.method not in known:
             raise ContractError(
-                f"plain={{{queue!r}: {key!r}}}: there is no such method; there are"
+                f"plain={{{queue!r}: {options.method!r}}}: there is no such method; there are"
                 f" {', '.join(sorted(known))}"
             )

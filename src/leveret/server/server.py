@@ -174,19 +174,26 @@ class Server:
             guard=self._access.guard(spec),
             loop=self._loop,
         )
-        self._subscribe(method, NativeServer(), remembers=True)
-        for queue, key in options.plain.items():
-            if key == spec.key:
+        self._subscribe(method, NativeServer(), remembers=True, dead_letters=False)
+        for queue, plain in options.plain.items():
+            if plain.method == spec.key:
                 method_codec(TEXT, spec.parameters, spec.result)  # or it cannot be served as text
-                # The tutorial's clients may use a call id again.
-                self._subscribe(method, TutorialServer(queue), remembers=False)
+                self._subscribe(
+                    method,
+                    TutorialServer(queue, plain),
+                    remembers=False,  # the tutorial's clients may use a call id again
+                    dead_letters=plain.failed == "dead-letter",
+                )
 
-    def _subscribe(self, method: MethodServer, dialect: ServerDialect, *, remembers: bool) -> None:
+    def _subscribe(
+        self, method: MethodServer, dialect: ServerDialect, *, remembers: bool, dead_letters: bool
+    ) -> None:
         subscription = Subscription(
             method.spec,
             dialect,
             method,
             remembers=remembers,
+            dead_letters=dead_letters,
             ready=self._control.listening.wait,
             restore=self._restore,
             deleted=self._declare_again,

@@ -66,6 +66,7 @@ class Subscription:
     """One queue of one method.
 
     :param remembers: whether the call ids in this queue are unique, as the dialect promises.
+    :param dead_letters: whether failed requests are dead-lettered instead of answered.
     :param ready: waits until callers can be asked about old requests.
     :param restore: has this attached again.
     :param deleted: is told that the queue was deleted, or its node went down.
@@ -78,6 +79,7 @@ class Subscription:
         takes: Takes,
         *,
         remembers: bool,
+        dead_letters: bool = False,
         ready: Callable[[], Awaitable[object]],
         restore: Callable[[Subscription], None],
         deleted: Callable[[Subscription], None],
@@ -92,6 +94,7 @@ class Subscription:
         self._dialect = dialect
         self._takes = takes
         self._remembers = remembers
+        self._dead_letters = dead_letters
         self._ready = ready
         self._restore = restore
         self._deleted = deleted
@@ -159,7 +162,7 @@ class Subscription:
             on_sent=self._takes.sent,
         )
         if self.source is None:
-            self.source = Source(queue=self.queue, answers=outbox)
+            self.source = Source(queue=self.queue, answers=outbox, dead_letters=self._dead_letters)
         else:
             self.source.answers = outbox
         try:

@@ -14,20 +14,19 @@ from typing import Final
 
 from msgspec import structs
 
-from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Delivery
 from leveret.amqp.frames import content_frames, publish_prefix
 from leveret.amqp.properties import Properties, encode_properties
 from leveret.contract import MethodSpec
-from leveret.errors import CallError, ChannelClosed, DeclaredError, RemoteError
+from leveret.errors import CallError, DeclaredError, RemoteError
 from leveret.transport.channel import Channel
-from leveret.wire.channel_errors import explained
 from leveret.wire.dialect import ClientChannel, Metadata
 from leveret.wire.message import Copy, Incoming, Notice, Reply
 from leveret.wire.native.headers import metadata_of, problem_of
 from leveret.wire.native.names import ERROR, RESULT
 from leveret.wire.native.reply import pack_reply
 from leveret.wire.native.request import pack_copy, read_request
+from leveret.wire.plain_queue import PlainQueue, PlainTopology
 
 TEXT_CONTENT_TYPE: Final = "text/plain"
 
@@ -122,10 +121,11 @@ class TutorialClient:
 class TutorialReplyPacker:
     """Packs what the server of one queue sends on one channel; see `wire.dialect.ReplyPacker`."""
 
-    def __init__(self, channel: int, frame_max: int, queue: str) -> None:
+    def __init__(self, channel: int, frame_max: int, queue: str, *, says_why: bool) -> None:
         self._channel = channel
         self._frame_max = frame_max
         self._queue = queue
+        self._says_why = says_why
         self._pack = partial(pack_reply, channel, frame_max)
 
     def result(
@@ -135,8 +135,8 @@ class TutorialReplyPacker:
         return self._pack(call, body, content_type, RESULT, metadata)
 
     def error(self, call: Incoming, error: CallError, metadata: Metadata | None = None) -> bytes:
-        """The error's own words. The type says that it is an error."""
-        body = str(error).encode("utf-8", "replace")
+        """The error's own words, or none. The type says that it is an error."""
+        body = str(error).encode("utf-8", "replace") if self._says_why else b""
         return self._pack(call, body, TEXT_CONTENT_TYPE, ERROR, metadata)
 
     def recorded(
@@ -169,8 +169,10 @@ class TutorialReplyPacker:
 class TutorialServer:
     """The server's end, on one queue."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, options: PlainQueue) -> None:
         self._queue = queue
+        self._says_why = options.failed != "empty"
+        self._topology = PlainTopology(queue, options)
 
     def queue(self, spec: MethodSpec) -> str:
         """The queue that it was made for."""
@@ -183,18 +185,11 @@ class TutorialServer:
 
     def packer(self, channel: int, frame_max: int, spec: MethodSpec) -> TutorialReplyPacker:
         """What packs replies on this channel."""
-        return TutorialReplyPacker(channel, frame_max, self._queue)
+        return TutorialReplyPacker(channel, frame_max, self._queue, says_why=self._says_why)
 
-    async def declare(self, channel: Channel, spec: MethodSpec) -> None:
+    async def declare(self, channel: Channel, _spec: MethodSpec) -> None:
         """See that the queue exists. One that does is taken as it is, whatever its options."""
-        probe = await channel.connection.open_channel()
-        try:
-            await probe.look_at_queue(self._queue)
-        except ChannelClosed as error:
-            if error.reply_code != ReplyCode.NOT_FOUND:
-                raise explained(error, f"queue {self._queue!r}") from error
-            await channel.declare_queue(self._queue)
-        await probe.close()
+        await self._topology.declare(channel)
 
     async def bind(self, channel: Channel, spec: MethodSpec) -> None:
         """The default exchange has each queue bound, for ever."""

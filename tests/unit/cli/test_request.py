@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from leveret import PlainQueue
 from leveret.cli.exits import CUT_SHORT
 from leveret.cli.logs import LogLevel
 from leveret.cli.serving.request import Ending, ServeRequest
@@ -49,6 +50,6 @@ def test_each_option_reaches_the_server() -> None:
     )
     options = ServeOptions.of(**request.serve_options)
     assert (options.concurrency, options.grace, options.send_tracebacks) == (3, 1.0, True)
-    assert options.plain == {"rpc": "shop.order"}
+    assert options.plain == {"rpc": PlainQueue(method="shop.order")}
     assert options.allow == {"shop": ("ada",)}
     assert options.once is not None

@@ -11,11 +11,15 @@ from leveret import Busy, DeadlineExceeded, DeclaredError, RemoteError
 from leveret.wire.dialect import ClientDialect, ServerDialect
 from leveret.wire.message import Bounce, Copy, Incoming, Notice, NoticeKind, Reply
 from leveret.wire.native.dialect import NativeClient, NativeServer
+from leveret.wire.plain_queue import PlainQueue
 from leveret.wire.tutorial import TutorialClient, TutorialServer
 from tests.unit.wire.messages import CHANNEL, FRAME_MAX, MINE, NOW, SHOUT, delivered, delivery
 
 NATIVE: tuple[ClientDialect, ServerDialect] = (NativeClient(), NativeServer())
-TUTORIAL: tuple[ClientDialect, ServerDialect] = (TutorialClient(), TutorialServer("rpc_queue"))
+TUTORIAL: tuple[ClientDialect, ServerDialect] = (
+    TutorialClient(),
+    TutorialServer("rpc_queue", PlainQueue(method="words.shout")),
+)
 BOTH = pytest.mark.parametrize("ends", [NATIVE, TUTORIAL], ids=["native", "tutorial"])
 
 

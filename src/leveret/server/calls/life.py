@@ -365,6 +365,8 @@ class Source(Struct, eq=False, kw_only=True):
     """Its name."""
     answers: Answers
     """The way back of now; of the last channel while there is none."""
+    dead_letters: bool = False
+    """Whether its failed requests go to the dead-letter exchange, and nobody is told."""
     finished: int = 0
     """How many of its requests were answered."""
     failed: int = 0
@@ -418,6 +420,8 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """Why it is to end before its handler does."""
     entered: bool = False
     """Whether its handler has begun: RUNNING is behind it, whatever came after."""
+    dead_letter: bool = False
+    """Whether it has failed, and its request is to be dead-lettered instead of answered."""
     task: asyncio.Task[None] | None = None
     """What runs it, once it has a place."""
 

@@ -112,6 +112,7 @@ class Replies:
         self, call: ServerCall, error: CallError, context: CurrentCall | None = None
     ) -> bytes:
         """The reply that tells of an error."""
+        call.dead_letter = call.source.dead_letters
         packer = call.source.answers.packer
         if context is not None and context.has_reply_metadata:
             try:
@@ -130,6 +131,7 @@ class Replies:
                     f"the call ran before; its reply of {size} bytes was too large to keep"
                 ),
             )
+        call.dead_letter = call.source.dead_letters and recorded.kind == "error"
         return call.source.answers.packer.recorded(
             call.incoming,
             recorded.body,

@@ -76,7 +76,7 @@ class Settling:
         self._remove(call)
         self._discard(call.tick, call)
         source = call.source
-        if back or call.holding is not _HELD:
+        if back or call.dead_letter or call.holding is not _HELD:
             return self._finish_otherwise(call, reply, back=back)
         call.holding = _SETTLED
         source.finished += 1
@@ -89,8 +89,15 @@ class Settling:
         return answers.finish(call, reply)
 
     def _finish_otherwise(self, call: ServerCall, reply: bytes, *, back: bool) -> bool:
-        """Settle a call that another server is to run, or whose request is the broker's again."""
+        """Settle a call that another server is to run, or whose request is or goes elsewhere."""
         source = call.source
+        if call.dead_letter and not back:
+            source.finished += 1
+            call.answer = Answer.GIVEN
+            if call.holding is _HELD:  # else whoever gets it next sees to it
+                self._life.move(call, HoldingEvent.SETTLED)
+                source.answers.settle(call.tag, Settle.REJECT)
+            return True
         match ending(call, back=back):
             case Ending.REQUEUE:
                 self._life.move(call, HoldingEvent.SETTLED)
@@ -123,8 +130,9 @@ class Settling:
     def answer(self, call: ServerCall, reply: bytes) -> None:
         """Answer a call that is owed a reply and has not ended; what comes after it is dropped."""
         call.answer = Answer.GIVEN
-        self._remember(call, reply)
-        call.source.answers.reply(reply)
+        if not call.dead_letter:
+            self._remember(call, reply)
+            call.source.answers.reply(reply)
 
     def hand_back(self, request: Incoming, source: Source, seconds: float) -> None:
         """Return a request that was not begun; as redelivered where there is no other way.
