@@ -187,7 +187,7 @@ class TutorialServer:
         """What packs replies on this channel."""
         return TutorialReplyPacker(channel, frame_max, self._queue, says_why=self._says_why)
 
-    async def declare(self, channel: Channel, _spec: MethodSpec) -> None:
+    async def declare(self, channel: Channel, spec: MethodSpec) -> None:
         """See that the queue exists. One that does is taken as it is, whatever its options."""
         await self._topology.declare(channel)
 

@@ -10,6 +10,7 @@ import pytest
 from leveret.errors import ContractError, InvalidURL
 from leveret.once import MemoryOnce
 from leveret.server.options import GRACE, GivenServeOptions, ServeOptions
+from leveret.wire.plain_queue import PlainQueue
 
 
 def test_every_option_that_can_be_given_is_in_the_record() -> None:
@@ -20,6 +21,13 @@ def test_nothing_given_means_the_defaults() -> None:
     assert ServeOptions.of() == ServeOptions()
     assert ServeOptions.of().grace == GRACE
     assert ServeOptions.of(plain=None, once=None) == ServeOptions()
+
+
+def test_a_plain_queue_may_be_written_as_the_method_alone() -> None:
+    full = PlainQueue(method="a.b", durable=False)
+    given = ServeOptions.of(plain={"one": "a.b", "other": full}).plain
+    assert given == {"one": PlainQueue(method="a.b"), "other": full}
+    assert [queue.has_options for queue in given.values()] == [False, True]
 
 
 def test_a_store_may_be_given_by_its_url() -> None:
