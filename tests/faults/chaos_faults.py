@@ -9,7 +9,8 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
-from leveret import Rabbit
+from leveret import ChannelClosed, Rabbit
+from leveret.amqp import methods
 from leveret.testing import Corrupt, Cut, FaultProxy, after_frame, inside_frame
 from leveret.testing.faults.actions import Directions, Gone
 from leveret.testing.faults.moments import Direction
@@ -66,6 +67,8 @@ class ChaosFaults:
             self.close_connections: 2,
             self.delete_queue: 2,
             self.delete_reply_queue: 1,
+            self.delete_exchange: 2,
+            self.delete_binding: 1,
             self.block: 2,
             self.kill_server: 4,
             self.kill_all_servers: 1,
@@ -149,9 +152,24 @@ class ChaosFaults:
     async def delete_reply_queue(self) -> None:
         await self._delete(self._dice.choice(self._field.clients).calls.reply_queue.name)
 
+    async def delete_exchange(self) -> None:
+        exchange = self._dice.choice(("leveret", "leveret.control"))
+        await self._operate(methods.Exchange.Delete(exchange=exchange))
+
+    async def delete_binding(self) -> None:
+        queue = self._dice.choice(_QUEUES)
+        key = queue.removeprefix("leveret.")
+        await self._operate(methods.Queue.Unbind(queue=queue, exchange="leveret", routing_key=key))
+
     async def _delete(self, queue: str) -> None:
+        await self._operate(methods.Queue.Delete(queue=queue))
+
+    async def _operate(self, method: methods.AMQPMethod) -> None:
         peer = await RawPeer.open(self._field.broker.url)
-        await peer.delete(queue)
+        try:
+            await peer.channel.call(method)
+        except ChannelClosed:
+            pass  # what it was to harm is not there: the fault before it is not mended yet
         await peer.close()
 
     async def block(self) -> None:
