@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 import leveret
-from leveret import PermissionDenied, Rabbit
+from leveret import Adaptive, PermissionDenied, Rabbit, Service, method
 from leveret.amqp import methods
 from leveret.amqp.properties import Properties
 from tests.behaviour.patience import at_once, until, until_found
@@ -168,3 +168,39 @@ async def test_a_reply_queue_that_is_deleted_costs_no_request_that_is_on_its_way
             gate.opened.set()
             assert await asyncio.gather(*calls) == [n] * 20
             gate.opened.clear()
+
+
+class Narrow(Service):
+    """One call runs at a time, and the next one waits at the server."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.ran: list[int] = []
+
+    @method(timeout=30, idempotent=True, concurrency=Adaptive(least=1, most=1))
+    async def work(self, n: int) -> int:
+        self.ran.append(n)
+        await self.opened.wait()
+        return n
+
+
+async def test_a_drain_loses_no_request_that_it_cannot_hand_back_for_lack_of_a_binding(
+    client: Rabbit, host: Rabbit, other_host: Rabbit, raw: RawPeer
+) -> None:
+    one, two = Narrow(), Narrow()
+    two.opened.set()
+    remote = client.remote(Narrow).with_options(wait_for_server=True)
+    async with host.serving(one) as server:
+        (served,) = server.methods.values()
+        calls = [asyncio.create_task(remote.work(1))]
+        await until(lambda: one.ran == [1], "one runs")
+        calls.append(asyncio.create_task(remote.work(2)))
+        await until(lambda: len(served.waiting) == 1, "one waits at the server")
+        await unbind(raw, "leveret.narrow.work", "leveret", "narrow.work")
+        draining = asyncio.create_task(server.drain())
+        await until_found(partial(raw.waiting, "leveret.narrow.work"), 1, "it goes back")
+        one.opened.set()
+        await draining
+    async with other_host.serving(two):
+        assert await asyncio.gather(*calls) == [1, 2]
+    assert (one.ran, two.ran) == ([1], [2])

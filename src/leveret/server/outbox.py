@@ -24,7 +24,9 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from leveret.amqp.confirms import Confirms
+from leveret.amqp.events import Content
 from leveret.amqp.frames import ack, nack, on_channel
+from leveret.amqp.properties import Properties
 from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
 from leveret.wire.dialect import ReplyPacker
@@ -127,6 +129,10 @@ class Outbox:
         self._repeats: dict[str, bytes] = {}
         self._sending: asyncio.Task[None] | None = None
         self._confirms: Confirms[int] | None = None
+        self._copies: dict[tuple[str, str], int] = {}
+        """The tags of the requests that a drain handed back, by reply address and call id."""
+        self._unrouted: set[int] = set()
+        """Those of them whose copies found no queue."""
         self._progress = asyncio.Event()
         self._closed = False
 
@@ -193,7 +199,7 @@ class Outbox:
         """Publish a request again in place of this delivery, so that it counts as never delivered.
 
         While the server drains, the original is acknowledged once the broker has confirmed the
-        copy.
+        copy. It goes back to its queue if the broker refuses the copy, or has no way to the queue.
 
         :param seconds: what is left of its time to live.
         :param user: whose request it is.
@@ -215,6 +221,8 @@ class Outbox:
         except (TypeError, ValueError) as error:
             log.warning("a request cannot be published again: %s", error)
             return False
+        if self._confirms is not None:
+            self._copies[_name(call.delivery.properties)] = tag
         if self._must_wait():
             self._wait(Unsent(frames=frames, handed_back=tag))
         else:
@@ -323,8 +331,15 @@ class Outbox:
         for tag in self._confirms.settle(number, multiple):
             if tag == _REPLY:
                 continue
-            self.settle(tag, Settle.ACK if ok else Settle.REQUEUE)
+            taken = ok and tag not in self._unrouted
+            self.settle(tag, Settle.ACK if taken else Settle.REQUEUE)
         self._progress.set()
+
+    def on_return(self, returned: Content) -> None:
+        """The broker has no way to the queue of a copy. The confirm of the copy follows."""
+        tag = self._copies.get(_name(returned.properties))
+        if tag is not None:
+            self._unrouted.add(tag)
 
     def close(self, *, open_channel: bool) -> list[Unsent]:
         """Send what is due, and nothing from then on; returns what has not been sent.
@@ -347,6 +362,11 @@ class Outbox:
         """Wait until nothing of it runs."""
         if self._sending is not None:
             await asyncio.wait((self._sending,))
+
+
+def _name(properties: Properties) -> tuple[str, str]:
+    """By what a copy is known again: reply address and call id."""
+    return properties.reply_to or "", properties.correlation_id or ""
 
 
 def _discard(_data: bytes) -> None:

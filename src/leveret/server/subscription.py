@@ -175,6 +175,7 @@ class Subscription:
         channel.on_cancel = self._on_cancel
         channel.on_close = self._on_close
         channel.on_confirm = outbox.on_confirm
+        channel.on_return = outbox.on_return
 
     async def bind(self, channel: Channel) -> None:
         """See that requests reach the queue, which is there.

@@ -26,7 +26,7 @@ CHECKED_EVERY: Final = 3.0
 _AT_A_TIME: Final = 10
 """How many queues a check binds; the others have their turn at the next ones. A broker that
 replicates its bindings has some work with each."""
-_ASKED_EVERY: Final = 0.5
+_ASKED_EVERY: Final = 1.0
 """Seconds between two checks that clients ask for."""
 
 

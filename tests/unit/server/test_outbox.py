@@ -7,8 +7,10 @@ import struct
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from msgspec import structs
 
-from leveret.amqp import frames
+from leveret.amqp import frames, methods
+from leveret.amqp.events import Content
 from leveret.errors import ConnectionLost
 from leveret.server.calls.life import ServerCall, Settle, Source
 from leveret.server.outbox import Outbox
@@ -147,6 +149,27 @@ async def test_a_copy_that_the_broker_refuses_has_its_original_requeued(scene: S
     scene.outbox.hand_back(scene.call(1).incoming, 3.0, "", None)
     scene.outbox.on_confirm(1, False, False)
     assert scene.port.sent[-1] == frames.nack(7, 1)
+
+
+async def test_a_copy_that_finds_no_queue_has_its_original_requeued(scene: Scene) -> None:
+    async def select() -> None:
+        pass
+
+    await scene.outbox.select_confirms(select)
+    calls = [scene.call(tag) for tag in (1, 2)]
+    for it in calls:
+        scene.outbox.hand_back(it.incoming, 3.0, "", None)
+    properties = calls[0].incoming.delivery.properties
+    method = methods.Basic.Return(
+        reply_code=312, reply_text="NO_ROUTE", exchange="leveret", routing_key="desk.work"
+    )
+    for returned in (properties, structs.replace(properties, correlation_id="of nobody")):
+        scene.outbox.on_return(
+            Content(channel=7, method=method, properties=returned, body=b"", body_size=0)
+        )
+    scene.outbox.on_confirm(2, True, True)  # what was returned is confirmed as well
+    assert scene.port.sent[-1] == frames.nack(7, 1)
+    assert scene.acks() == [(2, False)]
 
 
 async def test_while_a_server_does_not_drain_a_copy_is_acknowledged_with_it(scene: Scene) -> None:

@@ -222,6 +222,6 @@ def pack_copy(copy: Copy, *, channel: int, frame_max: int, exchange: str, key: s
             expiration=expiration,
         )
     )
-    return publish_prefix(channel, exchange, key) + content_frames(
-        channel, packed, request.body or b"", frame_max
-    )
+    # Of a copy whose original is kept it matters that it reaches its queue.
+    publish = publish_prefix(channel, exchange, key, mandatory=copy.has_original)
+    return publish + content_frames(channel, packed, request.body or b"", frame_max)
