@@ -206,8 +206,8 @@ async def test_where_no_address_answers_each_is_named_with_its_reason(
     with swallows_syns() as dead:
         resolve_to(monkeypatch, broker=[dead, ("127.0.0.1", free_ports(1)[0])])
         with pytest.raises(ConnectionLost) as raised:
-            await opened(server, "connection_timeout=100")
-    assert "broker:5672 (127.0.0.2): no answer in 0.1 s" in str(raised.value)
+            await opened(server, "connection_timeout=1000")
+    assert "broker:5672 (127.0.0.2): no answer in 1 s" in str(raised.value)
     assert "broker:5672 (127.0.0.1): [Errno" in str(raised.value)
     assert raised.value.executed == "no"
 
