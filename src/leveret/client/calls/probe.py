@@ -13,6 +13,7 @@ from itertools import count
 from math import inf
 from typing import Final
 
+from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.client.calls.route import Finding, QueueState, Route
 from leveret.client.calls.tasks import Begin
@@ -134,6 +135,7 @@ class QueueProbe:
                 route.probe_sent(self._time())
                 channel = await self._open()
                 asking = self._begin(channel.look_at_queue(route.queue))
+                asking.add_done_callback(_see_error)
                 await asyncio.wait({asking}, timeout=_HANGS_AFTER)
                 if not asking.done():
                     self._channel = None
@@ -171,3 +173,9 @@ class QueueProbe:
         if self._channel is None or self._channel.closed is not None:
             self._channel = await self._connection().open_channel()
         return self._channel
+
+
+def _see_error(asking: asyncio.Task[methods.Queue.DeclareOk]) -> None:
+    """Its error counts as seen, even if who waits for it is cancelled at the same time."""
+    if not asking.cancelled():
+        asking.exception()
