@@ -38,7 +38,7 @@ async def test_a_call_whose_connection_is_cut_at_any_frame(
     oracle: Oracle,
     diary: Diary,
 ) -> None:
-    timeout = 3.0 if idempotent else 1.5
+    timeout = 6.0 if idempotent else 1.5
     async with scene(broker_url, diary, broken=broken, servers=servers) as there:
         n = missed = 0
         while missed < 2:  # then the positions lie past the call's end
@@ -75,9 +75,11 @@ async def test_a_connection_that_is_cut_again_at_any_frame_while_it_is_restored(
 
 async def _cut_twice(there: Scene, moment: Moment, oracle: Oracle) -> bool:
     """Cut with calls under way, and again at a moment of the next connection; whether it came."""
-    await oracle.call(there.client, idempotent=True, timeout=3.0)  # all is restored
+    await oracle.call(there.client, idempotent=True, timeout=6.0)  # all is restored
     calls = [
-        oracle.begin(there.client, idempotent=idempotent, timeout=3.0, seconds=0.03)
+        oracle.begin(
+            there.client, idempotent=idempotent, timeout=6.0 if idempotent else 3.0, seconds=0.03
+        )
         for idempotent in (True, False)
     ]
     await oracle.handlers_began()
