@@ -457,6 +457,11 @@ async def no_number_for_a_port(on: Stage) -> object:
     return leveret.connect("amqp://guest:guest@localhost:rabbit/")
 
 
+@ends_with("InvalidURL")
+async def an_empty_url(on: Stage) -> object:
+    return leveret.connect("")
+
+
 @ends_with("TopologyError")
 async def other_options(on: Stage) -> object:
     async with on.host.serving(on.shop):

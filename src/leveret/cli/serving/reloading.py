@@ -91,11 +91,12 @@ class _Reloader:
             if old is not None and not self._stopping.is_set():
                 old.drain("")
         elif running.done():
-            log.error(
-                "waiting for the next change%s",
-                "; until then the old code serves on" if self._serving else "",
-            )
-            return running.result()
+            code = running.result()
+            if self._serving is not None:
+                log.error("waiting for the next change; until then the old code serves on")
+            elif code not in _UNMENDABLE:
+                log.error("waiting for the next change")
+            return code
         elif not self._stopping.is_set():
             crew.drain("")  # its code is already outdated
         return DONE
