@@ -260,5 +260,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(180), append=False)
         if {"own_rabbitmq", "private_rabbitmq"} & set(names):
             item.add_marker(pytest.mark.xdist_group("own_rabbitmq"))
+            item.add_marker(pytest.mark.timeout(180), append=False)
     # One that begins last keeps one worker busy while the others have nothing left to do.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

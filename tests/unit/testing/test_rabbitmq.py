@@ -20,7 +20,10 @@ from leveret.testing import RabbitMQUnavailable
 from leveret.testing.rabbitmq.place import answers_amqp
 from tests.rabbitmq.broker import RabbitMQ
 
-pytestmark = pytest.mark.xdist_group("a RabbitMQ that is restarted")  # one for most tests here
+pytestmark = [
+    pytest.mark.xdist_group("a RabbitMQ that is restarted"),  # one for most tests here
+    pytest.mark.timeout(180),  # on two free processors a start takes 3 s, and rabbitmqctl 1 s
+]
 
 GIVE_UP = 20.0
 
