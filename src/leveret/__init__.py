@@ -9,6 +9,7 @@ any release, and their names with them.
 from msgspec import Meta
 
 from leveret.client.caller import Caller
+from leveret.client.middleware import CallNext as ClientCallNext
 from leveret.client.middleware import Middleware as ClientMiddleware
 from leveret.client.middleware import OutgoingCall
 from leveret.client.plain import PlainRemote
@@ -39,9 +40,11 @@ from leveret.errors import (
     TopologyError,
     Unauthenticated,
     Unimplemented,
+    http_status,
 )
 from leveret.rabbit import Rabbit, Serving, connect, run
 from leveret.server.access import Allow
+from leveret.server.handlers.execution import CallNext as ServerCallNext
 from leveret.server.handlers.execution import Middleware as ServerMiddleware
 from leveret.server.server import Server
 from leveret.transport.credentials import Credentials
@@ -61,6 +64,7 @@ __all__ = [
     "Cancelled",
     "ChannelClosed",
     "CircuitOpen",
+    "ClientCallNext",
     "ClientMiddleware",
     "Code",
     "ConnectionClosed",
@@ -89,6 +93,7 @@ __all__ = [
     "RemoteError",
     "Retry",
     "Server",
+    "ServerCallNext",
     "ServerMiddleware",
     "Service",
     "Serving",
@@ -98,6 +103,7 @@ __all__ = [
     "Unimplemented",
     "connect",
     "current_call",
+    "http_status",
     "method",
     "run",
     "service_schema",

@@ -100,6 +100,34 @@ class Code(StrEnum):
     INTERNAL = "INTERNAL"
 
 
+_HTTP_STATUS: Final[Mapping[str, int]] = {
+    Code.INVALID_ARGUMENT: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.UNAVAILABLE: 503,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.CANCELLED: 499,
+    Code.ABORTED: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.UNAUTHENTICATED: 401,
+    Code.INTERNAL: 500,
+}
+
+
+def http_status(code: str, declared: Mapping[str, int] | None = None) -> int:
+    """The HTTP status with which a web server tells its own client of a failed call.
+
+    It is that of gRPC's code (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto).
+    A code that is not one of `Code` is that of a declared error; without a status of its own it is
+    500, as a failure that the web server does not know.
+
+    :param code: `error.code`.
+    :param declared: statuses of declared errors, or others for codes of `Code`, by code.
+    """
+    status = (declared or {}).get(code)
+    return _HTTP_STATUS.get(code, 500) if status is None else status
+
+
 class LeveretError(Exception):
     """The root: `except LeveretError` catches everything that Leveret raises on purpose."""
 

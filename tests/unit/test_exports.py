@@ -15,14 +15,15 @@ ROOT: Final = Path(__file__).parents[2]
 PUBLIC: Final = {
     "leveret": (
         *("AMQPError", "Adaptive", "Allow", "Breaker", "Busy", "CallError", "Caller", "Cancelled"),
-        *("ChannelClosed", "CircuitOpen", "ClientMiddleware", "Code", "ConnectionClosed"),
-        *("ConnectionEvent", "ConnectionLost", "ContractError", "Credentials", "CurrentCall"),
-        *("DeadlineExceeded", "DeclaredError", "Hedge", "InvalidArgument", "InvalidResult"),
-        *("InvalidURL", "LeveretError", "MaybeExecuted", "Meta", "NoServer", "OutgoingCall"),
-        *("PermissionDenied", "PlainQueue", "PlainRemote", "ProtocolError", "Rabbit", "Reconnect"),
-        *("RemoteError", "Retry", "Server", "ServerMiddleware", "Service", "Serving", "State"),
-        *("TopologyError", "Unauthenticated", "Unimplemented", "connect", "current_call"),
-        *("method", "run", "service_schema"),
+        *("ChannelClosed", "CircuitOpen", "ClientCallNext", "ClientMiddleware", "Code"),
+        *("ConnectionClosed", "ConnectionEvent", "ConnectionLost", "ContractError", "Credentials"),
+        *("CurrentCall", "DeadlineExceeded", "DeclaredError", "Hedge", "InvalidArgument"),
+        *("InvalidResult", "InvalidURL", "LeveretError", "MaybeExecuted", "Meta", "NoServer"),
+        *("OutgoingCall", "PermissionDenied", "PlainQueue", "PlainRemote", "ProtocolError"),
+        *("Rabbit", "Reconnect", "RemoteError", "Retry", "Server", "ServerCallNext"),
+        *("ServerMiddleware", "Service", "Serving", "State", "TopologyError", "Unauthenticated"),
+        *("Unimplemented", "connect", "current_call"),
+        *("http_status", "method", "run", "service_schema"),
     ),
     "leveret.broker": ("EmbeddedBroker", "Limits", "Permissions", "User"),
     "leveret.once": (

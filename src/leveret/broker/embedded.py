@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
+from leveret.async_only import AsyncOnly
 from leveret.broker.limits import Limits
 from leveret.broker.node import Node
 from leveret.broker.permissions import Permissions, User
@@ -17,7 +18,7 @@ from leveret.broker.running import PURPOSE, RunningBroker
 log = logging.getLogger("leveret.broker")
 
 
-class EmbeddedBroker:
+class EmbeddedBroker(AsyncOnly):
     """An AMQP 0-9-1 broker inside this process, for development and tests.
 
     ::

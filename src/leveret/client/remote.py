@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Coroutine
 from functools import lru_cache
+from types import CodeType
 from typing import Any, Final, Unpack
 
 from leveret.client.invocation import Invocation, Terms
@@ -27,13 +28,18 @@ _CLASSES: Final = 1024
 """Of how many services the classes of remotes are kept."""
 
 
+def _signature_of(spec: MethodSpec) -> inspect.Signature:
+    signature = inspect.signature(spec.parameters)
+    return signature.replace(return_annotation=spec.result)
+
+
 class _SignatureOfMethod:
     """What `inspect.signature` looks for: the parameters of the method, made only then."""
 
     def __get__(self, method: RemoteMethod | None, owner: type[RemoteMethod]) -> Any:
         if method is None:
             raise AttributeError("__signature__")  # the class has that of its __init__
-        return method._signature()  # noqa: SLF001 - a part of it
+        return _signature_of(method._spec)  # noqa: SLF001 - a part of it
 
 
 class _DocOfMethod:
@@ -60,7 +66,7 @@ class RemoteMethod:
         "_invocation",
         "_key",
         "_metadata",
-        "_method",
+        "_name",
         "_reply_metadata",
         "_spec",
         "_terms",
@@ -75,6 +81,7 @@ class RemoteMethod:
         middleware: tuple[Middleware, ...] = (),
     ) -> None:
         self._spec = spec
+        self._name = spec.key
         self._invocation = invocation
         self._metadata = options.metadata
         self._key = options.idempotency_key
@@ -83,12 +90,27 @@ class RemoteMethod:
         self._chain: CallNext | None = None
         if middleware:
             self._chain = compose(middleware, self._innermost)
-            self._method = spec.key
+
+    # -- what makes Python's tools take it for an `async def` ----------------------------------
+
+    __defaults__ = None
+    __kwdefaults__ = None
 
     @property
     def __name__(self) -> str:
         """The name of the method in Python."""
         return self._spec.attribute
+
+    @property
+    def __code__(self) -> CodeType:
+        """What `iscoroutinefunction` looks at, as in functions that Cython makes."""
+        return Invocation.call.__code__
+
+    def __get__(self, instance: object, owner: type | None = None) -> RemoteMethod:
+        """Itself: `help` takes what has this for a routine, and shows its signature."""
+        return self
+
+    # -- calling ------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """One call, through the middleware if there is any.
@@ -96,12 +118,12 @@ class RemoteMethod:
         :raises CallError: however it fails, once it is awaited.
         """
         if self._chain is None:
-            return self._invocation.call(args, kwargs, self._terms)
-        return self._through_middleware(self._chain, args, kwargs)
-
-    def _signature(self) -> inspect.Signature:
-        signature = inspect.signature(self._spec.parameters)
-        return signature.replace(return_annotation=self._spec.result)
+            call = self._invocation.call(args, kwargs, self._terms)
+        else:
+            call = self._through_middleware(self._chain, args, kwargs)
+        # For "coroutine 'orders.quote' was never awaited"; each coroutine has it.
+        call.__qualname__ = self._name  # type: ignore[attr-defined]
+        return call
 
     def __repr__(self) -> str:
         return f"<remote method {self._spec.key}>"
@@ -129,7 +151,7 @@ class RemoteMethod:
             raise InvalidArgument(str(error), method=self._spec.key) from error
         return await chain(
             OutgoingCall(
-                self._method,
+                self._name,
                 arguments if isinstance(arguments, dict) else given_arguments(arguments),
                 self._metadata.copy() if self._metadata else {},
                 self._terms.timeout,
@@ -151,11 +173,30 @@ RemoteMethod.__doc__ = _DocOfMethod(RemoteMethod.__doc__)  # type: ignore[assign
 
 
 class _MethodOfRemote:
-    """Makes the `RemoteMethod` at its first use; from then on it is the remote's own attribute."""
+    """Makes the `RemoteMethod` at its first use; from then on it is the remote's own attribute.
+
+    In the class it is what a function is in others: `help` shows its signature and docstring.
+    """
+
+    __defaults__ = None
+    __kwdefaults__ = None
 
     def __init__(self, spec: MethodSpec) -> None:
         self._spec = spec
-        self._name = spec.attribute
+        self._name = self.__name__ = spec.attribute
+        self.__doc__ = spec.doc
+        self.__code__ = Invocation.call.__code__
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        signature = _signature_of(self._spec)
+        me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        return signature.replace(parameters=(me, *signature.parameters.values()))
+
+    def __call__(self, remote: Remote, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """The method of a remote, called through its class."""
+        call: RemoteMethod = getattr(remote, self._name)
+        return call(*args, **kwargs)
 
     def __get__(self, remote: Remote | None, owner: type[Remote]) -> Any:
         if remote is None:
@@ -215,7 +256,8 @@ class Remote:
 def _class_of(spec: ServiceSpec) -> type[Remote]:
     """The class of a service's remotes: a method is found without a detour by `__getattr__`."""
     methods = {name: _MethodOfRemote(method) for name, method in spec.methods.items()}
-    return type("Remote", (Remote,), {**methods, "__doc__": spec.doc})
+    doc = spec.doc or f"The remote service {spec.name}."
+    return type(f"Remote[{spec.name}]", (Remote,), {**methods, "__doc__": doc})
 
 
 def remote_of(contract: type[Service], invocations: Invocations, options: CallOptions) -> Remote:

@@ -105,6 +105,14 @@ def connect(
 def _url(given: str | None) -> str:
     """The URL that was given, or that of the environment, or the default."""
     url = os.environ.get("LEVERET_URL", DEFAULT_URL) if given is None else given
+    what: object = url
+    if not isinstance(what, str):
+        # Without the value: bytes, for one, may hold a password.
+        port = f"; for the port {what} of this machine write amqp://localhost:{what}/"
+        raise InvalidURL(
+            f"the broker URL is not valid: it must be a str, not {type(what).__name__}"
+            f"{port if type(what) is int else ''}. The right form: {FORM}"
+        )
     if not url.strip():
         where = "the URL" if given is not None else "LEVERET_URL"
         raise InvalidURL(

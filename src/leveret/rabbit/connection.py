@@ -41,6 +41,12 @@ class BrokerConnection:
         self._client: Client | None = None
         self._leave_embedded: Callable[[], Awaitable[None]] | None = None
 
+    def __str__(self) -> str:
+        """The name that servers know, the state, and the URL without the password."""
+        named = f" {self.options.name!r}" if self.options.name else ""
+        url = self._address if isinstance(self._address, Address) else f"embedded://{self._address}"
+        return f"{named}, {self.state}, {url}"
+
     @property
     def state(self) -> State:
         """Connecting, connected, reconnecting or closed."""

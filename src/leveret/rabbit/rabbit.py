@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 from weakref import WeakSet
 
+from leveret.async_only import AsyncOnly
 from leveret.client.caller import Caller
 from leveret.client.calls.client import Client
 from leveret.client.invocations import Invocations
@@ -28,7 +29,7 @@ S = TypeVar("S", bound=Service)
 R = TypeVar("R")
 
 
-class Rabbit:
+class Rabbit(AsyncOnly):
     """A connection to RabbitMQ, for calls and for serving; `connect` makes one."""
 
     def __init__(
@@ -67,6 +68,9 @@ class Rabbit:
         if await self._connection.open():
             self._made = None  # the old caller belongs to the client before
         return self
+
+    def __repr__(self) -> str:
+        return f"<rabbit{self._connection}>"
 
     async def close(self) -> None:
         """End pending calls, delete the reply queue, close the connection. Twice is fine.

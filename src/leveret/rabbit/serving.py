@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any
 
+from leveret.async_only import AsyncOnly
 from leveret.server.server import Server
 from leveret.server.signals import stop_signals
 
@@ -17,7 +18,7 @@ __all__ = ["Serving", "serve_until_stopped"]
 log = logging.getLogger("leveret.server")
 
 
-class Serving:
+class Serving(AsyncOnly):
     """Serves from its beginning to its end: `async with` has both, `await` only begins.
 
     `async with rabbit.serving(...) as server` serves until the end of the block, then drains.

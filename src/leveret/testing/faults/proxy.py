@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
+from leveret.async_only import AsyncOnly
 from leveret.testing.faults.actions import BOTH, Conditions, Door, Ending, Faulty, LineFault
 from leveret.testing.faults.address import BrokerAddress
 from leveret.testing.faults.connection import FaultConnection
@@ -22,7 +23,7 @@ __all__ = ["FaultProxy"]
 log = logging.getLogger("leveret.testing.faults.proxy")
 
 
-class FaultProxy(Faulty):
+class FaultProxy(Faulty, AsyncOnly):
     """A TCP proxy in front of a broker, which causes real faults on the connections through it.
 
     ::
