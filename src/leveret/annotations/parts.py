@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Literal,
     NamedTuple,
     Union,
@@ -77,6 +78,7 @@ def _fields(cls: type) -> dict[str, Any]:
     if not named:
         return {}
     try:
-        return get_type_hints(cls, include_extras=True)
+        hints = get_type_hints(cls, include_extras=True)
     except (NameError, TypeError, AttributeError, SyntaxError):
         return {}  # msgspec will say so, where it matters
+    return {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar}

@@ -147,5 +147,5 @@ def untyped_codec(content_type: str | None) -> UntypedCodec:
 def _encode_json(arguments: dict[str, Any]) -> bytes:
     body = msgspec.json.encode(arguments, enc_hook=plain_model)
     if b"null" in body:
-        refuse_not_finite(arguments)
+        refuse_not_finite(msgspec.to_builtins(arguments, enc_hook=plain_model))
     return body

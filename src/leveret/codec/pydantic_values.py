@@ -7,6 +7,7 @@ one has pydantic.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -95,9 +96,7 @@ class PydanticType:
         """
         try:
             return self._read(body)
-        except ValueError as error:
-            if not hasattr(error, "errors"):
-                raise  # not of pydantic's: a validator's own, or a body that is no text
+        except ValueError as error:  # of pydantic's own: it makes one of what validators raise
             raise ValueError("; ".join(_complaints(error, path))) from error
 
     def schema(self, reference: str) -> dict[str, Any]:
@@ -167,7 +166,8 @@ def _complaints(error: Any, root: str) -> Iterator[str]:
 
 def _first_words(error: Exception) -> str:
     """Return what pydantic says, in one line and without its advice."""
+    unexpected = re.search("Expected `[^`]+`", str(error))
+    if unexpected is not None:  # what follows has the value, which may be long
+        return unexpected[0]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[:2]).removeprefix("Pydantic serializer warnings: ")
-    unexpected = said.removeprefix("PydanticSerializationUnexpectedValue(")
-    return said if unexpected == said else unexpected.partition(" - serialized")[0]
+    return " ".join(lines[:2])

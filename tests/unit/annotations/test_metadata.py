@@ -67,6 +67,7 @@ def test_bounds_of_annotated_types_are_read(metadata: Any, meta: Meta) -> None:
         int,
         Bounded,
         Annotated[int, Meta(ge=0)],
+        list[Annotated[int, pydantic.Field(gt=0)]],
         Annotated[int, "a note", Doc("another"), at.Unit("m")],
     ],
     ids=str,

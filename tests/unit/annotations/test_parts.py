@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import msgspec
 import pytest
@@ -20,6 +20,7 @@ class Point(msgspec.Struct):
 @dataclass
 class Box:
     corner: Point
+    of_all: ClassVar[list[bytes]]
 
 
 class Pair(NamedTuple):
@@ -45,6 +46,7 @@ def where(annotation: Any, found: Any) -> list[str]:
         (dict[str, list[int]] | None, int, [""]),
         (Annotated[int, "a note"], int, [""]),
         (Box, float, ["Point.x"]),
+        (Box, bytes, []),
         (tuple[Point, ...], float, ["Point.x"]),
         (Pair, int, ["Pair.a"]),
         (Options, bool, ["Options.deep"]),

@@ -48,6 +48,13 @@ class Has(Protocol[T]): ...  # type: ignore[misc]
 class Fits(Has[int]): ...
 
 
+class Sized(Protocol):
+    size: int
+
+
+Big = TypeVar("Big", bound=Sized)
+
+
 class Page(msgspec.Struct, Generic[T]):
     items: list[T]
 
@@ -98,6 +105,7 @@ def test_each_base_has_its_own_arguments(cls: type, base: type, given: dict[Any,
         (Number, {Number: Annotated[int, msgspec.Meta(ge=0)]}, Annotated[int, msgspec.Meta(ge=0)]),
         (Number, {Number: Number}, Number),
         (Text, {Text: bytes}, bytes),
+        (Big, {Big: int}, int),
         (WithDefault, {}, int),
         (Names, {}, list[str]),
         (Many[AnyU], {U: int}, list[int]),

@@ -210,7 +210,7 @@ def test_a_type_of_pydantics_needs_pydantic(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_other_types_are_none_of_its_business() -> None:
     assert pydantic_type(int) is None
-    assert pydantic_type(Annotated[int, msgspec.Meta(examples=[[1]])]) is None
+    assert pydantic_type(Annotated[int, ["what has no hash"]]) is None
     program = "import leveret, sys; sys.exit('pydantic' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)
 

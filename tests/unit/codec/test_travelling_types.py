@@ -29,6 +29,10 @@ class Mixed(Enum):
     B = "b"
 
 
+class Level(Enum):
+    LOW = 1
+
+
 class Tree(msgspec.Struct):
     children: list[Tree] = []
 
@@ -116,6 +120,7 @@ def test_types_that_msgspec_knows_travel(annotation: Any) -> None:
         (dict[bool, int], "a dict's keys must be"),
         (dict[int | str, int], "where 1 and '1' are the same key; use keys of one type"),
         (list[dict[float | UUID, int]], "are the same key"),
+        (dict[Level | Literal["1"], int], "are the same key"),
         (dict[Literal["1", 1], int], "are the same key"),
         (dict[Frozen, int], "a dict's keys must be"),
         (list[dict[int | None, int]], "a dict's keys must be"),
@@ -145,6 +150,7 @@ def test_types_that_cannot_travel_are_refused_with_the_reason(annotation: Any, r
         (msgspec.Raw, True, True, False, True),
         (list[msgspec.Raw | None], True, True, False, True),
         (bytearray, False, False, True, True),
+        (Annotated[str, ["what has no hash"]], False, False, True, True),
         (Order, False, False, True, True),
         (list[Pair], False, False, True, False),
     ],

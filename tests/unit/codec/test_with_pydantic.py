@@ -10,6 +10,7 @@ from msgspec import UNSET
 from pydantic import BaseModel, Field
 
 from leveret.codec import (
+    ENCODE_ERRORS,
     JSON,
     MSGPACK,
     RAW,
@@ -76,7 +77,7 @@ def test_what_is_left_out_has_its_default() -> None:
 )
 def test_each_is_checked_by_its_own(content_type: str, arguments: Arguments, said: str) -> None:
     codec = method_codec(content_type, Arguments, None)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ENCODE_ERRORS, match=said):
         codec.encode_arguments(arguments)
 
 
@@ -106,6 +107,16 @@ def test_a_caller_without_a_contract_may_give_models(content_type: str) -> None:
     assert codec.decode_result(codec.encode_arguments({"line": LINE})) == {
         "line": {"sku": "a", "count": 1}
     }
+
+
+def test_json_has_no_nan_of_a_caller_without_a_contract() -> None:
+    class Weight(BaseModel):
+        kilos: float | None
+
+    encode = untyped_codec(JSON).encode_arguments
+    assert encode({"weight": Weight(kilos=None)}) == b'{"weight":{"kilos":null}}'
+    with pytest.raises(ValueError, match=r"JSON cannot carry nan.* at `\$\.weight\.kilos`"):
+        encode({"weight": Weight(kilos=float("nan"))})
 
 
 def test_the_schema_has_that_of_the_models() -> None:

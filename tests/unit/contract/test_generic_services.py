@@ -135,6 +135,10 @@ def test_a_generic_service_is_neither_served_nor_called(service: type[Service]) 
 
 
 def test_brackets_make_no_class() -> None:
+    class Empty(Service): ...
+
+    with pytest.raises(ContractError, match="Empty has no remote methods: mark them with @method"):
+        usable_spec_of(Empty())
     with pytest.raises(ContractError, match=r"Repo\[.*Item\] is a generic .* derive one from it"):
         usable_spec_of(Repo[Item])
 
