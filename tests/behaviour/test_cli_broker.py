@@ -16,7 +16,7 @@ from tests.behaviour.cli_commands import Command, Commands
 from tests.behaviour.cli_service import Desk
 
 IN_USE = (
-    "leveret: cannot listen on 127.0.0.1:{port}: the port is in use, maybe by another broker."
+    "leveret: cannot listen on localhost:{port}: the port is in use, maybe by another broker."
     " Choose one with --port, or any free one with --port 0"
 )
 

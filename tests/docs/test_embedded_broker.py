@@ -92,7 +92,7 @@ async def test_the_command_starts_a_broker(document: str, tmp_path: Path) -> Non
         for line in lines(block.text)
         if line.words[:2] == ("leveret", "broker")
     ]
-    assert "127.0.0.1:5672" in line.comment
+    assert "localhost:5672" in line.comment
     # That port may be taken on the machine of the tests.
     async with Shell(tmp_path, "").running(*line.words, "--port", "0") as process:
         assert process.stdout is not None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 from urllib.parse import quote
 
 from leveret.async_only import AsyncOnly
@@ -16,6 +17,9 @@ from leveret.broker.permissions import Permissions, User
 from leveret.broker.running import PURPOSE, RunningBroker
 
 log = logging.getLogger("leveret.broker")
+
+_ATTEMPTS: Final = 20
+"""How many free ports of 127.0.0.1 are tried until one is free on ::1 as well."""
 
 
 class EmbeddedBroker(AsyncOnly):
@@ -29,6 +33,7 @@ class EmbeddedBroker(AsyncOnly):
     Any client in any language can use it. All messages are in memory, and lost when it closes:
     production is RabbitMQ.
 
+    :param host: where it listens; "localhost" is 127.0.0.1, and ::1 where there is IPv6.
     :param port: 0 for any free one, which `port` tells once the broker is started.
     :param users: passwords, or `User`s, by name.
     :param vhosts: exist from the start; `add_vhost` makes more.
@@ -55,30 +60,31 @@ class EmbeddedBroker(AsyncOnly):
         self._vhosts = tuple(vhosts)
         self._limits = limits or Limits()
         self._broker: RunningBroker | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     # -- starting and stopping ---------------------------------------------------------------
 
     async def start(self) -> Self:
         """Listen. Does nothing if the broker listens already."""
-        if self._server is not None:
+        if self._servers:
             return self
         broker = RunningBroker(self._users, self._vhosts, self._limits)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(broker.accept, self._host, self._port, backlog=512)
+        self._servers = await _listen(broker.accept, self._host, self._port)
         self._broker = broker
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._port = _port_of(self._servers[0])
         log.info("embedded AMQP broker on %s:%d: %s", self._host, self._port, PURPOSE)
         return self
 
     async def close(self) -> None:
         """Tell all clients (320, CONNECTION_FORCED), hang up, and forget all messages."""
-        server, self._server = self._server, None
-        if server is None:
+        servers, self._servers = self._servers, []
+        if not servers:
             return
-        server.close()
+        for server in servers:
+            server.close()
         await self._running.stop()
-        await server.wait_closed()
+        for server in servers:
+            await server.wait_closed()
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -162,3 +168,41 @@ class EmbeddedBroker(AsyncOnly):
     def unblock_publishers(self) -> None:
         """Clear the memory alarm (`connection.unblocked`)."""
         self._running.force_alarm(False)
+
+
+Accept = Callable[[], asyncio.Protocol]
+"""Makes the broker's end of a new client's transport."""
+
+
+async def _listen(accept: Accept, host: str, port: int) -> list[asyncio.Server]:
+    """Listen on the addresses of a host, all on one port.
+
+    :raises OSError: if that is not possible.
+    """
+    if host != "localhost":
+        return [await _listen_on(accept, host, port)]
+    # Not what the resolver finds: it may know one family, and clients try the other.
+    attempts = 1 if port else _ATTEMPTS
+    while True:
+        attempts -= 1
+        server = await _listen_on(accept, "127.0.0.1", port)
+        try:
+            return [server, await _listen_on(accept, "::1", _port_of(server))]
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                return [server]  # there is no IPv6
+            server.close()
+            if not attempts:
+                raise
+        except BaseException:
+            server.close()
+            raise
+
+
+async def _listen_on(accept: Accept, host: str, port: int) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(accept, host, port, backlog=512)
+
+
+def _port_of(server: asyncio.Server) -> int:
+    return int(server.sockets[0].getsockname()[1])

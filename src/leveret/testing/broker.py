@@ -28,7 +28,7 @@ class Broker(Startable):
     It runs on an event loop in a thread of its own. So it serves clients that block, and clients of
     several event loops, and a test that holds up its own loop does not hold up the broker.
 
-    :param host: where to listen.
+    :param host: where to listen; "localhost" is 127.0.0.1, and ::1 where there is IPv6.
     :param port: 0 for any free one.
     :param users: passwords, or `leveret.broker.User`s, by name; by default guest, guest.
     :param vhosts: the vhosts at the start; `add_vhost` makes more.

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import socket
+from typing import Any
 
 import pytest
 
@@ -98,6 +101,81 @@ async def test_a_user_may_be_added_before_the_start_and_changed_after_it() -> No
         await (await connected(broker.add_user("bob", "new"))).close()
         with pytest.raises(Unauthenticated, match="ACCESS_REFUSED"):
             await connected(broker.url.replace("guest:guest", "bob:old"))
+
+
+def listening_on(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        return probe.connect_ex((address, port)) == 0
+
+
+@pytest.fixture
+def ipv6() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+
+
+async def test_localhost_is_one_port_of_both_families(ipv6: None) -> None:
+    async with EmbeddedBroker("localhost") as broker:
+        assert broker.url == f"amqp://guest:guest@localhost:{broker.port}/"
+        for host in ("localhost", "127.0.0.1", "[::1]"):
+            await (await connected(f"amqp://{host}:{broker.port}/")).close()
+    assert not listening_on("127.0.0.1", broker.port)
+    assert not listening_on("::1", broker.port)
+
+
+async def test_localhost_takes_no_port_that_another_has_in_one_family(ipv6: None) -> None:
+    """Clients that try the other family first would find that other."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match="in use") as refused:
+            await EmbeddedBroker("localhost", port).start()
+        assert refused.value.errno == errno.EADDRINUSE
+        assert not listening_on("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("taken", [1, 100])
+async def test_localhost_tries_another_free_port_for_both_families(
+    monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    loop = asyncio.get_running_loop()
+    listen = loop.create_server
+    tried: list[int] = []
+
+    async def create_server(accept: Any, host: str, port: int, **options: Any) -> Any:
+        if host == "::1" and len(tried) < taken:
+            tried.append(port)
+            raise OSError(errno.EADDRINUSE, "address in use")
+        if host == "::1":  # as if
+            host, port = "127.0.0.1", 0
+        return await listen(accept, host, port, **options)
+
+    monkeypatch.setattr(loop, "create_server", create_server)
+    if taken > 1:
+        with pytest.raises(OSError, match="in use"):
+            await EmbeddedBroker("localhost").start()
+        return
+    async with EmbeddedBroker("localhost") as broker:
+        await (await connected(broker.url)).close()
+    assert len(tried) == taken
+
+
+async def test_localhost_is_one_family_where_there_is_no_ipv6(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    listen = loop.create_server
+
+    async def create_server(accept: Any, host: str, port: int, **options: Any) -> Any:
+        if host == "::1":
+            raise OSError(errno.EADDRNOTAVAIL, "cannot assign requested address")
+        return await listen(accept, host, port, **options)
+
+    monkeypatch.setattr(loop, "create_server", create_server)
+    async with EmbeddedBroker("localhost") as broker:
+        await (await connected(broker.url)).close()
 
 
 async def test_clients_are_told_when_it_closes() -> None:

@@ -30,7 +30,7 @@ CODES: Final = (0, 2, 14)
 
 
 def broker(
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "localhost",
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="0 for any free one; the URL tells which.")
     ] = 5672,
