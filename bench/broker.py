@@ -63,7 +63,9 @@ def broker_version(url: str) -> str:
             pass
         case _:
             return "unknown"
-    return " ".join(str(told[name]) for name in ("product", "version") if name in told)
+    version = " ".join(str(told[name]) for name in ("product", "version") if name in told)
+    embedded = str(told.get("platform", "")).startswith("Leveret")  # as it is no other product
+    return f"{version} ({told['platform']})" if embedded else version
 
 
 def with_named_vhost(url: str) -> str:

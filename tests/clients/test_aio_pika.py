@@ -132,3 +132,21 @@ async def test_aio_pika_waits_for_confirms(connection: AbstractConnection) -> No
         await channel.default_exchange.publish(Message(b"does not"), "full")
     with pytest.raises(PublishError):
         await channel.default_exchange.publish(Message(b"back"), "nowhere")
+
+
+async def test_aio_pika_holds_back_all_consumers_of_a_channel(
+    connection: AbstractConnection, channel: AbstractChannel
+) -> None:
+    """Once the channel's prefetch is used up, also those that acknowledge nothing."""
+    worker = await connection.channel()
+    await worker.set_qos(prefetch_count=1, global_=True)
+    tasks = await worker.declare_queue("tasks", durable=True)
+    news = await worker.declare_queue("news", durable=True)
+    work, hear = await listening(tasks, no_ack=False), await listening(news)
+    await channel.default_exchange.publish(Message(b"task"), "tasks")
+    task = await next_of(work)
+    await channel.default_exchange.publish(Message(b"news"), "news")
+    assert (await worker.declare_queue("news", passive=True)).declaration_result.message_count == 1
+    assert hear.empty()
+    await task.ack()
+    assert (await next_of(hear)).body == b"news"

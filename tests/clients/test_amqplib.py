@@ -59,7 +59,16 @@ def installed(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.mark.parametrize(
-    "scene", ["work queue", "publish and subscribe", "routing", "topics", "rpc", "confirms"]
+    "scene",
+    [
+        "work queue",
+        "publish and subscribe",
+        "routing",
+        "topics",
+        "rpc",
+        "confirms",
+        "prefetch of a channel",
+    ],
 )
 def test_amqplib_plays_the_tutorial(installed: Path, broker_url: str, scene: str) -> None:
     node, _ = node_and_npm()

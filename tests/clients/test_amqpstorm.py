@@ -111,3 +111,11 @@ def test_amqpstorm_waits_for_confirms(channel: Channel) -> None:
     assert channel.basic.publish("does not", "full") is False
     with pytest.raises(amqpstorm.AMQPMessageError, match="NO_ROUTE"):
         channel.basic.publish("back", "nowhere", mandatory=True)
+
+
+def test_amqpstorm_sends_frames_whose_payload_has_the_size_of_a_frame(channel: Channel) -> None:
+    """It cuts bodies without room for the 8 bytes around them, which brokers take as well."""
+    channel.queue.declare("large", exclusive=True)
+    body = b"0123456789" * 30_000
+    channel.basic.publish(body, "large")
+    assert bodies(channel, "large", 1) == [body]

@@ -131,3 +131,22 @@ def test_kombu_waits_for_confirms(connection: kombu.Connection) -> None:
     )
     producer.publish("back", routing_key="nowhere", mandatory=True)
     assert returned == ["back"]
+
+
+def test_kombu_raises_the_prefetch_of_a_consumer_that_runs(connection: kombu.Connection) -> None:
+    """As a Celery worker does for each task that is not due yet: it holds that, and wants more."""
+    tasks = declared(connection, Queue("tasks", durable=True))
+    inbox = Inbox(connection, tasks)
+    producer = Producer(connection.default_channel)
+    all_consumers = not connection.qos_semantics_matches_spec
+    held = []
+    for count in (1, 2, 3):
+        inbox.channel.basic_qos(0, count, all_consumers)
+        if count == 1:
+            for task in "1234":
+                producer.publish(task, routing_key="tasks")
+        held.append(inbox.next())
+    assert [task.payload for task in held] == ["1", "2", "3"]
+    assert not inbox.came
+    held[1].ack()
+    assert inbox.next().payload == "4"

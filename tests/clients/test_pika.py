@@ -147,3 +147,57 @@ def test_pika_waits_for_confirms(channel: BlockingChannel) -> None:
         channel.basic_publish("", "full", b"does not")
     with pytest.raises(UnroutableError):
         channel.basic_publish("", "nowhere", b"back", mandatory=True)
+
+
+def test_pika_shares_a_prefetch_among_the_queues_of_a_channel(
+    connection: pika.BlockingConnection, channel: BlockingChannel
+) -> None:
+    worker = connection.channel()
+    worker.basic_qos(prefetch_count=2, global_qos=True)
+    got: list[str] = []
+
+    def work(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        got.append(method.consumer_tag)
+        channel.basic_ack(method.delivery_tag)
+
+    for queue in ("a", "b", "c"):
+        channel.queue_declare(queue, exclusive=True)
+        for _ in range(60):
+            channel.basic_publish("", queue, b"")
+    for queue in ("a", "b", "c"):
+        worker.basic_consume(queue, work, consumer_tag=queue)
+    while any(got.count(queue) < 2 for queue in ("a", "b", "c")):
+        connection.process_data_events(time_limit=PATIENCE)
+    assert max(map(got.count, got)) < 60, "a queue was served only once another was empty"
+
+
+def test_pika_numbers_direct_replies_beside_its_messages(
+    connection: pika.BlockingConnection, channel: BlockingChannel
+) -> None:
+    """A reply has the tag of the next message, which is acknowledged by that tag all the same."""
+    client = connection.channel()
+    came: list[tuple[bytes, int]] = []
+
+    def note(channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        came.append((body, method.delivery_tag))
+
+    def until(count: int) -> None:
+        while len(came) < count:
+            connection.process_data_events(time_limit=PATIENCE)
+
+    for queue in ("requests", "news"):
+        channel.queue_declare(queue, exclusive=True)
+    client.basic_consume("amq.rabbitmq.reply-to", note, auto_ack=True)
+    client.basic_publish(
+        "", "requests", b"?", pika.BasicProperties(reply_to="amq.rabbitmq.reply-to")
+    )
+    ((_, request, _),) = deliveries(channel, "requests", 1)
+    client.basic_consume("news", note)
+    for turn, body in enumerate((b"1", b"2"), 1):
+        channel.basic_publish("", "news", body)
+        until(2 * turn - 1)
+        channel.basic_publish("", request.reply_to, b"!")
+        until(2 * turn)
+    assert came == [(b"1", 1), (b"!", 2), (b"2", 2), (b"!", 3)]
+    client.basic_ack(2, multiple=True)
+    assert client.is_open

@@ -106,7 +106,9 @@ async def test_after_a_cancel_there_are_no_answers(ch: Lane, far: Lane) -> None:
     await ch.consume(PSEUDO, "again", no_ack=True)
 
 
-async def test_answers_have_the_tag_1_and_use_up_none(ch: Lane, far: Lane) -> None:
+async def test_answers_have_the_tag_of_the_next_message_and_do_not_use_it_up(
+    ch: Lane, far: Lane
+) -> None:
     reply_to = await asked(ch, far)
     for _ in range(2):
         far.publish("", reply_to, b"!")
@@ -116,6 +118,9 @@ async def test_answers_have_the_tag_1_and_use_up_none(ch: Lane, far: Lane) -> No
     message = await ch.get("requests")
     assert message is not None
     assert message.tag == 1
+    for _ in range(2):
+        far.publish("", reply_to, b"!")
+    assert [(await ch.delivery()).tag for _ in range(2)] == [2, 2]
 
 
 async def test_a_dead_letter_may_be_an_answer_before_4(ch: Lane, far: Lane, since_4: bool) -> None:

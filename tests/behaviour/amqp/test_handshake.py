@@ -86,6 +86,7 @@ async def test_the_broker_offers_what_clients_look_for(broker_url: str, since_4:
         "per_consumer_qos": True,
         "direct_reply_to": True,
     }
+    assert start.server_properties["product"] == "RabbitMQ"  # kombu sets prefetch by it
     assert {"product", "version", "platform", "information", "copyright", "cluster_name"} <= set(
         start.server_properties
     )

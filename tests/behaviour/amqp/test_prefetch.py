@@ -139,3 +139,50 @@ async def test_a_consumer_gets_more_when_one_of_another_queue_acknowledges(ch: L
     assert await taken(ch, 0, left=1) == []
     ch.send(Basic.Ack(delivery_tag=first.tag))
     assert await taken(ch, 1) == [("c", b"0")]
+
+
+async def test_full_queues_of_one_channel_share_its_prefetch(ch: Lane) -> None:
+    """RabbitMQ lets chance decide whose turn it is; here it goes round."""
+    for queue in "abc":
+        await ch.declare(queue, exclusive=True)
+        fill(ch, queue, 60)
+        await ch.until_ready(queue, 60)
+    await ch.call(Basic.Qos(prefetch_count=1, global_=True))
+    for queue in "abc":
+        await ch.ask(Basic.Consume(queue=queue, consumer_tag=queue))
+    turns = {"a": 0, "b": 0, "c": 0}
+    while min(turns.values()) < 2:
+        message = await ch.delivery()
+        turns[message.method.consumer_tag] += 1
+        ch.send(Basic.Ack(delivery_tag=message.tag))
+
+
+async def test_a_global_prefetch_that_is_used_up_holds_without_acknowledgements(ch: Lane) -> None:
+    for queue in ("q", "free"):
+        await ch.declare(queue, exclusive=True)
+    await ch.call(Basic.Qos(prefetch_count=1, global_=True))
+    await ch.consume("q", "q")
+    await ch.consume("free", "free", no_ack=True)
+    fill(ch, "free", 3)  # which need no room, but that there is some
+    assert len(await taken(ch, 3)) == 3
+    fill(ch, "q", 1)
+    first = await ch.delivery()
+    fill(ch, "free", 2)
+    await ch.until_ready("free", 2)
+    assert await taken(ch, 0, left=0) == []
+    ch.send(Basic.Ack(delivery_tag=first.tag))
+    assert await taken(ch, 2) == [("free", b"0"), ("free", b"1")]
+
+
+async def test_a_global_prefetch_that_is_lifted_holds_nothing_back(ch: Lane) -> None:
+    for queue in ("q", "free"):
+        await ch.declare(queue, exclusive=True)
+    await ch.consume("free", "free", no_ack=True)
+    await ch.consume("q", "q")
+    await ch.call(Basic.Qos(prefetch_count=1, global_=True))
+    fill(ch, "q", 1)
+    assert (await ch.delivery()).body == b"0"
+    fill(ch, "free", 2)
+    await ch.until_ready("free", 2)
+    await ch.ask(Basic.Qos(prefetch_count=0, global_=True))
+    assert await taken(ch, 2) == [("free", b"0"), ("free", b"1")]

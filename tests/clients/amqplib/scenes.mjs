@@ -1,4 +1,4 @@
-// RabbitMQ's six tutorials by npm's amqplib: node scenes.mjs SCENE URL. Ends with 0 when all held.
+// RabbitMQ's tutorials, and the prefetch of a channel, by npm's amqplib: node scenes.mjs SCENE URL. Ends with 0 when all held.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -119,6 +119,26 @@ const scenes = {
     channel.publish("", "nowhere", Buffer.from("back"), { mandatory: true });
     assert.equal(text((await returned)[0]), "back");
     await channel.waitForConfirms();
+  },
+
+  async "prefetch of a channel"(connection) {
+    const [producer, worker] = [await connection.createChannel(), await connection.createChannel()];
+    await worker.prefetch(2, true);
+    const got = { a: 0, b: 0, c: 0 };
+    for (const queue of Object.keys(got)) {
+      await producer.assertQueue(queue, { exclusive: true });
+      for (let n = 0; n < 60; n += 1) producer.sendToQueue(queue, Buffer.from(""));
+    }
+    await new Promise((resolve) => {
+      for (const queue of Object.keys(got)) {
+        worker.consume(queue, (message) => {
+          got[queue] += 1;
+          if (Object.values(got).every((count) => count >= 2)) resolve();
+          else worker.ack(message);
+        });
+      }
+    });
+    assert.ok(Object.values(got).every((count) => count < 60), JSON.stringify(got));
   },
 };
 

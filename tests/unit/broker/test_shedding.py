@@ -134,9 +134,9 @@ async def test_the_size_of_a_frame_is_in_its_limits() -> None:
     async with clients(frame_max=8192) as (ch,):
         assert ch.client.tune.frame_max == 8192
         ch.send(Basic.Publish(routing_key="q"))
-        ch.client.write(b"\x03\0\1" + (8185).to_bytes(4) + bytes(8185) + b"\xce")
+        ch.client.write(b"\x03\0\1" + (8193).to_bytes(4) + bytes(8193) + b"\xce")
         assert (await ch.client.refusal()).text == (
-            "FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,8185,8184}"
+            "FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,8193,8184}"
         )
 
 

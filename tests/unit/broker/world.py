@@ -38,7 +38,7 @@ class Taker:
         self.taken: list[tuple[str, Entry]] = []
         self.gone: list[str] = []
 
-    def has_room(self, no_ack: bool) -> bool:
+    def has_room(self) -> bool:
         return self.room > 0
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:

@@ -16,7 +16,7 @@ from leveret.broker.model.messages import Entry
 class Receiver(Protocol):
     """The channel of a consumer, as far as a queue needs it."""
 
-    def has_room(self, no_ack: bool) -> bool:
+    def has_room(self) -> bool:
         """Whether the channel can take another message."""
         ...
 
@@ -74,7 +74,7 @@ class Consumer:
         """Whether it can take another message now."""
         if self.prefetch and self.unacked >= self.prefetch and not self.no_ack:
             return False
-        return self.receiver.has_room(self.no_ack)
+        return self.receiver.has_room()
 
 
 class Consumers:

@@ -7,6 +7,7 @@ queue (on this single node) also counts how often a message was requeued.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -135,21 +136,26 @@ class Queue:
 
     # -- out ---------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Deliver what waits, as long as a consumer can take it."""
+    def run(self, most: int = sys.maxsize) -> bool:
+        """Deliver what waits, as long as a consumer can take it, and at most so many messages.
+
+        Returns whether it delivered so many.
+        """
         backlog = self._backlog
         if not backlog.count:
-            return
-        while backlog.count:
+            return False
+        while most and backlog.count:
             if backlog.head().expires_at is not None:
                 self._expire()
                 if not backlog.count:
-                    return
+                    return False
             consumer = self.consumers.take_turn()
             if consumer is None:
                 break
+            most -= 1
             self._deliver(backlog.pop(), consumer)
         self._time_head()
+        return not most
 
     def get(self, no_ack: bool) -> Entry | None:
         """Take the next message, for basic.get. None if none waits."""

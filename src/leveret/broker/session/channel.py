@@ -7,9 +7,8 @@ and `modes`, found by `dispatch`.
 from __future__ import annotations
 
 import struct
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Final
 
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
@@ -32,8 +31,6 @@ from leveret.broker.session.unacked import Ledger, Unacked
 
 _FRAME = struct.Struct(">BHI")
 _TAG = struct.Struct(">QB")
-_DIRECT_REPLY_TAG: Final = 1
-"""The delivery tag of every direct reply. None of them can be acknowledged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +97,7 @@ class Channel:
         self.unacked = Ledger()
         self.reply_key: str | None = None
         """The routing key of its direct replies, if it consumes any."""
+        self._last_turn: Queue | None = None  # the queue that delivered last when it was woken
         self._reply_tag = ""
         self._confirm_due = False
 
@@ -211,11 +209,12 @@ class Channel:
 
     # -- delivering --------------------------------------------------------------------------
 
-    def has_room(self, no_ack: bool) -> bool:
-        """Whether another message may be sent on it."""
-        return self.output.room and (
-            not self.prefetch or no_ack or self.unacked.in_flight < self.prefetch
-        )
+    def has_room(self) -> bool:
+        """Whether another message may be sent on it.
+
+        A used up prefetch also holds back messages that nobody acknowledges, as in RabbitMQ.
+        """
+        return self.output.room and (not self.prefetch or self.unacked.in_flight < self.prefetch)
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
         """Send a message to a consumer."""
@@ -251,11 +250,32 @@ class Channel:
             self.reply(methods.Basic.Cancel(consumer_tag=tag, nowait=True))
 
     def wake(self) -> None:
-        """Give turns again to its consumers that were passed over, as there may be room."""
-        waiting = {one.queue for one in self.consumers.values() if one.consumer.waiting}
-        for queue in waiting:
+        """Give turns again to its consumers that were passed over, as there may be room.
+
+        Their queues deliver one message each in turn, and the next time go on from there: a full
+        queue leaves room to the others. RabbitMQ lets chance decide which queue is first.
+        """
+        turns = self._waiting_queues()
+        for queue in turns:
             queue.consumers.wake_all(self)
-            queue.run()
+        while len(turns) > 1:
+            queue = turns.popleft()
+            if queue.run(1):
+                self._last_turn = queue
+                turns.append(queue)
+        if turns:
+            self._last_turn = turns[0]
+            turns[0].run()
+
+    def _waiting_queues(self) -> deque[Queue]:
+        """The queues that passed over a consumer of this channel; who had the last turn is last."""
+        queues: dict[Queue, bool] = {}
+        for one in self.consumers.values():
+            queues[one.queue] = queues.get(one.queue, False) or one.consumer.waiting
+        order = deque(queues)
+        if self._last_turn in queues:
+            order.rotate(-1 - order.index(self._last_turn))
+        return deque(queue for queue in order if queues[queue])
 
     def consume(self, consuming: Consuming) -> None:
         """Begin to consume."""
@@ -274,12 +294,17 @@ class Channel:
             dropped.queue.remove_consumer(dropped.consumer)
 
     def consume_replies(self, tag: str, start: bytes) -> None:
-        """Take direct replies (https://www.rabbitmq.com/docs/direct-reply-to)."""
+        """Take direct replies (https://www.rabbitmq.com/docs/direct-reply-to).
+
+        Each has the delivery tag that the next message will have, and does not use it up. None can
+        be acknowledged.
+        """
         self.reply_key = new_name(REPLY_TO_PSEUDO_QUEUE + ".")
         self._reply_tag = tag
 
         def deliver(message: Message) -> None:
-            self._deliver(start, _DIRECT_REPLY_TAG, False, message, message.packed)
+            tag = self.unacked.last_tag + 1
+            self._deliver(start, tag, False, message, message.packed)
 
         self.vhost.reply_channels[self.reply_key] = deliver
 

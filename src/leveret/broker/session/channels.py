@@ -29,6 +29,7 @@ class Channels:
         self._context = context
         self._channel_max = channel_max
         self._by_number: dict[int, Channel] = {}
+        self._first = 0  # which channel had the first turn when they were woken last
 
     def handle(self, event: Any) -> None:
         """Do what an event on any channel but 0 asks.
@@ -118,8 +119,13 @@ class Channels:
         return True
 
     def wake(self) -> None:
-        """Give turns again to the consumers, as the client takes more."""
-        for channel in list(self._by_number.values()):
+        """Give turns again to the consumers, as the client takes more.
+
+        The channels take turns at being the first, which may use up all the room.
+        """
+        channels = list(self._by_number.values())
+        self._first = (self._first + 1) % (len(channels) or 1)
+        for channel in channels[self._first :] + channels[: self._first]:
             channel.wake()
 
     def end(self) -> None:

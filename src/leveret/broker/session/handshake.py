@@ -44,11 +44,16 @@ SERVER_PROPERTIES: Final[dict[str, Any]] = {
     "capabilities": CAPABILITIES,
     "cluster_name": "leveret@embedded",
     "copyright": "The authors of Leveret",
-    "information": "Embedded, in memory, for development and tests. Production is RabbitMQ.",
-    "platform": "Python",
-    "product": "Leveret embedded broker",
-    "version": "3.10.0",  # RabbitMQ's, as clients look at it and this broker behaves like it
+    "information": "Leveret's embedded broker, for development and tests. Production is RabbitMQ.",
+    "platform": "Leveret's embedded broker, Python",
+    "product": "RabbitMQ",
+    "version": "3.10.0",
 }
+"""Who the broker is. Product and version are RabbitMQ's, as clients look at them.
+
+On any other product kombu takes `global=false` for the prefetch of a channel, so a Celery worker
+that raises its prefetch for each task with a countdown would raise that of no consumer, and stall.
+"""
 
 
 class Greeting:

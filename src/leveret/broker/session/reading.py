@@ -61,7 +61,8 @@ class BrokerParser:
     It holds at most one frame and, for each channel, one message. It reads past a message with a
     larger body than `max_body`, and returns it with the body None.
 
-    :param frame_max: bytes of the largest frame; set it again once it is agreed.
+    :param frame_max: bytes of the largest frame; set it again once it is agreed. Its payload alone
+        may have as many.
     :param max_body: bytes of the largest message body to keep.
     """
 
@@ -117,7 +118,9 @@ class BrokerParser:
         partial = self._partial
         while have - pos >= 7:
             kind, channel, size = _FRAME(data, pos)
-            if size > self.frame_max - 8:
+            if (
+                size > self.frame_max
+            ):  # RabbitMQ takes 8 bytes more than it names, and so do clients
                 raise frame_error(kind, f"{{frame_too_large,{size},{self.frame_max - 8}}}")
             start = pos + 7
             stop = start + size

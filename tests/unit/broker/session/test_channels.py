@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from leveret.amqp import methods
-from leveret.amqp.events import Ack, Heartbeat, Method
+from leveret.amqp.events import Ack, Delivery, Heartbeat, Method
 from leveret.amqp.methods import AMQPMethod
 from leveret.broker.refusals import Refused, precondition
 from leveret.broker.session.channel import Channel
 from leveret.broker.session.channels import Channels
-from tests.unit.broker.world import answers, new_channel
+from tests.unit.broker.world import answers, message, new_channel
 
 CLOSE = methods.Channel.Close(reply_code=200, reply_text="", class_id=0, method_id=0)
 
@@ -88,3 +88,22 @@ def test_the_exclusive_queues_of_a_connection_end_with_its_channels(opened: Open
     opened.channels.end()
     assert list(opened.channels.vhost.queues) == ["everyones"]
     assert not opened.channel.output.room
+
+
+def test_channels_have_turns_when_their_client_takes_more(opened: Opened) -> None:
+    output = opened.channel.output
+    queue = opened.channels.vhost.declare_queue("q", opened.channel.context.connection)
+    for number in (1, 2, 3):
+        opened.say(number, methods.Channel.Open())
+        opened.say(number, methods.Basic.Consume(queue="q", no_ack=True))
+    output.room = False
+    for _ in range(6):
+        queue.publish(message("x" * 1_000_001))
+    served = []
+    for _ in range(6):
+        output.written(0)  # there is room for one
+        opened.channels.wake()
+        (delivery,) = answers(opened.channel)
+        assert isinstance(delivery, Delivery)
+        served.append(delivery.channel)
+    assert sorted(served[:3]) == sorted(served[3:]) == [1, 2, 3]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.amqp import methods
-from leveret.amqp.events import Content, Delivery
+from leveret.amqp.events import Ack, Content, Delivery
 from leveret.amqp.methods import AMQPMethod
 from leveret.broker.refusals import Refused
 from leveret.broker.session.channel import Channel
@@ -90,3 +90,24 @@ def test_direct_replies_are_consumed_once_and_without_acknowledgements(
         ask(channel, Basic.Consume(queue=queue, no_ack=True))
     with pytest.raises(Refused, match="already set" if again else "cannot acknowledge"):
         dispatch(channel, Basic.Consume(queue=queue, no_ack=again))
+
+
+def test_full_queues_have_turns_in_a_global_prefetch(channel: Channel) -> None:
+    ask(channel, Basic.Qos(prefetch_count=3, global_=True))
+    for name in "abc":
+        queue = channel.vhost.declare_queue(name, channel.context.connection)
+        for _ in range(9):
+            queue.publish(message(name))
+        dispatch(channel, Basic.Consume(queue=name, consumer_tag=name))
+    answers(channel)
+
+    def after_ack(tag: int, multiple: bool = False) -> str:
+        channel.ack(Ack(7, tag, multiple))
+        return "".join(one.consumer_tag for one in answers(channel) if isinstance(one, Delivery))
+
+    assert [after_ack(tag) for tag in (1, 2, 3, 4)] == ["a", "b", "c", "a"]
+    assert after_ack(0, multiple=True) == "bca"
+    dispatch(channel, Basic.Cancel(consumer_tag="b"))
+    assert after_ack(0, multiple=True) == "cac"
+    channel.vhost.delete_queue(channel.vhost.queue("a"))
+    assert after_ack(0, multiple=True) == "ccc"

@@ -56,6 +56,8 @@ def test_the_broker_offers_its_mechanisms_first(handshake: Handshake) -> None:
     start = handshake.start()
     assert start.mechanisms == "AMQPLAIN PLAIN"
     assert start.server_properties["capabilities"]["basic.nack"] is True
+    assert "Leveret's embedded broker" in start.server_properties["information"]
+    assert "Leveret's embedded broker" in start.server_properties["platform"]
 
 
 def test_a_login_is_answered_by_the_limits(handshake: Handshake) -> None:
