@@ -391,7 +391,8 @@ class DeclaredError(CallError):
             left: int = 0
 
     Its code is the class name in upper snake case (`OUT_OF_STOCK`), or `class OutOfStock(
-    DeclaredError, code="SOLD_OUT")`. Its message is the first line of its docstring and its fields.
+    DeclaredError, code="SOLD_OUT")`. Its message is the first line of its docstring and its fields;
+    its `args` are the values of its fields.
 
     :raises ContractError: when the class is defined, if its code is one of `Code`, or a field
         cannot travel.
@@ -422,6 +423,7 @@ class DeclaredError(CallError):
         summary = (type(self).__doc__ or type(self).__name__).strip().splitlines()[0]
         shown = ", ".join(f"{name}={value!r}" for name, value in data.items())
         super().__init__(f"{summary} ({shown})" if shown else summary)
+        self.args = tuple(data.values())
         self.__dict__.update(data)
 
 

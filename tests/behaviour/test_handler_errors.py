@@ -145,6 +145,19 @@ async def test_the_server_logs_an_undeclared_exception(
     assert record.exc_info
 
 
+async def test_what_is_too_long_is_cut_on_its_way_and_in_the_log(
+    client: Rabbit, host: Rabbit, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = Failing()
+    failing.error = ValueError("x" * 1_000_000)
+    async with host.serving(failing):
+        with pytest.raises(RemoteError, match=r"x\.\.\. \(cut; it has 1000000 characters\)$"):
+            await client.remote(Failing).fail()
+    record = next(r for r in caplog.records if r.levelname == "ERROR")
+    assert len(caplog.handler.format(record)) < 30_000
+    assert "in fail\n    raise self.error" in record.getMessage()
+
+
 @pytest.mark.parametrize(
     ("error", "type_name"),
     [

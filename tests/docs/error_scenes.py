@@ -16,7 +16,7 @@ from leveret.once import RedisOnce
 from leveret.testing import FaultProxy, Stall, before_frame
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
-from tests.docs.error_services import Fibonacci, Forge, Line, NewShop, Shop, Stock
+from tests.docs.error_services import Depot, Fibonacci, Forge, Line, NewShop, Shop, Stock
 from tests.once.servers import RedisServer
 
 T = TypeVar("T")
@@ -391,6 +391,12 @@ async def wrong_password(on: Stage) -> object:
 async def the_handler_raised(on: Stage) -> object:
     async with on.host.serving(on.shop):
         return await on.client.remote(Shop).buy("turnip", 1)
+
+
+@ends_with("RemoteError")
+async def the_tasks_of_the_handler_raised(on: Stage) -> object:
+    async with on.host.serving(Depot()):
+        return await on.client.remote(Depot).restock()
 
 
 @ends_with("RemoteError")

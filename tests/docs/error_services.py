@@ -72,6 +72,21 @@ class Shop(Service):
         raise PermissionDenied("only the owner may do this")
 
 
+class Depot(Service):
+    """Gives its work to several tasks."""
+
+    @method
+    async def restock(self) -> int:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._fetch("turnip"))
+            tasks.create_task(self._fetch("carrot"))
+        return 2
+
+    async def _fetch(self, sku: str) -> None:
+        if {"carrot": -1}[sku] < 0:
+            raise ValueError("-1 pieces")
+
+
 class Line(BaseModel):
     """One line of an order."""
 

@@ -9,6 +9,7 @@ import msgspec
 
 from leveret.errors import CallError, DeadlineExceeded, RemoteError
 from leveret.snake_case import snake_case
+from leveret.wire.error_texts import safe_str
 
 __all__ = ["describe", "print_error", "print_error_text", "print_json", "print_result"]
 
@@ -47,7 +48,7 @@ def print_json(value: Any) -> None:
 def describe(error: BaseException) -> str:
     """Describe an error in one line: its class, its message, and whether the handler ran."""
     executed = f" (executed: {error.executed})" if isinstance(error, CallError) else ""
-    return _one_line(f"{type(error).__name__}: {error}{executed}")
+    return _one_line(f"{type(error).__name__}: {safe_str(error)}{executed}")
 
 
 def print_error(error: BaseException, *, as_json: bool = False) -> None:

@@ -33,12 +33,10 @@ from leveret.errors import (
     Unimplemented,
     Where,
 )
+from leveret.wire.error_texts import safe_str, shortened, shortened_inside
 
 ERROR_CONTENT_TYPE: Final = "application/json"
 
-MESSAGE_LIMIT: Final = 4_000
-"""Characters of an error's message that travel; a handler's exception may hold anything."""
-TRACEBACK_LIMIT: Final = 20_000
 _LONGEST_PUSH_BACK: Final = 1e9
 
 
@@ -80,7 +78,7 @@ def encode_failure(error: CallError) -> bytes:
     """The body that tells a caller of `error`."""
     failure = _Failure(
         code=error.__sent_code__ if isinstance(error, DeclaredError) else str(error.code),
-        message=_utf8(safe_str(error.message)[:MESSAGE_LIMIT]),
+        message=_utf8(shortened(safe_str(error.message))),
         executed=error.executed,
         type=type(error).__name__,
     )
@@ -90,7 +88,7 @@ def encode_failure(error: CallError) -> bytes:
         failure.retry_after = _push_back(error.retry_after)
     elif isinstance(error, RemoteError):
         failure.type = _utf8(error.type_name)
-        failure.traceback = _utf8(error.remote_traceback[-TRACEBACK_LIMIT:])
+        failure.traceback = _utf8(shortened_inside(error.remote_traceback))
         failure.data = _data(failure, _encode, error.data)
     elif isinstance(error, DeclaredError):
         failure.data = _data(failure, _encode_fields, error)
@@ -140,8 +138,9 @@ def as_declared(
     known = kind.__new__(kind)
     try:
         CallError.__init__(known, error.message)
-        for name in kind.fields.__struct_fields__:
-            setattr(known, name, getattr(error, name))
+        names = kind.fields.__struct_fields__
+        known.args = tuple(getattr(error, name) for name in names)
+        known.__dict__.update(zip(names, known.args, strict=True))
     except AttributeError:  # an `__init__` of its own has not set all
         return None
     return known
@@ -219,14 +218,6 @@ def _push_back(seconds: object) -> float | None:
     if not isinstance(seconds, int | float):
         return None
     return float(min(max(-1.0, seconds), _LONGEST_PUSH_BACK))
-
-
-def safe_str(error: object) -> str:
-    """`str(error)`, or words to that effect where the error's own `__str__` fails."""
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - its code is a stranger's
-        return "(an error whose __str__ fails)"
 
 
 def _utf8(text: str) -> str:

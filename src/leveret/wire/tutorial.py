@@ -21,6 +21,7 @@ from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError, RemoteError
 from leveret.transport.channel import Channel
 from leveret.wire.dialect import ClientChannel, Metadata
+from leveret.wire.error_texts import safe_str, shortened
 from leveret.wire.message import Copy, Incoming, Notice, Reply
 from leveret.wire.native.headers import metadata_of, problem_of
 from leveret.wire.native.names import ERROR, RESULT
@@ -136,7 +137,7 @@ class TutorialReplyPacker:
 
     def error(self, call: Incoming, error: CallError, metadata: Metadata | None = None) -> bytes:
         """The error's own words, or none. The type says that it is an error."""
-        body = str(error).encode("utf-8", "replace") if self._says_why else b""
+        body = shortened(safe_str(error)).encode("utf-8", "replace") if self._says_why else b""
         return self._pack(call, body, TEXT_CONTENT_TYPE, ERROR, metadata)
 
     def recorded(

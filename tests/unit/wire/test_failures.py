@@ -53,6 +53,23 @@ class SoldToAFriend(Gone):
     friend: str = "Ann"
 
 
+def test_args_are_the_values_of_the_fields_wherever_the_error_comes_from() -> None:
+    error = SoldToAFriend("carrot", friend="Eve")
+    assert error.args == ("carrot", 0.0, "Eve")
+    known = as_declared(error, {"GONE": Gone})
+    assert known is not None
+    assert known.args == ("carrot", 0.0)
+    assert decode_failure(encode_failure(known), {"GONE": Gone}, "shop.buy").args == known.args
+
+
+def test_a_message_that_is_cut_says_so() -> None:
+    error = RemoteError("x" * 10_000, remote_traceback="y" * 100_000)
+    arrived = decode_failure(encode_failure(error), {}, "shop.buy")
+    assert isinstance(arrived, RemoteError)
+    assert arrived.message.endswith("x... (cut; it has 10000 characters)")
+    assert "(cut; it has 100000 characters)" in arrived.remote_traceback
+
+
 class Careless(Gone):
     """Forgets what its base needs."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from typing import Final
 
 from leveret.contract import MethodSpec
@@ -20,7 +19,8 @@ from leveret.errors import (
     Unauthenticated,
 )
 from leveret.server.calls.life import ServerCall, State, Stop
-from leveret.wire.failures import as_declared, misfit, safe_str
+from leveret.wire.error_texts import is_long, safe_repr, safe_str, shortened_traceback
+from leveret.wire.failures import as_declared, misfit
 from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")
@@ -105,16 +105,24 @@ def raised(
         return DeadlineExceeded(f"the deadline passed in a nested call: {error}", where="handler")
     if unfit:
         unfit = f" (its fields do not fit their annotations: {unfit})"
-    log.error("%s raised %r%s", spec.key, error, unfit, exc_info=error)
+    _log(spec.key, error, unfit)
     if isinstance(error, RemoteError) and not error.method:
         # Made by the process pool for one that could not travel.
         if not send_tracebacks:
             error.remote_traceback = ""
         return error
-    trace = "".join(traceback.format_exception(error)) if send_tracebacks else ""
+    trace = shortened_traceback(error) if send_tracebacks else ""
     return RemoteError(
         safe_str(error) + unfit,
         executed=executed(call),
         type_name=type(error).__name__,
         remote_traceback=trace,
     )
+
+
+def _log(key: str, error: BaseException, unfit: str) -> None:
+    """Log what was raised, with its traceback; one that is too long is cut."""
+    if is_long(error):
+        log.error("%s raised %s%s\n%s", key, safe_repr(error), unfit, shortened_traceback(error))
+    else:
+        log.error("%s raised %s%s", key, safe_repr(error), unfit, exc_info=error)

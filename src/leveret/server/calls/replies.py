@@ -14,7 +14,7 @@ from leveret.once import LARGE, Recorded
 from leveret.server.calls.life import ServerCall
 from leveret.server.calls.outcome import executed
 from leveret.wire.context import CurrentCall
-from leveret.wire.failures import safe_str
+from leveret.wire.error_texts import safe_str
 from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")

@@ -22,7 +22,7 @@ from typing import Any, Final
 from leveret.contract import handler_of, spec_of
 from leveret.errors import ContractError, RemoteError
 from leveret.wire.context import CurrentCall, set_current_call
-from leveret.wire.failures import safe_str
+from leveret.wire.error_texts import safe_str
 
 NAME: Final = "leveret worker"
 """The name of each worker process, by which it knows itself while it imports the main module."""
