@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import leveret
-from leveret import PermissionDenied, RemoteError
+from leveret import Busy, PermissionDenied, RemoteError
 from leveret.testing import FaultProxy, RabbitMQ
 from tests.behaviour.cli_commands import Commands, is_alive
 from tests.behaviour.cli_service import Desk
@@ -116,6 +116,25 @@ async def test_a_method_is_served_from_a_plain_queue_as_well(commands: Commands)
 
 
 @pytest.mark.embedded_only
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_options_come_from_a_file_and_from_the_environment(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    (commands.folder / "layers.py").write_text(
+        "async def twice(call, call_next):\n    return 2 * await call_next(call)\n"
+    )
+    (commands.folder / "serve.toml").write_text(
+        f'targets = ["{SERVED}"]\nmiddleware = ["layers:twice"]\nworkers = {workers}\n'
+    )
+    monkeypatch.setenv("LEVERET_SERVE_MAX_MESSAGE_SIZE", "2000")
+    server = await commands.start("serve", "--config", "serve.toml")
+    await server.says("serving .* as instance", int(workers))
+    async with leveret.connect(commands.url) as rabbit:
+        assert await rabbit.call("desk.fib", n=10) == 2 * 55
+        with pytest.raises(Busy, match="more than the server's max_message_size"):
+            await rabbit.call("desk.fib", n=10, pad="x" * 3_000)
+
+
 async def test_tracebacks_are_sent_only_where_asked_for(commands: Commands) -> None:
     server = await commands.serve(SERVED)
     async with leveret.connect(commands.url) as rabbit:

@@ -33,7 +33,10 @@ def leveret(
     """Typed RPC over RabbitMQ: serve methods, and call them."""
 
 
-app.command(epilog=codes_help(serve.CODES))(serve.serve)
+app.command(
+    epilog=codes_help(serve.CODES),
+    context_settings={"auto_envvar_prefix": "LEVERET_SERVE"},
+)(serve.serve)
 app.command(epilog=codes_help(call.CODES))(call.call)
 app.command(epilog=codes_help(broker.CODES))(broker.broker)
 app.command(epilog=codes_help(demo.CODES))(demo.demo)

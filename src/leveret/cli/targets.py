@@ -1,4 +1,4 @@
-"""Loads what `module:Service` names: a class, an instance, or a function that makes an instance."""
+"""Loads what `module:name` names: a service, a function that makes one, or middleware."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from leveret.contract import Service
 from leveret.errors import LeveretError
+from leveret.server.handlers.execution import Middleware
 
-__all__ = ["TargetError", "find_service", "load_services"]
+__all__ = ["TargetError", "find_service", "load_middleware", "load_services"]
 
 T = TypeVar("T")
 
@@ -32,14 +33,23 @@ def load_services(targets: Iterable[str]) -> list[Service]:
     return [_instance(target, find_service(target)) for target in targets]
 
 
-def find_service(target: str) -> Any:
+def load_middleware(targets: Iterable[str]) -> list[Middleware]:
+    """Load server middleware.
+
+    :raises TargetError: if a target does not exist, or cannot be called with a call and
+        `call_next`, or importing it fails.
+    """
+    return [_middleware(target, find_service(target, "module:function")) for target in targets]
+
+
+def find_service(target: str, form: str = "module:Service") -> Any:
     """The object that `module:name` names. Modules in the current directory can be imported.
 
     :raises TargetError: if it does not exist, or importing its module fails.
     """
     module_name, colon, path = target.partition(":")
     if not (module_name and colon and path):
-        raise TargetError(f"{target!r} is no target: write module:Service")
+        raise TargetError(f"{target!r} is no target: write {form}")
     found: Any = _import(target, module_name)
     for name in path.split("."):
         try:
@@ -99,6 +109,25 @@ def _instance(target: str, found: Any) -> Service:
     if not isinstance(made, Service):
         raise TargetError(f"{target}() returned {_kind(made)}, not an instance of leveret.Service")
     return made
+
+
+def _middleware(target: str, found: Any) -> Middleware:
+    if not callable(found) or isinstance(found, type) or not _takes_two(found):
+        shown = f"def {found.__name__}" if inspect.isfunction(found) else _kind(found)
+        raise TargetError(
+            f"{target} is {shown}; name middleware, which is an `async def (call, call_next)`"
+        )
+    return cast("Middleware", found)
+
+
+def _takes_two(function: Callable[..., object]) -> bool:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # made in C, without a signature
+    return True
 
 
 def _refuse_arguments(target: str, make: Callable[..., object]) -> None:

@@ -17,6 +17,8 @@ def test_orders_arrive_as_they_were_sent() -> None:
         targets=("shop:Shop",),
         url="amqp://somewhere/",
         grace=5.5,
+        max_message_size=1_000,
+        middleware=("shop:log",),
         plain={"rpc": "shop.order"},
         allow={"*": ("ada", "b*")},
         log_level=LogLevel.DEBUG,

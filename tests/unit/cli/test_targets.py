@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from leveret import Service, method
-from leveret.cli.targets import TargetError, find_service, load_services
+from leveret import CurrentCall, ServerCallNext, Service, method
+from leveret.cli.targets import TargetError, find_service, load_middleware, load_services
 
 HERE = "desk_of_this_test"
 
@@ -37,6 +37,10 @@ async def make_desk_async() -> Desk:
 
 def make_with(dsn: str) -> Desk:
     return Desk()
+
+
+async def logged(call: CurrentCall, call_next: ServerCallNext) -> object:
+    return await call_next(call)
 
 
 class Shelf:
@@ -87,3 +91,30 @@ def test_a_target_of_another_form_is_refused(target: str) -> None:
 def test_a_module_that_is_not_there_is_named(module: str) -> None:
     with pytest.raises(TargetError, match="there is no module"):
         find_service(f"{module}:Desk")
+
+
+def test_middleware_is_what_takes_a_call_and_what_comes_next() -> None:
+    assert load_middleware([f"{HERE}:logged"]) == [logged]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "make_with",
+            "is def make_with; name middleware, which is an `async def (call, call_next)`",
+        ),
+        ("Desk", "is the class Desk; name middleware"),
+        ("Shelf.number", "is of type int; name middleware"),
+        ("nothing", "has no 'nothing'"),
+    ],
+)
+def test_what_cannot_be_middleware_is_refused(name: str, told: str) -> None:
+    with pytest.raises(TargetError) as refused:
+        load_middleware([f"{HERE}:{name}"])
+    assert told in str(refused.value)
+
+
+def test_middleware_without_its_module_is_told_the_form() -> None:
+    with pytest.raises(TargetError, match="'logged' is no target: write module:function"):
+        load_middleware(["logged"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -13,6 +14,8 @@ from leveret.cli.printing import print_error_text
 from leveret.cli.serving.process import ServerProcess
 from leveret.cli.serving.request import ServeRequest
 from leveret.cli.serving.supervisor import supervise
+from leveret.cli.settings import read_settings
+from leveret.rabbit.options import MAX_MESSAGE_SIZE
 
 __all__ = ["CODES", "serve"]
 
@@ -68,6 +71,17 @@ def serve(
     send_tracebacks: Annotated[
         bool, typer.Option("--send-tracebacks", help="Send callers the tracebacks of failures.")
     ] = False,
+    max_message_size: Annotated[
+        int, typer.Option(min=1, help="Bytes of the largest body to send or to accept.")
+    ] = MAX_MESSAGE_SIZE,
+    middleware: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="Server middleware, `async def (call, call_next)`, around each handler; the first"
+            " is the outermost. Repeatable.",
+        ),
+    ] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,6 +119,17 @@ def serve(
         ),
     ] = False,
     log_level: Annotated[LogLevel, typer.Option(case_sensitive=False)] = LogLevel.INFO,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            is_eager=True,
+            callback=read_settings,
+            help="A TOML file with these options, by their names without dashes, and `targets`. The"
+            " command line counts before it, and so do variables: LEVERET_SERVE_WORKERS=2 is"
+            " --workers 2.",
+        ),
+    ] = None,
 ) -> None:
     """Serve services until SIGINT or SIGTERM; then let running calls end. A second signal hurries.
 
@@ -123,6 +148,8 @@ def serve(
         grace=grace,
         plain=read_pairs(plain, "--plain"),
         send_tracebacks=send_tracebacks,
+        max_message_size=max_message_size,
+        middleware=tuple(middleware or ()),
         allow=read_users(allow, "--allow"),
         once=once,
         wait_for_broker=wait_for_broker,

@@ -21,7 +21,7 @@ from leveret.cli.exits import CUT_SHORT, DONE, INTERRUPTED, UNEXPECTED, exit_cod
 from leveret.cli.printing import describe
 from leveret.cli.serving.request import Ending, ServeRequest
 from leveret.cli.serving.stopping import end_process_after, enforce_stop
-from leveret.cli.targets import TargetError, load_services
+from leveret.cli.targets import TargetError, load_middleware, load_services
 from leveret.contract import Service
 from leveret.errors import (
     ContractError,
@@ -31,6 +31,7 @@ from leveret.errors import (
     TopologyError,
     Unauthenticated,
 )
+from leveret.server.options import GivenServeOptions
 from leveret.server.server import Server
 
 __all__ = ["STOP_MARGIN", "ServerProcess"]
@@ -74,7 +75,9 @@ class ServerProcess:
             # the same broker.
             os.environ["LEVERET_URL"] = self._request.url
         try:
-            leveret.run(self._run(load_services(self._request.targets)))
+            services = load_services(self._request.targets)
+            middleware = load_middleware(self._request.middleware)
+            leveret.run(self._run(services, {"middleware": middleware}))
         except KeyboardInterrupt:
             if self._server is not None:  # SIGINT itself is handled here by then
                 return Ending(code=INTERRUPTED, error="a handler raised KeyboardInterrupt")
@@ -87,9 +90,9 @@ class ServerProcess:
             return Ending(code=CUT_SHORT, error="calls had to be cancelled to stop")
         return Ending(code=DONE)
 
-    async def _run(self, services: Sequence[Service]) -> None:
+    async def _run(self, services: Sequence[Service], loaded: GivenServeOptions) -> None:
         self._stopped = asyncio.get_running_loop().create_future()
-        self._serving = asyncio.create_task(self._serve(services))
+        self._serving = asyncio.create_task(self._serve(services, loaded))
         with enforce_stop(self._on_signal, limit=self._limit, margin=STOP_MARGIN):
             try:
                 await self._serving
@@ -98,12 +101,16 @@ class ServerProcess:
                     raise
                 log.info("stopped before it served")
 
-    async def _serve(self, services: Sequence[Service]) -> None:
+    async def _serve(self, services: Sequence[Service], loaded: GivenServeOptions) -> None:
         request = self._request
         rabbit = leveret.connect(
-            request.url, name=request.name, wait_for_broker=request.wait_for_broker
+            request.url,
+            name=request.name,
+            max_message_size=request.max_message_size,
+            wait_for_broker=request.wait_for_broker,
         )
-        async with rabbit, rabbit.serving(*services, **request.serve_options) as server:
+        options: GivenServeOptions = {**request.serve_options, **loaded}
+        async with rabbit, rabbit.serving(*services, **options) as server:
             self._server = server
             self._on_ready()
             await self._until_stopped(server)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from leveret.cli.logs import LogLevel
+from leveret.rabbit.options import MAX_MESSAGE_SIZE
 from leveret.server.options import GivenServeOptions
 
 __all__ = ["Ending", "ServeRequest"]
@@ -27,6 +28,10 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Queue names to "service.method": methods that are served to tutorial clients as well."""
     send_tracebacks: bool = False
     """Whether callers get the tracebacks of undeclared exceptions."""
+    max_message_size: int = MAX_MESSAGE_SIZE
+    """Bytes of the largest body to send or to accept."""
+    middleware: tuple[str, ...] = ()
+    """What runs around each handler, each as "module:function"; the first is the outermost."""
     allow: dict[str, tuple[str, ...]] = {}
     """Who may call what: "service.method", "service" or "*" to users. Empty: everybody."""
     once: str | None = None
@@ -38,7 +43,7 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def serve_options(self) -> GivenServeOptions:
-        """The options for `rabbit.serving`."""
+        """The options for `rabbit.serving`, without the middleware, which has to be loaded."""
         return {
             "plain": self.plain,
             "grace": self.grace,
