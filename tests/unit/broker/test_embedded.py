@@ -162,6 +162,28 @@ async def test_localhost_tries_another_free_port_for_both_families(
     assert len(tried) == taken
 
 
+async def test_a_start_that_is_cancelled_gives_the_port_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    listen = loop.create_server
+    held: asyncio.Future[int] = loop.create_future()
+
+    async def create_server(accept: Any, host: str, port: int, **options: Any) -> Any:
+        if host == "::1":
+            held.set_result(port)
+            await asyncio.Event().wait()
+        return await listen(accept, host, port, **options)
+
+    monkeypatch.setattr(loop, "create_server", create_server)
+    start = asyncio.create_task(EmbeddedBroker("localhost").start())
+    port = await held
+    start.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await start
+    assert not listening_on("127.0.0.1", port)
+
+
 async def test_localhost_is_one_family_where_there_is_no_ipv6(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
