@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from leveret.codec.date_formats import schema_of
 from leveret.codec.pydantic_values import PydanticType, pydantic_type
 from leveret.codec.with_pydantic import pydantic_fields, schema_struct
 
@@ -31,9 +32,5 @@ def describe(annotation: Any, reference: str) -> tuple[dict[str, Any], dict[str,
             annotation, stand_ins = schema_struct(annotation, fields)
     elif whole := pydantic_type(annotation):
         return theirs(whole), definitions
-    (schema,), ours = msgspec.json.schema_components(
-        [annotation],
-        ref_template=reference,
-        schema_hook=lambda cls: theirs(stand_ins[cls]),
-    )
+    schema, ours = schema_of(annotation, reference, lambda cls: theirs(stand_ins[cls]))
     return schema, {**definitions, **ours}
