@@ -7,12 +7,15 @@ import inspect
 import re
 import shlex
 import signal
+import tomllib
 from pathlib import Path
 from typing import get_overloads
 
 import pytest
 
 import leveret
+from leveret.cli.commands.serve import serve
+from leveret.cli.options import read_users
 from leveret.testing import RabbitMQ
 from tests.docs.error_services import Shop
 from tests.docs.fences import ROOT, blocks, table
@@ -91,6 +94,13 @@ async def test_the_operators_commands_give_just_the_rights_that_are_needed(
         with pytest.raises(leveret.PermissionDenied):
             async with client.serving(Shop()):
                 pass
+
+
+def test_the_file_of_options_has_only_options_that_leveret_serve_has() -> None:
+    (file,) = blocks(DEPLOYING, "toml")
+    given = {key.replace("-", "_"): value for key, value in tomllib.loads(file.text).items()}
+    assert given.keys() <= inspect.signature(serve).parameters.keys()
+    assert read_users(given["allow"], "--allow") == {"shop.order": ("web-*",), "*": ("ops",)}
 
 
 async def test_the_command_of_the_systemd_unit_serves_and_stops(
