@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from leveret.codec import check_type
+from leveret.codec.pydantic_values import pydantic_type
 from leveret.codec.travelling_types import traits
 from leveret.errors import ContractError
 
@@ -162,3 +163,31 @@ def test_what_json_does_not_tell_is_known_by_type(
     found = traits(annotation)
     assert (found.numbers_or_null, found.numbers) == (numbers_or_null, numbers)
     assert (found.texts, found.flat) == (texts, flat)
+
+
+class Mutable(msgspec.Struct):
+    number: int
+
+
+@dataclass
+class MutableData:
+    number: int
+
+
+@pytest.mark.parametrize(
+    "item", [Mutable, MutableData, tuple[Mutable, int], tuple[Mutable, ...], list[int]]
+)
+def test_what_has_no_hash_is_in_no_set(item: Any) -> None:
+    with pytest.raises(ContractError, match="a set's items must be hashable"):
+        check_type(set[item])
+
+
+@pytest.mark.parametrize("item", [Frozen, tuple[int, int], tuple[int, ...]])
+def test_what_has_a_hash_may_be_in_a_set(item: Any) -> None:
+    check_type(set[item])
+
+
+def test_an_annotation_that_has_no_hash_itself_is_looked_at_all_the_same() -> None:
+    annotation = Annotated[float, ["a note"]]
+    assert pydantic_type(annotation) is None
+    assert traits(annotation).numbers
