@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Self
 
 import pytest
 
@@ -20,7 +20,7 @@ class Echo(Service):
     def __init__(self) -> None:
         self.entered = asyncio.Event()
 
-    async def __aenter__(self) -> Echo:
+    async def __aenter__(self) -> Self:
         self.entered.set()
         return self
 
@@ -35,7 +35,7 @@ class Echo(Service):
 class NeverReady(Echo):
     """One whose start does not end."""
 
-    async def __aenter__(self) -> Echo:
+    async def __aenter__(self) -> Self:
         self.entered.set()
         await asyncio.get_running_loop().create_future()
         return self
@@ -70,9 +70,9 @@ async def test_it_serves_once(rabbit: Rabbit) -> None:
 
 
 async def test_serving_that_never_begins_is_warned_of(rabbit: Rabbit) -> None:
+    serving = rabbit.serving(Echo())
     with pytest.warns(RuntimeWarning, match="serves nothing until it is entered"):
-        rabbit.serving(Echo())
-        gc.collect()
+        del serving
 
 
 async def test_a_signal_ends_what_serves_until_one_comes(rabbit: Rabbit) -> None:
