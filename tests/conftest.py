@@ -242,11 +242,12 @@ _MEASURED: Final = frozenset(
 Python before 3.14 traces branches at twice the processor time, so the other tests run without."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests on RabbitMQ, and those whose coverage is measured; begin with the long ones.
 
     One cluster is enough, and one broker that tests may stop: one pytest-xdist worker has all tests
-    of each.
+    of each. It has to be told before pytest-xdist looks, hence `tryfirst`.
     """
     for item in items:
         if _is_on_rabbitmq(item):

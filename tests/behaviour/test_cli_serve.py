@@ -271,7 +271,7 @@ async def test_a_signal_before_it_serves_stops_it(commands: Commands) -> None:
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_a_signal_ends_a_start_that_hangs(commands: Commands, workers: str) -> None:
     (commands.folder / "hanging.py").write_text(
-        "import asyncio, pathlib, leveret\n"
+        "import asyncio, os, pathlib, leveret\n"
         "class One(leveret.Service):\n"
         "    async def __aenter__(self): return self\n"
         "    async def __aexit__(self, *_): pathlib.Path('left').touch()\n"
@@ -279,14 +279,16 @@ async def test_a_signal_ends_a_start_that_hangs(commands: Commands, workers: str
         "    async def use(self) -> int: return 1\n"
         "class Two(leveret.Service):\n"
         "    async def __aenter__(self):\n"
-        "        pathlib.Path('hangs').touch()\n"
+        "        pathlib.Path(f'{os.getpid()}.hangs').touch()\n"
         "        await asyncio.Event().wait()\n"
         "    async def __aexit__(self, *_): pass\n"
         "    @leveret.method\n"
         "    async def use(self) -> int: return 1\n"
     )
     server = await commands.start("serve", "hanging:One", "hanging:Two", "--workers", workers)
-    await until((commands.folder / "hangs").exists, "it starts")
+    await until(
+        lambda: len(list(commands.folder.glob("*.hangs"))) == int(workers), "all workers start"
+    )
     server.terminate()
     await server.says("stopped before it served", int(workers))
     assert await server.ends() == 0

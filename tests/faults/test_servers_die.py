@@ -93,7 +93,8 @@ async def test_a_request_that_kills_its_servers_is_not_looped_but_answered(
     programs: Programs, client: Rabbit, oracle: Oracle, diary: Diary, method: str
 ) -> None:
     await programs.start(1)
-    remote = client.remote(Poison).with_options(wait_for_server=True)
+    # Seven servers start meanwhile, which takes long on a busy machine.
+    remote = client.remote(Poison).with_options(wait_for_server=True, timeout=60)
     call = asyncio.ensure_future(getattr(remote, method)("poison"))
     kills = 0
     while not call.done():

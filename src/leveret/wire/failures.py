@@ -98,10 +98,11 @@ def encode_failure(error: CallError) -> bytes:
 def _data(failure: _Failure, encode: Callable[[Any], bytes], value: object) -> msgspec.Raw:
     """What is encoded of a value; a message of why it is not, where it is not."""
     try:
-        return msgspec.Raw(encode(value))
+        data = encode(value)
     except ENCODE_ERRORS as cause:
         failure.message += f" (its fields cannot be encoded: {safe_str(cause)})"
         return _NO_DATA
+    return msgspec.Raw(data) if data != b"{}" else _NO_DATA  # the default does not travel
 
 
 def _encode_fields(error: DeclaredError) -> bytes:
