@@ -218,6 +218,9 @@ def _is_on_rabbitmq(item: pytest.Item) -> bool:
     return variant is None or variant.params.get("broker_kind", "rabbitmq") == "rabbitmq"
 
 
+_LONGEST_ID: Final = 200
+"""Characters of a parameter that are shown in full in the id of its test."""
+
 _UNIT: Final = Path(__file__).parent / "unit"
 _MEASURED: Final = frozenset(
     {
@@ -240,6 +243,13 @@ _MEASURED: Final = frozenset(
 """The behaviour tests whose coverage is measured, on the embedded broker, beside all unit tests.
 
 Python before 3.14 traces branches at twice the processor time, so the other tests run without."""
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Cut what is long: pytest puts a test's id into the environment, which has little room."""
+    if isinstance(val, str | bytes) and len(val) > _LONGEST_ID:
+        return f"{val[:40]!r} and {len(val) - 40} more"
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)
