@@ -179,6 +179,7 @@ async def test_remote_calls_end_at_once_with_what_is_known_of_them(
         remote = client.remote(Gate)
         calls = [asyncio.create_task(remote.again(1)), asyncio.create_task(remote.once(2))]
         await until(lambda: gate.started.qsize() == 2, "both run")
+        await until(lambda: not client.calls.unconfirmed, "both are confirmed")
         proxy.cut()
         again, once = await failures(calls)
         assert isinstance(again, ConnectionLost)
