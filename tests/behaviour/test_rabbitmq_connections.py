@@ -108,7 +108,7 @@ async def test_a_broker_that_stops_or_crashes_ends_all_calls_and_can_be_come_bac
             remote = client.remote(Gate)
             calls = [asyncio.create_task(remote.again(1)), asyncio.create_task(remote.once(2))]
             await until(lambda: gate.started.qsize() == 2, "both run")  # noqa: B023
-            await until(lambda: not client.calls.unconfirmed, "both are confirmed")  # noqa: B023
+            await until(lambda: not client.calls.unconfirmed, "both are confirmed")
             await asyncio.to_thread(end)
             async with at_once():
                 with pytest.raises(ConnectionLost, match=reason) as lost:
