@@ -214,6 +214,7 @@ class InvalidArgument(CallError):
 
     code = Code.INVALID_ARGUMENT
     default_executed = "no"
+    attempts = 0  # one from a server tells how often its request was sent
 
 
 class Unimplemented(CallError):

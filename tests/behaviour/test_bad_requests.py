@@ -46,7 +46,7 @@ async def test_the_client_refuses_arguments_that_do_not_fit(
     # Nobody serves this: had it been sent, it would be Unimplemented.
     with pytest.raises(InvalidArgument, match=message) as caught:
         await client.remote(Fibonacci).fib(*args)
-    assert caught.value.executed == "no"
+    assert (caught.value.executed, caught.value.attempts) == ("no", 0)
     assert caught.value.code == Code.INVALID_ARGUMENT
     assert str(caught.value).startswith("fibonacci.fib: ")
 
@@ -98,7 +98,7 @@ async def test_the_server_refuses_arguments_that_do_not_fit(
     async with host.serving(Fibonacci()):
         with pytest.raises(InvalidArgument, match=message) as caught:
             await client.call("fibonacci.fib", **arguments)
-    assert caught.value.executed == "no"
+    assert (caught.value.executed, caught.value.attempts) == ("no", 1)
     assert caught.value.method == "fibonacci.fib"
 
 

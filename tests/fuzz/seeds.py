@@ -13,6 +13,7 @@ from leveret.amqp.tables import encode_table
 from leveret.errors import Busy, DeadlineExceeded, RemoteError
 from leveret.wire.failures import encode_failure
 from tests.fuzz.nasty import CODECS, RESULTS, Loaded, Strict
+from tests.unit.amqp.deliveries import deliver_frame
 
 CALL: Final = Properties(
     content_type="application/json",
@@ -74,7 +75,7 @@ def _streams() -> list[bytes]:
     messages = [
         start + frames.content_frames(1, encode_properties(properties), body, 4096)
         for start in (
-            frames.deliver_frame(1, "1.1", 7, False, "leveret", "shop.buy"),
+            deliver_frame(1, "1.1", 7, False, "leveret", "shop.buy"),
             frames.publish_prefix(1, "leveret", "shop.buy", mandatory=True),
             frames.method_frame(
                 1,

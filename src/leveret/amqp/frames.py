@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from leveret.amqp.codes import BASIC_ACK, BASIC_DELIVER, BASIC_NACK, BASIC_PUBLISH
+from leveret.amqp.codes import BASIC_ACK, BASIC_NACK, BASIC_PUBLISH
 from leveret.amqp.methods import AMQPMethod
 from leveret.amqp.payloads import encode_method
 from leveret.amqp.properties import Properties, PropertiesParser, encode_properties, short_string
@@ -23,7 +23,6 @@ SMALL_BODY: Final = 4096
 _FRAME = struct.Struct(">BHI")
 _HEADER = struct.Struct(">BHIHHQ")
 _ACK = struct.Struct(">BHIIQBB")
-_DELIVER_TAG = struct.Struct(">QB")
 
 
 def method_frame(channel: int, method: AMQPMethod) -> bytes:
@@ -51,25 +50,6 @@ def publish_prefix(
         + short_string(exchange)
         + short_string(routing_key)
         + (b"\x01" if mandatory else b"\x00")
-    )
-    return raw_method(channel, payload)
-
-
-def deliver_frame(
-    channel: int,
-    consumer_tag: str,
-    delivery_tag: int,
-    redelivered: bool,
-    exchange: str,
-    routing_key: str,
-) -> bytes:
-    """The basic.deliver frame, which a broker sends before the content."""
-    payload = (
-        struct.pack(">I", BASIC_DELIVER)
-        + short_string(consumer_tag)
-        + _DELIVER_TAG.pack(delivery_tag, redelivered)
-        + short_string(exchange)
-        + short_string(routing_key)
     )
     return raw_method(channel, payload)
 

@@ -13,7 +13,14 @@ from leveret.cli.exits import USAGE
 from leveret.cli.printing import print_error
 from leveret.errors import InvalidURL
 
-__all__ = ["Url", "read_pairs", "read_users", "refuse_embedded", "refuse_empty"]
+__all__ = [
+    "Url",
+    "read_pairs",
+    "read_users",
+    "refuse_embedded",
+    "refuse_empty",
+    "refuse_empty_variable",
+]
 
 Url = Annotated[
     str | None,
@@ -51,14 +58,23 @@ def read_users(words: Iterable[str] | None, option: str) -> dict[str, tuple[str,
 def refuse_empty(option: str, variable: str, value: str | None) -> None:
     """Refuse an option that is given as an empty text, on the command line or by the environment.
 
+    :raises typer.BadParameter: if it is empty.
+    """
+    if value is None:
+        refuse_empty_variable(variable)
+    elif not value.strip():
+        raise typer.BadParameter(f"{option} is empty")
+
+
+def refuse_empty_variable(variable: str) -> None:
+    """Refuse a variable that is set to an empty text.
+
     What a deployment left empty by mistake must not mean the default. `click` takes an empty
     variable for one that is not set.
 
     :raises typer.BadParameter: if it is empty.
     """
-    if value is not None and not value.strip():
-        raise typer.BadParameter(f"{option} is empty")
-    if value is None and os.environ.get(variable, "set").strip() == "":
+    if os.environ.get(variable, "set").strip() == "":
         raise typer.BadParameter(f"{variable} is empty; set it, or unset it for the default")
 
 

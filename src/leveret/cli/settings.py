@@ -5,13 +5,14 @@ What the command line says counts first, then the environment, then the file.
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import typer
+
+from leveret.cli.options import refuse_empty_variable
 
 __all__ = ["read_settings"]
 
@@ -39,9 +40,7 @@ def read_settings(context: typer.Context, file: Path | None) -> Path | None:
     options = {str(it.name): it for it in context.command.params if it.name not in _NOT_IN_A_FILE}
     prefix = context.auto_envvar_prefix
     for name in (*options, "config"):
-        variable = f"{prefix}_{name}".upper()
-        if os.environ.get(variable, "set").strip() == "":
-            raise typer.BadParameter(f"{variable} is empty; set it, or unset it for the default")
+        refuse_empty_variable(f"{prefix}_{name}".upper())
     if file is not None:
         context.default_map = _read(file, options)
     return file

@@ -16,7 +16,7 @@ from leveret.contract import Service
 from leveret.errors import LeveretError
 from leveret.server.handlers.execution import Middleware
 
-__all__ = ["TargetError", "find_service", "load_middleware", "load_services"]
+__all__ = ["TargetError", "find_target", "load_middleware", "load_services"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def load_services(targets: Iterable[str]) -> list[Service]:
 
     :raises TargetError: if a target does not exist, or importing or making it fails.
     """
-    return [_instance(target, find_service(target)) for target in targets]
+    return [_instance(target, find_target(target)) for target in targets]
 
 
 def load_middleware(targets: Iterable[str]) -> list[Middleware]:
@@ -39,10 +39,10 @@ def load_middleware(targets: Iterable[str]) -> list[Middleware]:
     :raises TargetError: if a target does not exist, or cannot be called with a call and
         `call_next`, or importing it fails.
     """
-    return [_middleware(target, find_service(target, "module:function")) for target in targets]
+    return [_middleware(target, find_target(target, "module:function")) for target in targets]
 
 
-def find_service(target: str, form: str = "module:Service") -> Any:
+def find_target(target: str, form: str = "module:Service") -> Any:
     """The object that `module:name` names. Modules in the current directory can be imported.
 
     :raises TargetError: if it does not exist, or importing its module fails.

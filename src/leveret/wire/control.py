@@ -83,7 +83,7 @@ Control: TypeAlias = Cancel | Confirmed | Query | Rebind | Inquiry | Answer
 _decode_ids = msgspec.json.Decoder(set[str]).decode
 
 
-def read(delivery: Delivery) -> Control | None:
+def read(delivery: Delivery) -> Control | None:  # noqa: PLR0911 - a word, a case
     """A control message; None for one that names no call, where it should name one.
 
     :raises ValueError: if its type is unknown or its body cannot be read.
@@ -101,17 +101,23 @@ def read(delivery: Delivery) -> Control | None:
         case "go":
             return Confirmed(key=(reply_to, call_id))
         case "ask":
-            try:
-                call_ids = _decode_ids(delivery.body or b"")
-            except (msgspec.DecodeError, RecursionError) as error:
-                raise ValueError(f"a query that cannot be read: {error}") from error
-            return None if reply_to is None else Query(reply_to=reply_to, call_ids=call_ids)
-        case "result" | "bind" as word:
-            return Rebind() if word == "bind" else Answer(body=delivery.body or b"")
+            return _query(delivery.body or b"", reply_to)
+        case "bind":
+            return Rebind()
+        case "result":
+            return Answer(body=delivery.body or b"")
         case "ping" | "info" | "stats" | "contracts" as about:
             return Inquiry(about=about, reply_to=reply_to, correlation_id=properties.correlation_id)
         case unknown:
             raise ValueError(f"a message of the unknown type {unknown!r}")
+
+
+def _query(body: bytes, reply_to: ReplyAddress | None) -> Query | None:
+    try:
+        call_ids = _decode_ids(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"a query that cannot be read: {error}") from error
+    return None if reply_to is None else Query(reply_to=reply_to, call_ids=call_ids)
 
 
 def properties(

@@ -10,7 +10,7 @@ new packers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -22,6 +22,9 @@ from leveret.wire.message import Bounce, Copy, Incoming, Notice, Reply, ReplyAdd
 
 Metadata = Mapping[str, str]
 """Text that travels beside arguments or a result."""
+
+ONLY_IF_FREE: Final = 0
+"""The expiration of a request that is to come back unless a server takes it this moment."""
 
 
 # -- the client's end --------------------------------------------------------------------------
@@ -55,7 +58,7 @@ class RequestPacker(Protocol):
         """The frames of one request.
 
         :param deadline: milliseconds since 1970.
-        :param expiration: milliseconds from now; 0 where no server with a free place is an error.
+        :param expiration: milliseconds from now, or `ONLY_IF_FREE`.
         :param headers: the request's own, from `ClientDialect.headers`; no longer than
             `headers_room`.
         """

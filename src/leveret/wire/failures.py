@@ -181,7 +181,9 @@ def decode_failure(
     if kind is None and failure.code == InvalidResult.code and failure.type == "InvalidResult":
         kind = InvalidResult
     if kind is not None:
-        return kind(failure.message, executed=failure.executed, method=method)
+        known = kind(failure.message, executed=failure.executed, method=method)
+        known.attempts = 1
+        return known
     return RemoteError(
         failure.message,
         code=failure.code,

@@ -15,6 +15,7 @@ from leveret.amqp import frames
 from leveret.amqp.codes import PROTOCOL_HEADER
 from leveret.amqp.methods import Channel
 from leveret.amqp.properties import Properties, encode_properties
+from tests.unit.amqp.deliveries import deliver_frame
 from tests.unit.amqp.strategies import (
     FAST,
     bodies,
@@ -46,7 +47,7 @@ def test_a_deliver_is_packed_as_by_pamqp(
     channel: int, consumer: str, tag: int, redelivered: bool, exchange: str, routing_key: str
 ) -> None:
     expected = amqp.Basic.Deliver(consumer, tag, redelivered, exchange, routing_key)
-    packed = frames.deliver_frame(channel, consumer, tag, redelivered, exchange, routing_key)
+    packed = deliver_frame(channel, consumer, tag, redelivered, exchange, routing_key)
     assert packed == pamqp.frame.marshal(expected, channel)
 
 

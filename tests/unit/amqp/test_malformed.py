@@ -12,10 +12,11 @@ from leveret.amqp import frames
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.parser import Parser
 from leveret.errors import ProtocolError
+from tests.unit.amqp.deliveries import deliver_frame
 from tests.unit.amqp.reading import byte_by_byte, held, outcome
 from tests.unit.amqp.strategies import FAST, conversations, cuts, raw_tables
 
-DELIVER = frames.deliver_frame(1, "c", 1, False, "", "q")
+DELIVER = deliver_frame(1, "c", 1, False, "", "q")
 PUBLISH = frames.publish_prefix(1, "", "q")
 RETURN = frames.raw_method(1, b"\x00\x3c\x00\x32\x01\x38\x00\x00\x00")
 
@@ -289,5 +290,5 @@ def test_what_is_remembered_of_names_and_routes_is_bounded() -> None:
     parser = Parser(frame_max=4096)
     for number in range(20_000):
         name = f"{number:0200d}"
-        parser.receive(frames.deliver_frame(1, name, 1, False, name, name) + header(0))
+        parser.receive(deliver_frame(1, name, 1, False, name, name) + header(0))
     assert held(parser) < 8 * 2**20

@@ -16,6 +16,7 @@ from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties, encode_properties
 from leveret.amqp.tables import decode_table
 from leveret.errors import ProtocolError
+from tests.unit.amqp.deliveries import deliver_frame
 from tests.unit.amqp.reading import byte_by_byte, comparable, in_one_piece, read, read_by_pamqp
 from tests.unit.amqp.strategies import (
     FAST,
@@ -39,7 +40,7 @@ def delivery(
 ) -> bytes:
     """A delivered message, as a broker sends it."""
     header = encode_properties(properties or Properties())
-    return frames.deliver_frame(
+    return deliver_frame(
         channel, "consumer", 7, False, "leveret", "fibonacci.fib"
     ) + frames.content_frames(channel, header, body, frame_max)
 
@@ -76,7 +77,7 @@ def test_what_our_broker_side_delivers_our_client_side_reads(
     body: bytes,
 ) -> None:
     route = (channel, consumer, tag, redelivered, exchange, routing_key)
-    stream = frames.deliver_frame(*route) + frames.content_frames(
+    stream = deliver_frame(*route) + frames.content_frames(
         channel, encode_properties(ours), body, 4096
     )
     assert read([stream]) == [Delivery(*route, ours, body, len(body))]
@@ -111,7 +112,7 @@ def test_large_body_frames_come_whole_however_the_reads_cut_them(
     whole = frames.content_frames(1, b"\x00\x00", body, frame_max)
     after_header = 22
     stream = (
-        frames.deliver_frame(1, "c", 1, False, "", "q")
+        deliver_frame(1, "c", 1, False, "", "q")
         + whole[:after_header]
         + frames.HEARTBEAT
         + whole[after_header:]
@@ -125,7 +126,7 @@ def test_large_body_frames_come_whole_however_the_reads_cut_them(
 
 @pytest.mark.parametrize("step", [1, 999, 5000, 100_000])
 def test_a_large_body_frame_that_is_wrong_is_refused_alike_in_each_cut(step: int) -> None:
-    start = frames.deliver_frame(1, "c", 1, False, "", "q")
+    start = deliver_frame(1, "c", 1, False, "", "q")
     content = frames.content_frames(1, b"\x00\x00", b"x" * 9000, 0)
     header, body = content[:22], content[22:]
     longer = body[:3] + (9001).to_bytes(4, "big") + body[7:-1] + b"x\xce"
@@ -142,7 +143,7 @@ def test_a_large_body_frame_that_is_wrong_is_refused_alike_in_each_cut(step: int
 def test_contents_of_several_channels_are_told_apart_frame_by_frame() -> None:
     def parts(channel: int, body: bytes) -> list[bytes]:
         content = frames.content_frames(channel, b"\x00\x00", body, 24)
-        method = frames.deliver_frame(channel, "c", 1, False, "", "q")
+        method = deliver_frame(channel, "c", 1, False, "", "q")
         return [method, content[:22], *(content[i : i + 24] for i in range(22, len(content), 24))]
 
     one, two = parts(1, b"a" * 16 + b"b" * 16 + b"c"), parts(2, b"x" * 16 + b"y" * 16 + b"z")
@@ -200,14 +201,14 @@ def test_a_body_over_max_body_comes_as_none_with_every_method(method: bytes) -> 
 
 def test_names_that_are_no_utf8_survive_a_delivery_and_a_return_trip() -> None:
     name = b"\xff\xfe name".decode("utf-8", "surrogateescape")
-    stream = frames.deliver_frame(1, name, 1, True, name, name) + frames.content_frames(
+    stream = deliver_frame(1, name, 1, True, name, name) + frames.content_frames(
         1, encode_properties(Properties(reply_to=name, correlation_id=name)), b"", 0
     )
     (event,) = read([stream])
     assert isinstance(event, Delivery)
     assert (event.consumer_tag, event.exchange, event.routing_key) == (name, name, name)
     assert (event.properties.reply_to, event.properties.correlation_id) == (name, name)
-    assert frames.deliver_frame(1, name, 1, True, name, name) == stream[: stream.index(b"\xce") + 1]
+    assert deliver_frame(1, name, 1, True, name, name) == stream[: stream.index(b"\xce") + 1]
 
 
 def test_a_returned_message_whose_key_is_no_utf8_survives() -> None:

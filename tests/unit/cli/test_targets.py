@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from leveret import CurrentCall, ServerCallNext, Service, method
-from leveret.cli.targets import TargetError, find_service, load_middleware, load_services
+from leveret.cli.targets import TargetError, find_target, load_middleware, load_services
 
 HERE = "desk_of_this_test"
 
@@ -84,13 +84,13 @@ def test_what_cannot_be_served_is_refused_with_the_reason(name: str, said: str) 
 @pytest.mark.parametrize("target", ["", "desk", "desk:", ":Desk"])
 def test_a_target_of_another_form_is_refused(target: str) -> None:
     with pytest.raises(TargetError, match="write module:Service"):
-        find_service(target)
+        find_target(target)
 
 
 @pytest.mark.parametrize("module", ["not_there", "not.there", f"{HERE}.deeper"])
 def test_a_module_that_is_not_there_is_named(module: str) -> None:
     with pytest.raises(TargetError, match="there is no module"):
-        find_service(f"{module}:Desk")
+        find_target(f"{module}:Desk")
 
 
 def test_middleware_is_what_takes_a_call_and_what_comes_next() -> None:

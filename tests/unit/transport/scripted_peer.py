@@ -19,6 +19,7 @@ from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.opening import open_connection
 from leveret.transport.url import parse_url
+from tests.unit.amqp.deliveries import deliver_frame
 
 M = TypeVar("M")
 
@@ -239,7 +240,7 @@ def delivery(
     body: bytes, *, channel: int = 1, tag: int = 1, consumer: str = "1.1", frame_max: int = 131_072
 ) -> bytes:
     """A message for a consumer, as a broker sends it."""
-    deliver = frames.deliver_frame(channel, consumer, tag, False, "", "queue")
+    deliver = deliver_frame(channel, consumer, tag, False, "", "queue")
     return deliver + frames.content_frames(
         channel, encode_properties(Properties()), body, frame_max
     )

@@ -6,12 +6,12 @@ import itertools
 from typing import Any
 
 from leveret.amqp.events import Delivery
-from leveret.amqp.frames import deliver_frame
 from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties
 from leveret.contract import MethodSpec, Service, method, spec_of
 from leveret.wire.dialect import ClientChannel
 from leveret.wire.message import ReplyAddress
+from tests.unit.amqp.deliveries import deliver_frame
 
 NOW = 1_750_000_000.0
 FRAME_MAX = 131_072

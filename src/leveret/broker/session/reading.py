@@ -118,9 +118,8 @@ class BrokerParser:
         partial = self._partial
         while have - pos >= 7:
             kind, channel, size = _FRAME(data, pos)
-            if (
-                size > self.frame_max
-            ):  # RabbitMQ takes 8 bytes more than it names, and so do clients
+            # RabbitMQ takes 8 bytes more than it names, and some clients send them.
+            if size > self.frame_max:
                 raise frame_error(kind, f"{{frame_too_large,{size},{self.frame_max - 8}}}")
             start = pos + 7
             stop = start + size

@@ -8,7 +8,7 @@ import typer
 
 from leveret.cli.exits import exit_code
 from leveret.cli.printing import print_error, print_json
-from leveret.cli.targets import find_service
+from leveret.cli.targets import find_target
 from leveret.contract import service_schema
 from leveret.errors import LeveretError
 
@@ -25,7 +25,7 @@ def schema(
 ) -> None:
     """Print a service's methods, with their JSON Schemas, as JSON. Needs no broker."""
     try:
-        described = service_schema(find_service(target))
+        described = service_schema(find_target(target))
     except LeveretError as error:
         print_error(error)
         raise typer.Exit(exit_code(error)) from None

@@ -113,7 +113,8 @@ class Messenger:
             await channel.select_confirms()
         except LeveretError as error:
             self._waiting.clear()
-            self._tell(error)
+            if self._connection().closed is None:  # else the servers are asked on the next one
+                self._tell(error)
             return
         self._sent = Confirms()
         channel.on_confirm = self._on_confirm

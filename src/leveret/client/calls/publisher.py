@@ -10,10 +10,8 @@ from typing import Final
 from leveret.amqp.confirms import Confirms
 from leveret.client.calls.life import Pending, State
 from leveret.transport.channel import Channel
-from leveret.wire.dialect import ClientChannel
+from leveret.wire.dialect import ONLY_IF_FREE, ClientChannel
 
-_ONLY_IF_FREE: Final = 0
-"""The expiration, in milliseconds, of a request that comes back unless a server is free."""
 _POLL: Final = 0.005
 """Seconds between two looks at the ledger, while somebody waits for all confirms."""
 
@@ -81,7 +79,7 @@ class Publisher:
             request.packer.pack(
                 call.id.encode(),
                 time.time_ns() // 1_000_000 + milliseconds,
-                _ONLY_IF_FREE if request.if_busy_fail else milliseconds,
+                ONLY_IF_FREE if request.if_busy_fail else milliseconds,
                 body,
                 headers,
             )

@@ -55,8 +55,6 @@ class Returns:
         self._time = time
         self._waiting: dict[Route, dict[str, Pending]] = {}
         self._explaining: set[Route] = set()
-        self._refused_at: dict[Route, float] = {}
-        """When queues refused a request of which it is not known that they are bounded."""
         self._connected_at = -inf
         self._replaced_at = -inf
         self._pause = _FIRST_PAUSE
@@ -143,10 +141,9 @@ class Returns:
         if route.limited is not False and route.finding.messages:
             return True
         now = self._time()
-        refused_at = self._refused_at.get(route, -inf)
-        if now - refused_at > SERVERS_RETURN_WITHIN:
-            refused_at = self._refused_at[route] = now
-        if self._connected_at <= refused_at:
+        if now - route.refused_at > SERVERS_RETURN_WITHIN:
+            route.refused(now)
+        if self._connected_at <= route.refused_at:
             return False
         if route.limited is False:
             log.info("%s: its queue is bounded, though not by the contract", route.key)

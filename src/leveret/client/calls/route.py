@@ -83,6 +83,7 @@ class Route:
         "limited",
         "queue",
         "recovery",
+        "refused_at",
         "server_seen_at",
         "unprobed_since",
         "unwatched_until",
@@ -113,6 +114,8 @@ class Route:
         """The last finding of waiting requests that was followed by one of as many servers."""
         self.change = NOTHING_FOUND
         """The last finding of another number of servers than the finding before it."""
+        self.refused_at = -inf
+        """When it last refused a request, while it was not known that it is bounded."""
         self.recovery = NOTHING_FOUND
         """The last finding of a queue whose node had been down before."""
 
@@ -157,6 +160,10 @@ class Route:
     def heard(self, now: float) -> None:
         """A server replied to a call."""
         self.server_seen_at = now
+
+    def refused(self, now: float) -> None:
+        """The queue refused a request, and it is not known that it is bounded."""
+        self.refused_at = now
 
     def described(self, *, limited: bool) -> None:
         """A contract says whether the queue is bounded."""

@@ -51,9 +51,6 @@ from leveret.wire.native.headers import (
 )
 from leveret.wire.native.names import CALL, EXCHANGE
 
-ONLY_IF_FREE: Final = 0
-"""The expiration of a request that is to come back unless a server takes it this moment."""
-
 _USUAL_HEADERS: Final = 2
 """Most requests have two headers beside metadata: `CC` and `deadline`."""
 

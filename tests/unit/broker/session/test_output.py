@@ -6,6 +6,7 @@ from leveret.amqp.parser import Parser
 from leveret.amqp.properties import Properties, encode_properties
 from leveret.broker.model.memory import Memory
 from leveret.broker.session.output import Output
+from tests.unit.amqp.deliveries import deliver_frame
 
 PROPERTIES = encode_properties(Properties(correlation_id="1"))
 
@@ -37,7 +38,7 @@ def test_a_message_is_cut_into_frames_of_the_agreed_size() -> None:
     output = Written().output
     output.frame_max = 4096
     body = bytes(range(256)) * 64
-    output.send(frames.deliver_frame(1, "c", 1, False, "", "q"))
+    output.send(deliver_frame(1, "c", 1, False, "", "q"))
     output.send_content(1, PROPERTIES, body)
     data = output.take()
     (delivery,) = Parser(frame_max=4096).receive(data)
@@ -48,7 +49,7 @@ def test_a_message_is_cut_into_frames_of_the_agreed_size() -> None:
 
 def test_an_empty_body_has_no_frame() -> None:
     output = Written().output
-    output.send(frames.deliver_frame(1, "c", 1, False, "", "q"))
+    output.send(deliver_frame(1, "c", 1, False, "", "q"))
     output.send_content(1, PROPERTIES, b"")
     (delivery,) = Parser().receive(output.take())
     assert isinstance(delivery, Delivery)

@@ -123,7 +123,13 @@ def test_one_call_tries_and_the_others_go_on_failing(rig: Rig) -> None:
     assert error.retry_after == 0
 
 
-@pytest.mark.parametrize("end", [None, RemoteError("bug"), InvalidArgument("no")], ids=repr)
+def refused_by_the_server() -> InvalidArgument:
+    error = InvalidArgument("no")
+    error.attempts = 1
+    return error
+
+
+@pytest.mark.parametrize("end", [None, RemoteError("bug"), refused_by_the_server()], ids=repr)
 def test_an_answer_to_the_one_that_tries_closes_the_circuit(
     rig: Rig, end: CallError | None
 ) -> None:
@@ -153,6 +159,13 @@ def test_a_try_that_is_given_up_leaves_the_next_call_to_try(rig: Rig) -> None:
     rig.clock.now += 1
     rig.circuit.told_nothing(rig.circuit.admit("shop.buy"))
     rig.calls(ConnectionLost("cut"))
+    assert rig.circuit.admit("shop.buy").probe
+
+
+def test_a_try_that_the_client_refuses_leaves_the_next_call_to_try(rig: Rig) -> None:
+    rig.open()
+    rig.clock.now += 1
+    rig.calls(InvalidArgument("its metadata does not fit"))
     assert rig.circuit.admit("shop.buy").probe
 
 
