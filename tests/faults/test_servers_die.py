@@ -110,7 +110,13 @@ async def test_a_request_that_kills_its_servers_is_not_looped_but_answered(
         await call
     assert caught.value.executed == "maybe"
     began = len(diary.read()["poison"].began)
-    assert (began, kills) == ((1, 1) if method == "once" else (6, 6))
+    if method == "once":
+        assert (began, kills) == (1, 1)
+    else:
+        # A request that seems lost, as its server is about to die, is sent again; each copy is
+        # given up after as many deaths. The call may end before the last death is seen here.
+        assert 6 <= began <= 2 * 6
+        assert kills in (began, began - 1)
     # The others are served as ever.
     await oracle.call(client, idempotent=False, timeout=5)
     assert (await oracle.fair()).results == 1
