@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pika
 import pytest
@@ -149,6 +149,10 @@ def test_pika_waits_for_confirms(channel: BlockingChannel) -> None:
         channel.basic_publish("", "nowhere", b"back", mandatory=True)
 
 
+WAITING: Final = 1_000
+"""Messages in each queue. RabbitMQ gives turns by chance: a queue may have dozens on end."""
+
+
 def test_pika_shares_a_prefetch_among_the_queues_of_a_channel(
     connection: pika.BlockingConnection, channel: BlockingChannel
 ) -> None:
@@ -162,13 +166,13 @@ def test_pika_shares_a_prefetch_among_the_queues_of_a_channel(
 
     for queue in ("a", "b", "c"):
         channel.queue_declare(queue, exclusive=True)
-        for _ in range(60):
+        for _ in range(WAITING):
             channel.basic_publish("", queue, b"")
     for queue in ("a", "b", "c"):
         worker.basic_consume(queue, work, consumer_tag=queue)
     while any(got.count(queue) < 2 for queue in ("a", "b", "c")):
         connection.process_data_events(time_limit=PATIENCE)
-    assert max(map(got.count, got)) < 60, "a queue was served only once another was empty"
+    assert max(map(got.count, got)) < WAITING, "a queue was served only once another was empty"
 
 
 def test_pika_numbers_direct_replies_beside_its_messages(

@@ -187,6 +187,8 @@ class Trouble:
     """When the broker last gave the request back; 0 while it may be in a queue or at a server."""
     unrouted_since: float = 0.0
     """When a probe first found no queue for the request; 0 if none did."""
+    stray_since: float = 0.0
+    """When a probe first found the queue of a request that the broker gave back; 0 if none did."""
     missing_since: float = 0.0
     """Since when nobody seems to have the request; 0 if it is not sought."""
     left_queue: bool = False

@@ -21,6 +21,8 @@ log = logging.getLogger("leveret.client")
 
 MOST_RESENDS: Final = 10
 """How often a request is sent again that costs its channel each time, or is refused each time."""
+BOUND_WITHIN: Final = 0.5
+"""Seconds within which a server binds a queue that it has declared."""
 _FIRST_PAUSE: Final = 0.05
 """Seconds before a channel is replaced that was not replaced lately; doubled each further time."""
 _LONGEST_PAUSE: Final = 1.0
@@ -88,7 +90,7 @@ class Returns:
             case State.EXPIRED:
                 self._fire(call, Event.EXPLAINED)
             case State.UNROUTED:
-                if found and call.route.finding.state is QueueState.THERE:
+                if found and self._is_unbound(call):
                     self._unbound(call.route)
                 back = found and call.body is not None and self._may_return(call)
                 self._fire(call, Event.QUEUE_RETURNS if back else Event.NO_QUEUE)
@@ -97,6 +99,19 @@ class Returns:
                 self._fire(call, event)
                 return stuck
         return False
+
+    def _is_unbound(self, call: Pending) -> bool:
+        """Whether the queue that a request did not find was there long enough to have been bound.
+
+        A server that starts declares its queue and binds it after that.
+        """
+        finding = call.route.finding
+        if finding.state is not QueueState.THERE:
+            return False
+        trouble = call.ensure_trouble()
+        if not trouble.stray_since:
+            trouble.stray_since = finding.found_at
+        return call.body is None or finding.found_at - trouble.stray_since >= BOUND_WITHIN
 
     def _may_return(self, call: Pending) -> bool:
         """Whether the queue that a request did not find is there, or may be in a moment."""

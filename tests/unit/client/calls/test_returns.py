@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from leveret.client.calls.life import TRANSITIONS, Act, Event, Pending, State, remember
-from leveret.client.calls.returns import MOST_RESENDS, Returns
+from leveret.client.calls.returns import BOUND_WITHIN, MOST_RESENDS, Returns
 from leveret.client.calls.route import Finding, QueueState, Route
 from leveret.errors import LeveretError
 from leveret.wire.timing import DECLARED_AGAIN_WITHIN
@@ -106,8 +106,27 @@ async def test_a_request_without_a_queue_goes_out_again_if_the_queue_may_return(
     there = There(found)
     call = there.came_back(Event.NO_ROUTE)
     assert await there.told(call) is event
-    # A queue that is there, though the broker had no way to it, has lost its binding.
-    assert there.unbound == ([call.route] if isinstance(found, tuple) else [])
+    assert not there.unbound
+
+
+async def test_a_queue_that_is_there_for_a_while_and_gets_nothing_has_lost_its_binding() -> None:
+    there = There((1, 0))
+    call = a_call(started=there.now)
+    for passed, unbound in ((0.0, []), (BOUND_WITHIN - 0.1, []), (BOUND_WITHIN, [call.route])):
+        there.now = 1000.0 + passed
+        there.again(call, Event.NO_ROUTE)
+        assert await there.told(call) is Event.QUEUE_RETURNS
+        assert there.unbound == unbound
+        there.fire(call, Event.RESEND)
+
+
+async def test_a_request_that_is_too_large_to_go_again_has_the_queue_bound_at_once() -> None:
+    there = There((1, 0))
+    call = a_call(started=there.now)
+    call.body = None
+    there.again(call, Event.NO_ROUTE)
+    assert await there.told(call) is Event.NO_QUEUE
+    assert there.unbound == [call.route]
 
 
 async def test_a_queue_whose_server_was_seen_may_be_declared_again_for_a_while() -> None:
