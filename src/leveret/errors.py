@@ -183,12 +183,16 @@ class CallError(LeveretError):
 
     `attempts` is how often the request was sent: 0 if the client refused it locally, otherwise 1,
     or more with `retry` or `hedge`. Then `executed` holds for all of them together.
+
+    `call_id` is the id of its request, by which the server's log names the call; "" if no request
+    was sent.
     """
 
     code: str = Code.INTERNAL
     default_executed: ClassVar[Executed] = "maybe"
     executed: Executed
     attempts: int = 1
+    call_id: str = ""
 
     def __init__(
         self, message: str = "", *, executed: Executed | None = None, method: str = ""
@@ -371,13 +375,21 @@ class RemoteError(CallError):
     def __str__(self) -> str:
         where = f"{self.method}: " if self.method else ""
         name = f"{self.type_name}: " if self.type_name else ""
-        return f"{where}{name}{self.message}"
+        return f"{where}{name}{self.message}{_in_log(self)}"
 
 
 class InvalidResult(CallError):
     """The handler returned what its annotation forbids, or its reply cannot be decoded."""
 
     default_executed = "yes"
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}{_in_log(self)}"
+
+
+def _in_log(error: CallError) -> str:
+    """By what name the server's log tells more of an error that nobody foresaw."""
+    return f" (call {error.call_id})" if error.call_id else ""
 
 
 @dataclass_transform()

@@ -220,6 +220,7 @@ async def test_server_middleware_that_forgets_to_return_is_told_from_the_handler
     assert str(caught.value) == (
         "fibonacci.fib: a middleware's result does not fit the annotation of the method: Expected"
         " `int`, got `null`; did it forget to `return await call_next(call)`?"
+        f" (call {caught.value.call_id})"
     )
 
 

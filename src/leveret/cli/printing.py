@@ -77,6 +77,8 @@ def _as_object(error: BaseException) -> dict[str, Any]:
             "executed": error.executed,
             "method": error.method,
         }
+        if error.call_id:
+            shown["call_id"] = error.call_id
     else:
         shown["executed"] = "no"
     if isinstance(error, DeadlineExceeded):

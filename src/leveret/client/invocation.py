@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from asyncio import get_running_loop
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from leveret.client.calls.life import Pending
 from leveret.client.calls.request import Request
 from leveret.client.calls.sinks import Sink
 from leveret.client.policy.call_policy import CallPolicy
+from leveret.client.request_ids import RequestIds
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec
 from leveret.errors import (
     CallError,
@@ -59,13 +60,24 @@ class Sender(Protocol):
         """
         ...
 
+    def new_id(self) -> str:
+        """A call id that no call has had."""
+        ...
+
     def send(
-        self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes = b""
+        self,
+        request: Request,
+        body: bytes,
+        timeout: float,
+        sink: Sink,
+        headers: bytes = b"",
+        ids: Iterator[str] | None = None,
     ) -> Pending:
         """Send one request, whose reply or error its sink gets.
 
         :param timeout: seconds from now to the deadline.
         :param headers: those of this call, packed by the request's dialect.
+        :param ids: gives it its id; None: any new one will do.
         :raises CallError: if it is not sent.
         """
         ...
@@ -96,6 +108,8 @@ class _Attempt(Struct, frozen=True, kw_only=True):
     """Those of the call, with the key that all its attempts share."""
     timeout: float
     """Seconds from now to the call's deadline."""
+    ids: Iterator[str]
+    """The ids of all requests of the call that are still to be sent."""
 
 
 class Invocation:
@@ -161,22 +175,28 @@ class Invocation:
         self._policy = policy
         self._new_key = new_key
 
+    def new_id(self) -> str:
+        """A call id that no call of the client has had."""
+        return self._sender.new_id()
+
     async def call(  # noqa: C901, PLR0912 - the hot path: one coroutine is faster than two
         self,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         terms: Terms,
+        ids: Iterator[str] | None = None,
         attempt: _Attempt | None = None,
     ) -> Any:
         """One call, of one attempt or several.
 
+        :param ids: those of its requests, where its id is known before the first is sent.
         :param attempt: one of several attempts, whose arguments are encoded already.
         :raises CallError: however it fails.
         """
         sender = self._sender
         if attempt is not None:
             request, body = attempt.request, attempt.body
-            headers, timeout = attempt.headers, attempt.timeout
+            headers, timeout, ids = attempt.headers, attempt.timeout, attempt.ids
         else:
             try:
                 body = self._encode(self.parameters(*args, **kwargs))
@@ -189,7 +209,7 @@ class Invocation:
                 sender.check_loop()
             # A body that is too large is refused: no fault of the service.
             if self._policy is not None and len(body) <= sender.max_message_size:
-                return await self._policy.run(self._attempts(body, terms), timeout)
+                return await self._policy.run(self._attempts(body, terms, ids), timeout)
             request, headers = self.request, terms.headers
         waits = request.wait_for_server
         end = sender.loop.time() + timeout if waits else 0.0
@@ -198,7 +218,7 @@ class Invocation:
             if sender.held or request.looks_first:
                 timeout = await sender.ready(request, timeout)
             sink: asyncio.Future[Reply] = sender.loop.create_future()
-            call = sender.send(request, body, timeout, sink, headers)
+            call = sender.send(request, body, timeout, sink, headers, ids)
             if not waits:
                 body = b""  # it is not to be kept while the call waits
             try:
@@ -208,6 +228,8 @@ class Invocation:
                 if not waits or (request.needs_key and error.executed != "no"):
                     raise  # another request would have another key, and run again
                 tries += 1
+                if ids is None:
+                    ids = RequestIds(call.id, sent=1)
                 timeout = await self._pause(error, tries, end - sender.loop.time())
             except BaseException:
                 sender.abandon(call)
@@ -223,21 +245,24 @@ class Invocation:
             try:
                 return self._decode(reply.body)
             except DECODE_ERRORS as error:
-                raise self._misfit(reply.body, error) from error
+                raise self._misfit(call, reply.body, error) from error
         return self._result(call, reply, terms.reply_metadata)
 
-    def _attempts(self, body: bytes, terms: Terms) -> Callable[[float], Coroutine[Any, Any, Any]]:
+    def _attempts(
+        self, body: bytes, terms: Terms, ids: Iterator[str] | None
+    ) -> Callable[[float], Coroutine[Any, Any, Any]]:
         """What makes an attempt within so many seconds."""
         request, headers = self.request, terms.headers
+        ids = RequestIds(self._sender.new_id()) if ids is None else ids
         if self._new_key:
             key = secrets.token_urlsafe(16)
             headers += request.dialect.headers(idempotency_key=key)
 
         async def attempt(timeout: float) -> Any:
             nonlocal request
-            one = _Attempt(request=request, body=body, headers=headers, timeout=timeout)
+            one = _Attempt(request=request, body=body, headers=headers, timeout=timeout, ids=ids)
             try:
-                return await self.call((), {}, terms, one)
+                return await self.call((), {}, terms, attempt=one)
             except CallError as error:
                 if request.needs_key and error.executed != "no":
                     request = self.request.again()  # further attempts say that they are
@@ -252,9 +277,11 @@ class Invocation:
         """
         pause = _PAUSES.pause(tries)
         if left <= pause:
-            raise DeadlineExceeded(
+            late = DeadlineExceeded(
                 f"no server came up in time: {error.message}", where="queue", method=self._method
-            ) from error
+            )
+            late.call_id = error.call_id
+            raise late from error
         await asyncio.sleep(pause)
         return left - pause
 
@@ -263,34 +290,37 @@ class Invocation:
         if reply_metadata is not None and reply.metadata:
             reply_metadata.update(reply.metadata)
         if reply.body is None:
-            raise InvalidResult(
-                f"the reply takes {reply.body_size} bytes, more than the"
-                f" {self._sender.max_message_size} of max_message_size",
-                method=self._method,
+            size, most = reply.body_size, self._sender.max_message_size
+            raise self._invalid(
+                call, f"the reply takes {size} bytes, more than the {most} of max_message_size"
             )
         if reply.problem:
-            raise InvalidResult(reply.problem, method=self._method)
+            raise self._invalid(call, reply.problem)
         if reply.is_error:
             failure = call.request.dialect.error(reply, self._raises, self._method)
+            failure.call_id = call.id
             if failure.executed == "no" and call.doubtful:
                 failure.executed = "maybe"  # it is true of the copy that was answered
             raise failure
         try:
             return self._codec_of(reply.content_type).decode_result(reply.body)
+        except ContractError as error:
+            raise self._invalid(call, str(error)) from error
         except DECODE_ERRORS as error:
-            raise self._misfit(reply.body, error) from error
+            raise self._misfit(call, reply.body, error) from error
 
     def _codec_of(self, content_type: str | None) -> MethodCodec:
+        """:raises ContractError: for a content type that Leveret does not speak."""
         content_type = content_type or self._default_content_type
-        if content_type == self._content_type:
-            return self._codec
-        try:
-            return self._make_codec(content_type)
-        except ContractError as error:
-            raise InvalidResult(str(error), method=self._method) from error
+        return self._codec if content_type == self._content_type else self._make_codec(content_type)
 
-    def _misfit(self, body: bytes, error: Exception) -> InvalidResult:
+    def _misfit(self, call: Pending, body: bytes, error: Exception) -> InvalidResult:
         what = "the reply does not fit the contract"
         if self._expected:
             what = f"the reply {body[:80]!r} is not {self._expected}"
-        return InvalidResult(f"{what}: {error}", method=self._method)
+        return self._invalid(call, f"{what}: {error}")
+
+    def _invalid(self, call: Pending, why: str) -> InvalidResult:
+        invalid = InvalidResult(why, method=self._method)
+        invalid.call_id = call.id
+        return invalid

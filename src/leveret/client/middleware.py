@@ -19,6 +19,10 @@ class OutgoingCall(msgspec.Struct):
     """What goes with the request."""
     timeout: float
     """Seconds."""
+    id: str = ""
+    """The call id, by which the server's log names the call. Further requests of the call, sent by
+    a retry, a hedge or a middleware that calls `call_next` again, are "id.2", "id.3" and so on. To
+    be read only: another id that is written here is not sent."""
 
 
 CallNext = Callable[[OutgoingCall], Awaitable[Any]]

@@ -12,6 +12,7 @@ from leveret.client.invocation import Invocation, Terms
 from leveret.client.invocations import Invocations
 from leveret.client.middleware import CallNext, OutgoingCall, compose
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
+from leveret.client.request_ids import ids_within, within_call
 from leveret.codec import TEXT, method_codec, normal_content_type
 from leveret.contract import Hedge, Retry
 from leveret.errors import ContractError, InvalidArgument
@@ -100,14 +101,15 @@ class PlainRemote(Generic[R]):
         if self._chain is None:
             result = await self._invocation.call((str(body),), {}, self._terms)
         else:
-            result = await self._chain(
-                OutgoingCall(
-                    method=self._name,
-                    arguments={"body": str(body)},
-                    metadata={},
-                    timeout=self._terms.timeout,
-                )
+            call = OutgoingCall(
+                method=self._name,
+                arguments={"body": str(body)},
+                metadata={},
+                timeout=self._terms.timeout,
+                id=self._invocation.new_id(),
             )
+            with within_call(call.id):
+                result = await self._chain(call)
         return result
 
     def with_options(self, **options: Unpack[GivenOptions]) -> PlainRemote[R]:
@@ -124,7 +126,8 @@ class PlainRemote(Generic[R]):
         if call.metadata:
             raise InvalidArgument(_NOTHING_FOR["metadata"], method=self._name)
         terms = msgspec.structs.replace(self._terms, timeout=call.timeout)
-        return await self._invocation.call((), call.arguments, terms)
+        ids = ids_within(call.id, self._invocation.new_id)
+        return await self._invocation.call((), call.arguments, terms, ids)
 
     def __repr__(self) -> str:
         return f"<plain remote {self._name}>"

@@ -21,6 +21,7 @@ from leveret.client.options import (
     GivenOptions,
     check_timeout,
 )
+from leveret.client.request_ids import ids_within, within_call
 from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, usable_spec_of
 from leveret.errors import InvalidArgument
 
@@ -149,14 +150,15 @@ class RemoteMethod:
             arguments = self._invocation.parameters(*args, **kwargs)
         except TypeError as error:
             raise InvalidArgument(str(error), method=self._spec.key) from error
-        return await chain(
-            OutgoingCall(
-                self._name,
-                arguments if isinstance(arguments, dict) else given_arguments(arguments),
-                self._metadata.copy() if self._metadata else {},
-                self._terms.timeout,
-            )
+        call = OutgoingCall(
+            self._name,
+            arguments if isinstance(arguments, dict) else given_arguments(arguments),
+            self._metadata.copy() if self._metadata else {},
+            self._terms.timeout,
+            self._invocation.new_id(),
         )
+        with within_call(call.id):
+            return await chain(call)
 
     def _innermost(self, call: OutgoingCall) -> Coroutine[Any, Any, Any]:
         """The call as the middleware left it."""
@@ -166,7 +168,8 @@ class RemoteMethod:
             terms = self._terms_with(check_timeout(timeout), metadata)
         elif metadata != self._metadata and (metadata or self._metadata):
             terms = self._terms_with(timeout, metadata)
-        return self._invocation.call((), call.arguments, terms)
+        ids = ids_within(call.id, self._invocation.new_id)
+        return self._invocation.call((), call.arguments, terms, ids)
 
 
 RemoteMethod.__doc__ = _DocOfMethod(RemoteMethod.__doc__)  # type: ignore[assignment]

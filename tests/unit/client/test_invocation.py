@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 
 from leveret import (
@@ -68,6 +71,10 @@ def reply(body: bytes | None = b'"HI"', **other: Any) -> Reply:
     return Reply(**{**how, "body": body, **other})
 
 
+def refusal(error: CallError) -> Reply:
+    return reply(encode_failure(error), is_error=True)
+
+
 class Ledger:
     """A client whose replies are written down before the calls."""
 
@@ -79,6 +86,8 @@ class Ledger:
         self.sent: list[tuple[Request, bytes, float, bytes]] = []
         self.abandoned: list[Pending] = []
         self.doubtful = False
+        self.ids: list[str] = []
+        self._numbers = count(1)
         self._answers = list(answers)
 
     def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
@@ -91,11 +100,22 @@ class Ledger:
         self.held = False
         return timeout - 1
 
+    def new_id(self) -> str:
+        return f"call-{next(self._numbers)}"
+
     def send(
-        self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes = b""
+        self,
+        request: Request,
+        body: bytes,
+        timeout: float,
+        sink: Sink,
+        headers: bytes = b"",
+        ids: Iterator[str] | None = None,
     ) -> Pending:
         self.sent.append((request, body, timeout, headers))
-        call = Pending(request, str(len(self.sent)), 0.0, timeout, sink, None, headers)
+        call_id = self.new_id() if ids is None else next(ids)
+        self.ids.append(call_id)
+        call = Pending(request, call_id, 0.0, timeout, sink, None, headers)
         if self.doubtful:
             call.doubt()
         match self._answers.pop(0):
@@ -168,7 +188,7 @@ async def test_a_cancelled_call_is_abandoned() -> None:
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert [call.id for call in client.abandoned] == ["1"]
+    assert [call.id for call in client.abandoned] == ["call-1"]
 
 
 async def test_metadata_and_key_travel_as_headers_of_the_call() -> None:
@@ -490,3 +510,62 @@ async def test_a_client_is_all_that_a_call_needs_of_it() -> None:
     assert isinstance(client, Ledger)
     assert Invocation.__slots__
     assert Terms(timeout=1.0).headers == b""
+
+
+# -- the id of a call ----------------------------------------------------------------------------
+
+
+async def test_an_error_names_the_call_whose_request_was_sent() -> None:
+    text = reply(b'"HI"', content_type="text/html")
+    client = Ledger(refusal(Busy("full")), reply(b"7"), reply(None, body_size=9), text)
+    for expected in (Busy, InvalidResult, InvalidResult, InvalidResult):
+        with pytest.raises(expected) as caught:
+            await shout(client)("hi")
+        assert caught.value.call_id == client.ids[-1]
+    assert str(caught.value).endswith(" (call call-4)")
+    with pytest.raises(InvalidArgument) as unsent:
+        await shout(client)(7)
+    assert unsent.value.call_id == ""
+
+
+async def test_middleware_knows_the_id_before_the_request_is_sent() -> None:
+    seen: list[str] = []
+
+    async def note(call: OutgoingCall, call_next: CallNext) -> Any:
+        seen.append(call.id)
+        return await call_next(call)
+
+    client = Ledger(reply(), reply())
+    await remote(invocations(client, note), "shout")("hi")
+    await PlainRemote(invocations(client, note), "queue", str, CallOptions()).call("hi")
+    assert seen == client.ids == ["call-1", "call-2"]
+
+
+async def test_all_requests_of_a_call_have_ids_that_begin_with_its_own() -> None:
+    async def twice(call: OutgoingCall, call_next: CallNext) -> Any:
+        await call_next(call)
+        return await call_next(msgspec.structs.replace(call, timeout=3))
+
+    client = Ledger(*(refusal(Busy("full")) for _ in range(2)), reply(), reply())
+    made = invocations(client, twice, retry=Retry(attempts=3, backoff=0.001))
+    await remote(made, "shout")("hi")
+    assert client.ids == ["call-1", "call-1.2", "call-1.3", "call-1.4"]
+
+
+async def test_retries_without_middleware_share_an_id_as_well() -> None:
+    client = Ledger(refusal(Busy("full")), refusal(Busy("full")))
+    made = invocations(client, retry=Retry(attempts=2, backoff=0.001))
+    with pytest.raises(Busy) as caught:
+        await remote(made, "shout")("hi")
+    assert client.ids == ["call-1", "call-1.2"]
+    assert caught.value.call_id == "call-1.2"
+
+
+async def test_a_call_that_a_middleware_made_up_has_an_id_of_its_own() -> None:
+    async def invent(call: OutgoingCall, call_next: CallNext) -> Any:
+        for _ in range(2):
+            await call_next(OutgoingCall(call.method, call.arguments, {}, 1, "call-0"))
+
+    client = Ledger(reply(), reply())
+    await remote(invocations(client, invent), "shout")("hi")
+    assert client.ids == ["call-2", "call-3"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from leveret.amqp.codes import ReplyCode
@@ -472,13 +472,24 @@ class Client:
             if not self.held:
                 return timeout
 
+    def new_id(self) -> str:
+        """A call id that no call has had."""
+        return self.table.new_id()
+
     def send(
-        self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes = b""
+        self,
+        request: Request,
+        body: bytes,
+        timeout: float,
+        sink: Sink,
+        headers: bytes = b"",
+        ids: Iterator[str] | None = None,
     ) -> Pending:
         """Send one request, whose reply or error its sink gets.
 
         :param timeout: seconds from now to the deadline.
         :param headers: those of this call, packed by the request's dialect.
+        :param ids: gives it its id; None: any new one will do.
         :raises Busy: if too many calls are in flight, the body is too large, or the broker takes
             no publishes. :raises ConnectionLost: if there is no connection.
         :raises InvalidArgument: if the headers do not fit into a frame.
@@ -494,7 +505,7 @@ class Client:
             request.renew(publisher.outgoing)  # before it is registered: it may not fit any more
         if headers:
             request.check_headers(headers)
-        call = self.table.open(request, body, timeout, sink, headers)
+        call = self.table.open(request, body, timeout, sink, headers, ids)
         if call.started - request.route.server_seen_at > SERVED_EVERY:
             self._monitor.probe_beside(request.route, call.started)
         if not self._monitor.is_watching or timeout < SHORT:

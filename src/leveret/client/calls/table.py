@@ -70,15 +70,26 @@ class CallTable:
         self._is_unconfirmed = is_unconfirmed
         self._acts = acts
 
+    def new_id(self) -> str:
+        """A call id that no call has had."""
+        return next(self._ids)
+
     def open(
-        self, request: Request, body: bytes, timeout: float, sink: Sink, headers: bytes
+        self,
+        request: Request,
+        body: bytes,
+        timeout: float,
+        sink: Sink,
+        headers: bytes,
+        ids: Iterator[str] | None = None,
     ) -> Pending:
         """Register a call, under its deadline: NEW, SEND. Its request is to be sent next.
 
         :param timeout: seconds from now.
+        :param ids: gives it its id; None: any new one will do.
         """
         now = self._time()
-        call_id = next(self._ids)
+        call_id = next(self._ids if ids is None else ids)
         call = self.by_id[call_id] = Pending(
             request,
             call_id,

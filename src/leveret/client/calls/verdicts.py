@@ -53,6 +53,7 @@ def verdict(act: Act, call: Pending, cause: LeveretError | None = None) -> CallE
     """
     error = _VERDICTS[act](call, cause)
     error.method = call.route.key
+    error.call_id = call.id
     if error.executed == "no" and call.doubtful:  # it is true of the last copy only
         error.executed = "maybe"
     return error
