@@ -137,12 +137,16 @@ async def test_the_server_logs_an_undeclared_exception(
     client: Rabbit, host: Rabbit, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with host.serving(Failing()):
-        with pytest.raises(RemoteError):
+        with pytest.raises(RemoteError) as caught:
             await client.remote(Failing).fail()
+    call_id = caught.value.call_id
     record = next(r for r in caplog.records if r.levelname == "ERROR")
     assert record.name == "leveret.server"
-    assert "failing.fail raised ValueError('no such thing: 7')" in record.getMessage()
+    said = f"failing.fail (call {call_id}) raised ValueError('no such thing: 7')"
+    assert said in record.getMessage()
     assert record.exc_info
+    fields = {"call_id": call_id, "method": "failing.fail", "service": "failing"}
+    assert fields.items() <= vars(record).items()
 
 
 async def test_what_is_too_long_is_cut_on_its_way_and_in_the_log(

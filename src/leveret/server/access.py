@@ -21,6 +21,7 @@ from typing import Final
 
 from leveret.contract import MethodSpec, ServiceSpec
 from leveret.errors import ContractError, InvalidArgument, PermissionDenied
+from leveret.server.log_fields import fields_of, shown
 from leveret.wire.context import CurrentCall
 from leveret.wire.message import Incoming
 
@@ -94,44 +95,51 @@ class Access:
     def guard(self, spec: MethodSpec) -> Guard | None:
         """What judges the calls of one method; None where it is open to all."""
         if self._ask is not None:
-            return self._asking(spec.key, self._ask)
+            return self._asking(self._ask)
         for name in (spec.key, spec.service, "*"):
             if name in self._rules:
                 matches = self._rules[name]
-                return self._matching(spec.key, matches) if matches is not None else None
+                return self._matching(matches) if matches is not None else None
         return None
 
-    def _matching(self, key: str, matches: Callable[[str], bool]) -> Guard:
+    def _matching(self, matches: Callable[[str], bool]) -> Guard:
         matches = lru_cache(_REMEMBERED)(matches)
 
         def guard(call: CurrentCall) -> None:
             user = call.user
             # Who is nobody is none of those that are named, not even by "*".
             if not user or not matches(user):
-                self._refuse(key, user)
+                self._refuse(call)
 
         return guard
 
-    def _asking(self, key: str, ask: Callable[[CurrentCall], object]) -> Guard:
+    def _asking(self, ask: Callable[[CurrentCall], object]) -> Guard:
         def guard(call: CurrentCall) -> None:
             try:
                 answer = ask(call)
             except PermissionDenied:
                 raise
             except Exception:
-                log.exception("allow= failed for a call of %s, which is refused", key)
+                log.exception(
+                    "allow= failed for %s, which is refused", shown(call), extra=fields_of(call)
+                )
                 answer = False
             if inspect.iscoroutine(answer):
                 answer.close()
             if answer is not True:  # whatever else may look like yes is a mistake
-                self._refuse(key, call.user)
+                self._refuse(call)
 
         return guard
 
-    def _refuse(self, key: str, user: str) -> None:
+    def _refuse(self, call: CurrentCall) -> None:
+        user, key = call.user, call.method
         if len(self._told) < _LOGGED and (user, key) not in self._told:
             self._told.add((user, key))
-            log.warning("refused: %s may not call %s (logged once)", _shown(user), key)
+            log.warning(
+                "refused: %s may not call %s (logged once)",
+                *(_shown(user), shown(call)),
+                extra=fields_of(call),
+            )
         if user:
             raise PermissionDenied(f"user {user!r} may not call this method")
         raise PermissionDenied(

@@ -56,6 +56,7 @@ from leveret.server.load.admission import LOOK_AHEAD, Admission
 from leveret.server.load.limiter import Limiter
 from leveret.server.load.prefetch import Consumes, Prefetch
 from leveret.server.load.slots import Slots
+from leveret.server.log_fields import fields_of, shown
 from leveret.server.outbox import Unsent
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.context import CurrentCall
@@ -360,8 +361,8 @@ class MethodServer:
     def _give_up(self, request: Incoming, source: Source, times: int) -> None:
         """Answer and dead-letter a request that may kill its servers."""
         error = gave_up(times)
-        log.error("%s: call %s: %s", self._key, request.call_id, error.message)
         call = ServerCall(method=self._key, incoming=request, source=source)
+        log.error("%s: %s", shown(call), error.message, extra=fields_of(call))
         self._life.fire(call, Event.REFUSED)
         reply = self._replies.error(call, error)
         source.answers.reject(call, b"" if call.dead_letter else reply)

@@ -29,6 +29,7 @@ from leveret.amqp.frames import ack, nack, on_channel
 from leveret.amqp.properties import Properties
 from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
+from leveret.server.log_fields import printable
 from leveret.wire.dialect import ReplyPacker
 from leveret.wire.message import Copy, Incoming
 
@@ -219,7 +220,11 @@ class Outbox:
                 )
             )
         except (TypeError, ValueError) as error:
-            log.warning("a request cannot be published again: %s", error)
+            log.warning(
+                "the request of call %s cannot be published again: %s",
+                *(printable(call.call_id), error),
+                extra={"call_id": call.call_id},
+            )
             return False
         if self._confirms is not None:
             self._copies[_name(call.delivery.properties)] = tag

@@ -23,6 +23,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
+from leveret.server.log_fields import NamedCall, fields_of, shown
+
 log = logging.getLogger("leveret.server")
 
 BLOCKED_AFTER: Final = 1.0
@@ -49,18 +51,8 @@ _CALLERS: Final = frozenset(
 """The files of Leveret whose frames call the user's code."""
 
 
-class RunningCall(Protocol):
+class RunningCall(NamedCall, Protocol):
     """As much of a call as is told of it."""
-
-    @property
-    def method(self) -> str:
-        """The method, as "service.method"."""
-        ...
-
-    @property
-    def id(self) -> str:
-        """The call id."""
-        ...
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -141,15 +133,18 @@ class Watchdog:
                 return
             # Looked at once: a moment later the loop may be elsewhere.
             frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - the one way
-            who, is_handler = self._who(frame)
+            who, culprit = self._who(frame)
             log.warning(
                 "the event loop has been blocked for %.1f s %s: no other call, deadline or"
                 " heartbeat is looked after%s\n%s",
-                *(self._blocked_after, who, _ADVICE if is_handler else "", _stack(frame)),
+                *(self._blocked_after, who, _ADVICE if culprit else "", _stack(frame)),
+                extra=fields_of(culprit) if culprit else None,
             )
             if self._await_answer():
                 log.warning(
-                    "the event loop was blocked for %.1f s %s", time.monotonic() - asked, who
+                    "the event loop was blocked for %.1f s %s",
+                    *(time.monotonic() - asked, who),
+                    extra=fields_of(culprit) if culprit else None,
                 )
         elif time.process_time() - used > self._blocked_after:
             # No thread ran, not even this one: C code that keeps the GIL, as some regexes do. A
@@ -165,8 +160,8 @@ class Watchdog:
             pass
         return not self._over()
 
-    def _who(self, frame: FrameType | None) -> tuple[str, bool]:
-        """Whose fault it is, and whether it is a handler's, as far as another thread can see.
+    def _who(self, frame: FrameType | None) -> tuple[str, RunningCall | None]:
+        """Whose fault it is, and the call whose handler it is, as far as another thread can see.
 
         :param frame: the innermost frame of the loop's thread.
         """
@@ -175,10 +170,12 @@ class Watchdog:
         if calls:
             meanwhile = f"while {_named(calls)} {'runs' if len(calls) == 1 else 'run'}"
         if frame is not None and not _runs_users_code(frame):
-            return f"in Leveret's own code, {meanwhile}", False
+            return f"in Leveret's own code, {meanwhile}", None
         task = asyncio.current_task(self._loop)
-        culprits = [call for call in calls if task is not None and call.task is task]
-        return (f"by {_named(culprits)}", True) if culprits else (meanwhile, False)
+        for call in calls:
+            if task is not None and call.task is task:
+                return f"by {shown(call)}", call
+        return meanwhile, None
 
     def _calls(self) -> Sequence[RunningCall]:
         try:
@@ -200,6 +197,6 @@ def _stack(frame: FrameType | None) -> str:
 
 
 def _named(calls: Sequence[RunningCall]) -> str:
-    names = [f"{call.method} (call {call.id})" for call in calls[:_NAMED]]
+    names = [shown(call) for call in calls[:_NAMED]]
     more = len(calls) - _NAMED
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")

@@ -179,7 +179,7 @@ def test_a_function_that_fails_lets_nobody_in(caplog: pytest.LogCaptureFixture) 
         raise KeyError(call.user)
 
     assert not may(allow, "orders.show", "admin")
-    assert "allow= failed for a call of orders.show" in caplog.text
+    assert "allow= failed for orders.show, which is refused" in caplog.text
 
 
 def test_a_function_may_say_why() -> None:

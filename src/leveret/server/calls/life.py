@@ -51,6 +51,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from leveret.server.log_fields import fields_of
 from leveret.wire.dialect import ReplyPacker
 from leveret.wire.message import CallKey, Incoming, NoticeKind
 
@@ -468,6 +469,7 @@ class Life:
                 "a mistake in Leveret: call %s of %s met %r while it was %r, which no row of its"
                 " life foresees; please report it",
                 *(call.id, call.method, event.value, before.value),
+                extra=fields_of(call),
             )
             return Act.NONE
         after, act = found
@@ -496,6 +498,7 @@ class Life:
                 "a mistake in Leveret: the request of call %s of %s is %r and was %r; please"
                 " report it",
                 *(call.id, call.method, call.holding.value, event.value),
+                extra=fields_of(call),
             )
             return False
         call.holding = after

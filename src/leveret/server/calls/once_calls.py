@@ -42,6 +42,7 @@ from leveret.once import (
     Recorded,
 )
 from leveret.server.calls.life import ServerCall
+from leveret.server.log_fields import fields_of, shown
 from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")
@@ -77,12 +78,17 @@ class Claim:
                 else:
                     await self._store.release(self.key, owner=self.owner)
         except (OnceUnavailable, ValueError) as error:
-            log.error("%s: the reply to a key is not recorded: %s", call.method, error)
+            log.error(
+                "%s: the reply to a key is not recorded: %s",
+                *(shown(call), error),
+                extra=fields_of(call),
+            )
         except Exception as error:
             log.error(
                 "%s: the reply to a key is not recorded: the store failed",
-                call.method,
+                shown(call),
                 exc_info=error,
+                extra=fields_of(call),
             )
 
 
@@ -148,7 +154,7 @@ class OnceCalls:
                 executed = "maybe"  # another runs it
                 recorded = await self._store.wait(key, remaining)
             except OnceUnavailable as error:
-                log.error("%s: %s", call.method, error)
+                log.error("%s: %s", shown(call), error, extra=fields_of(call))
                 raise unusable(executed) from error
             except ValueError as error:
                 raise InvalidArgument(f"the idempotency key cannot be used: {error}") from error

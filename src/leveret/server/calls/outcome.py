@@ -19,6 +19,7 @@ from leveret.errors import (
     Unauthenticated,
 )
 from leveret.server.calls.life import ServerCall, State, Stop
+from leveret.server.log_fields import fields_of, shown
 from leveret.wire.error_texts import is_long, safe_repr, safe_str, shortened_traceback
 from leveret.wire.failures import as_declared, misfit
 from leveret.wire.message import Incoming
@@ -105,7 +106,7 @@ def raised(
         return DeadlineExceeded(f"the deadline passed in a nested call: {error}", where="handler")
     if unfit:
         unfit = f" (its fields do not fit their annotations: {unfit})"
-    _log(spec.key, error, unfit)
+    _log(call, error, unfit)
     if isinstance(error, RemoteError) and not error.method:
         # Made by the process pool for one that could not travel.
         if not send_tracebacks:
@@ -120,9 +121,11 @@ def raised(
     )
 
 
-def _log(key: str, error: BaseException, unfit: str) -> None:
+def _log(call: ServerCall, error: BaseException, unfit: str) -> None:
     """Log what was raised, with its traceback; one that is too long is cut."""
+    told = (shown(call), safe_repr(error), unfit)
     if is_long(error):
-        log.error("%s raised %s%s\n%s", key, safe_repr(error), unfit, shortened_traceback(error))
+        trace = shortened_traceback(error)
+        log.error("%s raised %s%s\n%s", *told, trace, extra=fields_of(call))
     else:
-        log.error("%s raised %s%s", key, safe_repr(error), unfit, exc_info=error)
+        log.error("%s raised %s%s", *told, exc_info=error, extra=fields_of(call))

@@ -13,6 +13,7 @@ from leveret.errors import Busy, CallError, ContractError, InvalidArgument, Inva
 from leveret.once import LARGE, Recorded
 from leveret.server.calls.life import ServerCall
 from leveret.server.calls.outcome import executed
+from leveret.server.log_fields import fields_of, shown
 from leveret.wire.context import CurrentCall
 from leveret.wire.error_texts import safe_str
 from leveret.wire.message import Incoming
@@ -141,7 +142,7 @@ class Replies:
         )
 
     def _bad_result(self, call: ServerCall, context: CurrentCall, why: str) -> bytes:
-        log.error("%s: %s", self._spec.key, why)
+        log.error("%s: %s", shown(call), why, extra=fields_of(call))
         return self.error(call, InvalidResult(why, executed=executed(call)), context)
 
 

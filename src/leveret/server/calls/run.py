@@ -18,6 +18,7 @@ from leveret.server.calls.life import Answers, Event, Life, ServerCall, State, S
 from leveret.server.calls.once_calls import Claim, OnceCalls, unusable
 from leveret.server.calls.outcome import raised, stopped
 from leveret.server.calls.replies import Replies
+from leveret.server.log_fields import fields_of, shown
 from leveret.wire.context import CurrentCall, set_current_call
 
 log = logging.getLogger("leveret.server")
@@ -240,7 +241,12 @@ class Runner:
         except asyncio.CancelledError:
             pass
         except Exception as error:
-            log.error("%s: the store of idempotency keys failed", self._spec.key, exc_info=error)
+            log.error(
+                "%s: the store of idempotency keys failed",
+                shown(call),
+                exc_info=error,
+                extra=fields_of(call),
+            )
             return self._replies.error(call, unusable("maybe"))
         return self._replies.error(call, self._stopped(call))
 

@@ -1,0 +1,42 @@
+"""How the server's log names a call: in the text of a line, and as fields of its record.
+
+The fields are for logs that machines read: `logging` takes them as `extra=`, and `leveret serve
+--log-format json` writes them beside the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+__all__ = ["NamedCall", "fields_of", "printable", "shown"]
+
+
+class NamedCall(Protocol):
+    """A call, as far as the log has to know it."""
+
+    @property
+    def id(self) -> str:
+        """The call id, "" if it has none. Anybody may have chosen it."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """The method, as "service.method"."""
+        ...
+
+
+def shown(call: NamedCall) -> str:
+    """A call in a line of the log: `shop.order (call 4mJ0cVq3uTgA1rXk)`."""
+    return f"{call.method} (call {printable(call.id)})" if call.id else call.method
+
+
+def printable(text: str) -> str:
+    """What a stranger chose, without line breaks and control characters."""
+    return text if text.isprintable() else repr(text)
+
+
+def fields_of(call: NamedCall) -> Mapping[str, object]:
+    """What names a call in the record of a line."""
+    service, _, _ = call.method.rpartition(".")
+    return {"call_id": call.id, "method": call.method, "service": service}
