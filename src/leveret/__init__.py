@@ -8,6 +8,7 @@ any release, and their names with them.
 
 from msgspec import Meta
 
+from leveret.annotations import Hook
 from leveret.client.caller import Caller
 from leveret.client.middleware import CallNext as ClientCallNext
 from leveret.client.middleware import Middleware as ClientMiddleware
@@ -76,6 +77,7 @@ __all__ = [
     "DeadlineExceeded",
     "DeclaredError",
     "Hedge",
+    "Hook",
     "InvalidArgument",
     "InvalidResult",
     "InvalidURL",

@@ -34,13 +34,20 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Literal, dataclass_transform, get_type_hints
 
 import msgspec
 
-from leveret.annotations import TypeArguments, free_variables, substituted, with_bounds
+from leveret.annotations import (
+    Hook,
+    TypeArguments,
+    free_variables,
+    substituted,
+    with_bounds,
+    with_hooks,
+)
 from leveret.snake_case import snake_case
 
 __all__ = [
@@ -425,7 +432,7 @@ class DeclaredError(CallError):
             raise ContractError(
                 f"{cls.__name__}: {cls.code} is a code of Leveret's own; choose another: code=..."
             )
-        cls.fields = _fields_of(cls)
+        cls.fields = _fields_of(cls, ())
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         try:
@@ -440,7 +447,28 @@ class DeclaredError(CallError):
         self.__dict__.update(data)
 
 
-def _fields_of(cls: type[DeclaredError]) -> type[msgspec.Struct]:
+def hold_in(error: type[DeclaredError], hooks: Collection[Hook[Any]]) -> None:
+    """Let the hooks of a service that declares an error hold in the fields of the error.
+
+    :raises TypeError: if those of another service hold in them already.
+    """
+    wanted, own = _fields_of(error, hooks), _fields_of(error, ())
+    if _types(wanted) == _types(error.fields):
+        return
+    if _types(own) != _types(error.fields):
+        raise TypeError(
+            f"{error.__qualname__}, which another service declares with other hooks for its fields;"
+            " an error travels in one way: write the hook at the field, as in"
+            " `price: Annotated[Money, Hook(...)]`"
+        )
+    error.fields = wanted
+
+
+def _types(fields: type[msgspec.Struct]) -> list[Any]:
+    return [field.type for field in msgspec.structs.fields(fields)]
+
+
+def _fields_of(cls: type[DeclaredError], hooks: Collection[Hook[Any]]) -> type[msgspec.Struct]:
     """The annotated fields of a declared error, its bases' first, as a struct that checks them."""
     owners: dict[str, type] = {}
     taken = {*dir(CallError()), "fields"}
@@ -457,7 +485,7 @@ def _fields_of(cls: type[DeclaredError]) -> type[msgspec.Struct]:
         given = TypeArguments(cls)
         fields: list[Any] = []
         for name, owner in owners.items():
-            annotation = _annotation(hints[name], given.of(owner))
+            annotation = with_hooks(_annotation(hints[name], given.of(owner)), hooks)
             default = (getattr(cls, name),) if hasattr(cls, name) else ()
             fields.append((name, annotation, *default))
         struct = msgspec.defstruct(cls.__name__, fields, forbid_unknown_fields=False)

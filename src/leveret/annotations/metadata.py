@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
+from leveret.annotations.hooks import Hook
 from leveret.annotations.parts import parts, with_parts
 
 __all__ = ["of_pydantic", "with_bounds"]
@@ -85,17 +86,17 @@ def _bounds(item: Any) -> dict[str, Any]:
 
 
 def _is_read_or_note(item: Any) -> bool:
-    """Whether msgspec reads it, or it is for people only."""
+    """Whether msgspec or a codec of ours reads it, or it is for people only."""
     return (
         item is None
-        or isinstance(item, msgspec.Meta | str)
+        or isinstance(item, msgspec.Meta | str | Hook)
         or type(item).__name__ == "Doc"
         or (_package(item) == "annotated_types" and type(item).__name__ == "Unit")
     )
 
 
 def _is_pydantics(node: Any) -> bool:
-    return (
+    return not isinstance(node, Hook) and (
         _package(node) == "pydantic"
         or hasattr(node, "__get_pydantic_core_schema__")
         or hasattr(node, "__pydantic_validator__")

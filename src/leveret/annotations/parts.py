@@ -20,7 +20,7 @@ from typing import (
 
 import msgspec
 
-__all__ = ["Part", "parts", "with_parts"]
+__all__ = ["Part", "parts", "with_parts", "without_metadata"]
 
 
 class Part(NamedTuple):
@@ -64,6 +64,13 @@ def with_parts(annotation: Any, change: Callable[[Any], Any]) -> Any:
     if origin in {Union, types.UnionType}:
         return Union[changed]  # noqa: UP007 - made of a tuple
     return origin[changed]
+
+
+def without_metadata(annotation: Any) -> Any:
+    """Return what is annotated in `Annotated`, else the same."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation
 
 
 def _fields(cls: type) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from leveret.codec.method_codec import (
     untyped_codec,
 )
 from leveret.codec.structured import check_value
-from leveret.codec.travelling_types import check_type
+from leveret.codec.travelling_types import check_type, is_known
 
 __all__ = [
     "CONTENT_TYPES",
@@ -42,6 +42,7 @@ __all__ = [
     "check_value",
     "describe",
     "fields_codec",
+    "is_known",
     "method_codec",
     "normal_content_type",
     "untyped_codec",

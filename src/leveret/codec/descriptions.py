@@ -1,4 +1,4 @@
-"""JSON Schema of what travels, by whoever reads it: msgspec or pydantic."""
+"""JSON Schema of what travels, by whoever reads it: msgspec or a special type."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from leveret.codec.date_formats import schema_of
-from leveret.codec.pydantic_values import PydanticType, pydantic_type
-from leveret.codec.with_pydantic import pydantic_fields, schema_struct
+from leveret.codec.special_fields import schema_struct, special_fields
+from leveret.codec.special_types import SpecialType, special_type
 
 __all__ = ["describe"]
 
@@ -20,17 +20,17 @@ def describe(annotation: Any, reference: str) -> tuple[dict[str, Any], dict[str,
     """
     definitions: dict[str, Any] = {}
 
-    def theirs(kind: PydanticType) -> dict[str, Any]:
-        schema = kind.schema(reference.replace("{name}", "{model}"))
+    def theirs(kind: SpecialType) -> dict[str, Any]:
+        schema = kind.schema(reference)
         definitions.update(schema.pop("$defs", {}))
         return schema
 
-    stand_ins: dict[type, PydanticType] = {}
+    stand_ins: dict[type, SpecialType] = {}
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-        fields = pydantic_fields(annotation)
+        fields = special_fields(annotation)
         if fields:
             annotation, stand_ins = schema_struct(annotation, fields)
-    elif whole := pydantic_type(annotation):
+    elif whole := special_type(annotation):
         return theirs(whole), definitions
     schema, ours = schema_of(annotation, reference, lambda cls: theirs(stand_ins[cls]))
     return schema, {**definitions, **ours}

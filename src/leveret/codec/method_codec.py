@@ -15,7 +15,7 @@ from leveret.codec import single_value, structured
 from leveret.codec.content_type import JSON, MSGPACK, TEXT, normal_content_type
 from leveret.codec.not_finite import refuse_not_finite
 from leveret.codec.pydantic_values import plain_model
-from leveret.codec.with_pydantic import pydantic_fields
+from leveret.codec.special_fields import special_fields
 
 __all__ = [
     "DECODE_ERRORS",
@@ -105,7 +105,7 @@ def fields_codec(fields: type[msgspec.Struct]) -> FieldsCodec:
     :raises ContractError: when they cannot travel.
     """
     encode, decode = structured.argument_coder(JSON, fields)
-    if pydantic_fields(fields):
+    if special_fields(fields):
         return FieldsCodec(encode=encode, decode=decode)
     return FieldsCodec(encode=encode, decode=msgspec.json.Decoder(fields, strict=False).decode)
 

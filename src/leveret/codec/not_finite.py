@@ -6,6 +6,7 @@ Either way the sender has to be told, and told which value it was.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -16,13 +17,14 @@ from leveret.codec.kindred import plain
 __all__ = ["refuse_not_finite"]
 
 
-def refuse_not_finite(value: Any) -> None:
+def refuse_not_finite(value: Any, known: Callable[[Any], Any] = plain) -> None:
     """Look for a number in `value` that JSON cannot carry.
 
+    :param known: makes known values of others, as the encoder has it.
     :raises ValueError: if there is one; the message says where, as msgspec does.
     """
     try:
-        builtins = msgspec.to_builtins(value, enc_hook=plain)
+        builtins = msgspec.to_builtins(value, enc_hook=known)
     except Exception:  # noqa: BLE001 - types run code of their own
         return
     left = [("$", builtins)]

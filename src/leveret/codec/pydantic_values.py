@@ -100,8 +100,11 @@ class PydanticType:
             raise ValueError("; ".join(_complaints(error, path))) from error
 
     def schema(self, reference: str) -> dict[str, Any]:
-        """Return its JSON Schema; the models that it refers to are below `$defs`."""
-        return self._describe(ref_template=reference)
+        """Return its JSON Schema; the models that it refers to are below `$defs`.
+
+        :param reference: how it refers to a model, with `{name}` in it.
+        """
+        return self._describe(ref_template=reference.replace("{name}", "{model}"))
 
 
 def pydantic_type(annotation: Any) -> PydanticType | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from leveret.annotations import of_pydantic
+from leveret.annotations import Hook, hooks_of, of_pydantic, without_metadata
 from leveret.codec.content_type import TEXT
 from leveret.codec.kindred import as_known, plain
 from leveret.codec.travelling_types import is_bytes, is_scalar, is_string
@@ -98,6 +98,9 @@ def _only(arguments: dict[str, Any]) -> Any:
 def _coder(content_type: str, annotation: Any, what: str) -> Coder:
     if of_pydantic(annotation):
         raise ContractError(f"{content_type} cannot carry {what}: it is pydantic's, and JSON")
+    hook = hooks_of(annotation).get(without_metadata(annotation))
+    if hook is not None:
+        return _hooked(hook, _coder(content_type, hook.wire, what))
     if content_type == TEXT:
         if not is_scalar(annotation):
             raise ContractError(f"{content_type} cannot carry {what}: it carries {_TEXT_NEEDS}")
@@ -105,6 +108,11 @@ def _coder(content_type: str, annotation: Any, what: str) -> Coder:
     if not is_bytes(annotation):
         raise ContractError(f"{content_type} cannot carry {what}: annotate it as bytes")
     return _raw_coder(annotation)
+
+
+def _hooked(hook: Hook[Any], coder: Coder) -> Coder:
+    encode, decode = coder
+    return lambda value: encode(hook.write(value)), lambda body: hook.read(decode(body))
 
 
 def _text_coder(annotation: Any) -> Coder:

@@ -6,17 +6,18 @@ annotation beforehand, so a service that cannot work is refused when it is defin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import inspect as shapes
 
+from leveret.codec.hook_table import HookTable, hook_table
 from leveret.codec.pydantic_values import pydantic_type
 from leveret.errors import ContractError
 
-__all__ = ["Traits", "check_type", "is_bytes", "is_scalar", "is_string", "traits"]
+__all__ = ["Traits", "check_type", "is_bytes", "is_known", "is_scalar", "is_string", "traits"]
 
 _SCALARS = (
     shapes.BoolType,
@@ -62,6 +63,7 @@ _WITH_FIELDS = (
     shapes.StructType,
     shapes.TypedDictType,
 )
+_CLASSES = (shapes.StructType, shapes.DataclassType, shapes.CustomType)
 _NUMBER_KEYS = (shapes.IntType, shapes.FloatType, shapes.DecimalType)
 _UNHASHABLE = (
     shapes.ListType,
@@ -79,16 +81,30 @@ def check_type(annotation: Any) -> None:
     """
     if pydantic_type(annotation) is not None:
         return
+    table = hook_table(annotation)
     try:
+        if table is not None:
+            annotation = table.annotation
         msgspec.json.Decoder(annotation)
         msgspec.msgpack.Decoder(annotation)
-        shape = shapes.type_info(annotation)
+        found = list(_all_parts(annotation, table))
     except (TypeError, NameError, AttributeError, ValueError) as error:
-        raise ContractError(str(error)) from error
-    for part in _parts(shape):
-        reason = _reason_against(part)
+        raise ContractError(_said(error)) from error
+    wire = _no_wire if table is None else table.wire
+    for part in found:
+        reason = _reason_against(part, wire)
         if reason:
             raise ContractError(reason)
+
+
+def is_known(cls: type) -> bool:
+    """Whether encoders and decoders know a class, so that they never ask a hook about it."""
+    if pydantic_type(cls) is not None:
+        return True
+    try:
+        return not isinstance(shapes.type_info(cls), shapes.CustomType)
+    except (TypeError, NameError, AttributeError, ValueError):
+        return True
 
 
 class Traits(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,16 +120,21 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Whether all in it are containers and values of Python's own, and no class with fields."""
 
 
-def traits(annotation: Any) -> Traits:
-    """Look at all of an annotation that `check_type` lets through."""
+def traits(annotation: Any, table: HookTable | None = None) -> Traits:
+    """Look at all of an annotation that `check_type` lets through.
+
+    :param table: the hooks that hold in it.
+    """
+    if table is not None:
+        return _traits(table.annotation, table)
     try:
         return _kept_traits(annotation)
     except TypeError:  # it has no hash, as a Meta with examples may have none
         return _traits(annotation)
 
 
-def _traits(annotation: Any) -> Traits:
-    found = list(_parts(shapes.type_info(annotation)))
+def _traits(annotation: Any, table: HookTable | None = None) -> Traits:
+    found = list(_all_parts(annotation, table))
     return Traits(
         numbers_or_null=any(
             isinstance(part, _UNKNOWN)
@@ -157,6 +178,36 @@ def _inner(shape: shapes.Type) -> shapes.Type:
     return shape
 
 
+def _all_parts(annotation: Any, table: HookTable | None) -> Iterator[shapes.Type]:
+    """Yield all types inside an annotation, and inside of what travels for those with hooks."""
+    left, seen = [annotation], set[type]()
+    while left:
+        for part in _parts(shapes.type_info(left.pop())):
+            yield part
+            if table is None or not isinstance(part, shapes.CustomType) or part.cls in seen:
+                continue
+            seen.add(part.cls)
+            wire = table.wire(part.cls)
+            if wire is not None:
+                left.append(wire)
+
+
+def _no_wire(_cls: type) -> None:
+    """What travels for types where there are no hooks."""
+
+
+def _said(error: Exception) -> str:
+    """What msgspec says of an annotation that it cannot read."""
+    text = str(error)
+    if "containing a custom type" in text:
+        return (
+            f"{text}. A type with a hook may stand in a union with others where a method's "
+            "signature says so, not in a field of a class: give the field a type of its own, and "
+            "that a hook"
+        )
+    return text
+
+
 def _parts(shape: shapes.Type) -> Iterator[shapes.Type]:
     """Yield the type and all types inside it, each once: types may refer to themselves."""
     seen: set[int] = set()
@@ -173,26 +224,37 @@ def _parts(shape: shapes.Type) -> Iterator[shapes.Type]:
             left.extend(getattr(node, name) for name in node.__struct_fields__)
 
 
-def _reason_against(part: shapes.Type) -> str:
-    """Why this type itself cannot travel; "" if it can."""
-    if isinstance(part, shapes.CustomType):
+def _reason_against(part: shapes.Type, wire: Callable[[type], Any]) -> str:
+    """Why this type itself cannot travel; "" if it can.
+
+    :param wire: gives what travels for a type with a hook.
+    """
+    if isinstance(part, shapes.CustomType) and wire(part.cls) is None:
         return (
             f"{part.cls.__module__}.{part.cls.__qualname__} cannot be encoded; use a "
-            "msgspec.Struct, a dataclass, a TypedDict, or Python's own value and container types"
+            "msgspec.Struct, a dataclass, a TypedDict, or Python's own value and container types; "
+            f"or say how it travels: types=[leveret.Hook({part.cls.__qualname__}, str, "
+            "encode=..., decode=...)] of the service"
         )
     if isinstance(part, shapes.ExtType):
         return "msgspec.msgpack.Ext exists in MessagePack only; use bytes"
-    if isinstance(part, shapes.DictType) and any(
-        isinstance(key, _NO_KEYS) for key in _alternatives(part.key_type)
-    ):
+    if isinstance(part, shapes.DictType):
+        return _reason_against_keys(_alternatives(part.key_type), wire)
+    if isinstance(part, shapes.SetType | shapes.FrozenSetType) and not _hashable(part.item_type):
+        return "a set's items must be hashable; use a list, or a frozen struct"
+    return ""
+
+
+def _reason_against_keys(keys: tuple[shapes.Type, ...], wire: Callable[[type], Any]) -> str:
+    if any(isinstance(key, _NO_KEYS) for key in keys):
         return "a dict's keys must be strings, numbers, enums, dates or UUIDs; use a list of pairs"
-    if isinstance(part, shapes.DictType) and _merges(_alternatives(part.key_type)):
+    if any(isinstance(key, shapes.CustomType) and not is_string(wire(key.cls)) for key in keys):
+        return "a dict's keys may have a hook if they travel as `str`; use a list of pairs"
+    if _merges(keys):
         return (
             "a dict's keys are text in JSON, where 1 and '1' are the same key; use keys of one "
             "type, or a list of pairs"
         )
-    if isinstance(part, shapes.SetType | shapes.FrozenSetType) and not _hashable(part.item_type):
-        return "a set's items must be hashable; use a list, or a frozen struct"
     return ""
 
 
@@ -231,7 +293,7 @@ def _hashable(shape: shapes.Type) -> bool:
     for part in _alternatives(shape):
         if isinstance(part, _UNHASHABLE):
             return False
-        if isinstance(part, shapes.StructType | shapes.DataclassType) and _eq_only(part.cls):
+        if isinstance(part, _CLASSES) and _eq_only(part.cls):
             return False
         if isinstance(part, shapes.TupleType) and not all(map(_hashable, part.item_types)):
             return False

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from leveret.annotations import TypeArguments
+from leveret.annotations import Hook, TypeArguments
 from leveret.codec import method_codec
 from leveret.contract import limits
 from leveret.contract.attempts import hedge_option, retry_option
@@ -24,6 +24,7 @@ from leveret.contract.declaration import (
     declare,
     is_marked,
 )
+from leveret.contract.hooks import hooks_option
 from leveret.contract.parameters import parameters_struct
 from leveret.contract.signature import Signature, read_signature
 from leveret.contract.specification import Executor, MethodSpec, ServiceSpec
@@ -33,10 +34,13 @@ from leveret.snake_case import snake_case
 __all__ = ["read_service"]
 
 
-def read_service(cls: type, given_name: str | None) -> ServiceSpec:
+def read_service(cls: type, given_name: str | None, given_types: Any) -> ServiceSpec:
     """Read a class that derives from `Service`.
 
     A plain `def` that overrides a remote method is replaced by its awaitable form.
+
+    :param given_name: its `name=`, None if it has none.
+    :param given_types: its `types=`.
 
     :raises ContractError: for a class that cannot work; the message names what and why.
     """
@@ -44,8 +48,10 @@ def read_service(cls: type, given_name: str | None) -> ServiceSpec:
     name = _service_name(cls, where) if given_name is None else given_name
     limits.check_service_name(name, where)
     given = TypeArguments(cls)
+    inherited = [hook for _, spec in _service_bases(cls) for hook in spec.hooks]
+    hooks = hooks_option(given_types, inherited, where)
     methods = {
-        attribute: _read_method(cls, given, name, attribute, f"{where}.{attribute}")
+        attribute: _read_method(cls, given, hooks, name, attribute, f"{where}.{attribute}")
         for attribute in _remote_attributes(cls)
     }
     _refuse_shared_names(methods, where)
@@ -57,6 +63,7 @@ def read_service(cls: type, given_name: str | None) -> ServiceSpec:
         type_variables=tuple(
             dict.fromkeys(name for spec in methods.values() for name in spec.type_variables)
         ),
+        hooks=hooks,
     )
 
 
@@ -108,7 +115,12 @@ def _is_abstract(cls: type) -> bool:
 
 
 def _read_method(
-    cls: type, given: TypeArguments, service: str, attribute: str, where: str
+    cls: type,
+    given: TypeArguments,
+    hooks: tuple[Hook[Any], ...],
+    service: str,
+    attribute: str,
+    where: str,
 ) -> MethodSpec:
     limits.check_attribute(attribute, where)
     owners = [base for base in cls.__mro__ if attribute in vars(base)]
@@ -122,7 +134,7 @@ def _read_method(
     limits.check_method_name(service, name, where)
     content_type = limits.content_type(options["content_type"], where)
     signature = read_signature(
-        declaration.plain or declaration.function, cls, given.of(owners[0]), where
+        declaration.plain or declaration.function, cls, given.of(owners[0]), hooks, where
     )
     idempotent = limits.flag("idempotent", options["idempotent"], where)
     concurrency, adaptive = concurrency_option(options["concurrency"], where)
@@ -136,7 +148,7 @@ def _read_method(
         timeout=limits.timeout(options["timeout"], where),
         idempotent=idempotent,
         once=limits.flag("once", options["once"], where),
-        raises=limits.errors_by_code(options["raises"], where),
+        raises=limits.errors_by_code(options["raises"], hooks, where),
         concurrency=concurrency,
         adaptive=adaptive,
         executor=_executor(declaration, options["executor"], where),
@@ -147,7 +159,7 @@ def _read_method(
         hedge=hedge_option(options["hedge"], idempotent=idempotent, where=where),
         type_variables=signature.open,
     )
-    _refuse_other_than_inherited(cls, given, spec, signature, where)
+    _refuse_other_than_inherited(cls, given, hooks, spec, signature, where)
     _refuse_unfit_content_type(spec, where)
     return spec
 
@@ -176,7 +188,12 @@ def _executor(declaration: Declaration, executor: object, where: str) -> Executo
 
 
 def _refuse_other_than_inherited(
-    cls: type, given: TypeArguments, spec: MethodSpec, signature: Signature, where: str
+    cls: type,
+    given: TypeArguments,
+    hooks: tuple[Hook[Any], ...],
+    spec: MethodSpec,
+    signature: Signature,
+    where: str,
 ) -> None:
     """Refuse an override that the callers of what it overrides could not call."""
     for base, service in _service_bases(cls):
@@ -185,7 +202,11 @@ def _refuse_other_than_inherited(
         if overridden is None or definition is None:
             continue
         theirs = read_signature(
-            definition, base, given.of(base), f"{base.__qualname__}.{spec.attribute}"
+            definition,
+            base,
+            given.of(base),
+            hooks,
+            f"{base.__qualname__}.{spec.attribute}",
         )
         if not signature.carries_calls_of(theirs):
             raise ContractError(

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
-from leveret.annotations import free_variables
+from leveret.annotations import Hook, free_variables
 from leveret.codec import check_type, normal_content_type
+from leveret.contract.hooks import check_hooks_in
 from leveret.contract.specification import QueueOptions
-from leveret.errors import ContractError, DeclaredError
+from leveret.errors import ContractError, DeclaredError, hold_in
 
 __all__ = [
     "check_attribute",
@@ -144,8 +145,10 @@ def queue_options(options: Mapping[str, Any], where: str) -> QueueOptions:
     return QueueOptions(type=queue, max_length=length, expires=expires, max_priority=levels)
 
 
-def errors_by_code(raises: Any, where: str) -> Mapping[str, type[DeclaredError]]:
-    """Return the declared errors by code.
+def errors_by_code(
+    raises: Any, hooks: Collection[Hook[Any]], where: str
+) -> Mapping[str, type[DeclaredError]]:
+    """Return the declared errors by code. The hooks of their service hold in their fields.
 
     :raises ContractError: when one is not a subclass of `DeclaredError`, or two share a code.
     """
@@ -163,7 +166,7 @@ def errors_by_code(raises: Any, where: str) -> Mapping[str, type[DeclaredError]]
                 f"{where}: raises has {error!r}, which is no subclass of DeclaredError; "
                 "what else a handler raises reaches the caller as RemoteError by itself"
             )
-        _check_fields(error, where)
+        _check_fields(error, hooks, where)
         for code in (error.code, error.__sent_code__):
             other = taken.setdefault(code, error)
             if other is not error:
@@ -175,11 +178,16 @@ def errors_by_code(raises: Any, where: str) -> Mapping[str, type[DeclaredError]]
     return MappingProxyType(by_code)
 
 
-def _check_fields(error: type[DeclaredError], where: str) -> None:
+def _check_fields(error: type[DeclaredError], hooks: Collection[Hook[Any]], where: str) -> None:
+    try:
+        hold_in(error, hooks)
+    except TypeError as problem:
+        raise ContractError(f"{where}: raises has {problem}") from problem
     for field in msgspec.structs.fields(error.fields):
         what = f"{where}: raises has {error.__qualname__}, whose field {field.name!r}"
         try:
             open_ = free_variables(field.type)
+            check_hooks_in(field.type)
             check_type(field.type)
         except TypeError as problem:
             raise ContractError(f"{what} cannot travel: {problem}") from problem

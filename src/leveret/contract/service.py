@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MethodType
 from typing import Any, ClassVar, Literal, Self, get_origin
 
+from leveret.annotations import Hook
 from leveret.contract.attempts import Hedge, Retry
 from leveret.contract.class_reading import read_service
 from leveret.contract.declaration import declaration_of
@@ -23,14 +24,19 @@ class Service(ABC):
     A class with abstract methods is a contract; its implementations keep its name. Any other base
     lends its methods to a subclass with a name of its own.
 
+    `class Shop(Service, types=[Hook(Money, str, encode=str, decode=Money.parse)])` says how values
+    of types travel that Leveret does not know, in all methods of the service and of its subclasses.
+
     :raises ContractError: when a subclass is defined that cannot work.
     """
 
     __leveret__: ClassVar[ServiceSpec]
 
-    def __init_subclass__(cls, *, name: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, *, name: str | None = None, types: Collection[Hook[Any]] = (), **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.__leveret__ = read_service(cls, name)
+        cls.__leveret__ = read_service(cls, name, types)
 
     def with_options(
         self,

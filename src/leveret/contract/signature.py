@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from leveret.annotations import free_variables, substituted, with_bounds
+from leveret.annotations import Hook, free_variables, substituted, with_bounds, with_hooks
 from leveret.codec import check_type
+from leveret.contract.hooks import check_hooks_in
 from leveret.errors import ContractError
 
 __all__ = ["Parameter", "Signature", "format_annotation", "read_signature"]
@@ -67,11 +68,16 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def read_signature(
-    function: Callable[..., Any], cls: type, given: Mapping[Any, Any], where: str
+    function: Callable[..., Any],
+    cls: type,
+    given: Mapping[Any, Any],
+    hooks: Iterable[Hook[Any]],
+    where: str,
 ) -> Signature:
     """Read the signature of a method of `cls`; `where` names it in errors.
 
     :param given: what stands for the type variables of the class that defines the method.
+    :param hooks: those of the service.
     :raises ContractError: for a missing `self` or annotation, `*args`, a forward reference that
         leads nowhere, and a type that cannot be encoded.
     """
@@ -94,7 +100,7 @@ def read_signature(
         Parameter(
             name=parameter.name,
             annotation=_annotation(
-                hints, parameter.name, given, f"{where}: parameter {parameter.name!r}"
+                hints, parameter.name, given, hooks, f"{where}: parameter {parameter.name!r}"
             ),
             keyword_only=parameter.kind is _KEYWORD_ONLY,
             default=parameter.default,
@@ -103,7 +109,7 @@ def read_signature(
     )
     if "return" not in hints:
         raise ContractError(f"{where}: its result has no annotation; write `-> int`, or `-> None`")
-    result = _annotation(hints, "return", given, f"{where}: its result")
+    result = _annotation(hints, "return", given, hooks, f"{where}: its result")
     of_all = (*(parameter.annotation for parameter in parameters), result)
     names = dict.fromkeys(name for annotation in of_all for name in free_variables(annotation))
     return Signature(parameters=parameters, result=result, open=tuple(names))
@@ -150,14 +156,25 @@ def _naming(function: Callable[..., Any], missing: str | None) -> str:
     return "an annotation"
 
 
-def _annotation(hints: Mapping[str, Any], name: str, given: Mapping[Any, Any], what: str) -> Any:
-    """Return one annotation as codecs read it: with types for its variables, and bounds as Meta."""
+def _annotation(
+    hints: Mapping[str, Any],
+    name: str,
+    given: Mapping[Any, Any],
+    hooks: Iterable[Hook[Any]],
+    what: str,
+) -> Any:
+    """Return one annotation as codecs read it.
+
+    That has types for its variables, bounds as Meta, and the hooks that hold in it.
+    """
     if name not in hints:
         raise ContractError(f"{what} has no annotation; write its type, as in `{name}: int`")
     try:
         annotation = substituted(hints[name], given)
         free_variables(annotation)
         annotation = with_bounds(annotation)
+        check_hooks_in(annotation)
+        annotation = with_hooks(annotation, hooks)
         check_type(annotation)
     except TypeError as error:
         raise ContractError(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from leveret.annotations import Hook
 from leveret.contract.attempts import Hedge, Retry
 from leveret.contract.concurrency import Adaptive
 from leveret.errors import DeclaredError
@@ -100,3 +101,5 @@ class ServiceSpec:
     """Whether this is a contract without its implementation, which cannot be served."""
     type_variables: tuple[str, ...] = ()
     """Those of its methods. A service that has some can be neither served nor called."""
+    hooks: tuple[Hook[Any], ...] = ()
+    """How types of its own travel. The annotations of its methods have those that hold in them."""

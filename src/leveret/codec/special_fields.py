@@ -1,7 +1,7 @@
-"""Bodies of methods some of whose parameters are pydantic's, and the rest msgspec's.
+"""Bodies of methods some of whose parameters are of special types, and the rest msgspec's.
 
-What is pydantic's travels inside the same object as the rest. msgspec reads it as raw bytes, and
-pydantic reads those.
+What is of a special type travels inside the same object as the rest. msgspec reads it as raw bytes,
+and the type reads those.
 """
 
 from __future__ import annotations
@@ -14,38 +14,37 @@ import msgspec
 from msgspec import UNSET
 
 from leveret.codec.content_type import JSON
-from leveret.codec.pydantic_values import PydanticType, pydantic_type
+from leveret.codec.special_types import Coder, SpecialType, special_type
 
-__all__ = ["arguments_coder", "pydantic_fields", "schema_struct"]
-
-Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
+__all__ = ["arguments_coder", "schema_struct", "special_fields"]
 
 _LEFT_OUT: Final = msgspec.Raw(b"")
 
 
-def pydantic_fields(parameters: type[msgspec.Struct]) -> dict[str, PydanticType]:
-    """Return the fields of a struct that pydantic reads, by name."""
-    found = {field.name: pydantic_type(field.type) for field in msgspec.structs.fields(parameters)}
+def special_fields(parameters: type[msgspec.Struct]) -> dict[str, SpecialType]:
+    """Return the fields of a struct that are of special types, by name."""
+    found = {field.name: special_type(field.type) for field in msgspec.structs.fields(parameters)}
     return {name: kind for name, kind in found.items() if kind is not None}
 
 
 def arguments_coder(
     content_type: str,
     parameters: type[msgspec.Struct],
-    theirs: Mapping[str, PydanticType],
+    special: Mapping[str, SpecialType],
     coder_of: Callable[[str, Any], Coder],
 ) -> Coder:
-    """Return the checking encoder and the decoder of arguments of which pydantic reads `theirs`.
+    """Return the checking encoder and the decoder of arguments.
 
+    :param special: those of special types, by name.
     :param coder_of: makes the checking encoder and the decoder of what msgspec reads.
     """
-    ours = [name for name in parameters.__struct_fields__ if name not in theirs]
+    ours = [name for name in parameters.__struct_fields__ if name not in special]
     check_ours = coder_of(content_type, _like(parameters, ours))[0] if ours else None
     own = _like(parameters, ours)
-    wire = _like(parameters, parameters.__struct_fields__, dict.fromkeys(theirs, msgspec.Raw))
+    wire = _like(parameters, parameters.__struct_fields__, dict.fromkeys(special, msgspec.Raw))
     module: Any = msgspec.json if content_type == JSON else msgspec.msgpack
     write, read = module.Encoder().encode, module.Decoder(wire).decode
-    coders = {name: kind.coder(content_type, f"$.{name}") for name, kind in theirs.items()}
+    coders = {name: kind.coder(content_type, f"$.{name}") for name, kind in special.items()}
 
     def encode(value: msgspec.Struct) -> bytes:
         values = {name: getattr(value, name) for name in ours}
@@ -69,12 +68,12 @@ def arguments_coder(
 
 
 def schema_struct(
-    parameters: type[msgspec.Struct], theirs: Mapping[str, PydanticType]
-) -> tuple[type[msgspec.Struct], dict[type, PydanticType]]:
+    parameters: type[msgspec.Struct], special: Mapping[str, SpecialType]
+) -> tuple[type[msgspec.Struct], dict[type, SpecialType]]:
     """Return a struct that msgspec can describe, and what its unknown types stand for."""
-    types = {name: type(name, (), {}) for name in theirs}
+    types = {name: type(name, (), {}) for name in special}
     struct = _like(parameters, parameters.__struct_fields__, types)
-    return struct, {types[name]: kind for name, kind in theirs.items()}
+    return struct, {types[name]: kind for name, kind in special.items()}
 
 
 def _like(

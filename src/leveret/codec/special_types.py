@@ -1,0 +1,40 @@
+"""Types whose values msgspec does not read alone: pydantic's, and those with hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from leveret.codec.hooked_values import hooked_type
+from leveret.codec.pydantic_values import pydantic_type
+
+__all__ = ["Coder", "SpecialType", "special_type"]
+
+Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
+"""The checking encoder and the decoder of the same values."""
+
+
+class SpecialType(Protocol):
+    """What encodes, decodes and describes the values of one annotation."""
+
+    def coder(self, content_type: str, path: str) -> Coder:
+        """Return the checking encoder and the decoder of one value, as JSON or MessagePack.
+
+        :param path: where it is in its body: "$", or "$.price" for a parameter.
+        """
+        ...
+
+    def schema(self, reference: str) -> dict[str, Any]:
+        """Return its JSON Schema; the classes that it refers to are below `$defs`.
+
+        :param reference: how it refers to a class, with `{name}` in it.
+        """
+        ...
+
+
+def special_type(annotation: Any) -> SpecialType | None:
+    """Return what reads and writes values of this type; None if msgspec does so alone.
+
+    :raises ContractError: if nothing can.
+    """
+    return pydantic_type(annotation) or hooked_type(annotation)

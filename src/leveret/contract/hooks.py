@@ -1,0 +1,75 @@
+"""Judges the hooks of a service: each must have an effect, and give what can travel."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any, get_origin
+
+from leveret.annotations import Hook, hooks_of, idle_hooks, merged, of_pydantic, with_hooks
+from leveret.codec import check_type, is_known
+from leveret.errors import ContractError
+
+__all__ = ["check_hooks_in", "hooks_option"]
+
+
+def hooks_option(given: Any, inherited: Iterable[Hook[Any]], where: str) -> tuple[Hook[Any], ...]:
+    """Return the hooks of a service: those of `types=[...]` and those of its bases.
+
+    :raises ContractError: for one that cannot work, and for two of one type.
+    """
+    if isinstance(given, Hook | str) or not isinstance(given, Iterable):
+        raise ContractError(f"{where}: types is {given!r}; write a list, `types=[Hook(...)]`")
+    own = tuple(given)
+    for hook in own:
+        if not isinstance(hook, Hook):
+            raise ContractError(
+                f"{where}: types has {hook!r}, which is no leveret.Hook; write Hook(Money, str, "
+                "encode=..., decode=...)"
+            )
+    try:
+        found = tuple(merged((*inherited, *own)).values())
+        for hook in own:
+            _check(hook, found)
+    except TypeError as error:
+        raise ContractError(f"{where}: {error}") from error
+    return found
+
+
+def check_hooks_in(annotation: Any) -> None:
+    """Judge the hooks that stand in an annotation.
+
+    :raises TypeError: for one that cannot work, or stands where its type is not.
+    """
+    for hook in hooks_of(annotation).values():
+        _check(hook, ())
+    for hook in idle_hooks(annotation):
+        raise TypeError(
+            f"{hook!r} would have no effect: there is no {hook.type.__qualname__} where it stands"
+        )
+
+
+def _check(hook: Hook[Any], others: Iterable[Hook[Any]]) -> None:
+    cls: Any = hook.type
+    if not isinstance(cls, type) or get_origin(cls) is not None:
+        raise TypeError(f"{hook!r}: its type is {cls!r}; give a class")
+    if cls is object:
+        raise TypeError(f"{hook!r}: every value is an object; give a class of your own")
+    if is_known(cls):
+        raise TypeError(
+            f"{hook!r} would have no effect: {cls.__qualname__} travels without a hook; drop it, "
+            "or derive a class that gets the hook"
+        )
+    for name in ("encode", "decode"):
+        function = getattr(hook, name)
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise TypeError(f"{hook!r}: its {name} is {function!r}; give a plain function")
+    wire = with_hooks(hook.wire, others)
+    if of_pydantic(wire):
+        raise TypeError(f"{hook!r}: what it gives is pydantic's; give a dataclass or a Struct")
+    if cls in hooks_of(wire):
+        raise TypeError(f"{hook!r}: what it gives has {cls.__qualname__} inside, without an end")
+    try:
+        check_type(wire)
+    except TypeError as error:
+        raise TypeError(f"{hook!r}: what it gives cannot travel: {error}") from error
