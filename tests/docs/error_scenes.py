@@ -16,7 +16,7 @@ from leveret.once import RedisOnce
 from leveret.testing import FaultProxy, Stall, before_frame
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
-from tests.docs.error_services import Depot, Fibonacci, Forge, Line, NewShop, Shop, Stock
+from tests.docs.error_services import Depot, Fibonacci, Forge, Line, Money, NewShop, Shop, Stock
 from tests.once.servers import RedisServer
 
 T = TypeVar("T")
@@ -104,6 +104,18 @@ async def refused_by_the_server(on: Stage) -> object:
 @ends_with("InvalidArgument")
 async def refused_by_a_model(on: Stage) -> object:
     return await on.client.remote(Stock).add(Line.model_construct(sku="carrot", count=0))
+
+
+@ends_with("InvalidArgument")
+async def refused_by_a_hook(on: Stage) -> object:
+    async with on.host.serving(Stock()):
+        return await on.client.call("stock.sell", price="5 XXX")
+
+
+@ends_with("InvalidArgument")
+async def refused_by_a_hook_of_the_caller(on: Stage) -> object:
+    empty = Money.__new__(Money)
+    return await on.client.remote(Stock).sell(empty)
 
 
 @ends_with("Unimplemented")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from leveret import DeclaredError, Meta, PermissionDenied, Service, method
+from leveret import DeclaredError, Hook, Meta, PermissionDenied, Service, method
 
 
 class OutOfStock(DeclaredError):
@@ -94,12 +94,25 @@ class Line(BaseModel):
     count: int = Field(ge=1)
 
 
-class Stock(Service):
-    """Knows its lines by pydantic."""
+class Money:
+    """An amount with its currency, as one text."""
+
+    def __init__(self, text: str) -> None:
+        if text.endswith("XXX"):
+            raise ValueError("XXX is no currency")
+        self.text = text
+
+
+class Stock(Service, types=[Hook(Money, str, encode=lambda money: money.text, decode=Money)]):
+    """Knows its lines by pydantic, and its prices by a hook."""
 
     @method
     async def add(self, line: Line) -> int:
         return line.count
+
+    @method
+    async def sell(self, price: Money) -> Money:
+        return price
 
 
 class Forge(Service):
