@@ -45,6 +45,7 @@ from leveret.errors import (
 )
 from leveret.rabbit import Rabbit, Serving, connect, run
 from leveret.server.access import Allow
+from leveret.server.call_end import CallEnd
 from leveret.server.handlers.execution import CallNext as ServerCallNext
 from leveret.server.handlers.execution import Middleware as ServerMiddleware
 from leveret.server.server import Server
@@ -60,6 +61,7 @@ __all__ = [
     "Allow",
     "Breaker",
     "Busy",
+    "CallEnd",
     "CallError",
     "Caller",
     "Cancelled",

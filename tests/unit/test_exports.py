@@ -14,7 +14,8 @@ ROOT: Final = Path(__file__).parents[2]
 
 PUBLIC: Final = {
     "leveret": (
-        *("AMQPError", "Adaptive", "Allow", "Breaker", "Busy", "CallError", "Caller", "Cancelled"),
+        *("AMQPError", "Adaptive", "Allow", "Breaker", "Busy", "CallEnd", "CallError"),
+        *("Caller", "Cancelled"),
         *("ChannelClosed", "CircuitOpen", "ClientCallNext", "ClientMiddleware", "Code"),
         *("ConnectionClosed", "ConnectionEvent", "ConnectionLost", "ContractError", "Credentials"),
         *("CurrentCall", "DeadlineExceeded", "DeclaredError", "Hedge", "Hook"),

@@ -138,6 +138,18 @@ def published(frames: bytes) -> tuple[Properties, bytes]:
     return properties, bytes(body)
 
 
+def body_size(frames: bytes) -> int:
+    """Bytes of the body in the frames of one message that this module packed, 0 without frames."""
+    start = 0
+    while start < len(frames):
+        kind, _, size = _FRAME.unpack_from(frames, start)
+        if kind == HEADER_FRAME:
+            found: int = _HEADER.unpack_from(frames, start)[-1]
+            return found
+        start += size + FRAME_OVERHEAD
+    return 0
+
+
 def ack(channel: int, delivery_tag: int, *, multiple: bool = False) -> bytes:
     """The basic.ack frame: a delivery is done with, or the broker has a publish."""
     return _ACK.pack(1, channel, 13, BASIC_ACK, delivery_tag, multiple, 0xCE)

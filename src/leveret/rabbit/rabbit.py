@@ -186,7 +186,8 @@ class Rabbit(AsyncOnly):
             tutorial's protocol reach as well, with text bodies. A `PlainQueue` in place of the text
             says how the queue is declared where it is missing, and what a failed request gets.
         :param grace: seconds that running calls get to end in a drain.
-        :param middleware: around each handler: `async def (call, call_next)`.
+        :param middleware: around each handler: `async def (call, call_next)`. One that has a method
+            `call_ended(call, end)` is told of each call how it ended, refused ones as well.
         :param concurrency: calls of each method at a time, instead of what each method says.
         :param send_tracebacks: whether callers get the traceback of an undeclared exception.
         :param once: where replies to requests with an idempotency key are recorded: a store of
@@ -200,6 +201,7 @@ class Rabbit(AsyncOnly):
         :param trusted_servers: users of other servers, as names or patterns. When such a server
             hands a request back in a drain, this server believes it which user sent the request.
             Servers with this server's own user need not be named.
+        :param access_log: whether each call that ended is a line of the logger `leveret.access`.
         :raises ContractError: if a service cannot be served.
         :raises InvalidURL: if `once` is text, and not the URL of a store.
         :raises TopologyError: if a queue exists with other options.

@@ -21,6 +21,7 @@ from leveret.amqp.frames import on_channel
 from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, Cancelled, DeadlineExceeded
 from leveret.once import OnceStore
+from leveret.server.calls.endings import Endings
 from leveret.server.calls.intake import (
     Decision,
     decide,
@@ -108,6 +109,8 @@ class Shared(Struct, frozen=True, kw_only=True):
     """Bytes of the largest result."""
     send_tracebacks: bool
     """Whether callers get the traceback of an exception that the contract does not declare."""
+    endings: Endings | None = None
+    """Tells how each call ended; None if nobody wants to know."""
 
 
 class MethodServer:
@@ -162,7 +165,9 @@ class MethodServer:
         if limiter is not None:
             self._measures = AdaptiveMeasures(self.admission, limiter, self.slots, self._clock)
         self._once = OnceCalls(shared.once, spec, shared.instance, self._clock)
-        self._replies = Replies(spec, shared.max_message_size)
+        self._replies = Replies(
+            spec, shared.max_message_size, notes_errors=shared.endings is not None
+        )
         self._settling = Settling(
             spec,
             shared.life,
@@ -172,7 +177,8 @@ class MethodServer:
             user_of=shared.user_of,
             reply_elsewhere=shared.reply_elsewhere,
         )
-        self._finish = self._settling.finish
+        self._endings = shared.endings
+        self._finish = self._settling.finish if shared.endings is None else self._finish_and_tell
         self.repeat = self._settling.repeat
         """Sends a reply once more: `repeat(queue, name, frames)`; False if the queue is not its."""
         self._run = Runner(
@@ -333,6 +339,7 @@ class MethodServer:
             return False
         if decision is Decision.HAND_BACK:
             self._settling.hand_back(request, source, seconds)
+            self._tell_of(request, source)
         elif decision is Decision.GO_ON and call is not None:
             self._go_on(call, request, source)
         elif decision is Decision.REPEAT and kept is not None:
@@ -345,6 +352,8 @@ class MethodServer:
             # One that cannot be counted could come for ever.
             if decision is Decision.GIVE_UP or not answers.hand_back(request, seconds, user, times):
                 self._give_up(request, source, times)
+            else:
+                self._tell_of(request, source)
         return True
 
     def _go_on(self, call: ServerCall, request: Incoming, source: Source) -> None:
@@ -361,11 +370,31 @@ class MethodServer:
     def _give_up(self, request: Incoming, source: Source, times: int) -> None:
         """Answer and dead-letter a request that may kill its servers."""
         error = gave_up(times)
-        call = ServerCall(method=self._key, incoming=request, source=source)
+        call = self._call_of(request, source)
         log.error("%s: %s", shown(call), error.message, extra=fields_of(call))
         self._life.fire(call, Event.REFUSED)
         reply = self._replies.error(call, error)
-        source.answers.reject(call, b"" if call.dead_letter else reply)
+        reply = b"" if call.dead_letter else reply
+        source.answers.reject(call, reply)
+        if self._endings is not None:
+            self._endings.gave_up(call, reply)
+
+    def _call_of(self, request: Incoming, source: Source) -> ServerCall:
+        """The call of a request that is not begun here."""
+        now = self._clock()
+        return ServerCall(
+            method=self._key,
+            incoming=request,
+            source=source,
+            user=self._shared.user_of(request, source.answers.own_user),
+            arrived=now,
+            ends=now + request.deadline - time.time(),
+        )
+
+    def _tell_of(self, request: Incoming, source: Source) -> None:
+        """Tell of a request that was handed back as soon as it came."""
+        if self._endings is not None:
+            self._endings.handed_back(self._call_of(request, source))
 
     def _ask(self, call: ServerCall, seconds: float) -> bool:
         """Ask the caller whether it still waits; False if its dialect knows no such question."""
@@ -487,6 +516,14 @@ class MethodServer:
         if self._finish(call, reply, back=ended.back):
             self._leave()
 
+    def _finish_and_tell(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
+        """`Settling.finish`, where somebody wants to know how calls end."""
+        assert self._endings is not None
+        end = self._endings.of(call, reply, back=back)
+        is_free = self._settling.finish(call, reply, back=back)
+        self._endings.tell(call, end)
+        return is_free
+
     def _fail(self, call: ServerCall, error: CallError) -> None:
         """Answer a call that has ended without a task."""
         self._finish(call, self._replies.error(call, error))
@@ -533,6 +570,8 @@ class MethodServer:
         """A call is not here any more, and nobody is answered."""
         self.slots.discard(call)
         self._settling.forget(call)
+        if self._endings is not None:
+            self._endings.handed_back(call)
 
     def abandon(self, call: ServerCall) -> None:
         """Wait no longer for a handler that refuses to end, but tell its caller.

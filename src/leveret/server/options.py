@@ -28,6 +28,7 @@ class GivenServeOptions(TypedDict, total=False):
     once: OnceStore | str | None
     allow: Allow | None
     trusted_servers: Iterable[str]
+    access_log: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,8 @@ class ServeOptions:
     """Who may call what. None: everybody everything."""
     trusted_servers: Iterable[str] = ()
     """Users of other servers, as names or patterns, which may say whose request they hand back."""
+    access_log: bool = False
+    """Whether each call that ended is a line of the logger `leveret.access`."""
 
     @classmethod
     def of(cls, **given: Unpack[GivenServeOptions]) -> ServeOptions:
@@ -77,6 +80,7 @@ class ServeOptions:
             once=_store(given.get("once")),
             allow=given.get("allow"),
             trusted_servers=given.get("trusted_servers", ()),
+            access_log=given.get("access_log", False),
         )
 
 

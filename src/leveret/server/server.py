@@ -14,7 +14,10 @@ from leveret.contract import MethodSpec, Service
 from leveret.errors import AMQPError, ChannelClosed, ConnectionLost, LeveretError
 from leveret.once import MemoryOnce, OnceStore
 from leveret.server.access import Access
+from leveret.server.access_log import log_call
 from leveret.server.announcer import Announcer
+from leveret.server.call_end import call_ended_of
+from leveret.server.calls.endings import Endings
 from leveret.server.calls.kept_replies import KeptReplies
 from leveret.server.calls.life import Life, ServerCall, State, Stop, name_of
 from leveret.server.calls.table import CallTable, EarlyCancels
@@ -84,6 +87,10 @@ class Server:
         )
         check_plain(options.plain, self._services)
         self._once: OnceStore = MemoryOnce() if options.once is None else options.once
+        told = call_ended_of(options.middleware)
+        if options.access_log:
+            told = (*told, log_call)
+        self._endings = Endings(told, clock) if told else None
         self._table = CallTable()
         self._kept = KeptReplies(clock)
         self._lifespans = Lifespans()
@@ -169,6 +176,7 @@ class Server:
                 reply_elsewhere=self._control.reply,
                 max_message_size=self._max_message_size,
                 send_tracebacks=options.send_tracebacks,
+                endings=self._endings,
             ),
             adaptive=options.concurrency is None,
             guard=self._access.guard(spec),

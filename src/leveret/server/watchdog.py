@@ -46,7 +46,7 @@ _ADVICE: Final = (
 _PACKAGE: Final = str(Path(__file__).parents[1]) + os.sep
 _CALLERS: Final = frozenset(
     str(Path(__file__).parent / file)
-    for file in ("calls/run.py", "handlers/execution.py", "access.py")
+    for file in ("calls/run.py", "calls/endings.py", "handlers/execution.py", "access.py")
 )
 """The files of Leveret whose frames call the user's code."""
 

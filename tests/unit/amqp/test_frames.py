@@ -155,3 +155,10 @@ def test_a_routing_key_that_is_too_long_is_refused() -> None:
 def test_a_routing_key_that_is_no_utf8_goes_out_as_it_came_in() -> None:
     key = b"\xff\xfe".decode("utf-8", "surrogateescape")
     assert frames.publish_prefix(1, "", key).endswith(b"\x02\xff\xfe\x00\xce")
+
+
+@pytest.mark.parametrize("size", [0, 1, 9_000])
+def test_the_size_of_a_body_is_read_from_its_frames(size: int) -> None:
+    packed = frames.publish(1, "", "q", Properties(type="result"), b"x" * size, frame_max=4096)
+    assert frames.body_size(packed) == size
+    assert frames.body_size(b"") == 0

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from leveret import Adaptive, Service, method
+from leveret import Adaptive, CallEnd, CurrentCall, Service, method
 from leveret.contract import spec_of
 from leveret.once import MemoryOnce
+from leveret.server.calls.endings import Endings
 from leveret.server.calls.kept_replies import KeptReplies
 from leveret.server.calls.life import (
     TRANSITIONS,
@@ -72,7 +73,8 @@ class Announcer:
 class Scene:
     """The server of one method."""
 
-    def __init__(self, its_method: str = "work") -> None:
+    def __init__(self, its_method: str = "work", *, told: bool = False) -> None:
+        self.ends: list[tuple[CurrentCall, CallEnd]] = []
         self.desk = Desk()
         self.spec = spec_of(self.desk).methods[its_method]
         self.table = CallTable()
@@ -99,6 +101,7 @@ class Scene:
                 reply_elsewhere=self.elsewhere.append,
                 max_message_size=1000,
                 send_tracebacks=False,
+                endings=Endings([self._ended], time.monotonic) if told else None,
             ),
             adaptive=True,
             guard=None,
@@ -107,6 +110,16 @@ class Scene:
         self.answers = Answers(ReplyPacker(1, 0, self.spec))
         self.source = Source(queue=self.spec.queue_name, answers=self.answers)
         self.server.attached(self.source)
+
+    def _ended(self, call: CurrentCall, end: CallEnd) -> None:
+        self.ends.append((call, end))
+
+    def told(self) -> list[tuple[str, str, str]]:
+        """How calls ended, each by its id, its outcome and the code of its error."""
+        return [
+            (call.id, end.outcome, "" if end.error is None else end.error.code)
+            for call, end in self.ends
+        ]
 
     def take(
         self, call_id: str = "1", *, old: bool = False, **properties: Any
@@ -419,4 +432,77 @@ async def test_the_prefetch_follows_a_limit_that_adapts() -> None:
     for n in range(11):
         scene.take(str(n))
     await until(lambda: queue.prefetches == [12], "another prefetch is asked for")
+    await over(scene)
+
+
+# -- who wants to know how calls end is told -------------------------------------------------------
+
+
+async def test_the_end_of_a_call_that_never_gets_to_its_handler_is_told_as_well() -> None:
+    scene = Scene(told=True)
+    for n in range(3):
+        scene.take(str(n))
+    await until(lambda: scene.desk.began == 2, "two run")
+    scene.take("busy", expiration="0")
+    scene.take("late", seconds=-1)
+    scene.take("unreadable", content_type="text/html")
+    scene.early.add(key("left"), 5)
+    scene.take("left")
+    assert scene.told() == [
+        ("busy", "failed", "RESOURCE_EXHAUSTED"),
+        ("late", "failed", "DEADLINE_EXCEEDED"),
+        ("unreadable", "failed", "INVALID_ARGUMENT"),
+        ("left", "failed", "CANCELLED"),
+    ]
+    assert {(end.executed, end.ran) for _, end in scene.ends} == {("no", 0.0)}
+    scene.ends.clear()
+    await scene.server.hand_back_waiting()
+    scene.server.draining = True
+    scene.take("next")
+    assert scene.told() == [("2", "handed back", ""), ("next", "handed back", "")]
+    scene.ends.clear()
+    await over(scene)
+    assert sorted(scene.told()) == [("0", "done", ""), ("1", "done", "")]
+    (_, end), _ = scene.ends
+    assert (end.executed, end.request_size, end.reply_size) == ("yes", 2, 1)
+
+
+async def test_the_end_of_a_call_is_told_once_also_if_it_was_answered_before() -> None:
+    scene = Scene(told=True)
+    call = scene.take()
+    await until(lambda: scene.desk.began == 1, "it runs")
+    assert call is not None
+    scene.server.stop(call, Stop.DEADLINE)
+    assert scene.told() == []
+    await over(scene)
+    assert scene.told() == [("1", "failed", "DEADLINE_EXCEEDED")]
+    ((_, end),) = scene.ends
+    assert end.executed == "yes"
+    assert end.reply_size > 50
+    assert call.failure is None
+
+
+async def test_the_end_of_a_call_whose_channel_was_lost_is_told() -> None:
+    scene = Scene(told=True)
+    for n in range(3):
+        scene.take(str(n))
+    waits = scene.table.find(key("2"))
+    await until(lambda: scene.desk.began == 2, "two run")
+    scene.lose_the_channel()
+    assert waits is not None
+    scene.server.stop(waits, Stop.CALLER)
+    scene.server.draining = True
+    for call in list(scene.server.calls):
+        scene.server.stop(call, Stop.DRAIN)
+    await over(scene)
+    assert sorted(scene.told()) == [(str(n), "handed back", "") for n in range(3)]
+    executed = {call.id: end.executed for call, end in scene.ends}
+    assert executed == {"0": "yes", "1": "yes", "2": "no"}
+
+
+async def test_the_end_of_a_request_that_killed_its_servers_is_told() -> None:
+    scene = Scene("again", told=True)
+    scene.take(redelivered=True)
+    scene.take("2", redelivered=True, headers={"attempt": 5})
+    assert scene.told() == [("1", "handed back", ""), ("2", "failed", "ABORTED")]
     await over(scene)

@@ -51,6 +51,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from leveret.errors import CallError
 from leveret.server.log_fields import fields_of
 from leveret.wire.dialect import ReplyPacker
 from leveret.wire.message import CallKey, Incoming, NoticeKind
@@ -425,6 +426,11 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """Whether it has failed, and its request is to be dead-lettered instead of answered."""
     task: asyncio.Task[None] | None = None
     """What runs it, once it has a place."""
+    failure: CallError | None = None
+    """What its caller is told, if that is an error, and somebody wants to know how calls end. An
+    error may hold the frames that it came through, and so the call."""
+    answer_size: int = 0
+    """Bytes of the reply that it was given before its end; 0 if it was not."""
 
     @property
     def id(self) -> str:

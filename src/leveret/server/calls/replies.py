@@ -11,11 +11,12 @@ from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_code
 from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, ContractError, InvalidArgument, InvalidResult
 from leveret.once import LARGE, Recorded
-from leveret.server.calls.life import ServerCall
+from leveret.server.calls.life import Answer, ServerCall
 from leveret.server.calls.outcome import executed
 from leveret.server.log_fields import fields_of, shown
 from leveret.wire.context import CurrentCall
 from leveret.wire.error_texts import safe_str
+from leveret.wire.failures import decode_failure
 from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")
@@ -28,10 +29,14 @@ class Replies:
     """The codecs of one method, and what is packed by the channel that a request came by.
 
     :param max_message_size: bytes of the largest result that is sent.
+    :param notes_errors: whether calls keep the errors that they end with.
     """
 
-    def __init__(self, spec: MethodSpec, max_message_size: int) -> None:
+    def __init__(
+        self, spec: MethodSpec, max_message_size: int, *, notes_errors: bool = False
+    ) -> None:
         self._spec = spec
+        self._notes_errors = notes_errors
         self._most = max_message_size
         self._whose = "of the server's max_message_size"
         self._codec = method_codec(spec.content_type, spec.parameters, spec.result)
@@ -113,6 +118,8 @@ class Replies:
         self, call: ServerCall, error: CallError, context: CurrentCall | None = None
     ) -> bytes:
         """The reply that tells of an error."""
+        if self._notes_errors and call.answer is Answer.OWED:
+            call.failure = error
         call.dead_letter = call.source.dead_letters
         packer = call.source.answers.packer
         if context is not None and context.has_reply_metadata:
@@ -132,13 +139,16 @@ class Replies:
                     f"the call ran before; its reply of {size} bytes was too large to keep"
                 ),
             )
-        call.dead_letter = call.source.dead_letters and recorded.kind == "error"
+        is_error = recorded.kind == "error"
+        if is_error and self._notes_errors:
+            call.failure = decode_failure(recorded.body, self._spec.raises, "")
+        call.dead_letter = call.source.dead_letters and is_error
         return call.source.answers.packer.recorded(
             call.incoming,
             recorded.body,
             recorded.content_type,
             recorded.metadata,
-            is_error=recorded.kind == "error",
+            is_error=is_error,
         )
 
     def _bad_result(self, call: ServerCall, context: CurrentCall, why: str) -> bytes:

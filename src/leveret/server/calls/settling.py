@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from leveret.amqp.frames import body_size
 from leveret.contract import MethodSpec
 from leveret.server.calls.intake import may_be_copied
 from leveret.server.calls.kept_replies import RecordStore
@@ -131,6 +132,7 @@ class Settling:
         """Answer a call that is owed a reply and has not ended; what comes after it is dropped."""
         call.answer = Answer.GIVEN
         if not call.dead_letter:
+            call.answer_size = body_size(reply)
             self._remember(call, reply)
             call.source.answers.reply(reply)
 

@@ -1,0 +1,92 @@
+"""Tells of each call how it ended: to middleware that has a `call_ended`, and to the access log.
+
+There is one `Endings` for a server where somebody wants to know, and none where nobody does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from leveret.amqp.frames import body_size
+from leveret.errors import Executed
+from leveret.server.call_end import CallEnd, CallEnded, Outcome
+from leveret.server.calls.life import Answer, Ending, ServerCall, ending
+from leveret.server.log_fields import fields_of, shown
+from leveret.wire.context import CurrentCall
+
+__all__ = ["Endings"]
+
+log = logging.getLogger("leveret.server")
+
+
+class Endings:
+    """Tells how calls ended.
+
+    :param told: who is told, in this order.
+    :param clock: seconds that go on steadily.
+    """
+
+    def __init__(self, told: Sequence[CallEnded], clock: Callable[[], float]) -> None:
+        self._told = told
+        self._clock = clock
+
+    def of(self, call: ServerCall, reply: bytes, *, back: bool) -> CallEnd:
+        """How a call ends; to be asked before its request is settled.
+
+        :param reply: the frames of its reply, b"" if there is none.
+        :param back: whether another server is to run it.
+        """
+        found = ending(call, back=back)
+        gone = found in {Ending.HAND_BACK, Ending.REQUEUE}
+        gone = gone or (found is Ending.DROP and call.answer is Answer.OWED)
+        if gone and not (call.dead_letter and not back):
+            return self._back(call)
+        size = call.answer_size
+        if call.answer is Answer.OWED and not call.dead_letter:
+            size = body_size(reply)
+        return self._end(call, size)
+
+    def handed_back(self, call: ServerCall) -> None:
+        """A call has gone to another server, or the broker has its request."""
+        self.tell(call, self._back(call))
+
+    def gave_up(self, call: ServerCall, reply: bytes) -> None:
+        """A call was answered and its request dead-lettered."""
+        self.tell(call, self._end(call, body_size(reply)))
+
+    def tell(self, call: ServerCall, end: CallEnd) -> None:
+        """A call has ended like this."""
+        incoming = call.incoming
+        context = CurrentCall(incoming, call.method, incoming.deadline, call.user, call.arguments)
+        for told in self._told:
+            try:
+                told(context, end)
+            except Exception:
+                log.exception("%s: call_ended failed", shown(call), extra=fields_of(call))
+        context.end()
+        call.failure = None
+
+    def _back(self, call: ServerCall) -> CallEnd:
+        return self._made(call, "handed back", 0)
+
+    def _end(self, call: ServerCall, size: int) -> CallEnd:
+        return self._made(call, "done" if call.failure is None else "failed", size)
+
+    def _made(self, call: ServerCall, outcome: Outcome, reply_size: int) -> CallEnd:
+        now, incoming = self._clock(), call.incoming
+        error = call.failure if outcome == "failed" else None
+        executed: Executed = "yes" if call.entered else "no"
+        queued = 0.0
+        if not incoming.only_if_free:  # else nobody knows how long its caller would have waited
+            queued = max(incoming.timeout - (call.ends - call.arrived), 0.0)
+        return CallEnd(
+            outcome=outcome,
+            error=error,
+            executed=executed if error is None else error.executed,
+            queued=queued,
+            waited=(call.started or now) - call.arrived,
+            ran=now - call.started if call.started else 0.0,
+            request_size=incoming.body_size,
+            reply_size=reply_size,
+        )
