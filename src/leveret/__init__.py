@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from leveret.annotations import Hook
 from leveret.client.caller import Caller
+from leveret.client.discovered import DiscoveredService
 from leveret.client.middleware import CallNext as ClientCallNext
 from leveret.client.middleware import Middleware as ClientMiddleware
 from leveret.client.middleware import OutgoingCall
@@ -78,6 +79,7 @@ __all__ = [
     "CurrentCall",
     "DeadlineExceeded",
     "DeclaredError",
+    "DiscoveredService",
     "Hedge",
     "Hook",
     "InvalidArgument",

@@ -488,7 +488,9 @@ def _fields_of(cls: type[DeclaredError], hooks: Collection[Hook[Any]]) -> type[m
             annotation = with_hooks(_annotation(hints[name], given.of(owner)), hooks)
             default = (getattr(cls, name),) if hasattr(cls, name) else ()
             fields.append((name, annotation, *default))
-        struct = msgspec.defstruct(cls.__name__, fields, forbid_unknown_fields=False)
+        struct = msgspec.defstruct(
+            cls.__name__, fields, namespace={"__doc__": cls.__doc__}, forbid_unknown_fields=False
+        )
         msgspec.json.Decoder(struct)
     except (TypeError, NameError) as error:
         raise ContractError(f"{cls.__name__}: its fields cannot travel: {error}") from error

@@ -110,6 +110,24 @@ async def a_remote_has_the_type_of_its_contract() -> None:
         assert_type(fibonacci.with_options(hedge=0.05), Fibonacci)
 
 
+async def a_discovered_service_is_called_by_any_name() -> None:
+    async with leveret.connect() as rabbit:
+        science = await rabbit.discover("science", timeout=1)
+        assert_type(science, leveret.DiscoveredService)
+        assert_type(await science.fib(30), Any)
+        started: Coroutine[Any, Any, Any] = science.fib(n=30)
+        await started
+        hurried = science.with_options(timeout=1)
+        assert_type(hurried, leveret.DiscoveredService)
+        assert_type(await rabbit.with_options(timeout=1).discover("a"), leveret.DiscoveredService)
+        try:
+            await hurried.fib(30)
+        except science.errors.TooLarge as error:
+            assert_type(error.limit, Any)
+        science.fib + 1  # type: ignore[operator]
+        await rabbit.discover(Fibonacci)  # type: ignore[arg-type]
+
+
 async def a_client_has_policies_for_all_its_calls() -> None:
     async with leveret.connect(retry=Retry(), hedge=0.05, breaker=Breaker(volume=5)) as rabbit:
         assert_type(await rabbit.remote(Fibonacci).fib(30), int)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, Unpack, cast
 
+from leveret.client.discovered import DiscoveredService
+from leveret.client.discovery import Inquirer, discover
 from leveret.client.invocations import Invocations
 from leveret.client.named import named_codec, named_spec
-from leveret.client.options import CallOptions, GivenOptions
+from leveret.client.options import CallOptions, GivenOptions, check_timeout
 from leveret.client.plain import PlainRemote
-from leveret.client.remote import RemoteMethod, remote_of
+from leveret.client.remote import RemoteMethod, remote_of, remote_of_spec
 from leveret.contract import Service
 
 R = TypeVar("R")
@@ -22,7 +24,8 @@ _NAMED_METHODS: Final = 256
 class Caller:
     """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options."""
 
-    def __init__(self, invocations: Invocations, options: CallOptions) -> None:
+    def __init__(self, client: Inquirer, invocations: Invocations, options: CallOptions) -> None:
+        self._client = client
         self._invocations = invocations
         self._options = options
         self._named: dict[str, RemoteMethod] = {}
@@ -50,6 +53,26 @@ class Caller:
                 self._named[method] = remote
         return await remote(**arguments)
 
+    async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
+        """Make a remote of a service without its class, of what its servers say of it.
+
+        :param service: its name, as in "shop_floor".
+        :param timeout: seconds that servers have to answer. Without `wait_for_server=True` in
+            `with_options` it ends as soon as the broker says that there is none.
+        :raises NoServer: if none answers.
+        :raises CallError: if they cannot be asked.
+        :raises ContractError: if what they say cannot be read.
+        """
+        options = self._options
+        spec = await discover(
+            self._client,
+            service,
+            timeout=check_timeout(timeout),
+            wait_for_server=options.wait_for_server,
+            wait_for_connection=options.wait_for_connection,
+        )
+        return remote_of_spec(spec, DiscoveredService, self._invocations, options)
+
     def plain(self, queue: str, result: type[R], options: GivenOptions) -> PlainRemote[R]:
         """Servers of the RabbitMQ tutorial's kind, on a named queue.
 
@@ -59,4 +82,4 @@ class Caller:
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """The same with other options for its calls; `Service.with_options` lists them."""
-        return Caller(self._invocations, self._options.merged(options))
+        return Caller(self._client, self._invocations, self._options.merged(options))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
@@ -18,7 +18,7 @@ from leveret.client.invocation import Invocation, Sender
 from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions
 from leveret.client.policy.call_policy import CallPolicy, PolicedMethod, Policies
-from leveret.codec import RAW, TEXT, MethodCodec, method_codec, normal_content_type
+from leveret.codec import RAW, TEXT, MethodCodec, as_plain, method_codec, normal_content_type
 from leveret.contract import MethodSpec, given_struct
 from leveret.errors import ContractError, InvalidArgument
 from leveret.wire.dialect import ClientChannel, ClientDialect
@@ -36,6 +36,13 @@ MakeCodec = Callable[[MethodSpec, str], MethodCodec]
 def typed_codec(spec: MethodSpec, content_type: str) -> MethodCodec:
     """The codec of a method whose contract is known."""
     return method_codec(content_type, _given(spec, content_type), spec.result)
+
+
+def discovered_codec(spec: MethodSpec, content_type: str) -> MethodCodec:
+    """The codec of a method that its servers describe: what it gives are plain values."""
+    codec = typed_codec(spec, content_type)
+    decode = codec.decode_result
+    return structs.replace(codec, decode_result=lambda body: as_plain(decode(body)))
 
 
 def _given(spec: MethodSpec, content_type: str) -> type[Struct]:
@@ -110,8 +117,9 @@ class Invocations:
         new_key = policy is not None and spec.once and not spec.idempotent and not has_key
         route = self.sender.route(spec.key, _NATIVE)
         parameters = spec.parameters
-        if make_codec is typed_codec:
+        if make_codec in (typed_codec, discovered_codec):
             parameters = _given(spec, codec.content_type)
+        if make_codec is typed_codec:
             route.described(limited=spec.queue.max_length is not None)
         request = Request(
             self.sender.channel,

@@ -10,10 +10,12 @@ import inspect
 from collections.abc import Coroutine
 from functools import lru_cache
 from types import CodeType
-from typing import Any, Final, Unpack
+from typing import Any, ClassVar, Final, Self, TypeVar, Unpack, cast
+
+from msgspec import Struct
 
 from leveret.client.invocation import Invocation, Terms
-from leveret.client.invocations import Invocations
+from leveret.client.invocations import Invocations, MakeCodec, typed_codec
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
 from leveret.client.options import (
     OF_A_CALL,
@@ -24,6 +26,8 @@ from leveret.client.options import (
 from leveret.client.request_ids import ids_within, within_call
 from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, usable_spec_of
 from leveret.errors import InvalidArgument
+
+R = TypeVar("R", bound="Remote")
 
 _CLASSES: Final = 1024
 """Of how many services the classes of remotes are kept."""
@@ -175,6 +179,15 @@ class RemoteMethod:
 RemoteMethod.__doc__ = _DocOfMethod(RemoteMethod.__doc__)  # type: ignore[assignment]
 
 
+class Ways(Struct, frozen=True, kw_only=True):
+    """In what the remotes of one kind differ from those of another."""
+
+    make_codec: MakeCodec = typed_codec
+    """Makes the codecs of their methods."""
+    middleware: tuple[Middleware, ...] = ()
+    """Their own, inside that of the client."""
+
+
 class _MethodOfRemote:
     """Makes the `RemoteMethod` at its first use; from then on it is the remote's own attribute.
 
@@ -205,11 +218,13 @@ class _MethodOfRemote:
         if remote is None:
             return self
         invocations, _, options, made = remote._leveret  # noqa: SLF001 - a part of it
+        ways = remote._ways  # noqa: SLF001 - as above
         spec, name = self._spec, self._name
         invocation = made.get(name)
         if invocation is None:
-            invocation = made[name] = invocations.of(spec, options)
-        method = RemoteMethod(invocation, spec, options, invocations.middleware)
+            invocation = made[name] = invocations.of(spec, options, ways.make_codec)
+        middleware = (*invocations.middleware, *ways.middleware)
+        method = RemoteMethod(invocation, spec, options, middleware)
         remote.__dict__[name] = method
         return method
 
@@ -222,6 +237,8 @@ class Remote:
     :param made: the invocations of its methods, by name. A remote that differs from another in
         nothing that makes requests differ shares them with it.
     """
+
+    _ways: ClassVar[Ways] = Ways()
 
     def __init__(
         self,
@@ -241,7 +258,7 @@ class Remote:
             f"{name!r} is no remote method of {spec.name}; it has {', '.join(sorted(spec.methods))}"
         )
 
-    def with_options(self, **options: Unpack[GivenOptions]) -> Remote:
+    def with_options(self, **options: Unpack[GivenOptions]) -> Self:
         """The same remote with other options for its calls; `Service.with_options` lists them."""
         invocations, spec, before, made = self._leveret
         if not options.keys() <= OF_A_CALL:
@@ -256,11 +273,19 @@ class Remote:
 
 
 @lru_cache(maxsize=_CLASSES)
-def _class_of(spec: ServiceSpec) -> type[Remote]:
+def _class_of(kind: tuple[ServiceSpec, type[Remote]]) -> type[Remote]:
     """The class of a service's remotes: a method is found without a detour by `__getattr__`."""
+    spec, base = kind
     methods = {name: _MethodOfRemote(method) for name, method in spec.methods.items()}
     doc = spec.doc or f"The remote service {spec.name}."
-    return type(f"Remote[{spec.name}]", (Remote,), {**methods, "__doc__": doc})
+    return type(f"{base.__name__}[{spec.name}]", (base,), {**methods, "__doc__": doc})
+
+
+def remote_of_spec(
+    spec: ServiceSpec, base: type[R], invocations: Invocations, options: CallOptions
+) -> R:
+    """A remote of a service, which is a `base`."""
+    return cast("R", _class_of((spec, base))(invocations, spec, options, {}))
 
 
 def remote_of(contract: type[Service], invocations: Invocations, options: CallOptions) -> Remote:
@@ -269,4 +294,4 @@ def remote_of(contract: type[Service], invocations: Invocations, options: CallOp
     :raises ContractError: if it is not a service class, has no methods, or is generic.
     """
     spec = usable_spec_of(contract)
-    return _class_of(spec)(invocations, spec, options, {})
+    return remote_of_spec(spec, Remote, invocations, options)

@@ -13,6 +13,7 @@ from leveret.codec.content_type import (
     TEXT,
     normal_content_type,
 )
+from leveret.codec.described_types import DescribedTypes, as_plain, is_name
 from leveret.codec.descriptions import describe
 from leveret.codec.method_codec import (
     DECODE_ERRORS,
@@ -35,14 +36,17 @@ __all__ = [
     "MSGPACK",
     "RAW",
     "TEXT",
+    "DescribedTypes",
     "FieldsCodec",
     "MethodCodec",
     "UntypedCodec",
+    "as_plain",
     "check_type",
     "check_value",
     "describe",
     "fields_codec",
     "is_known",
+    "is_name",
     "method_codec",
     "normal_content_type",
     "untyped_codec",

@@ -10,6 +10,7 @@ from leveret.contract.attempts import Hedge, Retry, as_hedge, as_retry
 from leveret.contract.comparing import differences, fingerprint
 from leveret.contract.concurrency import Adaptive
 from leveret.contract.declaration import method
+from leveret.contract.described import described_service
 from leveret.contract.left_out import given_arguments, given_struct
 from leveret.contract.schema import method_schema, service_schema
 from leveret.contract.service import Service, handler_of, spec_of, usable_spec_of
@@ -26,6 +27,7 @@ __all__ = [
     "ServiceSpec",
     "as_hedge",
     "as_retry",
+    "described_service",
     "differences",
     "fingerprint",
     "given_arguments",

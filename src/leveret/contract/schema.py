@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Final
 
 from leveret.codec import describe
@@ -50,8 +51,16 @@ def _method(spec: MethodSpec) -> dict[str, Any]:
         "once": spec.once,
         "content_type": spec.content_type,
         "priority_levels": spec.queue.max_priority,
+        **_by_keyword(spec),
         **method_schema(spec),
     }
+
+
+def _by_keyword(spec: MethodSpec) -> dict[str, list[str]]:
+    """The parameters that can be given by keyword only, if there are any."""
+    taken = inspect.signature(spec.parameters).parameters.values()
+    names = [parameter.name for parameter in taken if parameter.kind is parameter.KEYWORD_ONLY]
+    return {"keyword_only": names} if names else {}
 
 
 def _schema(annotation: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from weakref import WeakSet
 from leveret.async_only import AsyncOnly
 from leveret.client.caller import Caller
 from leveret.client.calls.client import Client
+from leveret.client.discovered import DiscoveredService
 from leveret.client.invocations import Invocations
 from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions, GivenOptions
@@ -101,7 +102,7 @@ class Rabbit(AsyncOnly):
     def _caller(self) -> Caller:
         if self._made is None:
             invocations = Invocations(self.calls, self._middleware, self._policies)
-            self._made = Caller(invocations, self._options)
+            self._made = Caller(self.calls, invocations, self._options)
         return self._made
 
     @property
@@ -129,6 +130,18 @@ class Rabbit(AsyncOnly):
         :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
         """
         return await self._caller.call(method, **arguments)
+
+    async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
+        """Make a remote of a service without its class, of what its servers say of it.
+
+        :param service: its name, as in "shop_floor".
+        :param timeout: seconds that servers have to answer. It ends as soon as the broker says that
+            there is none, but for `with_options(wait_for_server=True).discover(...)`.
+        :raises NoServer: if none answers.
+        :raises CallError: if they cannot be asked.
+        :raises ContractError: if what they say cannot be read.
+        """
+        return await self._caller.discover(service, timeout=timeout)
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """Make remotes and calls by name with other options; `Service.with_options` lists them."""

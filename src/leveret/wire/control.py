@@ -23,6 +23,10 @@ QUERY: Final = "ask"
 """A client asks what became of its calls; the body is a JSON array of their ids."""
 REBIND: Final = "bind"
 """A client found that requests do not reach a queue of the service, though the queue is there."""
+INFO: Final = "info"
+"""A client asks servers what they serve."""
+PING: Final = "ping"
+"""A client asks servers who they are."""
 
 LONGEST_CANCEL: Final = 3600.0
 """A server remembers the cancel of a request that it has not seen for this many seconds at most."""
@@ -125,7 +129,8 @@ def properties(
 ) -> Properties:
     """The properties of a control message from a client.
 
-    :param word: `CANCEL`, `CONFIRMED`, `QUERY` or `REBIND`.
+    :param word: `CANCEL`, `CONFIRMED`, `QUERY`, `REBIND`, `INFO` or `PING`.
+    :param call_id: the call, or what the client calls its question.
     :param seconds: how long it may wait for its server.
     """
     return Properties(

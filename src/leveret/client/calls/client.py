@@ -23,6 +23,7 @@ from leveret.client.calls.control_sender import ControlSender
 from leveret.client.calls.exchanges import Exchanges
 from leveret.client.calls.flow import Flow
 from leveret.client.calls.inbox import Inbox
+from leveret.client.calls.inquiries import Inquiries, Inquiry
 from leveret.client.calls.life import Act, Event, Pending, State
 from leveret.client.calls.lost_channel import Fate, fates, fates_by_size
 from leveret.client.calls.messenger import Messenger
@@ -104,6 +105,7 @@ class Client:
             begin=self._tasks.begin,
             restore=self._restore_exchanges,
             call_later=loop.call_later,
+            unbound=self._unbound,
             most=max_in_flight + _CONTROL_ROOM,
         )
         self._control = ControlSender(
@@ -112,6 +114,9 @@ class Client:
             is_open=self._may_send,
             time=loop.time,
         )
+        self._inquiries = Inquiries(ask=self._control.inquire, ready=self._ready_to_ask)
+        self.inquiry = self._inquiries.open
+        """Opens a question to servers about themselves: `inquiry(word, key)`."""
         self.query = self._control.query
         """Asks the servers of a queue for calls: `query(route, call_ids)`."""
         acts: dict[Act, Callable[[Pending], None]] = {}
@@ -138,6 +143,7 @@ class Client:
             replied=self.table.replied,
             fire=self.table.fire,
             time=loop.time,
+            answered=self._inquiries.answered,
             confirm=self._control.confirm,
             default_dialect=NativeClient(),
         )
@@ -475,6 +481,15 @@ class Client:
     def new_id(self) -> str:
         """A call id that no call has had."""
         return self.table.new_id()
+
+    def _unbound(self, name: str) -> bool:
+        return self._inquiries.unbound(name)
+
+    async def _ready_to_ask(self, inquiry: Inquiry, timeout: float) -> float:
+        timeout = await self._flow.ready(inquiry, timeout)
+        if not self._flow.is_open():
+            raise self._flow.refusal(inquiry.route)
+        return timeout
 
     def send(
         self,

@@ -73,6 +73,10 @@ class ControlSender:
             log.info("no request reaches the queue %r; asking its servers to bind it", route.queue)
             self._send(key, REBIND, "", _OF_USE)
 
+    def inquire(self, word: str, key: str, name: str, seconds: float) -> None:
+        """Ask the servers under a key about themselves; their answers have this name."""
+        self._send(key, word, name, seconds)
+
     def _send(self, key: str, word: str, call_id: str, timeout: float, body: bytes = b"") -> None:
         if self._is_open():
             self._send_message(

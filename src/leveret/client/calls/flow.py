@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.errors import Busy, CallError, ConnectionLost, DeadlineExceeded, LeveretError
 
@@ -26,6 +25,20 @@ class PausableConnection(Protocol):
     @property
     def paused(self) -> bool:
         """Whether the socket takes no more now."""
+        ...
+
+
+class Waiting(Protocol):
+    """A request or a question that is to be sent, as far as `Flow` has to know it."""
+
+    @property
+    def wait_for_connection(self) -> bool:
+        """Whether it waits for a connection that broke to come back."""
+        ...
+
+    @property
+    def route(self) -> Route:
+        """What names it in errors."""
         ...
 
 
@@ -146,7 +159,7 @@ class Flow:
 
     # -- who waits ----------------------------------------------------------------------------
 
-    async def ready(self, request: Request, timeout: float) -> float:
+    async def ready(self, request: Waiting, timeout: float) -> float:
         """Wait until requests may go; returns what is left of `timeout`, in seconds.
 
         :raises Busy: if too many calls wait already.

@@ -31,6 +31,8 @@ class Inbox:
 
     :param get: gives the call of an id, or None if there is none any more.
     :param replied: gives a reply to its call.
+    :param answered: gives the answer to a question of this client, by its name; False if there is
+        no such question.
     :param confirm: tells a server, which listens under a key, whether a caller still waits:
         `confirm(key, call_id, waits)`.
     :param default_dialect: the dialect of messages that name no call.
@@ -43,6 +45,7 @@ class Inbox:
         replied: Callable[[Pending, Reply], None],
         fire: Fire,
         time: Callable[[], float],
+        answered: Callable[[str, bytes], bool],
         confirm: Callable[[str, str, bool], None],
         default_dialect: ClientDialect,
     ) -> None:
@@ -52,6 +55,7 @@ class Inbox:
         self._replied = replied
         self._fire = fire
         self._time = time
+        self._answered = answered
         self._confirm = confirm
         self._default_dialect = default_dialect
 
@@ -84,11 +88,14 @@ class Inbox:
             self._fire(call, Event.NO_ROUTE)
 
     def _for_no_call(self, delivery: Delivery) -> None:
+        name = delivery.properties.correlation_id or ""
+        if self._answered(name, delivery.body or b""):
+            return
         message = self._default_dialect.read(delivery)
         if not isinstance(message, Notice):
             self.late += 1
         elif message.kind is NoticeKind.CONFIRM:
-            self._confirm(message.answer_to, delivery.properties.correlation_id or "", False)
+            self._confirm(message.answer_to, name, False)
 
     def _bounced(self, call: Pending, bounce: Bounce) -> None:
         """The broker gave a request up."""

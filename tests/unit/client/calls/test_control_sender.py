@@ -80,3 +80,10 @@ def test_nothing_is_sent_while_nothing_may_go(scene: Scene) -> None:
     scene.sender.cancel(a_call())
     scene.sender.query(a_call().route, ["1"])
     assert not scene.sent
+
+
+def test_servers_are_asked_about_themselves(scene: Scene) -> None:
+    scene.sender.inquire("info", "gate", "name", 1.0)
+    assert scene.words() == [("gate", "info", "name")]
+    (_, said, body) = scene.sent[0]
+    assert (said.expiration, said.reply_to, body) == ("1000", CHANNEL.reply_to.key, b"")

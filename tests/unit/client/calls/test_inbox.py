@@ -25,15 +25,22 @@ class There:
         self.events: list[Event] = []
         self.causes: list[LeveretError | None] = []
         self.confirmed: list[tuple[str, str, bool]] = []
+        self.answers: list[bytes] = []
         self.calls: dict[str, Pending] = {}
         self.inbox = Inbox(
             get=self.calls.get,
             replied=lambda call, reply: self.replies.append((call, reply)),
             fire=self._fire,
             time=lambda: self.now,
+            answered=self._answered,
             confirm=lambda key, call_id, waits: self.confirmed.append((key, call_id, waits)),
             default_dialect=NativeClient(),
         )
+
+    def _answered(self, name: str, body: bytes) -> bool:
+        if name == "question":
+            self.answers.append(body)
+        return name == "question"
 
     def _fire(self, _call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
         self.events.append(event)
@@ -142,3 +149,11 @@ async def test_a_returned_request_gives_back_its_body() -> None:
     assert (there.events, call.body) == ([Event.NO_ROUTE], b"[7]")
     there.inbox.on_return(Content(1, back, Properties(), b"{}", 2))
     assert there.events == [Event.NO_ROUTE]
+
+
+def test_an_answer_to_a_question_is_late_for_no_call() -> None:
+    there = There()
+    there.inbox.on_delivery(message("question", "result", b"{}"))
+    assert (there.answers, there.inbox.late) == ([b"{}"], 0)
+    there.inbox.on_delivery(message("closed", "result", b"{}"))
+    assert (there.answers, there.inbox.late) == ([b"{}"], 1)

@@ -53,6 +53,7 @@ class There:
         self.refusal: LeveretError | None = None
         self.lines: list[Line] = []
         self.restored = 0
+        self.question: str | None = None
         self.later: list[Callable[[], None]] = []
         self.messenger = Messenger(
             exchange="control",
@@ -60,6 +61,7 @@ class There:
             begin=asyncio.create_task,
             restore=self._restore,
             call_later=self._call_later,
+            unbound=lambda name: name == self.question,
             most=10,
         )
 
@@ -159,3 +161,16 @@ async def test_a_channel_that_cannot_be_opened_loses_the_messages_and_is_told_of
     there.refusal = None
     there.cancel("3")
     await there.until_sent("gate cancel 3")
+
+
+async def test_a_question_that_nobody_is_there_for_is_not_sent_again() -> None:
+    there = There()
+    there.question = "1"
+    there.cancel("1")
+    there.cancel("2")
+    line = await there.until_sent("gate cancel 1", "gate cancel 2")
+    assert line.on_return is not None
+    line.on_return(returned("1"))
+    assert not there.later
+    line.on_return(returned("2"))
+    assert len(there.later) == 1

@@ -1,0 +1,142 @@
+"""Questions to servers about themselves, each of which may have any number of answers.
+
+Answers come to the client's reply queue, by the name that the question has. Who asks decides for
+how long answers are of interest; then the question is closed, and what still comes is for no call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final, Self
+
+from leveret.client.calls.route import Route
+
+_OF_USE: Final = 1.0
+"""Seconds for which a question is of use. After that it is asked again."""
+_MOST_ANSWERS: Final = 100
+"""How many answers a question takes. Each server may give one."""
+
+
+class Inquiries:
+    """The open questions of one client.
+
+    :param ask: sends a question: `ask(word, key, name, seconds)`, of use for so many seconds.
+    :param ready: waits until messages may go, and returns what is left of the seconds; it raises
+        `CallError` if they may not in time.
+    """
+
+    def __init__(
+        self,
+        *,
+        ask: Callable[[str, str, str, float], None],
+        ready: Callable[[Inquiry, float], Awaitable[float]],
+    ) -> None:
+        self._ask = ask
+        self._ready = ready
+        self._open: dict[str, Inquiry] = {}
+
+    def open(self, word: str, key: str, *, wait_for_connection: bool = True) -> Inquiry:
+        """A question to the servers under a routing key; open in a `with` block.
+
+        :param word: "info" or "ping".
+        """
+        return Inquiry(
+            self._open, self._ask, self._ready, word, key, wait_for_connection=wait_for_connection
+        )
+
+    def answered(self, name: str, body: bytes) -> bool:
+        """Take an answer; False if there is no such question."""
+        inquiry = self._open.get(name)
+        if inquiry is None:
+            return False
+        inquiry.answered(body)
+        return True
+
+    def unbound(self, name: str) -> bool:
+        """Nobody listens under the key of this question; False if there is no such question."""
+        inquiry = self._open.get(name)
+        if inquiry is None:
+            return False
+        inquiry.unbound()
+        return True
+
+
+class Inquiry:
+    """One question, and what has come of it so far."""
+
+    def __init__(
+        self,
+        table: dict[str, Inquiry],
+        ask: Callable[[str, str, str, float], None],
+        ready: Callable[[Inquiry, float], Awaitable[float]],
+        word: str,
+        key: str,
+        *,
+        wait_for_connection: bool,
+    ) -> None:
+        self.answers: list[bytes] = []
+        """The bodies of the answers, as they came."""
+        self.is_unbound = False
+        """Whether the broker said of the latest question that nobody listens under its key."""
+        self.wait_for_connection = wait_for_connection
+        """Whether it waits for a connection that broke to come back."""
+        self.route = Route(key, "", key)
+        """What names it in errors."""
+        self._table = table
+        self._ask = ask
+        self._ready = ready
+        self._word = word
+        self._key = key
+        self._name = secrets.token_urlsafe(12)
+        self._news = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._table[self._name] = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        del self._table[self._name]
+
+    async def ask(self, timeout: float) -> float:
+        """Ask, now or once messages may go; returns what is left of `timeout`, in seconds.
+
+        :raises CallError: if they may not in time.
+        """
+        left = await self._ready(self, timeout)
+        self.is_unbound = False
+        self._ask(self._word, self._key, self._name, _OF_USE)
+        return left
+
+    async def news(self, seconds: float) -> bool:
+        """Wait for the next answer, or for the broker to say that nobody listens.
+
+        :returns: False if nothing came within so many seconds, or no more answers are taken.
+        """
+        if len(self.answers) >= _MOST_ANSWERS:
+            return False
+        try:
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        self._news.clear()
+        return True
+
+    def answered(self, body: bytes) -> None:
+        """Take an answer."""
+        if len(self.answers) < _MOST_ANSWERS:
+            self.answers.append(body)
+            self._news.set()
+
+    def unbound(self) -> None:
+        """Nobody listens under its key."""
+        self.is_unbound = True
+        self._news.set()

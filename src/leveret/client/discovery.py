@@ -1,0 +1,197 @@
+"""Asks the servers of a service what it is: the contract, for a caller that has no class of it.
+
+Each server answers with its own description, and nobody tells how many there are. So after the
+first answer the client waits a little for others, as long as the first one took. Where servers
+differ about a method, most of them are believed, and the log says what differs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from time import monotonic
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from leveret.client.calls.inquiries import Inquiry
+from leveret.contract import ServiceSpec, described_service, differences, fingerprint
+from leveret.contract.limits import check_service_name
+from leveret.errors import CallError, ContractError, InvalidArgument, NoServer
+from leveret.wire.context import find_current_call, within_current_call
+from leveret.wire.control import INFO, PING
+
+__all__ = ["Inquirer", "discover"]
+
+log = logging.getLogger("leveret.client")
+
+_ASKED_EVERY: Final = 1.0
+"""Seconds between two questions, while no server answers."""
+_TRIED_EVERY: Final = 0.25
+"""Seconds between two questions, while no server is there."""
+_SETTLED: Final = 0.05
+"""Seconds without another answer after which the servers that there are have answered, at least."""
+_OTHERS: Final = 0.5
+"""Seconds that the servers of other services get to say who they are."""
+_SHOWN: Final = 3
+"""How many differences of a method are logged."""
+_MOST_NAMED: Final = 20
+"""How many services an error names."""
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+Description = Mapping[str, Any]
+"""What `service_schema` gives of a service."""
+
+
+class Inquirer(Protocol):
+    """The client, as far as it is needed here."""
+
+    def check_loop(self) -> None:
+        """:raises RuntimeError: in another event loop than that of its connection."""
+
+    def inquiry(self, word: str, key: str, *, wait_for_connection: bool = True) -> Inquiry:
+        """A question to the servers under a routing key."""
+        ...
+
+
+async def discover(
+    client: Inquirer,
+    service: str,
+    *,
+    timeout: float,
+    wait_for_server: bool,
+    wait_for_connection: bool,
+) -> ServiceSpec:
+    """Find out what a service is.
+
+    :param timeout: seconds that it may take, at most.
+    :param wait_for_server: whether to wait so long for a server to come up.
+    :raises InvalidArgument: if it is no name of a service.
+    :raises NoServer: if no server of it answers.
+    :raises CallError: if the question cannot be sent.
+    :raises ContractError: if what they answer cannot be read.
+    """
+    try:
+        check_service_name(service, "discover")
+    except ContractError:
+        raise InvalidArgument(
+            f'a service is named as its class is in snake case, as in "shop_floor"; got {service!r}'
+        ) from None
+    client.check_loop()
+    if find_current_call() is not None:
+        timeout = within_current_call(timeout, service)
+    with client.inquiry(INFO, service, wait_for_connection=wait_for_connection) as inquiry:
+        await _ask(inquiry, timeout, wait_for_server=wait_for_server)
+    if not inquiry.answers:
+        if inquiry.is_unbound:
+            raise NoServer(await _who_is_there(client, service))
+        raise NoServer(f"no server of the service {service!r} answered in {timeout:g} s")
+    descriptions = list(_descriptions(service, inquiry.answers))
+    if not descriptions:
+        raise ContractError(f"what servers say of the service {service!r} cannot be read")
+    return described_service(_agreed(service, descriptions))
+
+
+async def _ask(inquiry: Inquiry, timeout: float, *, wait_for_server: bool) -> None:
+    """Ask until servers have answered, or will not."""
+    began = asked = monotonic()
+    while not inquiry.answers:
+        left = timeout - (monotonic() - began)
+        if left <= 0:
+            return
+        left = await inquiry.ask(left)
+        asked = monotonic()
+        await inquiry.news(min(left, _ASKED_EVERY))
+        if inquiry.is_unbound and not inquiry.answers:
+            if not wait_for_server:
+                return
+            await inquiry.news(min(left, _TRIED_EVERY))
+    settled = max(_SETTLED, monotonic() - asked)
+    while await inquiry.news(settled):
+        pass
+
+
+def _descriptions(service: str, answers: Iterable[bytes]) -> Iterator[Description]:
+    """What each server says of a service, the latest of what it says."""
+    by_instance = {str(answer.get("instance")): answer for answer in map(_answer, answers)}
+    for answer in by_instance.values():
+        schemas = answer.get("schemas")
+        found = schemas.get(service) if isinstance(schemas, dict) else None
+        if isinstance(found, dict) and _is_description(found):
+            yield found
+
+
+def _is_description(found: Description) -> bool:
+    methods = found.get("methods")
+    return isinstance(methods, dict) and all(isinstance(one, dict) for one in methods.values())
+
+
+def _answer(body: bytes) -> dict[str, Any]:
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        log.debug("what a server says of itself cannot be read: %s", error)
+        return {}
+
+
+async def _who_is_there(client: Inquirer, service: str) -> str:
+    """The message of the error where nobody listens for a service: who else is there."""
+    with client.inquiry(PING, "all") as inquiry:
+        try:
+            await inquiry.ask(_OTHERS)
+            await inquiry.news(_OTHERS)
+            while inquiry.answers and await inquiry.news(_SETTLED):
+                pass
+        except CallError as error:
+            log.debug("other servers are not asked who they are: %s", error)
+    names: set[str] = set()
+    for body in inquiry.answers:
+        services = _answer(body).get("services")
+        names.update(filter(_is_text, services) if isinstance(services, list) else ())
+    if names:
+        shown = ", ".join(sorted(names)[:_MOST_NAMED])
+        return (
+            f"no server of the service {service!r} is there; those that are serve {shown}. Is the"
+            " name right?"
+        )
+    nor = ", nor of any other" if inquiry.is_unbound else ""
+    return (
+        f"no server of the service {service!r} is there{nor}. Start one, or wait for one:"
+        f" rabbit.with_options(wait_for_server=True).discover({service!r})"
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _agreed(service: str, descriptions: Iterable[Description]) -> Description:
+    """What most servers say of each method."""
+    first, *_ = found = list(descriptions)
+    methods: dict[str, list[Description]] = {}
+    for description in found:
+        for name, method in description["methods"].items():
+            methods.setdefault(name, []).append(method)
+    return {
+        "service": service,
+        "doc": first.get("doc", ""),
+        "methods": {name: _most(f"{service}.{name}", ones) for name, ones in methods.items()},
+    }
+
+
+def _most(key: str, methods: list[Description]) -> Description:
+    hashes = [fingerprint(method) for method in methods]
+    most = max(hashes, key=hashes.count)
+    believed = methods[hashes.index(most)]
+    for one in dict.fromkeys(hashes):
+        if one != most:
+            differs = list(islice(differences(believed, methods[hashes.index(one)]), _SHOWN))
+            log.warning(
+                "%.200s: its servers have different contracts, and any of them may get a call: %s,"
+                ' where "here" is the contract that is used. Calls may fail',
+                key,
+                "; ".join(differs),
+            )
+    return believed

@@ -1,0 +1,229 @@
+"""A service as its servers describe it: the specification that its class would have.
+
+It is made of the description that `service_schema` gives and servers answer to `info`, and is all
+that a client needs to call the service without its class. What cannot be read of a description is
+left out, and the log says what.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import new_class
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from leveret.codec import RAW, TEXT, DescribedTypes, as_plain, is_name
+from leveret.contract.limits import MAX_SECONDS
+from leveret.contract.signature import format_annotation
+from leveret.contract.specification import MethodSpec, QueueOptions, ServiceSpec
+from leveret.errors import ContractError, DeclaredError
+
+__all__ = ["described_service"]
+
+log = logging.getLogger("leveret.client")
+
+_KEPT: Final = 256
+"""Of so many descriptions the specification is kept: the same one gives the same error classes."""
+_RESERVED: Final = frozenset({"with_options"})
+_UNREADABLE: Final = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
+"""What comes of a description that is none. `ContractError` is among them."""
+_TIMEOUT: Final = 10.0
+_MOST_PRIORITY: Final = 255
+
+
+class _Shown:
+    """Stands in a signature for a default that is the server's, and that does not travel."""
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+
+    def __repr__(self) -> str:
+        return self._shown
+
+
+class DescribedError(DeclaredError):
+    """An error that a service declares, of a class that is made of its description."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(
+            *map(as_plain, args), **{name: as_plain(value) for name, value in kwargs.items()}
+        )
+
+
+def described_service(description: Mapping[str, Any]) -> ServiceSpec:
+    """Make the specification of a service that is described like this.
+
+    :param description: what `service_schema` gives.
+    :raises ContractError: if it describes no service, or no method that could be called.
+    """
+    return _described_service(msgspec.json.encode(description))
+
+
+@lru_cache(_KEPT)
+def _described_service(description: bytes) -> ServiceSpec:
+    found = msgspec.json.decode(description)
+    try:
+        service, doc, described = found["service"], found.get("doc"), found["methods"]
+        methods = dict(_methods(service, described))
+    except _UNREADABLE as error:
+        raise ContractError(f"what its servers say of it cannot be read: {error}") from error
+    if not methods:
+        raise ContractError(f"{service}: its servers describe no method that could be called")
+    return ServiceSpec(
+        name=service, doc=doc if isinstance(doc, str) else "", methods=methods, abstract=True
+    )
+
+
+def _methods(service: str, described: Mapping[str, Any]) -> Iterator[tuple[str, MethodSpec]]:
+    for name, method in described.items():
+        try:
+            if not is_name(name) or name in _RESERVED:
+                raise ContractError("Python cannot have a method of this name")
+            yield name, _method(service, name, method)
+        except _UNREADABLE as error:
+            log.warning(
+                "%.100s.%.100s is left out, as its description cannot be read: %s",
+                service,
+                name,
+                error,
+            )
+
+
+def _method(service: str, name: str, described: Mapping[str, Any]) -> MethodSpec:
+    key = f"{service}.{name}"
+    content_type = described.get("content_type", "application/json")
+    arguments, result = (
+        DescribedTypes(described[what], service) for what in ("arguments", "result")
+    )
+    parameters = _parameters(key, described, arguments, whole=content_type in (TEXT, RAW))
+    annotation = result.of(described["result"])
+    raises: dict[str, type[DeclaredError]] = {}
+    objects = arguments.objects | result.objects
+    for code, fields in described.get("errors", {}).items():
+        types = DescribedTypes(fields, service)
+        error = _error(service, code, fields, types)
+        if error is not None:
+            raises[code] = error
+            objects |= {kind: its for kind, its in types.objects.items() if kind != error.__name__}
+    return MethodSpec(
+        service=service,
+        name=name,
+        attribute=name,
+        doc=_doc(described.get("doc"), objects, raises),
+        parameters=parameters,
+        result=annotation,
+        timeout=_number(described.get("timeout"), _TIMEOUT, MAX_SECONDS),
+        idempotent=described.get("idempotent") is True,
+        raises=raises,
+        concurrency=1,
+        executor="loop",
+        queue=QueueOptions(
+            max_priority=int(_number(described.get("priority_levels"), 0, _MOST_PRIORITY))
+        ),
+        content_type=content_type,
+        keyword_only=False,
+        once=described.get("once") is True,
+    )
+
+
+def _parameters(
+    key: str, described: Mapping[str, Any], types: DescribedTypes, *, whole: bool
+) -> type[Struct]:
+    """Make the struct of a method's parameters, in their order.
+
+    A default that the description does not tell is shown as `...`.
+
+    :param whole: whether the one argument is the whole body, and has to be there.
+    """
+    properties: Mapping[str, Any] = described["arguments"].get("properties", {})
+    required = described["arguments"].get("required", ())
+    by_keyword = set(described.get("keyword_only", ()))
+    fields: dict[bool, list[Any]] = {False: [], True: []}
+    for name, schema in properties.items():
+        if not is_name(name):
+            raise ContractError(f"Python cannot have an argument of the name {name!r}")
+        annotation = types.of(schema)
+        field: tuple[Any, ...] = (name, annotation)
+        if name not in required:
+            try:
+                field = (name, annotation, _shown(types.default(schema, annotation)))
+            except KeyError:
+                field = field if whole else (name, annotation, _Shown("..."))
+        elif any(len(before) > len(field) for before in fields[False]):
+            by_keyword.add(name)  # after one that can be left out it can stand only there
+        fields[name in by_keyword].append(field)
+    title = key.rpartition(".")[2]
+    made = msgspec.defstruct(title, fields[False], forbid_unknown_fields=True)
+    if not fields[True]:
+        return made
+    return msgspec.defstruct(
+        title, fields[True], bases=(made,), forbid_unknown_fields=True, kw_only=True
+    )
+
+
+def _shown(value: Any) -> Any:
+    """A default, or what shows one that calls must not share."""
+    return _Shown(repr(value)) if isinstance(value, dict | list) else value
+
+
+def _error(
+    service: str, code: str, fields: Mapping[str, Any], types: DescribedTypes
+) -> type[DeclaredError] | None:
+    """Make the class of a declared error; None if there can be none.
+
+    Then such an error is a `RemoteError` with this code, which has the fields in its `data`.
+    """
+    title = fields.get("title")
+    name = title if is_name(title) else "".join(word.title() for word in code.split("_"))
+    properties: Mapping[str, Any] = fields.get("properties", {})
+    required = fields.get("required", ())
+    annotations = {field: types.of(schema) for field, schema in properties.items()}
+    body: dict[str, Any] = {
+        "__annotations__": annotations,
+        "__module__": service,
+        "__doc__": fields.get("description") or f"{name}.",
+    }
+    for field, schema in properties.items():
+        if field not in required:
+            try:
+                default = types.default(schema, annotations[field])
+            except KeyError:
+                default = None
+            body[field] = None if isinstance(default, dict | list) else default
+    try:
+        return new_class(str(name), (DescribedError,), {"code": code}, lambda own: own.update(body))
+    except _UNREADABLE as error:
+        log.debug("%s of %s has no class: %s", code, service, error)
+        return None
+
+
+def _doc(
+    doc: object,
+    objects: Mapping[str, Mapping[str, Any]],
+    raises: Mapping[str, type[DeclaredError]],
+) -> str:
+    """The docstring, with what stands for the names in the signature."""
+    parts = [doc] if isinstance(doc, str) and doc else []
+    if objects:
+        shown = (f"    {name}: {{{_members(members)}}}" for name, members in objects.items())
+        parts.append("\n".join(("Dicts:", *shown)))
+    if raises:
+        errors = (
+            f"    {error.__name__}({_members(error.__annotations__)})" for error in raises.values()
+        )
+        parts.append("\n".join(("Errors:", *errors)))
+    return "\n\n".join(parts)
+
+
+def _members(annotations: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {format_annotation(kind)}" for name, kind in annotations.items())
+
+
+def _number(value: object, default: float, most: float) -> float:
+    """A number of a description, if it is one that can be."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 < value <= most else default  # type: ignore[operator,return-value]

@@ -1,0 +1,157 @@
+"""What a client makes of the answers of servers, of none, and of answers that are none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from leveret import (
+    ConnectionLost,
+    ContractError,
+    InvalidArgument,
+    NoServer,
+    Service,
+    method,
+    service_schema,
+)
+from leveret.client.calls.inquiries import Inquiries, Inquiry
+from leveret.client.discovery import discover
+from leveret.contract import ServiceSpec
+
+
+class Old(Service, name="shop"):
+    """An old shop."""
+
+    @method
+    async def price(self, sku: str) -> int:
+        return 1
+
+
+class New(Service, name="shop"):
+    @method
+    async def price(self, sku: int) -> int:
+        return 1
+
+    @method
+    async def buy(self) -> None: ...
+
+
+def info(instance: str, *services: type[Service]) -> bytes:
+    schemas = {service.__leveret__.name: service_schema(service) for service in services}
+    return msgspec.json.encode({"instance": instance, "services": [*schemas], "schemas": schemas})
+
+
+class Servers:
+    """A client, whose questions these answer: a word, a key, and bodies; no body for nobody."""
+
+    def __init__(self, answers: dict[str, list[list[bytes] | None]]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+        self.failure: ConnectionLost | None = None
+        self.inquiries = Inquiries(ask=self._ask, ready=self._ready)
+        self.inquiry = self.inquiries.open
+
+    def check_loop(self) -> None:
+        """It has no loop of its own."""
+
+    async def _ready(self, _inquiry: Inquiry, timeout: float) -> float:
+        if self.failure is not None and self.asked:
+            raise self.failure
+        return timeout
+
+    def _ask(self, word: str, key: str, name: str, _seconds: float) -> None:
+        self.asked.append(f"{word} {key}")
+        answers = self.answers[word]
+        bodies = answers.pop(0) if len(answers) > 1 else answers[0]
+        if bodies is None:
+            self.later(self.inquiries.unbound, name)
+        for body in bodies or ():
+            self.later(self.inquiries.answered, name, body)
+
+    def later(self, tell: Callable[..., object], *args: object) -> None:
+        asyncio.get_running_loop().call_soon(tell, *args)
+
+    async def discover(self, service: str = "shop", **options: Any) -> ServiceSpec:
+        given = {"timeout": 60.0, "wait_for_server": False, "wait_for_connection": True}
+        return await discover(self, service, **{**given, **options})
+
+
+async def test_most_servers_are_believed_and_the_others_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    servers = Servers({"info": [[info("1", Old), info("2", New), info("3", New), b"{"]]})
+    spec = await servers.discover()
+    assert spec.doc == "An old shop."  # of the first
+    assert list(spec.methods) == ["price", "buy"]
+    assert spec.methods["price"].parameters.__annotations__ == {"sku": int}
+    (line,) = caplog.messages
+    assert 'arguments.properties.sku.type is "integer" here and "string" there' in line
+
+
+async def test_a_server_that_answers_twice_counts_once(caplog: pytest.LogCaptureFixture) -> None:
+    servers = Servers({"info": [[info("1", Old), info("1", Old), info("2", New), info("3", New)]]})
+    spec = await servers.discover()
+    assert spec.methods["price"].parameters.__annotations__ == {"sku": int}
+    assert len(caplog.messages) == 1
+
+
+async def test_it_asks_again_until_a_server_is_there() -> None:
+    servers = Servers({"info": [None, None, [info("1", Old)]]})
+    spec = await servers.discover(wait_for_server=True)
+    assert list(spec.methods) == ["price"]
+    assert servers.asked == ["info shop"] * 3
+
+
+async def test_without_a_server_it_says_who_is_there() -> None:
+    ping = msgspec.json.encode({"services": ["b", 7, "a"]})
+    servers = Servers({"info": [None], "ping": [[ping, ping, b"{", b'{"services":1}']]})
+    with pytest.raises(NoServer, match=r"those that are serve a, b\. Is the name right\?"):
+        await servers.discover()
+    servers = Servers({"info": [None], "ping": [None]})
+    with pytest.raises(NoServer, match="'shop' is there, nor of any other. Start one"):
+        await servers.discover()
+    servers = Servers({"info": [None], "ping": [None]})
+    servers.failure = ConnectionLost("gone")
+    with pytest.raises(NoServer, match=r"'shop' is there\. Start one"):
+        await servers.discover()
+
+
+async def test_silence_ends_in_time() -> None:
+    servers = Servers({"info": [[]]})
+    with pytest.raises(NoServer, match=r"answered in 0\.01 s"):
+        await servers.discover(timeout=0.01)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"\xff",
+        b"7",
+        b'{"schemas":7}',
+        b'{"schemas":{"shop":7}}',
+        b'{"schemas":{"shop":{"methods":[1]}}}',
+        b'{"schemas":{"shop":{"methods":{"price":7}}}}',
+    ],
+)
+async def test_answers_that_are_none_are_refused(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "leveret.client")
+    with pytest.raises(
+        ContractError, match="what servers say of the service 'shop' cannot be read"
+    ):
+        await Servers({"info": [[body]]}).discover()
+
+
+@pytest.mark.parametrize("name", ["", "all", "a.b", "#", "*", "x" * 300])
+async def test_a_name_that_no_service_can_have_is_refused(name: str) -> None:
+    servers = Servers({})
+    with pytest.raises(InvalidArgument, match="a service is named"):
+        await servers.discover(name)
+    assert not servers.asked
