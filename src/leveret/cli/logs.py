@@ -1,4 +1,4 @@
-"""The log of a process of the command line: one plain line per record on standard error."""
+"""The log of a process of the command line: one line per record on standard error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import logging
 import sys
 from enum import StrEnum
 
-__all__ = ["LogLevel", "configure_logging"]
+from leveret.cli.json_logs import JsonFormatter
+from leveret.cli.printing import print_error_text
+
+__all__ = ["LogFormat", "LogLevel", "configure_logging", "tell_end"]
+
+log = logging.getLogger("leveret.cli")
 
 
 class LogLevel(StrEnum):
@@ -19,6 +24,13 @@ class LogLevel(StrEnum):
     CRITICAL = "critical"
 
 
+class LogFormat(StrEnum):
+    """How a line of the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class _OneLine(logging.Formatter):
     """Keeps each message in one line. A traceback follows on lines of its own."""
 
@@ -26,16 +38,36 @@ class _OneLine(logging.Formatter):
         return super().formatMessage(record).replace("\n", "\\n").replace("\r", "\\r")
 
 
-def configure_logging(level: LogLevel, process: str = "") -> None:
+def configure_logging(
+    level: LogLevel,
+    process: str = "",
+    *,
+    log_format: LogFormat = LogFormat.TEXT,
+    access_log: bool = False,
+) -> None:
     """Log to standard error.
 
     :param process: a name for this process on each line; empty for none.
+    :param access_log: whether the access log is written, whatever the level of the others is.
     """
-    shown = f"[{process}] " if process else ""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _OneLine(f"%(asctime)s %(levelname)-7s {shown.replace('%', '%%')}%(name)s: %(message)s")
-    )
+    handler.setFormatter(JsonFormatter(process) if log_format is LogFormat.JSON else _text(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("leveret.access").setLevel(logging.INFO if access_log else logging.NOTSET)
+    # They would be lines that are no JSON.
+    logging.captureWarnings(log_format is LogFormat.JSON)
+
+
+def _text(process: str) -> logging.Formatter:
+    shown = f"[{process}] " if process else ""
+    return _OneLine(f"%(asctime)s %(levelname)-7s {shown.replace('%', '%%')}%(name)s: %(message)s")
+
+
+def tell_end(error: str, log_format: LogFormat) -> None:
+    """Say why the command ends, in the form of its log."""
+    if log_format is LogFormat.JSON:
+        log.critical("%s", error)
+    else:
+        print_error_text(error)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import warnings
 from collections.abc import Iterator
 
 import pytest
 
-from leveret.cli.logs import LogLevel, configure_logging
+from leveret.cli.logs import LogFormat, LogLevel, configure_logging, tell_end
 
 
 @pytest.fixture(autouse=True)
 def root_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
+    root, access = logging.getLogger(), logging.getLogger("leveret.access")
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    access.setLevel(logging.NOTSET)
+    logging.captureWarnings(False)
 
 
 def test_a_record_is_one_line_with_its_process(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,3 +47,37 @@ def test_a_traceback_follows_its_line(capsys: pytest.CaptureFixture[str]) -> Non
     except ValueError:
         logging.getLogger("shop").exception("it failed")
     assert capsys.readouterr().err.splitlines()[-1] == "ValueError: boom"
+
+
+def test_the_access_log_has_its_own_level(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogLevel.WARNING, access_log=True)
+    logging.getLogger("leveret.access").info("a call")
+    logging.getLogger("leveret.server").info("nothing")
+    assert capsys.readouterr().err.endswith(" INFO    leveret.access: a call\n")
+    configure_logging(LogLevel.WARNING)
+    logging.getLogger("leveret.access").info("a call")
+    assert capsys.readouterr().err == ""
+
+
+def test_in_json_all_that_is_said_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogLevel.INFO, "worker 2", log_format=LogFormat.JSON)
+    logging.getLogger("shop").info("two\nlines", extra={"sku": "carrot"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(True)  # pytest has put its own in the place
+        warnings.warn("soon gone", DeprecationWarning, stacklevel=1)
+    tell_end("no broker", LogFormat.JSON)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["message"].partition("\n")[0][-9:] for line in lines][1:] == [
+        "soon gone",
+        "no broker",
+    ]
+    assert (lines[0]["message"], lines[0]["sku"]) == ("two\nlines", "carrot")
+    assert {line["process"] for line in lines} == {"worker 2"}
+
+
+def test_in_text_the_end_is_told_after_the_name_of_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tell_end("no broker", LogFormat.TEXT)
+    assert capsys.readouterr().err == "leveret: no broker\n"

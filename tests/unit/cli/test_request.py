@@ -6,7 +6,7 @@ import msgspec
 
 from leveret import PlainQueue
 from leveret.cli.exits import CUT_SHORT
-from leveret.cli.logs import LogLevel
+from leveret.cli.logs import LogFormat, LogLevel
 from leveret.cli.serving.request import Ending, ServeRequest
 from leveret.cli.serving.worker import Orders
 from leveret.server.options import GRACE, ServeOptions
@@ -21,7 +21,9 @@ def test_orders_arrive_as_they_were_sent() -> None:
         middleware=("shop:log",),
         plain={"rpc": "shop.order"},
         allow={"*": ("ada", "b*")},
+        access_log=True,
         log_level=LogLevel.DEBUG,
+        log_format=LogFormat.JSON,
     )
     orders = Orders(worker=2, request=request)
     line = msgspec.json.encode(orders)
@@ -49,9 +51,11 @@ def test_each_option_reaches_the_server() -> None:
         send_tracebacks=True,
         allow={"shop": ("ada",)},
         once="redis://localhost/",
+        access_log=True,
     )
     options = ServeOptions.of(**request.serve_options)
     assert (options.concurrency, options.grace, options.send_tracebacks) == (3, 1.0, True)
     assert options.plain == {"rpc": PlainQueue(method="shop.order")}
     assert options.allow == {"shop": ("ada",)}
     assert options.once is not None
+    assert options.access_log

@@ -8,9 +8,8 @@ from typing import Annotated, Final
 
 import typer
 
-from leveret.cli.logs import LogLevel, configure_logging
+from leveret.cli.logs import LogFormat, LogLevel, tell_end
 from leveret.cli.options import read_pairs, read_users, refuse_embedded, refuse_empty
-from leveret.cli.printing import print_error_text
 from leveret.cli.serving.process import ServerProcess
 from leveret.cli.serving.request import ServeRequest
 from leveret.cli.serving.supervisor import supervise
@@ -119,6 +118,18 @@ def serve(
         ),
     ] = False,
     log_level: Annotated[LogLevel, typer.Option(case_sensitive=False)] = LogLevel.INFO,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(case_sensitive=False, help="Lines of text, or one JSON object per line."),
+    ] = LogFormat.TEXT,
+    access_log: Annotated[
+        bool,
+        typer.Option(
+            "--access-log",
+            help="Log each call when it is over: its id, who called what, how it ended, how long it"
+            " took.",
+        ),
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -153,17 +164,19 @@ def serve(
         allow=read_users(allow, "--allow"),
         once=once,
         wait_for_broker=wait_for_broker,
+        access_log=access_log,
         log_level=log_level,
+        log_format=log_format,
     )
     if reload:
         raise typer.Exit(_serve_reloading(request, workers))
     if workers > 1:
-        configure_logging(log_level, "supervisor")
+        request.configure_logging("supervisor")
         raise typer.Exit(supervise(request, workers))
-    configure_logging(log_level)
+    request.configure_logging()
     ending = ServerProcess(request).run()
     if ending.error:
-        print_error_text(ending.error)
+        tell_end(ending.error, log_format)
     raise typer.Exit(ending.code)
 
 
@@ -172,5 +185,5 @@ def _serve_reloading(request: ServeRequest, workers: int) -> int:
         serve_reloading,
     )
 
-    configure_logging(request.log_level, "supervisor")
+    request.configure_logging("supervisor")
     return serve_reloading(request, workers)

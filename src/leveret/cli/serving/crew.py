@@ -16,7 +16,8 @@ from typing import Final
 
 from leveret.backoff import Backoff
 from leveret.cli.exits import DONE, UNREACHABLE
-from leveret.cli.printing import describe, print_error_text
+from leveret.cli.logs import tell_end
+from leveret.cli.printing import describe
 from leveret.cli.serving.process import STOP_MARGIN
 from leveret.cli.serving.request import Ending, ServeRequest
 from leveret.cli.serving.worker_process import WorkerProcess
@@ -129,7 +130,7 @@ class Crew:
         unreachable = ending.code == UNREACHABLE
         cannot = ending.permanent or (unreachable and not self._outlasts_broker)
         if cannot and not self._any_served and not others_serve:
-            print_error_text(ending.error)
+            tell_end(ending.error, self._request.log_format)
             self._code = ending.code
             self._stop()
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from leveret.cli.logs import LogLevel
+from leveret.cli.logs import LogFormat, LogLevel, configure_logging
 from leveret.rabbit.options import MAX_MESSAGE_SIZE
 from leveret.server.options import GivenServeOptions
 
@@ -38,8 +38,12 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The URL of the store of idempotency keys; None for memory."""
     wait_for_broker: float = 0.0
     """Seconds to go on trying at the start while no broker can be reached."""
+    access_log: bool = False
+    """Whether each call that ended is a line of the log."""
     log_level: LogLevel = LogLevel.INFO
     """What is logged."""
+    log_format: LogFormat = LogFormat.TEXT
+    """How it is written."""
 
     @property
     def serve_options(self) -> GivenServeOptions:
@@ -51,7 +55,14 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True):
             "send_tracebacks": self.send_tracebacks,
             "allow": self.allow or None,
             "once": self.once,
+            "access_log": self.access_log,
         }
+
+    def configure_logging(self, process: str = "") -> None:
+        """Begin the log of a process that serves this; see `logs.configure_logging`."""
+        configure_logging(
+            self.log_level, process, log_format=self.log_format, access_log=self.access_log
+        )
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

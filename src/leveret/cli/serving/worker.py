@@ -19,7 +19,6 @@ from typing import Final
 import msgspec
 
 from leveret.cli.exits import CUT_SHORT
-from leveret.cli.logs import configure_logging
 from leveret.cli.serving.process import STOP_MARGIN, ServerProcess
 from leveret.cli.serving.request import ServeRequest
 from leveret.cli.serving.stopping import end_process_after
@@ -44,7 +43,7 @@ def main() -> int:
     supervisor.set_inheritable(False)  # processes that handlers start must not inherit it
     orders = _orders(supervisor)
     request = orders.request
-    configure_logging(request.log_level, f"worker {orders.worker}")
+    request.configure_logging(f"worker {orders.worker}")
     threading.Thread(target=_stop_after, args=(supervisor, request.grace), daemon=True).start()
     ending = ServerProcess(request, on_ready=lambda: _send(supervisor, READY)).run()
     _send(supervisor, msgspec.json.encode(ending) + b"\n")
