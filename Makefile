@@ -12,6 +12,9 @@ COVERAGE := build/coverage
 TESTS_OF_PYTHON313 := $(addprefix tests/,architecture behaviour clients fuzz typing unit)
 FOLDERS := src tests bench examples
 
+# Hundreds of processes start here; none should compile its modules anew, as this variable has them do.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo demo-rabbitmq test test-oldest-dependencies test-python313 test-rabbitmq4 soak chaos fuzz lint format bench bench-quick setup clean

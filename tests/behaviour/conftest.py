@@ -11,7 +11,7 @@ import pytest
 import leveret
 from leveret import Rabbit, Service
 from leveret.client.calls import client as calls_client
-from leveret.client.calls import table
+from leveret.client.calls import route, table, verdicts
 from leveret.testing import RabbitMQ
 from tests.behaviour.patience import PATIENCE, until_found
 from tests.behaviour.raw import RawPeer
@@ -32,6 +32,16 @@ async def nothing_is_left_behind() -> AsyncIterator[None]:
 
     await until_found(left, set(), "all tasks end")
     assert not complaints
+
+
+@pytest.fixture(autouse=True)
+def stalls_of_the_machine_are_no_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that stalls for 20 ms cannot know as much, and says "maybe" where it would say "no".
+
+    Tests of that moment are those of the files themselves.
+    """
+    monkeypatch.setattr(verdicts, "BACK_AT_ONCE", PATIENCE)
+    monkeypatch.setattr(route, "BESIDE", PATIENCE)
 
 
 @pytest.fixture

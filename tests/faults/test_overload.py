@@ -19,7 +19,7 @@ _FOR: Final = 6.0
 """Seconds of overload."""
 _FILLS: Final = 1.5
 """Seconds of these that do not count: the queue fills."""
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 6
 _ENOUGH: Final = 0.9
 _MOST: Final = 0.5
 

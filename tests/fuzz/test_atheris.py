@@ -47,6 +47,6 @@ def _fuzz(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=50,
+        timeout=150,
         check=False,
     )

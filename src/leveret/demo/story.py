@@ -155,21 +155,21 @@ async def show_wrong_calls(rabbit: Rabbit) -> None:
     await fails(
         "There is no such method: the broker itself says so, at once.",
         'rabbit.call("fibonacci.fob", n=30)',
-        rabbit.call("fibonacci.fob", n=30),
+        lambda: rabbit.call("fibonacci.fob", n=30),
         Unimplemented,
         "no",
     )
     await fails(
         "The client knows the contract, and does not even send this:",
         "rabbit.remote(Fibonacci).fib(-1)",
-        rabbit.remote(Fibonacci).fib(-1),
+        lambda: rabbit.remote(Fibonacci).fib(-1),
         InvalidArgument,
         "no",
     )
     await fails(
         "A call by name knows no contract: here the server refuses.",
         'rabbit.call("fibonacci.fib", n="thirty")',
-        rabbit.call("fibonacci.fib", n="thirty"),
+        lambda: rabbit.call("fibonacci.fib", n="thirty"),
         InvalidArgument,
         "no",
     )
@@ -181,7 +181,7 @@ async def show_what_handlers_raise(rabbit: Rabbit) -> None:
     error = await fails(
         "An error that the contract declares arrives as the same class, fields and all:",
         'rabbit.remote(Warehouse).reserve("carrot", 5)',
-        warehouse.reserve("carrot", 5),
+        lambda: warehouse.reserve("carrot", 5),
         OutOfStock,
         "yes",
     )
@@ -189,7 +189,7 @@ async def show_what_handlers_raise(rabbit: Rabbit) -> None:
     await fails(
         "Any other exception is a RemoteError. Nothing of it is unpickled or imported:",
         'rabbit.remote(Warehouse).reserve("turnip", 1)',
-        warehouse.reserve("turnip", 1),
+        lambda: warehouse.reserve("turnip", 1),
         RemoteError,
         "yes",
     )
@@ -202,7 +202,7 @@ async def show_impatience(rabbit: Rabbit, *servers: ServerProcess) -> None:
     late = await fails(
         "The deadline passes in the handler, which is cancelled:",
         'warehouse.with_options(timeout=1).count("carrot", seconds=10)',
-        hasty.count("carrot", seconds=10),
+        lambda: hasty.count("carrot", seconds=10),
         DeadlineExceeded,
         "yes",
     )
@@ -213,14 +213,14 @@ async def show_impatience(rabbit: Rabbit, *servers: ServerProcess) -> None:
     await fails(
         "Each server packs one parcel at a time, and now both do. This call does not want to wait:",
         'warehouse.with_options(if_busy="fail").pack(seconds=1)',
-        warehouse.with_options(if_busy="fail").pack(1),
+        lambda: warehouse.with_options(if_busy="fail").pack(1),
         Busy,
         "no",
     )
     late = await fails(
         "This one waits in the queue until its deadline; the broker itself sends it back:",
         "warehouse.with_options(timeout=1).pack(seconds=1)",
-        hasty.pack(1),
+        lambda: hasty.pack(1),
         DeadlineExceeded,
         "no",
     )
@@ -248,7 +248,7 @@ async def show_a_killed_server(
         f"{victim.name} had begun with this call when it was killed (kill -9). The method is not"
         " idempotent, so nobody runs it again:",
         "rabbit.remote(Warehouse).ship(seconds=50)",
-        shipping,
+        lambda: shipping,
         MaybeExecuted,
         "maybe",
     )
@@ -288,7 +288,7 @@ async def show_a_drain(rabbit: Rabbit, *servers: ServerProcess) -> None:
     await fails(
         "The method's queue is still there, but nobody serves it now:",
         "rabbit.remote(Fibonacci).fib(30)",
-        rabbit.remote(Fibonacci).fib(30),
+        lambda: rabbit.remote(Fibonacci).fib(30),
         NoServer,
         "no",
     )
