@@ -11,7 +11,7 @@ from typing import Annotated, Any, assert_type
 
 import leveret
 import leveret.once
-from leveret import Breaker, DeclaredError, Hedge, Meta, Retry, Service, method
+from leveret import Breaker, DeclaredError, Hedge, Hook, Meta, Retry, Service, method
 
 
 class OutOfStock(DeclaredError):
@@ -43,6 +43,29 @@ class Fibonacci(Service):
     @method
     def bare_plain(self, n: int) -> None:
         raise OutOfStock(sku=str(n))
+
+
+class Money:
+    """A type that Leveret does not know."""
+
+    @classmethod
+    def parse(cls, text: str) -> Money:
+        return cls()
+
+
+MONEY = Hook(Money, str, encode=str, decode=Money.parse)
+assert_type(MONEY, Hook[Money])
+Hook(Money, Annotated[str, Meta(max_length=20)], encode=str, decode=Money.parse)
+Hook(Money, str, encode=str, decode=int)  # type: ignore[arg-type]
+Hook(Money, str, encode=Money.parse, decode=Money.parse)  # type: ignore[arg-type]
+
+
+class Till(Service, name="till", types=[MONEY]):
+    """Takes and gives what has a hook."""
+
+    @method
+    async def pay(self, price: Money, tip: Annotated[Money, MONEY]) -> Money:
+        return price
 
 
 class Contract(Service, name="arithmetic"):

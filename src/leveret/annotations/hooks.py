@@ -143,4 +143,5 @@ def _say(error: Exception) -> str:
 
 
 def _name(annotation: Any) -> str:
-    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)
+    plain = isinstance(annotation, type) and not hasattr(annotation, "__origin__")
+    return annotation.__qualname__ if plain else repr(annotation)

@@ -26,7 +26,7 @@ from leveret.codec.method_codec import (
     untyped_codec,
 )
 from leveret.codec.structured import check_value
-from leveret.codec.travelling_types import check_type, is_known
+from leveret.codec.travelling_types import check_type, is_known, may_be_none
 
 __all__ = [
     "CONTENT_TYPES",
@@ -47,6 +47,7 @@ __all__ = [
     "fields_codec",
     "is_known",
     "is_name",
+    "may_be_none",
     "method_codec",
     "normal_content_type",
     "untyped_codec",

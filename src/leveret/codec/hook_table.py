@@ -1,20 +1,22 @@
 """The hooks that hold in one annotation, as msgspec asks for them.
 
 msgspec asks an encoder about each value that it does not know, and a decoder about each type. It
-refuses unions of such a type with any but None, so here each of these becomes a type of its own.
+refuses unions of such a type with any but None, so here each of these becomes one type
+(`hooked_unions.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, reduce
+from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Any, Final, TypeAlias, Union, get_args, get_origin
+from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 
 from leveret.annotations import Hook, hooks_of, without_metadata
 from leveret.annotations.parts import with_parts
+from leveret.codec.hooked_unions import Convert, HookedUnion
 from leveret.codec.kindred import plain
 
 __all__ = ["HookTable", "hook_table"]
@@ -23,16 +25,13 @@ _BYTES: Final = (bytes, bytearray, memoryview)
 _EXACT: Final = frozenset({str, int, bool, bytes})
 """A value whose class is exactly one of these needs no look inside."""
 
-Convert: TypeAlias = Callable[[Any, Any], Any]
-"""From plain values and an annotation to values of that; raises `msgspec.ValidationError`."""
-
 
 class HookTable:
     """Encodes and decodes the values in one annotation that have hooks."""
 
     def __init__(self, annotation: Any, hooks: dict[type, Hook[Any]]) -> None:
         self._hooks = hooks
-        self._choices: dict[type, _Choice] = {}
+        self._unions: dict[type, HookedUnion] = {}
         self._wires: dict[type, Any] = {}
         self._hook_of: Callable[[type], Hook[Any] | None] = lru_cache(256)(self._nearest)
         self.annotation = self._readable(annotation)
@@ -82,8 +81,8 @@ class HookTable:
                 converted = convert(found, self._wires[cls])
             except msgspec.ValidationError as error:
                 raise ValueError(str(error)) from error  # to which msgspec adds where it is
-            if cls in self._choices:
-                return self._choices[cls].read(found, converted, convert)
+            if cls in self._unions:
+                return self._unions[cls].read(found, converted, convert)
             return self._hooks[cls].read(converted)
 
         return decode
@@ -104,49 +103,14 @@ class HookTable:
             hooks = [hook for hook in of_members if hook is not None]
             rest = [part for part, hook in zip(members, of_members, strict=True) if hook is None]
             if hooks and len([part for part in members if part is not NoneType]) > 1:
-                return self._choice(hooks, rest)
+                return self._union(hooks, rest)
         return with_parts(annotation, self._readable)
 
-    def _choice(self, hooks: list[Hook[Any]], rest: list[Any]) -> type:
-        name = " | ".join(map(_name, (*(hook.type for hook in hooks), *rest)))
-        made: type = _AnyInstance(name, (), {})
-        choice = _Choice(hooks, [self._readable(hook.wire) for hook in hooks], rest)
-        self._choices[made] = choice
-        self._wires[made] = choice.wire
-        return made
-
-
-class _AnyInstance(type):
-    """The class of classes of which any value is an instance, as `msgspec` asks that."""
-
-    def __instancecheck__(cls, value: object) -> bool:
-        return True
-
-
-class _Choice:
-    """A union some of whose types have hooks: what travels tells which of them it is.
-
-    :param wires: what travels for each of `hooks`.
-    :param rest: the other types.
-    """
-
-    def __init__(self, hooks: list[Hook[Any]], wires: list[Any], rest: list[Any]) -> None:
-        self.wire = reduce(_union, (*wires, *rest))
-        """What travels, of which each kind of JSON is one type's."""
-        self._read = [(wire, hook.read) for wire, hook in zip(wires, hooks, strict=True)]
-
-    def read(self, found: Any, converted: Any, convert: Convert) -> Any:
-        """Return the value for what travelled.
-
-        :param converted: the same, as `wire` has it.
-        """
-        for wire, read in self._read:
-            try:
-                mine = convert(found, wire)
-            except msgspec.ValidationError:
-                continue
-            return read(mine)
-        return converted
+    def _union(self, hooks: list[Hook[Any]], rest: list[Any]) -> type:
+        made = HookedUnion([(hook, self._readable(hook.wire)) for hook in hooks], rest)
+        self._unions[made.cls] = made
+        self._wires[made.cls] = made.wire
+        return made.cls
 
 
 def hook_table(annotation: Any) -> HookTable | None:
@@ -155,14 +119,6 @@ def hook_table(annotation: Any) -> HookTable | None:
     return HookTable(annotation, hooks) if hooks else None
 
 
-def _union(left: Any, right: Any) -> Any:
-    return Union[left, right]  # noqa: UP007 - made of what is not known here
-
-
 def _class(annotation: Any) -> Any:
     bare = without_metadata(annotation)
     return get_origin(bare) or bare
-
-
-def _name(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)

@@ -17,7 +17,16 @@ from leveret.codec.hook_table import HookTable, hook_table
 from leveret.codec.pydantic_values import pydantic_type
 from leveret.errors import ContractError
 
-__all__ = ["Traits", "check_type", "is_bytes", "is_known", "is_scalar", "is_string", "traits"]
+__all__ = [
+    "Traits",
+    "check_type",
+    "is_bytes",
+    "is_known",
+    "is_scalar",
+    "is_string",
+    "may_be_none",
+    "traits",
+]
 
 _SCALARS = (
     shapes.BoolType,
@@ -81,8 +90,8 @@ def check_type(annotation: Any) -> None:
     """
     if pydantic_type(annotation) is not None:
         return
-    table = hook_table(annotation)
     try:
+        table = hook_table(annotation)
         if table is not None:
             annotation = table.annotation
         msgspec.json.Decoder(annotation)
@@ -105,6 +114,11 @@ def is_known(cls: type) -> bool:
         return not isinstance(shapes.type_info(cls), shapes.CustomType)
     except (TypeError, NameError, AttributeError, ValueError):
         return True
+
+
+def may_be_none(annotation: Any) -> bool:
+    """Whether None is a value of a type that `check_type` lets through, and the type says so."""
+    return any(isinstance(part, shapes.NoneType) for part in _alternatives(_bare(annotation)))
 
 
 class Traits(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +153,7 @@ def _traits(annotation: Any, table: HookTable | None = None) -> Traits:
         numbers_or_null=any(
             isinstance(part, _UNKNOWN)
             or {shapes.FloatType, shapes.NoneType}
-            <= set(map(type, map(_inner, _alternatives(part))))
+            <= set(map(type, map(_inner, _travelling(part, table))))
             for part in found
         ),
         numbers=any(isinstance(part, (*_UNKNOWN, shapes.FloatType)) for part in found),
@@ -261,6 +275,13 @@ def _reason_against_keys(keys: tuple[shapes.Type, ...], wire: Callable[[type], A
 def _alternatives(shape: shapes.Type) -> tuple[shapes.Type, ...]:
     shape = _inner(shape)
     return shape.types if isinstance(shape, shapes.UnionType) else (shape,)
+
+
+def _travelling(shape: shapes.Type, table: HookTable | None) -> Iterator[shapes.Type]:
+    """Yield the alternatives of what travels for a type."""
+    for part in _alternatives(shape):
+        wire = table.wire(part.cls) if table and isinstance(part, shapes.CustomType) else None
+        yield from (part,) if wire is None else _travelling(shapes.type_info(wire), table)
 
 
 def _merges(keys: tuple[shapes.Type, ...]) -> bool:

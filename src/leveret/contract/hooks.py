@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, get_origin
 
 from leveret.annotations import Hook, hooks_of, idle_hooks, merged, of_pydantic, with_hooks
-from leveret.codec import check_type, is_known
+from leveret.codec import check_type, is_known, may_be_none
 from leveret.errors import ContractError
 
 __all__ = ["check_hooks_in", "hooks_option"]
@@ -73,3 +73,5 @@ def _check(hook: Hook[Any], others: Iterable[Hook[Any]]) -> None:
         check_type(wire)
     except TypeError as error:
         raise TypeError(f"{hook!r}: what it gives cannot travel: {error}") from error
+    if may_be_none(wire):
+        raise TypeError(f"{hook!r}: what it gives may be None, which is no value of any type")
