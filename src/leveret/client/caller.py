@@ -24,8 +24,13 @@ _NAMED_METHODS: Final = 256
 class Caller:
     """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options."""
 
-    def __init__(self, client: Inquirer, invocations: Invocations, options: CallOptions) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client_here: Callable[[], Inquirer],
+        invocations: Invocations,
+        options: CallOptions,
+    ) -> None:
+        self._client_here = client_here
         self._invocations = invocations
         self._options = options
         self._named: dict[str, RemoteMethod] = {}
@@ -65,7 +70,7 @@ class Caller:
         """
         options = self._options
         spec = await discover(
-            self._client,
+            self._client_here(),
             service,
             timeout=check_timeout(timeout),
             wait_for_server=options.wait_for_server,
@@ -82,4 +87,4 @@ class Caller:
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """The same with other options for its calls; `Service.with_options` lists them."""
-        return Caller(self._client, self._invocations, self._options.merged(options))
+        return Caller(self._client_here, self._invocations, self._options.merged(options))

@@ -48,9 +48,6 @@ Description = Mapping[str, Any]
 class Inquirer(Protocol):
     """The client, as far as it is needed here."""
 
-    def check_loop(self) -> None:
-        """:raises RuntimeError: in another event loop than that of its connection."""
-
     def inquiry(self, word: str, key: str, *, wait_for_connection: bool = True) -> Inquiry:
         """A question to the servers under a routing key."""
         ...
@@ -79,7 +76,6 @@ async def discover(
         raise InvalidArgument(
             f'a service is named as its class is in snake case, as in "shop_floor"; got {service!r}'
         ) from None
-    client.check_loop()
     if find_current_call() is not None:
         timeout = within_current_call(timeout, service)
     with client.inquiry(INFO, service, wait_for_connection=wait_for_connection) as inquiry:

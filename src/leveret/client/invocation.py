@@ -18,6 +18,7 @@ from msgspec import Struct
 from leveret.backoff import Backoff
 from leveret.client.calls.life import Pending
 from leveret.client.calls.request import Request
+from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
 from leveret.client.policy.call_policy import CallPolicy
 from leveret.client.request_ids import RequestIds
@@ -32,6 +33,7 @@ from leveret.errors import (
     Unimplemented,
 )
 from leveret.wire.context import find_current_call, within_current_call
+from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.message import Reply
 
 _PAUSES: Final = Backoff(first=0.05, most=1.0)
@@ -43,13 +45,30 @@ class Sender(Protocol):
 
     held: bool
     """Whether callers have to wait in `ready` before they send."""
-    loop: asyncio.AbstractEventLoop
-    """The loop of its connection."""
+    takes_from: asyncio.AbstractEventLoop | None
+    """The event loop whose calls it takes. A call of another one has to ask `here` first, and each
+    call where this is None."""
     max_message_size: int
     """The size in bytes of the largest body that it sends and takes."""
 
-    def check_loop(self) -> None:
-        """:raises RuntimeError: in another event loop than `loop`."""
+    @property
+    def channel(self) -> ClientChannel:
+        """The channel of now, or the last one."""
+        ...
+
+    def here(self) -> Sender:
+        """The sender for calls of the running event loop: this one, or one that follows it.
+
+        :raises RuntimeError: if there is none in that loop.
+        """
+        ...
+
+    def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
+        """What is known of the queue for requests with this routing key.
+
+        :param label: how error messages name it, if not by its key.
+        """
+        ...
 
     async def ready(self, request: Request, timeout: float) -> float:
         """Wait until requests may go; returns what is left of `timeout`, in seconds.
@@ -100,6 +119,8 @@ class Terms(Struct, frozen=True, kw_only=True, gc=False):
 class _Attempt(Struct, frozen=True, kw_only=True):
     """One of several attempts of a call."""
 
+    sender: Sender
+    """The client that all its attempts go by."""
     request: Request
     """The request, or what says that it was sent before."""
     body: bytes
@@ -115,6 +136,8 @@ class _Attempt(Struct, frozen=True, kw_only=True):
 class Invocation:
     """The calls of one method whose requests are alike but for arguments and terms.
 
+    :param sender: the client, or what stands for it until there is one.
+    :param make_request: makes the request for the channel of a client.
     :param method: "service.method", for errors.
     :param parameters: makes of arguments what the codec encodes.
     :param codec: of the requests, and of replies with the same content type.
@@ -135,6 +158,7 @@ class Invocation:
         "_encode",
         "_expected",
         "_make_codec",
+        "_make_request",
         "_method",
         "_new_key",
         "_policy",
@@ -147,7 +171,7 @@ class Invocation:
     def __init__(
         self,
         sender: Sender,
-        request: Request,
+        make_request: Callable[[Sender], Request],
         *,
         method: str,
         parameters: Callable[..., Any],
@@ -159,10 +183,11 @@ class Invocation:
         policy: CallPolicy | None = None,
         new_key: bool = False,
     ) -> None:
-        self.request = request
+        self.request = make_request(sender)
         self.parameters = parameters
         """Makes of arguments what the codec encodes; `TypeError` for arguments that do not fit."""
         self._sender = sender
+        self._make_request = make_request
         self._method = method
         self._codec = codec
         self._encode = codec.encode_arguments
@@ -193,9 +218,9 @@ class Invocation:
         :param attempt: one of several attempts, whose arguments are encoded already.
         :raises CallError: however it fails.
         """
-        sender = self._sender
+        loop = get_running_loop()
         if attempt is not None:
-            request, body = attempt.request, attempt.body
+            sender, request, body = attempt.sender, attempt.request, attempt.body
             headers, timeout, ids = attempt.headers, attempt.timeout, attempt.ids
         else:
             try:
@@ -205,19 +230,20 @@ class Invocation:
             timeout = terms.timeout
             if find_current_call() is not None:
                 timeout = within_current_call(timeout, self._method)
-            if get_running_loop() is not sender.loop:
-                sender.check_loop()
+            sender = self._sender
+            if loop is not sender.takes_from:
+                sender = self._sender_here()
             # A body that is too large is refused: no fault of the service.
             if self._policy is not None and len(body) <= sender.max_message_size:
-                return await self._policy.run(self._attempts(body, terms, ids), timeout)
+                return await self._policy.run(self._attempts(sender, body, terms, ids), timeout)
             request, headers = self.request, terms.headers
         waits = request.wait_for_server
-        end = sender.loop.time() + timeout if waits else 0.0
+        end = loop.time() + timeout if waits else 0.0
         tries = 0
         while True:  # more than once only while a method's first server is awaited
             if sender.held or request.looks_first:
                 timeout = await sender.ready(request, timeout)
-            sink: asyncio.Future[Reply] = sender.loop.create_future()
+            sink: asyncio.Future[Reply] = loop.create_future()
             call = sender.send(request, body, timeout, sink, headers, ids)
             if not waits:
                 body = b""  # it is not to be kept while the call waits
@@ -230,7 +256,7 @@ class Invocation:
                 tries += 1
                 if ids is None:
                     ids = RequestIds(call.id, sent=1)
-                timeout = await self._pause(error, tries, end - sender.loop.time())
+                timeout = await self._pause(error, tries, end - loop.time())
             except BaseException:
                 sender.abandon(call)
                 raise
@@ -248,24 +274,43 @@ class Invocation:
                 raise self._misfit(call, reply.body, error) from error
         return self._result(call, reply, terms.reply_metadata)
 
+    def _sender_here(self) -> Sender:
+        """The client for a call of the running loop, and for those that follow.
+
+        :raises RuntimeError: if there is none in that loop.
+        """
+        sender = self._sender.here()
+        if sender is not self._sender:
+            self.request = self._make_request(sender)
+            self._sender = sender
+        return sender
+
     def _attempts(
-        self, body: bytes, terms: Terms, ids: Iterator[str] | None
+        self, sender: Sender, body: bytes, terms: Terms, ids: Iterator[str] | None
     ) -> Callable[[float], Coroutine[Any, Any, Any]]:
         """What makes an attempt within so many seconds."""
-        request, headers = self.request, terms.headers
-        ids = RequestIds(self._sender.new_id()) if ids is None else ids
+        first = request = self.request
+        headers = terms.headers
+        ids = RequestIds(sender.new_id()) if ids is None else ids
         if self._new_key:
             key = secrets.token_urlsafe(16)
             headers += request.dialect.headers(idempotency_key=key)
 
         async def attempt(timeout: float) -> Any:
             nonlocal request
-            one = _Attempt(request=request, body=body, headers=headers, timeout=timeout, ids=ids)
+            one = _Attempt(
+                sender=sender,
+                request=request,
+                body=body,
+                headers=headers,
+                timeout=timeout,
+                ids=ids,
+            )
             try:
                 return await self.call((), {}, terms, attempt=one)
             except CallError as error:
                 if request.needs_key and error.executed != "no":
-                    request = self.request.again()  # further attempts say that they are
+                    request = first.again()  # further attempts say that they are
                 raise
 
         return attempt

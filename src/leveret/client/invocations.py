@@ -8,12 +8,11 @@ codec, a packer and a policy are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from msgspec import Struct, structs
 
 from leveret.client.calls.request import Request
-from leveret.client.calls.route import Route
 from leveret.client.invocation import Invocation, Sender
 from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions
@@ -21,7 +20,6 @@ from leveret.client.policy.call_policy import CallPolicy, PolicedMethod, Policie
 from leveret.codec import RAW, TEXT, MethodCodec, as_plain, method_codec, normal_content_type
 from leveret.contract import MethodSpec, given_struct
 from leveret.errors import ContractError, InvalidArgument
-from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.native.dialect import NativeClient
 
 _KEPT: Final = 4096
@@ -52,31 +50,16 @@ def _given(spec: MethodSpec, content_type: str) -> type[Struct]:
     return given_struct(spec.parameters)
 
 
-class RoutingSender(Sender, Protocol):
-    """The client, as far as invocations have to know it."""
-
-    @property
-    def channel(self) -> ClientChannel:
-        """The channel of now, or the last one."""
-        ...
-
-    def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
-        """What is known of the queue for requests with this routing key.
-
-        :param label: how error messages name it, if not by its key.
-        """
-        ...
-
-
 class Invocations:
     """Makes the invocations of one client's remote methods.
 
+    :param sender: the client, or what stands for it until there is one.
     :param middleware: what goes around each call; its remote methods compose it.
     :param policies: what makes several attempts of a call.
     """
 
     def __init__(
-        self, sender: RoutingSender, middleware: tuple[Middleware, ...], policies: Policies
+        self, sender: Sender, middleware: tuple[Middleware, ...], policies: Policies
     ) -> None:
         self.sender = sender
         self.middleware = middleware
@@ -115,29 +98,33 @@ class Invocations:
         policy = self.policy(spec, options)
         has_key = options.idempotency_key is not None
         new_key = policy is not None and spec.once and not spec.idempotent and not has_key
-        route = self.sender.route(spec.key, _NATIVE)
+        is_typed = make_codec is typed_codec
+
+        def make_request(sender: Sender) -> Request:
+            route = sender.route(spec.key, _NATIVE)
+            if is_typed:
+                route.described(limited=spec.queue.max_length is not None)
+            return Request(
+                sender.channel,
+                _NATIVE,
+                route,
+                key=spec.key,
+                content_type=codec.content_type,
+                priority=options.priority,
+                idempotent=spec.idempotent,
+                keyed=spec.once or has_key,
+                names_key=has_key or new_key,
+                wait_for_server=options.wait_for_server,
+                wait_for_connection=options.wait_for_connection,
+                if_busy_fail=options.if_busy == "fail",
+            )
+
         parameters = spec.parameters
         if make_codec in (typed_codec, discovered_codec):
             parameters = _given(spec, codec.content_type)
-        if make_codec is typed_codec:
-            route.described(limited=spec.queue.max_length is not None)
-        request = Request(
-            self.sender.channel,
-            _NATIVE,
-            route,
-            key=spec.key,
-            content_type=codec.content_type,
-            priority=options.priority,
-            idempotent=spec.idempotent,
-            keyed=spec.once or has_key,
-            names_key=has_key or new_key,
-            wait_for_server=options.wait_for_server,
-            wait_for_connection=options.wait_for_connection,
-            if_busy_fail=options.if_busy == "fail",
-        )
         return Invocation(
             self.sender,
-            request,
+            make_request,
             method=spec.key,
             parameters=parameters,
             codec=codec,

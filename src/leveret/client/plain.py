@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Generic, Literal, TypeVar, Unpack
 
 import msgspec
 
 from leveret.amqp.properties import short_string
 from leveret.client.calls.request import Request
-from leveret.client.invocation import Invocation, Terms
+from leveret.client.invocation import Invocation, Sender, Terms
 from leveret.client.invocations import Invocations
 from leveret.client.middleware import CallNext, OutgoingCall, compose
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
@@ -52,30 +53,19 @@ class PlainRemote(Generic[R]):
         self, invocations: Invocations, queue: str, result: type[R], options: CallOptions
     ) -> None:
         _check_options(options)
-        sender = invocations.sender
         try:
             short_string(queue)
             codec = method_codec(TEXT, _Body, result)
         except (ValueError, ContractError) as error:
             raise InvalidArgument(str(error)) from error
-        route = sender.route(queue, _DIALECT, label=f"queue {queue}")
-        self._name = route.key
+        self._name = f"queue {queue}"
         self._again = (invocations, queue, result, options)
         self._terms = Terms(
             timeout=options.timeout or TIMEOUT, reply_metadata=options.reply_metadata
         )
         self._invocation = Invocation(
-            sender,
-            Request(
-                sender.channel,
-                _DIALECT,
-                route,
-                key=queue,
-                content_type=TEXT_CONTENT_TYPE,
-                priority=options.priority,
-                wait_for_server=options.wait_for_server,
-                wait_for_connection=options.wait_for_connection,
-            ),
+            invocations.sender,
+            self._make_request(queue, options),
             method=self._name,
             parameters=_Body,
             codec=codec,
@@ -88,6 +78,18 @@ class PlainRemote(Generic[R]):
         self._chain: CallNext | None = None
         if invocations.middleware:
             self._chain = compose(invocations.middleware, self._innermost)
+
+    def _make_request(self, queue: str, options: CallOptions) -> Callable[[Sender], Request]:
+        return lambda sender: Request(
+            sender.channel,
+            _DIALECT,
+            sender.route(queue, _DIALECT, label=self._name),
+            key=queue,
+            content_type=TEXT_CONTENT_TYPE,
+            priority=options.priority,
+            wait_for_server=options.wait_for_server,
+            wait_for_connection=options.wait_for_connection,
+        )
 
     async def call(self, body: object) -> R:
         """Send `str(body)`, wait for the answer, and read it as the result's type.

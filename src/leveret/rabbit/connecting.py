@@ -47,8 +47,12 @@ def connect(
     on_connection: Callable[[ConnectionEvent], None] | None = None,
     credentials: Credentials | None = None,
     user_id: str | None = None,
+    lazy: bool = False,
 ) -> Rabbit:
     """Connect to RabbitMQ, with `async with`, or with `await` and `rabbit.close()`.
+
+    Several tasks of a loop may `await` one `Rabbit`: the first connects, all wait for that, and
+    after a failure the next one tries again.
 
     :param url: `amqp://user:password@host:port/vhost`, or amqps; several hosts with commas between
         them. Default: the environment's LEVERET_URL, else amqp://guest:guest@localhost/.
@@ -79,6 +83,11 @@ def connect(
     :param user_id: the broker's name for the user, which it verifies, and which servers see as
         `current_call().user`. Needed only where it is not the user that logs in: with a client's
         certificate. "" sends none.
+    :param lazy: True: remotes can be made at once, at import even, and the first call, `serve` or
+        `await` begins to connect, in the background. Calls wait for the connection until their
+        deadlines, servers until it is there. Attempts follow each other as `reconnect` says; what
+        no attempt can cure (a wrong password) ends calls and servers at once, until the next
+        `await rabbit` or `async with rabbit`.
     :raises InvalidURL: at once, if the URL cannot be read.
     :raises InvalidArgument: at once, if an option has a value that cannot be used.
     :raises ConnectionLost: when entered or awaited, if no broker can be reached.
@@ -92,6 +101,7 @@ def connect(
         reconnect=as_reconnect(reconnect),
         wait_for_broker=wait_for_broker,
         on_connection=on_connection,
+        lazy=lazy,
     )
     address = _address(_url(url), credentials, user_id)
     return Rabbit(

@@ -1,45 +1,43 @@
-"""What a `Rabbit` stands on: a link to a broker, and the client on it."""
+"""What a `Rabbit` stands on: what it has opened, in the event loop that it was opened in."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from leveret.client.calls.client import Client
-from leveret.errors import ConnectionLost
+from leveret.client.unconnected import Unconnected
+from leveret.rabbit.opened import Opened
 from leveret.rabbit.options import ConnectionOptions
 from leveret.transport.address import Address
-from leveret.transport.link import Link, State
-from leveret.transport.opening import default_name
-from leveret.wire.native.topology import declare_exchanges
+from leveret.transport.event_loop import check_loop
+from leveret.transport.link import State
 
 __all__ = ["BrokerConnection"]
 
-CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that a broker has to answer while a connection is closed."""
-
 _NOT_CONNECTED: Final = (
     "not connected: use `async with leveret.connect() as rabbit`,"
-    " or `rabbit = await leveret.connect()`"
+    " or `rabbit = await leveret.connect()`, or leveret.connect(lazy=True), which connects at its"
+    " first use"
+)
+_CLOSED: Final = (
+    "not connected: it was closed; `async with rabbit` or `await rabbit` opens it again, in the"
+    " event loop of now"
 )
 
 
 class BrokerConnection:
-    """Opens and closes a link, the client on it and, for `embedded://`, the broker.
+    """A connection that is opened and closed, once or several times, in one loop or another.
 
     :param address: the broker, or the name of an embedded one.
     """
 
     def __init__(self, address: Address | str, options: ConnectionOptions) -> None:
         self.options = options
-        self.name = options.name or default_name()
-        """The name of the connection."""
+        self.sender = Unconnected(self.client_here, max_message_size=options.max_message_size)
+        """What remotes are made on."""
         self._address = address
-        self._opening = asyncio.Lock()
-        self._link: Link | None = None
-        self._client: Client | None = None
-        self._leave_embedded: Callable[[], Awaitable[None]] | None = None
+        self._opened: Opened | None = None
+        self._is_closed = False
 
     def __str__(self) -> str:
         """The name that servers know, the state, and the URL without the password."""
@@ -50,106 +48,102 @@ class BrokerConnection:
     @property
     def state(self) -> State:
         """Connecting, connected, reconnecting or closed."""
-        return State.CLOSED if self._link is None else self._link.state
+        if self._opened is not None:
+            return self._opened.state
+        return State.CONNECTING if self._is_awaited else State.CLOSED
 
     @property
-    def link(self) -> Link:
-        """The link, while it is open.
+    def _is_awaited(self) -> bool:
+        """Whether the first use connects."""
+        return self.options.lazy and not self._is_closed
 
-        :raises RuntimeError: if it is not.
-        """
-        if self._link is None:
-            raise RuntimeError(_NOT_CONNECTED)
-        return self._link
+    def check_opened(self) -> None:
+        """:raises RuntimeError: if it was never opened, and is not by its first use."""
+        if self._opened is None and not self._is_awaited:
+            raise RuntimeError(_CLOSED if self._is_closed else _NOT_CONNECTED)
 
     @property
-    def client(self) -> Client:
-        """The client of the link, or of the last one that was closed.
+    def client(self) -> Client | None:
+        """The client of now, or the last one; None if there never was one.
 
-        :raises RuntimeError: if there never was one.
+        :raises RuntimeError: if it was never opened, and is not by its first use.
         """
-        if self._client is None:
-            raise RuntimeError(_NOT_CONNECTED)
-        return self._client
+        self.check_opened()
+        return None if self._opened is None else self._opened.client
 
-    async def open(self) -> bool:
-        """Open the link and start a new client; False if that is done already.
+    def client_here(self) -> Client:
+        """The client for calls of the running event loop, or the last one, which refuses them.
 
+        :raises RuntimeError: if it is not connected, or belongs to another event loop.
+        """
+        return self._opened_here().client
+
+    def opened_here(self) -> Opened:
+        """What is open in the running event loop.
+
+        :raises RuntimeError: if it is not open, or belongs to another event loop.
+        """
+        opened = self._opened_here()
+        if self._is_closed:
+            raise RuntimeError(_CLOSED)
+        return opened
+
+    def _opened_here(self) -> Opened:
+        self.check_opened()
+        opened = self._opened
+        if opened is None:
+            opened = self._begin()
+        check_loop(opened.loop)
+        return opened
+
+    async def open(self) -> None:
+        """Connect; if that is under way, wait for it; if it is done already, do nothing.
+
+        A lazy connection only begins to connect.
+
+        :raises RuntimeError: if it is open in another event loop.
         :raises ConnectionLost: if no broker can be reached, or the connection breaks at its start.
         :raises Unauthenticated: if the broker refuses user and password.
         :raises PermissionDenied: if the user may not use the vhost.
         """
-        async with self._opening:
-            if self._link is not None:
-                return False
-            try:
-                await self._open()
-            except BaseException:
-                await self.close()
-                raise
-            return True
+        opened = self._opened
+        if opened is None or self._is_closed or opened.state is State.CLOSED:
+            opened = await self._open_anew(opened)
+        else:
+            check_loop(opened.loop)
+        if self.options.lazy:
+            return
+        try:
+            await opened.ready()
+        except BaseException:
+            if self._opened is opened and opened.state is State.CLOSED:
+                self._opened = None  # it is as if it had not been tried
+            raise
 
     async def close(self) -> None:
-        """End pending calls, delete the reply queue, close the link. Twice is fine.
+        """Drain the servers, end pending calls, delete the reply queue, close the link.
 
-        After `CLOSE_TIMEOUT` seconds without an answer the link is aborted.
+        Twice is fine.
+
+        :raises RuntimeError: if it is open in another event loop, or its loop has ended.
         """
-        link, self._link = self._link, None
-        leave, self._leave_embedded = self._leave_embedded, None
-        try:
-            if link is not None:
-                await self._close(link)
-        finally:
-            if leave is not None:
-                await leave()
+        opened = self._opened
+        if opened is not None and not self._is_closed:
+            check_loop(opened.loop)
+        self._is_closed = True
+        if opened is not None:
+            await opened.close()
 
-    async def _open(self) -> None:
-        options = self.options
-        address = self._reach()
-        link = self._link = Link(
-            address,
-            name=self.name,
-            max_message_size=options.max_message_size,
-            reconnect=options.reconnect,
-            prepare=declare_exchanges,
-            on_event=options.on_connection,
-        )
-        await link.open(patience=options.wait_for_broker)
-        self._client = Client(
-            link,
-            name=options.name,
-            max_in_flight=options.max_in_flight,
-            max_message_size=options.max_message_size,
-        )
-        try:
-            async with asyncio.timeout(max(options.wait_for_broker, address.connection_timeout)):
-                await self._client.start()
-        except TimeoutError as error:
-            raise ConnectionLost(
-                f"cannot connect to {address}: the connection broke at its start, again and again:"
-                f" {link.failure}",
-                executed="no",
-            ) from error
+    def _begin(self) -> Opened:
+        opened = self._opened = Opened(self._address, self.options, self.client_here)
+        self._is_closed = False
+        return opened
 
-    def _reach(self) -> Address:
-        """The broker's address; an embedded broker is started if it does not run."""
-        if isinstance(self._address, Address):
-            return self._address
-        from leveret.broker.shared import share  # noqa: PLC0415 - few need a broker in the process
-
-        name = self._address
-        broker = share(name)
-        self._leave_embedded = broker.leave
-        host = f"embedded-{name}" if name else "embedded"
-        return Address(hosts=((host, 0),), dial=broker.connect)
-
-    async def _close(self, link: Link) -> None:
-        timer = link.loop.call_later(CLOSE_TIMEOUT, link.abort, "the broker answers no goodbye")
-        try:
-            if self._client is not None:
-                await self._client.close()
-        finally:
-            try:
-                await link.close()
-            finally:
-                timer.cancel()
+    async def _open_anew(self, before: Opened | None) -> Opened:
+        given_up = before is not None and not self._is_closed and not before.loop.is_closed()
+        if before is not None and given_up:
+            check_loop(before.loop)
+        opened = self._begin()
+        if before is not None and given_up:
+            await before.close()  # what is left of it
+        return opened

@@ -43,6 +43,8 @@ class ConnectionOptions:
     """Seconds to go on trying at the start while no broker can be reached."""
     on_connection: Callable[[ConnectionEvent], None] | None
     """Called each time that the state changes."""
+    lazy: bool
+    """Whether the first use begins to connect, and nobody waits for that but calls and servers."""
 
     def __post_init__(self) -> None:
         if self.max_in_flight < 1 or self.max_message_size < 1:
@@ -51,6 +53,7 @@ class ConnectionOptions:
             short_string(self.name)
         _check_seconds("wait_for_broker", self.wait_for_broker)
         _check_callable("on_connection", self.on_connection)
+        _check_lazy(self.lazy, self.wait_for_broker)
         if iscoroutinefunction(self.on_connection):
             raise InvalidArgument(
                 "on_connection must be a plain function, as nobody awaits it; got an async one, of"
@@ -76,6 +79,16 @@ def read_address(url: str, credentials: Credentials | None, user_id: str | None)
 def _check_seconds(name: str, seconds: object) -> None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
         raise InvalidArgument(f"{name} must be a number of seconds, 0 or more; got {seconds!r}")
+
+
+def _check_lazy(lazy: object, wait_for_broker: float) -> None:
+    if not isinstance(lazy, bool):
+        raise InvalidArgument(f"lazy must be True or False; got {lazy!r}")
+    if lazy and wait_for_broker:
+        raise InvalidArgument(
+            "wait_for_broker says how long connect() waits, and with lazy=True it does not wait:"
+            " calls do, each until its own deadline"
+        )
 
 
 def _check_callable(name: str, value: object) -> None:

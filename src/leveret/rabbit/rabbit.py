@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
-from weakref import WeakSet
 
 from leveret.async_only import AsyncOnly
 from leveret.client.caller import Caller
@@ -22,7 +20,8 @@ from leveret.rabbit.connection import BrokerConnection
 from leveret.rabbit.serving import Serving, serve_until_stopped
 from leveret.server.options import GivenServeOptions, ServeOptions
 from leveret.server.server import Server
-from leveret.transport.link import State
+from leveret.transport.link import Link, State
+from leveret.transport.opening import default_name
 
 __all__ = ["Rabbit"]
 
@@ -42,12 +41,8 @@ class Rabbit(AsyncOnly):
         policies: Policies,
     ) -> None:
         self._connection = connection
-        self._options = options
-        self._middleware = middleware
-        self._policies = policies
-        self._made: Caller | None = None
-        self._servers: WeakSet[Server] = WeakSet()
-        """What `serving` made; a server that runs is kept by its connection."""
+        invocations = Invocations(connection.sender, middleware, policies)
+        self._made = Caller(connection.client_here, invocations, options)
 
     # -- the connection -----------------------------------------------------------------------
 
@@ -66,8 +61,7 @@ class Rabbit(AsyncOnly):
         await self.close()
 
     async def _open(self) -> Self:
-        if await self._connection.open():
-            self._made = None  # the old caller belongs to the client before
+        await self._connection.open()
         return self
 
     def __repr__(self) -> str:
@@ -78,12 +72,10 @@ class Rabbit(AsyncOnly):
 
         Servers that `serving` made, and that nobody has closed, are drained before. Apart from that
         it waits at most 5 s for a broker that does not answer.
+
+        :raises RuntimeError: in another event loop than that of the connection.
         """
-        servers = tuple(self._servers)
-        try:
-            await asyncio.gather(*(server.close() for server in servers))
-        finally:
-            await self._connection.close()
+        await self._connection.close()
 
     @property
     def state(self) -> State:
@@ -96,24 +88,27 @@ class Rabbit(AsyncOnly):
 
         :raises RuntimeError: if it was never connected.
         """
-        return self._connection.client
+        client = self._connection.client
+        if client is None:
+            raise RuntimeError("not connected yet: the first use of a lazy connection begins that")
+        return client
 
     @property
     def _caller(self) -> Caller:
-        if self._made is None:
-            invocations = Invocations(self.calls, self._middleware, self._policies)
-            self._made = Caller(self.calls, invocations, self._options)
+        self._connection.check_opened()
         return self._made
 
     @property
     def in_flight(self) -> int:
         """How many calls wait for their replies."""
-        return self.calls.in_flight
+        client = self._connection.client
+        return 0 if client is None else client.in_flight
 
     @property
     def late_replies(self) -> int:
         """How many late, duplicate or unknown replies were dropped: no call waited for them."""
-        return self.calls.late
+        client = self._connection.client
+        return 0 if client is None else client.late
 
     # -- calling ------------------------------------------------------------------------------
 
@@ -174,9 +169,10 @@ class Rabbit(AsyncOnly):
         read = ServeOptions.of(**options)
 
         async def start() -> Server:
-            server = self._server(services, read)
+            opened = self._connection.opened_here()
+            server = self._server(opened.link, services, read)
             await server.start()
-            self._servers.add(server)
+            opened.servers.add(server)
             return server
 
         return Serving(start)
@@ -223,15 +219,15 @@ class Rabbit(AsyncOnly):
             (`connect(reconnect=...)`).
         """
         read = ServeOptions.of(**options)
-        server = self._server(services, read)
+        server = self._server(self._connection.opened_here().link, services, read)
         await serve_until_stopped(server, grace=read.grace, signals=signals)
 
-    def _server(self, services: tuple[Service, ...], options: ServeOptions) -> Server:
-        connection = self._connection
+    def _server(self, link: Link, services: tuple[Service, ...], options: ServeOptions) -> Server:
+        connection = self._connection.options
         return Server(
-            connection.link,
+            link,
             services,
             options,
-            name=connection.name,
-            max_message_size=connection.options.max_message_size,
+            name=connection.name or default_name(),
+            max_message_size=connection.max_message_size,
         )

@@ -51,9 +51,7 @@ class Access:
     :param allow: who may call what; None is everybody everything.
     :param trusted_servers: other users, as names or patterns, whose word is taken on whose request
         they hand back; a server's own user is always among them.
-    :param own_user: this server's own user, as the broker knows it.
     :raises ContractError: if a rule names nothing that is served, or is no list of names.
-    :raises InvalidArgument: if there are rules, and nobody knows the server's own user.
     """
 
     def __init__(
@@ -61,7 +59,6 @@ class Access:
         allow: Allow | None,
         trusted_servers: Iterable[str],
         specs: Iterable[ServiceSpec],
-        own_user: str,
     ) -> None:
         specs = tuple(specs)
         self._trusts = _matcher("trusted_servers", trusted_servers)
@@ -76,11 +73,18 @@ class Access:
                 )
         elif allow is not None:
             self._rules = _read_rules(allow, specs)
-            if not own_user:
-                raise InvalidArgument(
-                    "allow= needs the name of the server's own user, to say on whose behalf it"
-                    " hands back requests: connect(user_id=...)"
-                )
+
+    def check_own_user(self, own_user: str) -> None:
+        """See that the rules can be kept.
+
+        :param own_user: this server's own user, as the broker knows it.
+        :raises InvalidArgument: if there are rules, and nobody knows the server's own user.
+        """
+        if self._rules and not own_user:
+            raise InvalidArgument(
+                "allow= needs the name of the server's own user, to say on whose behalf it"
+                " hands back requests: connect(user_id=...)"
+            )
 
     def user_of(self, request: Incoming, own_user: str) -> str:
         """Whose request it is, "" where nobody knows.

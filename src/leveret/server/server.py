@@ -82,9 +82,7 @@ class Server:
         self._instances = services
         self._options = options
         self._max_message_size = max_message_size
-        self._access = Access(
-            options.allow, options.trusted_servers, self._services, link.connection.user
-        )
+        self._access = Access(options.allow, options.trusted_servers, self._services)
         check_plain(options.plain, self._services)
         self._once: OnceStore = MemoryOnce() if options.once is None else options.once
         told = call_ended_of(options.middleware)
@@ -133,6 +131,8 @@ class Server:
     async def start(self) -> None:
         """Enter the services that are context managers, declare the queues, take calls.
 
+        If there is no connection, it waits for one before all that.
+
         :raises ContractError: if a method cannot be run in processes, or served as text, as it
             is to be.
         :raises TopologyError: if a queue exists with other options.
@@ -140,11 +140,12 @@ class Server:
         """
         self._link.closed.add_done_callback(self._fail)
         try:
+            self._access.check_own_user((await self._connected()).user)
             await self._lifespans.enter((self._once, *self._instances))
             for service, spec in zip(self._instances, self._services, strict=True):
                 for method in spec.methods.values():
                     self._add(service, method)
-            while not await self._attach(await self._link.connected()):
+            while not await self._attach(await self._connected()):
                 pass  # the connection broke meanwhile: begin anew on the next one
             self._started = True
             self._topology.start()
@@ -155,6 +156,19 @@ class Server:
         log.info(
             "serving %s as instance %s", ", ".join(s.name for s in self._services), self.instance
         )
+
+    async def _connected(self) -> Connection:
+        """Wait for the connection of now.
+
+        :raises LeveretError: why there will be none any more.
+        """
+        try:
+            return await self._link.connected()
+        except ConnectionLost as error:
+            failure = self._link.failure
+            if failure is None or isinstance(failure, ConnectionLost):
+                raise
+            raise _lost(failure) from error
 
     def _add(self, service: Service, spec: MethodSpec) -> None:
         options = self._options

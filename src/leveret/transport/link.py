@@ -1,8 +1,8 @@
 """A connection that is opened again whenever it breaks, and what lives on it restored.
 
     connecting ──► connected ◄──► reconnecting
-                       │               │
-                       └──► closed ◄───┘     closed by its user, or given up
+         │             │               │
+         └─────────────┴──► closed ◄───┘     closed by its user, or given up
 
 What lives on a connection is a `Member`: a client's calls, a server's consumers. A member whose
 channel ends, alone or with its connection, asks the link to `restore` it. The link attaches it to
@@ -42,9 +42,15 @@ class State(StrEnum):
     """Where a `rabbit` stands with its broker (`rabbit.state`)."""
 
     CONNECTING = "connecting"
+    """There was no connection yet: the first one is being opened, or will be by the first use
+    (`connect(lazy=True)`). Calls wait for it."""
     CONNECTED = "connected"
+    """There is a connection."""
     RECONNECTING = "reconnecting"
+    """The connection broke, and another one is being opened. Calls wait for it."""
     CLOSED = "closed"
+    """There is no connection, and none will be opened by itself: it was not opened yet, its user or
+    the end of its event loop has closed it, or it was given up (`connect(reconnect=...)`)."""
 
 
 class ConnectionEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,10 +145,11 @@ class Link:
         """Whether a connection that breaks is opened again."""
         return self._policy.attempts != 0
 
-    async def open(self, *, patience: float = 0.0) -> None:
+    async def open(self, *, patience: float = 0.0, attempts: int | None = None) -> None:
         """Connect for the first time.
 
         :param patience: seconds to go on trying while no broker can be reached.
+        :param attempts: after how many failed ones to give up all the same; None for never.
         :raises ConnectionLost: if no broker can be reached.
         :raises LeveretError: if the broker refuses this user, or what `prepare` needs.
         """
@@ -153,10 +160,11 @@ class Link:
             try:
                 self._connected(await self._open(), attempt)
             except ConnectionLost as error:
+                self.failure = error
                 pause = self._policy.pause(attempt)
-                if self.loop.time() + pause > end:
+                if self.loop.time() + pause > end or attempt == attempts:
                     raise
-                log.warning("attempt %d: %s", attempt, error)
+                log.warning("%s: attempt %d to connect failed: %s", self, attempt, error)
                 await asyncio.sleep(pause)
             else:
                 return
@@ -177,6 +185,11 @@ class Link:
         """Drop the connection of now, if there is one."""
         if self._connection is not None:
             self._connection.abort(reason)
+
+    def fail(self, error: LeveretError) -> None:
+        """Open no other connection, because of this."""
+        self.failure = error
+        self._end(error)
 
     async def close(self) -> None:
         """Close the connection, and open no other."""
@@ -207,7 +220,9 @@ class Link:
         self.failure = None
         connection.on_close.append(self._lost)
         self._holding = self.loop.call_later(HELD, self._has_held)
-        if before is not None and not self._warned:
+        if before is None:
+            log.info("%s: connected, at attempt %d", connection, attempts)
+        elif not self._warned:
             log.info("%s: connected again, at attempt %d", connection, attempts)
         self.state = State.CONNECTED
         self._up.set_result(None)

@@ -76,7 +76,8 @@ async def open_connection(
         except ConnectionLost as error:
             cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
             failures.append(str(error))
-            log.info("no connection to %s", error)
+            if number < len(hosts):
+                log.info("no connection to %s", error)  # the last one ends the attempt, which tells
     raise ConnectionLost(
         f"cannot connect to {address}: {'; '.join(failures)}. Is RabbitMQ running there?"
         " Name another with LEVERET_URL or connect(url); `leveret broker` starts one for"

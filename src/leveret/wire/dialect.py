@@ -46,6 +46,12 @@ class ClientChannel(Struct, frozen=True, kw_only=True):
     """The name that the client gave itself, "" if none."""
 
 
+NO_CHANNEL: Final = ClientChannel(
+    number=0, frame_max=0, reply_to=ReplyAddress(exchange="", key=""), user="", name=""
+)
+"""In place of the channel of a client that has had none yet."""
+
+
 class RequestPacker(Protocol):
     """Packs the requests of one method with one set of options."""
 

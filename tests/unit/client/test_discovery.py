@@ -56,9 +56,6 @@ class Servers:
         self.inquiries = Inquiries(ask=self._ask, ready=self._ready)
         self.inquiry = self.inquiries.open
 
-    def check_loop(self) -> None:
-        """It has no loop of its own."""
-
     async def _ready(self, _inquiry: Inquiry, timeout: float) -> float:
         if self.failure is not None and self.asked:
             raise self.failure

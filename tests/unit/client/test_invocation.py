@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from leveret import (
     Breaker,
@@ -80,7 +81,8 @@ class Ledger:
 
     def __init__(self, *answers: Reply | CallError | None) -> None:
         self.held = False
-        self.loop = asyncio.get_running_loop()
+        self.takes_from: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        self.follower: Sender | None = None
         self.max_message_size = 1000
         self.channel = CHANNEL
         self.sent: list[tuple[Request, bytes, float, bytes]] = []
@@ -93,8 +95,10 @@ class Ledger:
     def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
         return Route(label or key, dialect.queue(key), dialect.control_key(key))
 
-    def check_loop(self) -> None:
-        raise RuntimeError("another event loop")
+    def here(self) -> Sender:
+        if self.follower is None:
+            raise RuntimeError("another event loop")
+        return self.follower
 
     async def ready(self, request: Request, timeout: float) -> float:
         self.held = False
@@ -175,10 +179,39 @@ async def test_a_call_that_must_not_wait_asks_each_time_whether_its_request_may_
 
 async def test_a_call_belongs_to_the_loop_of_its_connection() -> None:
     client = Ledger()
-    client.loop = asyncio.new_event_loop()
+    client.takes_from = None
     with pytest.raises(RuntimeError, match="another event loop"):
         await shout(client)("hi")
-    client.loop.close()
+
+
+async def test_a_client_that_takes_no_calls_is_asked_once_for_the_one_that_does() -> None:
+    before, client = Ledger(), Ledger(reply(), reply())
+    call = shout(before)
+    before.takes_from, before.follower = None, client
+    client.channel = structs.replace(CHANNEL, number=2)
+    assert await call("hi") == "HI"
+    before.follower = None
+    assert await call("hi") == "HI"
+    assert [request.channel.number for request, *_ in client.sent] == [2, 2]
+    assert before.sent == []
+
+
+async def test_all_attempts_of_a_call_go_by_the_client_of_the_first() -> None:
+    client, later = Ledger(NoServer("gone"), reply(b"null")), Ledger(reply(b"null"))
+    made = invocations(client, retry=Retry(backoff=0.001))
+    call = remote(made, "look")
+    invocation = made.of(WORDS.methods["look"], CallOptions())
+    send = client.send
+
+    def send_and_follow(*args: Any) -> Pending:
+        invocation._sender = later
+        return send(*args)
+
+    client.send = send_and_follow  # type: ignore[assignment,method-assign]
+    await call()
+    assert (len(client.sent), later.sent) == (2, [])
+    await call()
+    assert (len(client.sent), len(later.sent)) == (2, 1)
 
 
 async def test_a_cancelled_call_is_abandoned() -> None:

@@ -23,6 +23,7 @@ def options(**changes: Any) -> ConnectionOptions:
         "reconnect": Reconnect(),
         "wait_for_broker": 0.0,
         "on_connection": None,
+        "lazy": False,
     }
     return ConnectionOptions(**(given | changes))
 
@@ -44,6 +45,13 @@ def test_an_async_listener_is_refused_since_nobody_would_await_it() -> None:
 
     with pytest.raises(InvalidArgument, match="on_connection must be a plain function"):
         options(on_connection=listen)
+
+
+def test_lazy_is_a_yes_or_a_no_and_waits_for_no_broker() -> None:
+    with pytest.raises(InvalidArgument, match="lazy must be True or False; got 'yes'"):
+        options(lazy="yes")
+    with pytest.raises(InvalidArgument, match="with lazy=True it does not wait"):
+        options(lazy=True, wait_for_broker=5)
 
 
 def test_a_name_that_amqp_cannot_carry_is_refused() -> None:

@@ -37,7 +37,9 @@ METHODS = {method.key: method for spec in SPECS for method in spec.methods.value
 
 
 def access(allow: Any = None, trusted: Iterable[str] = (), own_user: str = "server") -> Access:
-    return Access(allow, trusted, SPECS, own_user)
+    made = Access(allow, trusted, SPECS)
+    made.check_own_user(own_user)
+    return made
 
 
 def request(properties: Properties) -> Incoming:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 
 import pytest
 
@@ -256,3 +258,39 @@ async def test_patience_has_open_try_again(server: PeerServer) -> None:
     link.abort("the test is over")
     await link.close()
     assert isinstance(link.failure, LeveretError)
+
+
+async def test_the_log_has_a_line_for_each_attempt_and_one_for_the_first_connection(
+    server: PeerServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "leveret.transport")
+    link = Link(parse_url(server.url()), name="a test", max_message_size=1024, reconnect=SOON)
+    opening = asyncio.create_task(link.open(patience=inf))
+    (await server.accept()).hang_up()
+    await until(lambda: link.failure is not None, "the first attempt has failed")
+    assert link.state is State.CONNECTING
+    await take(server)
+    await opening
+    assert link.failure is None
+    server.connections.append(link.connection)
+    link.abort("the test is over")
+    await link.close()
+    levels = [(record.levelname, record.getMessage()) for record in caplog.records][:2]
+    (first, failed), (second, connected) = levels
+    assert (first, second) == ("WARNING", "INFO")
+    assert re.search(r"^\S+: attempt 1 to connect failed: cannot connect to", failed)
+    assert re.search(r"^\S+: connected, at attempt 2$", connected)
+
+
+async def test_an_opening_that_is_bounded_gives_up(server: PeerServer) -> None:
+    link = Link(parse_url(server.url()), name="a test", max_message_size=1024, reconnect=SOON)
+    opening = asyncio.create_task(link.open(patience=inf, attempts=2))
+    for _ in range(2):
+        (await server.accept()).hang_up()
+    with pytest.raises(ConnectionLost) as caught:
+        await opening
+    link.fail(caught.value)
+    assert (link.state, link.failure) == (State.CLOSED, caught.value)
+    with pytest.raises(ConnectionLost, match="not connected: cannot connect"):
+        await link.connected()
+    await link.close()

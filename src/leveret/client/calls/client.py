@@ -42,6 +42,7 @@ from leveret.client.calls.vacancy import Vacancy
 from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
+from leveret.transport.event_loop import check_loop
 from leveret.transport.link import Link
 from leveret.wire.channel_errors import (
     exchange_at_fault,
@@ -74,6 +75,9 @@ class Client:
 
     They outlive the connection that they were made on. Each is registered before it is published,
     and leaves the table in exactly one place, whatever ends it.
+
+    :param here: the client for calls of the running loop, where another one may follow this one.
+    :param on_transition: sees each step of each call.
     """
 
     held: bool
@@ -86,14 +90,18 @@ class Client:
         name: str,
         max_in_flight: int,
         max_message_size: int,
+        here: Callable[[], Client] | None = None,
         on_transition: Hook | None = None,
     ) -> None:
         self.link = link
         self.loop = loop = link.loop
+        self.takes_from: asyncio.AbstractEventLoop | None = loop
+        """The loop whose calls it takes without being asked by `here`; None once it is closed."""
         self.max_message_size = max_message_size
+        self._here = here
         self._name = name
         self._max_in_flight = max_in_flight
-        self._connection = link.connection
+        self._connection: Connection | None = None
         self.routes: dict[str, Route] = {}
         """What is known of each queue, by "service.method"."""
         self._was_attached = False
@@ -101,7 +109,7 @@ class Client:
         self._publisher = Publisher(on_refused=self._on_refused)
         self._messenger = Messenger(
             exchange=CONTROL_EXCHANGE,
-            connection=lambda: self._connection,
+            connection=lambda: self.connection,
             begin=self._tasks.begin,
             restore=self._restore_exchanges,
             call_later=loop.call_later,
@@ -148,13 +156,12 @@ class Client:
             default_dialect=NativeClient(),
         )
         self.reply_queue = ReplyQueue(
-            user=self._connection.user,
             name_for=reply_queue_name,
             consume=consume_replies,
             on_delivery=self._inbox.on_delivery,
             on_renamed=self._replies_are_lost,
         )
-        self._probe = QueueProbe(lambda: self._connection, self._tasks.begin, loop.time)
+        self._probe = QueueProbe(lambda: self.connection, self._tasks.begin, loop.time)
         self._returns = Returns(
             begin=self._tasks.begin,
             fire=self.table.fire,
@@ -189,6 +196,7 @@ class Client:
             hold=self._flow.stop,
             release=self._flow.go,
         )
+        link.closed.add_done_callback(self._link_closed)
 
     def __str__(self) -> str:
         return str(self.reply_queue)
@@ -197,7 +205,8 @@ class Client:
 
     @property
     def connection(self) -> Connection:
-        """The connection of now, or the last one."""
+        """The connection of now, or the last one. There is one once it was attached."""
+        assert self._connection is not None
         return self._connection
 
     @property
@@ -244,13 +253,15 @@ class Client:
         """How many calls a server said that it has."""
         return self.count(State.AT_SERVER, State.RUNNING)
 
-    def check_loop(self) -> None:
-        """:raises RuntimeError: in another event loop than that of the connection."""
-        if asyncio.get_running_loop() is not self.loop:
-            raise RuntimeError(
-                "this connection belongs to another event loop, or to one that has ended;"
-                " connect in the loop that makes the calls"
-            )
+    def here(self) -> Client:
+        """The client for calls of the running event loop.
+
+        :raises RuntimeError: if there is none in that loop.
+        """
+        if self._here is not None:
+            return self._here()
+        check_loop(self.loop)
+        return self
 
     def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
         """What is known of the queue for requests with this routing key.
@@ -273,7 +284,6 @@ class Client:
 
         :raises LeveretError: why that is not possible.
         """
-        self.link.closed.add_done_callback(self._link_closed)
         while True:
             connection = await self.link.connected()
             try:
@@ -289,27 +299,30 @@ class Client:
 
     async def close(self) -> None:
         """End all calls and delete the reply queue."""
-        self._end(ConnectionLost("the client was closed"))
+        self.takes_from = None
+        self.end(ConnectionLost("the client was closed"))
         self.table.close()
         self._monitor.close()
         await self.link.release(self)
-        if not self._connection.blocked:
+        connection = self._connection
+        blocked = "" if connection is None else connection.blocked
+        if not blocked:
             await self._messenger.close()
         await self._tasks.close()
-        if self._connection.blocked:
+        if blocked:
             return  # the broker hears nothing; the queue expires by itself
         if self.is_attached:
             channel = self._publisher.channel
             channel.on_cancel = None  # it is we who delete the queue
-            await self.reply_queue.delete(self._connection)
+            await self.reply_queue.delete(self.connection)
             await channel.close()
 
     def _link_closed(self, closed: asyncio.Future[None]) -> None:
         error = closed.exception()
         assert isinstance(error, LeveretError)
-        self._end(error)
+        self.end(error)
 
-    def _end(self, error: LeveretError) -> None:
+    def end(self, error: LeveretError) -> None:
         """No reply will come any more: end all calls."""
         if self._flow.ended is None:
             self._flow.end(error)
@@ -420,7 +433,7 @@ class Client:
             self.table.fire(call, Event.CHANNEL_LOST, error)
 
     async def _restore_exchanges(self) -> None:
-        await restore_exchanges(self._connection)
+        await restore_exchanges(self.connection)
 
     def _on_cancel(self, _tag: str) -> None:
         """The reply queue was deleted, or its node went down: begin anew, on another channel."""

@@ -46,11 +46,6 @@ class RequestPath(Protocol):
     """What requests need to get to the broker, as far as `Flow` has to know it."""
 
     @property
-    def connection(self) -> PausableConnection:
-        """The connection of now, or the last one."""
-        ...
-
-    @property
     def failure(self) -> LeveretError | None:
         """Why there is no connection now, if there is none."""
 
@@ -93,6 +88,7 @@ class Flow:
         """Bytes of the largest body that the broker takes; None while that is not known."""
         self._loop = loop
         self._path = path
+        self._connection: PausableConnection | None = None  # of now, or the last one
         self._max_in_flight = max_in_flight
         self._max_message_size = max_message_size
         self._on_held = on_held
@@ -113,7 +109,8 @@ class Flow:
     # -- what changes -------------------------------------------------------------------------
 
     def watch(self, connection: PausableConnection) -> None:
-        """Follow what this connection can take."""
+        """Follow what this connection can take, and no other."""
+        self._connection = connection
         for news in (connection.on_paused, connection.on_blocked):
             if self.changed not in news:
                 news.append(self.changed)
@@ -136,7 +133,7 @@ class Flow:
     def changed(self, _news: object = None) -> None:
         """Find out whether requests may go now."""
         is_open = self.is_open()
-        held = not is_open or self._path.connection.paused
+        held = not is_open or (self._connection is not None and self._connection.paused)
         if held is not self._held:
             if held:
                 self._going = self._loop.create_future()
@@ -153,7 +150,7 @@ class Flow:
         return (
             self.ended is None
             and self._path.is_attached
-            and not self._path.connection.blocked
+            and (self._connection is None or not self._connection.blocked)
             and not self._stops
         )
 
@@ -190,11 +187,13 @@ class Flow:
 
     def obstacle(self) -> str:
         """What keeps requests back."""
-        connection, failure = self._path.connection, self._path.failure
-        if connection.blocked and connection.closed is None:
-            return f"the broker takes no publishes now: {connection.blocked}"
+        failure = self._path.failure
+        if blocked := self._blocked():
+            return f"the broker takes no publishes now: {blocked}"
         if failure is not None:
             return f"not connected: {failure}"
+        if self._connection is None:
+            return "not connected yet: the first connection is being opened"
         if self._stops:
             return self._stops[0]
         if not self._path.is_attached:
@@ -223,14 +222,18 @@ class Flow:
             )
         if self.is_open():
             return self._too_many(route)
-        connection = self._path.connection
-        if self.ended is None and connection.blocked and connection.closed is None:
+        if self.ended is None and self._blocked():
             return _not_sent(Busy(self.obstacle(), method=route.key))
         reason = self.ended or self._path.failure
         message = f"not sent: {reason or self.obstacle()}"
         error = ConnectionLost(message, executed="no", method=route.key)
         error.__cause__ = reason
         return _not_sent(error)
+
+    def _blocked(self) -> str:
+        """Why the broker takes no publishes now; "" if it takes them, or is out of reach."""
+        connection = self._connection
+        return "" if connection is None or connection.closed is not None else connection.blocked
 
     def _too_many(self, route: Route) -> CallError:
         return _not_sent(

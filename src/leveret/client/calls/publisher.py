@@ -10,7 +10,7 @@ from typing import Final
 from leveret.amqp.confirms import Confirms
 from leveret.client.calls.life import Pending, State
 from leveret.transport.channel import Channel
-from leveret.wire.dialect import ONLY_IF_FREE, ClientChannel
+from leveret.wire.dialect import NO_CHANNEL, ONLY_IF_FREE, ClientChannel
 
 _POLL: Final = 0.005
 """Seconds between two looks at the ledger, while somebody waits for all confirms."""
@@ -30,6 +30,7 @@ class Publisher:
     """The channel as packers see it; the last one while there is none. Another record for each."""
 
     def __init__(self, *, on_refused: Callable[[Pending], None]) -> None:
+        self.outgoing = NO_CHANNEL
         self._on_refused = on_refused
         self._channel: Channel | None = None
         self._send: Callable[[bytes], None] = _no_channel

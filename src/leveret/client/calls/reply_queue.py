@@ -39,7 +39,6 @@ Consume = Callable[[Channel, str, Callable[[Delivery], None]], Awaitable[None]]
 class ReplyQueue:
     """Opens the channel that requests leave by and replies come by.
 
-    :param user: the broker's user of the first connection.
     :param name_for: makes a name that nobody can guess, for a user's queue.
     :param on_delivery: takes what comes to the queue.
     :param on_renamed: told that replies to `name` cannot come, and why, before another is taken.
@@ -48,15 +47,14 @@ class ReplyQueue:
     def __init__(
         self,
         *,
-        user: str,
         name_for: Callable[[str], str],
         consume: Consume,
         on_delivery: Callable[[Delivery], None],
         on_renamed: Callable[[LeveretError], None],
     ) -> None:
-        self.name = name_for(user)
-        """The queue's name."""
-        self.user = user
+        self.name = ""
+        """The queue's name; "" before the first connection, as users have names of their own."""
+        self.user = ""
         """The user of the connection that it was last opened on."""
         self._name_for = name_for
         self._consume = consume
@@ -72,6 +70,9 @@ class ReplyQueue:
         :param again: whether the queue was there before.
         :raises LeveretError: why that is not possible on this connection.
         """
+        if not self.name:
+            self.user = connection.user
+            self.name = self._name_for(connection.user)
         try:
             channel = await self._open(connection, again=again)
         except PermissionDenied as error:

@@ -117,12 +117,12 @@ async def test_what_cannot_be_sent_is_refused_and_leaves_nothing(scene: Scene) -
 
 
 async def test_another_loop_is_told_so(scene: Scene) -> None:
-    scene.client.check_loop()
+    assert scene.client.here() is scene.client
     told: list[str] = []
 
     async def check() -> None:
         with pytest.raises(RuntimeError, match="another event loop") as raised:
-            scene.client.check_loop()
+            scene.client.here()
         told.append(str(raised.value))
 
     thread = threading.Thread(target=asyncio.run, args=(check(),))

@@ -33,7 +33,9 @@ class RequestPath:
 
 
 class There:
-    def __init__(self) -> None:
+    """:param connected: whether there was a connection before."""
+
+    def __init__(self, *, connected: bool = True) -> None:
         self.way = RequestPath()
         self.held: list[bool] = []
         self.opened = 0
@@ -45,6 +47,8 @@ class There:
             on_held=self.held.append,
             on_open=self._opened,
         )
+        if connected:
+            self.flow.watch(self.way.connection)
 
     def _opened(self) -> None:
         self.opened += 1
@@ -62,6 +66,25 @@ async def test_requests_are_held_until_there_is_a_channel() -> None:
     there.flow.changed()
     assert 4.0 < await waiting < 5.0
     assert (there.flow.is_open(), there.held, there.opened) == (True, [True, False], 1)
+
+
+async def test_before_the_first_connection_a_call_waits_and_is_told_so() -> None:
+    there = There(connected=False)
+    there.way.is_attached = False
+    there.flow.changed()
+    assert there.held == [True]
+    with pytest.raises(DeadlineExceeded, match="not connected yet: the first conn") as caught:
+        await there.flow.ready(a_request(), 0.01)
+    assert (caught.value.executed, caught.value.where) == ("no", "client")
+    error = there.flow.refusal(a_request().route)
+    assert isinstance(error, ConnectionLost)
+    assert error.executed == "no"
+    there.way.failure = ConnectionLost("nobody listens")
+    assert there.flow.obstacle() == "not connected: nobody listens"
+    there.flow.watch(there.way.connection)
+    there.way.is_attached = True
+    there.flow.changed()
+    assert there.held == [True, False]
 
 
 async def test_it_tells_once_that_requests_may_go_each_time_that_they_may_again() -> None:

@@ -63,7 +63,6 @@ class There:
         self.refused: list[LeveretError] = []
         self.renamed: list[tuple[str, str]] = []
         self.queue = ReplyQueue(
-            user="alice",
             name_for=self._name,
             consume=self._consume,
             on_delivery=lambda _delivery: None,
@@ -87,6 +86,7 @@ class There:
 
 async def test_the_first_time_nothing_is_there_to_be_seen_to() -> None:
     there, line = There(), Line(0)
+    assert (there.queue.name, there.queue.user) == ("", "")
     await there.open(line, again=False)
     assert (there.consumed, line.probed) == (["alice.1"], [])
 
@@ -127,17 +127,19 @@ async def test_a_queue_whose_node_is_down_is_replaced_and_those_who_wait_are_tol
 
 async def test_another_user_has_another_queue() -> None:
     there = There()
+    await there.open(Line(0), again=False)
     await there.open(Line(FORBIDDEN, user="bob"))
-    assert (there.consumed, there.queue.user) == (["bob.2"], "bob")
+    assert (there.consumed, there.queue.user) == (["alice.1", "bob.2"], "bob")
     await there.open(Line(0, user="bob"))
-    assert there.consumed == ["bob.2", "bob.2"]
+    assert there.consumed == ["alice.1", "bob.2", "bob.2"]
 
 
 async def test_another_user_who_may_see_the_queue_and_not_consume_has_another_one_at_once() -> None:
     there, line = There(), Line(0, user="bob")
+    await there.open(Line(0), again=False)
     there.refused = [PermissionDenied("not yours")]
     await there.open(line)
-    assert (there.consumed, len(there.renamed)) == (["bob.2"], 1)
+    assert (there.consumed, len(there.renamed)) == (["alice.1", "bob.2"], 1)
 
 
 async def test_a_user_who_may_not_use_his_own_queue_is_told_so() -> None:
@@ -163,6 +165,7 @@ async def test_a_connection_that_breaks_meanwhile_leaves_all_as_it_was() -> None
 
 async def test_a_queue_is_deleted_at_the_end_and_a_broken_connection_does_no_harm() -> None:
     there, line = There(), Line(0)
+    await there.open(line, again=False)
     await there.queue.delete(cast("Connection", line))
     assert line.deleted == ["alice.1"]
 

@@ -1,0 +1,190 @@
+"""What is open from one opening of a connection to its close: a link, a client, servers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from math import inf
+from typing import Final, Protocol
+from weakref import WeakSet
+
+from leveret.client.calls.client import Client
+from leveret.errors import ConnectionLost, LeveretError
+from leveret.rabbit.options import ConnectionOptions
+from leveret.transport.address import Address
+from leveret.transport.link import Link, State
+from leveret.transport.opening import default_name
+from leveret.wire.native.topology import declare_exchanges
+
+log = logging.getLogger("leveret.transport")
+
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that a broker has to answer while a connection is closed."""
+
+
+class Closable(Protocol):
+    """A server, as far as what it serves on has to know it."""
+
+    async def close(self) -> None:
+        """Drain it. Twice is fine."""
+
+
+class Opened:
+    """A link in the running event loop, the client on it and, for `embedded://`, the broker.
+
+    Making one begins to connect, in a task that `ready` waits for, and `close` ends.
+
+    :param address: the broker, or the name of an embedded one.
+    :param here: the client for calls of the running loop, this one's or that of a later one.
+    """
+
+    def __init__(
+        self, address: Address | str, options: ConnectionOptions, here: Callable[[], Client]
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        """The event loop that it belongs to."""
+        self.servers: WeakSet[Closable] = WeakSet()
+        """What serves on it, and is drained when it closes. A server that runs is kept by its
+        connection."""
+        self._options = options
+        self._address, self._leave_embedded = _reach(address)
+        self.link = Link(
+            self._address,
+            name=options.name or default_name(),
+            max_message_size=options.max_message_size,
+            reconnect=options.reconnect,
+            prepare=declare_exchanges,
+            on_event=options.on_connection,
+        )
+        self.client = Client(
+            self.link,
+            name=options.name,
+            max_in_flight=options.max_in_flight,
+            max_message_size=options.max_message_size,
+            here=here,
+        )
+        self._is_closed = False
+        self._waiting = 0
+        # Whoever opens it may be the handler of a request, whose context is not the connection's.
+        self._opening = self.loop.create_task(self._open(), context=Context())
+        self._opening.add_done_callback(_retrieved)
+
+    @property
+    def state(self) -> State:
+        """Connecting, connected, reconnecting or closed."""
+        return State.CLOSED if self._is_closed or self.loop.is_closed() else self.link.state
+
+    async def ready(self) -> None:
+        """Wait until it is connected. If nobody waits any more, it is given up.
+
+        :raises ConnectionLost: if no broker can be reached, or the connection breaks at its start.
+        :raises Unauthenticated: if the broker refuses user and password.
+        :raises PermissionDenied: if the user may not use the vhost.
+        """
+        opening = self._opening
+        self._waiting += 1
+        try:
+            await asyncio.wait((opening,))
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not opening.done():
+                await self.close()
+        if opening.cancelled():
+            raise ConnectionLost("the connection was closed while it was opened", executed="no")
+        opening.result()
+
+    async def close(self) -> None:
+        """Drain the servers, end pending calls, delete the reply queue, close the link.
+
+        After `CLOSE_TIMEOUT` seconds without an answer the link is aborted. Twice is fine.
+        """
+        try:
+            await asyncio.gather(*(server.close() for server in tuple(self.servers)))
+        finally:
+            if not self._opening.done():
+                self._opening.cancel()
+                await asyncio.wait((self._opening,))
+            await self._close()
+
+    async def _open(self) -> None:
+        try:
+            if self._options.lazy:
+                await self._open_lazily()
+            else:
+                await self._open_at_once()
+        except BaseException as error:
+            if isinstance(error, LeveretError):
+                # Whoever waits for it gets this, not that it was closed.
+                self.client.end(error)
+                self.link.fail(error)
+            await self._close()
+            raise
+
+    async def _open_at_once(self) -> None:
+        options = self._options
+        await self.link.open(patience=options.wait_for_broker)
+        seconds = max(options.wait_for_broker, self._address.connection_timeout)
+        try:
+            async with asyncio.timeout(seconds):
+                await self.client.start()
+        except TimeoutError as error:
+            raise ConnectionLost(
+                f"cannot connect to {self._address}: the connection broke at its start, again and"
+                f" again: {self.link.failure}",
+                executed="no",
+            ) from error
+
+    async def _open_lazily(self) -> None:
+        attempts = self._options.reconnect.attempts
+        try:
+            await self.link.open(
+                patience=inf, attempts=None if attempts is None else max(attempts, 1)
+            )
+            while True:
+                try:
+                    await self.client.start()
+                except ConnectionLost as error:  # the broker there does not react
+                    if self.link.state is State.CLOSED:
+                        raise
+                    self.link.abort(str(error))
+                else:
+                    return
+        except LeveretError as error:
+            log.error("%s: given up, until it is opened again: %s", self.link, error)
+            raise
+
+    async def _close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        timer = self.loop.call_later(
+            CLOSE_TIMEOUT, self.link.abort, "the broker answers no goodbye"
+        )
+        try:
+            await self.client.close()
+        finally:
+            try:
+                await self.link.close()
+            finally:
+                timer.cancel()
+                if self._leave_embedded is not None:
+                    await self._leave_embedded()
+
+
+def _reach(address: Address | str) -> tuple[Address, Callable[[], Awaitable[None]] | None]:
+    """The broker's address, and what leaves an embedded broker, which is started if need be."""
+    if isinstance(address, Address):
+        return address, None
+    from leveret.broker.shared import share  # noqa: PLC0415 - few need a broker in the process
+
+    broker = share(address)
+    host = f"embedded-{address}" if address else "embedded"
+    return Address(hosts=((host, 0),), dial=broker.connect), broker.leave
+
+
+def _retrieved(opening: asyncio.Task[None]) -> None:
+    """What it raised is told to whoever waits, and nobody need."""
+    if not opening.cancelled():
+        opening.exception()
