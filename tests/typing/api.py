@@ -162,6 +162,7 @@ async def a_client_has_policies_for_all_its_calls() -> None:
 def an_error_tells_how_often_and_when() -> None:
     assert_type(leveret.Busy("x", retry_after=2).retry_after, float | None)
     assert_type(leveret.CallError("x").attempts, int)
+    assert_type(leveret.CallError("x").call_id, str)
     assert_type(leveret.CircuitOpen("x").failures, dict[str, int])
 
 

@@ -16,9 +16,9 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from leveret.server.log_fields import fields_of
 from leveret.wire.context import find_current_call
 from leveret.wire.error_texts import safe_repr, safe_str, shortened_inside
+from leveret.wire.log_fields import fields_of
 
 __all__ = ["JsonFormatter"]
 

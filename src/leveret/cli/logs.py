@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from enum import StrEnum
 
 from leveret.cli.json_logs import JsonFormatter
@@ -56,8 +57,22 @@ def configure_logging(
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("leveret.access").setLevel(logging.INFO if access_log else logging.NOTSET)
-    # They would be lines that are no JSON.
-    logging.captureWarnings(log_format is LogFormat.JSON)
+    if log_format is LogFormat.JSON:
+        _log_what_python_prints()
+
+
+def _log_what_python_prints() -> None:
+    """Have warnings and exceptions that nobody catches logged: printed, they would be no JSON."""
+    logging.captureWarnings(capture=True)
+    sys.excepthook = lambda kind, error, _trace: _log_uncaught(kind, error, "the main thread")
+    threading.excepthook = lambda it: _log_uncaught(
+        it.exc_type, it.exc_value, "a thread" if it.thread is None else f"thread {it.thread.name}"
+    )
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, where: str) -> None:
+    if error is not None and not issubclass(kind, SystemExit):
+        log.critical("nobody caught what %s raised", where, exc_info=error)
 
 
 def _text(process: str) -> logging.Formatter:

@@ -21,8 +21,8 @@ from typing import Final
 
 from leveret.contract import MethodSpec, ServiceSpec
 from leveret.errors import ContractError, InvalidArgument, PermissionDenied
-from leveret.server.log_fields import fields_of, shown
 from leveret.wire.context import CurrentCall
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Incoming
 
 __all__ = ["Access", "Allow", "Guard"]

@@ -14,9 +14,9 @@ import re
 from typing import Final
 
 from leveret.server.call_end import CallEnd
-from leveret.server.log_fields import fields_of
 from leveret.wire.context import CurrentCall
 from leveret.wire.error_texts import shortened
+from leveret.wire.log_fields import fields_of
 
 __all__ = ["log_call"]
 

@@ -57,10 +57,10 @@ from leveret.server.load.admission import LOOK_AHEAD, Admission
 from leveret.server.load.limiter import Limiter
 from leveret.server.load.prefetch import Consumes, Prefetch
 from leveret.server.load.slots import Slots
-from leveret.server.log_fields import fields_of, shown
 from leveret.server.outbox import Unsent
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.context import CurrentCall
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Incoming, Notice, NoticeKind
 from leveret.wire.timing import CONFIRM_WITHIN, CONFIRM_WITHIN_IDEMPOTENT
 

@@ -29,8 +29,8 @@ from leveret.amqp.frames import ack, nack, on_channel
 from leveret.amqp.properties import Properties
 from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
-from leveret.server.log_fields import printable
 from leveret.wire.dialect import ReplyPacker
+from leveret.wire.log_fields import printable
 from leveret.wire.message import Copy, Incoming
 
 log = logging.getLogger("leveret.server")

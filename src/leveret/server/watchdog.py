@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
-from leveret.server.log_fields import NamedCall, fields_of, shown
+from leveret.wire.log_fields import NamedCall, fields_of, shown
 
 log = logging.getLogger("leveret.server")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
+import threading
 import warnings
 from collections.abc import Iterator
 
@@ -17,7 +19,9 @@ from leveret.cli.logs import LogFormat, LogLevel, configure_logging, tell_end
 def root_as_it_was() -> Iterator[None]:
     root, access = logging.getLogger(), logging.getLogger("leveret.access")
     handlers, level = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook
     yield
+    sys.excepthook, threading.excepthook = hooks
     root.handlers[:] = handlers
     root.setLevel(level)
     access.setLevel(logging.NOTSET)
@@ -81,3 +85,22 @@ def test_in_text_the_end_is_told_after_the_name_of_the_command(
 ) -> None:
     tell_end("no broker", LogFormat.TEXT)
     assert capsys.readouterr().err == "leveret: no broker\n"
+
+
+def test_in_json_what_nobody_catches_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(LogLevel.INFO, log_format=LogFormat.JSON)
+    for raised in (KeyError("sku"), SystemExit(3)):
+        error: BaseException = raised
+
+        def fail() -> None:
+            raise error  # noqa: B023 - it is joined before the next one
+
+        thread = threading.Thread(target=fail, name="stock")
+        thread.start()
+        thread.join()
+    sys.excepthook(ValueError, ValueError("x"), None)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["message"], line["exception"]["type"]) for line in lines] == [
+        ("nobody caught what thread stock raised", "KeyError"),
+        ("nobody caught what the main thread raised", "ValueError"),
+    ]

@@ -235,6 +235,11 @@ class Pending(Struct, eq=False):
         return self.request.route
 
     @property
+    def method(self) -> str:
+        """What it calls, as errors and logs name it."""
+        return self.request.route.key
+
+    @property
     def doubtful(self) -> bool:
         """Whether what the client hears of it may be true of one copy of its request only."""
         return self.trouble is not None and self.trouble.doubtful

@@ -33,6 +33,7 @@ from leveret.client.calls.life import OUT, Act, Event, Fire, Pending, State
 from leveret.client.calls.route import QueueState, Route
 from leveret.client.calls.tasks import Begin
 from leveret.transport.deadlines import Deadlines
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.timing import (
     ANNOUNCE_AFTER,
     DECLARED_AGAIN_WITHIN,
@@ -301,7 +302,11 @@ class Monitor:
             if call.state is State.SOUGHT:
                 patience = QUERY_ANSWERED_WITHIN * 2**call.resends
                 if route.finding.consumers and self._is_missing(call, patience):
-                    log.info("%s: the request of a call was lost; sending it again", route.key)
+                    log.info(
+                        "%s: the request of a call was lost; sending it again",
+                        shown(call),
+                        extra=fields_of(call),
+                    )
                     self._resend(call)
             elif (not call.noticed_at or call.noticed_at <= trusted) and self._fire(
                 call, Event.QUEUE_EMPTY

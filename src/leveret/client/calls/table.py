@@ -25,6 +25,7 @@ from leveret.client.calls.sinks import Sink
 from leveret.client.calls.verdicts import FAILURES, verdict
 from leveret.errors import LeveretError
 from leveret.transport.deadlines import Deadlines
+from leveret.wire.log_fields import fields_of
 from leveret.wire.message import Reply
 from leveret.wire.timing import REPLY_GRACE
 
@@ -135,6 +136,7 @@ class CallTable:
                 call.id,
                 event.name,
                 before.name,
+                extra=fields_of(call),
             )
             return Act.NOTHING
         after, act = row

@@ -207,7 +207,11 @@ class CallPolicy:
                 error.attempts = sent
                 if pause is None:
                     raise
-                log.debug("attempt %d failed, the next is in %.3f s: %s", number, pause, error)
+                log.debug(
+                    "attempt %d failed, the next is in %.3f s: %s",
+                    *(number, pause, error),
+                    extra={"call_id": error.call_id, "method": error.method},
+                )
             await self._clock.sleep(pause)
 
     def _pause(self, retry: Retry, number: int, error: CallError, end: float) -> float | None:

@@ -12,8 +12,8 @@ from leveret.amqp.frames import body_size
 from leveret.errors import Executed
 from leveret.server.call_end import CallEnd, CallEnded, Outcome
 from leveret.server.calls.life import Answer, Ending, ServerCall, ending
-from leveret.server.log_fields import fields_of, shown
 from leveret.wire.context import CurrentCall
+from leveret.wire.log_fields import fields_of, shown
 
 __all__ = ["Endings"]
 

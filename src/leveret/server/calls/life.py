@@ -52,8 +52,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from leveret.errors import CallError
-from leveret.server.log_fields import fields_of
 from leveret.wire.dialect import ReplyPacker
+from leveret.wire.log_fields import fields_of
 from leveret.wire.message import CallKey, Incoming, NoticeKind
 
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ from leveret.once import (
     Recorded,
 )
 from leveret.server.calls.life import ServerCall
-from leveret.server.log_fields import fields_of, shown
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")

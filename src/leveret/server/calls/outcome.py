@@ -19,9 +19,9 @@ from leveret.errors import (
     Unauthenticated,
 )
 from leveret.server.calls.life import ServerCall, State, Stop
-from leveret.server.log_fields import fields_of, shown
 from leveret.wire.error_texts import is_long, safe_repr, safe_str, shortened_traceback
 from leveret.wire.failures import as_declared, misfit
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")

@@ -13,10 +13,10 @@ from leveret.errors import Busy, CallError, ContractError, InvalidArgument, Inva
 from leveret.once import LARGE, Recorded
 from leveret.server.calls.life import Answer, ServerCall
 from leveret.server.calls.outcome import executed
-from leveret.server.log_fields import fields_of, shown
 from leveret.wire.context import CurrentCall
 from leveret.wire.error_texts import safe_str
 from leveret.wire.failures import decode_failure
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")

@@ -18,8 +18,8 @@ from leveret.server.calls.life import Answers, Event, Life, ServerCall, State, S
 from leveret.server.calls.once_calls import Claim, OnceCalls, unusable
 from leveret.server.calls.outcome import raised, stopped
 from leveret.server.calls.replies import Replies
-from leveret.server.log_fields import fields_of, shown
 from leveret.wire.context import CurrentCall, set_current_call
+from leveret.wire.log_fields import fields_of, shown
 
 log = logging.getLogger("leveret.server")
 

@@ -1,10 +1,10 @@
-"""How the server's log names a call."""
+"""How logs name a call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leveret.server.log_fields import fields_of, printable, shown
+from leveret.wire.log_fields import fields_of, printable, shown
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How the server's log names a call: in the text of a line, and as fields of its record.
+"""How logs name a call: in the text of a line, and as fields of its record.
 
 The fields are for logs that machines read: `logging` takes them as `extra=`, and `leveret serve
 --log-format json` writes them beside the message.
