@@ -242,14 +242,16 @@ async def test_a_question_outlives_its_connection(rabbitmq_url: str, host: Rabbi
 
 
 async def test_answers_that_are_none_are_told(client: Rabbit, raw: RawPeer) -> None:
-    declared = await raw.channel.declare_queue("", exclusive=True)
-    await raw.channel.bind_queue(declared.queue or "", "leveret.control", "odd")
-    questions = await raw.take(declared.queue or "")
-    bodies = [b"{", b'{"schemas": 1}', b'{"schemas": {"odd": {"methods": [1]}}}']
-    for body in bodies:
-        asking = asyncio.create_task(client.discover("odd", timeout=PATIENCE))
+    bodies = [b"{", b'{"schemas": 1}', b'{"schemas": {"odd_3": {"methods": [1]}}}']
+    for number, body in enumerate(bodies, 1):
+        # Of each its own, as a question may have been asked again.
+        service = f"odd_{number}"
+        declared = await raw.channel.declare_queue("", exclusive=True)
+        await raw.channel.bind_queue(declared.queue or "", "leveret.control", service)
+        questions = await raw.take(declared.queue or "")
+        asking = asyncio.create_task(client.discover(service, timeout=PATIENCE))
         raw.answer(await questions.get(), body)
-        with pytest.raises(ContractError, match="'odd' cannot be read"):
+        with pytest.raises(ContractError, match=f"'{service}' cannot be read"):
             await asking
 
 

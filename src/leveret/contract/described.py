@@ -26,7 +26,7 @@ __all__ = ["described_service"]
 
 log = logging.getLogger("leveret.client")
 
-_KEPT: Final = 256
+_KEPT: Final = 64
 """Of so many descriptions the specification is kept: the same one gives the same error classes."""
 _RESERVED: Final = frozenset({"with_options"})
 _UNREADABLE: Final = (TypeError, ValueError, LookupError, AttributeError, RecursionError)

@@ -214,6 +214,21 @@ def test_the_members_of_objects_are_told() -> None:
     assert types.objects == {"Cat": {"type": Literal["Cat"], "name": str}}
 
 
+def test_values_that_are_not_pythons_own_stay_what_they_are() -> None:
+    class Mixed(Struct, tag="m"):
+        items: list[Any]
+        points: tuple[Point, ...]
+        missing: int | msgspec.UnsetType = msgspec.UNSET
+
+    other = object()
+    value = Mixed([{"a": other}, b"b"], (Point(1),))
+    assert as_plain(value) == {
+        "type": "m",
+        "items": [{"a": other}, b"b"],
+        "points": ([1, 0.5, None],),
+    }
+
+
 def test_what_can_be_a_name_in_python() -> None:
     assert is_name("fib")
     assert not any(map(is_name, ["", "_fib", "class", "a-b", "1a", 7, None, "__class__"]))
