@@ -335,16 +335,16 @@ def _bounded(kind: Any, schema: Schema, names: Mapping[str, str], like: Any = No
     :param like: a type that may have the same bounds. A decoder of the type itself would read
         objects inside it that are still being made.
     """
-    found = kind
+    bounds: dict[str, Any] = {}
     for word, name in names.items():
         if word in schema:
+            more = {**bounds, name: schema[word]}
             try:
-                meta = Meta(**{name: schema[word]})
-                msgspec.json.Decoder(Annotated[like or found, meta])
+                msgspec.json.Decoder(Annotated[like or kind, Meta(**more)])
             except (TypeError, ValueError, re.error, OverflowError):
                 continue
-            found = Annotated[found, meta]
-    return found
+            bounds = more
+    return Annotated[kind, Meta(**bounds)] if bounds else kind
 
 
 def _in_bytes(schema: Schema) -> Schema:

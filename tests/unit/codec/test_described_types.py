@@ -61,6 +61,7 @@ def described(annotation: Any) -> Any:
 SIMPLE: list[Any] = [
     int,
     Annotated[int, Meta(ge=0)],
+    Annotated[int, Meta(ge=0, le=10, multiple_of=2)],
     Annotated[float, Meta(gt=0.5)],
     str,
     bool,
