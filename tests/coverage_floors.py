@@ -20,7 +20,7 @@ import msgspec
 
 FLOORS: Final[Mapping[str, int]] = {
     "leveret/amqp": 99,
-    "leveret/annotations": 97,
+    "leveret/annotations": 99,
     "leveret/broker": 95,
     "leveret/cli": 58,
     "leveret/client": 94,

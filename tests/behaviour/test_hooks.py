@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
@@ -150,6 +151,7 @@ async def test_types_of_ones_own_travel_in_all_places(
         assert shop.seen == [PAGE, Point(1, 2)]
         assert await remote.add(ONE, TWO) == Money(Decimal("3.5"), "EUR")
         assert await remote.add(ONE) == ONE
+        assert str(inspect.signature(remote.add)).endswith("Money")
         assert await remote.cents(TWO, 5) == [TWO, 5]
         assert await remote.cents(TWO, ONE) == [TWO, ONE]
         assert await by_name.call("shop.cents", exact=250, other="1 EUR") == ["2.5 EUR", "1 EUR"]
@@ -191,7 +193,7 @@ async def test_what_hooks_refuse_is_told_to_whoever_can_mend_it(
         said = r"handler's result .*: Invalid `Money`: KeyError: 'XXX' - at `\$\.items\[0\]\.price`"
         with pytest.raises(InvalidResult, match=said):
             await remote.sell(PAGE, Point(1, 2))
-        assert "shop.sell: the handler's result does not fit" in caplog.text
+        assert "the handler's result does not fit its annotation: Invalid `Money`" in caplog.text
         shop.result = Page([Line(Money("1", "EUR"))])  # type: ignore[arg-type]
         with pytest.raises(InvalidResult, match="the encode hook of `Money` raised"):
             await remote.sell(PAGE, Point(1, 2))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from leveret.annotations.hooks import Hook, hooks_of, merged
 from leveret.annotations.metadata import of_pydantic, with_bounds
 from leveret.annotations.parts import without_metadata
-from leveret.annotations.service_hooks import idle_hooks, with_hooks
+from leveret.annotations.service_hooks import idle_hooks, with_hooks, without_hooks
 from leveret.annotations.type_variables import (
     TypeArguments,
     free_variables,
@@ -26,5 +26,6 @@ __all__ = [
     "substituted",
     "with_bounds",
     "with_hooks",
+    "without_hooks",
     "without_metadata",
 ]

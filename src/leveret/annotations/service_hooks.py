@@ -9,7 +9,7 @@ from leveret.annotations.hooks import Hook, hooks_of
 from leveret.annotations.metadata import of_pydantic
 from leveret.annotations.parts import parts, with_parts
 
-__all__ = ["idle_hooks", "with_hooks"]
+__all__ = ["idle_hooks", "with_hooks", "without_hooks"]
 
 
 def with_hooks(annotation: Any, hooks: Iterable[Hook[Any]]) -> Any:
@@ -39,6 +39,15 @@ def with_hooks(annotation: Any, hooks: Iterable[Hook[Any]]) -> Any:
                     "service in another; write it in all places, or in none"
                 )
     return Annotated[(annotation, *found.values())] if found else annotation
+
+
+def without_hooks(annotation: Any) -> Any:
+    """Return the annotation as people read it: without the hooks around it."""
+    if not any(isinstance(item, Hook) for item in _metadata(annotation)):
+        return annotation
+    kept = [item for item in annotation.__metadata__ if not isinstance(item, Hook)]
+    inside = get_args(annotation)[0]
+    return Annotated[(inside, *kept)] if kept else inside
 
 
 def idle_hooks(annotation: Any) -> Iterator[Hook[Any]]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, Self, TypeVar, Unpack, cast
 
 from msgspec import Struct
 
+from leveret.annotations import without_hooks
 from leveret.client.invocation import Invocation, Terms
 from leveret.client.invocations import Invocations, MakeCodec, typed_codec
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
@@ -35,7 +36,11 @@ _CLASSES: Final = 1024
 
 def _signature_of(spec: MethodSpec) -> inspect.Signature:
     signature = inspect.signature(spec.parameters)
-    return signature.replace(return_annotation=spec.result)
+    parameters = [
+        parameter.replace(annotation=without_hooks(parameter.annotation))
+        for parameter in signature.parameters.values()
+    ]
+    return signature.replace(parameters=parameters, return_annotation=without_hooks(spec.result))
 
 
 class _SignatureOfMethod:

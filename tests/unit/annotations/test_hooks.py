@@ -9,7 +9,15 @@ import msgspec
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from leveret.annotations import Hook, hooks_of, idle_hooks, merged, of_pydantic, with_hooks
+from leveret.annotations import (
+    Hook,
+    hooks_of,
+    idle_hooks,
+    merged,
+    of_pydantic,
+    with_hooks,
+    without_hooks,
+)
 
 
 class Money:
@@ -97,6 +105,14 @@ def test_those_of_a_service_hold_where_their_types_are() -> None:
     assert with_hooks(list[Money], [TEXT, BASKET]) == Annotated[list[Money], TEXT]
     assert with_hooks(Basket, [TEXT, BASKET]) == Annotated[Basket, BASKET, TEXT]
     assert hooks_of(with_hooks(Both, [BOUNDED])) == {Money: BOUNDED}
+
+
+def test_people_read_an_annotation_without_the_hooks_around_it() -> None:
+    assert without_hooks(with_hooks(list[Money], [TEXT])) == list[Money]
+    assert (
+        without_hooks(with_hooks(Annotated[Money, "a note"], [TEXT])) == Annotated[Money, "a note"]
+    )
+    assert without_hooks(list[int]) == list[int]
 
 
 def test_one_in_a_place_comes_before_that_of_the_service() -> None:
