@@ -28,5 +28,7 @@ def leveret_broker() -> Iterator[Broker]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Add `leveret_client`: what makes an async fixture depends on the plugins of this run."""
-    kind = "with" if config.pluginmanager.hasplugin("asyncio") else "without"
-    config.pluginmanager.import_plugin(f"pytest_leveret.{kind}_asyncio")
+    plugins = config.pluginmanager
+    plugins.import_plugin("pytest_leveret.client")
+    if plugins.hasplugin("asyncio"):
+        plugins.import_plugin("pytest_leveret.with_asyncio")

@@ -66,9 +66,10 @@ async def test_the_snippets_give_what_they_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("document", [DOCUMENT, "README.md"])
-def test_the_test_file_passes_with_the_plugin(document: str, tmp_path: Path) -> None:
-    (shown,) = [block for block in blocks(document, "python") if is_file(block.text)]
-    (tmp_path / "test_fibonacci.py").write_text(shown.text)
+def test_the_test_files_pass_with_the_plugin(document: str, tmp_path: Path) -> None:
+    shown = [block.text for block in blocks(document, "python") if is_file(block.text)]
+    for text in shown:
+        (tmp_path / text.split()[1]).write_text(text)
     services = (ROOT / "tests" / "docs" / "error_services.py").read_text()
     (tmp_path / "fibonacci.py").write_text(services)
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function")
@@ -81,7 +82,7 @@ def test_the_test_file_passes_with_the_plugin(document: str, tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{shown.text.count('def test_')} passed" in done.stdout
+    assert f"{''.join(shown).count('def test_')} passed" in done.stdout
 
 
 @pytest.mark.parametrize("document", [DOCUMENT, "README.md"])

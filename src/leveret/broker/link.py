@@ -19,6 +19,8 @@ log = logging.getLogger("leveret.broker")
 
 _CLOSE_OK_TIMEOUT: Final = 5.0
 """Seconds that a client may take to answer connection.close."""
+_SILENT_LOOKS: Final = 4
+"""For how many looks a client may be silent: two heartbeat intervals."""
 
 
 class Host(Protocol):
@@ -60,7 +62,7 @@ class Link(asyncio.Protocol):
         self._wanted = True  # whether the session wants to read
         self._reading = True
         self._paused = False  # whether the client does not take what is written
-        self._received_at = 0.0
+        self._silent = 0  # looks in a row, twice per heartbeat interval, that found nothing new
         self._sent_at = 0.0
         self._heartbeat: Timer | None = None
         self._deadline: Timer | None = None  # of the handshake, of close-ok, or of a write
@@ -79,7 +81,7 @@ class Link(asyncio.Protocol):
             return
         # The very size at which `Output` has room again: otherwise nothing would tell of that.
         self._transport.set_write_buffer_limits(high=self._limits.output // 2)
-        self._received_at = self._sent_at = self._host.set_clock()
+        self._sent_at = self._host.set_clock()
         self._abort_in(self._limits.handshake_timeout)
         self._host.pass_ended()
 
@@ -88,7 +90,8 @@ class Link(asyncio.Protocol):
         session = self.session
         if session is None or self._closing:
             return
-        self._received_at = self._host.set_clock()
+        self._host.set_clock()
+        self._silent = 0
         was_open = session.state is SessionState.OPEN
         try:
             session.receive(data)
@@ -187,7 +190,7 @@ class Link(asyncio.Protocol):
         if reading != self._reading:
             self._reading = reading
             if reading:
-                self._received_at = self._clock.now
+                self._silent = 0
                 transport.resume_reading()
             else:
                 transport.pause_reading()
@@ -205,12 +208,15 @@ class Link(asyncio.Protocol):
     def _on_heartbeat(self) -> None:
         """Twice per heartbeat interval: send something, and check that the client did.
 
+        Looks are counted, not seconds: the loop may have stood still, and with it a client in it.
+
         https://www.rabbitmq.com/docs/heartbeats
         """
         session = self.session
         assert session is not None
         now = self._clock.now
-        if self._reading and now - self._received_at > 2 * session.heartbeat:
+        self._silent += self._reading
+        if self._silent > _SILENT_LOOKS:
             self.abort()
             return
         if now - self._sent_at >= session.heartbeat / 2:

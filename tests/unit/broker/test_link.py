@@ -141,6 +141,22 @@ async def test_heartbeats_are_sent_twice_per_interval_and_a_silent_client_is_dro
     assert host.transport.aborted
 
 
+async def test_a_loop_that_stood_still_costs_no_client_its_connection() -> None:
+    host = Host()
+    host.open(heartbeat=10)
+    host.later(100)
+    assert not host.transport.aborted
+    for _ in range(3):
+        host.later(5)
+    assert not host.transport.aborted
+    host.link.data_received(frames.HEARTBEAT)
+    for _ in range(4):
+        host.later(5)
+    assert not host.transport.aborted
+    host.later(5)
+    assert host.transport.aborted
+
+
 async def test_a_client_that_takes_nothing_is_dropped_after_a_time() -> None:
     host = Host(send_timeout=5.0)
     host.open()

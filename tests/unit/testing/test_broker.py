@@ -166,6 +166,75 @@ def test_a_plain_test(leveret_broker):
     assert leveret_broker.port
 """
 
+SERVICES = """
+import anyio
+from leveret import Service, method
+
+class Echo(Service):
+    async def __aenter__(self):
+        self.group = anyio.create_task_group()    # which only the task may leave that entered it
+        await self.group.__aenter__()
+
+    async def __aexit__(self, *error):
+        await self.group.__aexit__(*error)
+
+    @method
+    async def echo(self, text: str) -> str:
+        return text
+"""
+
+WITH_ASYNCIO = """
+import leveret, pytest, pytest_asyncio
+from services import Echo
+
+def test_a_plain_test(leveret_client):
+    assert leveret_client.state == "connected"
+"""
+
+IN_A_SCOPE_OF_ASYNCIO = """
+@pytest_asyncio.fixture(scope="{scope}", loop_scope="{scope}")
+async def rabbit_of_{scope}():
+    async with leveret.connect("embedded://") as rabbit, rabbit.serving(Echo()):
+        yield rabbit
+
+@pytest.mark.asyncio(loop_scope="{scope}")
+async def test_in_{scope}(rabbit_of_{scope}, leveret_client):
+    assert await rabbit_of_{scope}.remote(Echo).echo("x") == "x"
+    async with leveret_client.serving(Echo()):
+        assert await leveret_client.remote(Echo).echo("x") == "x"
+"""
+
+WITH_ANYIO = """
+import leveret, pytest
+from services import Echo
+
+@pytest.fixture(scope="session")
+def anyio_backend():
+    return "asyncio"
+
+class TestOnTrio:
+    @pytest.fixture
+    def anyio_backend(self):
+        return "trio", {}
+
+    @pytest.mark.anyio
+    @pytest.mark.xfail(strict=True, raises=pytest.fail.Exception)
+    async def test_there_is_no_client(self, leveret_client): ...
+"""
+
+IN_A_SCOPE_OF_ANYIO = """
+@pytest.fixture(scope="{scope}")
+async def rabbit_of_{scope}(anyio_backend):
+    async with leveret.connect("embedded://") as rabbit, rabbit.serving(Echo()):
+        yield rabbit
+
+@pytest.mark.anyio
+async def test_in_{scope}(rabbit_of_{scope}, leveret_client):
+    assert await rabbit_of_{scope}.remote(Echo).echo("x") == "x"
+    async with leveret_client.serving(Echo()):
+        assert await leveret_client.remote(Echo).echo("x") == "x"
+"""
+
 USES_NOTHING = """
 import sys
 
@@ -184,8 +253,10 @@ filterwarnings =
 USES_CLIENT = "def test_it(leveret_client): pass"
 
 
-def run_pytest(folder: Path, source: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest on a file as where Leveret is installed: with its entry point."""
+def run_pytest(
+    folder: Path, source: str, *args: str, **others: str
+) -> subprocess.CompletedProcess[str]:
+    """Run pytest on a file, and on others, as where Leveret is installed: with its entry point."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     installed = folder / "site" / "leveret-0.dist-info"
     installed.mkdir(parents=True)
@@ -195,7 +266,8 @@ def run_pytest(folder: Path, source: str, *args: str) -> subprocess.CompletedPro
     tests = folder / "tests"
     tests.mkdir()
     (tests / "pytest.ini").write_text(INI)
-    (tests / "test_it.py").write_text(source)
+    for name, text in {"test_it": source, **others}.items():
+        (tests / f"{name}.py").write_text(text)
     path = os.pathsep.join((str(ROOT / "src"), str(folder / "site")))
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *args],
@@ -211,6 +283,22 @@ def test_each_test_gets_a_broker_and_a_client(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, USES_BOTH)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout
+
+
+def test_fixtures_work_in_every_loop_scope_with_pytest_asyncio_and_with_anyio(
+    tmp_path: Path,
+) -> None:
+    scopes = ("function", "class", "module", "package", "session")
+    of_asyncio = [IN_A_SCOPE_OF_ASYNCIO.format(scope=scope) for scope in scopes]
+    of_anyio = [IN_A_SCOPE_OF_ANYIO.format(scope=scope) for scope in scopes]
+    done = run_pytest(
+        tmp_path,
+        "".join((WITH_ASYNCIO, *of_asyncio)),
+        test_with_anyio="".join((WITH_ANYIO, *of_anyio)),
+        services=SERVICES,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "11 passed, 1 xfailed" in done.stdout
 
 
 def test_tests_that_do_not_ask_for_it_import_nothing_of_leveret(tmp_path: Path) -> None:
