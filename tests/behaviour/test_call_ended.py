@@ -101,7 +101,7 @@ async def test_middleware_and_access_log_are_told_how_each_call_ended(
     assert {lines[error.call_id]["outcome"] for error in errors} == {e.code for e in errors}
     (good,) = (line for line in lines.values() if line["outcome"] == "OK")
     assert (good["request_size"], good["reply_size"]) == (len('{"what":"cake"}'), 1)
-    assert 0 < good["ran"] < 60
+    assert good["ran"] > 0
     assert "till.open (call " in caplog.text
     assert "call_ended failed" in caplog.text
 

@@ -48,21 +48,23 @@ async def test_supervisor_and_workers_log_json_with_the_ids_of_calls(
     assert await server.ends() == 0
     said = objects(server)
     assert {line.get("process") for line in said} == {"supervisor", "worker 1", "worker 2"}
-    own, error, access = (line for line in said if line.get("call_id") == failed.value.call_id)
-    assert (own["logger"], own["message"], own["method"]) == (
-        "shop",
-        "a call\nof its own",
-        "desk.fail",
-    )
+    about = [line for line in said if line.get("call_id") == failed.value.call_id]
+    (own,) = (line for line in about if line["logger"] == "shop")
+    (error,) = (line for line in about if line["level"] == "ERROR")
+    (access,) = (line for line in about if line["logger"] == "leveret.access")
+    assert (own["message"], own["method"]) == ("a call\nof its own", "desk.fail")
     assert (error["level"], error["exception"]["type"]) == ("ERROR", "ZeroDivisionError")
-    assert (access["logger"], access["outcome"], access["executed"], access["caller"]) == (
-        "leveret.access",
+    assert (access["outcome"], access["executed"], access["caller"]) == (
         "INTERNAL",
         "yes",
         "till 7",
     )
     (access,) = (line for line in said if line.get("call_id") == refused.value.call_id)
-    assert (access["outcome"], access["ran"]) == ("INVALID_ARGUMENT", 0)
+    assert (access["logger"], access["outcome"], access["ran"]) == (
+        "leveret.access",
+        "INVALID_ARGUMENT",
+        0,
+    )
 
 
 @pytest.mark.embedded_only
