@@ -31,6 +31,8 @@ class Hook(Generic[T]):
 
     Both sides check what travels against `wire`, bounds included, and whoever sends a value decodes
     it as well: so the receiver can read it. What `decode` raises is an `InvalidArgument` there.
+
+    Both run on the event loop. `decode` gets what strangers sent, and should not unpickle that.
     """
 
     type: type[T]

@@ -76,7 +76,8 @@ class HookTable:
             )
 
         def decode(cls: Any, found: Any) -> Any:
-            cls = get_origin(cls) or cls
+            if cls not in self._wires:
+                cls = get_origin(cls)
             try:
                 converted = convert(found, self._wires[cls])
             except msgspec.ValidationError as error:

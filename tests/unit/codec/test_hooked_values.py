@@ -171,6 +171,14 @@ HOOKS: tuple[Hook[Any], ...] = (
     Hook(Basket, list[Money], encode=lambda basket: basket.prices, decode=Basket),
     Hook(Table, Shape, encode=lambda table: table.shape, decode=Table),
 )
+CENTS = Hook(
+    Money,
+    int,
+    encode=lambda money: int(money.amount * 100),
+    decode=lambda found: Money(f"{Decimal(found) / 100} EUR"),
+)
+
+
 ONE, TWO = Money("1 EUR"), Money("2.50 EUR")
 TABLE = Table(Shape({2024: Decimal("1.10")}, date(2024, 1, 2)))
 
@@ -340,20 +348,30 @@ def test_json_has_no_number_for_what_is_not_finite() -> None:
 
 
 def test_the_next_parameter_may_have_another_hook_for_the_type(content_type: str) -> None:
-    cents = Hook(
-        Money,
-        int,
-        encode=lambda money: int(money.amount * 100),
-        decode=lambda found: Money(f"{Decimal(found) / 100} EUR"),
-    )
     kind = msgspec.defstruct(
-        "Arguments", [("one", hooked(Money)), ("other", Annotated[Money, cents]), ("n", int, 3)]
+        "Arguments", [("one", hooked(Money)), ("other", Annotated[Money, CENTS]), ("n", int, 3)]
     )
     codec = method_codec(content_type, kind, None)
     body = codec.encode_arguments(kind(ONE, ONE))
     decode = msgspec.json.decode if content_type == JSON else msgspec.msgpack.decode
     assert decode(body) == {"one": "1 EUR", "other": 100, "n": 3}
     assert codec.decode_arguments(body) == kind(ONE, ONE)
+
+
+@dataclass
+class Exact:
+    """A class whose fields have hooks of their own."""
+
+    price: Annotated[Money, CENTS]
+    others: list[Annotated[Money, CENTS]]
+
+
+def test_a_field_may_have_a_hook_of_its_own(content_type: str) -> None:
+    value = Exact(ONE, [ONE])
+    codec, arguments = codec_of(content_type, Exact | None)
+    assert codec.decode_arguments(codec.encode_arguments(arguments(1, value))).x == value
+    _, named = describe(hooked(Exact), "#/$defs/{name}")
+    assert named["Exact"]["properties"]["price"] == {"type": "integer"}
 
 
 def test_a_value_alone_is_text_or_raw_bytes() -> None:
