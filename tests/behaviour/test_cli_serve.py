@@ -103,7 +103,9 @@ async def test_a_server_can_wait_for_its_broker(commands: Commands) -> None:
 
 @pytest.mark.embedded_only
 async def test_a_store_of_keys_that_does_not_exist_is_refused(commands: Commands) -> None:
-    ran = await commands.run("serve", SERVED, "--once", "mongodb://secret@host")
+    ran = await commands.run(
+        *("serve", SERVED, "--once", "mongodb://secret@host", "--log-level", "critical")
+    )
     assert ran.process.returncode not in {0, None}
     assert "a store of idempotency keys is redis://" in ran.error
     assert "secret" not in ran.error
