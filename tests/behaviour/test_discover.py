@@ -17,12 +17,14 @@ import leveret
 from leveret import (
     CallError,
     ContractError,
+    DeadlineExceeded,
     DeclaredError,
     InvalidArgument,
     InvalidResult,
     Meta,
     NoServer,
     Rabbit,
+    RemoteError,
     Service,
     method,
 )
@@ -334,6 +336,31 @@ async def test_most_servers_are_believed_where_they_differ(
         and 'arguments.properties.sku.type is "integer" here and "string" there' in line
         for line in told()
     )
+
+
+class Guide(Service):
+    """Finds out about services in its handlers."""
+
+    def __init__(self, rabbit: Rabbit) -> None:
+        self.rabbit = rabbit
+
+    @method(timeout=30)
+    async def methods(self, service: str) -> list[str]:
+        found = await self.rabbit.discover(service, timeout=600)
+        return [name for name in dir(found) if name not in ("errors", "with_options")]
+
+
+async def test_a_handler_discovers_within_its_own_deadline(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    declared = await raw.channel.declare_queue("", exclusive=True)
+    await raw.channel.bind_queue(declared.queue or "", "leveret.control", "mute")
+    async with host.serving(Guide(host), Echo()):
+        guide = client.remote(Guide)
+        assert await guide.methods("echo") == ["echo"]
+        # Both end at the same time: the handler, or the question in it.
+        with pytest.raises((DeadlineExceeded, RemoteError), match="deadline|no server of"):
+            await guide.with_options(timeout=0.3).methods("mute")
 
 
 async def test_its_calls_go_through_the_clients_middleware(rabbitmq_url: str, host: Rabbit) -> None:

@@ -91,7 +91,8 @@ class Inquiry:
         self._word = word
         self._key = key
         self._name = secrets.token_urlsafe(12)
-        self._news = asyncio.Event()
+        self._is_news = False
+        self._over = asyncio.Event()  # the wait for news
 
     def __enter__(self) -> Self:
         self._table[self._name] = self
@@ -122,21 +123,26 @@ class Inquiry:
         """
         if len(self.answers) >= _MOST_ANSWERS:
             return False
+        timer = asyncio.get_running_loop().call_later(seconds, self._over.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            return False
-        self._news.clear()
-        return True
+            await self._over.wait()
+        finally:
+            timer.cancel()
+        self._over.clear()
+        is_news, self._is_news = self._is_news, False
+        return is_news
 
     def answered(self, body: bytes) -> None:
         """Take an answer."""
         if len(self.answers) < _MOST_ANSWERS:
             self.answers.append(body)
-            self._news.set()
+            self._tell()
 
     def unbound(self) -> None:
         """Nobody listens under its key."""
         self.is_unbound = True
-        self._news.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        self._is_news = True
+        self._over.set()
