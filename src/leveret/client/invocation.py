@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from asyncio import get_running_loop
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -242,7 +242,8 @@ class Invocation:
         tries = 0
         while True:  # more than once only while a method's first server is awaited
             if sender.held or request.looks_first:
-                timeout = await sender.ready(request, timeout)
+                ready = sender.ready(request, timeout)
+                timeout = await (_once_more(ready) if tries else ready)
             sink: asyncio.Future[Reply] = loop.create_future()
             call = sender.send(request, body, timeout, sink, headers, ids)
             if not waits:
@@ -369,3 +370,15 @@ class Invocation:
         invalid = InvalidResult(why, method=self._method)
         invalid.call_id = call.id
         return invalid
+
+
+async def _once_more(ready: Awaitable[float]) -> float:
+    """What is left of the time of a request that was sent before.
+
+    :raises CallError: that knows of it, if the request cannot go again.
+    """
+    try:
+        return await ready
+    except CallError as error:
+        error.attempts = max(error.attempts, 1)
+        raise

@@ -170,9 +170,11 @@ def within_current_call(timeout: float, method: str) -> float:
         return timeout
     remaining = outer.remaining()
     if remaining <= 0:
-        raise DeadlineExceeded(
+        late = DeadlineExceeded(
             f"the deadline of {outer.method}, which makes this call, has passed",
             where="queue",
             method=method,
         )
+        late.attempts = 0
+        raise late
     return min(timeout, remaining)

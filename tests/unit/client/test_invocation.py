@@ -303,6 +303,25 @@ async def test_no_server_in_time_is_a_passed_deadline() -> None:
     assert (caught.value.where, caught.value.executed) == ("queue", "no")
 
 
+class HeldOnceSent(Ledger):
+    """A client that sends one request, and then no more."""
+
+    def send(self, *args: Any, **kwargs: Any) -> Pending:
+        self.held = True
+        return super().send(*args, **kwargs)
+
+    async def ready(self, request: Request, timeout: float) -> float:
+        error = DeadlineExceeded("not sent", where="client")
+        error.attempts = 0
+        raise error
+
+
+async def test_a_request_that_cannot_go_again_was_sent_all_the_same() -> None:
+    with pytest.raises(DeadlineExceeded, match="not sent") as caught:
+        await shout(HeldOnceSent(Unimplemented("none")), wait_for_server=True, timeout=60)("hi")
+    assert caught.value.attempts == 1
+
+
 async def test_a_method_without_a_queue_fails_at_once_where_nobody_waits() -> None:
     with pytest.raises(Unimplemented):
         await shout(Ledger(Unimplemented("none")))("hi")

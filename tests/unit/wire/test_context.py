@@ -132,4 +132,5 @@ async def test_a_nested_call_ends_with_its_outer_call() -> None:
     set_current_call(call(left=-1.0))
     with pytest.raises(DeadlineExceeded, match=r"the deadline of words\.shout") as caught:
         within_current_call(3.0, "a.b")
-    assert (caught.value.where, caught.value.method) == ("queue", "a.b")
+    error = caught.value
+    assert (error.where, error.method, error.attempts) == ("queue", "a.b", 0)

@@ -174,11 +174,12 @@ class Flow:
                 while self._held and self.ended is None:
                     await asyncio.shield(self._going)
         except TimeoutError:
-            raise DeadlineExceeded(
+            late = DeadlineExceeded(
                 f"not sent in {timeout:g} s: {self.obstacle()}",
                 where="client",
                 method=request.route.key,
-            ) from self._path.failure
+            )
+            raise _not_sent(late) from self._path.failure
         finally:
             self._waiting -= 1
         return max(timeout - (self._loop.time() - before), 0.001)

@@ -68,11 +68,13 @@ class Vacancy:
             async with asyncio.timeout(timeout):
                 found = await self._look(route)
         except TimeoutError:
-            raise DeadlineExceeded(
+            late = DeadlineExceeded(
                 f"not sent in {timeout:g} s: the broker did not tell whether requests wait",
                 where="client",
                 method=route.key,
-            ) from None
+            )
+            late.attempts = 0
+            raise late from None
         finally:
             self.looking -= 1
         finding = route.finding

@@ -75,7 +75,8 @@ async def test_before_the_first_connection_a_call_waits_and_is_told_so() -> None
     assert there.held == [True]
     with pytest.raises(DeadlineExceeded, match="not connected yet: the first conn") as caught:
         await there.flow.ready(a_request(), 0.01)
-    assert (caught.value.executed, caught.value.where) == ("no", "client")
+    passed = caught.value
+    assert (passed.executed, passed.where, passed.attempts) == ("no", "client", 0)
     error = there.flow.refusal(a_request().route)
     assert isinstance(error, ConnectionLost)
     assert error.executed == "no"
@@ -144,7 +145,8 @@ async def test_a_call_that_waits_for_too_long_is_told_for_what(
     there.flow.changed()
     with pytest.raises(DeadlineExceeded, match=words) as caught:
         await there.flow.ready(a_request(), 0.01)
-    assert (caught.value.where, caught.value.executed) == ("client", "no")
+    error = caught.value
+    assert (error.where, error.executed, error.attempts) == ("client", "no", 0)
 
 
 async def test_a_call_that_does_not_want_to_wait_is_told_at_once() -> None:
