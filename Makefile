@@ -51,7 +51,7 @@ test-oldest-dependencies:  ## The tests without a RabbitMQ, with the oldest pack
 	@scripts/make-venv $(OLDEST)
 	@$(OLDEST)/bin/pip install --quiet --disable-pip-version-check uv
 	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
-	    --editable '.[cli,redis,postgres]'
+	    --editable '.[arrow,cli,redis,postgres]'
 	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --group test
 	$(OLDEST)/bin/python -m pytest -n auto --dist loadgroup -m 'not rabbitmq' \
 	    tests/behaviour tests/once $(filter-out tests/unit/testing,$(wildcard tests/unit/*))

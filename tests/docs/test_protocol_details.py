@@ -7,6 +7,8 @@ import json
 import time
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pika
 import pytest
 
@@ -14,6 +16,7 @@ import leveret
 from leveret import Rabbit, Service, method
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
+from leveret.codec import untyped_codec
 from leveret.testing import RabbitMQ
 from leveret.wire.dialect import ClientChannel
 from leveret.wire.message import ReplyAddress
@@ -67,6 +70,26 @@ def test_the_reply_byte_by_byte_is_what_leveret_sends() -> None:
         content_type="application/json",
     )
     assert packer.pack(b"1f", b"832040") == documented_bytes(1)
+
+
+async def test_the_array_byte_by_byte_is_what_leveret_sends_and_takes(
+    bare: BareClient, rabbit: Rabbit
+) -> None:
+    codec = untyped_codec("application/vnd.leveret.buffers")
+    assert codec.encode_arguments({"a": np.array([1.5, 2.5])}) == documented_bytes(2)
+
+    class Arrays(Service):
+        @method
+        async def total(self, a: npt.NDArray[np.float64]) -> float:
+            return float(a.sum())
+
+    async with rabbit.serving(Arrays()):
+        call_id = await asyncio.to_thread(
+            bare.send, "arrays.total", documented_bytes(2), content_type=codec.content_type
+        )
+        answer = await asyncio.to_thread(bare.wait, call_id, 5)
+        assert (answer.code, answer.content_type) == ("", codec.content_type)
+        assert codec.decode_result(answer.body) == 4.0
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from leveret.amqp.codes import BASIC_ACK, BASIC_NACK, BASIC_PUBLISH
 from leveret.amqp.methods import AMQPMethod
 from leveret.amqp.payloads import encode_method
 from leveret.amqp.properties import Properties, PropertiesParser, encode_properties, short_string
+from leveret.body_parts import Body, BodyParts
 
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
@@ -54,7 +56,7 @@ def publish_prefix(
     return raw_method(channel, payload)
 
 
-def content_frames(channel: int, properties: bytes, body: bytes, frame_max: int) -> bytes:
+def content_frames(channel: int, properties: bytes, body: Body, frame_max: int) -> bytes:
     """Header and body frames.
 
     :param properties: packed, their flags first.
@@ -73,7 +75,7 @@ def content_frames(channel: int, properties: bytes, body: bytes, frame_max: int)
     return with_body(header, channel, body, frame_max - FRAME_OVERHEAD if frame_max else size)
 
 
-def with_body(before: bytes, channel: int, body: bytes, room: int) -> bytes:
+def with_body(before: bytes, channel: int, body: Body, room: int) -> bytes:
     """`before`, and after it the frames of a body, cut into pieces of at most `room` bytes.
 
     The body is copied once. An empty body has no frame.
@@ -81,14 +83,33 @@ def with_body(before: bytes, channel: int, body: bytes, room: int) -> bytes:
     size = len(body)
     if not size:
         return before
+    views = body.parts if isinstance(body, BodyParts) else (body,)
     if size <= room:
-        return b"".join((before, _FRAME.pack(3, channel, size), body, b"\xce"))
+        return b"".join((before, _FRAME.pack(3, channel, size), *views, b"\xce"))
     parts: list[bytes | memoryview] = [before]
-    view = memoryview(body)
-    for start in range(0, size, room):
-        piece = view[start : start + room]
-        parts += (_FRAME.pack(3, channel, len(piece)), piece, b"\xce")
+    left = size
+    for pieces in _cut(views, room):
+        parts += (_FRAME.pack(3, channel, min(room, left)), *pieces, b"\xce")
+        left -= room
     return b"".join(parts)
+
+
+def _cut(views: Sequence[bytes | memoryview], room: int) -> Iterator[list[memoryview]]:
+    """Yield the pieces of each frame: `room` bytes together, fewer in the last one."""
+    pieces: list[memoryview] = []
+    free = room
+    for whole in views:
+        view = memoryview(whole)
+        start, size = 0, len(view)
+        while start < size:
+            if not free:
+                yield pieces
+                pieces, free = [], room
+            piece = view[start : start + free]
+            pieces.append(piece)
+            start += len(piece)
+            free -= len(piece)
+    yield pieces
 
 
 def publish(
@@ -96,7 +117,7 @@ def publish(
     exchange: str,
     routing_key: str,
     properties: Properties,
-    body: bytes,
+    body: Body,
     *,
     frame_max: int,
     mandatory: bool = False,

@@ -20,7 +20,7 @@ from typing import (
 
 import msgspec
 
-__all__ = ["Part", "parts", "with_parts", "without_metadata"]
+__all__ = ["Part", "field_hints", "parts", "with_parts", "without_metadata"]
 
 
 class Part(NamedTuple):
@@ -47,7 +47,9 @@ def parts(annotation: Any) -> Iterator[Part]:
         cls = get_origin(node) or node
         if isinstance(cls, type) and cls not in seen:
             seen.add(cls)
-            left.extend(Part(hint, f"{cls.__name__}.{name}") for name, hint in _fields(cls).items())
+            left.extend(
+                Part(hint, f"{cls.__name__}.{name}") for name, hint in field_hints(cls).items()
+            )
 
 
 def with_parts(annotation: Any, change: Callable[[Any], Any]) -> Any:
@@ -73,7 +75,7 @@ def without_metadata(annotation: Any) -> Any:
     return annotation
 
 
-def _fields(cls: type) -> dict[str, Any]:
+def field_hints(cls: type) -> dict[str, Any]:
     """Return the annotations of a class whose fields travel; none for any other class."""
     named = (
         issubclass(cls, msgspec.Struct)

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from leveret.backoff import Backoff
+from leveret.body_parts import Body
 from leveret.client.calls.life import Pending
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
@@ -86,7 +87,7 @@ class Sender(Protocol):
     def send(
         self,
         request: Request,
-        body: bytes,
+        body: Body,
         timeout: float,
         sink: Sink,
         headers: bytes = b"",
@@ -123,7 +124,7 @@ class _Attempt(Struct, frozen=True, kw_only=True):
     """The client that all its attempts go by."""
     request: Request
     """The request, or what says that it was sent before."""
-    body: bytes
+    body: Body
     """The encoded arguments."""
     headers: bytes
     """Those of the call, with the key that all its attempts share."""
@@ -287,7 +288,7 @@ class Invocation:
         return sender
 
     def _attempts(
-        self, sender: Sender, body: bytes, terms: Terms, ids: Iterator[str] | None
+        self, sender: Sender, body: Body, terms: Terms, ids: Iterator[str] | None
     ) -> Callable[[float], Coroutine[Any, Any, Any]]:
         """What makes an attempt within so many seconds."""
         first = request = self.request

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
 
+from leveret.body_parts import Body
 from leveret.client.calls.life import Pending
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
@@ -61,7 +62,7 @@ class Unconnected:
     def send(
         self,
         request: Request,
-        body: bytes,
+        body: Body,
         timeout: float,
         sink: Sink,
         headers: bytes = b"",

@@ -5,7 +5,9 @@ Pure: bytes in, values out. Knows types and content types, and nothing of servic
 
 from __future__ import annotations
 
+from leveret.codec.buffered_types import buffered_in
 from leveret.codec.content_type import (
+    BUFFERS,
     CONTENT_TYPES,
     JSON,
     MSGPACK,
@@ -21,14 +23,15 @@ from leveret.codec.method_codec import (
     FieldsCodec,
     MethodCodec,
     UntypedCodec,
+    check_value,
     fields_codec,
     method_codec,
     untyped_codec,
 )
-from leveret.codec.structured import check_value
 from leveret.codec.travelling_types import check_type, is_known, may_be_none
 
 __all__ = [
+    "BUFFERS",
     "CONTENT_TYPES",
     "DECODE_ERRORS",
     "ENCODE_ERRORS",
@@ -41,6 +44,7 @@ __all__ = [
     "MethodCodec",
     "UntypedCodec",
     "as_plain",
+    "buffered_in",
     "check_type",
     "check_value",
     "describe",

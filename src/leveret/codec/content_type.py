@@ -6,14 +6,15 @@ from typing import Final
 
 from leveret.errors import ContractError
 
-__all__ = ["CONTENT_TYPES", "JSON", "MSGPACK", "RAW", "TEXT", "normal_content_type"]
+__all__ = ["BUFFERS", "CONTENT_TYPES", "JSON", "MSGPACK", "RAW", "TEXT", "normal_content_type"]
 
 JSON: Final = "application/json"
 MSGPACK: Final = "application/msgpack"
 TEXT: Final = "text/plain"
 RAW: Final = "application/octet-stream"
+BUFFERS: Final = "application/vnd.leveret.buffers"
 
-CONTENT_TYPES: Final = (JSON, MSGPACK, TEXT, RAW)
+CONTENT_TYPES: Final = (JSON, MSGPACK, TEXT, RAW, BUFFERS)
 
 # What other libraries call MessagePack; it got a registered media type only in 2023.
 _OTHER_SPELLINGS: Final = {

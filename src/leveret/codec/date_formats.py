@@ -8,10 +8,12 @@ date at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_origin
 
 import msgspec
 import msgspec.inspect as mi
+
+from leveret.annotations.parts import field_hints
 
 __all__ = ["schema_of"]
 
@@ -20,12 +22,17 @@ _Named: TypeAlias = mi.StructType | mi.DataclassType | mi.TypedDictType | mi.Nam
 
 
 def schema_of(
-    annotation: Any, reference: str, hook: Callable[[type], dict[str, Any]]
+    annotation: Any,
+    reference: str,
+    hook: Callable[[type], dict[str, Any]],
+    add_to: Callable[[Any, Any], None] = lambda _annotation, _schema: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the schema of a type, and by name those of the classes that it refers to.
 
     :param reference: how a schema refers to a class, with `{name}` in it.
     :param hook: gives the schema of a class that msgspec does not know.
+    :param add_to: adds to a schema what the brackets of such a class say: called with the
+        annotation and the schema of the whole and of each field.
     """
     whole = mi.type_info(annotation)
     named: dict[Any, _Named] = {}
@@ -35,11 +42,14 @@ def schema_of(
         [annotation, *named], ref_template=reference, schema_hook=hook
     )
     _mark(whole, schema)
+    add_to(annotation, schema)
     before = reference.partition("{name}")[0]
     for kind, its in zip(named.values(), references, strict=True):
         definition = definitions[its["$ref"].removeprefix(before)]
-        for field_kind, field in _fields(kind, definition):
-            _mark(field_kind, field)
+        hints = field_hints(get_origin(kind.cls) or kind.cls)
+        for field, field_schema in _fields(kind, definition):
+            _mark(field.type, field_schema)
+            add_to(hints.get(field.name), field_schema)
     return schema, definitions
 
 
@@ -66,16 +76,15 @@ def _inside(kind: mi.Type) -> tuple[mi.Type, ...]:
     return (kind.key_type, kind.value_type) if isinstance(kind, mi.DictType) else ()
 
 
-def _fields(kind: _Named, definition: dict[str, Any]) -> Iterator[tuple[mi.Type, Any]]:
-    """Each field's type with its schema, in an object or, behind a tag, in an array."""
+def _fields(kind: _Named, definition: dict[str, Any]) -> Iterator[tuple[mi.Field, Any]]:
+    """Each field with its schema, in an object or, behind a tag, in an array."""
     if not kind.fields:
         return
     if "prefixItems" in definition:
         schemas = definition["prefixItems"][-len(kind.fields) :]
     else:
         schemas = [definition["properties"][field.encode_name] for field in kind.fields]
-    for field, schema in zip(kind.fields, schemas, strict=True):
-        yield field.type, schema
+    yield from zip(kind.fields, schemas, strict=True)
 
 
 def _mark(kind: mi.Type, schema: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from leveret.codec.buffered_types import add_brackets, buffered_schema
 from leveret.codec.date_formats import schema_of
 from leveret.codec.special_fields import schema_struct, special_fields
 from leveret.codec.special_types import SpecialType, special_type
@@ -32,5 +33,9 @@ def describe(annotation: Any, reference: str) -> tuple[dict[str, Any], dict[str,
             annotation, stand_ins = schema_struct(annotation, fields)
     elif whole := special_type(annotation):
         return theirs(whole), definitions
-    schema, ours = schema_of(annotation, reference, lambda cls: theirs(stand_ins[cls]))
+
+    def unknown(cls: type) -> dict[str, Any]:
+        return theirs(stand_ins[cls]) if cls in stand_ins else buffered_schema(cls)
+
+    schema, ours = schema_of(annotation, reference, unknown, add_brackets)
     return schema, {**definitions, **ours}

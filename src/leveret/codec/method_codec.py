@@ -11,11 +11,15 @@ from typing import Any, Final
 
 import msgspec
 
-from leveret.codec import single_value, structured
-from leveret.codec.content_type import JSON, MSGPACK, TEXT, normal_content_type
+from leveret.body_parts import Body
+from leveret.codec import single_value, structured, with_buffers
+from leveret.codec.buffered_types import buffered_in
+from leveret.codec.content_type import BUFFERS, JSON, MSGPACK, TEXT, normal_content_type
 from leveret.codec.not_finite import refuse_not_finite
 from leveret.codec.pydantic_values import plain_model
 from leveret.codec.special_fields import special_fields
+from leveret.codec.special_types import special_type
+from leveret.errors import ContractError
 
 __all__ = [
     "DECODE_ERRORS",
@@ -23,6 +27,7 @@ __all__ = [
     "FieldsCodec",
     "MethodCodec",
     "UntypedCodec",
+    "check_value",
     "fields_codec",
     "method_codec",
     "untyped_codec",
@@ -44,11 +49,11 @@ class MethodCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     content_type: str
     """One of `CONTENT_TYPES`."""
-    encode_arguments: Callable[[msgspec.Struct], bytes]
+    encode_arguments: Callable[[msgspec.Struct], Body]
     """From an instance of the method's parameters struct; checks it; raises `ENCODE_ERRORS`."""
     decode_arguments: Callable[[bytes], msgspec.Struct]
     """To an instance of the method's parameters struct; raises `DECODE_ERRORS`."""
-    encode_result: Callable[[Any], bytes]
+    encode_result: Callable[[Any], Body]
     """From what the handler returned; checks it; raises `ENCODE_ERRORS`."""
     decode_result: Callable[[bytes], Any]
     """To a value of the result's type; raises `DECODE_ERRORS`."""
@@ -68,7 +73,7 @@ class UntypedCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     content_type: str
     """One of `CONTENT_TYPES`."""
-    encode_arguments: Callable[[dict[str, Any]], bytes]
+    encode_arguments: Callable[[dict[str, Any]], Body]
     """From the arguments by name; raises `ENCODE_ERRORS`."""
     decode_result: Callable[[bytes], Any]
     """To dicts, lists, strings, numbers, booleans and None; raises `DECODE_ERRORS`."""
@@ -84,6 +89,9 @@ def method_codec(
     :raises ContractError: when the content type is unknown or cannot carry this method.
     """
     normal = normal_content_type(content_type)
+    if normal == BUFFERS:
+        return _buffers_codec(parameters, result)
+    _refuse_buffered(normal, parameters, result)
     if normal in (JSON, MSGPACK):
         make_arguments, make_result = structured.argument_coder, structured.result_coder
     else:
@@ -97,6 +105,53 @@ def method_codec(
         encode_result=encode_result,
         decode_result=decode_result,
     )
+
+
+def _buffers_codec(parameters: type[msgspec.Struct], result: Any) -> MethodCodec:
+    special = [f"parameter {name!r}" for name in special_fields(parameters)]
+    if special_type(result) is not None:
+        special.append("its result")
+    if special:
+        raise ContractError(
+            f"{BUFFERS} cannot carry {special[0]}, which is pydantic's or has a hook"
+        )
+    encode_arguments, decode_arguments = with_buffers.coder(parameters)
+    encode_result, decode_result = with_buffers.coder(result)
+    return MethodCodec(
+        content_type=BUFFERS,
+        encode_arguments=encode_arguments,
+        decode_arguments=decode_arguments,
+        encode_result=encode_result,
+        decode_result=decode_result,
+    )
+
+
+def _refuse_buffered(content_type: str, parameters: type[msgspec.Struct], result: Any) -> None:
+    """Refuse arrays and tables where they cannot travel.
+
+    :raises ContractError: if there is one.
+    """
+    types = {f"parameter {f.name!r}": f.type for f in msgspec.structs.fields(parameters)}
+    for what, annotation in {**types, "its result": result}.items():
+        if buffered_in(annotation):
+            raise ContractError(
+                f"{content_type} cannot carry {what}: arrays and tables travel as {BUFFERS}, which "
+                "is the content type where none is given"
+            )
+
+
+def check_value(content_type: str, annotation: Any, value: Any) -> None:
+    """Check that a value of this type arrives as what it is.
+
+    :raises Exception: any of `ENCODE_ERRORS`, if it does not.
+    """
+    if buffered_in(annotation):
+        encode, _ = with_buffers.coder(annotation)
+        encode(value)
+    else:
+        structured.check_value(
+            MSGPACK if content_type == BUFFERS else content_type, annotation, value
+        )
 
 
 def fields_codec(fields: type[msgspec.Struct]) -> FieldsCodec:
@@ -131,6 +186,9 @@ def untyped_codec(content_type: str | None) -> UntypedCodec:
             encode_arguments=msgspec.msgpack.Encoder(enc_hook=plain_model).encode,
             decode_result=msgspec.msgpack.Decoder().decode,
         )
+    if normal == BUFFERS:
+        encode, decode = with_buffers.any_coder(plain_model)
+        return UntypedCodec(content_type=normal, encode_arguments=encode, decode_result=decode)
     if normal == TEXT:
         return UntypedCodec(
             content_type=normal,

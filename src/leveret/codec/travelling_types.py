@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as shapes
 
+from leveret.codec.buffered_types import check_buffered, kind_of
 from leveret.codec.hook_table import HookTable, hook_table
 from leveret.codec.pydantic_values import pydantic_type
 from leveret.errors import ContractError
@@ -86,10 +87,13 @@ _UNHASHABLE = (
 def check_type(annotation: Any) -> None:
     """Check that values of this type can be encoded and decoded, in JSON and in MessagePack.
 
+    Or in MessagePack beside which arrays and tables travel.
+
     :raises ContractError: when they cannot; the message tells why and what to write instead.
     """
     if pydantic_type(annotation) is not None:
         return
+    check_buffered(annotation)
     try:
         table = hook_table(annotation)
         if table is not None:
@@ -243,7 +247,7 @@ def _reason_against(part: shapes.Type, wire: Callable[[type], Any]) -> str:
 
     :param wire: gives what travels for a type with a hook.
     """
-    if isinstance(part, shapes.CustomType) and wire(part.cls) is None:
+    if isinstance(part, shapes.CustomType) and wire(part.cls) is None and kind_of(part.cls) is None:
         return (
             f"{part.cls.__module__}.{part.cls.__qualname__} cannot be encoded; use a "
             "msgspec.Struct, a dataclass, a TypedDict, or Python's own value and container types; "

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from leveret.annotations import Hook, TypeArguments
-from leveret.codec import method_codec
+from leveret.codec import BUFFERS, JSON, buffered_in, method_codec
 from leveret.contract import limits
 from leveret.contract.attempts import hedge_option, retry_option
 from leveret.contract.concurrency import concurrency_option
@@ -132,10 +132,10 @@ def _read_method(
         options.update(earlier.given if earlier else {})
     name = attribute if options["name"] is None else options["name"]
     limits.check_method_name(service, name, where)
-    content_type = limits.content_type(options["content_type"], where)
     signature = read_signature(
         declaration.plain or declaration.function, cls, given.of(owners[0]), hooks, where
     )
+    content_type = _content_type(options["content_type"], signature, where)
     idempotent = limits.flag("idempotent", options["idempotent"], where)
     concurrency, adaptive = concurrency_option(options["concurrency"], where)
     spec = MethodSpec(
@@ -162,6 +162,13 @@ def _read_method(
     _refuse_other_than_inherited(cls, given, hooks, spec, signature, where)
     _refuse_unfit_content_type(spec, where)
     return spec
+
+
+def _content_type(given: object, signature: Signature, where: str) -> str:
+    if given is not None:
+        return limits.content_type(given, where)
+    of_all = (*(parameter.annotation for parameter in signature.parameters), signature.result)
+    return BUFFERS if any(map(buffered_in, of_all)) else JSON
 
 
 def _declare_override(cls: type, attribute: str, definition: Any, where: str) -> Declaration:

@@ -45,7 +45,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "queue": "classic",
     "max_length": None,
     "expires": None,
-    "content_type": "application/json",
+    "content_type": None,
     "retry": None,
     "hedge": None,
 }
@@ -92,7 +92,7 @@ def method(
     queue: Literal["classic", "quorum"] = "classic",
     max_length: int | None = None,
     expires: float | None = None,
-    content_type: str = "application/json",
+    content_type: str | None = None,
     retry: Retry | Literal[False] | None = None,
     hedge: Hedge | float | None = None,
 ) -> MethodDecorator: ...
@@ -119,7 +119,9 @@ def method(function: Any = None, /, **given: Any) -> Any:
     :param max_length: how many calls may wait in the queue before further ones are `Busy`.
     :param expires: seconds without any server after which the broker deletes the queue.
     :param content_type: application/json, application/msgpack, text/plain (one scalar argument
-        and a scalar result) or application/octet-stream (bytes to bytes).
+        and a scalar result), application/octet-stream (bytes to bytes) or
+        application/vnd.leveret.buffers (arrays and tables). None: the last where the signature has
+        arrays or tables, else application/json.
     :param retry: a `Retry`: how calls are tried again after a failure, where the caller does not
         say. False: they are not. None: as `connect(retry=...)` says.
     :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request goes

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, get_origin
 
 from leveret.annotations import Hook, hooks_of, idle_hooks, merged, of_pydantic, with_hooks
-from leveret.codec import check_type, is_known, may_be_none
+from leveret.codec import buffered_in, check_type, is_known, may_be_none
 from leveret.errors import ContractError
 
 __all__ = ["check_hooks_in", "hooks_option"]
@@ -64,11 +64,18 @@ def _check(hook: Hook[Any], others: Iterable[Hook[Any]]) -> None:
         function = getattr(hook, name)
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise TypeError(f"{hook!r}: its {name} is {function!r}; give a plain function")
-    wire = with_hooks(hook.wire, others)
+    _check_wire(hook, with_hooks(hook.wire, others))
+
+
+def _check_wire(hook: Hook[Any], wire: Any) -> None:
+    """:raises TypeError: if what a hook gives cannot travel."""
     if of_pydantic(wire):
         raise TypeError(f"{hook!r}: what it gives is pydantic's; give a dataclass or a Struct")
-    if cls in hooks_of(wire):
-        raise TypeError(f"{hook!r}: what it gives has {cls.__qualname__} inside, without an end")
+    if buffered_in(wire):
+        raise TypeError(f"{hook!r}: what it gives has arrays or tables inside; give bytes")
+    if hook.type in hooks_of(wire):
+        name = hook.type.__qualname__
+        raise TypeError(f"{hook!r}: what it gives has {name} inside, without an end")
     try:
         check_type(wire)
     except TypeError as error:

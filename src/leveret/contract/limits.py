@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from leveret.annotations import Hook, free_variables
-from leveret.codec import check_type, normal_content_type
+from leveret.codec import buffered_in, check_type, normal_content_type
 from leveret.contract.hooks import check_hooks_in
 from leveret.contract.specification import QueueOptions
 from leveret.errors import ContractError, DeclaredError, hold_in
@@ -189,6 +189,8 @@ def _check_fields(error: type[DeclaredError], hooks: Collection[Hook[Any]], wher
             open_ = free_variables(field.type)
             check_hooks_in(field.type)
             check_type(field.type)
+            if buffered_in(field.type):
+                raise ContractError("the body of an error is JSON, which has no arrays and tables")
         except TypeError as problem:
             raise ContractError(f"{what} cannot travel: {problem}") from problem
         if open_:

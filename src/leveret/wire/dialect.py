@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from leveret.amqp.events import Delivery
+from leveret.body_parts import Body
 from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError
 from leveret.transport.channel import Channel
@@ -59,7 +60,7 @@ class RequestPacker(Protocol):
     """How many bytes of headers of its own a request has room for in its frame."""
 
     def pack(
-        self, call_id: bytes, deadline: int, expiration: int, body: bytes, headers: bytes = b"", /
+        self, call_id: bytes, deadline: int, expiration: int, body: Body, headers: bytes = b"", /
     ) -> bytes:
         """The frames of one request.
 
@@ -142,7 +143,7 @@ class ReplyPacker(Protocol):
     """
 
     def result(
-        self, call: Incoming, body: bytes, content_type: str, metadata: Metadata | None = None
+        self, call: Incoming, body: Body, content_type: str, metadata: Metadata | None = None
     ) -> bytes:
         """The frames of a result.
 

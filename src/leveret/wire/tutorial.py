@@ -17,6 +17,7 @@ from msgspec import structs
 from leveret.amqp.events import Delivery
 from leveret.amqp.frames import content_frames, publish_prefix
 from leveret.amqp.properties import Properties, encode_properties
+from leveret.body_parts import Body
 from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError, RemoteError
 from leveret.transport.channel import Channel
@@ -43,7 +44,7 @@ class TutorialRequestPacker:
         self._publish = publish_prefix(channel.number, "", queue, mandatory=True)
 
     def pack(
-        self, call_id: bytes, _deadline: int, expiration: int, body: bytes, _headers: bytes = b"", /
+        self, call_id: bytes, _deadline: int, expiration: int, body: Body, _headers: bytes = b"", /
     ) -> bytes:
         """The frames of one request. The deadline shows only in its expiration."""
         properties = Properties(
@@ -130,7 +131,7 @@ class TutorialReplyPacker:
         self._pack = partial(pack_reply, channel, frame_max)
 
     def result(
-        self, call: Incoming, body: bytes, content_type: str, metadata: Metadata | None = None
+        self, call: Incoming, body: Body, content_type: str, metadata: Metadata | None = None
     ) -> bytes:
         """The frames of a result."""
         return self._pack(call, body, content_type, RESULT, metadata)

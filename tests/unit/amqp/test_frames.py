@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pamqp.commands as amqp
 import pamqp.frame
 import pytest
@@ -15,6 +17,7 @@ from leveret.amqp import frames
 from leveret.amqp.codes import PROTOCOL_HEADER
 from leveret.amqp.methods import Channel
 from leveret.amqp.properties import Properties, encode_properties
+from leveret.body_parts import BodyParts
 from tests.unit.amqp.deliveries import deliver_frame
 from tests.unit.amqp.strategies import (
     FAST,
@@ -162,3 +165,16 @@ def test_the_size_of_a_body_is_read_from_its_frames(size: int) -> None:
     packed = frames.publish(1, "", "q", Properties(type="result"), b"x" * size, frame_max=4096)
     assert frames.body_size(packed) == size
     assert frames.body_size(b"") == 0
+
+
+@FAST
+@given(channels, bodies, st.lists(st.integers(0, 300), max_size=5), st.integers(1, 100))
+def test_a_body_in_parts_has_the_frames_of_the_whole(
+    channel: int, body: bytes, cuts: list[int], room: int
+) -> None:
+    bounds = [0, *sorted(cuts), len(body)]
+    parts = [memoryview(body)[a:b] for a, b in pairwise(bounds)]
+    expected = frames.with_body(b"before", channel, body, room)
+    assert frames.with_body(b"before", channel, BodyParts(parts), room) == expected
+    packed = frames.content_frames(channel, b"\x00\x00", BodyParts(parts), 4096)
+    assert packed == frames.content_frames(channel, b"\x00\x00", body, 4096)

@@ -26,6 +26,7 @@ from leveret import (
     Unimplemented,
     method,
 )
+from leveret.body_parts import Body
 from leveret.client.calls.life import Pending
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
@@ -85,7 +86,7 @@ class Ledger:
         self.follower: Sender | None = None
         self.max_message_size = 1000
         self.channel = CHANNEL
-        self.sent: list[tuple[Request, bytes, float, bytes]] = []
+        self.sent: list[tuple[Request, Body, float, bytes]] = []
         self.abandoned: list[Pending] = []
         self.doubtful = False
         self.ids: list[str] = []
@@ -110,7 +111,7 @@ class Ledger:
     def send(
         self,
         request: Request,
-        body: bytes,
+        body: Body,
         timeout: float,
         sink: Sink,
         headers: bytes = b"",

@@ -352,7 +352,7 @@ def test_the_next_parameter_may_have_another_hook_for_the_type(content_type: str
         "Arguments", [("one", hooked(Money)), ("other", Annotated[Money, CENTS]), ("n", int, 3)]
     )
     codec = method_codec(content_type, kind, None)
-    body = codec.encode_arguments(kind(ONE, ONE))
+    body = bytes(codec.encode_arguments(kind(ONE, ONE)))
     decode = msgspec.json.decode if content_type == JSON else msgspec.msgpack.decode
     assert decode(body) == {"one": "1 EUR", "other": 100, "n": 3}
     assert codec.decode_arguments(body) == kind(ONE, ONE)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from leveret.amqp.codes import ReplyCode
+from leveret.body_parts import Body
 from leveret.client.calls.control_sender import ControlSender
 from leveret.client.calls.exchanges import Exchanges
 from leveret.client.calls.flow import Flow
@@ -507,7 +508,7 @@ class Client:
     def send(
         self,
         request: Request,
-        body: bytes,
+        body: Body,
         timeout: float,
         sink: Sink,
         headers: bytes = b"",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from leveret.body_parts import Body
 from leveret.client.calls.route import Route
 from leveret.errors import Busy, CallError, ConnectionLost, DeadlineExceeded, LeveretError
 
@@ -201,7 +202,7 @@ class Flow:
             return "the client's channel is being restored"
         return "the broker did not take what was sent before"
 
-    def refusal(self, route: Route, body: bytes = b"") -> CallError:
+    def refusal(self, route: Route, body: Body = b"") -> CallError:
         """Why a request is not sent."""
         if len(body) > self._max_message_size:
             return _not_sent(

@@ -46,6 +46,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from leveret.body_parts import Body
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
@@ -211,7 +212,7 @@ class Pending(Struct, eq=False):
     """Seconds from then to its deadline."""
     sink: Sink
     """What takes its reply or its error."""
-    body: bytes | None
+    body: Body | None
     """Its arguments, where the request may have to be sent again; None where they are too large to
     be kept for that."""
     headers: bytes

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leveret.amqp.confirms import Confirms
+from leveret.body_parts import Body
 from leveret.client.calls.life import Pending, State
 from leveret.transport.channel import Channel
 from leveret.wire.dialect import NO_CHANNEL, ONLY_IF_FREE, ClientChannel
@@ -65,7 +66,7 @@ class Publisher:
 
     # -- requests -----------------------------------------------------------------------------
 
-    def publish(self, call: Pending, timeout: float, body: bytes, headers: bytes) -> None:
+    def publish(self, call: Pending, timeout: float, body: Body, headers: bytes) -> None:
         """Send the request of a call.
 
         :param timeout: seconds until its deadline.

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
+from leveret.body_parts import Body
 from leveret.client.calls.life import Event, Fire, Pending, State
 from leveret.errors import CallError
 from leveret.wire.dialect import ClientChannel
@@ -25,7 +26,7 @@ class Publishes(Protocol):
     outgoing: ClientChannel
     """The channel as packers see it."""
 
-    def publish(self, call: Pending, timeout: float, body: bytes, headers: bytes) -> None:
+    def publish(self, call: Pending, timeout: float, body: Body, headers: bytes) -> None:
         """Send the request of a call."""
 
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from leveret.body_parts import Body
 from leveret.client.calls.life import (
     REPEATABLE_ONLY,
     TRANSITIONS,
@@ -78,7 +79,7 @@ class CallTable:
     def open(
         self,
         request: Request,
-        body: bytes,
+        body: Body,
         timeout: float,
         sink: Sink,
         headers: bytes,

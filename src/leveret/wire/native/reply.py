@@ -23,6 +23,7 @@ from leveret.amqp.properties import (
     encode_properties,
     short_string,
 )
+from leveret.body_parts import Body
 from leveret.contract import MethodSpec
 from leveret.errors import CallError
 from leveret.wire.dialect import Metadata
@@ -71,7 +72,7 @@ class ResultPacker:
         self._after = short_string(RESULT) + b"\xce"
         self._id_size = -1
 
-    def pack(self, call_id: bytes, body: bytes) -> bytes:
+    def pack(self, call_id: bytes, body: Body) -> bytes:
         """The frames of one result."""
         if len(call_id) != self._id_size:
             self._lay_out(len(call_id))
@@ -104,7 +105,7 @@ class ReplyPacker:
         self._results: dict[ReplyAddress, ResultPacker] = {}
 
     def result(
-        self, call: Incoming, body: bytes, content_type: str, metadata: Metadata | None = None
+        self, call: Incoming, body: Body, content_type: str, metadata: Metadata | None = None
     ) -> bytes:
         """The frames of a result."""
         reply_to = call.reply_to
@@ -169,7 +170,7 @@ def pack_reply(
     channel: int,
     frame_max: int,
     call: Incoming,
-    body: bytes,
+    body: Body,
     content_type: str,
     kind: str,
     metadata: Metadata | None = None,

@@ -34,6 +34,7 @@ from leveret.amqp.properties import (
     short_string,
 )
 from leveret.amqp.tables import encode_table
+from leveret.body_parts import Body
 from leveret.wire.dialect import ClientChannel
 from leveret.wire.message import Copy, Incoming, ReplyAddress
 from leveret.wire.native.headers import (
@@ -104,7 +105,7 @@ class RequestPacker:
         self._expiration = self._id_size = self._headers_size = -1
 
     def pack(
-        self, call_id: bytes, deadline: int, expiration: int, body: bytes, headers: bytes = b"", /
+        self, call_id: bytes, deadline: int, expiration: int, body: Body, headers: bytes = b"", /
     ) -> bytes:
         """The frames of one request; see `wire.dialect.RequestPacker`."""
         if (

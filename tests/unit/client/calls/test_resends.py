@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from leveret.body_parts import Body
 from leveret.client.calls.life import Act, Event, Pending, State
 from leveret.client.calls.resends import Resends
 from leveret.errors import InvalidArgument, LeveretError
@@ -20,9 +21,9 @@ class Publisher:
 
     def __init__(self) -> None:
         self.outgoing: ClientChannel = CHANNEL
-        self.sent: list[tuple[Pending, float, bytes, bytes]] = []
+        self.sent: list[tuple[Pending, float, Body, bytes]] = []
 
-    def publish(self, call: Pending, timeout: float, body: bytes, headers: bytes) -> None:
+    def publish(self, call: Pending, timeout: float, body: Body, headers: bytes) -> None:
         self.sent.append((call, timeout, body, headers))
 
 
