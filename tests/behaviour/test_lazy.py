@@ -25,7 +25,7 @@ from leveret import (
 from leveret.testing import FaultProxy
 from leveret.transport.url import parse_url
 from tests.behaviour.crashing import crash
-from tests.behaviour.patience import at_once, until
+from tests.behaviour.patience import until
 from tests.behaviour.services import Echo
 
 SOON = Reconnect(first=0.01, most=0.05)
@@ -102,16 +102,13 @@ async def test_calls_and_servers_wait_for_the_first_connection(
     ) as rabbit:
         assert rabbit.state is State.CONNECTING
         serving = asyncio.ensure_future(rabbit.serving(Echo()).__aenter__())
-        echo = rabbit.remote(Echo).with_options(wait_for_server=True)
+        echo = rabbit.remote(Echo).with_options(wait_for_server=True, timeout=300)
         call = asyncio.create_task(echo.echo("x"))
-        plain = asyncio.create_task(
-            rabbit.plain("words", wait_for_server=True, timeout=0.3).call("x")
-        )
         failed = "attempt 3 to connect failed: cannot connect"
         await until(lambda: failed in caplog.text, "three attempts have failed")
         assert (rabbit.state, call.done(), serving.done()) == ("connecting", False, False)
         with pytest.raises(DeadlineExceeded, match="not connected: cannot connect") as late:
-            await plain
+            await rabbit.plain("words", timeout=0.05).call("x")
         assert (late.value.executed, late.value.where) == ("no", "client")
         assert isinstance(late.value.__cause__, ConnectionLost)
         with pytest.raises(ConnectionLost, match="not sent: cannot connect") as refused:
@@ -144,28 +141,23 @@ async def test_what_no_attempt_cures_ends_calls_and_servers_at_once_with_its_cau
 ) -> None:
     rabbit = leveret.connect(with_wrong_password(rabbitmq_url), lazy=True)
     echo = rabbit.remote(Echo).with_options(timeout=300)
-    async with at_once():
-        for _ in range(2):
-            with pytest.raises(ConnectionLost, match="not sent: .*user 'guest'") as refused:
-                await echo.echo("x")
-            assert isinstance(refused.value.__cause__, Unauthenticated)
-            assert (refused.value.executed, rabbit.state) == ("no", "closed")
-        with pytest.raises(Unauthenticated):
-            await rabbit.serve(Echo())
-        await rabbit  # tries again
-        with pytest.raises(Unauthenticated):
-            await rabbit.serving(Echo())
-        await rabbit.close()
+    for _ in range(2):
+        with pytest.raises(ConnectionLost, match="not sent: .*user 'guest'") as refused:
+            await echo.echo("x")
+        assert isinstance(refused.value.__cause__, Unauthenticated)
+        assert (refused.value.executed, rabbit.state) == ("no", "closed")
+    with pytest.raises(Unauthenticated):
+        await rabbit.serve(Echo())
+    await rabbit  # tries again
+    with pytest.raises(Unauthenticated):
+        await rabbit.serving(Echo())
+    await rabbit.close()
     assert caplog.text.count("given up, until it is opened again: ") == 2
 
 
 async def test_as_many_attempts_as_the_policy_allows(proxy: FaultProxy) -> None:
-    async with (
-        at_once(),
-        leveret.connect(
-            proxy.url, lazy=True, reconnect=Reconnect(first=0.01, most=0.02, attempts=2)
-        ) as rabbit,
-    ):
+    policy = Reconnect(first=0.01, most=0.02, attempts=2)
+    async with leveret.connect(proxy.url, lazy=True, reconnect=policy) as rabbit:
         call = rabbit.remote(Echo).with_options(timeout=300).echo("x")
         with pytest.raises(ConnectionLost, match="not sent: cannot connect") as lost:
             await call
@@ -181,12 +173,11 @@ async def test_a_close_while_it_connects_ends_all_that_waits(proxy: FaultProxy) 
     call = asyncio.create_task(rabbit.remote(Echo).with_options(timeout=300).echo("x"))
     serving = asyncio.create_task(rabbit.serve(Echo(), signals=False))
     await until(lambda: rabbit.calls.failure is not None, "the first attempt has failed")
-    async with at_once():
-        await rabbit.close()
-        for waiting, words in (call, "the client was closed"), (serving, "not connected"):
-            with pytest.raises(ConnectionLost, match=words) as lost:
-                await waiting
-            assert lost.value.executed == "no"
+    await rabbit.close()
+    for waiting, words in (call, "the client was closed"), (serving, "not connected"):
+        with pytest.raises(ConnectionLost, match=words) as lost:
+            await waiting
+        assert lost.value.executed == "no"
     assert rabbit.state is State.CLOSED
     never = leveret.connect(proxy.url, lazy=True)
     await never.close()

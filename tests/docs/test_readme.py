@@ -123,6 +123,7 @@ async def test_the_server_program_serves_methods_that_run_in_processes_as_well(
     program.write_text(text.replace("Fibonacci()", "Office()"))
     async with shell.running("python", "server.py") as server:
         assert server.stderr is not None
+        assert b"connected, at attempt 1" in await server.stderr.readline()
         assert b"serving office" in await server.stderr.readline()
         assert await rabbit.call("office.slow_fib", n=10) == 55
         server.send_signal(signal.SIGTERM)
