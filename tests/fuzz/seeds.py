@@ -10,6 +10,7 @@ import msgspec
 from leveret.amqp import frames, methods
 from leveret.amqp.properties import Properties, encode_properties
 from leveret.amqp.tables import encode_table
+from leveret.codec.buffers import laid_out
 from leveret.errors import Busy, DeadlineExceeded, RemoteError
 from leveret.wire.failures import encode_failure
 from tests.fuzz.nasty import CODECS, RESULTS, Loaded, Strict
@@ -40,12 +41,14 @@ FULL: Final = Properties(
     user_id="guest",
     cluster_id="c",
 )
+ARRAY: Final = msgspec.msgpack.encode(["<f8", [2], "C", 0])
 BODIES: Final = (
     *(b'{"n":30}', b'{"value":[1,"a",2.5]}', b"30", b"true", b"null", b"", b'"red"'),
     *(b'{"value":{"value":1,"branches":[{}]}}', b'{"type":"Cat","lives":9}', b'["dog","rex"]'),
     *(b'"2024-02-29T12:00:00Z"', b'"PT1.5S"', b'"1.50"', b'{"x":1}', b"NaN", b'{"n":3}'),
     msgspec.msgpack.encode({"value": [1, "a", {"b": b"c"}, 2.5, None]}),
     msgspec.msgpack.encode({"value": {"when": msgspec.msgpack.Ext(1, b"x")}}),
+    bytes(laid_out(msgspec.msgpack.encode(msgspec.msgpack.Ext(1, ARRAY)), [[bytes(16)]])),
     b"[" * 2000,
     b"\x91" * 2000,
     b'{"a":' * 500,

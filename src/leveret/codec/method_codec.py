@@ -6,7 +6,7 @@ decoder of the other side accepts whatever an encoder lets through.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -108,15 +108,14 @@ def method_codec(
 
 
 def _buffers_codec(parameters: type[msgspec.Struct], result: Any) -> MethodCodec:
-    special = [f"parameter {name!r}" for name in special_fields(parameters)]
-    if special_type(result) is not None:
-        special.append("its result")
-    if special:
-        raise ContractError(
-            f"{BUFFERS} cannot carry {special[0]}, which is pydantic's or has a hook"
-        )
-    encode_arguments, decode_arguments = with_buffers.coder(parameters)
-    encode_result, decode_result = with_buffers.coder(result)
+    for what, annotation in _types(parameters, result):
+        if buffered_in(annotation) and special_type(annotation) is not None:
+            raise ContractError(
+                f"{BUFFERS} cannot carry {what}: it has arrays or tables, and what is pydantic's "
+                "or has a hook, in one; make them two"
+            )
+    encode_arguments, decode_arguments = with_buffers.argument_coder(parameters)
+    encode_result, decode_result = with_buffers.result_coder(result)
     return MethodCodec(
         content_type=BUFFERS,
         encode_arguments=encode_arguments,
@@ -131,13 +130,19 @@ def _refuse_buffered(content_type: str, parameters: type[msgspec.Struct], result
 
     :raises ContractError: if there is one.
     """
-    types = {f"parameter {f.name!r}": f.type for f in msgspec.structs.fields(parameters)}
-    for what, annotation in {**types, "its result": result}.items():
+    for what, annotation in _types(parameters, result):
         if buffered_in(annotation):
             raise ContractError(
                 f"{content_type} cannot carry {what}: arrays and tables travel as {BUFFERS}, which "
                 "is the content type where none is given"
             )
+
+
+def _types(parameters: type[msgspec.Struct], result: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what each type of a method is that of, and the type."""
+    for field in msgspec.structs.fields(parameters):
+        yield f"parameter {field.name!r}", field.type
+    yield "its result", result
 
 
 def check_value(content_type: str, annotation: Any, value: Any) -> None:

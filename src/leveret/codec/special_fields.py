@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -16,7 +16,15 @@ from msgspec import UNSET
 from leveret.codec.content_type import JSON
 from leveret.codec.special_types import Coder, SpecialType, special_type
 
-__all__ = ["arguments_coder", "schema_struct", "special_fields"]
+__all__ = [
+    "arguments_coder",
+    "joined_coder",
+    "schema_struct",
+    "special_fields",
+    "wire_struct",
+]
+
+B = TypeVar("B")
 
 _LEFT_OUT: Final = msgspec.Raw(b"")
 
@@ -39,21 +47,49 @@ def arguments_coder(
     :param coder_of: makes the checking encoder and the decoder of what msgspec reads.
     """
     ours = [name for name in parameters.__struct_fields__ if name not in special]
-    check_ours = coder_of(content_type, _like(parameters, ours))[0] if ours else None
     own = _like(parameters, ours)
-    wire = _like(parameters, parameters.__struct_fields__, dict.fromkeys(special, msgspec.Raw))
+    check_ours = coder_of(content_type, own)[0] if ours else None
+    wire = wire_struct(parameters, special)
     module: Any = msgspec.json if content_type == JSON else msgspec.msgpack
-    write, read = module.Encoder().encode, module.Decoder(wire).decode
+    write = module.Encoder().encode
+
+    def write_checked(value: msgspec.Struct) -> bytes:
+        if check_ours is not None:
+            check_ours(own(**{name: getattr(value, name) for name in ours}))
+        return bytes(write(value))
+
+    return joined_coder(
+        content_type, parameters, special, (write_checked, module.Decoder(wire).decode)
+    )
+
+
+def wire_struct(parameters: type[msgspec.Struct], special: Iterable[str]) -> type[msgspec.Struct]:
+    """Return the struct that travels: with raw bytes for the fields of special types."""
+    return _like(parameters, parameters.__struct_fields__, dict.fromkeys(special, msgspec.Raw))
+
+
+def joined_coder(
+    content_type: str,
+    parameters: type[msgspec.Struct],
+    special: Mapping[str, SpecialType],
+    coder: tuple[Callable[[msgspec.Struct], B], Callable[[bytes], Any]],
+) -> tuple[Callable[[msgspec.Struct], B], Callable[[bytes], msgspec.Struct]]:
+    """Return the encoder and the decoder of arguments, by those of what travels.
+
+    :param content_type: that of the fields of special types.
+    :param coder: the checking encoder and the decoder of the `wire_struct`.
+    """
+    ours = [name for name in parameters.__struct_fields__ if name not in special]
+    wire = wire_struct(parameters, special)
+    write, read = coder
     coders = {name: kind.coder(content_type, f"$.{name}") for name, kind in special.items()}
 
-    def encode(value: msgspec.Struct) -> bytes:
+    def encode(value: msgspec.Struct) -> B:
         values = {name: getattr(value, name) for name in ours}
-        if check_ours is not None:
-            check_ours(own(**values))
         for name, (encode_one, _) in coders.items():
             one = getattr(value, name)
             values[name] = UNSET if one is UNSET else msgspec.Raw(encode_one(one))
-        return bytes(write(wire(**values)))
+        return write(wire(**values))
 
     def decode(body: bytes) -> msgspec.Struct:
         found = read(body)

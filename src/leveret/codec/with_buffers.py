@@ -16,10 +16,13 @@ from leveret.body_parts import Body
 from leveret.codec.arrays import ArrayHead, array_type, read_array, write_array
 from leveret.codec.buffered_types import EXTRA, buffered_class, kind_of
 from leveret.codec.buffers import Buffer, laid_out, taken_apart
+from leveret.codec.content_type import MSGPACK
 from leveret.codec.kindred import plain
+from leveret.codec.special_fields import joined_coder, special_fields, wire_struct
+from leveret.codec.special_types import special_type
 from leveret.codec.tables import frame_of, only_batch, read_table, series_of, write_stream
 
-__all__ = ["ARRAY", "TABLE", "Coder", "any_coder", "coder"]
+__all__ = ["ARRAY", "TABLE", "Coder", "any_coder", "argument_coder", "coder", "result_coder"]
 
 Coder = tuple[Callable[[Any], Body], Callable[[bytes], Any]]
 """The checking encoder and the decoder of the same values."""
@@ -32,6 +35,26 @@ TABLE: Final = 2
 _read_head = msgspec.msgpack.Decoder(ArrayHead).decode
 _read_number = msgspec.msgpack.Decoder(int).decode
 _write = msgspec.msgpack.Encoder().encode
+
+
+def argument_coder(parameters: type[msgspec.Struct]) -> Coder:
+    """Return the checking encoder and the decoder of a method's arguments."""
+    special = special_fields(parameters)
+    if not special:
+        return coder(parameters)
+    return joined_coder(MSGPACK, parameters, special, coder(wire_struct(parameters, special)))
+
+
+def result_coder(result: Any) -> Coder:
+    """Return the checking encoder and the decoder of a method's result."""
+    special = special_type(result)
+    if special is None:
+        return coder(result)
+    encode, decode = special.coder(MSGPACK, "$")
+    return (
+        lambda value: laid_out(encode(value), []),
+        lambda body: decode(bytes(taken_apart(body)[0])),
+    )
 
 
 def coder(annotation: Any) -> Coder:
