@@ -22,6 +22,7 @@ from leveret import (
     Service,
     method,
 )
+from tests.behaviour.patience import PATIENCE
 
 BUFFERS = "application/vnd.leveret.buffers"
 Floats = npt.NDArray[np.float64]
@@ -130,18 +131,6 @@ async def test_bodies_that_lie_are_invalid_arguments(client: Rabbit, host: Rabbi
                 await raw.call("science.scale", values=lie)
 
 
-async def test_a_service_is_discovered_with_them(client: Rabbit, host: Rabbit) -> None:
-    async with host.serving(Science()):
-        science = await client.discover("science")
-        assert (await science.scale(values=np.array([1.5]))).tolist() == [3.0]
-        table = await science.describe(frame=FRAME)  # nothing says to which class it belongs
-        pd.testing.assert_frame_equal(table.to_pandas(), FRAME)
-        ((_, values),) = [(one["name"], one["values"]) for one in await science.mirror([SAMPLE])]
-        np.testing.assert_array_equal(values, SAMPLE.values)
-        with pytest.raises(InvalidArgument, match="got one of int64"):
-            await science.scale(values=np.array([1]))
-
-
 async def test_a_handler_in_a_process_has_them(client: Rabbit, host: Rabbit) -> None:
     async with host.serving(Science()):
         assert await client.remote(Science).total(np.array([[1, 2], [3, 4]], "i4")) == 10
@@ -180,3 +169,21 @@ def test_the_content_type_is_that_of_the_types() -> None:
         "dtype": ["float64"],
     }
     assert methods["describe"]["result"]["x-leveret-buffer"] == {"kind": "DataFrame"}
+
+
+async def test_they_need_no_class_of_the_service(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Science()):
+        science = await client.discover("science", timeout=PATIENCE)
+        np.testing.assert_array_equal(await science.scale(np.arange(3.0)), [0, 2, 4])
+        pd.testing.assert_frame_equal(await science.describe(FRAME), FRAME)
+        (found,) = await science.mirror([{"name": "a", "values": SAMPLE.values}])
+        np.testing.assert_array_equal(found.pop("values"), SAMPLE.values)
+        assert found == {"name": "a", "masks": None}
+        for values in ("x", np.arange(3)):
+            said = []
+            for remote in (science, client.remote(Science)):
+                with pytest.raises(InvalidArgument) as caught:
+                    await remote.scale(values)  # type: ignore[arg-type]
+                said.append((str(caught.value), caught.value.attempts))
+            assert said[0] == said[1]
+            assert said[0][1] == 0

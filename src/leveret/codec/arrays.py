@@ -7,9 +7,11 @@ the message's body, which cannot be written to.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import lru_cache, reduce
 from math import prod
-from types import UnionType
+from operator import or_
+from types import GenericAlias, UnionType
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -29,7 +31,15 @@ from leveret.errors import ContractError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["BUFFER", "ArrayHead", "ArrayType", "array_type", "read_array", "write_array"]
+__all__ = [
+    "BUFFER",
+    "ArrayHead",
+    "ArrayType",
+    "array_type",
+    "described_array",
+    "read_array",
+    "write_array",
+]
 
 _WIRE_TYPE: Final = re.compile(
     r"\|b1|\|[iu]1|<[iu][248]|<f[248]|<c(8|16)|\|S[1-9]\d{0,8}|<U[1-9]\d{0,8}"
@@ -109,6 +119,25 @@ def array_type(annotation: Any) -> ArrayType:
         if reason:
             raise ContractError(reason)
     return ArrayType(dtypes=found, shape=_shape(shape))
+
+
+def described_array(said: Mapping[str, Any]) -> Any:
+    """Return the annotation of arrays of which `ArrayType.schema` says this."""
+    import numpy as np  # noqa: PLC0415 - installed wherever there is an array
+
+    names, lengths = said.get("dtype"), said.get("shape")
+    found = [
+        getattr(np, f"{name}_", None) or getattr(np, name, None)  # `bool_`, `float64`
+        for name in (names if isinstance(names, list) else ())
+        if isinstance(name, str)
+    ]
+    dtype: Any = Any
+    if found and all(isinstance(one, type) and issubclass(one, np.generic) for one in found):
+        dtype = GenericAlias(np.dtype, reduce(or_, found))
+    shape: Any = Any
+    if isinstance(lengths, list) and all(n is None or type(n) is int for n in lengths):
+        shape = GenericAlias(tuple, tuple(int if n is None else Literal[n] for n in lengths))
+    return GenericAlias(np.ndarray, (shape, dtype))
 
 
 def write_array(array: np.ndarray[Any, Any], buffer: int) -> tuple[ArrayHead, memoryview]:

@@ -6,13 +6,14 @@ A class is told by its name, so that nothing is imported for services that have 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, get_origin
 
 from leveret.annotations import hooks_of
 from leveret.annotations.parts import parts
-from leveret.codec.arrays import BUFFER, array_type
+from leveret.codec.arrays import BUFFER, array_type, described_array
 from leveret.codec.tables import OLDEST
 from leveret.errors import ContractError
 
@@ -24,6 +25,7 @@ __all__ = [
     "buffered_in",
     "buffered_schema",
     "check_buffered",
+    "described_buffered",
     "kind_of",
 ]
 
@@ -83,6 +85,23 @@ def buffered_schema(annotation: Any) -> dict[str, Any]:
         "contentMediaType": "application/vnd.apache.arrow.stream",
         BUFFER: {"kind": kind},
     }
+
+
+def described_buffered(schema: Mapping[str, Any]) -> Any:
+    """Return the type that a schema of `buffered_schema` describes, if its package is installed.
+
+    None if it is not, or the schema describes none. A description names only what is known here.
+    """
+    said = schema.get(BUFFER)
+    if not isinstance(said, Mapping):
+        return None
+    kind = said.get("kind")
+    package = next((package for (package, name), _ in _KINDS.items() if name == kind), None)
+    if package is None or importlib.util.find_spec(package) is None:
+        return None
+    if kind == "ndarray":
+        return described_array(said)
+    return getattr(importlib.import_module(package), str(kind))
 
 
 def add_brackets(annotation: Any, schema: Any) -> None:

@@ -24,6 +24,8 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta
 
+from leveret.codec.buffered_types import described_buffered
+
 __all__ = ["DescribedTypes", "as_plain", "is_name"]
 
 Schema: TypeAlias = Mapping[str, Any]
@@ -152,6 +154,9 @@ class DescribedTypes:
         for word, make in self._words.items():
             if word in schema:
                 return make(schema[word])
+        out_of_band = described_buffered(schema)
+        if out_of_band is not None:
+            return out_of_band, _OUT_OF_BAND
         kind = schema.get("type")
         if isinstance(kind, list):
             return self._union([{**schema, "type": one} for one in kind])
@@ -179,6 +184,8 @@ class DescribedTypes:
         found = [self._of(schema) for schema in schemas]
         kinds = [kind for _, ones in found for kind in ones]
         if not found or any(annotation is Any for annotation, _ in found):
+            return _ANYTHING
+        if "buffer" in kinds and set(kinds) != {"buffer", "null"}:
             return _ANYTHING
         objects = [annotation for annotation, ones in found if "object" in ones]
         twice = {kind for kind in kinds if kinds.count(kind) > 1}
@@ -273,6 +280,8 @@ class _Default:
 
 _ANYTHING: Final[tuple[Any, frozenset[str]]] = (Any, frozenset())
 _OBJECT: Final = frozenset({"object"})
+_OUT_OF_BAND: Final = frozenset({"buffer"})
+"""What has no kind of JSON: an array of numpy, a table."""
 _JSON: Final[Mapping[type, str]] = {
     type(None): "null",
     bool: "boolean",

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pytest
 
 from leveret import Hook, Service, method
+from leveret.codec import DescribedTypes
+from leveret.codec.arrays import BUFFER
 from leveret.codec.buffered_types import buffered_class, buffered_in, check_buffered, kind_of
 from leveret.codec.descriptions import describe
 from leveret.errors import ContractError
@@ -143,3 +145,42 @@ def test_a_schema_says_what_it_is() -> None:
     }
     assert definitions["Sample"]["properties"]["values"]["anyOf"][0] == floats
     assert describe(Floats, "{name}") == (floats, {})
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        np.ndarray[Any, Any],
+        np.ndarray[Any, np.dtype[np.float64]],
+        np.ndarray[Any, np.dtype[np.bool_]],
+        np.ndarray[Any, np.dtype[np.floating]],
+        np.ndarray[tuple[int, Literal[2]], np.dtype[np.int32]],
+        pd.DataFrame,
+        pd.Series,
+        pa.Table,
+        pa.RecordBatch,
+        pd.DataFrame | None,
+        list[np.ndarray[Any, np.dtype[np.float64]]],
+    ],
+    ids=str,
+)
+def test_a_described_type_is_what_it_was(annotation: Any) -> None:
+    schema, _ = describe(annotation, "#/$defs/{name}")
+    found = DescribedTypes(schema, "here").of(schema)
+    assert describe(found, "#/$defs/{name}")[0] == schema
+    assert buffered_in(found)
+
+
+def test_a_description_names_only_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def described(said: object, **more: Any) -> Any:
+        return DescribedTypes({}, "here").of({BUFFER: said, **more})
+
+    assert described("ndarray") is Any
+    assert described({"kind": "os.system"}) is Any
+    assert described({"kind": ["ndarray"]}) is Any
+    odd = {"kind": "ndarray", "dtype": ["load", 7, "float64"], "shape": ["x"]}
+    assert described(odd) == np.ndarray[Any, Any]
+    text = {"anyOf": [{BUFFER: {"kind": "Table"}}, {"type": "string"}]}
+    assert DescribedTypes({}, "here").of(text) is Any
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert described({"kind": "DataFrame"}) is Any
