@@ -452,10 +452,10 @@ def hold_in(error: type[DeclaredError], hooks: Collection[Hook[Any]]) -> None:
 
     :raises TypeError: if those of another service hold in them already.
     """
-    wanted, own = _fields_of(error, hooks), _fields_of(error, ())
+    wanted = _fields_of(error, hooks)
     if _types(wanted) == _types(error.fields):
         return
-    if _types(own) != _types(error.fields):
+    if _types(_fields_of(error, ())) != _types(error.fields):
         raise TypeError(
             f"{error.__qualname__}, which another service declares with other hooks for its fields;"
             " an error travels in one way: write the hook at the field, as in"
