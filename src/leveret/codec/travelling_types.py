@@ -112,7 +112,7 @@ def check_type(annotation: Any) -> None:
 
 def is_known(cls: type) -> bool:
     """Whether encoders and decoders know a class, so that they never ask a hook about it."""
-    if pydantic_type(cls) is not None:
+    if pydantic_type(cls) is not None or kind_of(cls) is not None:
         return True
     try:
         return not isinstance(shapes.type_info(cls), shapes.CustomType)

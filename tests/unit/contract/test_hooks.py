@@ -53,6 +53,8 @@ def hook(kind: Any, wire: Any = str, decode: Any = str) -> Hook[Any]:
     return Hook(kind, wire, encode=str, decode=decode)
 
 
+NDARRAY = type("ndarray", (), {"__module__": "numpy"})
+"""A class is known by its name as one that the extra `arrow` is about."""
 TEXT = Hook(Money, str, encode=written, decode=Money)
 OTHER = Hook(Money, int, encode=lambda _: 1, decode=lambda found: Money(str(found)))
 
@@ -71,6 +73,7 @@ OTHER = Hook(Money, int, encode=lambda _: 1, decode=lambda found: Money(str(foun
         ([hook(Known)], "would have no effect: Known travels without a hook; drop it"),
         ([hook(Model)], "would have no effect: Model travels without a hook"),
         ([hook(int)], "would have no effect: int travels without a hook"),
+        ([hook(NDARRAY)], "would have no effect: ndarray travels without a hook"),
         ([hook(object)], "every value is an object"),
         ([hook("Money")], "its type is 'Money'; give a class"),
         ([hook(list[int])], r"its type is list\[int\]; give a class"),
