@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
+import numpy as np
 import pika
 
 import leveret
@@ -16,7 +17,17 @@ from leveret.once import RedisOnce
 from leveret.testing import FaultProxy, Stall, before_frame
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
-from tests.docs.error_services import Depot, Fibonacci, Forge, Line, Money, NewShop, Shop, Stock
+from tests.docs.error_services import (
+    Depot,
+    Fibonacci,
+    Forge,
+    Lab,
+    Line,
+    Money,
+    NewShop,
+    Shop,
+    Stock,
+)
 from tests.once.servers import RedisServer
 
 T = TypeVar("T")
@@ -116,6 +127,16 @@ async def refused_by_a_hook(on: Stage) -> object:
 async def refused_by_a_hook_of_the_caller(on: Stage) -> object:
     empty = Money.__new__(Money)
     return await on.client.remote(Stock).sell(empty)
+
+
+@ends_with("InvalidArgument")
+async def an_array_of_another_dtype(on: Stage) -> object:
+    return await on.client.remote(Lab).scale(np.array([1, 2]), by=2)
+
+
+@ends_with("InvalidArgument")
+async def an_array_of_objects(on: Stage) -> object:
+    return await on.client.remote(Lab).scale(np.array(["a", None]), by=2)
 
 
 @ends_with("Unimplemented")

@@ -6,6 +6,8 @@ import asyncio
 import os
 from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, Field
 
 from leveret import DeclaredError, Hook, Meta, PermissionDenied, Service, method
@@ -113,6 +115,14 @@ class Stock(Service, types=[Hook(Money, str, encode=lambda money: money.text, de
     @method
     async def sell(self, price: Money) -> Money:
         return price
+
+
+class Lab(Service):
+    """Takes arrays."""
+
+    @method
+    async def scale(self, values: npt.NDArray[np.float64], by: float) -> npt.NDArray[np.float64]:
+        return values * by
 
 
 class Forge(Service):
