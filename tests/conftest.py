@@ -252,6 +252,13 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return None
 
 
+def _is_measured(item: pytest.Item) -> bool:
+    """Whether a test shows what tests come by. Those of Hypothesis take very long when traced."""
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        return False
+    return item.path.is_relative_to(_UNIT) or item.path.name in _MEASURED
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests on RabbitMQ, and those whose coverage is measured; begin with the long ones.
@@ -262,15 +269,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_on_rabbitmq(item):
             item.add_marker(pytest.mark.rabbitmq)
-        elif item.path.is_relative_to(_UNIT) or item.path.name in _MEASURED:
+        elif _is_measured(item):
             item.add_marker(pytest.mark.measured)
         names = getattr(item, "fixturenames", ())
         if "rabbitmq_cluster" in names:
             item.add_marker(pytest.mark.xdist_group("rabbitmq_cluster"))
             # Of which the cluster's start takes 5 to 10 s on two free processors.
-            item.add_marker(pytest.mark.timeout(180), append=False)
+            item.add_marker(pytest.mark.timeout(300), append=False)
         if {"own_rabbitmq", "private_rabbitmq"} & set(names):
             item.add_marker(pytest.mark.xdist_group("own_rabbitmq"))
-            item.add_marker(pytest.mark.timeout(180), append=False)
+            item.add_marker(pytest.mark.timeout(300), append=False)
     # One that begins last keeps one worker busy while the others have nothing left to do.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
