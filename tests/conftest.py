@@ -260,6 +260,18 @@ def _is_measured(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Show what is no Unicode as escapes: a worker of pytest-xdist cannot tell of it, and dies."""
+    report.sections = [(title, _unicode(text)) for title, text in report.sections]
+    if report.longrepr is not None and _unicode(text := str(report.longrepr)) != text:
+        report.longrepr = _unicode(text)
+
+
+def _unicode(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests on RabbitMQ, and those whose coverage is measured; begin with the long ones.
 

@@ -154,6 +154,11 @@ class TopologyError(LeveretError):
     """
 
 
+def escaped(text: str) -> str:
+    """A text of the broker as every log can write it: what is no UTF-8 is shown as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class AMQPError(LeveretError):
     """AMQP was broken off, by the broker or by this side.
 
@@ -166,7 +171,7 @@ class AMQPError(LeveretError):
         self.reply_text = reply_text
 
     def __str__(self) -> str:
-        return f"{self.reply_text} (AMQP {self.reply_code})"
+        return f"{escaped(self.reply_text)} (AMQP {self.reply_code})"
 
 
 class ProtocolError(AMQPError):

@@ -26,6 +26,7 @@ from leveret.errors import (
     ConnectionLost,
     LeveretError,
     ProtocolError,
+    escaped,
 )
 from leveret.transport.channel import Channel
 from leveret.transport.dialing import Endpoint
@@ -266,6 +267,7 @@ class Connection(asyncio.Protocol):
             self.opened.set_result(None)
 
     def _block(self, reason: str) -> None:
+        reason = escaped(reason)
         if reason:
             log.warning("%s: the broker takes no publishes: %s", self, reason)
         else:
