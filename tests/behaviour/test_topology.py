@@ -183,6 +183,19 @@ async def test_a_reply_queue_that_is_deleted_costs_no_request_that_is_on_its_way
             gate.opened.clear()
 
 
+async def test_what_the_broker_says_of_a_name_that_is_no_text_can_be_written_to_any_log(
+    raw: RawPeer,
+) -> None:
+    name = b"levere\x8b".decode(errors="surrogateescape")  # a byte was falsified on its way
+    raw.channel.publish(name, "", Properties(), b"")
+    await until(lambda: raw.channel.closed is not None, "the broker closes the channel")
+    assert (
+        str(raw.channel.closed)
+        .encode()
+        .startswith(rb"NOT_FOUND - no exchange 'levere\udc8b' in vhost")
+    )
+
+
 class Narrow(Service):
     """One call runs at a time, and the next one waits at the server."""
 

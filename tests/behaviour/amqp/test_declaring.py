@@ -82,6 +82,31 @@ async def test_carriage_returns_and_line_feeds_are_left_out_of_names(ch: Lane) -
     assert (await ch.refused(Queue.Declare(queue="ab", passive=True))).code == 404
 
 
+def with_a_byte_that_is_no_text(method: pamqp.base.Frame, ch: Lane) -> bytes:
+    """The frame of a method with 0x8b for `:`, which pamqp would not send."""
+    return pamqp.frame.marshal(method, ch.number).replace(b":", b"\x8b")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        Queue.Declare(queue="levere:"),
+        Exchange.Declare(exchange="x", exchange_type="di:ect"),
+        Queue.Bind(queue="q", exchange="amq.direct", routing_key=":"),
+        Basic.Consume(queue="q", consumer_tag=":"),
+        Basic.Get(queue=":"),
+    ],
+    ids=lambda method: method.name,
+)
+async def test_names_that_are_no_utf_8_cost_the_connection(
+    ch: Lane, method: pamqp.base.Frame
+) -> None:
+    ch.client.write(with_a_byte_that_is_no_text(method, ch))
+    assert await ch.client.refusal() == Refusal(
+        501, "FRAME_ERROR - Malformed UTF-8 in shortstr", ""
+    )
+
+
 async def test_carriage_returns_and_line_feeds_count_where_nothing_is_declared_or_bound(
     ch: Lane, vhost: str
 ) -> None:

@@ -31,7 +31,13 @@ from leveret.amqp.properties import PropertiesParser
 from leveret.broker.model.arguments import Arguments
 from leveret.broker.model.packed import types
 from leveret.broker.session.received import PartialPublish, Published, Route
-from leveret.broker.session.unreadable import frame_error, octets, undecodable, unexpected
+from leveret.broker.session.unreadable import (
+    Unreadable,
+    frame_error,
+    octets,
+    undecodable,
+    unexpected,
+)
 from leveret.errors import ProtocolError
 
 _FRAME: Callable[[bytes, int], tuple[int, int, int]] = struct.Struct(">BHI").unpack_from
@@ -266,7 +272,19 @@ def _read_method(data: bytes, start: int, stop: int, channel: int, index: int) -
             method = msgspec.structs.replace(method, arguments=arguments)
     except (IndexError, struct.error, ValueError) as error:
         raise undecodable(index, data[start + 4 : stop]) from error
+    _check_names(method)
     return Method(channel, method)
+
+
+def _check_names(method: Any) -> None:
+    """RabbitMQ takes names that are no UTF-8 in publishes alone."""
+    for name, kind in method.fields:
+        if kind == "ShortStr" and name not in method.reserved:
+            try:
+                getattr(method, name).encode()
+            except UnicodeEncodeError:
+                text = "FRAME_ERROR - Malformed UTF-8 in shortstr"
+                raise Unreadable(ReplyCode.FRAME_ERROR, text) from None
 
 
 def _with_types(table: dict[str, Any], data: bytes, start: int, stop: int, names: int) -> Arguments:
