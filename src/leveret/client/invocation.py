@@ -47,21 +47,13 @@ class Sender(Protocol):
     held: bool
     """Whether callers have to wait in `ready` before they send."""
     takes_from: asyncio.AbstractEventLoop | None
-    """The event loop whose calls it takes. A call of another one has to ask `here` first, and each
-    call where this is None."""
+    """The event loop whose calls it takes; None once it takes none."""
     max_message_size: int
     """The size in bytes of the largest body that it sends and takes."""
 
     @property
     def channel(self) -> ClientChannel:
         """The channel of now, or the last one."""
-        ...
-
-    def here(self) -> Sender:
-        """The sender for calls of the running event loop: this one, or one that follows it.
-
-        :raises RuntimeError: if there is none in that loop.
-        """
         ...
 
     def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
@@ -78,10 +70,6 @@ class Sender(Protocol):
 
         :raises CallError: if they may not in time, or the call does not want to wait.
         """
-        ...
-
-    def new_id(self) -> str:
-        """A call id that no call has had."""
         ...
 
     def send(
@@ -137,7 +125,9 @@ class _Attempt(Struct, frozen=True, kw_only=True):
 class Invocation:
     """The calls of one method whose requests are alike but for arguments and terms.
 
-    :param sender: the client, or what stands for it until there is one.
+    :param here: gives the client for calls of the running event loop. It is asked at the first call
+        and where the client takes no more calls of that loop; `RuntimeError` if there is none.
+    :param new_id: gives a call id that no call has had.
     :param make_request: makes the request for the channel of a client.
     :param method: "service.method", for errors.
     :param parameters: makes of arguments what the codec encodes.
@@ -158,20 +148,23 @@ class Invocation:
         "_default_content_type",
         "_encode",
         "_expected",
+        "_here",
         "_make_codec",
         "_make_request",
         "_method",
         "_new_key",
         "_policy",
         "_raises",
+        "_request",
         "_sender",
+        "new_id",
         "parameters",
-        "request",
     )
 
     def __init__(
         self,
-        sender: Sender,
+        here: Callable[[], Sender],
+        new_id: Callable[[], str],
         make_request: Callable[[Sender], Request],
         *,
         method: str,
@@ -184,10 +177,13 @@ class Invocation:
         policy: CallPolicy | None = None,
         new_key: bool = False,
     ) -> None:
-        self.request = make_request(sender)
+        self.new_id = new_id
         self.parameters = parameters
         """Makes of arguments what the codec encodes; `TypeError` for arguments that do not fit."""
-        self._sender = sender
+        self._here = here
+        self._sender: Sender | None = None
+        self._request: Request
+        """That of calls by this sender."""
         self._make_request = make_request
         self._method = method
         self._codec = codec
@@ -200,10 +196,6 @@ class Invocation:
         self._expected = expected
         self._policy = policy
         self._new_key = new_key
-
-    def new_id(self) -> str:
-        """A call id that no call of the client has had."""
-        return self._sender.new_id()
 
     async def call(  # noqa: C901, PLR0912 - the hot path: one coroutine is faster than two
         self,
@@ -231,13 +223,15 @@ class Invocation:
             timeout = terms.timeout
             if find_current_call() is not None:
                 timeout = within_current_call(timeout, self._method)
-            sender = self._sender
-            if loop is not sender.takes_from:
+            last = self._sender
+            if last is not None and loop is last.takes_from:
+                sender = last
+            else:
                 sender = self._sender_here()
             # A body that is too large is refused: no fault of the service.
             if self._policy is not None and len(body) <= sender.max_message_size:
                 return await self._policy.run(self._attempts(sender, body, terms, ids), timeout)
-            request, headers = self.request, terms.headers
+            request, headers = self._request, terms.headers
         waits = request.wait_for_server
         end = loop.time() + timeout if waits else 0.0
         tries = 0
@@ -274,16 +268,16 @@ class Invocation:
                 return self._decode(reply.body)
             except DECODE_ERRORS as error:
                 raise self._misfit(call, reply.body, error) from error
-        return self._result(call, reply, terms.reply_metadata)
+        return self._result(sender, call, reply, terms.reply_metadata)
 
     def _sender_here(self) -> Sender:
         """The client for a call of the running loop, and for those that follow.
 
         :raises RuntimeError: if there is none in that loop.
         """
-        sender = self._sender.here()
+        sender = self._here()
         if sender is not self._sender:
-            self.request = self._make_request(sender)
+            self._request = self._make_request(sender)
             self._sender = sender
         return sender
 
@@ -291,9 +285,9 @@ class Invocation:
         self, sender: Sender, body: Body, terms: Terms, ids: Iterator[str] | None
     ) -> Callable[[float], Coroutine[Any, Any, Any]]:
         """What makes an attempt within so many seconds."""
-        first = request = self.request
+        first = request = self._request
         headers = terms.headers
-        ids = RequestIds(sender.new_id()) if ids is None else ids
+        ids = RequestIds(self.new_id()) if ids is None else ids
         if self._new_key:
             key = secrets.token_urlsafe(16)
             headers += request.dialect.headers(idempotency_key=key)
@@ -332,12 +326,18 @@ class Invocation:
         await asyncio.sleep(pause)
         return left - pause
 
-    def _result(self, call: Pending, reply: Reply, reply_metadata: dict[str, str] | None) -> Any:
+    def _result(
+        self,
+        sender: Sender,
+        call: Pending,
+        reply: Reply,
+        reply_metadata: dict[str, str] | None,
+    ) -> Any:
         """What a reply says: the value, or the error raised."""
         if reply_metadata is not None and reply.metadata:
             reply_metadata.update(reply.metadata)
         if reply.body is None:
-            size, most = reply.body_size, self._sender.max_message_size
+            size, most = reply.body_size, sender.max_message_size
             raise self._invalid(
                 call, f"the reply takes {size} bytes, more than the {most} of max_message_size"
             )

@@ -21,11 +21,13 @@ from leveret.codec import RAW, TEXT, MethodCodec, as_plain, method_codec, normal
 from leveret.contract import MethodSpec, given_struct
 from leveret.errors import ContractError, InvalidArgument
 from leveret.wire.native.dialect import NativeClient
+from leveret.wire.native.names import call_ids
 
 _KEPT: Final = 4096
 """How many invocations are kept for options to come. Remotes in use keep theirs."""
 
-_NATIVE: Final = NativeClient()
+NATIVE: Final = NativeClient()
+"""The dialect of all remote methods."""
 
 MakeCodec = Callable[[MethodSpec, str], MethodCodec]
 """What makes the codec of a method for a content type; it raises `ContractError` for a bad one."""
@@ -53,15 +55,18 @@ def _given(spec: MethodSpec, content_type: str) -> type[Struct]:
 class Invocations:
     """Makes the invocations of one client's remote methods.
 
-    :param sender: the client, or what stands for it until there is one.
+    :param here: gives the client for calls of the running event loop; `RuntimeError` if there is
+        none.
     :param middleware: what goes around each call; its remote methods compose it.
     :param policies: what makes several attempts of a call.
     """
 
     def __init__(
-        self, sender: Sender, middleware: tuple[Middleware, ...], policies: Policies
+        self, here: Callable[[], Sender], middleware: tuple[Middleware, ...], policies: Policies
     ) -> None:
-        self.sender = sender
+        self.here = here
+        self.new_id = call_ids().__next__
+        """Gives a call id that no call has had, to a call whose id is known before it is sent."""
         self.middleware = middleware
         self._policies = policies
         self._made: dict[tuple[Any, ...], tuple[MethodSpec, Invocation]] = {}
@@ -101,12 +106,12 @@ class Invocations:
         is_typed = make_codec is typed_codec
 
         def make_request(sender: Sender) -> Request:
-            route = sender.route(spec.key, _NATIVE)
+            route = sender.route(spec.key, NATIVE)
             if is_typed:
                 route.described(limited=spec.queue.max_length is not None)
             return Request(
                 sender.channel,
-                _NATIVE,
+                NATIVE,
                 route,
                 key=spec.key,
                 content_type=codec.content_type,
@@ -123,7 +128,8 @@ class Invocations:
         if make_codec in (typed_codec, discovered_codec):
             parameters = _given(spec, codec.content_type)
         return Invocation(
-            self.sender,
+            self.here,
+            self.new_id,
             make_request,
             method=spec.key,
             parameters=parameters,

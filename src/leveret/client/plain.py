@@ -64,7 +64,8 @@ class PlainRemote(Generic[R]):
             timeout=options.timeout or TIMEOUT, reply_metadata=options.reply_metadata
         )
         self._invocation = Invocation(
-            invocations.sender,
+            invocations.here,
+            invocations.new_id,
             self._make_request(queue, options),
             method=self._name,
             parameters=_Body,

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from leveret.annotations import without_hooks
 from leveret.client.invocation import Invocation, Terms
-from leveret.client.invocations import Invocations, MakeCodec, typed_codec
+from leveret.client.invocations import NATIVE, Invocations, MakeCodec, typed_codec
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
 from leveret.client.options import (
     OF_A_CALL,
@@ -145,9 +145,8 @@ class RemoteMethod:
         """
         headers = b""
         if metadata or self._key is not None:
-            dialect = self._invocation.request.dialect
             try:
-                headers = dialect.headers(metadata, self._key)
+                headers = NATIVE.headers(metadata, self._key)
             except (TypeError, ValueError) as error:
                 raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
         return Terms(timeout=timeout, headers=headers, reply_metadata=self._reply_metadata)

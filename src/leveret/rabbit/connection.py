@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from leveret.client.calls.client import Client
-from leveret.client.unconnected import Unconnected
 from leveret.rabbit.opened import Opened
 from leveret.rabbit.options import ConnectionOptions
 from leveret.transport.address import Address
@@ -33,8 +32,6 @@ class BrokerConnection:
 
     def __init__(self, address: Address | str, options: ConnectionOptions) -> None:
         self.options = options
-        self.sender = Unconnected(self.client_here, max_message_size=options.max_message_size)
-        """What remotes are made on."""
         self._address = address
         self._opened: Opened | None = None
         self._is_closed = False
@@ -135,7 +132,7 @@ class BrokerConnection:
             await opened.close()
 
     def _begin(self) -> Opened:
-        opened = self._opened = Opened(self._address, self.options, self.client_here)
+        opened = self._opened = Opened(self._address, self.options)
         self._is_closed = False
         return opened
 

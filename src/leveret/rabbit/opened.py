@@ -37,12 +37,9 @@ class Opened:
     Making one begins to connect, in a task that `ready` waits for, and `close` ends.
 
     :param address: the broker, or the name of an embedded one.
-    :param here: the client for calls of the running loop, this one's or that of a later one.
     """
 
-    def __init__(
-        self, address: Address | str, options: ConnectionOptions, here: Callable[[], Client]
-    ) -> None:
+    def __init__(self, address: Address | str, options: ConnectionOptions) -> None:
         self.loop = asyncio.get_running_loop()
         """The event loop that it belongs to."""
         self.servers: WeakSet[Closable] = WeakSet()
@@ -63,7 +60,6 @@ class Opened:
             name=options.name,
             max_in_flight=options.max_in_flight,
             max_message_size=options.max_message_size,
-            here=here,
         )
         self._is_closed = False
         self._waiting = 0

@@ -41,7 +41,7 @@ class Rabbit(AsyncOnly):
         policies: Policies,
     ) -> None:
         self._connection = connection
-        invocations = Invocations(connection.sender, middleware, policies)
+        invocations = Invocations(connection.client_here, middleware, policies)
         self._made = Caller(connection.client_here, invocations, options)
 
     # -- the connection -----------------------------------------------------------------------

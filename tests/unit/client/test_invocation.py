@@ -83,7 +83,7 @@ class Ledger:
     def __init__(self, *answers: Reply | CallError | None) -> None:
         self.held = False
         self.takes_from: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        self.follower: Sender | None = None
+        self.follower: Sender | None = self
         self.max_message_size = 1000
         self.channel = CHANNEL
         self.sent: list[tuple[Request, Body, float, bytes]] = []
@@ -135,7 +135,9 @@ class Ledger:
 
 
 def invocations(client: Ledger, *middleware: Any, **policies: Any) -> Invocations:
-    return Invocations(client, middleware, Policies(**policies))
+    made = Invocations(client.here, middleware, Policies(**policies))
+    made.new_id = client.new_id
+    return made
 
 
 def remote(made: Invocations, name: str, options: CallOptions | None = None) -> RemoteMethod:
@@ -180,7 +182,7 @@ async def test_a_call_that_must_not_wait_asks_each_time_whether_its_request_may_
 
 async def test_a_call_belongs_to_the_loop_of_its_connection() -> None:
     client = Ledger()
-    client.takes_from = None
+    client.follower = None
     with pytest.raises(RuntimeError, match="another event loop"):
         await shout(client)("hi")
 

@@ -23,9 +23,7 @@ def opened(*, lazy: bool, events: list[ConnectionEvent], name: str = "") -> Open
         on_connection=events.append,
         lazy=lazy,
     )
-    made: list[Opened] = []
-    made.append(Opened(name, options, lambda: made[0].client))
-    return made[0]
+    return Opened(name, options)
 
 
 async def test_it_begins_by_itself_and_is_waited_for_as_often_as_one_likes() -> None:
@@ -35,7 +33,7 @@ async def test_it_begins_by_itself_and_is_waited_for_as_often_as_one_likes() -> 
     await asyncio.gather(it.ready(), it.ready())
     await it.ready()
     assert it.state is State.CONNECTED
-    assert it.client.here() is it.client
+    assert it.client.takes_from is it.loop
     await it.close()
     await it.close()
     assert [event.state for event in events] == ["connected", "closed"]

@@ -43,7 +43,6 @@ from leveret.client.calls.vacancy import Vacancy
 from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
-from leveret.transport.event_loop import check_loop
 from leveret.transport.link import Link
 from leveret.wire.channel_errors import (
     exchange_at_fault,
@@ -77,7 +76,6 @@ class Client:
     They outlive the connection that they were made on. Each is registered before it is published,
     and leaves the table in exactly one place, whatever ends it.
 
-    :param here: the client for calls of the running loop, where another one may follow this one.
     :param on_transition: sees each step of each call.
     """
 
@@ -91,15 +89,13 @@ class Client:
         name: str,
         max_in_flight: int,
         max_message_size: int,
-        here: Callable[[], Client] | None = None,
         on_transition: Hook | None = None,
     ) -> None:
         self.link = link
         self.loop = loop = link.loop
         self.takes_from: asyncio.AbstractEventLoop | None = loop
-        """The loop whose calls it takes without being asked by `here`; None once it is closed."""
+        """The event loop whose calls it takes; None once it is closed."""
         self.max_message_size = max_message_size
-        self._here = here
         self._name = name
         self._max_in_flight = max_in_flight
         self._connection: Connection | None = None
@@ -253,16 +249,6 @@ class Client:
     def at_servers(self) -> int:
         """How many calls a server said that it has."""
         return self.count(State.AT_SERVER, State.RUNNING)
-
-    def here(self) -> Client:
-        """The client for calls of the running event loop.
-
-        :raises RuntimeError: if there is none in that loop.
-        """
-        if self._here is not None:
-            return self._here()
-        check_loop(self.loop)
-        return self
 
     def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
         """What is known of the queue for requests with this routing key.
@@ -491,10 +477,6 @@ class Client:
             timeout = await self._vacancy.check(request, timeout)
             if not self.held:
                 return timeout
-
-    def new_id(self) -> str:
-        """A call id that no call has had."""
-        return self.table.new_id()
 
     def _unbound(self, name: str) -> bool:
         return self._inquiries.unbound(name)

@@ -72,10 +72,6 @@ class CallTable:
         self._is_unconfirmed = is_unconfirmed
         self._acts = acts
 
-    def new_id(self) -> str:
-        """A call id that no call has had."""
-        return next(self._ids)
-
     def open(
         self,
         request: Request,

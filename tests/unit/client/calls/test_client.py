@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -114,21 +113,6 @@ async def test_what_cannot_be_sent_is_refused_and_leaves_nothing(scene: Scene) -
     with pytest.raises(Busy, match="3 calls are in flight"):
         scene.send()
     assert client.in_flight == 3
-
-
-async def test_another_loop_is_told_so(scene: Scene) -> None:
-    assert scene.client.here() is scene.client
-    told: list[str] = []
-
-    async def check() -> None:
-        with pytest.raises(RuntimeError, match="another event loop") as raised:
-            scene.client.here()
-        told.append(str(raised.value))
-
-    thread = threading.Thread(target=asyncio.run, args=(check(),))
-    thread.start()
-    await asyncio.to_thread(thread.join)
-    assert told
 
 
 async def test_what_is_known_of_a_queue_is_known_once(scene: Scene) -> None:
