@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic_core import CoreSchema
 
-__all__ = ["Hook", "hooks_of", "merged"]
+__all__ = ["Hook", "class_name", "hooks_at", "hooks_of", "merged"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Hook(Generic[T]):
     """Gives the value for what travelled, which fits `wire`. It may raise anything if it is bad."""
 
     def __repr__(self) -> str:
-        return f"Hook({_name(self.type)}, {_name(self.wire)})"
+        return f"Hook({class_name(self.type)}, {class_name(self.wire)})"
 
     def write(self, value: T) -> Any:
         """Encode a value.
@@ -57,7 +57,7 @@ class Hook(Generic[T]):
             return self.encode(value)
         except Exception as error:
             raise ValueError(
-                f"the encode hook of `{_name(self.type)}` raised {_say(error)}"
+                f"the encode hook of `{class_name(self.type)}` raised {_say(error)}"
             ) from error
 
     def read(self, found: Any) -> T:
@@ -69,9 +69,11 @@ class Hook(Generic[T]):
             value = self.decode(found)
         except Exception as error:
             said = str(error) if isinstance(error, ValueError) and str(error) else _say(error)
-            raise ValueError(f"Invalid `{_name(self.type)}`: {said}") from error
+            raise ValueError(f"Invalid `{class_name(self.type)}`: {said}") from error
         if not isinstance(value, self.type):
-            raise ValueError(f"the decode hook of `{_name(self.type)}` gave `{_name(type(value))}`")
+            raise ValueError(
+                f"the decode hook of `{class_name(self.type)}` gave `{class_name(type(value))}`"
+            )
         return value
 
     def __get_pydantic_core_schema__(
@@ -81,7 +83,9 @@ class Hook(Generic[T]):
         from pydantic_core import core_schema  # noqa: PLC0415 - installed where pydantic asks
 
         if source is not self.type:
-            raise TypeError(f"{self!r} is for {_name(self.type)}, and stands at {_name(source)}")
+            raise TypeError(
+                f"{self!r} is for {class_name(self.type)}, and stands at {class_name(source)}"
+            )
         return core_schema.no_info_plain_validator_function(
             self._of_model,
             serialization=core_schema.plain_serializer_function_ser_schema(
@@ -108,6 +112,12 @@ class Hook(Generic[T]):
         )
 
 
+def hooks_at(node: Any) -> list[Hook[Any]]:
+    """Return the hooks of an `Annotated`; none for anything else, whatever is inside of it."""
+    metadata = node.__metadata__ if get_origin(node) is Annotated else ()
+    return [item for item in metadata if isinstance(item, Hook)]
+
+
 def hooks_of(annotation: Any) -> dict[type, Hook[Any]]:
     """Return the hooks that hold in an annotation, by their types: all in its `Annotated`s.
 
@@ -115,9 +125,9 @@ def hooks_of(annotation: Any) -> dict[type, Hook[Any]]:
     """
     found: list[Hook[Any]] = []
     for node, _ in parts(annotation):
-        for item in _metadata(node):
-            if isinstance(item, Hook) and item not in found:
-                found += (item, *hooks_of(item.wire).values())
+        for hook in hooks_at(node):
+            if hook not in found:
+                found += (hook, *hooks_of(hook.wire).values())
     return merged(found)
 
 
@@ -131,19 +141,16 @@ def merged(hooks: Iterable[Hook[Any]]) -> dict[type, Hook[Any]]:
         other = found.setdefault(hook.type, hook)
         if other is not hook:
             raise TypeError(
-                f"there are two hooks for {_name(hook.type)}, {other!r} and {hook!r}; keep one"
+                f"there are two hooks for {class_name(hook.type)}, {other!r} and {hook!r}; keep one"
             )
     return found
-
-
-def _metadata(node: Any) -> tuple[Any, ...]:
-    return node.__metadata__ if get_origin(node) is Annotated else ()
 
 
 def _say(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _name(annotation: Any) -> str:
+def class_name(annotation: Any) -> str:
+    """Return a class by its name, and any other annotation as it is written."""
     plain = isinstance(annotation, type) and not hasattr(annotation, "__origin__")
     return annotation.__qualname__ if plain else repr(annotation)

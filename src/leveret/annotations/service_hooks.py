@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, get_args, get_origin
 
-from leveret.annotations.hooks import Hook, hooks_of
+from leveret.annotations.hooks import Hook, class_name, hooks_at, hooks_of
 from leveret.annotations.metadata import of_pydantic
 from leveret.annotations.parts import parts, with_parts
 
@@ -35,7 +35,7 @@ def with_hooks(annotation: Any, hooks: Iterable[Hook[Any]]) -> Any:
                 left.append(hook.wire)
             elif own[node] is not hook and _is_bare_somewhere(annotation, node):
                 raise TypeError(
-                    f"{_name(node)} has {own[node]!r} in one place of it, and {hook!r} of the "
+                    f"{class_name(node)} has {own[node]!r} in one place of it, and {hook!r} of the "
                     "service in another; write it in all places, or in none"
                 )
     return Annotated[(annotation, *found.values())] if found else annotation
@@ -43,7 +43,7 @@ def with_hooks(annotation: Any, hooks: Iterable[Hook[Any]]) -> Any:
 
 def without_hooks(annotation: Any) -> Any:
     """Return the annotation as people read it: without the hooks around it."""
-    if not any(isinstance(item, Hook) for item in _metadata(annotation)):
+    if not hooks_at(annotation):
         return annotation
     kept = [item for item in annotation.__metadata__ if not isinstance(item, Hook)]
     inside = get_args(annotation)[0]
@@ -53,8 +53,7 @@ def without_hooks(annotation: Any) -> Any:
 def idle_hooks(annotation: Any) -> Iterator[Hook[Any]]:
     """Yield the hooks in an annotation that stand where their types are not."""
     for node, _ in parts(annotation):
-        hooks = [item for item in _metadata(node) if isinstance(item, Hook)]
-        if hooks:
+        if hooks := hooks_at(node):
             around = (get_args(node)[0], *(hook.wire for hook in hooks))
             inside = {cls for part in around for cls in _classes(part)}
             yield from (hook for hook in hooks if hook.type not in inside)
@@ -65,7 +64,7 @@ def _beside_types(annotation: Any, hooks: Iterable[Hook[Any]]) -> Any:
     given = {hook.type: hook for hook in hooks}
 
     def change(part: Any) -> Any:
-        if get_origin(part) is Annotated and any(isinstance(i, Hook) for i in part.__metadata__):
+        if hooks_at(part):
             return part
         hook = given.get(part) if isinstance(part, type) else None
         return Annotated[part, hook] if hook else with_parts(part, change)
@@ -82,21 +81,12 @@ def _classes(annotation: Any) -> Iterator[type]:
 
 def _is_bare_somewhere(annotation: Any, cls: type) -> bool:
     """Whether a class stands somewhere in an annotation without a hook around or beside it."""
-    if any(isinstance(item, Hook) and item.type is cls for item in _metadata(annotation)):
+    if any(hook.type is cls for hook in hooks_at(annotation)):
         return False
     nodes = [node for node, _ in parts(annotation)]
     beside = [
         node
         for node in nodes
-        if any(isinstance(item, Hook) and item.type is cls for item in _metadata(node))
-        and get_args(node)[0] is cls
+        if any(hook.type is cls for hook in hooks_at(node)) and get_args(node)[0] is cls
     ]
     return sum(node is cls for node in nodes) > len(beside)
-
-
-def _metadata(node: Any) -> tuple[Any, ...]:
-    return node.__metadata__ if get_origin(node) is Annotated else ()
-
-
-def _name(annotation: Any) -> str:
-    return annotation.__qualname__ if isinstance(annotation, type) else str(annotation)

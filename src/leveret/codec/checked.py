@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from leveret.codec.content_type import JSON, MSGPACK
-from leveret.codec.hook_table import HookTable
+from leveret.codec.hook_table import BYTES, HookTable
 from leveret.codec.kindred import plain
 from leveret.codec.not_finite import refuse_not_finite
 from leveret.codec.travelling_types import Traits, traits
@@ -27,7 +27,6 @@ Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
 Proof = Callable[[bytes, Any], object]
 """Raises unless a body, which is a value's, decodes to what that was."""
 
-_BYTES: Final = (bytes, bytearray, memoryview)
 _LARGE: Final = 2_000
 """Bytes of a body from which on looking at the values is cheaper than packing them."""
 
@@ -143,7 +142,7 @@ def _conversion(annotation: Any, table: HookTable | None) -> Callable[[Any], obj
         known, dec_hook, annotation = table.encode, table.decoder(as_json=False), table.annotation
 
     def convert(value: Any) -> None:
-        builtins = msgspec.to_builtins(value, builtin_types=_BYTES, enc_hook=known)
-        msgspec.convert(builtins, annotation, builtin_types=_BYTES, dec_hook=dec_hook)
+        builtins = msgspec.to_builtins(value, builtin_types=BYTES, enc_hook=known)
+        msgspec.convert(builtins, annotation, builtin_types=BYTES, dec_hook=dec_hook)
 
     return convert

@@ -19,9 +19,10 @@ from leveret.annotations.parts import with_parts
 from leveret.codec.hooked_unions import Convert, HookedUnion
 from leveret.codec.kindred import plain
 
-__all__ = ["HookTable", "hook_table"]
+__all__ = ["BYTES", "HookTable", "hook_table"]
 
-_BYTES: Final = (bytes, bytearray, memoryview)
+BYTES: Final = (bytes, bytearray, memoryview)
+"""What MessagePack has beside what JSON has."""
 _EXACT: Final = frozenset({str, int, bool, bytes})
 """A value whose class is exactly one of these needs no look inside."""
 
@@ -66,7 +67,7 @@ class HookTable:
 
         :param as_json: whether bytes, and the keys of dicts, are text.
         """
-        builtin_types = None if as_json else _BYTES
+        builtin_types = None if as_json else BYTES
 
         def convert(found: Any, annotation: Any) -> Any:
             if type(found) is annotation and annotation in _EXACT:
@@ -93,9 +94,9 @@ class HookTable:
 
     def _check(self, found: Any, annotation: Any) -> None:
         """Raise unless it fits, as strictly as MessagePack does."""
-        builtins = msgspec.to_builtins(found, builtin_types=_BYTES, enc_hook=self.encode)
+        builtins = msgspec.to_builtins(found, builtin_types=BYTES, enc_hook=self.encode)
         decode = self.decoder(as_json=False)
-        msgspec.convert(builtins, annotation, builtin_types=_BYTES, dec_hook=decode)
+        msgspec.convert(builtins, annotation, builtin_types=BYTES, dec_hook=decode)
 
     def _readable(self, annotation: Any) -> Any:
         if get_origin(annotation) in {Union, UnionType}:

@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from leveret.codec.checked import Coder
 from leveret.codec.content_type import JSON
-from leveret.codec.special_types import Coder, SpecialType, special_type
+from leveret.codec.special_types import SpecialType, special_type
 
 __all__ = [
     "arguments_coder",

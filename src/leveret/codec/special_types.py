@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
+from leveret.codec.checked import Coder
 from leveret.codec.hooked_values import hooked_type
 from leveret.codec.pydantic_values import pydantic_type
 
-__all__ = ["Coder", "SpecialType", "special_type"]
-
-Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
-"""The checking encoder and the decoder of the same values."""
+__all__ = ["SpecialType", "special_type"]
 
 
 class SpecialType(Protocol):
