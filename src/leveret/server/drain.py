@@ -20,6 +20,7 @@ from leveret.server.method_server import MethodServer
 from leveret.server.subscription import Subscription
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
+from leveret.wire.log_fields import NamedCall, shown_all
 
 log = logging.getLogger("leveret.server")
 
@@ -36,6 +37,10 @@ class Calls(Protocol):
 
     def __len__(self) -> int:
         """How many are here."""
+        ...
+
+    def all(self) -> Sequence[NamedCall]:
+        """Those that are here."""
         ...
 
 
@@ -150,8 +155,8 @@ class Drain:
                 (finishing, cut_short), timeout=grace, return_when=asyncio.FIRST_COMPLETED
             )
             if not finishing.done():
-                if len(self._calls):
-                    log.warning("%d calls still run; cancelling them", len(self._calls))
+                if calls := self._calls.all():
+                    log.warning("cancelling what still runs after the grace: %s", shown_all(calls))
                 self._cancel_running()
                 # A thread cannot be stopped, and a handler may refuse to be: neither holds us up.
                 await asyncio.wait((finishing,), timeout=_LAST_WAIT)

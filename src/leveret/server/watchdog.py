@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
-from leveret.wire.log_fields import NamedCall, fields_of, shown
+from leveret.wire.log_fields import NamedCall, fields_of, shown, shown_all
 
 log = logging.getLogger("leveret.server")
 
@@ -34,8 +34,6 @@ _EVERY: Final = 0.25
 _LINGER: Final = 4
 """How many times in a row no call must run before the thread sleeps: a server under load says that
 a call begins only now and then."""
-_NAMED: Final = 5
-"""How many calls a line of the log names."""
 _FRAMES: Final = 25
 """How many of a stack's frames are shown, the innermost."""
 
@@ -168,7 +166,7 @@ class Watchdog:
         calls = self._calls()
         meanwhile = "while no call runs any more"
         if calls:
-            meanwhile = f"while {_named(calls)} {'runs' if len(calls) == 1 else 'run'}"
+            meanwhile = f"while {shown_all(calls)} {'runs' if len(calls) == 1 else 'run'}"
         if frame is not None and not _runs_users_code(frame):
             return f"in Leveret's own code, {meanwhile}", None
         task = asyncio.current_task(self._loop)
@@ -194,9 +192,3 @@ def _runs_users_code(frame: FrameType) -> bool:
 
 def _stack(frame: FrameType | None) -> str:
     return "".join(traceback.format_stack(frame, limit=_FRAMES)).rstrip() if frame else ""
-
-
-def _named(calls: Sequence[RunningCall]) -> str:
-    names = [shown(call) for call in calls[:_NAMED]]
-    more = len(calls) - _NAMED
-    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

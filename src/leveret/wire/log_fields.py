@@ -6,10 +6,13 @@ The fields are for logs that machines read: `logging` takes them as `extra=`, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
-__all__ = ["NamedCall", "fields_of", "printable", "shown"]
+__all__ = ["NamedCall", "fields_of", "printable", "shown", "shown_all"]
+
+_NAMED: Final = 5
+"""How many of several calls a line names."""
 
 
 class NamedCall(Protocol):
@@ -29,6 +32,13 @@ class NamedCall(Protocol):
 def shown(call: NamedCall) -> str:
     """A call in a line of the log: `shop.order (call 4mJ0cVq3uTgA1rXk)`."""
     return f"{call.method} (call {printable(call.id)})" if call.id else call.method
+
+
+def shown_all(calls: Sequence[NamedCall]) -> str:
+    """Some calls in a line of the log, the first ones by name."""
+    names = [shown(call) for call in calls[:_NAMED]]
+    more = len(calls) - _NAMED
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
 def printable(text: str) -> str:

@@ -155,7 +155,8 @@ async def test_after_the_grace_handlers_are_cancelled(
     await scene.serve(raw)
     async with at_once():
         await scene.drain.run(0.01, ())
-    assert "1 calls still run; cancelling them" in caplog.messages
+    told = f"cancelling what still runs after the grace: {scene.spec.key} (call 0)"
+    assert told in caplog.messages
     assert (await raw.reply()).properties.type == "accepted"
     assert (await raw.failure())["code"] == "CANCELLED"
 

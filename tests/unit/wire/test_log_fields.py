@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leveret.wire.log_fields import fields_of, printable, shown
+from leveret.wire.log_fields import fields_of, printable, shown, shown_all
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,13 @@ class Named:
 def test_a_call_is_named_by_its_method_and_its_id_if_it_has_one() -> None:
     assert shown(Named("a1")) == "town.shop.order (call a1)"
     assert shown(Named("")) == "town.shop.order"
+
+
+def test_of_many_calls_the_first_ones_are_named() -> None:
+    assert (
+        shown_all([Named("1"), Named("2")]) == "town.shop.order (call 1), town.shop.order (call 2)"
+    )
+    assert shown_all([Named(str(n)) for n in range(7)]).endswith("(call 4) and 2 more")
 
 
 def test_an_id_cannot_make_up_a_line() -> None:

@@ -53,7 +53,7 @@ from msgspec import Struct
 
 from leveret.errors import CallError
 from leveret.wire.dialect import ReplyPacker
-from leveret.wire.log_fields import fields_of
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import CallKey, Incoming, NoticeKind
 
 if TYPE_CHECKING:
@@ -472,9 +472,9 @@ class Life:
         found = TRANSITIONS.get((before, event))
         if found is None:
             log.error(
-                "a mistake in Leveret: call %s of %s met %r while it was %r, which no row of its"
-                " life foresees; please report it",
-                *(call.id, call.method, event.value, before.value),
+                "a mistake in Leveret: %s met %r while it was %r, which no row of its life"
+                " foresees; please report it",
+                *(shown(call), event.value, before.value),
                 extra=fields_of(call),
             )
             return Act.NONE
@@ -501,9 +501,8 @@ class Life:
         after = HOLDINGS.get((call.holding, event))
         if after is None:
             log.error(
-                "a mistake in Leveret: the request of call %s of %s is %r and was %r; please"
-                " report it",
-                *(call.id, call.method, call.holding.value, event.value),
+                "a mistake in Leveret: the request of %s is %r and was %r; please report it",
+                *(shown(call), call.holding.value, event.value),
                 extra=fields_of(call),
             )
             return False

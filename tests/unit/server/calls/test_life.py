@@ -106,7 +106,7 @@ def test_a_pair_without_a_row_is_logged_with_the_calls_id_and_does_nothing(
     with caplog.at_level(logging.ERROR, "leveret.server"):
         assert life.fire(moved, event) is Act.NONE
     assert moved.state is state
-    assert f"call {moved.id} of {moved.method} met {event.value!r}" in caplog.text
+    assert f"{moved.method} (call {moved.id}) met {event.value!r}" in caplog.text
 
 
 @pytest.mark.parametrize(
