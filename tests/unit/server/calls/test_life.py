@@ -224,7 +224,7 @@ def test_a_delivery_is_settled_once_and_by_who_has_it(
     moved.holding = holding
     assert not life.move(moved, what)
     assert moved.holding is holding
-    assert f"the request of call {moved.id}" in caplog.text
+    assert f"the request of desk.work (call {moved.id}) is {holding.value!r}" in caplog.text
 
 
 @pytest.mark.parametrize(("holding", "back", "answer"), ENDINGS)
