@@ -11,6 +11,7 @@ from typing import (
     ClassVar,
     Literal,
     NamedTuple,
+    NewType,
     Union,
     get_args,
     get_origin,
@@ -20,7 +21,7 @@ from typing import (
 
 import msgspec
 
-__all__ = ["Part", "field_hints", "parts", "with_parts", "without_metadata"]
+__all__ = ["Part", "alias_in", "field_hints", "meaning", "parts", "with_parts", "without_metadata"]
 
 
 class Part(NamedTuple):
@@ -34,7 +35,7 @@ class Part(NamedTuple):
 
 def parts(annotation: Any) -> Iterator[Part]:
     """Yield the annotation and all inside it, each class once: types may refer to themselves."""
-    seen: set[type] = set()
+    seen: set[Any] = set()
     left = [Part(annotation, "")]
     while left:
         part = left.pop()
@@ -44,6 +45,10 @@ def parts(annotation: Any) -> Iterator[Part]:
             left.append(Part(get_args(node)[0], field))
         elif get_origin(node) is not Literal:
             left.extend(Part(inner, field) for inner in reversed(get_args(node)))
+        alias = alias_in(node)
+        if alias is not None and alias not in seen:
+            seen.add(alias)
+            left.extend(Part(meant, field) for meant in _meant(alias))
         cls = get_origin(node) or node
         if isinstance(cls, type) and cls not in seen:
             seen.add(cls)
@@ -66,6 +71,24 @@ def with_parts(annotation: Any, change: Callable[[Any], Any]) -> Any:
     if origin in {Union, types.UnionType}:
         return Union[changed]  # noqa: UP007 - made of a tuple
     return origin[changed]
+
+
+def alias_in(annotation: Any) -> Any:
+    """Return the name of a type that an annotation is: X, of X or X[int]; None if it is none.
+
+    That is what `type X = ...` made, in Python or by typing_extensions, or a NewType.
+    """
+    found = get_origin(annotation) if get_args(annotation) else annotation
+    is_name = isinstance(found, NewType) or type(found).__name__ == "TypeAliasType"
+    return found if is_name else None
+
+
+def meaning(alias: Any) -> Any:
+    """Return the type that a name stands for.
+
+    :raises NameError: if it names what does not exist yet.
+    """
+    return alias.__supertype__ if isinstance(alias, NewType) else alias.__value__
 
 
 def without_metadata(annotation: Any) -> Any:
@@ -91,3 +114,10 @@ def field_hints(cls: type) -> dict[str, Any]:
     except (NameError, TypeError, AttributeError, SyntaxError):
         return {}  # msgspec will say so, where it matters
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar}
+
+
+def _meant(alias: Any) -> tuple[Any, ...]:
+    try:
+        return (meaning(alias),)
+    except NameError:
+        return ()  # as above

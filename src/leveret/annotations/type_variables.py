@@ -7,9 +7,10 @@ the class cannot be served.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ForwardRef, Generic, TypeVar, get_args, get_origin
+from functools import lru_cache
+from typing import Annotated, Any, ForwardRef, Generic, TypeVar, Union, get_args, get_origin
 
-from leveret.annotations.parts import parts, with_parts
+from leveret.annotations.parts import alias_in, meaning, parts, with_parts
 
 __all__ = ["TypeArguments", "free_variables", "substituted"]
 
@@ -19,12 +20,13 @@ _NOTHING: Any = object()
 class TypeArguments:
     """What stands for the type variables of a class and of each of its bases.
 
-    A variable of the class itself stands for itself: a subclass will say.
+    A variable of the class itself stands for itself: a subclass will say. One of several types
+    (`TypeVar("N", int, str)`) is their union until then, as msgspec has none of that kind.
     """
 
     def __init__(self, cls: type) -> None:
         self._of: dict[type, Mapping[Any, Any]] = {}
-        self._read(cls, {variable: variable for variable in _variables(cls)})
+        self._read(cls, {variable: _open(variable) for variable in _variables(cls)})
 
     def of(self, base: type) -> Mapping[Any, Any]:
         """By the type variables of this base; those that nothing was given for are missing."""
@@ -39,26 +41,31 @@ class TypeArguments:
                 self._read(origin, dict(zip(_variables(origin), inner, strict=False)))
 
 
-def substituted(annotation: Any, given: Mapping[Any, Any]) -> Any:
+def substituted(
+    annotation: Any, given: Mapping[Any, Any], inside: frozenset[Any] = frozenset()
+) -> Any:
     """Return the annotation with what stands for its type variables.
 
-    Names of types (`type Prices = list[float]`) are replaced by what they mean.
+    Names of types (`type Prices = list[float]`, a NewType) are replaced by what they mean.
 
-    :raises TypeError: for a variable that nothing stands for, or something that it does not allow.
+    :param inside: the names that it is part of the meaning of.
+    :raises TypeError: for a variable that nothing stands for, or something that it does not allow;
+        and for a name that means something with itself inside, or nothing yet.
     """
     if isinstance(annotation, TypeVar):
         return _argument(annotation, given)
     if isinstance(annotation, ForwardRef | str):
         text = getattr(annotation, "__forward_arg__", annotation)
         raise TypeError(f"{text!r} is a text where a type must be; write it unquoted")
-    alias = get_origin(annotation) if get_args(annotation) else annotation
-    if _is_alias(alias):
-        inner = (substituted(part, given) for part in get_args(annotation))
-        return substituted(alias.__value__, dict(zip(alias.__type_params__, inner, strict=False)))
+    alias = alias_in(annotation)
+    if alias is not None:
+        arguments = (substituted(part, given, inside) for part in get_args(annotation))
+        named = dict(zip(getattr(alias, "__type_params__", ()), arguments, strict=False))
+        return substituted(_meaning(alias, inside), named, inside | {alias})
     of_model = _variables_of_model(annotation)
     if of_model:
         return annotation[tuple(substituted(variable, given) for variable in of_model)]
-    return with_parts(annotation, lambda part: substituted(part, given))
+    return with_parts(annotation, lambda part: substituted(part, given, inside))
 
 
 def free_variables(annotation: Any) -> list[str]:
@@ -78,6 +85,22 @@ def free_variables(annotation: Any) -> list[str]:
     return list(found)
 
 
+def _meaning(alias: Any, inside: frozenset[Any]) -> Any:
+    """Return what a name of a type means."""
+    name = alias.__name__
+    if alias in inside:
+        raise TypeError(
+            f"{name} means something with {name} inside, which only a class may; write a "
+            "msgspec.Struct or a dataclass, or Any"
+        )
+    try:
+        return meaning(alias)
+    except NameError as error:
+        raise TypeError(
+            f"{name} names {error.name!r}, which does not exist when the class is defined"
+        ) from error
+
+
 def _refuse_open(cls: type) -> None:
     """Refuse a generic class without its brackets, unless its variables say what they are."""
     open_ = [v for v in _variables(cls) if isinstance(v, TypeVar) and v.__bound__ is None]
@@ -87,6 +110,17 @@ def _refuse_open(cls: type) -> None:
             f"nothing says what {names} of {cls.__name__} is; write {cls.__name__}[...] with its "
             f"types, or {cls.__name__}[{', '.join(['Any'] * len(_variables(cls)))}]"
         )
+
+
+@lru_cache(1024)
+def _open(variable: Any) -> Any:
+    """Return what stands for a variable of a class itself: always the same for the same one."""
+    constraints = getattr(variable, "__constraints__", ())
+    if not constraints:
+        return variable
+    make: Any = TypeVar  # checkers would take it for a definition
+    one_of: Any = Union
+    return make(variable.__name__, bound=one_of[constraints])
 
 
 def _argument(variable: TypeVar, given: Mapping[Any, Any]) -> Any:
@@ -146,11 +180,6 @@ def _variables_of_model(annotation: Any) -> tuple[Any, ...]:
 def _bases(cls: type) -> tuple[Any, ...]:
     found: tuple[Any, ...] = vars(cls).get("__orig_bases__", cls.__bases__)
     return found
-
-
-def _is_alias(annotation: Any) -> bool:
-    """Whether it is what `type X = ...` makes: of Python's own, or of typing_extensions."""
-    return type(annotation).__name__ == "TypeAliasType"
 
 
 def _name(annotation: Any) -> str:

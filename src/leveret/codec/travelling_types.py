@@ -101,6 +101,11 @@ def check_type(annotation: Any) -> None:
         msgspec.json.Decoder(annotation)
         msgspec.msgpack.Decoder(annotation)
         found = list(_all_parts(annotation, table))
+    except RecursionError as error:
+        raise ContractError(
+            "a field is of a `type` that means something with itself inside, which only a class "
+            "may; write a msgspec.Struct or a dataclass, or Any"
+        ) from error
     except (TypeError, NameError, AttributeError, ValueError) as error:
         raise ContractError(_said(error)) from error
     wire = _no_wire if table is None else table.wire
@@ -247,6 +252,8 @@ def _reason_against(part: shapes.Type, wire: Callable[[type], Any]) -> str:
 
     :param wire: gives what travels for a type with a hook.
     """
+    if isinstance(part, shapes.CustomType) and part.cls is object:
+        return "any value is an object; write Any, for the values that the content type has"
     if isinstance(part, shapes.CustomType) and wire(part.cls) is None and kind_of(part.cls) is None:
         return (
             f"{part.cls.__module__}.{part.cls.__qualname__} cannot be encoded; use a "

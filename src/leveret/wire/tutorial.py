@@ -60,6 +60,9 @@ class TutorialRequestPacker:
         )
 
 
+_SILENT: Final = "its server answered with an error, and says nothing of it; look into its log"
+
+
 class TutorialClient:
     """The client's end. A routing key is the name of the queue."""
 
@@ -117,7 +120,7 @@ class TutorialClient:
         """
         del raises
         text = (reply.body or b"").decode("utf-8", "replace")
-        return RemoteError(text, method=method, executed="maybe")
+        return RemoteError(text or _SILENT, method=method, executed="maybe")
 
 
 class TutorialReplyPacker:

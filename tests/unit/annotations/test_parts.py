@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NewType, TypedDict, TypeVar
 
 import msgspec
 import pytest
+from typing_extensions import TypeAliasType
 
 from leveret.annotations.parts import parts, with_parts
+from tests.unit.annotations.lazy_aliases import lazy_alias
+
+T = TypeVar("T")
+Sku = NewType("Sku", bytes)
+Skus = TypeAliasType("Skus", list[Sku])
+Both = TypeAliasType("Both", tuple[T, T], type_params=(T,))
+
+
+@dataclass
+class Stock:
+    skus: Skus
+    both: Both[Annotated[float, "a note"]]
 
 
 class Point(msgspec.Struct):
@@ -51,6 +65,9 @@ def where(annotation: Any, found: Any) -> list[str]:
         (Pair, int, ["Pair.a"]),
         (Options, bool, ["Options.deep"]),
         (Literal[1], int, []),
+        (Sku, bytes, [""]),
+        (Stock, bytes, ["Stock.skus"]),
+        (Stock, float, ["Stock.both"]),
         (Dangling, int, []),
     ],
     ids=str,
@@ -59,6 +76,14 @@ def test_each_part_is_found_with_the_field_that_it_is_in(
     annotation: Any, found: Any, fields: list[str]
 ) -> None:
     assert where(annotation, found) == fields
+
+
+def test_a_name_may_mean_itself_or_nothing_yet() -> None:
+    a_dict, a_list = vars(builtins)["dict"], vars(builtins)["list"]  # mypy would read types
+    tree: Any = lazy_alias("Tree", lambda: a_dict[str, tree] | bytes)
+    later = lazy_alias("Later", lambda: list[Nowhere])  # type: ignore[name-defined]  # noqa: F821
+    assert where(a_list[tree], bytes) == [""]
+    assert where(later, later) == [""]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, NewType, Protocol, TypeVar
 
 import msgspec
 import pydantic
@@ -12,6 +12,7 @@ from typing_extensions import TypeAliasType
 from typing_extensions import TypeVar as TypeVarWithDefault
 
 from leveret.annotations import TypeArguments, free_variables, substituted
+from tests.unit.annotations.lazy_aliases import lazy_alias
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -22,6 +23,10 @@ Text = TypeVar("Text", str, bytes)
 WithDefault = TypeVarWithDefault("WithDefault", default=int)
 Many = TypeAliasType("Many", list[T], type_params=(T,))
 Names = TypeAliasType("Names", list[str])
+Sku = NewType("Sku", bytes)
+Dict: Any = dict  # mypy would read the brackets as a type
+Tree: Any = lazy_alias("Tree", lambda: Dict[str, Tree] | int)
+Later = lazy_alias("Later", lambda: list[Nowhere])  # type: ignore[name-defined]  # noqa: F821
 
 
 class Repo(Generic[T]): ...
@@ -108,6 +113,7 @@ def test_each_base_has_its_own_arguments(cls: type, base: type, given: dict[Any,
         (Big, {Big: int}, int),
         (WithDefault, {}, int),
         (Names, {}, list[str]),
+        (dict[str, Sku], {}, dict[str, bytes]),
         (Many[AnyU], {U: int}, list[int]),
         (Model[AnyT], {T: int}, Model[int]),
         (int, {}, int),
@@ -132,6 +138,8 @@ def test_types_stand_for_variables_at_any_depth(
         (Text, {Text: int}, "int cannot stand for Text, which is str or bytes"),
         (T, {T: list["Item"]}, None),  # type: ignore[name-defined]  # noqa: F821
         (Repo["Item"], {}, "'Item' is a text where a type must be; write it unquoted"),  # type: ignore[name-defined]
+        (Many[Tree], {}, "Tree means something with Tree inside, which only a class may"),
+        (Later, {}, "Later names 'Nowhere', which does not exist when the class is defined"),
         (list["Item"], {}, "'Item' is a text"),  # type: ignore[name-defined]  # noqa: F821
     ],
     ids=str,

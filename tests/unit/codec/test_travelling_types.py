@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -104,7 +105,7 @@ def test_types_that_msgspec_knows_travel(annotation: Any) -> None:
     ("annotation", "reason"),
     [
         (Connection, "Connection cannot be encoded; use a msgspec.Struct"),
-        (object, "object cannot be encoded"),
+        (object, "any value is an object; write Any"),
         (complex, "complex cannot be encoded"),
         (list[Connection], "Connection cannot be encoded"),
         (dict[str, tuple[int, Connection]], "Connection cannot be encoded"),
@@ -191,3 +192,12 @@ def test_an_annotation_that_has_no_hash_itself_is_looked_at_all_the_same() -> No
     annotation = Annotated[float, ["a note"]]
     assert pydantic_type(annotation) is None
     assert traits(annotation).numbers
+
+
+if sys.version_info >= (3, 12):
+
+    def test_a_field_of_a_name_that_means_itself_is_refused() -> None:
+        names: dict[str, Any] = {}
+        exec("type Tree = dict[str, Tree] | int", names)
+        with pytest.raises(ContractError, match="of a `type` that means something with itself"):
+            check_type(msgspec.defstruct("Holder", [("tree", names["Tree"])]))

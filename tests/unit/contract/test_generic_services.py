@@ -15,6 +15,7 @@ from leveret.errors import ContractError, DeclaredError
 
 T = TypeVar("T")
 Shape = TypeVar("Shape", bound=msgspec.Struct)
+Key = TypeVar("Key", int, str)
 
 
 class Item(msgspec.Struct):
@@ -240,3 +241,25 @@ def test_a_default_is_what_its_annotation_says() -> None:
         class Files(Service):
             @method
             async def put(self, data: bytes = "abcd") -> None: ...  # type: ignore[assignment]
+
+
+def test_a_variable_of_several_types_is_one_of_them_in_a_subclass() -> None:
+    class Keyed(Service, Generic[Key]):
+        @method
+        async def find(self, key: Key) -> list[Key]:
+            return [key]
+
+        @method
+        async def first(self, keys: dict[str, Key]) -> Key: ...  # type: ignore[empty-body]
+
+    class Checked(Keyed[Key]):
+        async def find(self, key: Key) -> list[Key]:
+            return [key]
+
+    class ByNumber(Checked[int]): ...
+
+    assert spec_of(Keyed).type_variables == spec_of(Checked).type_variables == ("Key",)
+    assert spec_of(ByNumber).methods["find"].result == list[int]
+    with pytest.raises(ContractError, match="float cannot stand for Key, which is int or str"):
+
+        class ByFloat(Keyed[float]): ...  # type: ignore[type-var]

@@ -276,6 +276,13 @@ def test_the_tutorials_client_takes_a_reply_of_any_type() -> None:
         assert (reply.is_error, reply.body) == (False, b"42")
 
 
+def test_an_error_of_the_tutorials_protocol_says_something_also_if_its_server_did_not() -> None:
+    for body, said in ((b"no such n", "no such n"), (b"", "says nothing of it"), (None, "its log")):
+        reply = TUTORIAL[0].read(delivery(body, type="error"))
+        assert isinstance(reply, Reply)
+        assert said in str(TUTORIAL[0].error(reply, {}, "queue q"))
+
+
 @BOTH
 @pytest.mark.parametrize("kind", ["result", "error"])
 def test_a_compressed_reply_is_a_problem_and_not_read(
