@@ -13,6 +13,9 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from leveret.codec.buffered_types import kind_of
+from leveret.codec.content_type import BUFFERS
+
 __all__ = ["as_known", "plain"]
 
 _OWN: Final = frozenset(
@@ -38,7 +41,7 @@ def plain(value: Any) -> Any:
     if type(value).__module__ == "numpy" and not hasattr(value, "__len__"):
         found = _item(value)
     if type(found) not in _OWN:
-        raise TypeError(f"Encoding objects of type {_name(value)} is unsupported")
+        raise TypeError(f"Encoding objects of type {_name(value)} is unsupported{_advice(value)}")
     return found
 
 
@@ -53,10 +56,18 @@ def as_known(value: Any) -> Any:
 
 
 def _item(scalar: Any) -> Any:
-    """Return a numpy scalar as Python's; a time in nanoseconds is a mere integer there."""
+    """Return a numpy scalar as Python's; None where it is a time that Python's cannot be."""
     found = scalar.item()
-    is_time = scalar.dtype.kind in "mM"
-    return None if is_time and isinstance(found, int) else found
+    kind = scalar.dtype.kind
+    if kind not in "mM" or not isinstance(found, int):
+        return found
+    if not scalar.dtype.str.endswith("[ns]"):
+        return None
+    if found % 1000:
+        raise TypeError(
+            f"{scalar!r} has nanoseconds, which Python's times have not; round it first"
+        )
+    return scalar.astype(f"{kind}8[us]").item()  # of nanoseconds numpy gives the mere integer
 
 
 def _datetime(value: datetime) -> datetime:
@@ -71,6 +82,13 @@ def _datetime(value: datetime) -> datetime:
         value.tzinfo,
         fold=value.fold,
     )
+
+
+def _advice(value: object) -> str:
+    """What to do with an array or a table, where it is one."""
+    if kind_of(type(value)) is None:
+        return ""
+    return f"; give a list. A call by name carries it with_options(content_type={BUFFERS!r})"
 
 
 def _name(value: object) -> str:

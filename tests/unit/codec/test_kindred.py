@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from leveret.codec import ENCODE_ERRORS, JSON, MSGPACK, RAW, TEXT, fields_codec, method_codec
@@ -93,6 +94,10 @@ MEANT = [
     (Day(2026, 1, 2), date(2026, 1, 2), date),
     (moment(0), NOW, datetime),
     (period(0), timedelta(seconds=3), timedelta),
+    (np.datetime64("2026-01-02T03:04:05.000006", "ns"), NOW.replace(tzinfo=None), datetime),
+    (np.timedelta64(3_000_000_000, "ns"), timedelta(seconds=3), timedelta),
+    (np.datetime64("2026-01-02"), date(2026, 1, 2), date),
+    (np.int8(3), 3, int),
 ]
 
 
@@ -108,7 +113,18 @@ def test_a_value_is_what_it_means(value: Any, meant: object, kind: type) -> None
     [
         (object(), "Encoding objects of type object is unsupported"),
         (Scalar(1j, "c"), "numpy.Scalar is unsupported"),
-        (Scalar(10**18, "M"), "numpy.Scalar is unsupported"),
+        (np.datetime64(1, "ns"), r"datetime64\('1970-01-01T00:00:00.000000001'\) has nanoseconds"),
+        (
+            np.timedelta64(1, "ns"),
+            r"has nanoseconds, which Python's times have not; round it first",
+        ),
+        (np.timedelta64(1, "Y"), "numpy.timedelta64 is unsupported"),
+        (np.datetime64(2**62, "s"), "numpy.datetime64 is unsupported"),
+        (np.datetime64("NaT", "ns"), "numpy.datetime64 is unsupported"),
+        (
+            np.ones(2),
+            r"numpy.ndarray is unsupported; give a list, or .* content_type='application/v",
+        ),
         (Array(1), "numpy.Array is unsupported"),
         (moment(1), "has nanoseconds, which Python's times have not; round it first"),
         (period(1), "has nanoseconds"),
