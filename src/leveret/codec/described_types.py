@@ -240,8 +240,7 @@ class DescribedTypes:
             else (f"f{at}", Any, msgspec.field(default_factory=_Default(defaults, name)))
             for at, name in enumerate(members)
         ]
-        title = schema.get("title")
-        name = title if isinstance(title, str) and is_name(title) else "Object"
+        name = _name(schema.get("title"))
         made = msgspec.defstruct(
             name,
             fields,
@@ -299,6 +298,12 @@ def _is_object(schema: object) -> bool:
         and not schema.get("additionalProperties")
         and not schema.get("patternProperties")
     )
+
+
+def _name(title: object) -> str:
+    """Return the name of a class with this title, as `Page_Item` of "Page[Item]"."""
+    name = "_".join(re.findall(r"\w+", title)) if isinstance(title, str) else ""
+    return name if is_name(name) else "Object"
 
 
 def _is_one(schemas: object) -> bool:

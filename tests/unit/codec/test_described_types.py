@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Generic, Literal, TypedDict, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,8 @@ import pytest
 from msgspec import Meta, Struct
 
 from leveret.codec import DescribedTypes, as_plain, describe, is_name
+
+T = TypeVar("T")
 
 
 class Colour(Enum):
@@ -42,6 +44,10 @@ class Cat(Struct, tag=True):
 
 class Dog(Struct, tag=True):
     age: int
+
+
+class Page(Struct, Generic[T]):
+    items: list[T]
 
 
 class Partial(TypedDict, total=False):
@@ -213,6 +219,13 @@ def test_the_members_of_objects_are_told() -> None:
     types = DescribedTypes(schema, "here")
     assert types.of(schema) is types.of(schema)
     assert types.objects == {"Cat": {"type": Literal["Cat"], "name": str}}
+
+
+def test_an_object_of_a_generic_class_has_a_name_too() -> None:
+    schema = schema_of(Page[Cat])
+    types = DescribedTypes(schema, "here")
+    assert types.of(schema).__name__ == "Page_Cat"
+    assert set(types.objects) == {"Cat", "Page_Cat"}
 
 
 def test_values_that_are_not_pythons_own_stay_what_they_are() -> None:

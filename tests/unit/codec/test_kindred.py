@@ -123,7 +123,7 @@ def test_a_value_is_what_it_means(value: Any, meant: object, kind: type) -> None
         (np.datetime64("NaT", "ns"), "numpy.datetime64 is unsupported"),
         (
             np.ones(2),
-            r"numpy.ndarray is unsupported; give a list, or .* content_type='application/v",
+            r"numpy.ndarray is unsupported; give a list.*with_options\(content_type='app",
         ),
         (Array(1), "numpy.Array is unsupported"),
         (moment(1), "has nanoseconds, which Python's times have not; round it first"),
