@@ -29,8 +29,9 @@ from leveret.amqp.frames import ack, nack, on_channel
 from leveret.amqp.properties import Properties
 from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
+from leveret.wire.context import CurrentCall
 from leveret.wire.dialect import ReplyPacker
-from leveret.wire.log_fields import printable
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Copy, Incoming
 
 log = logging.getLogger("leveret.server")
@@ -100,6 +101,7 @@ class Outbox:
 
     :param number: the channel's number.
     :param packer: packs what is sent on it.
+    :param method: the method whose requests come by it, as "service.method".
     :param own_user: the broker's user that this server has there.
     :param remembers: whether the call ids of its requests are unique.
     :param on_sent: called with each call for which `finish` returned False, once its reply left.
@@ -111,6 +113,7 @@ class Outbox:
         port: Port,
         packer: ReplyPacker,
         *,
+        method: str,
         own_user: str,
         remembers: bool,
         on_sent: Callable[[ServerCall], None],
@@ -121,6 +124,7 @@ class Outbox:
         self.unsettled: dict[int, None] = {}
         """The tags of deliveries that are not settled, the oldest first; who takes one adds it."""
         self.number = number
+        self._method = method
         self._port = port
         self._writer = port.writer
         self._send: Callable[[bytes], None] = port.send
@@ -220,10 +224,11 @@ class Outbox:
                 )
             )
         except (TypeError, ValueError) as error:
+            named = CurrentCall(call, self._method, call.deadline)
             log.warning(
-                "the request of call %s cannot be published again: %s",
-                *(printable(call.call_id), error),
-                extra={"call_id": call.call_id},
+                "%s: its request cannot be published again: %s",
+                *(shown(named), error),
+                extra=fields_of(named),
             )
             return False
         if self._confirms is not None:

@@ -157,6 +157,7 @@ class Subscription:
             channel.number,
             connection,
             packer,
+            method=self.spec.key,
             own_user=connection.user,
             remembers=self._remembers,
             on_sent=self._takes.sent,

@@ -4,9 +4,9 @@ While such a handler runs nothing else does: no other call, no deadline, no hear
 cannot notice that itself, so a thread does. It begins with the first call, sleeps while no call
 runs, and costs a call nothing: four times a second it has the loop answer a ping.
 
-It blames a handler only where the handler's own code blocks, which the stack of the loop's thread
-tells: the innermost frame of Leveret is the one that called the handler, and the handler's frames
-are inside of it. Where Leveret's own code is innermost, the fault is not the handler's.
+It blames a handler only where the user's code blocks, which the stack of the loop's thread tells:
+the innermost frame of Leveret is one that called the handler, a hook or a model of pydantic, and
+their frames are inside of it. Where Leveret's own code is innermost, the fault is not the user's.
 """
 
 from __future__ import annotations
@@ -43,8 +43,15 @@ _ADVICE: Final = (
 )
 _PACKAGE: Final = str(Path(__file__).parents[1]) + os.sep
 _CALLERS: Final = frozenset(
-    str(Path(__file__).parent / file)
-    for file in ("calls/run.py", "calls/endings.py", "handlers/execution.py", "access.py")
+    _PACKAGE + file
+    for file in (
+        "annotations/hooks.py",
+        "codec/pydantic_values.py",
+        "server/access.py",
+        "server/calls/endings.py",
+        "server/calls/run.py",
+        "server/handlers/execution.py",
+    )
 )
 """The files of Leveret whose frames call the user's code."""
 

@@ -71,7 +71,13 @@ class Scene:
         self.left: list[ServerCall] = []
         packer = ReplyPacker(7, 0, SPEC)
         self.outbox = Outbox(
-            7, self.port, packer, own_user="server", remembers=True, on_sent=self.left.append
+            7,
+            self.port,
+            packer,
+            method="desk.work",
+            own_user="server",
+            remembers=True,
+            on_sent=self.left.append,
         )
         self.source = Source(queue="leveret.desk.work", answers=self.outbox)
 
@@ -177,10 +183,16 @@ async def test_while_a_server_does_not_drain_a_copy_is_acknowledged_with_it(scen
     assert scene.acks() == [(1, False)]
 
 
-async def test_a_request_that_cannot_be_packed_is_not_handed_back(scene: Scene) -> None:
-    strange = request(tag=1, headers={"x": object()})
+async def test_a_request_that_cannot_be_packed_is_not_handed_back_and_named_in_the_log(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    strange = request("a1", tag=1, headers={"x": object()})
     assert not scene.outbox.hand_back(strange, 3.0, "", None)
     assert scene.port.sent == []
+    (record,) = caplog.records
+    assert record.getMessage().startswith("desk.work (call a1): its request cannot be published")
+    fields = {"call_id": "a1", "method": "desk.work", "service": "desk"}
+    assert fields.items() <= vars(record).items()
 
 
 async def test_a_delivery_can_be_requeued_or_rejected(scene: Scene) -> None:

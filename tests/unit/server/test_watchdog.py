@@ -11,12 +11,17 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pydantic
 import pytest
 
+from leveret.annotations import Hook
+from leveret.codec.pydantic_values import PydanticType
 from leveret.server.calls.life import Event, Life
 from leveret.server.watchdog import RunningCall, Watchdog
 from tests.unit.server.calls import making
@@ -115,6 +120,60 @@ async def test_a_handler_is_not_blamed_where_leverets_own_code_blocks(
     await task
     assert "in Leveret's own code, while desk.block (call 1) runs: " in log.lines[0]
     assert "let it await" not in log.lines[0]
+
+
+def reads_by_hook(block: Callable[[], None]) -> Callable[[], object]:
+    """Reads a value by a hook, which blocks."""
+
+    def decode(text: str) -> Path:
+        block()
+        return Path(text)
+
+    return partial(Hook(Path, str, encode=str, decode=decode).read, "a")
+
+
+def reads_by_pydantic(block: Callable[[], None]) -> Callable[[], object]:
+    """Reads a value by a model of pydantic, whose validator blocks."""
+
+    class Order(pydantic.BaseModel):
+        count: int
+
+        @pydantic.field_validator("count")
+        @classmethod
+        def check(cls, count: int) -> int:
+            block()
+            return count
+
+    return partial(PydanticType(Order).decode, b'{"count": 1}', "$")
+
+
+@pytest.mark.parametrize("reads", [reads_by_hook, reads_by_pydantic])
+async def test_hooks_and_models_that_block_are_no_code_of_leverets(
+    watchdog: Watchdog,
+    calls: list[RunningCall],
+    log: Log,
+    reads: Callable[[Callable[[], None]], Callable[[], object]],
+) -> None:
+    def block_until_told() -> None:
+        log.spoken.clear()
+        log.spoken.wait(1.0)  # no longer: it may have spoken just before, where we were not yet
+
+    async def handler() -> None:
+        for _ in range(10):
+            read()
+            if is_told():
+                break
+            await asyncio.sleep(0)
+
+    def is_told() -> bool:
+        return any("blocked for 0.0 s by desk.read (call 1): " in line for line in log.lines)
+
+    read = reads(block_until_told)
+    task = asyncio.create_task(handler())
+    calls.append(call("desk.read", task))
+    watchdog.watch()
+    await task
+    assert is_told()
 
 
 async def test_where_no_call_is_at_fault_those_that_wait_are_named_but_not_all_of_many(
