@@ -126,8 +126,9 @@ async def test_options_come_from_a_file_and_from_the_environment(
         "async def twice(call, call_next):\n    return 2 * await call_next(call)\n"
     )
     (commands.folder / "serve.toml").write_text(
-        f'targets = ["{SERVED}"]\nmiddleware = ["layers:twice"]\nworkers = {workers}\n'
+        f'targets = ["no:Such"]\nmiddleware = ["layers:twice"]\nworkers = {workers}\n'
     )
+    monkeypatch.setenv("LEVERET_SERVE_TARGETS", SERVED)
     monkeypatch.setenv("LEVERET_SERVE_MAX_MESSAGE_SIZE", "2000")
     server = await commands.start("serve", "--config", "serve.toml")
     await server.says("serving .* as instance", int(workers))

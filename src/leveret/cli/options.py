@@ -75,7 +75,10 @@ def refuse_empty_variable(variable: str) -> None:
     :raises typer.BadParameter: if it is empty.
     """
     if os.environ.get(variable, "set").strip() == "":
-        raise typer.BadParameter(f"{variable} is empty; set it, or unset it for the default")
+        raise typer.BadParameter(
+            f"{variable} is empty; set it, or unset it for the default",
+            param_hint="the environment",
+        )
 
 
 def refuse_embedded(url: str | None, *, as_json: bool = False) -> None:

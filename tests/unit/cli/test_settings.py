@@ -52,7 +52,8 @@ def test_the_environment_counts_before_the_file(file: Path) -> None:
         "LEVERET_TEST_ALLOW": "x=bob y=eve",
     }
     assert shown(**environment) == "['a:A', 'b:B'] 5 ['x=bob', 'y=eve'] True True"
-    assert "LEVERET_TEST_WORKERS is empty" in shown("a:A", LEVERET_TEST_WORKERS="")
+    told = shown("a:A", LEVERET_TEST_WORKERS="")
+    assert "Invalid value for the environment: LEVERET_TEST_WORKERS is empty" in told
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def serve(
         list[str],
         typer.Argument(
             metavar="MODULE:SERVICE",
+            envvar="LEVERET_SERVE_TARGETS",
             help="Classes, instances or factories (functions without arguments that return a"
             " service); the current directory can be imported from.",
         ),
