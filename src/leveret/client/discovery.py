@@ -8,19 +8,17 @@ differ about a method, most of them are believed, and the log says what differs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from time import monotonic
 from typing import Any, Final, Protocol
-
-import msgspec
 
 from leveret.client.calls.inquiries import Inquiry
 from leveret.contract import ServiceSpec, described_service, differences, fingerprint
 from leveret.contract.limits import check_service_name
 from leveret.errors import CallError, ContractError, InvalidArgument, NoServer
 from leveret.wire.context import find_current_call, within_current_call
-from leveret.wire.control import INFO, PING
+from leveret.wire.control import INFO, PING, ServerAnswer, ServiceDescription, read_answer
 
 __all__ = ["Inquirer", "discover"]
 
@@ -38,11 +36,6 @@ _SHOWN: Final = 3
 """How many differences of a method are logged."""
 _MOST_NAMED: Final = 20
 """How many services an error names."""
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-Description = Mapping[str, Any]
-"""What `service_schema` gives of a service."""
 
 
 class Inquirer(Protocol):
@@ -84,7 +77,7 @@ async def discover(
         if inquiry.is_unbound:
             raise NoServer(await _who_is_there(client, service))
         raise NoServer(f"no server of the service {service!r} answered in {timeout:g} s")
-    descriptions = list(_descriptions(service, inquiry.answers))
+    descriptions = _descriptions(service, inquiry.answers)
     if not descriptions:
         raise ContractError(f"what servers say of the service {service!r} cannot be read")
     return described_service(_agreed(service, descriptions))
@@ -109,27 +102,18 @@ async def _ask(inquiry: Inquiry, timeout: float, *, wait_for_server: bool) -> No
         pass
 
 
-def _descriptions(service: str, answers: Iterable[bytes]) -> Iterator[Description]:
+def _readable(bodies: Iterable[bytes]) -> Iterator[ServerAnswer]:
+    for body in bodies:
+        try:
+            yield read_answer(body)
+        except ValueError as error:
+            log.debug("what a server says of itself cannot be read: %s", error)
+
+
+def _descriptions(service: str, bodies: Iterable[bytes]) -> list[ServiceDescription]:
     """What each server says of a service, the latest of what it says."""
-    by_instance = {str(answer.get("instance")): answer for answer in map(_answer, answers)}
-    for answer in by_instance.values():
-        schemas = answer.get("schemas")
-        found = schemas.get(service) if isinstance(schemas, dict) else None
-        if isinstance(found, dict) and _is_description(found):
-            yield found
-
-
-def _is_description(found: Description) -> bool:
-    methods = found.get("methods")
-    return isinstance(methods, dict) and all(isinstance(one, dict) for one in methods.values())
-
-
-def _answer(body: bytes) -> dict[str, Any]:
-    try:
-        return _decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        log.debug("what a server says of itself cannot be read: %s", error)
-        return {}
+    by_instance = {answer.instance: answer.schemas for answer in _readable(bodies)}
+    return [schemas[service] for schemas in by_instance.values() if service in schemas]
 
 
 async def _who_is_there(client: Inquirer, service: str) -> str:
@@ -142,10 +126,7 @@ async def _who_is_there(client: Inquirer, service: str) -> str:
                 pass
         except CallError as error:
             log.debug("other servers are not asked who they are: %s", error)
-    names: set[str] = set()
-    for body in inquiry.answers:
-        services = _answer(body).get("services")
-        names.update(filter(_is_text, services) if isinstance(services, list) else ())
+    names = {name for answer in _readable(inquiry.answers) for name in answer.services}
     if names:
         shown = ", ".join(sorted(names)[:_MOST_NAMED])
         return (
@@ -159,25 +140,20 @@ async def _who_is_there(client: Inquirer, service: str) -> str:
     )
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _agreed(service: str, descriptions: Iterable[Description]) -> Description:
+def _agreed(service: str, descriptions: list[ServiceDescription]) -> dict[str, Any]:
     """What most servers say of each method."""
-    first, *_ = found = list(descriptions)
-    methods: dict[str, list[Description]] = {}
-    for description in found:
+    methods: dict[str, list[dict[str, Any]]] = {}
+    for description in descriptions:
         for name, method in description["methods"].items():
             methods.setdefault(name, []).append(method)
     return {
         "service": service,
-        "doc": first.get("doc", ""),
+        "doc": descriptions[0].get("doc", ""),
         "methods": {name: _most(f"{service}.{name}", ones) for name, ones in methods.items()},
     }
 
 
-def _most(key: str, methods: list[Description]) -> Description:
+def _most(key: str, methods: list[dict[str, Any]]) -> dict[str, Any]:
     hashes = [fingerprint(method) for method in methods]
     most = max(hashes, key=hashes.count)
     believed = methods[hashes.index(most)]

@@ -15,7 +15,8 @@ from leveret.codec.content_type import (
     TEXT,
     normal_content_type,
 )
-from leveret.codec.described_types import DescribedTypes, as_plain, is_name
+from leveret.codec.described_types import DescribedTypes, is_name
+from leveret.codec.described_values import as_plain
 from leveret.codec.descriptions import describe
 from leveret.codec.method_codec import (
     DECODE_ERRORS,

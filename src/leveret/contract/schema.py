@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, Final
 
+import msgspec
+
 from leveret.codec import describe
 from leveret.contract.service import Service, spec_of
 from leveret.contract.specification import MethodSpec, ServiceSpec
@@ -70,7 +72,11 @@ def _schema(annotation: Any) -> dict[str, Any]:
     if outermost and not _refers_to(definitions, schema["$ref"]):
         schema = definitions.pop(outermost)
     found = {"$schema": _DIALECT, **schema}
-    return {**found, "$defs": definitions} if definitions else found
+    if definitions:
+        found["$defs"] = definitions
+    # What stands in a Meta for people may be of any class.
+    plain: dict[str, Any] = msgspec.to_builtins(found, str_keys=True, enc_hook=str)
+    return plain
 
 
 def _refers_to(tree: Any, reference: str) -> bool:

@@ -14,11 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from itertools import islice
 from typing import Any, Final
 
-import msgspec
-
 from leveret.contract import differences
 from leveret.errors import LeveretError
-from leveret.wire.control import Contracts
+from leveret.wire.control import Contracts, ServerAnswer, read_answer
 
 log = logging.getLogger("leveret.server")
 
@@ -32,8 +30,6 @@ _MOST: Final = 100
 """About how many contracts a comparison asks at most. Anybody may send answers."""
 _MOST_TOLD: Final = 10_000
 """How many contracts of others are remembered as logged."""
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class ContractCheck:
@@ -91,15 +87,14 @@ class ContractCheck:
     def answered(self, body: bytes) -> None:
         """Take what another server says: its hashes, or its schemas."""
         try:
-            answer = _decode(body)
-            if "contracts" in answer:
-                self._compare(msgspec.convert(answer, Contracts))
-            elif "schemas" in answer:
-                self._explain(answer)
-        except (msgspec.MsgspecError, LookupError, TypeError, AttributeError, RecursionError) as e:
-            log.debug("an answer about contracts cannot be read: %s", e)
+            answer = read_answer(body)
+        except ValueError as error:
+            log.debug("an answer about contracts cannot be read: %s", error)
+            return
+        self._compare(answer)
+        self._explain(answer)
 
-    def _compare(self, other: Contracts) -> None:
+    def _compare(self, other: ServerAnswer) -> None:
         """Ask for the schemas of a server that has another hash for a method."""
         mine = self._mine()
         if other.instance == mine.instance:
@@ -120,25 +115,33 @@ class ContractCheck:
             self._asking.add(asking)
             asking.add_done_callback(self._asking.discard)
 
-    def _explain(self, other: dict[str, Any]) -> None:
+    def _explain(self, other: ServerAnswer) -> None:
         """Log what differs."""
-        asked = {
-            method: (method, theirs)
-            for (method, theirs), instance in self._asked.items()
-            if instance == other["instance"]
+        described = {
+            f"{service}.{name}": method
+            for service, description in other.schemas.items()
+            for name, method in description["methods"].items()
         }
+        asked = [
+            (method, theirs)
+            for (method, theirs), instance in self._asked.items()
+            if instance == other.instance and method in described
+        ]
         mine = self._schemas() if asked else {}
-        for schema in other["schemas"].values():
-            for theirs in schema["methods"].values():
-                method = theirs["key"]
-                if method in asked and asked[method] not in self._told:
-                    if len(self._told) >= _MOST_TOLD:
-                        self._told.clear()
-                    self._told.add(asked[method])
-                    self._warn(other, method, mine[method], theirs)
+        for which in asked:
+            if which not in self._told:
+                if len(self._told) >= _MOST_TOLD:
+                    self._told.clear()
+                self._told.add(which)
+                method, _ = which
+                self._warn(other, method, mine[method], described[method])
 
     def _warn(
-        self, other: dict[str, Any], method: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]
+        self,
+        other: ServerAnswer,
+        method: str,
+        mine: Mapping[str, Any],
+        theirs: Mapping[str, Any],
     ) -> None:
         found = list(islice(differences(mine, theirs), _SHOWN + 1))
         if not found:
@@ -148,8 +151,8 @@ class ContractCheck:
             "%s has another contract at the server %.100s (instance %.20s), which takes requests"
             " from the same queue: %s%s. Calls may fail, by which server gets them",
             method,
-            other["name"],
-            other["instance"],
+            other.name,
+            other.instance,
             "; ".join(found[:_SHOWN]),
             more,
         )

@@ -6,7 +6,7 @@ Control, describes all of them. Anybody can send them, so `read` takes whatever 
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -32,7 +32,7 @@ LONGEST_CANCEL: Final = 3600.0
 """A server remembers the cancel of a request that it has not seen for this many seconds at most."""
 
 VERSION: Final = 1
-"""The version of the answers below. It is not sent while it is 1."""
+"""The version of the answers of servers. It is not sent while it is 1."""
 
 
 class Cancel(Struct, frozen=True, kw_only=True):
@@ -197,3 +197,44 @@ class Stats(Ping, frozen=True, kw_only=True, omit_defaults=True):
     """Seconds since the server's start."""
     methods: dict[str, MethodStats]
     """By the name of the queue."""
+
+
+# -- and what is read of that by clients and other servers --------------------------------------
+
+
+class ServiceDescription(TypedDict):
+    """What a server says of a service."""
+
+    doc: NotRequired[str]
+    """The documentation of its class."""
+    methods: dict[str, dict[str, Any]]
+    """The description of each method, by its name; anything may be in it."""
+
+
+class ServerAnswer(Struct, frozen=True, kw_only=True):
+    """An answer to "ping", "info" or "contracts". What was not asked for is empty."""
+
+    instance: str = ""
+    """Which server it is."""
+    name: str = ""
+    """What people call it."""
+    services: list[str] = []
+    """What it serves."""
+    schemas: dict[str, ServiceDescription] = {}
+    """What each service is, by its name."""
+    contracts: dict[str, str] = {}
+    """The hash of each method's contract, by "service.method"."""
+
+
+_decode_answer = msgspec.json.Decoder(ServerAnswer).decode
+
+
+def read_answer(body: bytes) -> ServerAnswer:
+    """What a server answered.
+
+    :raises ValueError: if it cannot be read.
+    """
+    try:
+        return _decode_answer(body)
+    except RecursionError as error:
+        raise ValueError("an answer with too much inside of each other") from error

@@ -105,8 +105,8 @@ async def test_it_asks_again_until_a_server_is_there() -> None:
 
 
 async def test_without_a_server_it_says_who_is_there() -> None:
-    ping = msgspec.json.encode({"services": ["b", 7, "a"]})
-    servers = Servers({"info": [None], "ping": [[ping, ping, b"{", b'{"services":1}']]})
+    ping = msgspec.json.encode({"services": ["b", "a"]})
+    servers = Servers({"info": [None], "ping": [[ping, ping, b"{", b'{"services":["c",7]}']]})
     with pytest.raises(NoServer, match=r"those that are serve a, b\. Is the name right\?"):
         await servers.discover()
     servers = Servers({"info": [None], "ping": [None]})

@@ -228,21 +228,6 @@ def test_an_object_of_a_generic_class_has_a_name_too() -> None:
     assert set(types.objects) == {"Cat", "Page_Cat"}
 
 
-def test_values_that_are_not_pythons_own_stay_what_they_are() -> None:
-    class Mixed(Struct, tag="m"):
-        items: list[Any]
-        points: tuple[Point, ...]
-        missing: int | msgspec.UnsetType = msgspec.UNSET
-
-    other = object()
-    value = Mixed([{"a": other}, b"b"], (Point(1),))
-    assert as_plain(value) == {
-        "type": "m",
-        "items": [{"a": other}, b"b"],
-        "points": ([1, 0.5, None],),
-    }
-
-
 def test_what_can_be_a_name_in_python() -> None:
     assert is_name("fib")
     assert not any(map(is_name, ["", "_fib", "class", "a-b", "1a", 7, None, "__class__"]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from leveret.contract import Service, method, method_schema, service_schema, spec_of
+from leveret.annotations import Hook
+from leveret.contract import Service, fingerprint, method, method_schema, service_schema, spec_of
 from leveret.errors import DeclaredError
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -115,3 +117,23 @@ def test_a_service_is_described_by_wire_names_in_plain_json() -> None:
 
 def test_a_service_is_described_from_its_class_an_instance_or_its_specification() -> None:
     assert service_schema(Shop) == service_schema(Shop()) == service_schema(spec_of(Shop))
+
+
+class Money:
+    def __str__(self) -> str:
+        return "1 EUR"
+
+
+class Till(Service, types=[Hook(Money, str, encode=str, decode=lambda _: Money())]):
+    @method
+    async def take(
+        self, money: Annotated[Money, Meta(examples=[Money(), b"a", date(2026, 1, 2)])]
+    ) -> None: ...
+
+
+def test_examples_are_told_in_json_whatever_they_are() -> None:
+    described = service_schema(Till)
+    assert json.loads(msgspec.json.encode(described)) == described
+    take = described["methods"]["take"]
+    assert take["arguments"]["properties"]["money"]["examples"] == ["1 EUR", "YQ==", "2026-01-02"]
+    assert fingerprint(take)

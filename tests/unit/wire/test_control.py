@@ -121,3 +121,26 @@ def test_answers_are_the_json_of_protocol_1() -> None:
 def test_an_answer_of_a_later_version_is_read_with_its_version() -> None:
     later = b'{"instance":"a","name":"","services":[],"version":2,"new":true}'
     assert msgspec.json.decode(later, type=Ping).version == 2
+
+
+def test_an_answer_is_read_as_far_as_anybody_needs_it() -> None:
+    body = (
+        b'{"instance":"1f","name":"words 1","services":["words"],"uptime":3,'
+        b'"schemas":{"words":{"service":"words","methods":{"find":{"timeout":2}}}}}'
+    )
+    answer = control.read_answer(body)
+    assert (answer.instance, answer.name, answer.services) == ("1f", "words 1", ["words"])
+    assert answer.schemas == {"words": {"methods": {"find": {"timeout": 2}}}}
+    assert answer.contracts == {}
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b'{"services":[7]}', b"[" * 100_000])
+def test_an_answer_that_is_none_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        control.read_answer(body)
+
+
+def test_an_answer_of_a_method_that_is_too_deep_is_refused() -> None:
+    body = b'{"schemas":{"a":{"methods":{"b":{"c":' + b"[" * 100_000
+    with pytest.raises(ValueError, match="too much inside"):
+        control.read_answer(body)
