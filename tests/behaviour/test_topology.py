@@ -12,6 +12,7 @@ from leveret import Adaptive, PermissionDenied, Rabbit, Service, method
 from leveret.amqp import methods
 from leveret.amqp.properties import Properties
 from leveret.server import topology
+from leveret.wire.native.topology import restore_exchanges
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Gate
@@ -64,6 +65,17 @@ async def test_a_call_does_not_notice_that_an_exchange_was_deleted(
             await until_found(partial(exchange_exists, raw, name), True, f"{name} is back")
             assert len(lines(caplog, f"'{name}'", "was missing")) == 1
     assert gate.ended == [1, 2, 3]
+
+
+async def test_of_all_that_miss_an_exchange_at_once_one_puts_it_back_and_says_so(
+    raw: RawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("leveret", "leveret.control"):
+        await delete_exchange(raw, name)
+    await asyncio.gather(*(restore_exchanges(raw.connection) for _ in range(3)))
+    for name in ("leveret", "leveret.control"):
+        assert await exchange_exists(raw, name)
+        assert len(lines(caplog, f"'{name}'", "was missing")) == 1
 
 
 async def test_a_cancel_that_finds_no_control_exchange_costs_no_other_call(

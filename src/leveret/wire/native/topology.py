@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary
 
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
@@ -25,6 +27,10 @@ class OpensChannels(Protocol):
     async def open_channel(self) -> Channel:
         """Open a channel."""
         ...
+
+
+_restoring: Final[WeakKeyDictionary[OpensChannels, asyncio.Lock]] = WeakKeyDictionary()
+"""Held, for each connection, while the exchanges are put back on it."""
 
 
 async def declare_exchanges(connection: OpensChannels) -> list[str]:
@@ -57,10 +63,13 @@ async def declare_exchanges(connection: OpensChannels) -> list[str]:
 async def restore_exchanges(connection: OpensChannels) -> None:
     """Declare the exchanges that somebody deleted, and say so in the log.
 
+    All queues of a server may find out at once, and each comes here: one declares, and says so.
+
     :raises LeveretError: as `declare_exchanges` does.
     """
-    for name in await declare_exchanges(connection):
-        log.warning("the exchange %r was missing on the broker; declared it again", name)
+    async with _restoring.setdefault(connection, asyncio.Lock()):
+        for name in await declare_exchanges(connection):
+            log.warning("the exchange %r was missing on the broker; declared it again", name)
 
 
 async def declare_request_queue(channel: Channel, spec: MethodSpec) -> int:
