@@ -346,14 +346,19 @@ async def test_serve_ends_when_the_connection_is_given_up(
                 await serve
 
 
-async def test_a_user_with_too_few_channels_is_told_so_when_it_serves(broker: Broker) -> None:
+@pytest.mark.parametrize("most", [2, 3])  # a client, control, a queue, and one for the checks
+async def test_a_user_with_too_few_channels_is_told_so_when_it_serves(
+    broker: Broker, most: int
+) -> None:
     few = f"few-{secrets.token_hex(4)}"
     broker.add_user(few, "pw", configure=".*", write=".*", read=".*")
-    broker.limit_channels(few, 2)
+    broker.limit_channels(few, most)
     url = broker.url.replace("guest:guest", f"{few}:pw")
     async with at_once(), leveret.connect(url) as rabbit:
         for serving in (rabbit.serve(Echo()), _entered(rabbit.serving(Echo()))):
-            with pytest.raises(PermissionDenied, match="number of channels opened .* of \\(2\\)"):
+            with pytest.raises(
+                PermissionDenied, match=f"number of channels opened .* of \\({most}\\)"
+            ):
                 await serving
 
 

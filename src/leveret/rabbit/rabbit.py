@@ -185,7 +185,8 @@ class Rabbit(AsyncOnly):
     ) -> None:
         """Serve until SIGINT or SIGTERM, then drain. A second signal cuts the drain short.
 
-        A signal during the start ends it, and leaves what was entered.
+        One that comes while a service is left cancels its `__aexit__`. A signal during the start
+        ends it, and leaves what was entered.
 
         :param services: instances of service classes. One that is an async context manager is
             entered before its first call and left after its last.

@@ -7,8 +7,11 @@ must be.
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import cast
+
+log = logging.getLogger("leveret.server")
 
 
 class Lifespans:
@@ -16,6 +19,8 @@ class Lifespans:
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._cut_short = False
         self._entered = asyncio.Event()
         self._over = asyncio.Event()
 
@@ -50,11 +55,19 @@ class Lifespans:
         is_entering = not self._entered.is_set()
         if is_entering:
             task.cancel()
+        self._leaving = task
         try:
             await task
         except asyncio.CancelledError:
-            if not (is_entering and task.cancelled()):
+            if not ((is_entering or self._cut_short) and task.cancelled()):
                 raise
+
+    def hurry(self) -> None:
+        """Wait no longer for one that is being left: cancel that. The others are left as well."""
+        if self._leaving is not None and not self._leaving.done():
+            log.warning("a service does not end: cancelling what it waits for")
+            self._cut_short = True
+            self._leaving.cancel()
 
     async def _live(self, managers: list[AbstractAsyncContextManager[object]]) -> None:
         async with AsyncExitStack() as stack:

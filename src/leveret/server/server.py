@@ -237,6 +237,8 @@ class Server:
             for queue, is_there in zip(self.subscriptions, prepared, strict=True):
                 if is_there:
                     await queue.start()
+            # The checks open one more, now and then. A user who may not is told so at the start.
+            await (await connection.open_channel()).close()
         except LeveretError:
             denied = forbidden(connection.closed)
             if denied is not None:
@@ -378,10 +380,14 @@ class Server:
         await asyncio.shield(self._drained)
 
     def cancel_running(self) -> None:
-        """Cut the grace of a drain short: cancel what still runs, and wait no longer."""
+        """Cut the grace of a drain short: cancel what still runs, and wait no longer.
+
+        Past the grace, it cancels the `__aexit__` of the service that is being left.
+        """
         if self._drain is not None:
             self._drain.cut_short()
         self._stop_calls()
+        self._lifespans.hurry()
 
     async def _drain_and_stop(self, drain: Drain, grace: float) -> None:
         try:

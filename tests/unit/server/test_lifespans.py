@@ -59,6 +59,12 @@ class Stubborn(Service):
         return self
 
 
+class NeverLeft(Service):
+    async def __aexit__(self, *error: object) -> None:
+        self.log.add(f"{self.name} hangs at its end")
+        await asyncio.Event().wait()
+
+
 async def test_they_are_entered_in_order_and_left_in_the_reverse_order() -> None:
     log, lifespans = Log(), Lifespans()
     await lifespans.enter((Service(log, "a"), object(), Service(log, "b")))
@@ -93,3 +99,19 @@ async def test_one_that_does_not_let_itself_be_cancelled_is_cancelled_again() ->
     async with asyncio.timeout(10):
         await asyncio.wait((leaving,))
     assert log.lines == ["a entered", "b begins", "b tries again", "a left"]
+
+
+async def test_one_that_hangs_while_it_is_left_is_cancelled_once_there_is_no_more_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log, lifespans = Log(), Lifespans()
+    await lifespans.enter((Service(log, "a"), NeverLeft(log, "b")))
+    lifespans.hurry()  # it is not being left yet
+    leaving = asyncio.create_task(lifespans.leave())
+    await log.says("b hangs at its end")
+    lifespans.hurry()
+    async with asyncio.timeout(10):
+        await leaving
+    lifespans.hurry()
+    assert log.lines == ["a entered", "b entered", "b hangs at its end", "a left"]
+    assert len([m for m in caplog.messages if "cancelling what it waits for" in m]) == 1
