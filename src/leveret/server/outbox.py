@@ -31,7 +31,7 @@ from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
 from leveret.wire.context import CurrentCall
 from leveret.wire.dialect import ReplyPacker
-from leveret.wire.log_fields import fields_of, shown
+from leveret.wire.log_fields import fields_of, fields_of_method, shown
 from leveret.wire.message import Copy, Incoming
 
 log = logging.getLogger("leveret.server")
@@ -332,7 +332,11 @@ class Outbox:
                     await self._progress.wait()
         except TimeoutError:
             last = len(self._unsent) + len(self._confirms or ())
-            log.error("the broker did not confirm %d last messages", last)
+            log.error(
+                "%s: the broker did not confirm %d last messages",
+                *(self._method, last),
+                extra=fields_of_method(self._method),
+            )
 
     def on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
         """The broker confirmed, or refused, what was published."""

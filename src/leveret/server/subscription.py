@@ -22,6 +22,7 @@ from leveret.transport.channel import Channel, unanswered
 from leveret.transport.connection import Connection
 from leveret.wire.channel_errors import size_at_fault
 from leveret.wire.dialect import ServerDialect
+from leveret.wire.log_fields import fields_of_method
 from leveret.wire.message import Incoming
 from leveret.wire.timing import NO_SERVER_EARLIEST
 
@@ -305,7 +306,11 @@ class Subscription:
         assert self.source is not None
         sizes = size_at_fault(error)
         if sizes is not None:
-            log.error("%s: the broker did not take a reply: %s", self, error)
+            log.error(
+                "%s: the broker did not take a reply: %s",
+                *(self, error),
+                extra=fields_of_method(self.spec.key),
+            )
             self._takes.note_broker_limit(sizes[1])
         self._takes.channel_lost(self.source, self.outbox.close(open_channel=False))
         self._restore(self)

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-__all__ = ["NamedCall", "fields_of", "printable", "shown", "shown_all"]
+__all__ = [
+    "NamedCall",
+    "fields_of",
+    "fields_of_method",
+    "printable",
+    "shown",
+    "shown_all",
+]
 
 _NAMED: Final = 5
 """How many of several calls a line names."""
@@ -48,5 +55,10 @@ def printable(text: str) -> str:
 
 def fields_of(call: NamedCall) -> Mapping[str, object]:
     """What names a call in the record of a line."""
-    service, _, _ = call.method.rpartition(".")
-    return {"call_id": call.id, "method": call.method, "service": service}
+    return {"call_id": call.id, **fields_of_method(call.method)}
+
+
+def fields_of_method(method: str) -> Mapping[str, object]:
+    """What names a method in the record of a line that is about no call, or about several."""
+    service, _, _ = method.rpartition(".")
+    return {"method": method, "service": service}

@@ -12,6 +12,7 @@ from msgspec import structs
 from leveret.amqp import frames, methods
 from leveret.amqp.events import Content
 from leveret.errors import ConnectionLost
+from leveret.server import outbox
 from leveret.server.calls.life import ServerCall, Settle, Source
 from leveret.server.outbox import Outbox
 from leveret.wire.native.reply import ReplyPacker
@@ -298,6 +299,23 @@ async def test_a_drain_waits_until_all_was_sent_and_confirmed(scene: Scene) -> N
     assert not waiting.done()
     scene.outbox.on_confirm(1, False, True)
     await waiting
+
+
+async def test_what_a_broker_did_not_confirm_is_said_with_its_method(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def select() -> None:
+        pass
+
+    monkeypatch.setattr(outbox, "_CONFIRM_TIMEOUT", 0.0)
+    await scene.outbox.select_confirms(select)
+    scene.outbox.finish(scene.call(1), b"one")
+    await scene.outbox.confirmed()
+    assert caplog.messages == ["desk.work: the broker did not confirm 1 last messages"]
+    assert (vars(caplog.records[0])["method"], vars(caplog.records[0])["service"]) == (
+        "desk.work",
+        "desk",
+    )
 
 
 async def test_what_is_due_is_sent_before_the_end(scene: Scene) -> None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leveret.wire.log_fields import fields_of, printable, shown, shown_all
+from leveret.wire.log_fields import (
+    fields_of,
+    fields_of_method,
+    printable,
+    shown,
+    shown_all,
+)
 
 
 @dataclass(frozen=True)
@@ -33,3 +39,7 @@ def test_an_id_cannot_make_up_a_line() -> None:
 def test_a_record_has_the_service_as_well() -> None:
     fields = fields_of(Named("a1"))
     assert fields == {"call_id": "a1", "method": "town.shop.order", "service": "town.shop"}
+    assert fields_of_method("town.shop.order") == {
+        "method": "town.shop.order",
+        "service": "town.shop",
+    }
