@@ -252,11 +252,34 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return None
 
 
+def _has_measured(file: Path) -> bool:
+    return file.is_relative_to(_UNIT) or file.name in _MEASURED
+
+
 def _is_measured(item: pytest.Item) -> bool:
     """Whether a test shows what tests come by. Those of Hypothesis take very long when traced."""
     if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
         return False
-    return item.path.is_relative_to(_UNIT) or item.path.name in _MEASURED
+    return _has_measured(item.path)
+
+
+def _has_unmeasured(file: Path) -> bool:
+    """Whether a file of tests may have one that is not measured."""
+    return not file.is_relative_to(_UNIT) or any(
+        word in file.read_text("utf-8") for word in ("hypothesis", "rabbitmq")
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only the measured tests are to run, or only the others, leave files alone without any.
+
+    Each of pytest-xdist's workers imports what it collects, and traced, that takes twice as long.
+    """
+    asked = {"measured": _has_measured, "not measured": _has_unmeasured}
+    has_some = asked.get(config.option.markexpr)
+    if has_some is None or not collection_path.match("test_*.py"):
+        return None
+    return None if has_some(collection_path) else True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -283,6 +306,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.rabbitmq)
         elif _is_measured(item):
             item.add_marker(pytest.mark.measured)
+        if item.get_closest_marker("measured") is None and not _has_unmeasured(item.path):
+            raise pytest.UsageError(f"`-m 'not measured'` would miss {item.nodeid}")
         names = getattr(item, "fixturenames", ())
         if "rabbitmq_cluster" in names:
             item.add_marker(pytest.mark.xdist_group("rabbitmq_cluster"))
