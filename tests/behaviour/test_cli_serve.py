@@ -219,6 +219,7 @@ async def test_a_second_signal_cancels_the_running_call(commands: Commands) -> N
     server.terminate()
     await server.says("draining")
     server.terminate()
+    await server.says(r"a second signal: cancelling desk\.meet \(call ")
     assert await meeting.call.ends() == 8
     assert "Cancelled" in meeting.call.error
     assert await server.ends() == 8
@@ -361,7 +362,7 @@ async def test_a_variable_that_is_empty_is_wrong_usage(
 async def test_a_service_that_cannot_be_entered_ends_it(commands: Commands) -> None:
     server = await commands.run("serve", "cli_service:CannotOpen", "--log-level", "critical")
     assert server.process.returncode == 70
-    assert "OSError: the database is away" in server.error
+    assert "OSError: the database is away; --log-level debug shows the traceback" in server.error
 
 
 @pytest.mark.embedded_only

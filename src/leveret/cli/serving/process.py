@@ -33,6 +33,7 @@ from leveret.errors import (
 )
 from leveret.server.options import GivenServeOptions
 from leveret.server.server import Server
+from leveret.wire.log_fields import shown_all
 
 __all__ = ["STOP_MARGIN", "ServerProcess"]
 
@@ -155,14 +156,16 @@ class ServerProcess:
             assert self._serving is not None
             self._serving.cancel()
         else:
-            log.warning("a second signal: cancelling %d calls", len(self._server.calls()))
+            calls = self._server.calls()
+            log.warning("a second signal: cancelling %s", shown_all(calls) or "no calls")
             self._note_cut_calls(self._server)
             self._server.cancel_running()
 
 
 def _told(error: Exception) -> str:
-    failed = isinstance(error, TargetError) and error.__cause__ is not None  # in the user's code
-    hint = "; --log-level debug shows the traceback" if failed else ""
+    failed_loading = isinstance(error, TargetError) and error.__cause__ is not None
+    in_users_code = failed_loading or exit_code(error) == UNEXPECTED
+    hint = "; --log-level debug shows the traceback" if in_users_code else ""
     return f"{describe(error)}{hint}"
 
 

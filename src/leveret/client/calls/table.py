@@ -26,7 +26,7 @@ from leveret.client.calls.sinks import Sink
 from leveret.client.calls.verdicts import FAILURES, verdict
 from leveret.errors import LeveretError
 from leveret.transport.deadlines import Deadlines
-from leveret.wire.log_fields import fields_of
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Reply
 from leveret.wire.timing import REPLY_GRACE
 
@@ -128,11 +128,8 @@ class CallTable:
         row = TRANSITIONS.get((before, event))
         if row is None or (event in REPEATABLE_ONLY and not call.request.repeatable):
             log.error(
-                "%s: call %s met %s while %s, which cannot be; please report it",
-                call.route.key,
-                call.id,
-                event.name,
-                before.name,
+                "a mistake in Leveret: %s met %s while it was %s; please report it",
+                *(shown(call), event.name, before.name),
                 extra=fields_of(call),
             )
             return Act.NOTHING

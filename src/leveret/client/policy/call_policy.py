@@ -27,6 +27,7 @@ from leveret.client.policy.retry import (
 from leveret.contract import Hedge, Retry, as_hedge, as_retry
 from leveret.errors import CallError, Executed, InvalidArgument
 from leveret.sliding_window import SlidingWindow
+from leveret.wire.log_fields import fields_of, shown
 
 log = logging.getLogger("leveret.client")
 
@@ -46,6 +47,16 @@ class Clock:
     """From 0 to 1."""
     sleep: Callable[[float], Any] = asyncio.sleep
     """Waits for so many seconds, when it is awaited."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failed:
+    """A call in the log, one of whose attempts has failed."""
+
+    id: str
+    """The call id of the attempt, "" if it was not sent."""
+    method: str
+    """The method, as "service.method"."""
 
 
 class PolicedMethod(Protocol):
@@ -207,10 +218,11 @@ class CallPolicy:
                 error.attempts = sent
                 if pause is None:
                     raise
+                failed = _Failed(id=error.call_id, method=self._key)
                 log.debug(
-                    "attempt %d failed, the next is in %.3f s: %s",
-                    *(number, pause, error),
-                    extra={"call_id": error.call_id, "method": error.method},
+                    "%s: attempt %d failed, the next is in %.3f s: %s",
+                    *(shown(failed), number, pause, error),
+                    extra=fields_of(failed),
                 )
             await self._clock.sleep(pause)
 

@@ -133,8 +133,8 @@ async def test_a_pair_that_is_not_in_the_table_is_logged_with_the_calls_id_and_h
             assert call.state is State.QUIET
             (record,) = caplog.records
             assert record.levelno == logging.ERROR
-            assert call.id in record.getMessage()
-            assert event.name in record.getMessage()
+            assert f"{call.method} (call {call.id}) met {event.name} " in record.getMessage()
+            assert vars(record)["call_id"] == call.id
     await asyncio.sleep(0.2)
     assert there.table.by_id == {}  # each has met its deadline
 

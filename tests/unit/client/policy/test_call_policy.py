@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -95,6 +96,19 @@ async def test_the_last_error_is_raised_and_tells_how_often_it_was_tried(clock: 
     error = await failed(policy(clock, retry=Retry(attempts=3)), attempts)
     assert str(error) == "c (attempt 3 of 3)"
     assert error.attempts == 3
+
+
+async def test_the_log_names_the_call_whose_attempt_failed(
+    clock: HandClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    busy = Busy()
+    busy.call_id = "a1"
+    caplog.set_level(logging.DEBUG, "leveret.client")
+    await policy(clock, retry=Retry()).run(Attempts(clock, busy, "done"), 10)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("shop.buy (call a1): attempt 1 failed")
+    fields = {"call_id": "a1", "method": "shop.buy", "service": "shop"}
+    assert fields.items() <= vars(record).items()
 
 
 async def test_what_no_attempt_cures_ends_the_call(clock: HandClock) -> None:
