@@ -21,7 +21,7 @@ from tests.docs.error_services import Fibonacci
 from tests.docs.fences import ROOT, blocks, table
 from tests.docs.session import Session
 from tests.docs.shell import Shell, lines
-from tests.faults.oracle import Verdict
+from tests.faults.judgement import Verdict
 from tests.once.servers import PostgresServer
 
 RELIABILITY = "docs/reliability.md"

@@ -29,7 +29,8 @@ from leveret.testing import FaultProxy
 from tests.faults.chaos_faults import ChaosFaults, Weights
 from tests.faults.diary import Diary
 from tests.faults.footprint import Footprint, leaks
-from tests.faults.oracle import How, Oracle, Verdict
+from tests.faults.judgement import Verdict
+from tests.faults.oracle import How, Oracle
 from tests.faults.programs import Programs
 from tests.faults.scene import SOON
 from tests.faults.work import Keyed, Threaded, Work

@@ -8,8 +8,7 @@ over.
 A call is late only if the loop came to a timer that was due at the last moment, and to what follows
 from it, before the call ended: the meter of the loop's lag does not see all of it.
 
-`executed` "no" is true where the diary has no beginning of the call, ever; "yes" where it has one;
-"maybe" always, so those are counted. What the loop itself was late is measured and allowed for.
+What the loop itself was late is measured and allowed for. `judgement` has the rules.
 """
 
 from __future__ import annotations
@@ -19,30 +18,22 @@ import itertools
 import logging
 import secrets
 import time
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self, TypedDict, Unpack
 
-from leveret import CallError, Rabbit
-from leveret.errors import Executed
+from leveret import Rabbit
 from tests.faults.diary import Diary, Entry
+from tests.faults.judgement import LATE, Call, Judge, Verdict, told
 from tests.faults.lag import LagMeter
 from tests.faults.work import Work, answer_to
 
 log = logging.getLogger("leveret.tests.faults")
 
-LATE: Final = 0.1
-"""Seconds after its deadline by which a call has to have ended."""
 _HUNG: Final = 5.0
 """Seconds after its deadline at which the oracle waits no longer."""
 _LATEST: Final = 0.5
 """Seconds after its deadline at which a request cannot begin to run any more."""
-_SENT: Final = 0.25
-"""Seconds in which a call is on its way: until then, a late loop delays its deadline."""
-_LOOP: Final = 0.02
-"""Seconds before the deadline from which on a late loop delays its end."""
 _PASSES: Final = 6
 """Passes of the loop in which a call ends that a timer of its client ends: the timer, the future,
 the task; a few more where several requests race."""
@@ -70,75 +61,6 @@ class How(Details):
     idempotent: bool
     timeout: float
     """Seconds."""
-
-
-@dataclass(slots=True)
-class Call:
-    """One call and its end. Times are those of the loop's clock."""
-
-    key: str
-    idempotent: bool
-    timeout: float
-    kept: bool
-    """Whether it must have a result."""
-    how: str
-    """The service that was called, and the options."""
-    began: float
-    ended: float = 0.0
-    overdue: bool = False
-    """Whether the loop had come to all that was due for it to end in time, and it had not ended."""
-    error: BaseException | None = None
-    right: bool = True
-    """Whether the result is this call's."""
-    cancelled: bool = False
-    """Whether its caller went away: then it only must not run twice."""
-
-    def __str__(self) -> str:
-        kind = "idempotent" if self.idempotent else "plain"
-        took = f"{self.ended - self.began:.3f} s of {self.timeout:g} s" if self.ended else "no end"
-        if isinstance(self.error, CallError):
-            end = f"{type(self.error).__name__}({self.error}), executed={self.error.executed!r}"
-        else:
-            end = repr(self.error) if self.error is not None else "a result"
-        return f"{self.key} ({kind}, {self.how}, {took}): {end}"
-
-
-@dataclass(slots=True)
-class Verdict:
-    """How many calls there were, and how many broke which part of the promise."""
-
-    calls: int = 0
-    results: int = 0
-    faults: int = 0
-    lost: int = 0
-    hung: int = 0
-    ran_twice: int = 0
-    wrong_executed: int = 0
-    maybe: int = 0
-    errors: Counter[str] = field(default_factory=Counter)
-    complaints: list[str] = field(default_factory=list)
-
-    def add(self, other: Verdict) -> None:
-        """Sum up."""
-        for name in ("calls", "results", "faults", "lost", "hung", "ran_twice", "wrong_executed"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.maybe += other.maybe
-        self.errors += other.errors
-        self.complaints += other.complaints[:20]
-
-    @property
-    def kept(self) -> bool:
-        """Whether the promise was kept in each call."""
-        return not (self.lost or self.hung or self.ran_twice or self.wrong_executed)
-
-    def counts(self) -> dict[str, int]:
-        """The numbers that `make chaos` prints."""
-        names = ("calls", "faults", "lost", "hung", "ran_twice", "wrong_executed")
-        return {name: getattr(self, name) for name in names}
-
-    def __str__(self) -> str:
-        shown = "\n  ".join(self.complaints[:20])
-        return f"{self.counts()}, maybe: {self.maybe}, {dict(self.errors)}\n  {shown}"
 
 
 class Oracle:
@@ -254,7 +176,7 @@ class Oracle:
     async def verdict(self) -> Verdict:
         """Wait until nothing that was said not to have run can begin any more, and judge."""
         await self.ended()
-        unrun = [call for call in self._calls if _executed(call) == "no"]
+        unrun = [call for call in self._calls if told(call) == "no"]
         last = max((call.began + call.timeout + _LATEST for call in unrun), default=0.0)
         await asyncio.sleep(max(0.0, last - self._loop.time()))
         await self.handlers_ended()
@@ -275,66 +197,11 @@ class Oracle:
             await asyncio.sleep(0.1)
 
     def _judge(self, diary: dict[str, Entry]) -> Verdict:
-        verdict = Verdict(calls=len(self._calls), faults=self.faults)
-        for call in self._calls:
-            entry = diary.get(call.key, Entry())
-            for name, broken in self._broken(call, entry):
-                setattr(verdict, name, getattr(verdict, name) + 1)
-                verdict.complaints.append(f"{name}: {call}: {broken}")
-            executed = _executed(call)
-            verdict.maybe += executed == "maybe"
-            verdict.results += executed == "yes" and call.error is None
-            if call.error is not None:
-                verdict.errors[f"{type(call.error).__name__} {executed}"] += 1
-        return verdict
-
-    def _broken(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
-        yield from self._ran_wrongly(call, entry)
-        if not call.cancelled:
-            yield from self._ended_wrongly(call, entry)
-
-    def _ran_wrongly(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
-        if not call.idempotent and len(entry.began) > 1:
-            yield "ran_twice", f"it ran: {entry}"
         on_its_clock = time.time() - self._loop.time()
-        end = call.began + call.timeout
-        late = max(entry.began, default=0.0) - on_its_clock - end
-        at_its_begin = self.lag.between(end - _LOOP, end + late)
-        if late > LATE + self._sent_late(call) + at_its_begin:
-            yield "hung", f"its handler began {late:.3f} s after its deadline"
-
-    def _ended_wrongly(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
-        end = call.began + call.timeout
-        at_its_end = self.lag.between(end - _LOOP, call.ended)
-        allowed = LATE + self._sent_late(call) + at_its_end
-        if call.overdue and call.ended > end + allowed:
-            yield "hung", f"{call.ended - end:.3f} s late, allowed are {allowed:.3f} s"
-        if call.error is not None and not isinstance(call.error, CallError):
-            yield "hung", "it ended without a typed error"
-        if call.kept and call.error is not None:
-            yield "lost", f"the diary says: {entry}"
-        if not call.right:
-            yield "lost", "it got another call's result"
-        executed = _executed(call)
-        if executed == "no" and entry.began:
-            yield "wrong_executed", f"it ran: {entry}"
-        if executed == "yes" and not entry.began:
-            yield "wrong_executed", "it never ran"
-        if call.error is None and not entry.ended:
-            yield "wrong_executed", "it has a result, and its handler did not end"
-
-    def _sent_late(self, call: Call) -> float:
-        """By how many seconds the loop may have sent it late."""
-        return self.lag.between(call.began, call.began + _SENT)
-
-
-def _executed(call: Call) -> Executed | None:
-    """What the caller was told; None if it went away, or the end says nothing."""
-    if call.cancelled:
-        return None
-    if call.error is None:
-        return "yes"
-    return call.error.executed if isinstance(call.error, CallError) else None
+        for entry in diary.values():
+            entry.began = [when - on_its_clock for when in entry.began]
+        judge = Judge(lambda _, start, end: self.lag.between(start, end))
+        return judge.verdict(self._calls, diary, self.faults)
 
 
 def _words() -> Iterable[str]:

@@ -24,7 +24,8 @@ from tests.faults.cluster_scene import (
     connected_elsewhere,
 )
 from tests.faults.diary import Diary
-from tests.faults.oracle import Call, Oracle
+from tests.faults.judgement import Call
+from tests.faults.oracle import Oracle
 from tests.faults.work import Work
 from tests.rabbitmq.cluster import RabbitMQCluster
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from leveret import DeadlineExceeded
 from tests.faults.diary import Diary
-from tests.faults.oracle import Call, Oracle
+from tests.faults.judgement import Call
+from tests.faults.oracle import Oracle
 from tests.faults.scene import Scene, scene
 
 _CONCURRENCY: Final = 4

@@ -29,7 +29,7 @@ class Node:
         self.clock = clock
         self.memory = Memory(limits.memory, self._on_alarm)
         self.vhosts: dict[str, VHost] = {}
-        self.sessions: set[Session] = set()
+        self.sessions: dict[Session, None] = {}
         self.batch = Batch()
         self.channels_of: Counter[str] = Counter()
         """How many channels each user has."""
@@ -57,9 +57,9 @@ class Node:
             memory=self.memory,
             batch=self.batch,
             channels_of=self.channels_of,
-            on_lost=self.sessions.discard,
+            on_lost=lambda lost: self.sessions.pop(lost, None),
         )
-        self.sessions.add(session)
+        self.sessions[session] = None
         return session
 
     def end_pass(self) -> None:

@@ -6,6 +6,7 @@ It knows no sockets: `embedded` listens on one, and `shared` connects in memory.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -32,9 +33,9 @@ class RunningBroker:
     def __init__(self, users: Mapping[str, User], vhosts: tuple[str, ...], limits: Limits) -> None:
         self._loop = asyncio.get_running_loop()
         self.limits = limits
-        self.clock = Clock(self._loop.time())
+        self.clock = Clock(self._loop.time(), wall=time.time)
         self.node = Node(users, vhosts, limits, self.clock)
-        self._links: set[Link] = set()
+        self._links: dict[Link, None] = {}
         self._stopped = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -96,12 +97,12 @@ class RunningBroker:
         """Begin the session of a client that has connected; None if there are too many."""
         if self._stopped or len(self._links) >= self.limits.connections:
             return None
-        self._links.add(link)
+        self._links[link] = None
         return self.node.open_session(link, peer)
 
     def closed(self, link: Link) -> None:
         """Forget a client whose transport is closed or lost."""
-        self._links.discard(link)
+        self._links.pop(link, None)
         self.pass_ended()
 
     def set_clock(self) -> float:

@@ -8,9 +8,9 @@ differ about a method, most of them are believed, and the log says what differs.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from time import monotonic
 from typing import Any, Final, Protocol
 
 from leveret.client.calls.inquiries import Inquiry
@@ -85,19 +85,19 @@ async def discover(
 
 async def _ask(inquiry: Inquiry, timeout: float, *, wait_for_server: bool) -> None:
     """Ask until servers have answered, or will not."""
-    began = asked = monotonic()
+    began = asked = time.monotonic()
     while not inquiry.answers:
-        left = timeout - (monotonic() - began)
+        left = timeout - (time.monotonic() - began)
         if left <= 0:
             return
         left = await inquiry.ask(left)
-        asked = monotonic()
+        asked = time.monotonic()
         await inquiry.news(min(left, _ASKED_EVERY))
         if inquiry.is_unbound and not inquiry.answers:
             if not wait_for_server:
                 return
             await inquiry.news(min(left, _TRIED_EVERY))
-    settled = max(_SETTLED, monotonic() - asked)
+    settled = max(_SETTLED, time.monotonic() - asked)
     while await inquiry.news(settled):
         pass
 

@@ -212,7 +212,9 @@ class Rabbit(AsyncOnly):
             hands a request back in a drain, this server believes it which user sent the request.
             Servers with this server's own user need not be named.
         :param access_log: whether each call that ended is a line of the logger `leveret.access`.
-        :raises ContractError: if a service cannot be served.
+        :param blocked_after: seconds after which a handler that blocks the event loop is named in
+            the log; None: none is, and there is no thread that looks.
+        :raises ContractError: if a service cannot be served, or an option has no such value.
         :raises InvalidURL: if `once` is text, and not the URL of a store.
         :raises TopologyError: if a queue exists with other options.
         :raises OnceUnavailable: if the store of `once` cannot be used when it starts.

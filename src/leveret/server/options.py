@@ -11,6 +11,7 @@ from leveret.once import OnceStore, store_of
 from leveret.server.access import Allow
 from leveret.server.handlers.execution import Middleware
 from leveret.server.servable import check_concurrency
+from leveret.server.watchdog import BLOCKED_AFTER
 from leveret.wire.plain_queue import PlainQueue
 
 GRACE: Final = 30.0
@@ -29,6 +30,7 @@ class GivenServeOptions(TypedDict, total=False):
     allow: Allow | None
     trusted_servers: Iterable[str]
     access_log: bool
+    blocked_after: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,9 @@ class ServeOptions:
     """Users of other servers, as names or patterns, which may say whose request they hand back."""
     access_log: bool = False
     """Whether each call that ended is a line of the logger `leveret.access`."""
+    blocked_after: float | None = BLOCKED_AFTER
+    """Seconds after which a handler that blocks the event loop is named in the log. None: it is not
+    looked for, and there is no thread that does."""
 
     @classmethod
     def of(cls, **given: Unpack[GivenServeOptions]) -> ServeOptions:
@@ -81,7 +86,19 @@ class ServeOptions:
             allow=given.get("allow"),
             trusted_servers=given.get("trusted_servers", ()),
             access_log=given.get("access_log", False),
+            blocked_after=_positive(given.get("blocked_after", BLOCKED_AFTER)),
         )
+
+
+def _positive(seconds: object) -> float | None:
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise ContractError(
+            "blocked_after must be a number of seconds above 0, or None for no watchdog; got"
+            f" {seconds!r}"
+        )
+    return float(seconds)
 
 
 def _store(once: object) -> OnceStore | None:

@@ -92,7 +92,7 @@ class Server:
         self._table = CallTable()
         self._kept = KeptReplies(clock)
         self._lifespans = Lifespans()
-        self._watchdog = Watchdog(loop, self.calls)
+        self._watchdog = Watchdog(loop, self.calls, blocked_after=options.blocked_after)
         self._announcer = Announcer(loop, self._announce, clock, self._watchdog.watch)
         status = Status(self.instance, name, self._services, self._queues, clock)
         self.control_handlers = ControlHandlers(

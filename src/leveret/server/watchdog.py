@@ -68,7 +68,8 @@ class Watchdog:
     """Watches the loop of one server while calls run.
 
     It logs a warning with the stack of the loop's thread once the loop has been blocked for
-    `blocked_after` seconds, and another one, which tells for how long, when that is over.
+    `blocked_after` seconds, and another one, which tells for how long, when that is over. None: it
+    does not watch, and has no thread.
 
     :param running: the calls that run now; called in the watchdog's thread.
     """
@@ -78,12 +79,13 @@ class Watchdog:
         loop: asyncio.AbstractEventLoop,
         running: Callable[[], Sequence[RunningCall]],
         *,
-        blocked_after: float = BLOCKED_AFTER,
+        blocked_after: float | None = BLOCKED_AFTER,
     ) -> None:
         self._loop = loop
         self._running = running
-        self._blocked_after = blocked_after
-        self._every = min(_EVERY, blocked_after / 4)
+        self._watches = blocked_after is not None
+        self._blocked_after = BLOCKED_AFTER if blocked_after is None else blocked_after
+        self._every = min(_EVERY, self._blocked_after / 4)
         self._thread: threading.Thread | None = None
         self._loop_thread = 0
         self._begun = threading.Event()
@@ -92,6 +94,8 @@ class Watchdog:
 
     def watch(self) -> None:
         """A call begins: watch the loop until none runs. To be called in the loop's thread."""
+        if not self._watches:
+            return
         if self._thread is None and not self._stopped.is_set():
             self._loop_thread = threading.get_ident()
             self._thread = threading.Thread(target=self._work, name="leveret watchdog", daemon=True)

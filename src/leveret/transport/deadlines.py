@@ -28,7 +28,7 @@ class Deadlines(Generic[E]):
     def __init__(self, loop: asyncio.AbstractEventLoop, on_expire: Callable[[E], None]) -> None:
         self._loop = loop
         self._on_expire = on_expire
-        self._buckets: dict[int, set[E] | None] = {}
+        self._buckets: dict[int, dict[E, None] | None] = {}
         self._order: list[int] = []
         self._full = _BUCKETS
         self._timer: asyncio.TimerHandle | None = None
@@ -43,14 +43,14 @@ class Deadlines(Generic[E]):
         buckets = self._buckets
         bucket = buckets.get(tick)
         if bucket:
-            bucket.add(entry)
+            bucket[entry] = None
             return tick
         if tick in buckets:
-            buckets[tick] = {entry}
+            buckets[tick] = {entry: None}
             return tick
         if len(self._order) >= self._full:
             self._drop_empty()
-        self._buckets[tick] = {entry}
+        self._buckets[tick] = {entry: None}
         heapq.heappush(self._order, tick)
         if self._timer is None or tick < self._timer_tick:
             self._arm()
@@ -60,9 +60,9 @@ class Deadlines(Generic[E]):
         """Remove an entry that ended in time. Does nothing if the entry has expired already."""
         bucket = self._buckets.get(tick)
         if bucket:
-            bucket.discard(entry)
+            bucket.pop(entry, None)
             if not bucket:
-                self._buckets[tick] = None  # frees the set now, not when its tick comes
+                self._buckets[tick] = None  # frees it now, not when its tick comes
 
     def close(self) -> None:
         """Drop all entries without expiring them."""
@@ -98,7 +98,7 @@ class Deadlines(Generic[E]):
                 if not bucket:  # an empty bucket never wakes the loop by itself
                     del self._buckets[heapq.heappop(self._order)]
                 elif tick * TICK <= now:
-                    self._on_expire(bucket.pop())
+                    self._on_expire(bucket.popitem()[0])
                 else:
                     break
         finally:  # `on_expire` may raise; the other entries must still expire

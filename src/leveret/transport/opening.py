@@ -11,6 +11,7 @@ import os
 import platform
 import socket
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, Final
 
 from leveret.errors import AMQPError, ConnectionLost, Unauthenticated
@@ -219,6 +220,7 @@ def _client_properties(name: str) -> dict[str, Any]:
     }
 
 
+@cache
 def _version() -> str:
     # Slow to import, and needed for the first connection only.
     from importlib import metadata  # noqa: PLC0415

@@ -232,6 +232,6 @@ async def test_a_lost_transport_ends_the_session() -> None:
     host.link.connection_lost(None)
     assert host.link.closed.done()
     assert host.links_closed == 1
-    assert host.node.sessions == set()
+    assert not host.node.sessions
     host.later(100)
     assert host.transport.written == b""

@@ -45,17 +45,12 @@ class Queue:
         arguments: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
-        self.options = options
         self.durable = durable
         self.exclusive_to = exclusive_to
         self.auto_delete = auto_delete
         self.arguments = arguments if arguments is not None else {}
         self.consumers = Consumers(single_active=options.single_active_consumer)
         self.deleted = False
-        drops_head = options.overflow is Overflow.DROP_HEAD
-        self._bounded = options.bounded
-        self._drops_head = options.bounded and drops_head
-        self._refuses = options.bounded and not drops_head
         self._clock = clock
         self._memory = memory
         self._on_dead = on_dead
@@ -64,7 +59,19 @@ class Queue:
         self._next_position = 0
         self._head_timer: Timer | None = None
         self._use_timer: Timer | None = None
+        self.set_options(options)
         self.touch()
+
+    def set_options(self, options: QueueOptions) -> None:
+        """Have other options from now on, as an operator's policy gives them to a queue.
+
+        What waits stays, and is not given to a backlog of another kind.
+        """
+        self.options = options
+        drops_head = options.overflow is Overflow.DROP_HEAD
+        self._bounded = options.bounded
+        self._drops_head = options.bounded and drops_head
+        self._refuses = options.bounded and not drops_head
 
     @property
     def ready(self) -> int:

@@ -7,6 +7,7 @@ The patterns share a trie, so that a key is compared only with those that can st
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -56,8 +57,8 @@ class TopicTrie(Generic[T]):
                 break
             del parent.below[word]
 
-    def match(self, key: str) -> set[T]:
-        """The destinations of a routing key.
+    def match(self, key: str) -> list[T]:
+        """The destinations of a routing key, each once, always in the same order.
 
         It goes from word to word with all the nodes that are possible so far, so that patterns take
         at most nodes times words steps, however many `#` they have.
@@ -66,9 +67,11 @@ class TopicTrie(Generic[T]):
         for word in words(key):
             after = [node for node in at if node.many]
             for node in at:
-                after += [node.below[name] for name in {word, "*"} if name in node.below]
+                after += [
+                    node.below[name] for name in dict.fromkeys((word, "*")) if name in node.below
+                ]
             at = _with_hashes(after)
-        return {destination for node in at for destination in node.here}
+        return list(dict.fromkeys(chain.from_iterable(node.here for node in at)))
 
 
 def _with_hashes(nodes: Iterable[_Node[T]]) -> list[_Node[T]]:

@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeVar
 
 from leveret.client.options import CallOptions
@@ -41,7 +41,7 @@ _KEPT: Final = 10_000
 class Clock:
     """Time and chance, so that tests need not wait for either."""
 
-    time: Callable[[], float] = time.monotonic
+    time: Callable[[], float] = field(default_factory=lambda: time.monotonic)
     """Seconds."""
     random: Callable[[], float] = random.random
     """From 0 to 1."""

@@ -26,7 +26,7 @@ def test_the_trie_finds_what_each_pattern_matches_alone(patterns: list[str], key
     trie: TopicTrie[str] = TopicTrie()
     for pattern in patterns:
         trie.add(pattern, pattern)
-    assert trie.match(key) == {p for p in patterns if model(words(p), words(key))}
+    assert set(trie.match(key)) == {p for p in patterns if model(words(p), words(key))}
 
 
 @FAST
@@ -37,11 +37,11 @@ def test_what_is_removed_matches_no_more(kept: list[str], gone: list[str], key: 
         trie.add(pattern, pattern)
     for pattern in gone:
         trie.remove(pattern, pattern)
-    assert trie.match(key) == {p for p in kept if model(words(p), words(key))}
+    assert set(trie.match(key)) == {p for p in kept if model(words(p), words(key))}
 
 
 def test_a_pattern_full_of_hashes_takes_no_exponential_time() -> None:
     trie: TopicTrie[int] = TopicTrie()
     trie.add(".".join(["#", "a"] * 60), 1)
-    assert trie.match(".".join("a" * 120)) == {1}
-    assert trie.match(".".join("a" * 120) + ".b") == set()
+    assert trie.match(".".join("a" * 120)) == [1]
+    assert trie.match(".".join("a" * 120) + ".b") == []

@@ -1,0 +1,171 @@
+"""The judgement: whether a call ended as the promise says, by what its handler really did. Pure.
+
+`executed` "no" is true where the diary has no beginning of the call, ever; "yes" where it has one;
+"maybe" always, so those are counted. What the caller's loop itself was late is allowed for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from leveret import CallError
+from leveret.errors import Executed
+from tests.faults.diary import Entry
+
+LATE: Final = 0.1
+"""Seconds after its deadline by which a call has to have ended."""
+SENT: Final = 0.25
+"""Seconds in which a call is on its way: until then, a late loop delays its deadline."""
+LOOP: Final = 0.02
+"""Seconds before the deadline from which on a late loop delays its end."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call and its end. Times are those of the loop's clock."""
+
+    key: str
+    idempotent: bool
+    timeout: float
+    kept: bool
+    """Whether it must have a result."""
+    how: str
+    """The service that was called, and the options."""
+    began: float
+    ended: float = 0.0
+    overdue: bool = False
+    """Whether the loop had come to all that was due for it to end in time, and it had not ended."""
+    error: BaseException | None = None
+    right: bool = True
+    """Whether the result is this call's."""
+    cancelled: bool = False
+    """Whether its caller went away: then it only must not run twice."""
+
+    def __str__(self) -> str:
+        kind = "idempotent" if self.idempotent else "plain"
+        took = f"{self.ended - self.began:.3f} s of {self.timeout:g} s" if self.ended else "no end"
+        if isinstance(self.error, CallError):
+            end = f"{type(self.error).__name__}({self.error}), executed={self.error.executed!r}"
+        else:
+            end = repr(self.error) if self.error is not None else "a result"
+        return f"{self.key} ({kind}, {self.how}, {took}): {end}"
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How many calls there were, and how many broke which part of the promise."""
+
+    calls: int = 0
+    results: int = 0
+    faults: int = 0
+    lost: int = 0
+    hung: int = 0
+    ran_twice: int = 0
+    wrong_executed: int = 0
+    maybe: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    complaints: list[str] = field(default_factory=list)
+
+    def add(self, other: Verdict) -> None:
+        """Sum up."""
+        for name in ("calls", "results", "faults", "lost", "hung", "ran_twice", "wrong_executed"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.maybe += other.maybe
+        self.errors += other.errors
+        self.complaints += other.complaints[:20]
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promise was kept in each call."""
+        return not (self.lost or self.hung or self.ran_twice or self.wrong_executed)
+
+    def counts(self) -> dict[str, int]:
+        """The numbers that `make chaos` prints."""
+        names = ("calls", "faults", "lost", "hung", "ran_twice", "wrong_executed")
+        return {name: getattr(self, name) for name in names}
+
+    def __str__(self) -> str:
+        shown = "\n  ".join(self.complaints[:20])
+        return f"{self.counts()}, maybe: {self.maybe}, {dict(self.errors)}\n  {shown}"
+
+
+class Judge:
+    """Compares what callers were told with what handlers did. All times are on one clock.
+
+    :param lag: the seconds of a span in which the caller's loop ran nobody's timers.
+    :param begins_late: seconds after its deadline and `LATE` at which a handler may still begin, as
+        the clocks of servers are not those of their callers.
+    """
+
+    def __init__(
+        self, lag: Callable[[Call, float, float], float], *, begins_late: float = 0.0
+    ) -> None:
+        self._lag = lag
+        self._begins_late = begins_late
+
+    def verdict(self, calls: Iterable[Call], diary: Mapping[str, Entry], faults: int) -> Verdict:
+        """Judge all of them."""
+        verdict = Verdict(faults=faults)
+        for call in calls:
+            verdict.calls += 1
+            entry = diary.get(call.key, Entry())
+            for name, broken in self.broken(call, entry):
+                setattr(verdict, name, getattr(verdict, name) + 1)
+                verdict.complaints.append(f"{name}: {call}: {broken}")
+            executed = told(call)
+            verdict.maybe += executed == "maybe"
+            verdict.results += executed == "yes" and call.error is None
+            if call.error is not None:
+                verdict.errors[f"{type(call.error).__name__} {executed}"] += 1
+        return verdict
+
+    def broken(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
+        """Which parts of the promise were not kept, and how."""
+        yield from self._ran_wrongly(call, entry)
+        if not call.cancelled:
+            yield from self._ended_wrongly(call, entry)
+
+    def _ran_wrongly(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
+        if not call.idempotent and len(entry.began) > 1:
+            yield "ran_twice", f"it ran: {entry}"
+        end = call.began + call.timeout
+        late = max(entry.began, default=0.0) - end
+        at_its_begin = self._lag(call, end - LOOP, end + late)
+        if late > LATE + self._begins_late + self._sent_late(call) + at_its_begin:
+            yield "hung", f"its handler began {late:.3f} s after its deadline"
+
+    def _ended_wrongly(self, call: Call, entry: Entry) -> Iterable[tuple[str, str]]:
+        end = call.began + call.timeout
+        at_its_end = self._lag(call, end - LOOP, call.ended)
+        allowed = LATE + self._sent_late(call) + at_its_end
+        if call.overdue and call.ended > end + allowed:
+            yield "hung", f"{call.ended - end:.3f} s late, allowed are {allowed:.3f} s"
+        if call.error is not None and not isinstance(call.error, CallError):
+            yield "hung", "it ended without a typed error"
+        if call.kept and call.error is not None:
+            yield "lost", f"the diary says: {entry}"
+        if not call.right:
+            yield "lost", "it got another call's result"
+        executed = told(call)
+        if executed == "no" and entry.began:
+            yield "wrong_executed", f"it ran: {entry}"
+        if executed == "yes" and not entry.began:
+            yield "wrong_executed", "it never ran"
+        if call.error is None and not entry.ended:
+            yield "wrong_executed", "it has a result, and its handler did not end"
+
+    def _sent_late(self, call: Call) -> float:
+        """By how many seconds the loop may have sent it late."""
+        return self._lag(call, call.began, call.began + SENT)
+
+
+def told(call: Call) -> Executed | None:
+    """What the caller was told; None if it went away, or the end says nothing."""
+    if call.cancelled:
+        return None
+    if call.error is None:
+        return "yes"
+    return call.error.executed if isinstance(call.error, CallError) else None

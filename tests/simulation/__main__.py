@@ -1,0 +1,134 @@
+"""`python -m tests.simulation`: runs from seeds, on all cores; the last line is one of JSON.
+
+A run has 1,000 calls and a seed, which is its number. Where one breaks a promise, its seed, what
+was broken, and the shortest schedule of faults that shows it go to stderr, and the exit code is 1.
+The same seed with as many calls is the same run, to the last byte: its check sum says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import secrets
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from tests.faults.judgement import Verdict
+from tests.simulation.runs import Job, begin_process, complaints, do, shrink
+from tests.simulation.system import Outcome
+
+CALLS_PER_RUN: Final = 1000
+_RUNS_PER_PROCESS: Final = 100
+_TOLD_EVERY: Final = 20.0
+"""Seconds between two lines about how far it is."""
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _jobs(options: argparse.Namespace, seed: int) -> Iterator[Job]:
+    left: int = options.calls
+    end = time.monotonic() + options.seconds if options.seconds else None
+    while left > 0 and (end is None or time.monotonic() < end):
+        calls = min(left, CALLS_PER_RUN)
+        yield Job(seed, calls, options.faults, options.trace)
+        left -= calls
+        seed += 1
+
+
+def _seeds_of(path: Path) -> Iterable[Job]:
+    """The collection of runs that once failed: a seed and a number of calls in each line."""
+    for line in path.read_text().splitlines():
+        text = line.partition("#")[0].split()
+        if text:
+            yield Job(int(text[0]), int(text[1]))
+
+
+def _main(options: argparse.Namespace) -> int:
+    os.environ["PYTHONHASHSEED"] = "0"  # of the processes that run: sets of text have one order
+    seed = secrets.randbelow(1_000_000_000) if options.seed is None else options.seed
+    jobs = _seeds_of(options.collection) if options.collection else _jobs(options, seed)
+    total = Verdict()
+    maybe = results = 0
+    failed: list[Job] = []
+    check = blake2b(digest_size=16)
+    began = told = time.monotonic()
+    with ProcessPoolExecutor(
+        options.jobs,
+        multiprocessing.get_context("spawn"),
+        begin_process,
+        max_tasks_per_child=_RUNS_PER_PROCESS,
+    ) as pool:
+        for job, outcome in _results(pool, jobs, 2 * options.jobs):
+            total.add(outcome.verdict)
+            maybe += outcome.verdict.maybe
+            results += outcome.verdict.results
+            check.update(outcome.digest.encode())
+            if not outcome.kept:
+                failed.append(job)
+                _say(f"seed {job.seed}: {outcome.verdict.counts()}")
+                _say("\n".join(complaints(outcome)))
+                _say(f"  repeat it: make simulate SEED={job.seed} CALLS={job.calls}")
+                if options.until_found:
+                    pool.shutdown(cancel_futures=True)
+                    break
+            if time.monotonic() - told > _TOLD_EVERY:
+                told = time.monotonic()
+                _say(f"{total.calls} calls, {total.faults} faults, {len(failed)} seeds failed")
+        else:
+            if failed and not options.no_shrink:
+                _say("\n".join(pool.submit(shrink, failed[0]).result()))
+    _say(
+        f'{results} results, {maybe} "maybe", {dict(total.errors)}\n'
+        f"{time.monotonic() - began:.0f} s; trace {check.hexdigest()}"
+    )
+    first = failed[0].seed if failed else seed
+    print(json.dumps({**total.counts(), "seed": first}), flush=True)
+    return 1 if failed else 0
+
+
+def _results(pool: Executor, jobs: Iterable[Job], ahead: int) -> Iterator[tuple[Job, Outcome]]:
+    """The outcomes in order. Only so many runs are asked for at a time, as time may end them."""
+    waiting: deque[Future[tuple[Job, Outcome]]] = deque()
+    for job in jobs:
+        waiting.append(pool.submit(do, job))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return () if text == "none" else tuple(int(number) for number in text.split(","))
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    add = parser.add_argument
+    add("--calls", type=int, help="how many; 1,000,000, or with a seed the 1,000 of one run")
+    add("--seed", type=int, help="of the first run; the next ones follow it")
+    add("--faults", type=_numbers, help='only these of the run, as "3,17", or "none"')
+    add("--seconds", type=float, help="begin no run after so many")
+    add("--jobs", type=int, default=os.cpu_count(), help="processes; all cores")
+    add("--trace", help="a file that gets each event of the run")
+    add("--collection", type=Path, help="a file of seeds that once failed, to run them")
+    add("--no-shrink", action="store_true", help="do not look for the shortest schedule")
+    add("--until-found", action="store_true", help="end at the first broken promise")
+    options = parser.parse_args()
+    if options.calls is None:
+        options.calls = 1_000_000 if options.seed is None else CALLS_PER_RUN
+    return _main(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What must hold at every moment of a run, and what must be left when all calls have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Protocol
+
+from leveret.client.calls.client import Client
+from leveret.server.server import Server
+from tests.simulation.network import Network
+from tests.simulation.programs import BrokerProgram, ClientProgram, ServerProgram
+from tests.simulation.world import Process, World
+
+OUTLIVES: Final = 0.2
+"""Seconds after its deadline at which a client must have forgotten a call."""
+_BUFFER: Final = 2 * 1024 * 1024 + 262_144
+"""Bytes that may wait for a socket: the bound, and the largest message of a run."""
+
+
+class Watched(Protocol):
+    """What is looked at."""
+
+    world: World
+    network: Network
+    broker: BrokerProgram
+    clients: list[ClientProgram]
+    all_servers: list[ServerProgram]
+
+
+def at_any_time(system: Watched) -> Iterator[str]:
+    """What does not hold now, in words."""
+    for client in system.clients:
+        if client.process.alive and client.rabbit is not None:
+            for broken in _of_client(client.rabbit.calls, client.process):
+                yield f"{client.name}: {broken}"
+    for wire in system.network.wires.values():
+        for end in wire.ends:
+            size = end.get_write_buffer_size()
+            if size > _BUFFER and not end.lost:
+                yield f"{end.name}: {size} bytes wait for the socket"
+
+
+def _of_client(client: Client, process: Process) -> Iterator[str]:
+    table = client.table
+    if table.deadlines != len(table.by_id):
+        yield f"{table.deadlines} deadlines for {len(table.by_id)} calls"
+    now = process.clock()
+    paused = max((pause.till for pause in process.pauses), default=0.0)
+    if process.world.now < paused + OUTLIVES:
+        return
+    for call in table.by_id.values():
+        late = now - call.started - call.timeout
+        if late > OUTLIVES:
+            yield f"call {call.id} of {call.method} is there {late:.3f} s after its deadline"
+
+
+def at_rest(system: Watched) -> Iterator[str]:
+    """What is left though all calls have ended, in words."""
+    yield from at_any_time(system)
+    for client in system.clients:
+        if client.rabbit is not None and client.rabbit.in_flight:
+            yield f"{client.name}: {client.rabbit.in_flight} calls are in flight"
+    for program in system.all_servers:
+        if program.process.alive and program.server is not None and program.serves:
+            for left in _of_server(program.server):
+                yield f"{program.name}: {left}"
+    for vhost in system.broker.broker.node.vhosts.values():
+        for queue in vhost.queues.values():
+            if queue.ready and queue.name.startswith("leveret.") and not _is_reply(queue.name):
+                yield f"the broker: {queue.ready} messages wait in {queue.name}"
+
+
+def _of_server(server: Server) -> Iterable[str]:
+    for call in server.calls():
+        yield f"{call.method} (call {call.id}) is {call.state.value!r}"
+
+
+def _is_reply(name: str) -> bool:
+    return name.startswith("leveret.reply.")

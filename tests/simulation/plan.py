@@ -1,0 +1,172 @@
+"""What is to happen in a run: its calls and its faults, all drawn from the seed beforehand.
+
+Each fault draws what it needs from dice of its own. So a run without some of its faults has the
+others as they were, and the shortest schedule that fails can be found by leaving faults out.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from leveret import Retry
+from tests.simulation.work import KINDS, Conduct, Work
+
+CLIENTS: Final = 3
+SERVERS: Final = 3
+PATIENT: Final = 25.0
+"""Seconds to the deadline of calls that must have a result."""
+_CALLS_PER_SECOND: Final = 50.0
+_FAULTS_PER_CALL: Final = 0.11
+_RETRY: Final = Retry(attempts=4, backoff=0.05)
+_IMPATIENT: Final[tuple[dict[str, Any], ...]] = (
+    {},
+    {"wait_for_server": True},
+    {"wait_for_connection": False},
+    {"if_busy": "fail"},
+    {"retry": _RETRY},
+)
+_MISBEHAVIOUR: Final[tuple[Conduct, ...]] = ("deaf", "deaf", "raises", "refuses", "exits", "yields")
+
+WEIGHTS: Final[Mapping[str, int]] = {
+    "cut": 20,
+    "cut_all_of_one": 4,
+    "half_open": 2,
+    "stall": 14,
+    "delay": 10,
+    "throttle": 6,
+    "refuse": 4,
+    "kill_server": 7,
+    "kill_client": 3,
+    "kill_all_servers": 1,
+    "pause": 12,
+    "clock": 8,
+    "drain": 6,
+    "rolling_restart": 2,
+    "kill_broker": 2,
+    "stop_broker": 2,
+    "block": 4,
+    "close_connections": 3,
+    "delete_queue": 3,
+    "delete_reply_queue": 2,
+    "delete_exchange": 2,
+    "delete_binding": 2,
+    "set_policy": 2,
+    "lose_store": 2,
+}
+"""How likely each kind of fault is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedCall:
+    """One call."""
+
+    at: float
+    """When it is made, in seconds from the start."""
+    client: int
+    """Which client makes it."""
+    key: str
+    service: type[Work]
+    idempotent: bool
+    timeout: float
+    """Seconds."""
+    kept: bool
+    """Whether it must have a result."""
+    seconds: float
+    """For how long its handler works."""
+    padding: int
+    """Bytes of its request."""
+    conduct: Conduct
+    options: Mapping[str, Any]
+    """As for `with_options`."""
+    give_up: float | None
+    """Seconds after which its caller goes away; None for never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFault:
+    """One fault."""
+
+    number: int
+    at: float
+    """When it strikes, in seconds from the start."""
+    kind: str
+    """The name of a method of `Faults`."""
+    seed: str
+    """Of what it draws."""
+
+    def __str__(self) -> str:
+        return f"fault {self.number} at {self.at:.3f} s: {self.kind.replace('_', ' ')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run."""
+
+    seed: int
+    calls: tuple[PlannedCall, ...]
+    faults: tuple[PlannedFault, ...]
+    span: float = field(default=0.0)
+    """Seconds in which calls are made and faults strike."""
+
+
+def plan(seed: int, calls: int) -> Plan:
+    """Draw a run of so many calls."""
+    dice = random.Random(f"{seed} plan")
+    # Few or many calls at a time, and few or many faults, so that each meets some peace as well.
+    span = max(2.0, calls / _CALLS_PER_SECOND * dice.uniform(0.6, 1.6))
+    count = round(calls * _FAULTS_PER_CALL)
+    times = sorted(_time(dice, span) for _ in range(calls))
+    made = tuple(_call(dice, f"{number:x}", at) for number, at in enumerate(times))
+    kinds = dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count)
+    strikes = sorted(dice.uniform(0.0, span) for _ in range(count))
+    faults = tuple(
+        PlannedFault(number=number, at=at, kind=kind, seed=f"{seed} fault {number}")
+        for number, (at, kind) in enumerate(zip(strikes, kinds, strict=True))
+    )
+    return Plan(seed, made, faults, span)
+
+
+def _time(dice: random.Random, span: float) -> float:
+    """When a call is made: evenly, or in a burst with others."""
+    if dice.random() < 0.25:
+        return min(span, span * dice.randint(0, 9) / 10 + dice.random() * 0.01)
+    return dice.uniform(0.0, span)
+
+
+def _call(dice: random.Random, key: str, at: float) -> PlannedCall:
+    idempotent = dice.random() < 0.6
+    service = dice.choices(KINDS, (5, 3, 1, 2))[0]
+    timeout = PATIENT
+    conduct: Conduct = ""
+    options: Mapping[str, Any]
+    kept = False
+    if dice.random() < 0.35:
+        timeout = dice.choice((0.02, 0.1, 0.3, 1.0))
+        options = dice.choice(_IMPATIENT)
+    elif not idempotent:
+        timeout = dice.choice((2.0, 3.0, 5.0))
+        options = dice.choice(({}, {"retry": _RETRY}))
+    else:
+        # Calls with keys are Busy while the store is away, and so are those of a full queue.
+        kept = service.__name__ in ("Work", "Quorum")
+        options = dice.choice(({}, {}, {"retry": _RETRY}, {"hedge": 0.1}))
+    if dice.random() < 0.08:
+        conduct = dice.choice(_MISBEHAVIOUR)
+        kept = kept and conduct == "deaf"
+    return PlannedCall(
+        at=at,
+        client=dice.randrange(CLIENTS),
+        key=key,
+        service=service,
+        idempotent=idempotent,
+        timeout=timeout,
+        kept=kept,
+        seconds=dice.choice((0.0, 0.0, 0.01, 0.05, 0.4)),
+        padding=dice.randint(1, 200_000) if dice.random() < 0.01 else 0,
+        conduct=conduct,
+        options={"wait_for_server": kept, **options},
+        give_up=dice.uniform(0.0, 0.1) if dice.random() < 0.05 else None,
+    )

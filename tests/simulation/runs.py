@@ -1,0 +1,65 @@
+"""Runs, in processes of their own: what a process of the pool does."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from tests.simulation.plan import plan
+from tests.simulation.shrinking import shrunk
+from tests.simulation.system import Outcome, run
+
+_SHOWN: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run."""
+
+    seed: int
+    calls: int
+    faults: tuple[int, ...] | None = None
+    """The numbers of the faults that it has; None for all."""
+    trace: str | None = None
+    """The file that gets its trace."""
+
+
+def begin_process() -> None:
+    """Log nothing: a million calls under faults fill any log."""
+    logging.getLogger("leveret").propagate = False
+    logging.getLogger("leveret").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").disabled = True
+
+
+def do(job: Job) -> tuple[Job, Outcome]:
+    """Run it, in a process of the pool."""
+    planned = plan(job.seed, job.calls)
+    if job.faults is not None:
+        chosen = tuple(fault for fault in planned.faults if fault.number in job.faults)
+        planned = replace(planned, faults=chosen)
+    if job.trace is None:
+        return job, run(planned)
+    with Path(job.trace).open("w") as file:
+        return job, run(planned, file)
+
+
+def shrink(job: Job) -> list[str]:
+    """The shortest schedule that fails in the same way, in words."""
+    planned = plan(job.seed, job.calls)
+    kinds = run(planned).kinds
+    shortest = shrunk(planned, lambda fewer: bool(run(fewer).kinds & kinds))
+    outcome = run(shortest)
+    numbers = ",".join(str(fault.number) for fault in shortest.faults)
+    command = f"make simulate SEED={job.seed} CALLS={job.calls} FAULTS={numbers or 'none'}"
+    return [
+        f"the shortest schedule that shows it has {len(shortest.faults)} faults ({command}):",
+        *(f"  {fault}" for fault in shortest.faults),
+        *complaints(outcome),
+    ]
+
+
+def complaints(outcome: Outcome) -> list[str]:
+    """What was broken, in words."""
+    return [f"  {text}" for text in (*outcome.verdict.complaints, *outcome.broken)[:_SHOWN]]

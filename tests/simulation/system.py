@@ -1,0 +1,256 @@
+"""A run: puts up the system, makes the calls, lets the faults strike, and judges."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Final, TextIO
+
+from tests.faults.judgement import Call, Judge, Verdict
+from tests.simulation.faults import Faults
+from tests.simulation.invariants import at_any_time, at_rest
+from tests.simulation.network import Network
+from tests.simulation.once import SharedRecords
+from tests.simulation.plan import CLIENTS, PATIENT, SERVERS, Plan, PlannedCall, PlannedFault
+from tests.simulation.programs import (
+    BrokerProgram,
+    ClientProgram,
+    OperatorProgram,
+    ServerProgram,
+)
+from tests.simulation.stand_ins import in_place, silence
+from tests.simulation.trace import Trace
+from tests.simulation.work import MemoryDiary
+from tests.simulation.world import Process, Stuck, World
+
+_LATEST: Final = 1.0
+"""Seconds after the last deadline at which no handler begins any more."""
+_LOOK: Final = 0.1
+"""Seconds between two looks at what must hold at any time."""
+_SETTLED: Final = PATIENT + 10.0
+"""Seconds in which requests whose callers are dead leave the queues."""
+_CLOCKS: Final = 0.9
+"""Seconds by which a handler may begin late because clocks differ: twice what one may err."""
+
+
+class _Mistakes(logging.Handler):
+    """Takes what Leveret itself calls a mistake of its own."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(logging.ERROR)
+        self._world = world
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if "please report it" in text or (record.exc_info and "failed" in text):
+            who = "?" if self._world.current is None else self._world.current.name
+            error = "" if not record.exc_info else repr(record.exc_info[1])
+            self._world.complain(who, f"{text} {error}")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a run."""
+
+    verdict: Verdict
+    digest: str
+    """The check sum of all that happened."""
+    seconds: float
+    """How long it was, on its own clock."""
+    broken: list[str] = field(default_factory=list)
+    """Invariants that did not hold."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether all promises were."""
+        return self.verdict.kept and not self.broken
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Which kinds of promises were broken."""
+        verdict = self.verdict
+        names = ("lost", "hung", "ran_twice", "wrong_executed")
+        kinds = {name for name in names if getattr(verdict, name)}
+        return frozenset(kinds | ({"broken"} if self.broken else set()))
+
+
+class System:
+    """A broker, clients and servers in a world."""
+
+    def __init__(self, plan: Plan, trace: Trace) -> None:
+        self.plan = plan
+        self.world = World(plan.seed, trace)
+        self.network = Network(self.world, plan.seed)
+        self.diary = MemoryDiary(lambda: self.world.now)
+        self.store = SharedRecords(lambda: self.world.now, self.world.random)
+        self.calls: list[Call] = []
+        self.processes: list[Process] = []
+        self.servers: list[ServerProgram] = []
+        self.clients: list[ClientProgram] = []
+        self.all_servers: list[ServerProgram] = []
+        self._client_of: dict[str, Process] = {}
+        self._started = 0
+        self._left = len(plan.calls)
+        self.broker = BrokerProgram(self.world, self.network)
+        self.operator = OperatorProgram(self.world, self.network)
+        self.faults = Faults(self, 0.0)
+
+    def run(self) -> Outcome:
+        """From the first connection to the last."""
+        world = self.world
+        broken: list[str] = []
+        self.broker.start()
+        for _ in range(SERVERS):
+            self.start_server()
+        for _ in range(CLIENTS):
+            self.clients.append(self._new_client())
+        try:
+            world.run(self._is_up)
+            start = world.now
+            over = start + self.plan.span
+            self.faults = Faults(self, over)
+            for planned in self.plan.calls:
+                world.at(start + planned.at, self._make, planned)
+            for fault in self.plan.faults:
+                world.at(start + fault.at, self._strike, fault)
+            world.at(over, self.faults.mend_all)
+            self._look()
+            world.run(lambda: world.now >= over and not self._left)
+            self._wait(_LATEST)
+            broken += self._settled()
+        except Stuck as error:
+            broken.append(str(error))
+        verdict = self._judge()
+        if not broken:
+            try:
+                broken += self._close()
+            except Stuck as error:
+                broken.append(f"while all was closed: {error}")
+        broken += world.complaints
+        return Outcome(verdict, world.trace.digest(), world.now, broken)
+
+    def _is_up(self) -> bool:
+        return all(server.serves for server in self.servers) and all(
+            client.rabbit is not None for client in self.clients
+        )
+
+    def _look(self) -> None:
+        """See whether what must hold at any time does, again and again."""
+        for broken in at_any_time(self):
+            self.world.complain("invariant", broken)
+        self.world.at(self.world.now + _LOOK, self._look)
+
+    def _settled(self) -> list[str]:
+        """Wait until nothing is left of the calls. Returns what is left all the same."""
+        world = self.world
+        end = world.now + _SETTLED
+        world.run(lambda: world.now >= end or not any(at_rest(self)))
+        return list(at_rest(self))
+
+    def _wait(self, seconds: float) -> None:
+        world = self.world
+        end = world.now + seconds
+        world.at(end, lambda: None)
+        world.run(lambda: world.now >= end)
+
+    def _strike(self, fault: PlannedFault) -> None:
+        if self.servers or ("server" not in fault.kind and "drain" not in fault.kind):
+            self.faults.strike(fault)
+
+    # -- programs ----------------------------------------------------------------------------
+
+    def start_server(self) -> None:
+        """Start one more server."""
+        self._started += 1
+        server = ServerProgram(
+            self.world, self.network, f"server-{self._started}", self.diary, self.store
+        )
+        self.servers.append(server)
+        self.all_servers.append(server)
+        self.processes.append(server.process)
+
+    def _new_client(self) -> ClientProgram:
+        self._started += 1
+        client = ClientProgram(self.world, self.network, f"client-{self._started}", self._ended)
+        self.processes.append(client.process)
+        return client
+
+    def replace_client(self, client: ClientProgram) -> None:
+        """Start a new client in its place, which makes the calls that it has not begun."""
+        at = self.clients.index(client)
+        new = self.clients[at] = self._new_client()
+        for call, how in client.calls:
+            if call.began:
+                call.cancelled = True  # nobody waits for it any more
+                self._ended(call)
+            else:
+                self._give(new, call, how)
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def _make(self, planned: PlannedCall) -> None:
+        how = f"{planned.service.__name__} {dict(planned.options)} {planned.conduct}".strip()
+        call = Call(planned.key, planned.idempotent, planned.timeout, planned.kept, how, began=0.0)
+        self.calls.append(call)
+        self._give(self.clients[planned.client], call, planned)
+
+    def _give(self, client: ClientProgram, call: Call, planned: PlannedCall) -> None:
+        self._client_of[call.key] = client.process
+        client.make(call, planned)
+
+    def _ended(self, call: Call) -> None:
+        self._left -= 1
+        self.world.trace.note(self.world.now, "call", str(call))
+
+    # -- the judgement -----------------------------------------------------------------------
+
+    def _judge(self) -> Verdict:
+        judge = Judge(self._paused, begins_late=_CLOCKS)
+        return judge.verdict(self.calls, self.diary.entries, self.faults.struck)
+
+    def _paused(self, call: Call, start: float, end: float) -> float:
+        """The seconds of a span in which its client or a server of it stood still."""
+        entry = self.diary.entries.get(call.key)
+        names = set(entry.servers) if entry is not None else set()
+        processes = [p for p in self.processes if p.name in names]
+        processes.append(self._client_of[call.key])
+        return sum(
+            pause.within(call.began if pause.suspended else start, end)
+            for process in processes
+            for pause in process.pauses
+        )
+
+    def _close(self) -> list[str]:
+        """Close everything, and see that nothing is left. Returns what is."""
+        for client in self.clients:
+            client.stop()
+        self.world.run(lambda: all(client.ended for client in self.clients))
+        for server in self.servers:
+            server.stop()
+        living = [server for server in self.all_servers if server.process.alive]
+        self.world.run(lambda: all(server.ended or not server.process.alive for server in living))
+        self._wait(0.5)
+        return [
+            f"{process.name} has a task without an owner: {task.get_coro()}"
+            for process in self.processes
+            if process.alive
+            for task in process.loop.unfinished()
+        ]
+
+
+def run(plan: Plan, file: TextIO | None = None) -> Outcome:
+    """Run a plan, in a world of its own."""
+    with silence():
+        return _run(plan, Trace(file))
+
+
+def _run(plan: Plan, trace: Trace) -> Outcome:
+    system = System(plan, trace)
+    log = logging.getLogger("leveret")
+    handler = _Mistakes(system.world)
+    log.addHandler(handler)
+    try:
+        with in_place(system.world, plan.seed):
+            return system.run()
+    finally:
+        log.removeHandler(handler)
