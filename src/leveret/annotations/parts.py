@@ -16,7 +16,6 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
 
 import msgspec
@@ -103,7 +102,7 @@ def field_hints(cls: type) -> dict[str, Any]:
     named = (
         issubclass(cls, msgspec.Struct)
         or dataclasses.is_dataclass(cls)
-        or is_typeddict(cls)
+        or hasattr(cls, "__required_keys__")  # a TypedDict, also that of typing_extensions
         or hasattr(cls, "__attrs_attrs__")
         or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
     )

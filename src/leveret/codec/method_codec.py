@@ -18,7 +18,6 @@ from leveret.codec.content_type import BUFFERS, JSON, MSGPACK, TEXT, normal_cont
 from leveret.codec.not_finite import refuse_not_finite
 from leveret.codec.pydantic_values import plain_model
 from leveret.codec.special_fields import special_fields
-from leveret.codec.special_types import special_type
 from leveret.errors import ContractError
 
 __all__ = [
@@ -108,12 +107,6 @@ def method_codec(
 
 
 def _buffers_codec(parameters: type[msgspec.Struct], result: Any) -> MethodCodec:
-    for what, annotation in _types(parameters, result):
-        if buffered_in(annotation) and special_type(annotation) is not None:
-            raise ContractError(
-                f"{BUFFERS} cannot carry {what}: it has arrays or tables, and what is pydantic's "
-                "or has a hook, in one; make them two"
-            )
     encode_arguments, decode_arguments = with_buffers.argument_coder(parameters)
     encode_result, decode_result = with_buffers.result_coder(result)
     return MethodCodec(

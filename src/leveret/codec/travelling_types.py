@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect as shapes
 
-from leveret.codec.buffered_types import check_buffered, kind_of
+from leveret.annotations import hooks_of, of_pydantic
+from leveret.codec.buffered_types import buffered_in, check_buffered, kind_of
 from leveret.codec.hook_table import HookTable, hook_table
 from leveret.codec.pydantic_values import pydantic_type
 from leveret.errors import ContractError
@@ -91,6 +92,10 @@ def check_type(annotation: Any) -> None:
 
     :raises ContractError: when they cannot; the message tells why and what to write instead.
     """
+    if buffered_in(annotation) and (of_pydantic(annotation) or hooks_of(annotation)):
+        raise ContractError(
+            "it has arrays or tables, and what is pydantic's or has a hook, in one; make them two"
+        )
     if pydantic_type(annotation) is not None:
         return
     check_buffered(annotation)

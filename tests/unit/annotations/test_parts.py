@@ -5,10 +5,21 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NewType, TypedDict, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    NewType,
+    Required,
+    TypedDict,
+    TypeVar,
+)
 
 import msgspec
 import pytest
+import typing_extensions
 from typing_extensions import TypeAliasType
 
 from leveret.annotations.parts import parts, with_parts
@@ -45,6 +56,10 @@ class Options(TypedDict):
     deep: bool
 
 
+class OtherOptions(typing_extensions.TypedDict, total=False):
+    deep: Required[bool]
+
+
 class Dangling(msgspec.Struct):
     other: Nowhere  # type: ignore[name-defined]  # noqa: F821
 
@@ -64,6 +79,7 @@ def where(annotation: Any, found: Any) -> list[str]:
         (tuple[Point, ...], float, ["Point.x"]),
         (Pair, int, ["Pair.a"]),
         (Options, bool, ["Options.deep"]),
+        (OtherOptions, bool, ["OtherOptions.deep"]),
         (Literal[1], int, []),
         (Sku, bytes, [""]),
         (Stock, bytes, ["Stock.skus"]),
