@@ -12,7 +12,7 @@ import pytest
 
 import leveret
 from leveret import Rabbit, Reconnect
-from leveret.client.calls import probe, returns
+from leveret.client.calls import life, probe
 from leveret.server import watchdog
 from leveret.server.calls import intake, kept_replies, once_calls
 from leveret.transport.address import Address
@@ -110,7 +110,7 @@ def test_the_figures_are_those_of_the_code() -> None:
         assert what.startswith(words)
         assert tuple(map(float, shown.split(", "))) == values, f"{what}: the code has {values}"
     assert timing.REPLY_GRACE < timing.LATEST_END < FIGURES["a call ends"][0]
-    assert returns.MOST_RESENDS == 10
+    assert life.MOST_RESENDS == 10
 
 
 async def test_every_command_is_a_target_of_make(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The client's calls, put together: the only file that knows all others of this folder.
 
-`Client` is what lives on a `Link`. It opens the channel on each connection, carries out what
-`life.py` asks for, and says what becomes of the calls when the channel is gone:
+`Client` is what lives on a `Link`. It opens the channel on each connection, and carries out what
+`life.py` asks for. What becomes of the calls when the channel is gone, `lost_channel.py` says:
 
 - those that the broker has confirmed go on waiting: their replies wait in the reply queue;
 - those that it has not confirmed are sent again on the next channel if they may be repeated; the
@@ -26,7 +26,7 @@ from leveret.client.calls.flow import Flow
 from leveret.client.calls.inbox import Inbox
 from leveret.client.calls.inquiries import Inquiries, Inquiry
 from leveret.client.calls.life import Act, Event, Pending, State
-from leveret.client.calls.lost_channel import Fate, fates, fates_by_size
+from leveret.client.calls.lost_channel import events
 from leveret.client.calls.messenger import Messenger
 from leveret.client.calls.monitor import SERVED_EVERY, SHORT, Monitor
 from leveret.client.calls.probe import QueueProbe
@@ -34,7 +34,7 @@ from leveret.client.calls.publisher import Publisher
 from leveret.client.calls.reply_queue import ReplyQueue
 from leveret.client.calls.request import Request
 from leveret.client.calls.resends import Resends
-from leveret.client.calls.returns import MOST_RESENDS, Returns
+from leveret.client.calls.returns import Returns
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
 from leveret.client.calls.table import CallTable, Hook
@@ -375,49 +375,19 @@ class Client:
     def _on_close(self, error: LeveretError) -> None:
         unconfirmed = self._publisher.detached()
         self._flow.changed()
-        exchange = exchange_at_fault(error)
+        exchange, sizes = exchange_at_fault(error), size_at_fault(error)
         if exchange and is_missing_exchange(error):
             self._exchanges.missing(exchange)
-        sizes = size_at_fault(error)
-        found = fates(unconfirmed, exchange)
         if sizes is not None:
-            found = fates_by_size(unconfirmed, *sizes)
             self._note_broker_limit(sizes[1])
-        for call, fate in found:
-            self._channel_closed(call, fate, exchange, error)
+        for call, event in events(unconfirmed, error, reconnects=self.link.reconnects):
+            self.table.fire(call, event, error)
         self.link.restore(self)
 
     def _note_broker_limit(self, size: int | None) -> None:
         """The broker takes no larger body than this: the next one is refused here."""
         self._flow.broker_limit = size
         self.max_message_size = self._flow.max_size
-
-    def _channel_closed(
-        self, call: Pending, fate: Fate, exchange: str | None, error: LeveretError
-    ) -> None:
-        """The channel has ended on which the broker had not confirmed the request of this call."""
-        if fate is Fate.HANDLED:
-            return  # as good as confirmed
-        if fate is Fate.TOO_LARGE:
-            self.table.fire(call, Event.TOO_LARGE, error)
-            return
-        refused = exchange is not None and not is_missing_exchange(error)
-        if refused and call.request.dialect.exchange == exchange:
-            if fate is Fate.UNKNOWN:
-                call.doubt()
-            self.table.fire(call, Event.FORBIDDEN, error)
-        elif fate is Fate.DROPPED and self.link.reconnects:
-            kept = call.body is not None
-            self.table.fire(call, Event.DROPPED if kept else Event.DROPPED_LOST, error)
-        elif (
-            call.request.repeatable
-            and self.link.reconnects
-            # A request that costs its channel each time must not do so for ever.
-            and call.resends < MOST_RESENDS
-        ):
-            self.table.fire(call, Event.CHANNEL_GONE)
-        else:
-            self.table.fire(call, Event.CHANNEL_LOST, error)
 
     async def _restore_exchanges(self) -> None:
         await restore_exchanges(self.connection)

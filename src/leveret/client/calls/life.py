@@ -266,6 +266,9 @@ class Pending(Struct, eq=False):
         self.ensure_trouble().doubtful = True
 
 
+MOST_RESENDS: Final = 10
+"""How often a request is sent again that costs its channel each time, or is refused each time."""
+
 LIVE: Final = tuple(s for s in State if s not in (State.NEW, State.ENDED))
 """The states of a call that goes on."""
 

@@ -1,4 +1,6 @@
-"""What is known of the requests on a channel that the broker closed because of one of them. Pure.
+"""What becomes of the calls whose requests were on a channel that has ended. Pure.
+
+`fates` says what is known of the requests, and `events` what happens to their calls.
 
 The broker handles what is published on a channel one by one. It closes the channel at the first
 request that it cannot handle, drops what follows, and does not say which one it was. It only names
@@ -18,7 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from leveret.client.calls.life import Pending, State
+from leveret.client.calls.life import MOST_RESENDS, Event, Pending, State
+from leveret.errors import LeveretError
+from leveret.wire.channel_errors import exchange_at_fault, is_missing_exchange, size_at_fault
 
 _SILENT = (State.QUIET, State.SOUGHT)
 """The states of a call of whose request the client has heard nothing."""
@@ -35,6 +39,38 @@ class Fate(Enum):
     """Nobody can know."""
     TOO_LARGE = "too large"
     """The broker has not taken it, and never will."""
+
+
+def events(
+    unconfirmed: Sequence[Pending], error: LeveretError, *, reconnects: bool
+) -> Iterator[tuple[Pending, Event]]:
+    """What happens to the calls of these requests; nothing to those that the broker has taken.
+
+    :param unconfirmed: in the order in which they were published.
+    :param error: why the channel has ended.
+    :param reconnects: whether there will be another one.
+    """
+    exchange, sizes = exchange_at_fault(error), size_at_fault(error)
+    refused = None if is_missing_exchange(error) else exchange
+    found = fates(unconfirmed, exchange)
+    if sizes is not None:
+        found = fates_by_size(unconfirmed, *sizes)
+    for call, fate in found:
+        if fate is Fate.HANDLED:
+            continue  # as good as confirmed
+        if fate is Fate.TOO_LARGE:
+            yield call, Event.TOO_LARGE
+        elif refused is not None and call.request.dialect.exchange == refused:
+            if fate is Fate.UNKNOWN:
+                call.doubt()
+            yield call, Event.FORBIDDEN
+        elif fate is Fate.DROPPED and reconnects:
+            yield call, Event.DROPPED if call.body is not None else Event.DROPPED_LOST
+        elif call.request.repeatable and reconnects and call.resends < MOST_RESENDS:
+            # A request that costs its channel each time must not do so for ever.
+            yield call, Event.CHANNEL_GONE
+        else:
+            yield call, Event.CHANNEL_LOST
 
 
 def fates_by_size(

@@ -12,15 +12,13 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Final
 
-from leveret.client.calls.life import Event, Fire, Pending, State
+from leveret.client.calls.life import MOST_RESENDS, Event, Fire, Pending, State
 from leveret.client.calls.route import QueueState, Route
 from leveret.client.calls.tasks import Begin
 from leveret.wire.timing import DECLARED_AGAIN_WITHIN, SERVERS_RETURN_WITHIN
 
 log = logging.getLogger("leveret.client")
 
-MOST_RESENDS: Final = 10
-"""How often a request is sent again that costs its channel each time, or is refused each time."""
 BOUND_WITHIN: Final = 0.5
 """Seconds within which a server binds a queue that it has declared."""
 _FIRST_PAUSE: Final = 0.05

@@ -20,6 +20,7 @@ from leveret.client.calls.route import QueueState
 from leveret.errors import (
     Busy,
     CallError,
+    ChannelClosed,
     ConnectionLost,
     DeadlineExceeded,
     Executed,
@@ -236,7 +237,8 @@ def _lost(call: Pending, cause: LeveretError | None) -> CallError:
 
 
 def _lost_unconfirmed(_call: Pending, cause: LeveretError | None) -> CallError:
-    error = ConnectionLost(f"the connection broke before the answer came: {cause}")
+    broke = "the channel ended" if isinstance(cause, ChannelClosed) else "the connection broke"
+    error = ConnectionLost(f"{broke} before the answer came: {cause}")
     error.__cause__ = cause
     return error
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from leveret.client.calls.life import Pending, State
-from leveret.client.calls.lost_channel import Fate, fates, fates_by_size
+from leveret.client.calls.life import MOST_RESENDS, Event, Pending, State
+from leveret.client.calls.lost_channel import Fate, events, fates, fates_by_size
+from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
 from leveret.wire.tutorial import TutorialClient
 from tests.unit.client.calls.making import a_call
 
@@ -70,3 +71,56 @@ def test_of_a_request_that_was_too_large_the_broker_names_the_size() -> None:
     found = [fate for _, fate in fates_by_size(sized(5, 1, 20, 9, 20, 30, 5), 20, 10)]
     assert found == [HANDLED, HANDLED, TOO_LARGE, DROPPED, TOO_LARGE, TOO_LARGE, DROPPED]
     assert [fate for _, fate in fates_by_size(sized(5, 1), 20, 10)] == [UNKNOWN, UNKNOWN]
+
+
+NO_EXCHANGE = ChannelClosed(404, "NOT_FOUND - no exchange 'leveret' in vhost '/'")
+NO_RIGHT = ChannelClosed(
+    403, "ACCESS_REFUSED - write access to exchange 'leveret' in vhost '/' refused for user 'poor'"
+)
+NO_SIZE = ChannelClosed(
+    406, "PRECONDITION_FAILED - message size 20 is larger than configured max size 10"
+)
+BROKE = ConnectionLost("it broke")
+
+
+def happens(error: LeveretError, *calls: Pending, reconnects: bool = True) -> list[Event | None]:
+    found = {id(call): event for call, event in events(calls, error, reconnects=reconnects)}
+    return [found.get(id(call)) for call in calls]
+
+
+def test_with_the_connection_only_what_may_be_repeated_goes_out_again() -> None:
+    again, once = a_call(idempotent=True), typed()
+    assert happens(BROKE, again, once) == [Event.CHANNEL_GONE, Event.CHANNEL_LOST]
+    assert happens(BROKE, again, once, reconnects=False) == [Event.CHANNEL_LOST] * 2
+    again.ensure_trouble().resends = MOST_RESENDS
+    assert happens(BROKE, again) == [Event.CHANNEL_LOST]
+
+
+def test_what_a_missing_exchange_did_not_let_through_goes_out_again_whatever_it_is() -> None:
+    kept, not_kept = typed(), typed()
+    kept.body, not_kept.body = b"1", None
+    before, unknown = plain(), typed()
+    assert happens(NO_EXCHANGE, before, unknown, kept, not_kept, plain()) == [
+        None,
+        Event.CHANNEL_LOST,
+        Event.CHANNEL_LOST,
+        Event.DROPPED_LOST,
+        Event.DROPPED,
+    ]
+    assert happens(NO_EXCHANGE, kept) == [Event.DROPPED]
+    assert happens(NO_EXCHANGE, kept, reconnects=False) == [Event.CHANNEL_LOST]
+
+
+def test_what_the_user_may_not_send_ends_and_what_came_after_it_goes_out_again() -> None:
+    before, first, last, after = plain(), typed(), typed(), plain()
+    assert happens(NO_RIGHT, before, first, last, after) == [
+        None,
+        Event.FORBIDDEN,
+        Event.FORBIDDEN,
+        Event.DROPPED,
+    ]
+    assert [call.doubtful for call in (first, last)] == [True, False]
+
+
+def test_what_is_too_large_ends_and_the_rest_goes_on() -> None:
+    assert happens(NO_SIZE, *sized(5, 20, 5)) == [None, Event.TOO_LARGE, Event.DROPPED]

@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 
-from leveret.client.calls.life import TRANSITIONS, Act, Event, Pending, State, remember
-from leveret.client.calls.returns import BOUND_WITHIN, MOST_RESENDS, Returns
+from leveret.client.calls.life import (
+    MOST_RESENDS,
+    TRANSITIONS,
+    Act,
+    Event,
+    Pending,
+    State,
+    remember,
+)
+from leveret.client.calls.returns import BOUND_WITHIN, Returns
 from leveret.client.calls.route import Finding, QueueState, Route
 from leveret.errors import LeveretError
 from leveret.wire.timing import DECLARED_AGAIN_WITHIN

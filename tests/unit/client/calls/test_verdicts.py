@@ -10,6 +10,7 @@ from leveret.client.calls.verdicts import BACK_AT_ONCE, FAILURES, SEEN_SHORTLY, 
 from leveret.errors import (
     Busy,
     CallError,
+    ChannelClosed,
     ConnectionLost,
     DeadlineExceeded,
     Executed,
@@ -98,6 +99,13 @@ def test_a_lost_connection_is_the_cause_of_the_error() -> None:
     ):
         assert told(act, a_call(idempotent=repeatable), BROKEN).__cause__ is BROKEN
     assert type(told(Act.FAIL_LOST, a_call(idempotent=True), BROKEN)) is ConnectionLost
+
+
+def test_it_is_told_whether_the_connection_or_only_the_channel_ended() -> None:
+    unconfirmed = Act.FAIL_LOST_UNCONFIRMED
+    assert "the connection broke before" in str(told(unconfirmed, a_call(), BROKEN))
+    closed = ChannelClosed(404, "NOT_FOUND - no exchange 'leveret' in vhost '/'")
+    assert "the channel ended before" in str(told(unconfirmed, a_call(), closed))
 
 
 def test_a_rejected_request_says_what_the_broker_said() -> None:
