@@ -1,4 +1,4 @@
-"""Runs the real command `leveret` in processes of its own, and waits for what it says."""
+"""Runs the real command `leveret`, each in a process of its own, and waits for what it says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
+from tests.behaviour.forked_commands import ForkedCommand
 from tests.behaviour.patience import PATIENCE, until
 
 _STARTS = 3
@@ -22,7 +23,7 @@ _STARTS = 3
 class Command:
     """One `leveret ...`, running or ended."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | ForkedCommand) -> None:
         self.process = process
         self.out = b""
         self.lines: list[str] = []
@@ -108,18 +109,30 @@ class Commands:
         shutil.copy(Path(__file__).with_name("cli_service.py"), folder)
 
     async def start(self, *args: str, stdin: bytes = b"", url: str | None = None) -> Command:
-        """Start `leveret *args`."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "leveret", *args),
-            cwd=self.folder,
-            env=os.environ | {"LEVERET_URL": self.url if url is None else url, "COLUMNS": "200"},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        """Start `leveret *args`: a fork of a process that has imported it."""
+        return self._keep(
+            await ForkedCommand.start(
+                args, folder=self.folder, environment=self._environment(url), stdin=stdin
+            )
         )
-        assert process.stdin is not None
-        process.stdin.write(stdin)
-        process.stdin.close()
+
+    async def start_anew(self, *args: str) -> Command:
+        """Start `python -m leveret *args`, as users do."""
+        return self._keep(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "leveret", *args),
+                cwd=self.folder,
+                env=self._environment(),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        )
+
+    def _environment(self, url: str | None = None) -> dict[str, str]:
+        return os.environ | {"LEVERET_URL": self.url if url is None else url, "COLUMNS": "200"}
+
+    def _keep(self, process: asyncio.subprocess.Process | ForkedCommand) -> Command:
         command = Command(process)
         self._all.append(command)
         return command

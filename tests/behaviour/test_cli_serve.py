@@ -35,7 +35,8 @@ async def commands(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Commands]
 async def test_a_class_an_instance_or_a_factory_is_served_from_the_current_directory(
     commands: Commands, target: str
 ) -> None:
-    server = await commands.serve(f"cli_service:{target}")
+    server = await commands.start_anew("serve", f"cli_service:{target}")
+    await server.says("serving .* as instance")
     call = await commands.run("call", "desk.fib", "n=30")
     assert (call.text, call.process.returncode) == ("832040\n", 0)
     server.terminate()
