@@ -80,6 +80,19 @@ def test_in_json_all_that_is_said_is_json(capsys: pytest.CaptureFixture[str]) ->
     assert {line["process"] for line in lines} == {"worker 2"}
 
 
+def test_only_in_json_the_log_has_what_python_warns_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    captured: list[bool] = []
+
+    def note(*, capture: bool) -> None:
+        captured.append(capture)
+
+    monkeypatch.setattr(logging, "captureWarnings", note)
+    configure_logging(LogLevel.INFO)
+    assert captured == []
+    configure_logging(LogLevel.INFO, log_format=LogFormat.JSON)
+    assert captured == [True]
+
+
 def test_in_text_the_end_is_told_after_the_name_of_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

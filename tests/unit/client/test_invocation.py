@@ -300,10 +300,12 @@ async def test_a_request_is_sent_until_its_first_server_comes_up() -> None:
 
 
 async def test_no_server_in_time_is_a_passed_deadline() -> None:
-    client = Ledger(Unimplemented("none"))
+    missing = Unimplemented("none")
+    missing.call_id = "a1"
     with pytest.raises(DeadlineExceeded, match="no server came up in time: none") as caught:
-        await shout(client, wait_for_server=True, timeout=0.03)("hi")
-    assert (caught.value.where, caught.value.executed) == ("queue", "no")
+        await shout(Ledger(missing), wait_for_server=True, timeout=0.03)("hi")
+    error = caught.value
+    assert (error.where, error.executed, error.call_id) == ("queue", "no", "a1")
 
 
 class HeldOnceSent(Ledger):

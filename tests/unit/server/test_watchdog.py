@@ -30,15 +30,17 @@ PATIENCE = 15.0
 
 
 class Log(logging.Handler):
-    """What was warned of; `spoken` is set by each warning."""
+    """What was warned of, and of which calls; `spoken` is set by each warning."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.lines: list[str] = []
+        self.ids: list[object] = []
         self.spoken = threading.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
+        self.ids.append(vars(record).get("call_id"))
         self.spoken.set()
 
 
@@ -99,6 +101,7 @@ async def test_the_call_that_blocks_is_named_with_its_stack_and_then_with_its_le
     assert re.fullmatch(
         r"the event loop was blocked for \d+\.\d s by desk\.block \(call 2\)", log.lines[1]
     )
+    assert log.ids[:2] == ["2", "2"]
 
 
 async def test_a_handler_is_not_blamed_where_leverets_own_code_blocks(

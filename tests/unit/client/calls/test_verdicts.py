@@ -68,9 +68,10 @@ def came_back(call: Pending, after: float = 10.0) -> Pending:
     ],
 )
 def test_the_error_of_each_act(act: Act, kind: type[CallError], executed: Executed) -> None:
-    error = told(act, a_call(), BROKEN)
+    call = a_call()
+    error = told(act, call, BROKEN)
     assert type(error) is kind
-    assert (error.executed, error.method) == (executed, "gate.once")
+    assert (error.executed, error.method, error.call_id) == (executed, "gate.once", call.id)
 
 
 def test_each_act_that_fails_a_call_has_an_error() -> None:
