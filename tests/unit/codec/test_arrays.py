@@ -93,6 +93,7 @@ def test_strings_of_any_length_are_refused() -> None:
     ("head", "size", "reason"),
     [
         (ArrayHead("<f8", (2,), "C", 0), 15, "takes 16 bytes, and its buffer has 15"),
+        (ArrayHead("<f8", (2,), "C", 0), 17, "takes 16 bytes, and its buffer has 17"),
         (ArrayHead("<f8", (2**63, 2**63), "C", 0), 16, "and its buffer has 16"),
         (ArrayHead("<f8", (), "C", 0), 0, "takes 8 bytes"),
         (ArrayHead(">f8", (2,), "C", 0), 16, "'>f8' do not travel; a big-endian array must be"),

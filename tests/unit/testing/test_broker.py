@@ -301,6 +301,13 @@ def test_fixtures_work_in_every_loop_scope_with_pytest_asyncio_and_with_anyio(
     assert "11 passed, 1 xfailed" in done.stdout
 
 
+def test_anyio_alone_will_do(tmp_path: Path) -> None:
+    source = "".join((WITH_ANYIO, IN_A_SCOPE_OF_ANYIO.format(scope="function")))
+    done = run_pytest(tmp_path, source, "-p", "no:asyncio", services=SERVICES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed, 1 xfailed" in done.stdout
+
+
 def test_tests_that_do_not_ask_for_it_import_nothing_of_leveret(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, USES_NOTHING)
     assert done.returncode == 0, done.stdout + done.stderr
