@@ -101,3 +101,23 @@ async def test_a_service_is_left_when_the_connection_breaks(mortal_host: Rabbit)
         crash(mortal_host)
         await until(server.failed.done, "the server knows")
     assert log == ["pool entered", "pool left"]
+
+
+class Lingering(Pool, name="lingering"):
+    async def __aexit__(self, *error: object) -> None:
+        self.started.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_service_that_hangs_while_it_is_left_ends_when_the_drain_is_hurried(
+    host: Rabbit,
+) -> None:
+    log: list[str] = []
+    lingering = Lingering(log, "lingering")
+    server = await host.serving(Pool(log), lingering)
+    closing = asyncio.create_task(server.close())
+    await lingering.started.wait()
+    server.cancel_running()
+    async with asyncio.timeout(10):
+        await closing
+    assert log == ["pool entered", "lingering entered", "pool left"]
