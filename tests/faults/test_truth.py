@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 import leveret
-from leveret import CallError, DeadlineExceeded, NoServer
+from leveret import CallError, DeadlineExceeded, NoServer, Service, method
 from leveret.amqp import frames
+from leveret.once import MemoryOnce, OnceUnavailable, Outcome
 from leveret.testing import FaultProxy, Stall, before_frame
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
 from tests.behaviour.crashing import crash
-from tests.behaviour.patience import until
+from tests.behaviour.patience import until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.faults.diary import Diary
 from tests.faults.oracle import Oracle
@@ -31,6 +32,32 @@ async def raw(broker_url: str) -> AsyncIterator[RawPeer]:
     peer = await RawPeer.open(broker_url)
     yield peer
     await peer.close()
+
+
+class Away(MemoryOnce):
+    """A store that does not answer."""
+
+    async def begin(
+        self, key: str, *, owner: str, lease: float, keep: float, takeover: bool = False
+    ) -> Outcome:
+        raise OnceUnavailable("the store cannot be reached")
+
+
+class Till(Service):
+    """Calls with keys."""
+
+    @method(once=True)
+    async def pay(self) -> None: ...
+
+    @method(once=True, idempotent=True)
+    async def again(self) -> None: ...
+
+
+@pytest.fixture
+async def keyed_queue(broker_url: str) -> str:
+    """The queue of the second of them, without any server."""
+    async with leveret.connect(broker_url) as rabbit, rabbit.serving(Till()):
+        return "leveret.till.again"
 
 
 @pytest.fixture
@@ -70,6 +97,44 @@ async def test_a_request_that_comes_again_too_late_may_have_run_before(
     mortal.crash()
     async with leveret.connect(broker_url) as rabbit, rabbit.serving(Work(diary)):
         failure = await raw.failure()
+    assert failure.get("executed", "maybe") == "maybe", failure
+
+
+async def test_a_keyed_request_that_comes_again_may_have_run_though_the_store_is_away(
+    broker_url: str, raw: RawPeer, keyed_queue: str
+) -> None:
+    """Before it died, its first server may have run it, while it could still use the store."""
+    mortal = await RawPeer.open(broker_url)
+    taken = await mortal.take(keyed_queue)
+    await raw.listen()
+    raw.request("till.again", b"{}", expiration="60000")
+    await taken.get()
+    mortal.crash()
+    async with (
+        leveret.connect(broker_url) as rabbit,
+        rabbit.serving(Till(), once=Away()),
+    ):
+        failure = await raw.failure()
+    assert failure["code"] == "RESOURCE_EXHAUSTED"
+    assert failure.get("executed", "maybe") == "maybe", failure
+
+
+async def test_an_old_request_that_comes_again_may_have_run_though_nobody_waits_for_it(
+    broker_url: str, raw: RawPeer, keyed_queue: str
+) -> None:
+    """Whoever hears that may have sent it again, and wait for another copy of it."""
+    mortal = await RawPeer.open(broker_url)
+    taken = await mortal.take("leveret.till.pay")
+    await raw.listen()
+    raw.request("till.pay", b"{}", expiration="60000")
+    await taken.get()
+    mortal.crash()
+    await until_found(lambda: raw.waiting("leveret.till.pay"), 1, "the broker has it back")
+    async with leveret.connect(broker_url) as rabbit, rabbit.serving(Till()):
+        question = await raw.reply()
+        assert question.properties.type == "claim"
+        failure = await raw.failure()  # once nobody has answered
+    assert failure["code"] == "CANCELLED"
     assert failure.get("executed", "maybe") == "maybe", failure
 
 

@@ -46,7 +46,7 @@ from leveret.server.calls.life import (
     name_of,
 )
 from leveret.server.calls.once_calls import OnceCalls
-from leveret.server.calls.outcome import ran_before, stopped
+from leveret.server.calls.outcome import stopped
 from leveret.server.calls.replies import Replies
 from leveret.server.calls.run import Ended, Runner
 from leveret.server.calls.settling import Settling
@@ -279,9 +279,7 @@ class MethodServer:
         if seconds <= self._doubtful:
             self._check_time_left(request, seconds, now)
         if self._early.until and self._early.take(call.key):
-            raise Cancelled(
-                "the caller cancelled before a server took it", executed=ran_before(request)
-            )
+            raise Cancelled("the caller cancelled before a server took it", executed="no")
         return self._replies.arguments(request)
 
     def sent(self, call: ServerCall) -> None:
@@ -432,7 +430,10 @@ class MethodServer:
         else:
             error = stopped(call, call.state, in_thread=False)
             self._life.fire(call, Event.UNCONFIRMED)
-            self._fail(call, error)
+            if call.holding is Holding.DETACHED:
+                self._forget(call)  # whoever gets its request next asks its caller
+            else:
+                self._fail(call, error)
 
     # -- places ------------------------------------------------------------------------------------
 
@@ -452,9 +453,7 @@ class MethodServer:
     def _find_no_place(self, call: ServerCall) -> None:
         if call.incoming.only_if_free:
             self._life.fire(call, Event.BUSY)
-            error = Busy(f"no server of {self._key} has a free place at this moment")
-            error.executed = ran_before(call.incoming)
-            self._fail(call, error)
+            self._fail(call, Busy(f"no server of {self._key} has a free place at this moment"))
             return
         self._life.fire(call, Event.NO_PLACE)
         self.slots.wait(call)
@@ -488,8 +487,7 @@ class MethodServer:
         """:raises DeadlineExceeded: if there is too little time left to begin a request."""
         try:
             self.admission.check(seconds, request.timeout, now)
-        except DeadlineExceeded as error:
-            error.executed = ran_before(request)
+        except DeadlineExceeded:
             if self.admission.overloaded(now):
                 self._prefetch.varies = True
                 self._adjust()
@@ -547,7 +545,7 @@ class MethodServer:
             return
         error = stopped(call, before, in_thread=self._executor.in_thread)
         match act:
-            case Act.FAIL if before is State.WAITING and detached:
+            case Act.FAIL if detached:
                 # Its request is the broker's: another server may have it by now.
                 self._forget(call)
                 if why is Stop.CALLER:

@@ -252,6 +252,16 @@ async def test_a_caller_that_left_before_its_old_request_was_run_is_believed(sce
     assert not scene.server.calls
 
 
+async def test_an_old_request_that_is_the_brokers_is_left_to_who_gets_it_next(
+    scene: Scene,
+) -> None:
+    scene.take(old=True, seconds=0.05)
+    scene.lose_the_channel()
+    await until(lambda: not scene.server.calls, "nobody has answered")
+    assert scene.elsewhere == []
+    assert not scene.sent("finish")
+
+
 async def test_a_drain_hands_back_what_was_not_begun(scene: Scene) -> None:
     asked = scene.take("asked", old=True)
     for n in range(3):

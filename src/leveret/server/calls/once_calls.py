@@ -129,7 +129,7 @@ class OnceCalls:
         owner = f"{self._instance}.{next(self._attempts)}"
         elsewhere = call.incoming.redelivered or call.incoming.resent
         takeover = self._spec.idempotent
-        executed: Executed = "maybe" if elsewhere else "no"
+        executed: Executed = "no"
         while True:
             remaining = call.ends - self._clock()
             if remaining <= 0:

@@ -18,11 +18,10 @@ from leveret.errors import (
     RemoteError,
     Unauthenticated,
 )
-from leveret.server.calls.life import ServerCall, State, Stop
+from leveret.server.calls.life import Holding, ServerCall, State, Stop
 from leveret.wire.error_texts import is_long, safe_repr, safe_str, shortened_traceback
 from leveret.wire.failures import as_declared, misfit
 from leveret.wire.log_fields import fields_of, shown
-from leveret.wire.message import Incoming
 
 log = logging.getLogger("leveret.server")
 
@@ -33,14 +32,20 @@ _OWN: Final = (InvalidArgument, PermissionDenied, Unauthenticated, Busy)
 """Errors of ours that a handler may raise itself, to its caller."""
 
 
-def ran_before(request: Incoming) -> Executed:
-    """Whether another server may have run a request that this one does not run."""
-    return "maybe" if request.redelivered or request.attempts > 0 else "no"
-
-
 def executed(call: ServerCall) -> Executed:
-    """Whether a call whose handler did not end with a result has run."""
-    return "yes" if call.entered else ran_before(call.incoming)
+    """Whether a call whose handler did not end with a result has run at this server."""
+    return "yes" if call.entered else "no"
+
+
+def may_run_elsewhere(call: ServerCall) -> bool:
+    """Whether another server may have run a request, or may yet.
+
+    The broker delivered it before; a server passed it on after that; its client sent it before; or
+    the broker has it back.
+    """
+    request = call.incoming
+    had_before = request.redelivered or request.resent or request.attempts > 0
+    return had_before or call.holding is Holding.DETACHED
 
 
 def stopped(call: ServerCall, state: State, *, in_thread: bool) -> CallError:
@@ -57,7 +62,7 @@ def stopped(call: ServerCall, state: State, *, in_thread: bool) -> CallError:
     if call.stop is Stop.DEADLINE:
         error = DeadlineExceeded("the deadline passed before its handler began", where="queue")
     # While a key is claimed, another server may run the call that has it.
-    error.executed = "maybe" if state is State.CLAIMING else ran_before(call.incoming)
+    error.executed = "maybe" if state is State.CLAIMING else "no"
     return error
 
 

@@ -12,7 +12,7 @@ from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, ContractError, InvalidArgument, InvalidResult
 from leveret.once import LARGE, Recorded
 from leveret.server.calls.life import Answer, ServerCall
-from leveret.server.calls.outcome import executed
+from leveret.server.calls.outcome import executed, may_run_elsewhere
 from leveret.wire.context import CurrentCall
 from leveret.wire.error_texts import safe_str
 from leveret.wire.failures import decode_failure
@@ -117,7 +117,12 @@ class Replies:
     def error(
         self, call: ServerCall, error: CallError, context: CurrentCall | None = None
     ) -> bytes:
-        """The reply that tells of an error."""
+        """The reply that tells of an error.
+
+        Whoever made the error knows this server only. What did not run here may have run elsewhere.
+        """
+        if error.executed == "no" and may_run_elsewhere(call):
+            error.executed = "maybe"
         if self._notes_errors and call.answer is Answer.OWED:
             call.failure = error
         call.dead_letter = call.source.dead_letters

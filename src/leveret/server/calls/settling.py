@@ -11,7 +11,7 @@ from typing import Final
 
 from leveret.amqp.frames import body_size
 from leveret.contract import MethodSpec
-from leveret.server.calls.intake import may_be_copied
+from leveret.server.calls.intake import may_be_copied, times_delivered
 from leveret.server.calls.kept_replies import RecordStore
 from leveret.server.calls.life import (
     Answer,
@@ -139,12 +139,15 @@ class Settling:
     def hand_back(self, request: Incoming, source: Source, seconds: float) -> None:
         """Return a request that was not begun; as redelivered where there is no other way.
 
+        A copy does not count as redelivered. So one of a request that does says how often.
+
         :param seconds: what is left of its time.
         """
         answers = source.answers
         if may_be_copied(request, self._spec, seconds):
             user = self._user_of(request, answers.own_user)
-            if answers.hand_back(request, seconds, user, None):
+            times = times_delivered(request, self._spec)[0] if request.redelivered else None
+            if answers.hand_back(request, seconds, user, times):
                 return
         answers.settle(request.delivery.delivery_tag, Settle.REQUEUE)
 

@@ -6,9 +6,9 @@ import pytest
 
 from leveret import Busy, DeadlineExceeded, DeclaredError, InvalidArgument, MaybeExecuted
 from leveret.errors import Cancelled, RemoteError
-from leveret.server.calls.life import ServerCall, State, Stop
-from leveret.server.calls.outcome import executed, raised, ran_before, stopped
-from tests.unit.server.calls.making import SPEC, call, request
+from leveret.server.calls.life import Holding, ServerCall, State, Stop
+from leveret.server.calls.outcome import executed, may_run_elsewhere, raised, stopped
+from tests.unit.server.calls.making import SPEC, call
 
 
 class OutOfInk(DeclaredError):
@@ -60,10 +60,17 @@ def test_a_deadline_tells_where_the_call_was(entered: bool, where: str) -> None:
 
 
 def test_a_request_that_another_server_had_may_have_run() -> None:
-    assert ran_before(request()) == "no"
-    assert ran_before(request(redelivered=True)) == "maybe"
-    assert ran_before(request(headers={"attempt": 1})) == "maybe"
-    assert executed(stopped_at(State.WAITING, Stop.NONE, redelivered=True)) == "maybe"
+    assert not may_run_elsewhere(call())
+    assert may_run_elsewhere(call(redelivered=True))
+    assert may_run_elsewhere(call(headers={"attempt": 1}))
+    assert may_run_elsewhere(call(headers={"resent": True}))
+    lost = call()
+    lost.holding = Holding.DETACHED
+    assert may_run_elsewhere(lost)
+
+
+def test_what_has_entered_its_handler_has_run() -> None:
+    assert executed(stopped_at(State.WAITING, Stop.NONE)) == "no"
     assert executed(stopped_at(State.ENDED, Stop.NONE, entered=True)) == "yes"
 
 

@@ -131,6 +131,13 @@ def test_an_error_takes_the_metadata_along(replies: Replies) -> None:
     assert read(replies.error(made, RemoteError("boom"), seen)).metadata == {"took": "3 ms"}
 
 
+def test_what_did_not_run_here_may_have_run_where_its_request_was_before(replies: Replies) -> None:
+    assert failure(replies.error(a_call(), Busy("no place")))["executed"] == "no"
+    again = a_call(redelivered=True)
+    assert failure(replies.error(again, Busy("no place"))).get("executed", "maybe") == "maybe"
+    assert failure(replies.error(again, RemoteError("boom")))["executed"] == "yes"
+
+
 def test_a_recorded_reply_is_sent_as_it_was(replies: Replies) -> None:
     made = a_call()
     kept = Recorded(kind="result", body=b"3", content_type=JSON, metadata={"a": "b"})

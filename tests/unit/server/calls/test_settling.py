@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
+from leveret.contract import MethodSpec
 from leveret.server.calls.kept_replies import KeptReplies
 from leveret.server.calls.life import Answer, Holding, Life, ServerCall, State, Stop
 from leveret.server.calls.settling import Settling
-from tests.unit.server.calls.making import SPEC, Answers, call, name
+from tests.unit.server.calls.making import SPEC, SPECS, Answers, call, name
 
 
 class Scene:
     """The end of calls of one method, whose request is told by its user "ann"."""
 
-    def __init__(self) -> None:
+    def __init__(self, spec: MethodSpec = SPEC) -> None:
         self.now = 10.0
         self.removed: list[ServerCall] = []
         self.discarded: list[tuple[int, ServerCall]] = []
@@ -23,7 +24,7 @@ class Scene:
         self.answers = Answers()
         self.kept = KeptReplies(lambda: self.now)
         self.settling = Settling(
-            SPEC,
+            spec,
             Life(lambda: self.now),
             self.kept,
             remove=self.removed.append,
@@ -92,6 +93,16 @@ def test_a_request_that_cannot_be_copied_goes_back_as_redelivered(scene: Scene) 
     late = scene.call()
     scene.settling.hand_back(late.incoming, late.source, -1.0)
     assert scene.answers.sent == [("requeue", 1)]
+
+
+def test_the_copy_of_a_request_that_came_again_says_so() -> None:
+    scene = Scene(SPECS["again"])
+    again = scene.call(redelivered=True, headers={"attempt": 2})
+    scene.settling.hand_back(again.incoming, again.source, 5.0)
+    counted = Scene(SPECS["counted"])
+    again = counted.call(redelivered=True, headers={"x-delivery-count": 4})
+    counted.settling.hand_back(again.incoming, again.source, 5.0)
+    assert [*scene.answers.sent, *counted.answers.sent] == [("hand back", 3), ("hand back", 4)]
 
 
 @pytest.mark.parametrize("is_open", [True, False])
