@@ -14,7 +14,7 @@ from tests.simulation.network import Network, Refusal, Wire
 from tests.simulation.once import SharedRecords
 from tests.simulation.plan import PlannedFault
 from tests.simulation.programs import BrokerProgram, ClientProgram, OperatorProgram, ServerProgram
-from tests.simulation.work import KINDS
+from tests.simulation.work import Work
 from tests.simulation.world import Process, World
 
 T = TypeVar("T")
@@ -23,14 +23,8 @@ _HANDLES: Final = 40
 """Callbacks that a process which is to be killed still runs, at most."""
 _CLOCK: Final = 0.4
 """Seconds by which a clock is ahead or behind at most."""
-_QUEUES: Final = tuple(
-    f"leveret.{kind.__name__.lower()}.{method}" for kind in KINDS for method in ("again", "once")
-)
-
-_BOUNDABLE: Final = tuple(
-    queue for queue in _QUEUES if queue not in ("leveret.work.again", "leveret.quorum.again")
-)
-"""Those without calls that must have a result: a full queue refuses them."""
+_UNBOUNDED: Final = ("leveret.work.again", "leveret.quorum.again")
+"""The queues of calls that must have a result: a full queue would refuse them."""
 
 
 class Battlefield(Protocol):
@@ -56,14 +50,20 @@ class Battlefield(Protocol):
 class Faults:
     """Strikes, and mends.
 
+    :param kinds: the services that are served.
     :param over: when the last fault is to be mended, in seconds of the world.
     """
 
-    def __init__(self, field: Battlefield, over: float) -> None:
+    def __init__(self, field: Battlefield, kinds: Sequence[type[Work]], over: float) -> None:
         self.struck = 0
         """How many there were."""
         self._field = field
         self._over = over
+        self._queues = tuple(
+            f"leveret.{kind.__name__.lower()}.{method}"
+            for kind in kinds
+            for method in ("again", "once")
+        )
         self._mending: list[Callable[[], None]] = []
 
     def strike(self, planned: PlannedFault) -> None:
@@ -300,7 +300,7 @@ class Faults:
         return ""
 
     def delete_queue(self, dice: random.Random) -> object:
-        queue = dice.choice(_QUEUES)
+        queue = dice.choice(self._queues)
         self._field.operator.operate(methods.Queue.Delete(queue=queue))
         return queue
 
@@ -318,7 +318,7 @@ class Faults:
         return exchange
 
     def delete_binding(self, dice: random.Random) -> object:
-        queue = dice.choice(_QUEUES)
+        queue = dice.choice(self._queues)
         key = queue.removeprefix("leveret.")
         self._field.operator.operate(
             methods.Queue.Unbind(queue=queue, exchange="leveret", routing_key=key)
@@ -329,7 +329,7 @@ class Faults:
         """A bound on a queue that its servers know nothing of."""
         broker = self._field.broker
         process = broker.process
-        name = dice.choice(_BOUNDABLE)
+        name = dice.choice([queue for queue in self._queues if queue not in _UNBOUNDED])
         length = dice.randint(0, 5)
         overflow = dice.choice((Overflow.REJECT_PUBLISH, Overflow.DROP_HEAD))
 

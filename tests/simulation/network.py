@@ -194,7 +194,7 @@ class End(asyncio.Transport):
                 data = data[:end]
             world = self.process.world
             world.trace.read(world.now, self.name, data)
-            world.at(world.now, self.peer.taken, len(data))
+            self.peer.taken(len(data))
             self._protocol.data_received(data)
             if inbox or self._ended:
                 self._read_soon()

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from leveret import Retry
 from tests.simulation.work import KINDS, Conduct, Work
 
-CLIENTS: Final = 3
-SERVERS: Final = 3
 PATIENT: Final = 25.0
 """Seconds to the deadline of calls that must have a result."""
 _CALLS_PER_SECOND: Final = 50.0
@@ -108,8 +106,13 @@ class Plan:
     seed: int
     calls: tuple[PlannedCall, ...]
     faults: tuple[PlannedFault, ...]
-    span: float = field(default=0.0)
+    span: float
     """Seconds in which calls are made and faults strike."""
+    kinds: tuple[type[Work], ...]
+    """The services that are served and called."""
+    servers: int
+    """How many there are, but for those that are killed and not replaced yet."""
+    clients: int
 
 
 def plan(seed: int, calls: int) -> Plan:
@@ -118,15 +121,18 @@ def plan(seed: int, calls: int) -> Plan:
     # Few or many calls at a time, and few or many faults, so that each meets some peace as well.
     span = max(2.0, calls / _CALLS_PER_SECOND * dice.uniform(0.6, 1.6))
     count = round(calls * _FAULTS_PER_CALL)
+    # Few services, servers and clients at a time: most work of a run is to connect them again.
+    kinds = tuple(dice.sample(KINDS, dice.choice((1, 2, 2))))
+    servers, clients = dice.choice((1, 2, 2, 3)), dice.choice((1, 2, 3))
     times = sorted(_time(dice, span) for _ in range(calls))
-    made = tuple(_call(dice, f"{number:x}", at) for number, at in enumerate(times))
-    kinds = dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count)
+    made = tuple(_call(dice, f"{number:x}", at, kinds, clients) for number, at in enumerate(times))
+    harms = dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=count)
     strikes = sorted(dice.uniform(0.0, span) for _ in range(count))
     faults = tuple(
         PlannedFault(number=number, at=at, kind=kind, seed=f"{seed} fault {number}")
-        for number, (at, kind) in enumerate(zip(strikes, kinds, strict=True))
+        for number, (at, kind) in enumerate(zip(strikes, harms, strict=True))
     )
-    return Plan(seed, made, faults, span)
+    return Plan(seed, made, faults, span, kinds, servers, clients)
 
 
 def _time(dice: random.Random, span: float) -> float:
@@ -136,9 +142,11 @@ def _time(dice: random.Random, span: float) -> float:
     return dice.uniform(0.0, span)
 
 
-def _call(dice: random.Random, key: str, at: float) -> PlannedCall:
+def _call(
+    dice: random.Random, key: str, at: float, kinds: tuple[type[Work], ...], clients: int
+) -> PlannedCall:
     idempotent = dice.random() < 0.6
-    service = dice.choices(KINDS, (5, 3, 1, 2))[0]
+    service = dice.choice(kinds)
     timeout = PATIENT
     conduct: Conduct = ""
     options: Mapping[str, Any]
@@ -158,7 +166,7 @@ def _call(dice: random.Random, key: str, at: float) -> PlannedCall:
         kept = kept and conduct == "deaf"
     return PlannedCall(
         at=at,
-        client=dice.randrange(CLIENTS),
+        client=dice.randrange(clients),
         key=key,
         service=service,
         idempotent=idempotent,

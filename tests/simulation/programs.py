@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import leveret
@@ -18,7 +18,7 @@ from tests.simulation.disk import restore
 from tests.simulation.network import Network
 from tests.simulation.once import SharedRecords, SimulatedOnce
 from tests.simulation.plan import PlannedCall
-from tests.simulation.work import KINDS, MemoryDiary, Work
+from tests.simulation.work import Work
 from tests.simulation.world import Process, World
 
 HOST: Final = "10.0.0.1"
@@ -68,7 +68,12 @@ class ServerProgram:
     """A server, and the supervisor that starts it again where it does not come up."""
 
     def __init__(
-        self, world: World, network: Network, name: str, diary: MemoryDiary, store: SharedRecords
+        self,
+        world: World,
+        network: Network,
+        name: str,
+        services: Sequence[Work],
+        store: SharedRecords,
     ) -> None:
         self.name = name
         self.serves = False
@@ -77,7 +82,7 @@ class ServerProgram:
         """Whether it has drained and closed its connection."""
         self.server: leveret.Server | None = None
         self.process = Process(world, name, network.of)
-        self._services = [kind(diary, name) for kind in KINDS]
+        self._services = services
         self._store = store
         self._stopped = False
         self._stop: asyncio.Event

@@ -11,7 +11,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.invariants import at_any_time, at_rest
 from tests.simulation.network import Network
 from tests.simulation.once import SharedRecords
-from tests.simulation.plan import CLIENTS, PATIENT, SERVERS, Plan, PlannedCall, PlannedFault
+from tests.simulation.plan import PATIENT, Plan, PlannedCall, PlannedFault
 from tests.simulation.programs import (
     BrokerProgram,
     ClientProgram,
@@ -93,22 +93,22 @@ class System:
         self._left = len(plan.calls)
         self.broker = BrokerProgram(self.world, self.network)
         self.operator = OperatorProgram(self.world, self.network)
-        self.faults = Faults(self, 0.0)
+        self.faults = Faults(self, plan.kinds, 0.0)
 
     def run(self) -> Outcome:
         """From the first connection to the last."""
         world = self.world
         broken: list[str] = []
         self.broker.start()
-        for _ in range(SERVERS):
+        for _ in range(self.plan.servers):
             self.start_server()
-        for _ in range(CLIENTS):
+        for _ in range(self.plan.clients):
             self.clients.append(self._new_client())
         try:
             world.run(self._is_up)
             start = world.now
             over = start + self.plan.span
-            self.faults = Faults(self, over)
+            self.faults = Faults(self, self.plan.kinds, over)
             for planned in self.plan.calls:
                 world.at(start + planned.at, self._make, planned)
             for fault in self.plan.faults:
@@ -162,9 +162,9 @@ class System:
     def start_server(self) -> None:
         """Start one more server."""
         self._started += 1
-        server = ServerProgram(
-            self.world, self.network, f"server-{self._started}", self.diary, self.store
-        )
+        name = f"server-{self._started}"
+        services = [kind(self.diary, name) for kind in self.plan.kinds]
+        server = ServerProgram(self.world, self.network, name, services, self.store)
         self.servers.append(server)
         self.all_servers.append(server)
         self.processes.append(server.process)
