@@ -120,6 +120,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def run_pass(self, run: Run | None = None) -> float | None:
         """Run one pass. Returns when the next one is due: now or later; None for never.
 
+        It stays the running loop: the world says when none is.
+
         :param run: runs each handle, and may end the pass.
         """
         ready = self._ready
@@ -136,17 +138,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             heappop(timers)
             timer._scheduled = False
         events._set_running_loop(self)
-        try:
-            for _ in range(len(ready)):
-                handle = ready.popleft()
-                if handle._cancelled:
-                    continue
-                if run is None:
-                    handle._run()
-                elif not run(handle):
-                    break
-        finally:
-            events._set_running_loop(None)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            if run is None:
+                handle._run()
+            elif not run(handle):
+                break
         if ready:
             return now
         while timers and timers[0]._cancelled:

@@ -76,6 +76,12 @@ class World:
 
         :raises Stuck: if it never will be.
         """
+        try:
+            self._run(until)
+        finally:
+            events._set_running_loop(None)
+
+    def _run(self, until: Callable[[], bool]) -> None:
         end = self.now + _TOO_LONG
         due = self._due
         while not until():
@@ -90,6 +96,13 @@ class World:
                 if when > end:
                     raise Stuck(f"it has not ended after {_TOO_LONG:.0f} s")
             callback(*what.args)
+
+    def pass_time(self, when: float) -> bool:
+        """Set the clock, if nothing is due before this time. Returns whether it did."""
+        if self._due and self._due[0][0] <= when:
+            return False
+        self.now = when
+        return True
 
     def wall(self) -> float:
         """The time of day, as the process whose pass runs sees it."""
@@ -199,17 +212,24 @@ class Process:
         if world.now < self._busy_until:  # it was paused meanwhile
             self._schedule(self._busy_until)
             return
-        world.current = self
-        try:
-            following = self.loop.run_pass(None if self._handles_left is None else self._run_some)
-        finally:
-            world.current = None
-        if not self.alive:
-            return
         least, most = _PASS
-        self._busy_until = world.now + least + (most - least) * self._draw()
-        if following is not None:
-            self._schedule(following - self._lag)
+        while True:
+            world.current = self
+            try:
+                following = self.loop.run_pass(
+                    None if self._handles_left is None else self._run_some
+                )
+            finally:
+                world.current = None
+            if not self.alive:
+                return
+            self._busy_until = world.now + least + (most - least) * self._draw()
+            if following is None:
+                return
+            when = max(following - self._lag, self._busy_until)
+            if not world.pass_time(when):
+                self._schedule(when)
+                return
 
     def _run_some(self, handle: events.Handle) -> bool:
         handle._run()
