@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import leveret
-from leveret import CallError, DeadlineExceeded, NoServer, Service, method
+from leveret import Busy, CallError, DeadlineExceeded, NoServer, Service, method
 from leveret.amqp import frames
 from leveret.once import MemoryOnce, OnceUnavailable, Outcome
 from leveret.testing import FaultProxy, Stall, before_frame
@@ -136,6 +136,27 @@ async def test_an_old_request_that_comes_again_may_have_run_though_nobody_waits_
         failure = await raw.failure()  # once nobody has answered
     assert failure["code"] == "CANCELLED"
     assert failure.get("executed", "maybe") == "maybe", failure
+
+
+async def test_what_a_full_queue_drops_may_have_run_on_a_server_that_died(
+    broker_url: str, raw: RawPeer
+) -> None:
+    """A policy bounds the queue: what comes back from a dead server is the oldest, and goes."""
+    queue = "leveret.work.once"
+    await raw.declare(queue, x_max_length=1, x_dead_letter_exchange="")
+    mortal = await RawPeer.open(broker_url)
+    taken = await mortal.take(queue)
+    async with leveret.connect(broker_url) as client:
+        await raw.channel.bind_queue(queue, "leveret", "work.once")
+        remote = client.remote(Work).with_options(timeout=20, wait_for_server=True)
+        call = asyncio.create_task(remote.once("key", 0.0, "", 0))
+        await taken.get()
+        mortal.crash()
+        await until_found(lambda: raw.waiting(queue), 1, "the broker has it back")
+        raw.request("work.once", b"{}")
+        with pytest.raises(Busy) as caught:
+            await call
+    assert caught.value.executed == "maybe"
 
 
 async def test_what_expires_in_the_queue_of_busy_servers_that_die_may_have_run(

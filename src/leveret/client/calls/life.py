@@ -407,7 +407,7 @@ def remember(call: Pending, event: Event, act: Act, now: float) -> None:
             trouble = call.ensure_trouble()
             trouble.noticed_at, trouble.missing_since = now, 0.0
             trouble.had_by_server = trouble.begun = True
-        case Event.NO_ROUTE | Event.EXPIRY:
+        case Event.NO_ROUTE | Event.EXPIRY | Event.FULL:
             call.ensure_trouble().back_at = now
         case Event.QUEUE_EMPTY | Event.QUEUE_GONE:
             call.ensure_trouble().missing_since = now

@@ -144,18 +144,34 @@ def _executed(call: Pending) -> Executed:
     if not route.finding.consumers:
         return "maybe" if _had_server(call) else "no"
     if call.request.if_busy_fail:
-        back_at = call.started if trouble is None else trouble.back_at
-        return "no" if back_at - call.started < BACK_AT_ONCE else "maybe"
+        return "no" if _came_back_at_once(call) else "maybe"
     return "no" if route.backlog.asked_at >= call.started else "maybe"
 
 
 def _full(call: Pending, _cause: LeveretError | None) -> CallError:
-    # A queue that a policy bounds may drop its oldest request, which a dead server may have had.
-    had = call.trouble is not None and call.trouble.had_by_server
     return Busy(
         "the request queue is full; try again later, or add servers",
-        executed="maybe" if had else "no",
+        executed="maybe" if _may_be_dropped(call) else "no",
     )
+
+
+def _may_be_dropped(call: Pending) -> bool:
+    """Whether a full queue may have dropped a request that a server had which has died since.
+
+    A queue that its contract bounds refuses what is new. One that a policy bounds may drop the
+    oldest request, and a request that comes back from a dead server is that.
+    """
+    if call.trouble is not None and call.trouble.had_by_server:
+        return True
+    if call.route.limited or not _had_server(call):
+        return False
+    return call.route.limited is False or not _came_back_at_once(call)
+
+
+def _came_back_at_once(call: Pending) -> bool:
+    """Whether a request came back as fast as one does that no server had."""
+    back_at = call.started if call.trouble is None else call.trouble.back_at
+    return back_at - call.started < BACK_AT_ONCE
 
 
 def _rejected(_call: Pending, cause: LeveretError | None) -> CallError:

@@ -163,6 +163,25 @@ def test_a_request_that_a_full_queue_dropped_may_have_been_at_a_server_before() 
     assert told(Act.FAIL_FULL, noted(a_call(), Event.WAITS, at=101.0)).executed == "maybe"
 
 
+@pytest.mark.parametrize(
+    ("limited", "after", "executed"),
+    [
+        (True, 0.1, "no"),  # it refuses what is new
+        (False, 0.01, "maybe"),  # a policy may have it drop what is oldest
+        (None, 0.01, "no"),
+        (None, 0.1, "maybe"),
+    ],
+)
+def test_a_full_queue_may_drop_what_a_server_had_unless_its_contract_bounds_it(
+    limited: bool | None, after: float, executed: Executed
+) -> None:
+    call = a_call()
+    call.route.heard(call.started - 0.5)
+    call.route.limited = limited
+    noted(call, Event.FULL, at=call.started + after)
+    assert told(Act.FAIL_FULL, call).executed == executed
+
+
 def test_a_request_that_expired_while_no_server_was_there_was_not_executed() -> None:
     call = came_back(a_call())
     assert deadline(Act.FAIL_EXPIRED, call)[:2] == ("queue", "no")
