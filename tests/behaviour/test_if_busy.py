@@ -10,6 +10,7 @@ import pytest
 import leveret
 from leveret import Busy, NoServer, Rabbit, Retry, Service, method
 from leveret.testing import FaultProxy, Stall, before_frame
+from leveret.wire.native.names import NOT_BEGUN
 from tests.behaviour.patience import at_once, until_found
 from tests.behaviour.raw import RawPeer
 
@@ -135,3 +136,17 @@ async def test_a_request_that_others_overtook_is_not_run_later_and_its_caller_to
         await until_found(lambda: raw.waiting(queue), 0, "nothing waits any more")
         assert await in_a_moment(client, name)(20) == 20
     assert lane.ended == [0, 1, 20]
+
+
+async def test_a_caller_that_must_not_wait_hears_of_its_server_before_the_handler_begins(
+    host: Rabbit, raw: RawPeer
+) -> None:
+    """If the server dies then, the request expires as if no server had been free."""
+    lane = Lane()
+    await raw.listen()
+    async with host.serving(lane):
+        raw.request("lane.classic", b'{"n":1}', expiration="0")
+        told = await raw.reply()
+        assert (told.properties.type, told.body) == ("accepted", NOT_BEGUN)
+        assert await lane.started.get() == 1
+        lane.opened.set()

@@ -256,6 +256,9 @@ class MethodServer:
                 self._life.on_transition(call, State.ARRIVED, Event.PLACE, _STARTED, now)
             call.started = now
             call.task = self._loop.create_task(self._run(call))
+            if request.only_if_free:
+                # It expires at once where this server dies: its caller must not take that for busy.
+                self.tell(call)
         else:
             self._find_no_place(call)
         if not self._announcer.watching:

@@ -225,6 +225,14 @@ async def test_who_does_not_want_to_wait_is_told_at_once(scene: Scene) -> None:
     assert b"RESOURCE_EXHAUSTED" in scene.sent("finish")[0]
 
 
+async def test_who_does_not_want_to_wait_is_told_before_its_handler_begins(scene: Scene) -> None:
+    scene.take("patient")
+    scene.take("hurried", expiration="0")
+    (notice,) = scene.sent("notice")
+    assert b"hurried" in notice
+    assert scene.desk.began == 0
+
+
 async def test_a_cancel_that_came_first_keeps_its_request_from_running(scene: Scene) -> None:
     scene.early.add(key("1"), 5)
     assert scene.take() is None
