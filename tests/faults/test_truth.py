@@ -149,6 +149,11 @@ async def test_what_a_full_queue_drops_may_have_run_on_a_server_that_died(
     async with leveret.connect(broker_url) as client:
         await raw.channel.bind_queue(queue, "leveret", "work.once")
         remote = client.remote(Work).with_options(timeout=20, wait_for_server=True)
+        before = asyncio.create_task(remote.once("before", 0.0, "", 0))
+        request = await taken.get()
+        mortal.answer(request, b'"before"')
+        mortal.connection.send(frames.ack(mortal.channel.number, request.delivery_tag))
+        assert await before == "before"
         call = asyncio.create_task(remote.once("key", 0.0, "", 0))
         await taken.get()
         mortal.crash()

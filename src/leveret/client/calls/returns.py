@@ -151,16 +151,16 @@ class Returns:
 
         It is if the contract bounds it. Else it is if it refuses on another channel as well.
         """
-        if route.limited is not False and route.finding.messages:
+        if (route.limited is not False or route.refuses) and route.finding.messages:
             return True
         now = self._time()
         if now - route.refused_at > SERVERS_RETURN_WITHIN:
             route.refused(now)
         if self._connected_at <= route.refused_at:
             return False
-        if route.limited is False:
+        if route.limited is False and not route.refuses:
             log.info("%s: its queue is bounded, though not by the contract", route.key)
-            route.described(limited=True)
+            route.refuses = True
         return True
 
     async def _replace(self) -> None:

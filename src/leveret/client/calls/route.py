@@ -84,6 +84,7 @@ class Route:
         "queue",
         "recovery",
         "refused_at",
+        "refuses",
         "server_seen_at",
         "unprobed_since",
         "unwatched_until",
@@ -97,7 +98,9 @@ class Route:
         self.control_key = control_key
         """The routing key of control messages to its servers; "" if they do not listen to any."""
         self.limited: bool | None = None
-        """Whether the queue is bounded (`max_length`); None if the client does not know."""
+        """Whether the contract bounds the queue (`max_length`); None if it is not known."""
+        self.refuses = False
+        """Whether it was found to be bounded, though not by the contract."""
         self.is_probed = False
         """Whether a probe is under way."""
         self.asked_at = -inf

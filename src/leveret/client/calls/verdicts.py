@@ -13,6 +13,7 @@ it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Final
 
 from leveret.client.calls.life import Act, Pending
@@ -163,9 +164,10 @@ def _may_be_dropped(call: Pending) -> bool:
     """
     if call.trouble is not None and call.trouble.had_by_server:
         return True
-    if call.route.limited or not _had_server(call):
+    route = call.route
+    if route.limited or (route.server_seen_at == -inf and not _had_server(call)):
         return False
-    return call.route.limited is False or not _came_back_at_once(call)
+    return route.limited is False or not _came_back_at_once(call)
 
 
 def _came_back_at_once(call: Pending) -> bool:

@@ -216,6 +216,7 @@ async def test_a_queue_that_refuses_on_another_channel_as_well_is_bounded_by_a_p
     there.fire(call, Event.SENDABLE)
     there.again(call, Event.NACK)
     assert await there.told(call) is Event.QUEUE_FULL
+    assert call.route.limited is False  # a policy may let it drop what is old
     # From now on it is known.
     for repeatable in (True, False):
         other = there.came_back(Event.NACK, idempotent=repeatable, route=call.route)

@@ -176,8 +176,9 @@ def test_a_full_queue_may_drop_what_a_server_had_unless_its_contract_bounds_it(
     limited: bool | None, after: float, executed: Executed
 ) -> None:
     call = a_call()
-    call.route.heard(call.started - 0.5)
     call.route.limited = limited
+    assert told(Act.FAIL_FULL, call).executed == "no"  # there never was a server
+    call.route.heard(call.started - 5)
     noted(call, Event.FULL, at=call.started + after)
     assert told(Act.FAIL_FULL, call).executed == executed
 
