@@ -82,21 +82,25 @@ async def test_a_request_whose_caller_is_gone_is_dropped(
     assert await raw.waiting(QUEUE) == 0
 
 
-async def test_an_old_request_of_an_idempotent_method_is_run_where_nobody_answers(
-    host: Rabbit, raw: RawPeer
+@pytest.mark.parametrize("waits", [True, False])
+async def test_an_old_request_of_an_idempotent_method_is_run_where_its_caller_waits_for_a_server(
+    host: Rabbit, raw: RawPeer, waits: bool
 ) -> None:
-    """Its client may be on its way back, and to run it does no harm."""
+    """Its client may be on its way back, and to run it does no harm.
+
+    One that does not wait for a server may have been told that nobody ran it, and be gone.
+    """
     ledger = Ledger()
     async with host.serving(ledger):
         pass
     await raw.listen()
-    raw.request("ledger.again", b'{"n":1}')
+    raw.request("ledger.again", b'{"n":1}', headers={"waits": True} if waits else None)
     await until_found(lambda: raw.waiting("leveret.ledger.again"), 1, "it waits")
     async with host.serving(ledger):
         assert (await raw.reply()).properties.type == "claim"
         reply = await raw.reply()
-    assert (reply.properties.type, reply.body) == ("result", b"1")
-    assert ledger.ran == [1]
+    assert reply.properties.type == ("result" if waits else "error")
+    assert ledger.ran == ([1] if waits else [])
 
 
 async def test_a_caller_that_says_it_waits_no_more_is_believed(host: Rabbit, raw: RawPeer) -> None:

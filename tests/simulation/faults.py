@@ -336,7 +336,10 @@ class Faults:
         def limit() -> None:
             queue = broker.broker.node.vhosts["/"].queues.get(name)
             if queue is not None:
-                queue.set_options(replace(queue.options, max_length=length, overflow=overflow))
+                # Of a classic queue its own argument counts, and not the policy.
+                own = read_options(queue.arguments)
+                way = own.overflow if "x-overflow" in queue.arguments else overflow
+                queue.set_options(replace(own, max_length=length, overflow=way))
 
         def lift() -> None:
             queue = broker.broker.node.vhosts["/"].queues.get(name)

@@ -62,7 +62,7 @@ from leveret.transport.deadlines import Deadlines
 from leveret.wire.context import CurrentCall
 from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Incoming, Notice, NoticeKind
-from leveret.wire.timing import CONFIRM_WITHIN, CONFIRM_WITHIN_IDEMPOTENT
+from leveret.wire.timing import CONFIRM_WITHIN, CONFIRM_WITHIN_WAITS
 
 log = logging.getLogger("leveret.server")
 
@@ -402,12 +402,19 @@ class MethodServer:
         question = self._question(call)
         if not question:
             return False
-        idempotent = self.spec.idempotent
-        patience = min(seconds, CONFIRM_WITHIN_IDEMPOTENT if idempotent else CONFIRM_WITHIN)
+        patience = min(seconds, CONFIRM_WITHIN_WAITS if self._still_waits(call) else CONFIRM_WITHIN)
         call.tick = self.deadlines.add(call.arrived + patience, call)
         self._life.fire(call, Event.ASK)
         call.source.answers.reply(question)
         return True
+
+    def _still_waits(self, call: ServerCall) -> bool:
+        """Whether the caller of an old request can be thought to wait, though it says nothing.
+
+        It may be cut off, and to run the request does no harm. But a caller that does not wait for
+        a server may have been told that there was none, and that its handler did not run.
+        """
+        return self.spec.idempotent and call.incoming.waits
 
     def _question(self, call: ServerCall) -> bytes:
         notice = Notice(kind=NoticeKind.CONFIRM, answer_to=self._answer_to)
@@ -428,7 +435,7 @@ class MethodServer:
         """The deadline has passed: that of the call, or that of its caller to say that it waits."""
         if call.state is not State.ASKED:
             self.stop(call, Stop.DEADLINE)
-        elif self.spec.idempotent and call.ends > self._clock():
+        elif self._still_waits(call) and call.ends > self._clock():
             self.confirmed(call)
         else:
             error = stopped(call, call.state, in_thread=False)

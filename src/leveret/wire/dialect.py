@@ -106,6 +106,7 @@ class ClientDialect(Protocol):
         idempotency_key: str | None = None,
         *,
         resent: bool = False,
+        waits: bool = False,
     ) -> bytes:
         """What a request carries besides, packed for `RequestPacker.pack`.
 

@@ -66,6 +66,8 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """The caller's own name for what it wants done once."""
     resent: bool = False
     """Whether the caller sent the request before, and does not know what became of that."""
+    waits: bool = False
+    """Whether the caller waits for a server until the deadline, and says so."""
     attempts: int = 0
     """How many servers had the request before, as servers of classic queues count them."""
     delivery_count: int | None = None

@@ -89,12 +89,13 @@ class TutorialClient:
         idempotency_key: str | None = None,
         *,
         resent: bool = False,
+        waits: bool = False,
     ) -> bytes:
         """The tutorial's requests have no headers.
 
         :raises ValueError: if there is something to send in them.
         """
-        if metadata or idempotency_key is not None or resent:
+        if metadata or idempotency_key is not None or resent or waits:
             raise ValueError("requests of the tutorial's protocol carry nothing beside their text")
         return b""
 

@@ -198,6 +198,8 @@ def test_only_native_requests_carry_headers_of_their_own() -> None:
     headers = client.headers(metadata={"a": "b"}, idempotency_key="k", resent=True)
     call = request(NATIVE, headers=headers)
     assert (call.metadata, call.idempotency_key, call.resent) == ({"a": "b"}, "k", True)
+    assert not call.waits
+    assert request(NATIVE, headers=client.headers(waits=True)).waits
     joined = client.headers(metadata={"a": "b"}) + client.headers(idempotency_key="k", resent=True)
     assert joined == headers
     assert client.headers() == TUTORIAL[0].headers() == b""
@@ -331,6 +333,7 @@ HOSTILE: list[dict[str, Any]] = [
             "metadata": [1],
             "idempotency-key": 7,
             "resent": "yes",
+            "waits": 3,
             "attempt": True,
             "x-delivery-count": "many",
             "on-behalf-of": b"\xff",

@@ -80,7 +80,9 @@ class Request:
         self.looks_first = if_busy_fail or not (route.control_key or wait_for_server)
         """Whether the queue is looked at before a request is sent: the call must not wait, or its
         request would stay for a server to come that would not ask whether anybody waits."""
-        self.headers = dialect.headers(resent=True) if resent else b""
+        # A server that gets no answer to its question runs only what nobody can have given up.
+        waits = idempotent and wait_for_server and bool(route.control_key)
+        self.headers = dialect.headers(resent=resent, waits=waits)
         """Headers of every request, packed, beside those of the call."""
         self.renew(channel)
 

@@ -11,7 +11,7 @@ from leveret.transport.channel import Channel
 from leveret.wire.dialect import ClientChannel, Metadata
 from leveret.wire.failures import decode_failure
 from leveret.wire.message import Reply
-from leveret.wire.native.headers import IDEMPOTENCY_KEY, RESENT, pack_metadata
+from leveret.wire.native.headers import IDEMPOTENCY_KEY, RESENT, WAITS, pack_metadata
 from leveret.wire.native.names import EXCHANGE, QUEUE_PREFIX
 from leveret.wire.native.reply import ReplyPacker, read_reply
 from leveret.wire.native.request import RequestPacker, read_request
@@ -43,6 +43,7 @@ class NativeClient:
         idempotency_key: str | None = None,
         *,
         resent: bool = False,
+        waits: bool = False,
     ) -> bytes:
         """Entries of the header table, between `CC` and `deadline`."""
         packed = pack_metadata(metadata) if metadata else b""
@@ -50,6 +51,8 @@ class NativeClient:
             packed += encode_table({IDEMPOTENCY_KEY: idempotency_key})[4:]
         if resent:
             packed += encode_table({RESENT: True})[4:]
+        if waits:
+            packed += encode_table({WAITS: True})[4:]
         return packed
 
     read = staticmethod(read_reply)

@@ -18,6 +18,8 @@ IDEMPOTENCY_KEY: Final = "idempotency-key"
 """The caller's own name for what it wants done once."""
 RESENT: Final = "resent"
 """The client sent this request before, and does not know what became of that."""
+WAITS: Final = "waits"
+"""The caller waits for a server until the deadline: it does not give up because there is none."""
 ATTEMPT: Final = "attempt"
 """How often the request was redelivered; servers of classic queues count it."""
 ON_BEHALF_OF: Final = "on-behalf-of"
@@ -88,6 +90,11 @@ def on_behalf_of(headers: Headers) -> str | None:
 def is_resent(headers: Headers) -> bool:
     """Whether a client sent this request before."""
     return bool((headers or {}).get(RESENT))
+
+
+def does_wait(headers: Headers) -> bool:
+    """Whether a caller waits for a server until the deadline."""
+    return bool((headers or {}).get(WAITS))
 
 
 def was_handed_back(headers: Headers) -> bool:

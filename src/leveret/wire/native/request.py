@@ -45,6 +45,7 @@ from leveret.wire.native.headers import (
     ON_BEHALF_OF,
     attempts,
     delivery_count,
+    does_wait,
     idempotency_key,
     is_resent,
     on_behalf_of,
@@ -188,6 +189,7 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         on_behalf_of=on_behalf_of(headers),
         idempotency_key=idempotency_key(headers),
         resent=is_resent(headers),
+        waits=does_wait(headers),
         attempts=attempts(headers),
         delivery_count=delivery_count(headers),
     )

@@ -52,6 +52,12 @@ def test_a_second_attempt_says_that_it_is_one_and_is_repeatable_by_its_key() -> 
     assert again.route is request.route
 
 
+def test_a_request_of_an_idempotent_method_says_that_its_caller_waits_for_a_server() -> None:
+    assert a_request(idempotent=True, wait_for_server=True).headers == HEADERS(waits=True)
+    assert a_request(idempotent=True).headers == b""
+    assert a_request(keyed=True, wait_for_server=True).headers == b""
+
+
 def test_a_copy_says_that_it_is_one_only_where_its_key_must_see_to_it() -> None:
     own = HEADERS(metadata={"a": "b"})
     keyed, idempotent = a_request(keyed=True), a_request(idempotent=True)
