@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-rabbitmq test test-oldest-dependencies test-python313 test-rabbitmq4 soak chaos simulate fuzz lint format bench bench-quick setup clean
+.PHONY: help demo demo-rabbitmq test test-oldest-dependencies test-python313 test-rabbitmq4 soak chaos simulate simulate-mutants fuzz lint format bench bench-quick setup clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -67,6 +67,9 @@ chaos: $(VENV)/.ready-test  ## The same for MINUTES (1), one line of JSON last: 
 simulate: $(VENV)/.ready-test  ## CALLS (1,000,000) simulated calls under every kind of fault; SEED=n repeats a run, TRACE=file writes it
 	@$(BIN)/python -m tests.simulation $(if $(CALLS),--calls $(CALLS)) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(FAULTS),--faults $(FAULTS)) $(if $(TRACE),--trace $(TRACE))
+
+simulate-mutants: $(VENV)/.ready-test  ## Break the product on purpose; the simulator must notice each time, within two minutes
+	@$(BIN)/python -m tests.simulation.mutants
 
 fuzz: $(VENV)/.ready-test  ## Fuzz every decoder, guided by coverage, for MINUTES (10) in all
 	$(BIN)/python -m tests.fuzz.atheris_run all -minutes=$(or $(MINUTES),10)

@@ -39,7 +39,7 @@ def _jobs(options: argparse.Namespace, seed: int) -> Iterator[Job]:
     left: int = options.calls
     end = time.monotonic() + options.seconds if options.seconds else None
     while left > 0 and (end is None or time.monotonic() < end):
-        calls = min(left, CALLS_PER_RUN)
+        calls = min(left, options.per_run)
         yield Job(seed, calls, options.faults, options.trace)
         left -= calls
         seed += 1
@@ -68,7 +68,8 @@ def _main(options: argparse.Namespace) -> int:
         begin_process,
         max_tasks_per_child=_RUNS_PER_PROCESS,
     ) as pool:
-        for job, outcome in _results(pool, jobs, 2 * options.jobs):
+        ahead = options.jobs if options.until_found else 2 * options.jobs
+        for job, outcome in _results(pool, jobs, ahead):
             total.add(outcome.verdict)
             maybe += outcome.verdict.maybe
             results += outcome.verdict.results
@@ -117,6 +118,7 @@ def main() -> int:
     add = parser.add_argument
     add("--calls", type=int, help="how many; 1,000,000, or with a seed the 1,000 of one run")
     add("--seed", type=int, help="of the first run; the next ones follow it")
+    add("--per-run", type=int, default=CALLS_PER_RUN, help="calls of a run; 1,000")
     add("--faults", type=_numbers, help='only these of the run, as "3,17", or "none"')
     add("--seconds", type=float, help="begin no run after so many")
     add("--jobs", type=int, default=os.cpu_count(), help="processes; all cores")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from leveret.client.calls.client import Client
+from leveret.server.calls.life import WITH_TASK
 from leveret.server.server import Server
 from tests.simulation.network import Network
 from tests.simulation.programs import BrokerProgram, ClientProgram, ServerProgram
+from tests.simulation.work import NARROW
 from tests.simulation.world import Process, World
 
 OUTLIVES: Final = 0.2
@@ -33,7 +36,23 @@ def at_any_time(system: Watched) -> Iterator[str]:
         if client.process.alive and client.rabbit is not None:
             for broken in _of_client(client.rabbit.calls, client.process):
                 yield f"{client.name}: {broken}"
-    for wire in system.network.wires.values():
+    for program in system.all_servers:
+        if program.process.alive and program.server is not None:
+            for broken in _of_places(program.server):
+                yield f"{program.name}: {broken}"
+    yield from _of_reply_queues(system.broker)
+    yield from _of_buffers(system.network)
+
+
+def _of_reply_queues(broker: BrokerProgram) -> Iterator[str]:
+    for vhost in broker.broker.node.vhosts.values():
+        for queue in vhost.queues.values():
+            if _is_reply(queue.name) and queue.consumers.count > 1:
+                yield f"{queue.consumers.count} consumers share the replies of one client"
+
+
+def _of_buffers(network: Network) -> Iterator[str]:
+    for wire in network.wires.values():
         for end in wire.ends:
             size = end.get_write_buffer_size()
             if size > _BUFFER and not end.lost:
@@ -52,6 +71,13 @@ def _of_client(client: Client, process: Process) -> Iterator[str]:
         late = now - call.started - call.timeout
         if late > OUTLIVES:
             yield f"call {call.id} of {call.method} is there {late:.3f} s after its deadline"
+
+
+def _of_places(server: Server) -> Iterator[str]:
+    taken = Counter(call.method for call in server.calls() if call.state in WITH_TASK)
+    for method, count in taken.items():
+        if method.startswith("narrow.") and count > NARROW:
+            yield f"{count} calls of {method} have places, and there are {NARROW}"
 
 
 def at_rest(system: Watched) -> Iterator[str]:

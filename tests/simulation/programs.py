@@ -18,7 +18,7 @@ from tests.simulation.disk import restore
 from tests.simulation.network import Network
 from tests.simulation.once import SharedRecords, SimulatedOnce
 from tests.simulation.plan import PlannedCall
-from tests.simulation.work import Work
+from tests.simulation.work import Work, answer_to
 from tests.simulation.world import Process, World
 
 HOST: Final = "10.0.0.1"
@@ -187,7 +187,7 @@ class ClientProgram:
             call.began = now.now
             async with asyncio.timeout(call.timeout + _HUNG):
                 result = await method(how.key, how.seconds, "x" * how.padding, how.conduct)
-            call.right = result == how.key
+            call.right = result == answer_to(how.key, how.conduct)
         except asyncio.CancelledError:
             call.cancelled = True
             raise

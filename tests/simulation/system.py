@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import random
 from dataclasses import dataclass, field
 from typing import Final, TextIO
 
 from tests.faults.judgement import Call, Judge, Verdict
+from tests.simulation.aftermath import Aftermath
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import at_any_time, at_rest
+from tests.simulation.ledger import watched
 from tests.simulation.network import Network
 from tests.simulation.once import SharedRecords
 from tests.simulation.plan import PATIENT, Plan, PlannedCall, PlannedFault
@@ -29,6 +32,8 @@ _LOOK: Final = 0.1
 """Seconds between two looks at what must hold at any time."""
 _SETTLED: Final = PATIENT + 10.0
 """Seconds in which requests whose callers are dead leave the queues."""
+_AFTERMATH_EVERY: Final = 4
+"""One of so many runs ends with the aftermath, which takes as long as some hundred calls."""
 _CLOCKS: Final = 0.9
 """Seconds by which a handler may begin late because clocks differ: twice what one may err."""
 
@@ -118,6 +123,8 @@ class System:
             world.run(lambda: world.now >= over and not self._left)
             self._wait(_LATEST)
             broken += self._settled()
+            if not broken and self.plan.seed % _AFTERMATH_EVERY == 1:
+                broken += self._aftermath()
         except Stuck as error:
             broken.append(str(error))
         verdict = self._judge()
@@ -194,6 +201,18 @@ class System:
         self.calls.append(call)
         self._give(self.clients[planned.client], call, planned)
 
+    def make(self, planned: PlannedCall) -> Call:
+        """Make a call of the aftermath."""
+        self._left += 1
+        call = Call(planned.key, planned.idempotent, planned.timeout, False, "", began=0.0)
+        self._give(self.clients[planned.client], call, planned)
+        return call
+
+    def _aftermath(self) -> list[str]:
+        return list(
+            Aftermath(self, self.plan.kinds, random.Random(f"{self.plan.seed} aftermath")).broken()
+        )
+
     def _give(self, client: ClientProgram, call: Call, planned: PlannedCall) -> None:
         self._client_of[call.key] = client.process
         client.make(call, planned)
@@ -250,7 +269,7 @@ def _run(plan: Plan, trace: Trace) -> Outcome:
     handler = _Mistakes(system.world)
     log.addHandler(handler)
     try:
-        with in_place(system.world, plan.seed):
+        with in_place(system.world, plan.seed), watched(system.world):
             return system.run()
     finally:
         log.removeHandler(handler)

@@ -9,12 +9,21 @@ from typing import Final, Literal
 from leveret import DeclaredError, Service, method
 from tests.faults.diary import Entry, What
 
-Conduct = Literal["", "deaf", "raises", "refuses", "exits", "yields"]
+Conduct = Literal["", "deaf", "raises", "refuses", "exits", "yields", "talks"]
 """How a handler behaves: well; it does not hear that it is cancelled; it raises an error of its
-own, a declared one, SystemExit, GeneratorExit."""
+own, a declared one, SystemExit, GeneratorExit; its result is large."""
 
 _DEAF: Final = 0.3
 """Seconds for which a handler that does not hear its cancellation goes on."""
+
+
+_LARGE: Final = 150_000
+"""Bytes that a large result has more than others."""
+
+
+def answer_to(key: str, conduct: Conduct) -> str:
+    """The right result of a call."""
+    return key + "y" * _LARGE if conduct == "talks" else key
 
 
 class Refused(DeclaredError):
@@ -84,7 +93,7 @@ class Work(Service):
             case "yields":
                 raise GeneratorExit
             case _:
-                return key
+                return answer_to(key, conduct)
 
 
 class Keyed(Work, name="keyed"):
@@ -99,14 +108,18 @@ class Keyed(Work, name="keyed"):
         return await self._work(key, seconds, conduct)
 
 
+NARROW: Final = 2
+"""How many calls of one narrow method a server runs at a time."""
+
+
 class Narrow(Work, name="narrow"):
     """The same work where few calls run and few wait."""
 
-    @method(timeout=5, concurrency=2, max_length=4, raises=[Refused])
+    @method(timeout=5, concurrency=NARROW, max_length=4, raises=[Refused])
     async def once(self, key: str, seconds: float, padding: str, conduct: Conduct) -> str:
         return await self._work(key, seconds, conduct)
 
-    @method(timeout=5, idempotent=True, concurrency=2, max_length=4, raises=[Refused])
+    @method(timeout=5, idempotent=True, concurrency=NARROW, max_length=4, raises=[Refused])
     async def again(self, key: str, seconds: float, padding: str, conduct: Conduct) -> str:
         return await self._work(key, seconds, conduct)
 

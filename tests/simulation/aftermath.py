@@ -1,0 +1,321 @@
+"""What must work once all faults are mended: everything, as if nothing had been.
+
+Under faults a call may end in many ways that keep the promise. So a slip that shows in none of them
+(a place that is never free again, a claim that is never given up) is looked for here, where only
+one end is right. In this order:
+
+1. Connections that are half open, and replies that are lost with a connection.
+2. No server for a while, which callers are told.
+3. Sockets that are full for a while: requests and replies wait for them, in bounded buffers.
+4. Calls of each kind: each has its result, or is told exactly what became of it.
+5. Keys of which something is known are asked for again: nothing runs twice.
+6. A rolling restart under load, of which no caller notices anything.
+7. Nothing to do for a while, in which no connection breaks.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+from tests.faults.judgement import Call, told
+from tests.simulation.network import End, Network
+from tests.simulation.plan import PlannedCall
+from tests.simulation.programs import ClientProgram, ServerProgram
+from tests.simulation.work import Conduct, Keyed, MemoryDiary, Narrow, Work
+from tests.simulation.world import Process, World
+
+_MENDED: Final = 15.0
+"""Seconds in which all is as before: connections that are half open are noticed, for example."""
+_FORGOTTEN: Final = 3.0
+"""Seconds after which no client takes a server that it has seen for one that is there."""
+_IDLE: Final = 12.0
+_FULL: Final = 1.0
+"""Seconds in which sockets take nothing."""
+_LARGE: Final = 150_000
+"""Bytes of the messages that fill them."""
+_CLAIM_ENDS: Final = 8.0
+"""Seconds after which a server's claim of a key has ended, if it has died."""
+_PATIENT: Final = 25.0
+_SOON: Final = 1.0
+"""Seconds in which a handler has heard that its caller is gone."""
+
+
+class Mended(Protocol):
+    """The system, with nothing that harms it."""
+
+    world: World
+    network: Network
+    diary: MemoryDiary
+    clients: list[ClientProgram]
+    servers: list[ServerProgram]
+
+    def make(self, planned: PlannedCall) -> Call:
+        """Make a call now."""
+        ...
+
+    def start_server(self) -> None:
+        """Start one more."""
+        ...
+
+
+class Aftermath:
+    """Sees whether everything works.
+
+    :param kinds: the services that are served.
+    :param dice: for what is drawn.
+    """
+
+    def __init__(self, system: Mended, kinds: Sequence[type[Work]], dice: random.Random) -> None:
+        self._system = system
+        self._world = system.world
+        self._kinds = kinds
+        self._dice = dice
+        self._made = 0
+        self._parts = (
+            self._silence,
+            self._lost_replies,
+            self._no_servers,
+            self._full_sockets,
+            self._each_kind,
+            self._keys,
+            self._rolling_restart,
+        )
+
+    def broken(self) -> Iterator[str]:
+        """What does not work, in words.
+
+        :raises Stuck: if it does not end.
+        """
+        self._wait(_MENDED)
+        for part in self._parts:
+            for what in part():
+                yield f"aftermath: {what}"
+        wires = self._wires()
+        self._wait(_IDLE)
+        if self._wires() != wires:
+            yield "aftermath: a connection broke that had nothing to do"
+
+    def _wires(self) -> list[int]:
+        return list(self._system.network.wires)
+
+    # -- what is tried -----------------------------------------------------------------------
+
+    def _silence(self) -> Iterator[str]:
+        """Nothing comes from the broker any more, and nobody says so."""
+        for wire in tuple(self._system.network.wires.values()):
+            wire.swallow(wire.client)
+        self._wait(_MENDED)
+        yield from self._without_results(self._make(self._call(kind) for kind in self._kinds))
+
+    def _lost_replies(self) -> Iterator[str]:
+        """Replies are on their way when a client's connection breaks; servers repeat them."""
+        plain = [self._call(kind, idempotent=False, seconds=0.3, client=0) for kind in self._kinds]
+        made = self._make(plain)
+        self._wait(0.15)  # the broker has the requests
+        process = self._system.clients[0].process
+        wires = [w for w in self._system.network.wires.values() if w.client.process is process]
+        for wire in wires:
+            wire.client.stall(True)
+        self._wait(0.3)
+        for wire in wires:
+            wire.cut(clean=False)
+        yield from self._without_results(made)
+
+    def _no_servers(self) -> Iterator[str]:
+        """Who was told that no server listens is not surprised by one that starts."""
+        system = self._system
+        stopped, count = list(system.servers), len(system.servers)
+        system.servers.clear()
+        for server in stopped:
+            server.stop()
+        self._until(lambda: all(server.ended for server in stopped))
+        self._wait(_FORGOTTEN)
+        made = self._make(self._call(kind, idempotent=False) for kind in self._kinds)
+        self._ended(made)
+        for _ in range(count):
+            system.start_server()
+        self._until(lambda: all(server.serves for server in system.servers))
+        self._wait(_MENDED)
+        for call in made:
+            if call.key in system.diary.entries:
+                yield f"it ran after its caller was told that no server listens: {call}"
+
+    def _full_sockets(self) -> Iterator[str]:
+        """First the broker does not read what a client sends, then not what servers send.
+
+        A call that may run twice would be sent again, as no server can say that it has it.
+        """
+        system = self._system
+        wide = next((kind for kind in self._kinds if kind is not Narrow), None)
+        if wide is None:
+            return  # its queues are too short for that
+        ends = self._stalled([system.clients[0].process])
+        large = self._call(wide, idempotent=False, padding=_LARGE, client=0)
+        made = self._make(replace(large, key=f"large-{n}") for n in range(22))
+        yield from self._read_again(ends, made)
+        ends = self._stalled([server.process for server in system.servers])
+        made = self._make(self._call(wide, idempotent=False, conduct="talks") for _ in range(36))
+        self._wait(_FULL / 4)
+        # Their places are free once their replies have left, behind the others.
+        if Narrow in self._kinds:
+            made += self._make(self._call(Narrow, idempotent=False) for _ in range(4))
+        yield from self._read_again(ends, made)
+
+    def _stalled(self, processes: Sequence[Process]) -> list[End]:
+        wires = self._system.network.wires.values()
+        ends = [wire.server for wire in wires if wire.client.process in processes]
+        for end in ends:
+            end.stall(True)
+        return ends
+
+    def _read_again(self, ends: Sequence[End], calls: Sequence[Call]) -> Iterator[str]:
+        self._wait(_FULL)
+        for end in ends:
+            end.stall(False)
+        yield from self._without_results(calls)
+
+    def _make(self, calls: Iterable[PlannedCall]) -> list[Call]:
+        return [self._system.make(call) for call in calls]
+
+    def _each_kind(self) -> Iterator[str]:
+        make = self._system.make
+        for _ in range(2):  # what the first calls spoil, the second ones notice
+            calls = [
+                make(
+                    self._call(kind, idempotent=again, timeout=2.0, seconds=seconds, client=client)
+                )
+                for kind in self._kinds
+                for again in (True, False)
+                for seconds in (0.0, 0.3)
+                for client in range(1 if kind is Narrow else len(self._system.clients))
+            ]
+            late = [
+                make(self._call(kind, idempotent=again, timeout=0.4, seconds=1.0))
+                for kind in self._kinds
+                for again in (True, False)
+            ]
+            gone = [make(self._call(kind, seconds=4.0, give_up=0.15)) for kind in self._kinds]
+            yield from self._without_results(calls)
+            self._ended(late)
+            for call in late:
+                if told(call) != "yes":
+                    yield f"its handler was cut off, and it is not told so: {call}"
+            self._ended(gone)
+            self._wait(_SOON)
+            for call in gone:
+                entry = self._system.diary.entries.get(call.key)
+                if entry is not None and entry.runs_now:
+                    yield f"its handler works on though nobody waits for it: {call}"
+            free = [make(self._call(kind, options={"if_busy": "fail"})) for kind in self._kinds]
+            yield from self._without_results(free)
+
+    def _keys(self) -> Iterator[str]:
+        """A key is asked for again: after its call was cut off, and after its server died."""
+        if Keyed not in self._kinds:
+            return
+        system, diary = self._system, self._system.diary
+        cut_off = self._keyed("cut-off", seconds=1.0)
+        self._ended([cut_off])
+        orphan = self._keyed("orphan", seconds=1.0)
+        self._until(lambda: orphan.key in diary.entries or bool(orphan.ended))
+        entry = diary.entries.get(orphan.key)
+        for server in [s for s in system.servers if entry is not None and s.name in entry.servers]:
+            system.servers.remove(server)
+            server.process.kill()
+            system.start_server()
+        self._ended([orphan])
+        self._wait(_CLAIM_ENDS)
+        for key in ("cut-off", "orphan"):
+            again = self._keyed(key, seconds=0.0)
+            self._ended([again])
+            if again.key in diary.entries:
+                yield f"a call ran whose key was used before: {again}"
+            elif told(again) == "no":
+                yield f"it is told that a key was not used, which was: {again}"
+
+    def _keyed(self, key: str, *, seconds: float) -> Call:
+        how = self._call(
+            Keyed,
+            idempotent=False,
+            timeout=0.5,
+            seconds=seconds,
+            options={"idempotency_key": key},
+        )
+        return self._system.make(how)
+
+    def _rolling_restart(self) -> Iterator[str]:
+        world, system = self._world, self._system
+        calls: list[Call] = []
+
+        def load() -> None:
+            for kind in self._kinds:
+                again = self._dice.random() < 0.5
+                seconds = self._dice.choice((0.0, 0.02, 0.3))
+                calls.append(system.make(self._call(kind, idempotent=again, seconds=seconds)))
+
+        begin, old = world.now, list(system.servers)
+        for n in range(8 * len(old)):
+            world.at(begin + 0.5 * n / 4, load)
+        for n, server in enumerate(old):
+            system.servers.remove(server)
+            system.start_server()
+            new = system.servers[-1]
+            world.run(lambda new=new: new.serves)  # type: ignore[misc]
+            server.stop()
+            self._wait(max(0.0, begin + 0.9 * (n + 1) - world.now))
+        self._wait(0.5)
+        yield from self._without_results(calls)
+
+    # -- calls -------------------------------------------------------------------------------
+
+    def _call(
+        self,
+        service: type[Work],
+        *,
+        idempotent: bool = True,
+        timeout: float = _PATIENT,
+        seconds: float = 0.0,
+        padding: int = 0,
+        conduct: Conduct = "",
+        client: int | None = None,
+        options: dict[str, Any] | None = None,
+        give_up: float | None = None,
+    ) -> PlannedCall:
+        self._made += 1
+        return PlannedCall(
+            at=0.0,
+            client=self._made % len(self._system.clients) if client is None else client,
+            key=f"after-{self._made}",
+            service=service,
+            idempotent=idempotent,
+            timeout=timeout,
+            kept=True,
+            seconds=seconds,
+            padding=padding,
+            conduct=conduct,
+            options=options or {},
+            give_up=give_up,
+        )
+
+    def _without_results(self, calls: Sequence[Call]) -> Iterator[str]:
+        self._ended(calls)
+        for call in calls:
+            entry = self._system.diary.entries.get(call.key)
+            if call.error is not None or not call.right:
+                yield f"it has no result: {call}, {entry}"
+            elif entry is None or len(entry.began) != 1:
+                yield f"it ran more than once: {call}, {entry}"
+
+    def _ended(self, calls: Sequence[Call]) -> None:
+        self._until(lambda: all(call.ended for call in calls))
+
+    def _until(self, holds: Callable[[], bool]) -> None:
+        self._world.run(holds)
+
+    def _wait(self, seconds: float) -> None:
+        end = self._world.now + seconds
+        self._world.at(end, lambda: None)
+        self._until(lambda: self._world.now >= end)

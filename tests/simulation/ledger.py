@@ -1,0 +1,121 @@
+"""What the broker is told to forget: no request that nobody has answered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from leveret.broker.model.messages import Entry, Message
+from leveret.broker.model.queues import Queue
+from leveret.broker.session.channel import Channel
+from leveret.wire.native.headers import ATTEMPT, DEADLINE
+from leveret.wire.native.names import CALL, ERROR, RESULT
+from tests.simulation.world import World
+
+_ENDED: Final = (RESULT, ERROR)
+_CLOCKS: Final = 0.5
+"""Seconds before a deadline from which on an answer may have been given up for late."""
+_LATER: Final = 3.5
+"""Seconds by which the deadline of a copy may be later: its client's clock was set, or it was
+suspended meanwhile."""
+
+Key = tuple[str, str]
+"""The reply address and the call id of a request."""
+
+
+class Ledger:
+    """Counts the copies of each request that the broker has.
+
+    A server that acknowledges a request has had its reply published before, or a copy of the
+    request that another server gets: else the call is lost with the next thing that breaks.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._copies: Counter[Key] = Counter()
+        self._answered: set[Key] = set()
+        self._deadlines: dict[Key, float] = {}
+
+    def published(self, message: Message) -> None:
+        """Somebody publishes this, whether there is a queue for it or not."""
+        properties = message.properties
+        if properties.type in _ENDED:
+            self._answered.add((message.routing_key, properties.correlation_id or ""))
+        elif properties.type == CALL and ATTEMPT in (properties.headers or {}):
+            # A server that counts what was delivered again does not wait for the copy's confirm.
+            self._answered.add(_key(message))
+
+    def taken(self, message: Message) -> None:
+        """A queue has taken this."""
+        if message.properties.type != CALL:
+            return
+        key = _key(message)
+        self._copies[key] += 1
+        deadline = _deadline(message)
+        late = deadline - self._deadlines.setdefault(key, deadline)
+        if late > _LATER:
+            self._world.complain("ledger", f"a copy of a request has {late:.3f} s more than it had")
+
+    def died(self, message: Message) -> None:
+        """A queue gave this up, which its caller is told."""
+        if message.properties.type == CALL:
+            self._answered.add(_key(message))
+
+    def acknowledged(self, queue: Queue, message: Message) -> None:
+        """A server has it forgotten."""
+        if message.properties.type != CALL:
+            return
+        key = _key(message)
+        self._copies[key] -= 1
+        if self._copies[key] > 0 or key in self._answered:
+            return
+        if self._world.wall() < _deadline(message) - _CLOCKS:
+            self._world.complain(
+                "ledger", f"a request of {queue.name} is acknowledged, and nobody has answered it"
+            )
+
+
+def _key(message: Message) -> Key:
+    return message.properties.reply_to or "", message.properties.correlation_id or ""
+
+
+def _deadline(message: Message) -> float:
+    """As the request says, in seconds since 1970."""
+    at: int = (message.properties.headers or {}).get(DEADLINE, 0)
+    return at / 1000
+
+
+@contextmanager
+def watched(world: World) -> Iterator[None]:
+    """Have a ledger kept of all brokers that run in it."""
+    ledger = Ledger(world)
+    channel: Any = Channel
+    queue: Any = Queue
+    before = channel._publish, queue.publish, queue._die, queue.ack
+
+    def on_publish(self: Any, message: Message, *args: Any) -> Any:
+        ledger.published(message)
+        return before[0](self, message, *args)
+
+    def on_take(self: Queue, message: Message) -> bool:
+        ledger.taken(message)  # before it: a queue may deliver it at once
+        if before[1](self, message):
+            return True
+        ledger._copies[_key(message)] -= 1
+        return False
+
+    def on_death(self: Queue, entry: Entry, reason: Any) -> None:
+        ledger.died(entry.message)
+        before[2](self, entry, reason)
+
+    def on_ack(self: Queue, entry: Entry) -> None:
+        ledger.acknowledged(self, entry.message)
+        before[3](self, entry)
+
+    channel._publish, queue.publish, queue._die, queue.ack = on_publish, on_take, on_death, on_ack
+    try:
+        yield
+    finally:
+        channel._publish, queue.publish, queue._die, queue.ack = before
