@@ -64,6 +64,8 @@ class World:
         self.random = random.Random(f"{seed} world")
         self._due: list[tuple[float, int, Due]] = []
         self._order = count()
+        self._until: Callable[[], bool] = bool
+        self._end = 0.0
 
     def at(self, when: float, callback: Callable[..., object], *args: Any) -> Due:
         """Have something happen, outside of all processes."""
@@ -82,7 +84,8 @@ class World:
             events._set_running_loop(None)
 
     def _run(self, until: Callable[[], bool]) -> None:
-        end = self.now + _TOO_LONG
+        self._until = until
+        self._end = end = self.now + _TOO_LONG
         due = self._due
         while not until():
             if not due:
@@ -98,8 +101,11 @@ class World:
             callback(*what.args)
 
     def pass_time(self, when: float) -> bool:
-        """Set the clock, if nothing is due before this time. Returns whether it did."""
-        if self._due and self._due[0][0] <= when:
+        """Set the clock, if nothing is due before this time. Returns whether it did.
+
+        It does not either once the world need not go on, or has gone on for too long.
+        """
+        if (self._due and self._due[0][0] <= when) or when > self._end or self._until():
             return False
         self.now = when
         return True
