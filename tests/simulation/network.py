@@ -19,6 +19,8 @@ from tests.simulation.world import Process, World
 
 LATENCY: Final = (0.000_05, 0.000_6)
 """Seconds that bytes take to arrive, by chance."""
+_SYN_AGAIN: Final = 1.0
+"""Seconds after which TCP asks again for a connection that nobody answered; then twice as many."""
 _READ: Final = 262_144
 """Bytes of the largest read, as in asyncio."""
 _HIGH: Final = 65_536
@@ -372,8 +374,10 @@ class Place:
         network = self._network
         dice = network.dice
         await asyncio.sleep(LATENCY[0] + LATENCY[1] * dice.random())
-        if network.refusal == "silence":
-            await asyncio.get_running_loop().create_future()
+        pause = _SYN_AGAIN
+        while network.refusal == "silence":
+            await asyncio.sleep(pause)
+            pause *= 2
         wire = network.connect(self._process, address) if network.refusal is None else None
         if wire is None:
             raise ConnectionRefusedError(111, "Connection refused")
