@@ -14,7 +14,7 @@ from leveret.errors import LeveretError
 from leveret.server.outbox import Outbox
 from leveret.transport.channel import Channel
 from leveret.wire.message import Incoming
-from leveret.wire.native.headers import ON_BEHALF_OF
+from leveret.wire.native.headers import ON_BEHALF_OF, WAITS
 from tests.behaviour.patience import PATIENCE, until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.users import Users
@@ -242,7 +242,7 @@ async def test_a_forged_header_does_not_survive_being_handed_back(
                 "door.who",
                 b"{}",
                 user_id=user_id,
-                headers={ON_BEHALF_OF: "admin"},
+                headers={ON_BEHALF_OF: "admin", WAITS: True},
                 expiration="30000",
             )
 
