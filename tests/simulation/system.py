@@ -151,8 +151,9 @@ class System:
         """Wait until nothing is left of the calls. Returns what is left all the same."""
         world = self.world
         end = world.now + _SETTLED
-        world.run(lambda: world.now >= end or not any(at_rest(self)))
-        return list(at_rest(self))
+        while (left := list(at_rest(self))) and world.now < end:
+            self._wait(_LOOK)  # not at each event: to look takes long
+        return left
 
     def _wait(self, seconds: float) -> None:
         world = self.world
