@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypedDict, Unpack
+from threading import TIMEOUT_MAX
+from typing import Any, Final, TypedDict, Unpack
 
 from leveret.errors import ContractError
 from leveret.once import OnceStore, store_of
@@ -86,19 +87,20 @@ class ServeOptions:
             allow=given.get("allow"),
             trusted_servers=given.get("trusted_servers", ()),
             access_log=given.get("access_log", False),
-            blocked_after=_positive(given.get("blocked_after", BLOCKED_AFTER)),
+            blocked_after=_seconds(given.get("blocked_after", BLOCKED_AFTER)),
         )
 
 
-def _positive(seconds: object) -> float | None:
-    if seconds is None:
+def _seconds(blocked_after: Any) -> float | None:
+    if blocked_after is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise ContractError(
-            "blocked_after must be a number of seconds above 0, or None for no watchdog; got"
-            f" {seconds!r}"
-        )
-    return float(seconds)
+    is_number = isinstance(blocked_after, int | float) and not isinstance(blocked_after, bool)
+    if is_number and 0 < blocked_after <= TIMEOUT_MAX:
+        return float(blocked_after)
+    raise ContractError(
+        "blocked_after must be a number of seconds above 0, or None for no watchdog; got"
+        f" {blocked_after!r}"
+    )
 
 
 def _store(once: object) -> OnceStore | None:

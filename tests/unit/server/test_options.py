@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -52,3 +53,14 @@ def test_an_option_that_does_not_exist_is_a_type_error() -> None:
     unknown: dict[str, Any] = {"concurency": 4}
     with pytest.raises(TypeError, match="unexpected keyword argument 'concurency'"):
         ServeOptions.of(**unknown)
+
+
+def test_a_watchdog_may_be_patient_or_not_be_there() -> None:
+    assert ServeOptions.of(blocked_after=5).blocked_after == 5.0
+    assert ServeOptions.of(blocked_after=None).blocked_after is None
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.inf, math.nan, True, "1"])
+def test_what_a_watchdog_cannot_wait_for_is_refused(seconds: Any) -> None:
+    with pytest.raises(ContractError, match=r"blocked_after must be .* None for no watchdog"):
+        ServeOptions.of(blocked_after=seconds)

@@ -296,3 +296,10 @@ async def test_a_table_of_calls_that_changes_as_it_is_read_does_no_harm(log: Log
     watchdog.stop()
     # A machine that is busy may block the loop for so short a time, and it is said then.
     assert all("the event loop " in line for line in log.lines)
+
+
+async def test_without_a_time_nobody_watches(calls: list[RunningCall]) -> None:
+    watchdog = Watchdog(asyncio.get_running_loop(), lambda: calls, blocked_after=None)
+    watchdog.watch()
+    assert not threads()
+    watchdog.stop()
