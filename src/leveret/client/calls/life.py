@@ -106,6 +106,7 @@ class Event(Enum):
     QUEUE_FULL = "the queue is full, or has refused it too often"
     QUEUE_AWAY = "the queue is out of reach"
     NEEDS_CHANNEL = "the channel is of no use for its queue"
+    FULL_HERE = "the queue holds requests and did not take it; another channel tells if it is full"
     NOT_TAKEN = "the channel is of no use, and it may not be sent again"
     # What a probe says of a call that waits for long.
     QUEUE_EMPTY = "its queue is empty, and no server has said that it has it"
@@ -126,7 +127,8 @@ class Event(Enum):
     CONNECTED_AGAIN = "the connection is another one; it may be sent again"
     REPLY_QUEUE_GONE = "its reply cannot come; it may be sent again"
     REPLY_QUEUE_LOST = "its reply cannot come; it may not be sent again"
-    SENDABLE = "requests may go"
+    SENDABLE = "requests may go; no server can have an earlier copy"
+    SENDABLE_DOUBTFUL = "requests may go; a server may have an earlier copy"
     KEY_LOST = "its idempotency key is another user's"
     UNPACKABLE = "it does not fit into the frames of this broker"
     # The end.
@@ -185,7 +187,8 @@ class Trouble:
     had_by_server: bool = False
     """Whether a server ever said that it has the call, of whichever copy of the request."""
     back_at: float = 0.0
-    """When the broker last gave the request back; 0 while it may be in a queue or at a server."""
+    """When the broker last gave the request back, or is known not to have taken it; 0 while it may
+    be in a queue or at a server."""
     unrouted_since: float = 0.0
     """When a probe first found no queue for the request; 0 if none did."""
     stray_since: float = 0.0
@@ -281,6 +284,7 @@ REPEATABLE_ONLY: Final = frozenset(
         Event.NACK_BEFORE_CHANNEL,
         Event.QUEUE_AWAY,
         Event.NEEDS_CHANNEL,
+        Event.FULL_HERE,
         Event.QUEUE_EMPTY,
         Event.QUEUE_GONE,
         Event.STILL_MISSING,
@@ -288,7 +292,7 @@ REPEATABLE_ONLY: Final = frozenset(
         Event.CHANNEL_GONE,
         Event.CONNECTED_AGAIN,
         Event.REPLY_QUEUE_GONE,
-        Event.SENDABLE,
+        Event.SENDABLE_DOUBTFUL,
     }
 )
 """Only for calls whose handler may run twice, or that have a key: these lead to a second copy."""
@@ -335,11 +339,12 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     **{
         (s, e): (s, _A.NOTHING)  # it went on meanwhile
         for s in LIVE
-        for e in (_E.QUEUE_FULL, _E.QUEUE_AWAY, _E.NEEDS_CHANNEL, _E.NOT_TAKEN)
+        for e in (_E.QUEUE_FULL, _E.QUEUE_AWAY, _E.NEEDS_CHANNEL, _E.FULL_HERE, _E.NOT_TAKEN)
     },
     (_S.REFUSED, _E.QUEUE_FULL): (_S.ENDED, _A.FAIL_REFUSED),
     (_S.REFUSED, _E.QUEUE_AWAY): (_S.DELAYED, _A.PUBLISH_LATER_DOUBTFUL),
     (_S.REFUSED, _E.NEEDS_CHANNEL): (_S.UNSENT, _A.NOTHING),
+    (_S.REFUSED, _E.FULL_HERE): (_S.UNSENT, _A.NOTHING),
     (_S.REFUSED, _E.NOT_TAKEN): (_S.ENDED, _A.FAIL_NOT_TAKEN),
     # -- the pause is over ----------------------------------------------------------------------
     **{(s, e): (s, _A.NOTHING) for s in LIVE for e in (_E.RESEND, _E.RESEND_DOUBTFUL)},
@@ -371,7 +376,8 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     **{(s, _E.REPLY_QUEUE_GONE): (_S.UNSENT, _A.NOTHING) for s in LIVE},
     (_S.EXPIRED, _E.REPLY_QUEUE_GONE): (_S.EXPIRED, _A.NOTHING),
     **{(s, _E.REPLY_QUEUE_LOST): (_S.ENDED, _A.FAIL_LOST) for s in LIVE},
-    (_S.UNSENT, _E.SENDABLE): (_S.QUIET, _A.PUBLISH_DOUBTFUL),
+    (_S.UNSENT, _E.SENDABLE): (_S.QUIET, _A.PUBLISH),
+    (_S.UNSENT, _E.SENDABLE_DOUBTFUL): (_S.QUIET, _A.PUBLISH_DOUBTFUL),
     **{(s, _E.KEY_LOST): (_S.ENDED, _A.FAIL_KEY) for s in (_S.UNSENT, _S.DELAYED, _S.SOUGHT)},
     (_S.QUIET, _E.UNPACKABLE): (_S.ENDED, _A.FAIL_UNPACKABLE),
     # -- the end --------------------------------------------------------------------------------
@@ -407,7 +413,7 @@ def remember(call: Pending, event: Event, act: Act, now: float) -> None:
             trouble = call.ensure_trouble()
             trouble.noticed_at, trouble.missing_since = now, 0.0
             trouble.had_by_server = trouble.begun = True
-        case Event.NO_ROUTE | Event.EXPIRY | Event.FULL:
+        case Event.NO_ROUTE | Event.EXPIRY | Event.FULL | Event.FULL_HERE:
             call.ensure_trouble().back_at = now
         case Event.QUEUE_EMPTY | Event.QUEUE_GONE:
             call.ensure_trouble().missing_since = now

@@ -52,8 +52,8 @@ class Resends:
     # -- acts ---------------------------------------------------------------------------------
 
     def publish(self, call: Pending) -> None:
-        """Send a request again of which no server can have an earlier copy."""
-        self._publish(call, doubtful=False)
+        """Send a request again whose latest copy no server can have."""
+        self._publish(call, doubtful=call.doubtful)
 
     def publish_doubtful(self, call: Pending) -> None:
         """Send a request again of which a server may have an earlier copy."""
@@ -90,7 +90,8 @@ class Resends:
         """Requests may go again: send those that wait for that."""
         for call in list(calls):
             if call.state is State.UNSENT:
-                self._again(call, Event.SENDABLE)
+                back = call.trouble is not None and call.trouble.back_at
+                self._again(call, Event.SENDABLE if back else Event.SENDABLE_DOUBTFUL)
 
     def _again(self, call: Pending, event: Event) -> None:
         """Fire an event that has a request sent again, if that is possible now.

@@ -143,7 +143,8 @@ class Returns:
         if call.request.repeatable:
             if proven and route.finding.messages:
                 return Event.QUEUE_FULL, False
-            return Event.NEEDS_CHANNEL, True
+            # A queue that died and came back holds nothing: this one did not take the request.
+            return (Event.FULL_HERE if route.finding.messages else Event.NEEDS_CHANNEL), True
         return (Event.QUEUE_FULL if _is_whole(call) else Event.NOT_TAKEN), not proven
 
     def _is_bounded(self, route: Route) -> bool:

@@ -40,6 +40,7 @@ AT_ANY_TIME: Final = (
     Event.QUEUE_FULL,
     Event.QUEUE_AWAY,
     Event.NEEDS_CHANNEL,
+    Event.FULL_HERE,
     Event.NOT_TAKEN,
     Event.RESEND,
     Event.RESEND_DOUBTFUL,
@@ -69,6 +70,7 @@ ONLY_IN: Final = {
     Event.QUEUE_DELETED: {State.QUIET, State.SOUGHT},
     Event.BACKLOG: {State.QUIET, State.SOUGHT},
     Event.SENDABLE: {State.UNSENT},
+    Event.SENDABLE_DOUBTFUL: {State.UNSENT},
     Event.KEY_LOST: {State.UNSENT, State.DELAYED, State.SOUGHT},
     Event.UNPACKABLE: {State.QUIET},
     Event.SEND: {State.NEW},
@@ -117,6 +119,7 @@ ROWS: Final = [
     (S.REFUSED, E.NOT_TAKEN, S.ENDED, A.FAIL_NOT_TAKEN),
     (S.REFUSED, E.QUEUE_AWAY, S.DELAYED, A.PUBLISH_LATER_DOUBTFUL),
     (S.REFUSED, E.NEEDS_CHANNEL, S.UNSENT, A.NOTHING),
+    (S.REFUSED, E.FULL_HERE, S.UNSENT, A.NOTHING),
     # looked after
     (S.RUNNING, E.QUEUE_EMPTY, S.SOUGHT, A.QUERY),
     (S.QUIET, E.QUEUE_GONE, S.SOUGHT, A.NOTHING),
@@ -134,7 +137,8 @@ ROWS: Final = [
     (S.QUIET, E.FORBIDDEN, S.ENDED, A.FAIL_FORBIDDEN),
     (S.QUIET, E.TOO_LARGE, S.ENDED, A.FAIL_TOO_LARGE),
     (S.UNROUTED, E.TOO_LARGE, S.UNROUTED, A.NOTHING),
-    (S.UNSENT, E.SENDABLE, S.QUIET, A.PUBLISH_DOUBTFUL),
+    (S.UNSENT, E.SENDABLE, S.QUIET, A.PUBLISH),
+    (S.UNSENT, E.SENDABLE_DOUBTFUL, S.QUIET, A.PUBLISH_DOUBTFUL),
     (S.UNSENT, E.KEY_LOST, S.ENDED, A.FAIL_KEY),
     (S.RUNNING, E.CONNECTED_AGAIN, S.QUIET, A.NOTHING),
     (S.UNROUTED, E.CONNECTED_AGAIN, S.UNROUTED, A.NOTHING),
@@ -217,9 +221,10 @@ def test_a_certain_copy_is_sent_only_of_a_request_that_the_broker_returned_or_dr
         (State.QUIET, Event.DROPPED),
         (State.SOUGHT, Event.DROPPED),
     ]
-    assert [b for (b, _), (_, act) in TRANSITIONS.items() if act is Act.PUBLISH] == [
-        State.NEW,
-        State.DELAYED,
+    assert [pair for pair, (_, act) in TRANSITIONS.items() if act is Act.PUBLISH] == [
+        (State.NEW, Event.SEND),
+        (State.DELAYED, Event.RESEND),
+        (State.UNSENT, Event.SENDABLE),
     ]
 
 
@@ -265,7 +270,7 @@ def test_a_notice_is_remembered_until_the_request_goes_out_again() -> None:
     assert (call.noticed_at, call.ensure_trouble().begun) == (7.0, False)
     stepped(call, Event.RUNS, now=8.0)
     assert (call.noticed_at, call.ensure_trouble().begun) == (8.0, True)
-    stepped(call, Event.CHANNEL_GONE, Event.SENDABLE, now=9.0)
+    stepped(call, Event.CHANNEL_GONE, Event.SENDABLE_DOUBTFUL, now=9.0)
     assert call.trouble == Trouble(doubtful=True, resends=1, had_by_server=True)
 
 

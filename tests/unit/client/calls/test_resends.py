@@ -117,7 +117,24 @@ async def test_a_delayed_request_waits_until_requests_may_go(scene: Scene) -> No
 async def test_what_waits_for_a_channel_goes_out_with_it(scene: Scene) -> None:
     waits, goes_on = scene.call(State.UNSENT), scene.call(State.RUNNING)
     scene.resends.send_unsent([waits, goes_on])
+    assert scene.events == [Event.SENDABLE_DOUBTFUL]
+
+
+async def test_of_a_request_that_came_back_before_no_server_can_have_a_copy(scene: Scene) -> None:
+    back = scene.call(State.UNSENT)
+    back.ensure_trouble().back_at = 99.0
+    scene.resends.send_unsent([back])
     assert scene.events == [Event.SENDABLE]
+
+
+async def test_a_later_copy_says_so_too_where_an_earlier_one_may_be_at_a_server(
+    scene: Scene,
+) -> None:
+    call = scene.call(keyed=True)
+    call.doubt()
+    scene.resends.publish(call)
+    ((_, _, _, headers),) = scene.publisher.sent
+    assert b"resent" in headers
 
 
 async def test_a_key_of_another_user_is_not_sent_again(scene: Scene) -> None:

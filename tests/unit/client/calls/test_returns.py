@@ -202,7 +202,7 @@ async def test_a_queue_that_is_known_to_have_no_limit_is_not_full() -> None:
     call = a_call(started=there.now, idempotent=True)
     call.route.described(limited=False)
     there.again(call, Event.NACK)
-    assert await there.told(call) is Event.NEEDS_CHANNEL
+    assert await there.told(call) is Event.FULL_HERE
 
 
 async def test_a_queue_that_refuses_on_another_channel_as_well_is_bounded_by_a_policy() -> None:
@@ -210,7 +210,7 @@ async def test_a_queue_that_refuses_on_another_channel_as_well_is_bounded_by_a_p
     call = a_call(started=there.now, idempotent=True)
     call.route.described(limited=False)
     there.again(call, Event.NACK)
-    assert await there.told(call) is Event.NEEDS_CHANNEL
+    assert await there.told(call) is Event.FULL_HERE
     there.now += 1
     there.returns.connection_changed()
     there.fire(call, Event.SENDABLE)

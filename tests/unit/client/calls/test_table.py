@@ -149,7 +149,7 @@ async def test_a_call_that_may_not_be_repeated_is_never_sent_again(
     assert call.id in caplog.text
     again = there.call(idempotent=True)
     there.table.fire(again, Event.CHANNEL_GONE)
-    there.table.fire(again, Event.SENDABLE)
+    there.table.fire(again, Event.SENDABLE_DOUBTFUL)
     assert there.done == [(Act.PUBLISH_DOUBTFUL, again.id)]
 
 
