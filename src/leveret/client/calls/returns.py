@@ -143,7 +143,8 @@ class Returns:
         if call.request.repeatable:
             if proven and route.finding.messages:
                 return Event.QUEUE_FULL, False
-            # A queue that died and came back holds nothing: this one did not take the request.
+            # A classic queue that died and came back holds nothing; a quorum queue that refuses a
+            # request has never had it. So a queue with requests in it did not take this one.
             return (Event.FULL_HERE if route.finding.messages else Event.NEEDS_CHANNEL), True
         return (Event.QUEUE_FULL if _is_whole(call) else Event.NOT_TAKEN), not proven
 
