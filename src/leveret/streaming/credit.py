@@ -1,0 +1,30 @@
+"""What the receiver of a stream tells its sender, and the window that it gives."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+WINDOW_ITEMS: Final = 64
+"""How many items a receiver lets come beyond those that its consumer took."""
+WINDOW_BYTES: Final = 1024 * 1024
+"""How many bytes of item bodies it lets come likewise; the last item may go beyond that."""
+
+
+class Credit(Struct, frozen=True, kw_only=True, gc=False):
+    """What may be sent, and what has arrived. All numbers count from the begin of the stream.
+
+    So a credit that comes twice, or late, does no harm, and one that is lost is made good by the
+    next.
+    """
+
+    got: int
+    """The highest number received, with none missing before it. The end counts as one number more
+    than the last item."""
+    upto: int
+    """The highest number that an item may have."""
+    size: int
+    """Bytes: no item may be sent once the bodies of those before it have so many or more."""
+    again: bool = False
+    """Whether all that was sent after `got` is to be sent once more."""

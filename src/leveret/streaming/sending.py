@@ -1,0 +1,156 @@
+"""The sending half of a stream: numbers, what may be sent, and what is kept to be sent again.
+
+    OPEN ──END──► ENDED ──ALL──► DONE
+      └─────────LEFT──────────────┘
+
+It is OPEN while items are added, ENDED once the end is (or an error in its place), and DONE when
+the receiver acknowledged the end, or nobody waits for it any more. `TRANSITIONS` has every step.
+
+What was sent is kept, packed, until the receiver acknowledged it: a reader of a socket that broke
+may have lost it. What may be sent and what is kept is bounded by the receiver's credit, and, as
+a receiver could grant anything, by `MOST_KEPT` items and `MOST_SIZE` bytes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Final
+
+from leveret.streaming.credit import Credit
+
+MOST_KEPT: Final = 4096
+"""How many items are sent at most that the receiver has not acknowledged."""
+MOST_SIZE: Final = 4 * 1024 * 1024
+"""Bytes of their bodies at most, beside the last one."""
+
+
+class State(Enum):
+    """Where the half is."""
+
+    OPEN = "open"
+    """Items may be added."""
+    ENDED = "ended"
+    """The end was added, and is not acknowledged."""
+    DONE = "done"
+    """Nothing is sent any more."""
+
+
+class Event(Enum):
+    """What happens to it."""
+
+    ITEM = "item"
+    """An item is added."""
+    END = "end"
+    """The end is added."""
+    SOME = "some"
+    """The receiver has some of what was sent."""
+    ALL = "all"
+    """The receiver has everything, and the end."""
+    LEFT = "left"
+    """Nobody waits for it any more."""
+
+
+_S, _E = State, Event
+
+TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
+    (_S.OPEN, _E.ITEM): _S.OPEN,
+    (_S.OPEN, _E.SOME): _S.OPEN,
+    (_S.OPEN, _E.END): _S.ENDED,
+    (_S.OPEN, _E.LEFT): _S.DONE,
+    (_S.ENDED, _E.SOME): _S.ENDED,
+    (_S.ENDED, _E.ALL): _S.DONE,
+    (_S.ENDED, _E.LEFT): _S.DONE,
+    (_S.DONE, _E.SOME): _S.DONE,
+    (_S.DONE, _E.ALL): _S.DONE,
+    (_S.DONE, _E.LEFT): _S.DONE,
+}
+"""A pair that is missing is a mistake of whoever uses this: `KeyError`."""
+
+
+class SendingHalf:
+    """What one side sends of a stream.
+
+    :param upto: the highest number that an item may have at first; 0: none may be sent before the
+        first credit.
+    :param size: the bytes that may be sent at first.
+    """
+
+    __slots__ = ("_kept", "_kept_size", "_upto", "_upto_size", "got", "number", "size", "state")
+
+    def __init__(self, upto: int = 0, size: int = 0) -> None:
+        self.state = State.OPEN
+        self.number = 0
+        """The highest number that was given; that of the end is not counted."""
+        self.size = 0
+        """Bytes of all bodies."""
+        self.got = 0
+        """The highest number that the receiver acknowledged."""
+        self._upto = upto
+        self._upto_size = size
+        self._kept: deque[tuple[bytes, int]] = deque()  # the frames and the body's size
+        self._kept_size = 0
+
+    @property
+    def may_send(self) -> bool:
+        """Whether one more item may be added now."""
+        return (
+            self.number < self._upto
+            and self.size < self._upto_size
+            and len(self._kept) < MOST_KEPT
+            and self._kept_size < MOST_SIZE
+        )
+
+    @property
+    def kept(self) -> int:
+        """How many messages the receiver has not acknowledged."""
+        return len(self._kept)
+
+    def add(self, frames: bytes, size: int) -> None:
+        """Add an item that was packed as number `number` + 1; it is to be sent now.
+
+        :param size: bytes of its body.
+        """
+        self.state = TRANSITIONS[self.state, Event.ITEM]
+        self.number += 1
+        self.size += size
+        self._keep(frames, size)
+
+    def end(self, frames: bytes) -> None:
+        """Add the end, or the error in its place; it is to be sent now. It needs no credit."""
+        self.state = TRANSITIONS[self.state, Event.END]
+        self._keep(frames, 0)
+
+    def credit(self, credit: Credit) -> list[bytes]:
+        """The receiver says what it has, and what it takes.
+
+        What an older credit says was said better by a later one, which may have overtaken it.
+
+        :returns: what is to be sent once more.
+        :raises ValueError: if it has what was never sent; then nothing is done.
+        """
+        last = self.number + (self.state is not State.OPEN)
+        if credit.got > last:
+            raise ValueError(f"a receiver has number {credit.got}, and {last} were sent")
+        self._upto = max(self._upto, credit.upto)
+        self._upto_size = max(self._upto_size, credit.size)
+        while self.got < credit.got and self._kept:
+            self._kept_size -= self._kept.popleft()[1]
+            self.got += 1
+        all_of_it = self.state is not State.OPEN and self.got == self.number + 1
+        self.state = TRANSITIONS[self.state, Event.ALL if all_of_it else Event.SOME]
+        return self.unacknowledged() if credit.again and credit.got == self.got else []
+
+    def unacknowledged(self) -> list[bytes]:
+        """What the receiver may not have: to be sent once more when this side was cut off."""
+        return [frames for frames, _ in self._kept]
+
+    def leave(self) -> None:
+        """Nobody waits for it any more: nothing is kept."""
+        self.state = TRANSITIONS[self.state, Event.LEFT]
+        self._kept.clear()
+        self._kept_size = 0
+
+    def _keep(self, frames: bytes, size: int) -> None:
+        self._kept.append((frames, size))
+        self._kept_size += size

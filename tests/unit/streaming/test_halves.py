@@ -1,0 +1,96 @@
+"""Both halves of a stream over a line that loses, repeats and cuts: every item, once, in order."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+
+import pytest
+
+from leveret.streaming import ReceivingHalf, SendingHalf, SendingState
+from leveret.streaming.credit import Credit
+from leveret.streaming.receiving import Act
+
+ITEMS = 200
+
+
+def size_of(number: int) -> int:
+    """Bytes of an item's body."""
+    return number * 7 % 30
+
+
+class Scene:
+    """A sender, a receiver, and what is on its way between them: in order, and lost at times."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        window = self.random.choice([1, 2, 3, 8, 64])
+        self.sender = SendingHalf(upto=window, size=50)
+        self.receiver = ReceivingHalf(window, 50)
+        self.there: deque[bytes] = deque()
+        self.back: deque[Credit] = deque()
+        self.waiting: deque[int] = deque()
+        self.taken: list[int] = []
+        self.ends = 0
+
+    def send(self) -> None:
+        sender = self.sender
+        if sender.state is not SendingState.OPEN:
+            return
+        if sender.number == ITEMS:
+            sender.end(b"end 200")
+            self.there.append(b"end 200")
+        elif sender.may_send:
+            frames = b"item %d" % (sender.number + 1)
+            sender.add(frames, size_of(sender.number + 1))
+            self.there.append(frames)
+
+    def arrive(self) -> None:
+        if not self.there:
+            return
+        word, number = self.there.popleft().split()
+        come = self.receiver.item if word == b"item" else self.receiver.end
+        act = come(int(number))
+        assert act is not Act.BREAK
+        self.ends += act is Act.FINISH
+        if act is Act.TAKE:
+            self.waiting.append(int(number))
+        elif act is not Act.DROP:
+            self.back.append(self.receiver.credit())
+
+    def take(self) -> None:
+        if self.waiting:
+            number = self.waiting.popleft()
+            self.taken.append(number)
+            if self.receiver.took(size_of(number)):
+                self.back.append(self.receiver.credit())
+
+    def hear(self) -> None:
+        if self.back:
+            self.there.extend(self.sender.credit(self.back.popleft()))
+
+    def cut(self) -> None:
+        """Cut the line at times; each side that was cut off, or hears nothing, says what it has."""
+        if self.random.random() < 0.05:
+            for way in (self.there, self.back):
+                for _ in range(self.random.randrange(len(way) + 1)):
+                    way.pop()
+        elif self.there or self.back:
+            return
+        self.there.extend(self.sender.unacknowledged())
+        self.back.append(self.receiver.credit(again=True))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_all_items_arrive_once_and_in_order(seed: int) -> None:
+    scene = Scene(seed)
+    moves = scene.send, scene.arrive, scene.take, scene.hear, scene.cut
+
+    for _ in range(100_000):
+        scene.random.choice(moves)()
+        if scene.sender.state is SendingState.DONE and not scene.waiting:
+            break
+
+    assert scene.sender.state is SendingState.DONE
+    assert scene.taken == list(range(1, ITEMS + 1))
+    assert scene.ends == 1

@@ -1,0 +1,110 @@
+"""The receiving half of a stream: each pair of its table, and what it says to the sender."""
+
+from __future__ import annotations
+
+import pytest
+
+from leveret.streaming import ReceivingHalf
+from leveret.streaming.credit import Credit
+from leveret.streaming.receiving import TRANSITIONS, Act, Event, State
+
+
+def half_in(state: State) -> ReceivingHalf:
+    """A half that has items 1 to 3, in a state."""
+    half = ReceivingHalf()
+    for number in (1, 2, 3):
+        assert half.item(number) is Act.TAKE
+    match state:
+        case State.GAPPED:
+            assert half.item(5) is Act.ASK
+        case State.ENDED:
+            assert half.end(3) is Act.FINISH
+        case State.BROKEN:
+            assert half.end(2) is Act.BREAK
+    assert half.state is state
+    return half
+
+
+def bring(half: ReceivingHalf, event: Event) -> Act:
+    """Let something come to a half that has items 1 to 3."""
+    match event:
+        case Event.NEXT:
+            return half.item(4)
+        case Event.BEHIND:
+            return half.item(3)
+        case Event.AHEAD:
+            return half.item(6)
+        case Event.END:
+            return half.end(3)
+        case Event.END_BEHIND:
+            return half.end(1)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("event", Event)
+def test_each_pair_of_the_table_is_what_the_half_does(state: State, event: Event) -> None:
+    half = half_in(state)
+
+    act = bring(half, event)
+
+    assert (half.state, act) == TRANSITIONS[state, event]
+    assert half.got == (4 if act is Act.TAKE else 3)
+
+
+def test_an_end_and_a_sign_of_life_tell_of_a_gap_as_an_item_does() -> None:
+    ends, signs = half_in(State.WHOLE), half_in(State.WHOLE)
+
+    assert ends.end(4) is Act.ASK
+    assert signs.sign(4) is Act.ASK
+    assert signs.sign(3) is Act.DROP
+    assert half_in(State.WHOLE).sign(3) is Act.DROP
+
+
+def test_a_gap_is_asked_for_once_and_with_each_credit_until_it_is_filled() -> None:
+    half = half_in(State.WHOLE)
+
+    assert [half.item(5), half.item(6)] == [Act.ASK, Act.DROP]
+    assert half.credit() == Credit(got=3, upto=64, size=1024 * 1024, again=True)
+    assert [half.item(4), half.item(5), half.item(6)] == [Act.TAKE] * 3
+    assert half.credit() == Credit(got=6, upto=64, size=1024 * 1024)
+
+
+def test_credit_is_due_when_half_of_the_items_are_taken() -> None:
+    half = ReceivingHalf(items=4, size=1000)
+    for number in range(1, 5):
+        half.item(number)
+
+    assert [half.took(1), half.took(1)] == [False, True]
+    assert half.credit() == Credit(got=4, upto=6, size=1002)
+    assert [half.took(1), half.took(1)] == [False, True]
+
+
+def test_credit_is_due_when_half_of_the_bytes_are_taken() -> None:
+    half = ReceivingHalf(items=100, size=1000)
+    for number in range(1, 4):
+        half.item(number)
+
+    assert [half.took(200), half.took(200), half.took(200)] == [False, False, True]
+    assert half.credit() == Credit(got=3, upto=103, size=1600)
+
+
+def test_a_window_of_one_item_is_topped_up_with_each() -> None:
+    half = ReceivingHalf(items=1, size=1)
+    half.item(1)
+
+    assert half.took(10_000)
+    assert half.credit() == Credit(got=1, upto=2, size=10_001)
+
+
+def test_the_end_is_acknowledged_as_one_number_more_and_needs_no_more_credit() -> None:
+    half = half_in(State.ENDED)
+
+    assert half.credit(again=True).got == 4
+    assert not half.credit(again=True).again
+    assert not any(half.took(1024 * 1024) for _ in range(3))
+
+
+def test_who_was_cut_off_says_what_it_has_and_asks_for_the_rest() -> None:
+    assert half_in(State.WHOLE).credit(again=True) == Credit(
+        got=3, upto=64, size=1024 * 1024, again=True
+    )
