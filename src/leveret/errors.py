@@ -18,6 +18,7 @@
         ├── DeadlineExceeded             DEADLINE_EXCEEDED   (TimeoutError)
         ├── Cancelled                    CANCELLED
         ├── MaybeExecuted                ABORTED
+        │   └── StreamBroken             ABORTED
         ├── ConnectionLost               UNAVAILABLE         (ConnectionError)
         ├── PermissionDenied             PERMISSION_DENIED
         ├── Unauthenticated              UNAUTHENTICATED
@@ -73,6 +74,7 @@ __all__ = [
     "PermissionDenied",
     "ProtocolError",
     "RemoteError",
+    "StreamBroken",
     "TopologyError",
     "Unauthenticated",
     "Unimplemented",
@@ -198,6 +200,9 @@ class CallError(LeveretError):
 
     `call_id` is the id of its request, by which the server's log names the call; "" if no request
     was sent.
+
+    `received` is how many items of a stream its consumer was given before the error; 0 for other
+    calls.
     """
 
     code: str = Code.INTERNAL
@@ -205,6 +210,7 @@ class CallError(LeveretError):
     executed: Executed
     attempts: int = 1
     call_id: str = ""
+    received: int = 0
 
     def __init__(
         self, message: str = "", *, executed: Executed | None = None, method: str = ""
@@ -335,6 +341,13 @@ class MaybeExecuted(CallError):
     """A server took the request and died; the method is not idempotent, so it was not run again."""
 
     code = Code.ABORTED
+
+
+class StreamBroken(MaybeExecuted):
+    """A stream broke off: its server is gone, or can be reached no more, and so are its items.
+
+    The consumer was given the items 1 to `received`, each once and in order.
+    """
 
 
 class ConnectionLost(CallError, ConnectionError):

@@ -27,6 +27,31 @@ ON_BEHALF_OF: Final = "on-behalf-of"
 HANDED_BACK: Final = "handed-back"
 """The message is a copy of a request; its server has the original until the broker has the copy."""
 
+# Those of streams.
+NUMBER: Final = "n"
+"""Of an item: its number, from 1. Of an end or an error: how many items came before. Of a sign of
+life: the highest number that was sent."""
+CURSOR: Final = "cursor"
+"""Of an item: where to go on after it. Of a request: where to go on."""
+MOVED: Final = "moved"
+"""Of an end: the server stops; the stream goes on elsewhere."""
+GOT: Final = "got"
+"""Of a credit: the highest number that was received in a row, the end counted as one more."""
+UPTO: Final = "upto"
+"""Of a credit: the highest number of an item that may be sent."""
+BYTES: Final = "bytes"
+"""Of a credit: no item may begin at or above this sum of the sizes of all bodies before it."""
+AGAIN: Final = "again"
+"""Of a credit: all that comes after `got` is to be sent once more."""
+CREDIT_ITEMS: Final = "credit"
+"""Of a request: how many items the caller takes at first."""
+CREDIT_BYTES: Final = "credit-bytes"
+"""Of a request: no item may begin at or above this sum of the sizes of all bodies before it."""
+UPLOADS: Final = "uploads"
+"""Of a request: the caller will send items of its own."""
+TOTAL: Final = "total"
+"""Of a request: when its stream has to be over, in milliseconds since 1970."""
+
 _NOT_COMPRESSED: Final = frozenset({"", "identity", "utf-8", "utf8", "us-ascii", "binary"})
 """What some libraries put into `content_encoding` though the body is as it is."""
 

@@ -30,6 +30,13 @@ NOT_BEGUN: Final = b'{"begun":false}'
 CONFIRM: Final = "claim"
 """The type of a notice: the server asks whether the caller still waits."""
 
+ITEM: Final = "item"
+"""The type of one item of a stream, in either direction."""
+END: Final = "end"
+"""The type of the end of a stream, in either direction."""
+CREDIT: Final = "credit"
+"""The type of what a receiver of items tells their sender: what it has, and what may come."""
+
 _ID_BYTES: Final = 12
 _IDS_AT_ONCE: Final = 256
 _LONGEST_OWNER: Final = 200
