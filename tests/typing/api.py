@@ -213,6 +213,18 @@ async def an_abstract_contract_can_be_called_remotely() -> None:
         assert_type(await arithmetic.with_options(priority=3).negate(1), int)
 
 
+async def any_method_of_a_remote_can_be_sent_one_way() -> None:
+    async with leveret.connect() as rabbit:
+        fibonacci = rabbit.remote(Fibonacci)
+        assert_type(await rabbit.send(fibonacci.fib)(30), None)
+        assert_type(await rabbit.with_options(timeout=1).send(fibonacci.fib)(n=30), None)
+        await rabbit.send(fibonacci.fib)("x")  # type: ignore[arg-type]
+        await rabbit.send(fibonacci.fib)(30, 31)  # type: ignore[call-arg]
+        rabbit.send(fibonacci)  # type: ignore[arg-type]
+        fibonacci.with_options(expires_in=60)
+        fibonacci.with_options(expires_in="a minute")  # type: ignore[arg-type]
+
+
 async def wrong_calls_are_type_errors() -> None:
     async with leveret.connect() as rabbit:
         fibonacci = rabbit.remote(Fibonacci)
@@ -241,6 +253,8 @@ def wrong_options_are_type_errors() -> None:
     method(executor="loop")  # type: ignore[call-overload]
     method(retry=3)  # type: ignore[call-overload]
     method(hedge="p95")  # type: ignore[call-overload]
+    method(one_way="yes")  # type: ignore[call-overload]
+    method(keep_failed=1)  # type: ignore[call-overload]
     method(raises=[ValueError])  # type: ignore[list-item]
     Contract()  # type: ignore[abstract]
     Mixed()  # type: ignore[abstract]

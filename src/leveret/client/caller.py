@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar, Unpack, cast
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, ParamSpec, TypeVar, Unpack, cast
 
 from leveret.client.discovered import DiscoveredService
 from leveret.client.discovery import Inquirer, discover
@@ -12,8 +12,10 @@ from leveret.client.named import named_codec, named_spec
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
 from leveret.client.plain import PlainRemote
 from leveret.client.remote import RemoteMethod, remote_of, remote_of_spec
+from leveret.client.verbs.send import send
 from leveret.contract import Service
 
+P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=Service)
 
@@ -53,10 +55,22 @@ class Caller:
         if remote is None:
             spec = named_spec(method)
             invocation = self._invocations.of(spec, self._options, named_codec)
-            remote = RemoteMethod(invocation, spec, self._options, self._invocations.middleware)
+            made_by = self._invocations, named_codec
+            remote = RemoteMethod(
+                invocation, spec, self._options, made_by, self._invocations.middleware
+            )
             if len(self._named) < _NAMED_METHODS:
                 self._named[method] = remote
         return await remote(**arguments)
+
+    def send(
+        self, method: Callable[P, Awaitable[object]]
+    ) -> Callable[P, Coroutine[Any, Any, None]]:
+        """Make a method of a remote send one-way requests; see `Rabbit.send`.
+
+        :raises InvalidArgument: for anything but a method of a remote.
+        """
+        return send(method)
 
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
         """Make a remote of a service without its class, of what its servers say of it.

@@ -22,6 +22,7 @@ from leveret.contract import MethodSpec, given_struct
 from leveret.errors import ContractError, InvalidArgument
 from leveret.wire.native.dialect import NativeClient
 from leveret.wire.native.names import call_ids
+from leveret.wire.native.one_way import OneWayClient
 
 _KEPT: Final = 4096
 """How many invocations are kept for options to come. Remotes in use keep theirs."""
@@ -43,6 +44,11 @@ def discovered_codec(spec: MethodSpec, content_type: str) -> MethodCodec:
     codec = typed_codec(spec, content_type)
     decode = codec.decode_result
     return structs.replace(codec, decode_result=lambda body: as_plain(decode(body)))
+
+
+def _one_way_codec(codec: MethodCodec) -> MethodCodec:
+    """The codec of requests that nobody answers: what stands for the reply is read as None."""
+    return structs.replace(codec, decode_result=lambda _body: None)
 
 
 def _given(spec: MethodSpec, content_type: str) -> type[Struct]:
@@ -72,18 +78,29 @@ class Invocations:
         self._made: dict[tuple[Any, ...], tuple[MethodSpec, Invocation]] = {}
 
     def of(
-        self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec = typed_codec
+        self,
+        spec: MethodSpec,
+        options: CallOptions,
+        make_codec: MakeCodec = typed_codec,
+        *,
+        one_way: bool = False,
     ) -> Invocation:
         """The invocation of a method with these options.
 
+        :param one_way: whether its requests are one-way whatever the method says.
         :raises InvalidArgument: if the method cannot be called with them.
         """
-        shape = (id(spec), *options.shape)  # the id stays taken, as the spec is kept beside
+        one_way = one_way or spec.one_way
+        # The id stays taken, as the spec is kept beside.
+        shape = (id(spec), one_way, *options.shape)
         made = self._made.get(shape)
         if made is None:
             if len(self._made) >= _KEPT:
                 self._made.clear()
-            made = self._made[shape] = (spec, self._make(spec, options, make_codec))
+            made = self._made[shape] = (
+                spec,
+                self._make(spec, options, make_codec, one_way=one_way),
+            )
         return made[1]
 
     def policy(self, method: PolicedMethod, options: CallOptions) -> CallPolicy | None:
@@ -93,13 +110,21 @@ class Invocations:
         """
         return self._policies.of(method, options)
 
-    def _make(self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec) -> Invocation:
+    def _make(
+        self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec, *, one_way: bool
+    ) -> Invocation:
         _check_priority(spec, options)
         content_type = options.content_type or spec.content_type
         try:
             codec = make_codec(spec, content_type)
         except ContractError as error:
             raise InvalidArgument(str(error), method=spec.key) from error
+        dialect: NativeClient = NATIVE
+        if one_way:
+            codec = _one_way_codec(codec)
+            dialect = OneWayClient(options.expires_in)
+            # Nobody waits for its handler, so there is nothing to be faster than.
+            options = structs.replace(options, hedge=False, if_busy="wait")
         policy = self.policy(spec, options)
         has_key = options.idempotency_key is not None
         new_key = policy is not None and spec.once and not spec.idempotent and not has_key
@@ -111,7 +136,7 @@ class Invocations:
                 route.described(limited=spec.queue.max_length is not None)
             return Request(
                 sender.channel,
-                NATIVE,
+                dialect,
                 route,
                 key=spec.key,
                 content_type=codec.content_type,
@@ -122,6 +147,7 @@ class Invocations:
                 wait_for_server=options.wait_for_server,
                 wait_for_connection=options.wait_for_connection,
                 if_busy_fail=options.if_busy == "fail",
+                one_way=one_way,
             )
 
         parameters = spec.parameters
@@ -135,7 +161,7 @@ class Invocations:
             parameters=parameters,
             codec=codec,
             make_codec=lambda content_type: make_codec(spec, content_type),
-            default_content_type=spec.content_type,
+            default_content_type=codec.content_type if one_way else spec.content_type,
             raises=spec.raises,
             policy=policy,
             new_key=new_key,

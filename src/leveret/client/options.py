@@ -43,6 +43,8 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     a server knows is answered from the reply that was recorded for it."""
     content_type: str | None = None
     """The encoding of arguments and result."""
+    expires_in: float | None = None
+    """Seconds after which no server begins a one-way request any more. None: it waits for one."""
     retry: Retry | Literal[False] | None = None
     """How the call is tried again after a failure; False: not at all."""
     hedge: Hedge | Literal[False] | None = None
@@ -60,6 +62,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
             self.idempotency_key is not None,
             self.retry,
             self.hedge,
+            self.expires_in,
         )
 
     def merged(self, changes: Mapping[str, Any]) -> CallOptions:
@@ -95,6 +98,7 @@ class GivenOptions(TypedDict, total=False):
     wait_for_connection: bool | None
     idempotency_key: str | None
     content_type: str | None
+    expires_in: float | None
     retry: Retry | Literal[False] | None
     hedge: Hedge | float | None
 
@@ -108,6 +112,15 @@ def check_timeout(timeout: object) -> float:
         return timeout
     raise InvalidArgument(
         f"timeout must be a number of seconds above 0, up to {MAX_TIMEOUT:.0f}; got {timeout!r}"
+    )
+
+
+def _check_expires_in(seconds: object) -> float:
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if is_number and 0.001 <= seconds <= MAX_TIMEOUT:  # type: ignore[operator]
+        return float(seconds)  # type: ignore[arg-type]
+    raise InvalidArgument(
+        f"expires_in must be a number of seconds, 0.001 to {MAX_TIMEOUT:.0f}; got {seconds!r}"
     )
 
 
@@ -170,6 +183,7 @@ _CHECKS: Final[dict[str, Callable[[Any], object]]] = {
     "priority": _check_priority,
     "if_busy": _check_if_busy,
     "idempotency_key": _check_key,
+    "expires_in": _check_expires_in,
     "retry": as_retry,
     "hedge": as_hedge,
 }

@@ -68,6 +68,7 @@ class RemoteMethod:
     A caller may make one for each call, with metadata of its own. So making one has to be cheap.
 
     :param invocation: that of the method with these options.
+    :param made_by: what made that, and how it makes the method's codecs.
     :raises InvalidArgument: if the metadata cannot be sent.
     """
 
@@ -75,8 +76,11 @@ class RemoteMethod:
         "_chain",
         "_invocation",
         "_key",
+        "_made_by",
         "_metadata",
+        "_middleware",
         "_name",
+        "_options",
         "_reply_metadata",
         "_spec",
         "_terms",
@@ -88,8 +92,12 @@ class RemoteMethod:
         invocation: Invocation,
         spec: MethodSpec,
         options: CallOptions,
+        made_by: tuple[Invocations, MakeCodec],
         middleware: tuple[Middleware, ...] = (),
     ) -> None:
+        self._made_by = made_by
+        self._options = options
+        self._middleware = middleware
         self._spec = spec
         self._name = spec.key
         self._invocation = invocation
@@ -137,6 +145,15 @@ class RemoteMethod:
 
     def __repr__(self) -> str:
         return f"<remote method {self._spec.key}>"
+
+    def one_way(self) -> RemoteMethod:
+        """The same method, whose calls send one-way requests and return None.
+
+        :raises InvalidArgument: if it cannot be called with its options.
+        """
+        invocations, make_codec = self._made_by
+        sending = invocations.of(self._spec, self._options, make_codec, one_way=True)
+        return RemoteMethod(sending, self._spec, self._options, self._made_by, self._middleware)
 
     def _terms_with(self, timeout: float, metadata: dict[str, str] | None) -> Terms:
         """The terms of a call.
@@ -228,7 +245,8 @@ class _MethodOfRemote:
         if invocation is None:
             invocation = made[name] = invocations.of(spec, options, ways.make_codec)
         middleware = (*invocations.middleware, *ways.middleware)
-        method = RemoteMethod(invocation, spec, options, middleware)
+        made_by = invocations, ways.make_codec
+        method = RemoteMethod(invocation, spec, options, made_by, middleware)
         remote.__dict__[name] = method
         return method
 

@@ -138,6 +138,8 @@ def _read_method(
     content_type = _content_type(options["content_type"], signature, where)
     idempotent = limits.flag("idempotent", options["idempotent"], where)
     concurrency, adaptive = concurrency_option(options["concurrency"], where)
+    one_way = limits.one_way(options, signature.result, where)
+    keep_failed = limits.keep_failed(options["keep_failed"], service, name, where)
     spec = MethodSpec(
         service=service,
         name=name,
@@ -157,6 +159,8 @@ def _read_method(
         keyword_only=signature.keyword_only,
         retry=retry_option(options["retry"], where),
         hedge=hedge_option(options["hedge"], idempotent=idempotent, where=where),
+        one_way=one_way,
+        keep_failed=keep_failed,
         type_variables=signature.open,
     )
     _refuse_other_than_inherited(cls, given, hooks, spec, signature, where)

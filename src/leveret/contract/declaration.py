@@ -37,6 +37,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "timeout": 10.0,
     "idempotent": False,
     "once": False,
+    "one_way": False,
+    "keep_failed": False,
     "name": None,
     "raises": (),
     "concurrency": 100,
@@ -84,6 +86,8 @@ def method(
     timeout: float = 10.0,
     idempotent: bool = False,
     once: bool = False,
+    one_way: bool = False,
+    keep_failed: bool = False,
     name: str | None = None,
     raises: Collection[type[DeclaredError]] = (),
     concurrency: int | Adaptive = 100,
@@ -109,6 +113,10 @@ def method(function: Any = None, /, **given: Any) -> Any:
         again that a crash interrupted.
     :param once: whether each call has an idempotency key, so that one that is delivered or sent
         again is answered from the recorded reply: see `serve(once=...)`.
+    :param one_way: for a method that returns None: calling it through a remote sends a persistent
+        request and returns once the broker has confirmed it, as `rabbit.send` does for any method.
+    :param keep_failed: whether the servers keep one-way requests that failed, with their errors, in
+        the queue `leveret.<service>.<method>.failed`: see `leveret failed`.
     :param name: the name on the wire, if it is not to be the name in Python.
     :param raises: the `DeclaredError` classes that travel to the caller as they are.
     :param concurrency: calls that one server runs at the same time, 1 to 65535; with an `Adaptive`

@@ -127,6 +127,7 @@ def _method(service: str, name: str, described: Mapping[str, Any]) -> MethodSpec
         content_type=content_type,
         keyword_only=False,
         once=described.get("once") is True,
+        one_way=described.get("one_way") is True,
     )
 
 

@@ -22,6 +22,8 @@ __all__ = [
     "content_type",
     "errors_by_code",
     "flag",
+    "keep_failed",
+    "one_way",
     "queue_options",
     "timeout",
 ]
@@ -107,6 +109,40 @@ def flag(name: str, value: object, where: str) -> bool:
     if not isinstance(value, bool):
         raise ContractError(f"{where}: {name} is {value!r}; write True or False")
     return value
+
+
+def one_way(options: Mapping[str, Any], result: object, where: str) -> bool:
+    """Return whether calling the method sends a request that nobody answers.
+
+    :param result: the annotation of what it returns.
+    :raises ContractError: when it returns something, or would have a second request beside the
+        first, which nobody waits for.
+    """
+    if not flag("one_way", options["one_way"], where):
+        return False
+    if result is not None and result is not type(None):
+        raise ContractError(
+            f"{where}: a one-way method has no reply, so it returns nothing: annotate it `-> None`,"
+            " or drop one_way=True and send it with rabbit.send"
+        )
+    if options["hedge"]:
+        raise ContractError(f"{where}: nobody waits for a one-way request, so drop hedge=")
+    return True
+
+
+def keep_failed(value: object, service: str, name: str, where: str) -> bool:
+    """Return whether one-way requests that failed are kept.
+
+    :raises ContractError: when the name of their queue is too long.
+    """
+    kept = flag("keep_failed", value, where)
+    queue = f"leveret.{service}.{name}.failed"
+    if kept and len(queue) > MAX_NAME_BYTES:
+        raise ContractError(
+            f"{where}: the name of the queue of failed requests, {queue}, would be {len(queue)}"
+            f" bytes, and AMQP allows {MAX_NAME_BYTES}; shorten it"
+        )
+    return kept
 
 
 def content_type(value: object, where: str) -> str:

@@ -53,6 +53,7 @@ def _method(spec: MethodSpec) -> dict[str, Any]:
         "once": spec.once,
         "content_type": spec.content_type,
         "priority_levels": spec.queue.max_priority,
+        **{name: True for name in ("one_way", "keep_failed") if getattr(spec, name)},
         **_by_keyword(spec),
         **method_schema(spec),
     }

@@ -50,6 +50,7 @@ class Service(ABC):
         wait_for_connection: bool | None = None,
         idempotency_key: str | None = None,
         content_type: str | None = None,
+        expires_in: float | None = None,
         retry: Retry | Literal[False] | None = None,
         hedge: Hedge | float | None = None,
     ) -> Self:
@@ -69,6 +70,8 @@ class Service(ABC):
         :param idempotency_key: a name for what is to be done once, also when it is asked for again
             after a crash of the caller: a call whose key a server knows gets the recorded reply.
         :param content_type: how the bodies are encoded, instead of as the method says.
+        :param expires_in: for one-way requests: seconds after which no server begins them any more.
+            Without it they wait until a server comes. Calls end by their timeout.
         :param retry: a `Retry`: how each call is tried again after a failure, within its deadline;
             False turns off what the method or `connect` say.
         :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request

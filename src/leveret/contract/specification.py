@@ -69,6 +69,10 @@ class MethodSpec:
     """How its calls are tried again where the caller does not say. None: as the client does."""
     once: bool = False
     """Whether each of its calls has an idempotency key."""
+    one_way: bool = False
+    """Whether calling it sends a request that nobody answers."""
+    keep_failed: bool = False
+    """Whether servers keep one-way requests that failed in a queue of their own."""
     hedge: Hedge | Literal[False] | None = None
     """When a second request goes beside a slow one, likewise. Only idempotent methods have it."""
     adaptive: Adaptive | None = None
@@ -85,6 +89,11 @@ class MethodSpec:
     def queue_name(self) -> str:
         """The name of its request queue: `leveret.service.method`."""
         return f"leveret.{self.service}.{self.name}"
+
+    @property
+    def failed_queue_name(self) -> str:
+        """The queue of its one-way requests that failed: `leveret.service.method.failed`."""
+        return f"{self.queue_name}.failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from leveret.async_only import AsyncOnly
 from leveret.client.caller import Caller
@@ -25,6 +25,7 @@ from leveret.transport.opening import default_name
 
 __all__ = ["Rabbit"]
 
+P = ParamSpec("P")
 S = TypeVar("S", bound=Service)
 R = TypeVar("R")
 
@@ -125,6 +126,22 @@ class Rabbit(AsyncOnly):
         :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
         """
         return await self._caller.call(method, **arguments)
+
+    def send(
+        self, method: Callable[P, Awaitable[object]]
+    ) -> Callable[P, Coroutine[Any, Any, None]]:
+        """Send one-way requests: `await rabbit.send(audit.record)(event)`, with any method.
+
+        It returns once the broker has confirmed the request, which is persistent, and waits for a
+        server, also for one that is not up yet. Nobody answers it. The method keeps the options
+        and the middleware of its remote: `timeout` is for the confirm, `expires_in` for how long
+        the request may wait. When the sending fails, its error says with `executed` whether a
+        server may run the request all the same.
+
+        :param method: a method of a remote, as in `rabbit.remote(Audit).record`.
+        :raises InvalidArgument: for anything else.
+        """
+        return self._caller.send(method)
 
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
         """Make a remote of a service without its class, of what its servers say of it.

@@ -32,7 +32,7 @@ from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
 from leveret.client.invocation import Invocation, Sender, Terms
-from leveret.client.invocations import Invocations
+from leveret.client.invocations import Invocations, typed_codec
 from leveret.client.middleware import CallNext, OutgoingCall
 from leveret.client.options import CallOptions
 from leveret.client.plain import PlainRemote
@@ -143,7 +143,8 @@ def invocations(client: Ledger, *middleware: Any, **policies: Any) -> Invocation
 def remote(made: Invocations, name: str, options: CallOptions | None = None) -> RemoteMethod:
     options = options or CallOptions()
     spec = WORDS.methods[name]
-    return RemoteMethod(made.of(spec, options), spec, options, made.middleware)
+    made_by = made, typed_codec
+    return RemoteMethod(made.of(spec, options), spec, options, made_by, made.middleware)
 
 
 def shout(client: Ledger, **options: Any) -> RemoteMethod:

@@ -36,7 +36,7 @@ from leveret.client.calls.request import Request
 from leveret.client.calls.resends import Resends
 from leveret.client.calls.returns import Returns
 from leveret.client.calls.route import Route
-from leveret.client.calls.sinks import Sink
+from leveret.client.calls.sinks import CONFIRMED, Sink
 from leveret.client.calls.table import CallTable, Hook
 from leveret.client.calls.tasks import Tasks
 from leveret.client.calls.vacancy import Vacancy
@@ -103,7 +103,7 @@ class Client:
         """What is known of each queue, by "service.method"."""
         self._was_attached = False
         self._tasks = Tasks(loop)
-        self._publisher = Publisher(on_refused=self._on_refused)
+        self._publisher = Publisher(on_refused=self._on_refused, on_taken=self._on_taken)
         self._messenger = Messenger(
             exchange=CONTROL_EXCHANGE,
             connection=lambda: self.connection,
@@ -138,6 +138,7 @@ class Client:
             Act.PUBLISH_LATER: self._resends.publish_later,
             Act.PUBLISH_LATER_DOUBTFUL: self._resends.publish_later_doubtful,
             Act.PROBE: self._explain,
+            Act.DELIVER_CONFIRM: _deliver_confirm,
             Act.CANCEL: self._control.cancel,
             Act.FAIL_BACKLOG: self._control.cancel,
         }
@@ -420,6 +421,8 @@ class Client:
     def _replies_are_lost(self, error: LeveretError) -> None:
         """The reply queue is out of reach: its calls are sent again, or end."""
         for call in list(self._calls.values()):
+            if call.request.one_way:
+                continue
             if call.request.needs_key and call.ensure_trouble().key == "":
                 call.ensure_trouble().key = f"{self.reply_queue.name}/{call.id}"
             if call.request.repeatable:
@@ -487,6 +490,9 @@ class Client:
         if headers:
             request.check_headers(headers)
         call = self.table.open(request, body, timeout, sink, headers, ids)
+        if request.one_way:  # nobody has to know who listens
+            publisher.publish(call, timeout, body, request.headers + headers)
+            return call
         if call.started - request.route.server_seen_at > SERVED_EVERY:
             self._monitor.probe_beside(request.route, call.started)
         if not self._monitor.is_watching or timeout < SHORT:
@@ -496,7 +502,7 @@ class Client:
 
     def abandon(self, call: Pending) -> None:
         """Nobody waits for a call any more. If it goes on, its server is told so."""
-        self.table.fire(call, Event.CALLER_GONE)
+        self.table.fire(call, Event.SENDER_GONE if call.request.one_way else Event.CALLER_GONE)
 
     # -- acts ---------------------------------------------------------------------------------
 
@@ -516,8 +522,17 @@ class Client:
     def _hold(self, held: bool) -> None:
         self.held = held
 
+    def _on_taken(self, call: Pending) -> None:
+        self.table.fire(call, Event.TAKEN)
+
     def _on_refused(self, call: Pending) -> None:
         if self._returns.is_replacing and call.request.repeatable:
             self.table.fire(call, Event.NACK_BEFORE_CHANNEL)
         else:
             self.table.fire(call, Event.NACK)
+
+
+def _deliver_confirm(call: Pending) -> None:
+    """Tell the caller of a one-way call that the broker has its request."""
+    if not call.sink.done():
+        call.sink.set_result(CONFIRMED)

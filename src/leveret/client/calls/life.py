@@ -29,6 +29,9 @@ takes no event at all. What was under way for it comes too late, which is no bug
 table like the others, but nobody looks them up. `CallTable.open` and `CallTable.replied` are the
 same in straight code.
 
+**One-way calls** end with the broker's confirm (TAKEN), and hear of no server. Whatever else can
+happen before the confirm happens to them as to any other call.
+
 **Doubt** is a second machine, of two states: certain, doubtful, and never back. A call is in doubt
 once its request was sent again though a server may have had it, or once the broker says that a
 server had it and lost it. Then the client may hear of one copy what is not true of the other, so no
@@ -86,6 +89,7 @@ class Event(Enum):
     # From the caller.
     SEND = "send"
     CALLER_GONE = "the caller was cancelled"
+    SENDER_GONE = "the caller was cancelled, who does not want a reply"
     # From a server.
     REPLY = "a reply"
     WAITS = "a server has it, and its handler waits"
@@ -97,6 +101,7 @@ class Event(Enum):
     FULL = "there was no place for it in its queue"
     FULL_AGAIN = "a server passed it on, and there was no place for it in the queue"
     REJECTED = "the broker gave it up"
+    TAKEN = "the broker has confirmed it, and its caller waits for nothing else"
     NACK = "the broker did not take it"
     NACK_BEFORE_CHANNEL = "the broker did not take it, and another channel is on its way"
     # What a probe says of a call that came back.
@@ -143,6 +148,7 @@ class Act(Enum):
 
     NOTHING = "nothing"
     DELIVER = "give the reply to its sink"
+    DELIVER_CONFIRM = "tell its sink that the broker has the request"
     PUBLISH = "publish its request"
     PUBLISH_DOUBTFUL = "publish its request again, which a server may have"
     PUBLISH_LATER = "fire RESEND in a moment"
@@ -303,6 +309,10 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     # -- the two hot ones, never looked up ------------------------------------------------------
     (_S.NEW, _E.SEND): (_S.QUIET, _A.PUBLISH),
     **{(s, _E.REPLY): (_S.ENDED, _A.DELIVER) for s in LIVE},
+    # -- the confirm of a one-way call ----------------------------------------------------------
+    # A request that was returned is confirmed as well; so is one that went out again since.
+    **{(s, _E.TAKEN): (s, _A.NOTHING) for s in LIVE},
+    (_S.QUIET, _E.TAKEN): (_S.ENDED, _A.DELIVER_CONFIRM),
     # -- notices --------------------------------------------------------------------------------
     # A handler that has begun has begun, even if another server has the request now. A request that
     # came back, or goes out again, does so whatever a server says of another copy of it.
@@ -386,6 +396,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     (_S.EXPIRED, _E.DEADLINE): (_S.ENDED, _A.FAIL_EXPIRED),
     (_S.EXPIRED, _E.DEADLINE_UNCONFIRMED): (_S.ENDED, _A.FAIL_EXPIRED),
     **{(s, _E.CALLER_GONE): (_S.ENDED, _A.CANCEL) for s in LIVE},
+    **{(s, _E.SENDER_GONE): (_S.ENDED, _A.NOTHING) for s in LIVE},
     **{(s, _E.CLOSED): (_S.ENDED, _A.FAIL_LOST) for s in LIVE},
     **{(s, _E.CLOSED_UNCONFIRMED): (_S.ENDED, _A.FAIL_LOST_UNCONFIRMED) for s in LIVE},
 }

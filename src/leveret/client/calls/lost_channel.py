@@ -56,8 +56,8 @@ def events(
     if sizes is not None:
         found = fates_by_size(unconfirmed, *sizes)
     for call, fate in found:
-        if fate is Fate.HANDLED:
-            continue  # as good as confirmed
+        if fate is Fate.HANDLED and not call.request.one_way:
+            continue  # as good as confirmed, but for a call that is promised the confirm
         if fate is Fate.TOO_LARGE:
             yield call, Event.TOO_LARGE
         elif refused is not None and call.request.dialect.exchange == refused:

@@ -157,6 +157,8 @@ class Monitor:
 
     def _note(self, call: Pending) -> None:
         call.watched = True
+        if call.request.one_way:
+            return  # it waits for the broker, and for no server
         due = call.started + min(PROBE_AFTER, call.timeout / 2)
         if due <= self._time():
             self._is_due(call)

@@ -25,14 +25,24 @@ class Publisher:
     """Publishes requests, and keeps the ledger of confirms.
 
     :param on_refused: told of each call whose request the broker did not take (basic.nack).
+    :param on_taken: told of each one-way call whose latest request the broker has confirmed.
     """
 
     outgoing: ClientChannel
     """The channel as packers see it; the last one while there is none. Another record for each."""
 
-    def __init__(self, *, on_refused: Callable[[Pending], None]) -> None:
+    def __init__(
+        self,
+        *,
+        on_refused: Callable[[Pending], None],
+        on_taken: Callable[[Pending], None],
+    ) -> None:
         self.outgoing = NO_CHANNEL
         self._on_refused = on_refused
+        self._on_taken = on_taken
+        self._one_way = 0
+        """How many requests of one-way calls the broker has not answered for. While there is none,
+        nobody waits for a confirm, and it costs no look at the calls."""
         self._channel: Channel | None = None
         self._send: Callable[[bytes], None] = _no_channel
         self._ledger: Confirms[Pending] = Confirms()
@@ -55,6 +65,7 @@ class Publisher:
         self._channel = channel
         self._send = channel.connection.send
         self._ledger = Confirms()
+        self._one_way = 0
         self.outgoing = outgoing
         channel.on_confirm = self._on_confirm
 
@@ -62,6 +73,7 @@ class Publisher:
         """The channel has ended; returns the calls that were not confirmed on it."""
         unconfirmed = self._ledger.open()
         self._ledger = Confirms()
+        self._one_way = 0
         return unconfirmed
 
     # -- requests -----------------------------------------------------------------------------
@@ -87,6 +99,8 @@ class Publisher:
             )
         )
         call.number = self._ledger.add(call)
+        if request.one_way:
+            self._one_way += 1
 
     def is_unconfirmed(self, call: Pending) -> bool:
         """Whether the broker is not known to have the request of this call."""
@@ -105,8 +119,13 @@ class Publisher:
             await asyncio.sleep(_POLL)
 
     def _on_confirm(self, number: int, multiple: bool, ok: bool) -> None:
-        if ok:
+        if ok and not self._one_way:
             self._ledger.confirm(number, multiple)
             return
         for call in self._ledger.settle(number, multiple):
-            self._on_refused(call)
+            is_one_way = call.request.one_way
+            self._one_way -= is_one_way
+            if not ok:
+                self._on_refused(call)
+            elif is_one_way and (call.number <= number or not number):
+                self._on_taken(call)  # else it was published again since

@@ -25,6 +25,7 @@ class Request:
         "looks_first",
         "names_key",
         "needs_key",
+        "one_way",
         "packer",
         "priority",
         "read",
@@ -53,6 +54,7 @@ class Request:
         wait_for_server: bool = False,
         wait_for_connection: bool = True,
         if_busy_fail: bool = False,
+        one_way: bool = False,
     ) -> None:
         """:raises InvalidArgument: if what is the same for all requests does not fit into a frame.
 
@@ -61,6 +63,7 @@ class Request:
         :param keyed: whether servers run the handler once for each idempotency key.
         :param names_key: whether the headers of each call carry a key; else it is the call's id.
         :param resent: whether every request says that it was sent before.
+        :param one_way: whether nobody answers: its calls end with the broker's confirm.
         """
         self.dialect = dialect
         self.read = dialect.read
@@ -77,7 +80,9 @@ class Request:
         self.wait_for_server = wait_for_server
         self.wait_for_connection = wait_for_connection
         self.if_busy_fail = if_busy_fail
-        self.looks_first = if_busy_fail or not (route.control_key or wait_for_server)
+        self.one_way = one_way
+        waits_first = bool(route.control_key or wait_for_server or one_way)
+        self.looks_first = if_busy_fail or not waits_first
         """Whether the queue is looked at before a request is sent: the call must not wait, or its
         request would stay for a server to come that would not ask whether anybody waits."""
         # A server that gets no answer to its question runs only what nobody can have given up.
@@ -101,6 +106,7 @@ class Request:
             wait_for_server=self.wait_for_server,
             wait_for_connection=self.wait_for_connection,
             if_busy_fail=self.if_busy_fail,
+            one_way=self.one_way,
         )
 
     def renew(self, channel: ClientChannel) -> None:

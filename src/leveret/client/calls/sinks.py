@@ -3,15 +3,19 @@
 A call ends when its sink is done, not with its first reply. The future of one caller is done with
 the first reply, and `loop.create_future()` is therefore the sink of a plain call. A sink that
 collects several replies, or the items of a stream, is done when it has all of them; until then the
-call stays in the table, under its deadline.
+call stays in the table, under its deadline. That of a one-way call is done with the broker's
+confirm, in whose place it gets `CONFIRMED`.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from leveret.errors import CallError
 from leveret.wire.message import Reply
+
+CONFIRMED: Final = Reply(is_error=False, content_type=None, body=b"", body_size=0)
+"""What the sink of a one-way call takes once the broker has confirmed the request."""
 
 
 class Sink(Protocol):

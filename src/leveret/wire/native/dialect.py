@@ -9,6 +9,7 @@ from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError
 from leveret.transport.channel import Channel
 from leveret.wire.dialect import ClientChannel, Metadata
+from leveret.wire.dialect import RequestPacker as PacksRequests
 from leveret.wire.failures import decode_failure
 from leveret.wire.message import Reply
 from leveret.wire.native.headers import IDEMPOTENCY_KEY, RESENT, WAITS, pack_metadata
@@ -33,7 +34,7 @@ class NativeClient:
 
     def packer(
         self, channel: ClientChannel, *, key: str, content_type: str, priority: int | None = None
-    ) -> RequestPacker:
+    ) -> PacksRequests:
         """What packs requests to "service.method"."""
         return RequestPacker(channel, key=key, content_type=content_type, priority=priority)
 

@@ -28,6 +28,7 @@ AT_ANY_TIME: Final = (
     Event.WAITS,
     Event.RUNS,
     Event.CONFIRM,
+    Event.TAKEN,
     Event.NO_ROUTE,
     Event.EXPIRY,
     Event.FULL,
@@ -56,6 +57,7 @@ AT_ANY_TIME: Final = (
     Event.DEADLINE,
     Event.DEADLINE_UNCONFIRMED,
     Event.CALLER_GONE,
+    Event.SENDER_GONE,
     Event.CLOSED,
     Event.CLOSED_UNCONFIRMED,
 )
@@ -201,7 +203,8 @@ def test_a_reply_ends_a_call_wherever_it_is(state: State) -> None:
 
 def test_a_call_ends_with_a_reply_with_an_error_or_by_its_caller_and_is_over_then() -> None:
     ends = {act for after, act in TRANSITIONS.values() if after is State.ENDED}
-    assert ends == {Act.DELIVER, Act.CANCEL} | FAILURES
+    by_caller = {Act.CANCEL, Act.NOTHING}  # nobody is told of a one-way call
+    assert ends == {Act.DELIVER, Act.DELIVER_CONFIRM} | by_caller | FAILURES
     for (before, _), (after, act) in TRANSITIONS.items():
         assert before is not State.ENDED
         assert (act in FAILURES) <= (after is State.ENDED)
@@ -340,3 +343,13 @@ def test_whatever_happens_a_second_copy_means_doubt_and_only_repeatable_calls_ha
             assert (copies > 1) <= call.doubtful
             assert repeatable or copies == 1
             assert call.resends == copies - 1
+
+
+def test_a_one_way_call_ends_with_the_confirm_of_a_request_that_is_out() -> None:
+    for state in LIVE:
+        after = TRANSITIONS[state, Event.TAKEN]
+        if state is State.QUIET:
+            assert after == (State.ENDED, Act.DELIVER_CONFIRM)
+        else:
+            assert after == (state, Act.NOTHING)
+        assert TRANSITIONS[state, Event.SENDER_GONE] == (State.ENDED, Act.NOTHING)

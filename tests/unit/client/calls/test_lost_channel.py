@@ -124,3 +124,13 @@ def test_what_the_user_may_not_send_ends_and_what_came_after_it_goes_out_again()
 
 def test_what_is_too_large_ends_and_the_rest_goes_on() -> None:
     assert happens(NO_SIZE, *sized(5, 20, 5)) == [None, Event.TOO_LARGE, Event.DROPPED]
+
+
+def test_a_one_way_call_is_promised_the_confirm_and_not_that_its_request_was_handled() -> None:
+    gone = ChannelClosed(404, "NOT_FOUND - no exchange 'leveret' in vhost '/'")
+    call, other = a_call(one_way=True), a_call()
+    for each in (call, other):
+        each.state = State.RUNNING  # so that the typed request after them is the culprit
+    found = dict(events([call, other, typed()], gone, reconnects=True))
+    assert other not in found
+    assert found[call] is Event.CHANNEL_LOST

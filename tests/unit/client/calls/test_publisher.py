@@ -30,7 +30,8 @@ class Line:
 class There:
     def __init__(self) -> None:
         self.refused: list[Pending] = []
-        self.publisher = Publisher(on_refused=self.refused.append)
+        self.taken: list[Pending] = []
+        self.publisher = Publisher(on_refused=self.refused.append, on_taken=self.taken.append)
         self.line = self.attach()
 
     def attach(self) -> Line:
@@ -38,14 +39,14 @@ class There:
         self.publisher.attached(cast("Channel", line), CHANNEL)
         return line
 
-    def publish(self, **options: bool) -> Pending:
-        call = a_call(idempotent=True, if_busy_fail=options.get("if_busy_fail", False))
+    def publish(self, *, if_busy_fail: bool = False, one_way: bool = False) -> Pending:
+        call = a_call(idempotent=True, if_busy_fail=if_busy_fail, one_way=one_way)
         self.publisher.publish(call, 5.0, b"{}", b"")
         return call
 
 
 def test_nothing_is_sent_before_there_is_a_channel() -> None:
-    publisher = Publisher(on_refused=lambda _call: None)
+    publisher = Publisher(on_refused=lambda _call: None, on_taken=lambda _call: None)
     assert not publisher.is_attached
     with pytest.raises(AssertionError, match="while there is a channel"):
         publisher.publish(a_call(), 5.0, b"{}", b"")
@@ -111,3 +112,21 @@ async def test_a_channel_is_given_up_once_all_is_answered_for_or_once_it_has_end
     there.line.closed = LeveretError("it ended")
     assert not there.publisher.is_attached
     await there.publisher.all_answered()
+
+
+def test_a_one_way_call_is_told_once_the_broker_has_its_latest_request() -> None:
+    there = There()
+    there.publish()
+    first, second = there.publish(one_way=True), there.publish(one_way=True)
+    there.publish()
+    there.publisher.publish(first, 5.0, b"{}", b"")  # it was returned, and goes again
+    there.line.on_confirm(2, False, True)
+    assert there.taken == []
+    there.line.on_confirm(4, True, True)
+    assert there.taken == [second]
+    there.line.on_confirm(0, True, True)
+    assert there.taken == [second, first]
+    assert there.refused == []
+    refused = there.publish(one_way=True)
+    there.line.on_confirm(refused.number, False, False)
+    assert (there.taken, there.refused) == ([second, first], [refused])

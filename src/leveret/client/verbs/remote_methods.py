@@ -1,0 +1,19 @@
+"""The remote method that a verb was given. To type checkers it is any callable."""
+
+from __future__ import annotations
+
+from leveret.client.remote import RemoteMethod
+from leveret.errors import InvalidArgument
+
+
+def remote_method_of(given: object, verb: str) -> RemoteMethod:
+    """What was given to `rabbit.<verb>`, if it is a method of a remote.
+
+    :raises InvalidArgument: for anything else; the message says what to give.
+    """
+    if isinstance(given, RemoteMethod):
+        return given
+    raise InvalidArgument(
+        f"{verb} takes a method of a remote, as in"
+        f" rabbit.{verb}(rabbit.remote(Service).method)(...); got {given!r:.80}"
+    )

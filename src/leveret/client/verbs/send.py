@@ -1,0 +1,20 @@
+"""`rabbit.send`: one-way requests, confirmed by the broker and answered by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec
+
+from leveret.client.verbs.remote_methods import remote_method_of
+
+P = ParamSpec("P")
+
+
+def send(
+    method: Callable[P, Awaitable[object]],
+) -> Callable[P, Coroutine[Any, Any, None]]:
+    """Make of a remote method what sends its requests one-way, with the same parameters.
+
+    :raises InvalidArgument: for anything but a method of a remote.
+    """
+    return remote_method_of(method, "send").one_way()

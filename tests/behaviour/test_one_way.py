@@ -1,0 +1,171 @@
+"""One-way requests: confirmed by the broker, run by a server, answered by nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+import leveret
+from leveret import (
+    Busy,
+    ConnectionLost,
+    DeadlineExceeded,
+    InvalidArgument,
+    Rabbit,
+    Reconnect,
+    Service,
+    Unimplemented,
+    current_call,
+    method,
+)
+from leveret.client.middleware import CallNext, OutgoingCall
+from leveret.testing import FaultProxy
+from tests.behaviour.patience import until
+from tests.behaviour.raw import RawPeer
+
+SOON = Reconnect(first=0.01, most=0.05)
+
+
+class Audit(Service):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    @method(one_way=True, timeout=30)
+    async def record(self, event: str) -> None:
+        self.noted.append(event)
+
+    @method(one_way=True, timeout=30, idempotent=True)
+    async def repeat(self, event: str) -> None:
+        self.noted.append(event)
+
+    @method(timeout=30, priority_levels=3)
+    async def count(self, event: str) -> int:
+        self.noted.append(f"{event} of {current_call().metadata.get('by', 'nobody')}")
+        return len(self.noted)
+
+    @method(one_way=True, timeout=30, max_length=1)
+    async def rare(self, event: str) -> None:
+        self.noted.append(event)
+
+
+@pytest.fixture
+async def queues(host: Rabbit) -> None:
+    """The queues of `Audit` are there, and no server is."""
+    async with host.serving(Audit()):
+        pass
+
+
+@pytest.fixture
+async def proxy(broker_url: str) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(broker_url) as made:
+        yield made
+
+
+async def test_a_one_way_request_waits_for_a_server_and_its_sender_does_not(
+    client: Rabbit, host: Rabbit, queues: None
+) -> None:
+    remote = client.remote(Audit)
+    await remote.record("a")
+    with_metadata = remote.with_options(metadata={"by": "me"})
+    await client.send(with_metadata.count)(event="b")
+    audit = Audit()
+    async with host.serving(audit):
+        await until(lambda: sorted(audit.noted) == ["a", "b of me"], "both have run")
+        assert await remote.count("c") == 3  # a call is a call all the same
+    assert client.late_replies == 0
+
+
+async def test_a_one_way_request_is_persistent_and_has_no_address_for_replies(
+    client: Rabbit, queues: None, raw: RawPeer
+) -> None:
+    remote = client.remote(Audit).with_options(priority=2)
+    await client.send(remote.count)("a")
+    taken = await raw.take("leveret.audit.count")
+    properties = (await taken.get()).properties
+    assert properties.delivery_mode == 2
+    assert properties.reply_to is None
+    assert properties.expiration is None
+    assert not properties.headers
+    assert properties.priority == 2
+    assert properties.type == "call"
+    assert properties.content_type == "application/json"
+    assert len(properties.correlation_id or "") == 16
+    await client.send(remote.with_options(expires_in=60, metadata={"by": "me"}).count)("b")
+    properties = (await taken.get()).properties
+    assert properties.expiration == "60000"
+    assert sorted(properties.headers or ()) == ["deadline", "metadata"]
+
+
+async def test_who_sends_learns_that_there_is_no_such_method_or_no_place(
+    client: Rabbit, queues: None
+) -> None:
+    class Nowhere(Service):
+        @method(one_way=True)
+        async def go(self) -> None: ...
+
+    with pytest.raises(Unimplemented, match="NO_ROUTE") as unknown:
+        await client.remote(Nowhere).go()
+    assert unknown.value.executed == "no"
+    await client.remote(Audit).rare("a")
+    with pytest.raises(Busy) as full:
+        await client.remote(Audit).rare("b")
+    assert full.value.executed == "no"
+
+
+async def test_only_a_method_of_a_remote_can_be_sent(client: Rabbit) -> None:
+    with pytest.raises(InvalidArgument, match=r"rabbit.send\(rabbit.remote\(Service\).method\)"):
+        client.send(Audit().record)
+    caller = client.with_options(timeout=3)
+    with pytest.raises(InvalidArgument, match="event"):
+        await caller.send(client.remote(Audit).count)(5)  # type: ignore[arg-type]
+
+
+async def test_middleware_is_around_what_is_sent(broker_url: str, queues: None) -> None:
+    seen: list[str] = []
+
+    async def note(call: OutgoingCall, call_next: CallNext) -> object:
+        seen.append(call.method)
+        return await call_next(call)
+
+    async with leveret.connect(broker_url, middleware=[note]) as rabbit:
+        await rabbit.remote(Audit).record("a")
+        await rabbit.send(rabbit.remote(Audit).count)("b")
+    assert seen == ["audit.record", "audit.count"]
+
+
+async def test_a_connection_that_breaks_before_the_confirm_is_told_or_the_request_goes_again(
+    proxy: FaultProxy, host: Rabbit, queues: None
+) -> None:
+    async with leveret.connect(proxy.url, reconnect=SOON) as rabbit:
+        remote = rabbit.remote(Audit)
+        await remote.record("before")
+        proxy.stall("to_client")
+        lost = asyncio.create_task(remote.record("lost"))
+        again = asyncio.create_task(remote.repeat("again"))
+        await until(lambda: rabbit.in_flight == 2, "both are sent")
+        proxy.cut()
+        proxy.resume()
+        with pytest.raises(ConnectionLost) as caught:
+            await lost
+        assert caught.value.executed == "maybe"
+        await again
+    audit = Audit()
+    async with host.serving(audit):
+        await until(lambda: {"before", "again"} <= set(audit.noted), "those that are known to wait")
+
+
+async def test_who_is_not_told_in_time_learns_that_it_may_have_been_sent(
+    proxy: FaultProxy, queues: None
+) -> None:
+    async with leveret.connect(proxy.url, reconnect=SOON) as rabbit:
+        remote = rabbit.remote(Audit)
+        await remote.record("before")
+        proxy.stall("to_client")
+        with pytest.raises(DeadlineExceeded, match="not even confirmed") as late:
+            await remote.with_options(timeout=0.2).record("a")
+        assert late.value.executed == "maybe"
+        proxy.resume()

@@ -1,0 +1,37 @@
+"""What a verb takes: a method of a remote, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from leveret import InvalidArgument, Service, method
+from leveret.client.calls.request import Request
+from leveret.client.invocations import Invocations
+from leveret.client.options import CallOptions
+from leveret.client.policy.call_policy import Policies
+from leveret.client.remote import RemoteMethod, remote_of
+from leveret.client.verbs.remote_methods import remote_method_of
+
+
+class Shop(Service):
+    @method
+    async def pack(self, order: str) -> int:
+        return len(order)
+
+
+def _nobody() -> Request:
+    raise AssertionError("nothing is sent")
+
+
+def test_a_method_of_a_remote_is_given_back() -> None:
+    invocations = Invocations(_nobody, (), Policies())  # type: ignore[arg-type]
+    pack = remote_of(Shop, invocations, CallOptions()).pack
+    assert isinstance(pack, RemoteMethod)
+    assert remote_method_of(pack, "send") is pack
+    assert repr(pack.one_way()) == "<remote method shop.pack>"
+
+
+@pytest.mark.parametrize("given", [Shop().pack, Shop, "shop.pack", None, len])
+def test_anything_else_is_refused_with_what_to_give(given: object) -> None:
+    with pytest.raises(InvalidArgument, match=r"start takes a method of a remote, as in rabbit"):
+        remote_method_of(given, "start")
