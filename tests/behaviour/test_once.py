@@ -67,6 +67,11 @@ class Shop(Service):
             raise Busy("not now")
         return len(self.done)
 
+    @method(timeout=30, idempotent=True)
+    async def count(self, sku: str) -> int:
+        self.done.append(sku)
+        return len(self.done)
+
 
 class Shared(MemoryOnce):
     """A store that two servers in one process share, as they would one in Redis."""
@@ -102,6 +107,58 @@ async def test_a_client_that_comes_back_after_a_crash_gets_the_result_of_its_fir
             async with leveret.connect(rabbitmq_url) as client:
                 remote = client.remote(Shop).with_options(idempotency_key="order 17")
                 assert await remote.order("tea") == 1
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["recorded", "running"])
+async def test_the_same_key_with_other_arguments_is_refused(
+    client: Rabbit, host: Rabbit, begun: bool
+) -> None:
+    shop = Shop()
+    async with host.serving(shop):
+        remote = client.remote(Shop).with_options(idempotency_key="order 17")
+        first = asyncio.create_task(remote.pay("tea"))
+        await shop.started.get()
+        if not begun:
+            shop.opened.set()
+            assert await first == "tea"
+        with pytest.raises(InvalidArgument, match="other arguments") as caught:
+            await remote.pay("milk")
+        assert caught.value.executed == "no"
+        shop.opened.set()
+        assert await first == "tea"
+        again = client.with_options(idempotency_key="order 17", content_type="application/msgpack")
+        assert await again.call("shop.pay", sku="tea") == "tea"
+    assert shop.done == ["tea"]
+
+
+async def test_a_record_without_a_hash_answers_whatever_the_arguments_are(
+    client: Rabbit, host: Rabbit
+) -> None:
+    class Before(MemoryOnce):
+        async def begin(self, key: str, *, owner: str, **options: Any) -> Outcome:
+            return await super().begin(key, owner=".".join(owner.split(".")[:2]), **options)
+
+        async def finish(self, key: str, *, owner: str, **options: Any) -> bool:
+            return await super().finish(key, owner=".".join(owner.split(".")[:2]), **options)
+
+    shop = Shop()
+    async with host.serving(shop, once=Before()):
+        remote = client.remote(Shop).with_options(idempotency_key="order 17")
+        assert await remote.order("tea") == await remote.order("milk") == 1
+
+
+async def test_an_abandoned_key_is_not_taken_over_for_other_arguments(
+    client: Rabbit, mortal_host: Rabbit, other_host: Rabbit
+) -> None:
+    store = Shared()
+    async with other_host.serving(Shop(), once=store):
+        remote = client.remote(Shop).with_options(idempotency_key="k")
+        assert await remote.count("tea") == 1
+        (key,) = store._done
+        del store._done[key]
+        await store.begin(key, owner="gone.0." + "0" * 64, lease=1e-9, keep=60)
+        with pytest.raises(InvalidArgument, match="other arguments"):
+            await remote.count("tea")
 
 
 async def test_errors_are_recorded_too(client: Rabbit, host: Rabbit) -> None:

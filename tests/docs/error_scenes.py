@@ -139,6 +139,14 @@ async def an_array_of_objects(on: Stage) -> object:
     return await on.client.remote(Lab).scale(np.array(["a", None]), by=2)
 
 
+@ends_with("InvalidArgument")
+async def a_key_with_other_arguments(on: Stage) -> object:
+    async with on.host.serving(Shop()):
+        shop = on.client.remote(Shop).with_options(idempotency_key="a")
+        await shop.buy("carrot", 1)
+        return await shop.buy("carrot", 2)
+
+
 @ends_with("Unimplemented")
 async def no_such_method(on: Stage) -> object:
     return await on.client.call("fibonacci.fob", n=30)

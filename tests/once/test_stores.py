@@ -140,6 +140,16 @@ async def test_a_repeated_request_is_answered_as_the_first_was(
         assert await begin(store, owner) == reply
 
 
+async def test_a_record_tells_who_ran_the_request(store: OnceStore) -> None:
+    await begin(store, "a.1")
+    await finish(store, "a.1")
+    found = await begin(store, "b.1")
+    waited = await store.wait("k", 0)
+    assert isinstance(found, Recorded)
+    assert waited is not None
+    assert (found.owner, waited.owner) == ("a.1", "a.1")
+
+
 async def test_nobody_but_the_owner_of_a_claim_can_finish_it(store: OnceStore) -> None:
     assert not await finish(store, "a")
     await begin(store, "a")

@@ -6,6 +6,7 @@ Pure: bytes in, values out. Knows types and content types, and nothing of servic
 from __future__ import annotations
 
 from leveret.codec.buffered_types import buffered_in
+from leveret.codec.canonical import ArgumentsHash
 from leveret.codec.content_type import (
     BUFFERS,
     CONTENT_TYPES,
@@ -40,6 +41,7 @@ __all__ = [
     "MSGPACK",
     "RAW",
     "TEXT",
+    "ArgumentsHash",
     "DescribedTypes",
     "FieldsCodec",
     "MethodCodec",

@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple, Self
 
 from leveret.errors import Busy
@@ -114,7 +115,9 @@ class MemoryOnce:
         length = len(key_bytes(key))
         check_owner(owner)
         check_seconds(keep=keep)
-        recorded = fitted(recorded, min(self._max_body, self._max_bytes - length))
+        recorded = replace(
+            fitted(recorded, min(self._max_body, self._max_bytes - length)), owner=owner
+        )
         now = self._clock()
         if (done := self._record(key, now)) is not None:
             return done.owner == owner

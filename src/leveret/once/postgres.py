@@ -185,6 +185,7 @@ class PostgresOnce:
                 content_type=row["content_type"],
                 body=row["body"],
                 metadata=unpack_metadata(row["metadata"]),
+                owner=row["owner"],
             )
         if row["remaining"] > 0:
             return Taken(owner=row["owner"], remaining=row["remaining"])

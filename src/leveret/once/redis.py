@@ -44,7 +44,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local found = redis.call('HMGET', KEYS[1],
     'owner', 'until', 'kind', 'content_type', 'body', 'metadata')
-if found[3] then return {'recorded', found[3], found[4], found[5], found[6]} end
+if found[3] then return {'recorded', found[3], found[4], found[5], found[6], found[1]} end
 """
 
 _READ: Final = f"""{_LOOK}
@@ -243,12 +243,20 @@ def _connect(url: str, timeout: float, connections: int) -> Redis:
 def _found(answer: object) -> Found:
     """The answer of _LOOK, _READ or _BEGIN as a record."""
     match answer:
-        case [b"recorded", bytes(kind), bytes(content_type), bytes(body), bytes(metadata)]:
+        case [
+            b"recorded",
+            bytes(kind),
+            bytes(content_type),
+            bytes(body),
+            bytes(metadata),
+            bytes(owner),
+        ]:
             return Recorded(
                 kind=kind.decode(),
                 content_type=content_type.decode(),
                 body=body,
                 metadata=unpack_metadata(metadata),
+                owner=owner.decode(),
             )
         case [b"taken", bytes(owner), int(remaining)]:
             return Taken(owner=owner.decode(), remaining=remaining / 1000)

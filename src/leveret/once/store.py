@@ -14,7 +14,7 @@ store never says less than what may have happened: without a record, a claim mea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Protocol, Self, TypeAlias, runtime_checkable
 
@@ -69,6 +69,8 @@ class Recorded:
     """The reply's body, as it was sent."""
     metadata: dict[str, str] | None = None
     """What the handler sent beside its result."""
+    owner: str = field(default="", compare=False)
+    """Who ran it, by what a store says; "" if it does not. `finish` does not look at it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

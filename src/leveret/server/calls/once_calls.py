@@ -8,6 +8,10 @@ The key is the caller's own (`with_options(idempotency_key=...)`), or, for a met
     taken        another runs it at this moment: wait for its record
     abandoned    another began it and died: `MaybeExecuted`; an idempotent method is run again
 
+The owner of a claim names the server, the attempt and the hash of the arguments:
+`<instance>.<number>.<hash>`. All stores keep it with claim and record, so the same key with other
+arguments is refused whatever the store, also one with claims of before, which have no hash.
+
 A store that only this server sees cannot know what other servers ran. So a request that may have
 been run elsewhere, as it was delivered before or is marked `resent`, is run only where the store is
 shared, or knows the key.
@@ -24,6 +28,7 @@ from typing import Final
 from urllib.parse import quote
 
 from leveret.amqp.frames import published
+from leveret.codec import ENCODE_ERRORS, ArgumentsHash
 from leveret.contract import MethodSpec
 from leveret.errors import (
     Busy,
@@ -103,6 +108,7 @@ class OnceCalls:
         self._instance = instance
         self._clock = clock
         self._attempts = count()
+        self._hash: ArgumentsHash | None = None
 
     def key(self, request: Incoming, user: str) -> str | None:
         """The key of a request in the store; None if it has none.
@@ -126,9 +132,9 @@ class OnceCalls:
 
         :raises CallError: why the request is not to be run, nor has a reply.
         """
-        owner = f"{self._instance}.{next(self._attempts)}"
+        arguments = self._hash_of(call)
+        owner = f"{self._instance}.{next(self._attempts)}{'.' if arguments else ''}{arguments}"
         elsewhere = call.incoming.redelivered or call.incoming.resent
-        takeover = self._spec.idempotent
         executed: Executed = "no"
         while True:
             remaining = call.ends - self._clock()
@@ -140,7 +146,7 @@ class OnceCalls:
                 )
             claim = Claim(self._store, key, owner)
             try:
-                outcome = await self._begin(claim, call, remaining, takeover=takeover)
+                outcome = await self._begin(claim, call, remaining, arguments)
                 match outcome:
                     case Begun():
                         if elsewhere and not (self._store.shared or self._spec.idempotent):
@@ -159,23 +165,47 @@ class OnceCalls:
             except ValueError as error:
                 raise InvalidArgument(f"the idempotency key cannot be used: {error}") from error
             if recorded is not None:
+                _check_arguments(recorded, arguments)
                 return recorded
 
-    async def _begin(
-        self, claim: Claim, call: ServerCall, remaining: float, *, takeover: bool
-    ) -> Outcome:
-        """What the store says of a key. If nobody waits for that any more, no claim is left."""
+    def _hash_of(self, call: ServerCall) -> str:
+        """The hash of a call's arguments, "" if its key is the call id, or they have none."""
+        if call.incoming.idempotency_key is None or call.arguments is None:
+            return ""
+        if self._hash is None:
+            self._hash = ArgumentsHash(self._spec.parameters)
         try:
-            return await self._store.begin(
-                claim.key,
-                owner=claim.owner,
-                lease=remaining + _SPARE,
-                keep=KEEP,
-                takeover=takeover,
+            return self._hash.of(call.arguments)
+        except ENCODE_ERRORS as error:
+            log.warning(
+                "%s: its arguments cannot be compared with those of calls with the same key: %s",
+                *(shown(call), error),
+                extra=fields_of(call),
             )
+            return ""
+
+    async def _begin(
+        self, claim: Claim, call: ServerCall, remaining: float, arguments: str
+    ) -> Outcome:
+        """What the store says of a key. If nobody waits for that any more, no claim is left.
+
+        :raises InvalidArgument: if the key was used with other arguments.
+        """
+        try:
+            outcome = await self._store_begin(claim, remaining, takeover=False)
+            _check_arguments(outcome, arguments)
+            if isinstance(outcome, Abandoned) and self._spec.idempotent:
+                outcome = await self._store_begin(claim, remaining, takeover=True)
+                _check_arguments(outcome, arguments)
         except asyncio.CancelledError:
             await claim.settle(call, b"", remaining, ran=False)
             raise
+        return outcome
+
+    async def _store_begin(self, claim: Claim, remaining: float, *, takeover: bool) -> Outcome:
+        return await self._store.begin(
+            claim.key, owner=claim.owner, lease=remaining + _SPARE, keep=KEEP, takeover=takeover
+        )
 
 
 def unusable(executed: Executed) -> Busy:
@@ -186,6 +216,18 @@ def unusable(executed: Executed) -> Busy:
         retry_after=1.0,
         executed=executed,
     )
+
+
+def _check_arguments(outcome: Outcome, arguments: str) -> None:
+    """:raises InvalidArgument: if the key was used with arguments that have another hash."""
+    if isinstance(outcome, Begun) or not arguments:
+        return
+    others = outcome.owner.rpartition(".")[2]
+    if len(others) == len(arguments) and others != arguments:
+        raise InvalidArgument(
+            "the idempotency key was used for a call with other arguments; a key stands for one"
+            " call, so give this one another key"
+        )
 
 
 def _doubt(reason: str) -> MaybeExecuted:
