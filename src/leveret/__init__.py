@@ -16,7 +16,7 @@ from leveret.client.middleware import Middleware as ClientMiddleware
 from leveret.client.middleware import OutgoingCall
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.breaker import Breaker
-from leveret.contract import Adaptive, Hedge, Retry, Service, method, service_schema
+from leveret.contract import Adaptive, Hedge, Progress, Retry, Service, method, service_schema
 from leveret.errors import (
     AMQPError,
     Busy,
@@ -93,6 +93,7 @@ __all__ = [
     "PermissionDenied",
     "PlainQueue",
     "PlainRemote",
+    "Progress",
     "ProtocolError",
     "Rabbit",
     "Reconnect",

@@ -11,7 +11,7 @@ from leveret.errors import CallError, DeadlineExceeded, RemoteError
 from leveret.snake_case import snake_case
 from leveret.wire.error_texts import safe_str
 
-__all__ = ["describe", "print_error", "print_error_text", "print_json", "print_result"]
+__all__ = ["describe", "one_line", "print_error", "print_error_text", "print_json", "print_result"]
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
@@ -48,7 +48,7 @@ def print_json(value: Any) -> None:
 def describe(error: BaseException) -> str:
     """Describe an error in one line: its class, its message, and whether the handler ran."""
     executed = f" (executed: {error.executed})" if isinstance(error, CallError) else ""
-    return _one_line(f"{type(error).__name__}: {safe_str(error)}{executed}")
+    return one_line(f"{type(error).__name__}: {safe_str(error)}{executed}")
 
 
 def print_error(error: BaseException, *, as_json: bool = False) -> None:
@@ -93,7 +93,7 @@ def _as_object(error: BaseException) -> dict[str, Any]:
     return shown
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Escape line breaks and control characters: the text may come from anywhere."""
     return "".join(
         character if character.isprintable() else repr(character)[1:-1] for character in text

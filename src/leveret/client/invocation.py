@@ -18,6 +18,7 @@ from msgspec import Struct
 from leveret.backoff import Backoff
 from leveret.body_parts import Body
 from leveret.client.calls.life import Pending
+from leveret.client.calls.listener import Listener, OnProgress
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
@@ -103,6 +104,8 @@ class Terms(Struct, frozen=True, kw_only=True, gc=False):
     """Metadata and an idempotency key, packed by the request's dialect."""
     reply_metadata: dict[str, str] | None = None
     """A dict that gets what the handler sent beside its result."""
+    on_progress: OnProgress | None = None
+    """Told how far the call is. Then the headers ask for that."""
 
 
 class _Attempt(Struct, frozen=True, kw_only=True):
@@ -197,7 +200,7 @@ class Invocation:
         self._policy = policy
         self._new_key = new_key
 
-    async def call(  # noqa: C901, PLR0912 - the hot path: one coroutine is faster than two
+    async def call(  # noqa: C901, PLR0912, PLR0915 - the hot path: one coroutine is faster than two
         self,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
@@ -241,6 +244,8 @@ class Invocation:
                 timeout = await (_once_more(ready) if tries else ready)
             sink: asyncio.Future[Reply] = loop.create_future()
             call = sender.send(request, body, timeout, sink, headers, ids)
+            if terms.on_progress is not None:
+                call.listener = Listener(terms.on_progress, loop, self._method)
             if not waits:
                 body = b""  # it is not to be kept while the call waits
             try:

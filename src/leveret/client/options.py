@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 from msgspec import structs
 
+from leveret.client.calls.listener import OnProgress
 from leveret.contract import Hedge, Retry, as_hedge, as_retry
 from leveret.errors import InvalidArgument
 
@@ -16,7 +18,7 @@ MAX_TIMEOUT = 4_294_967.0
 """Seconds: the longest `expiration` that RabbitMQ takes is 2^32 - 1 ms."""
 
 
-OF_A_CALL: Final = frozenset({"timeout", "metadata", "reply_metadata"})
+OF_A_CALL: Final = frozenset({"timeout", "metadata", "reply_metadata", "on_progress"})
 """The options that make no difference to the packing of requests, and so to an invocation."""
 
 
@@ -49,6 +51,8 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the call is tried again after a failure; False: not at all."""
     hedge: Hedge | Literal[False] | None = None
     """When a second request goes beside a slow one; False: never."""
+    on_progress: OnProgress | None = None
+    """Told how far each call is, as its handler reports it."""
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -101,6 +105,7 @@ class GivenOptions(TypedDict, total=False):
     expires_in: float | None
     retry: Retry | Literal[False] | None
     hedge: Hedge | float | None
+    on_progress: OnProgress | None
 
 
 def check_timeout(timeout: object) -> float:
@@ -164,6 +169,15 @@ def _check_key(key: object) -> str:
     return key
 
 
+def _check_on_progress(on_progress: object) -> object:
+    if not callable(on_progress) or iscoroutinefunction(on_progress):
+        raise InvalidArgument(
+            "on_progress takes a plain function of a Progress, which must not wait; got"
+            f" {on_progress!r}"
+        )
+    return on_progress
+
+
 def _utf8(text: str) -> bytes:
     try:
         return text.encode()
@@ -186,5 +200,6 @@ _CHECKS: Final[dict[str, Callable[[Any], object]]] = {
     "expires_in": _check_expires_in,
     "retry": as_retry,
     "hedge": as_hedge,
+    "on_progress": _check_on_progress,
 }
 """What judges each option. Callers may not have a type checker."""

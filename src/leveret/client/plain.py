@@ -144,6 +144,7 @@ _NOTHING_FOR: Final = {
     " servers of a plain queue are idempotent",
     "if_busy": "if_busy='fail' needs a queue that sends requests back, and a plain queue drops"
     " what it cannot deliver",
+    "on_progress": "servers of the tutorial's protocol report no progress",
     "content_type": "bodies of the tutorial's protocol are text/plain",
 }
 """Why an option is refused."""
@@ -156,6 +157,7 @@ def _check_options(options: CallOptions) -> None:
         "idempotency_key": options.idempotency_key is not None,
         "hedge": bool(options.hedge),
         "if_busy": options.if_busy == "fail",
+        "on_progress": options.on_progress is not None,
         "content_type": options.content_type is not None and not _is_text(options.content_type),
     }
     for name, is_given in given.items():

@@ -80,6 +80,7 @@ class RemoteMethod:
         "_metadata",
         "_middleware",
         "_name",
+        "_on_progress",
         "_options",
         "_reply_metadata",
         "_spec",
@@ -104,6 +105,7 @@ class RemoteMethod:
         self._metadata = options.metadata
         self._key = options.idempotency_key
         self._reply_metadata = options.reply_metadata
+        self._on_progress = options.on_progress
         self._terms = self._terms_with(options.timeout or spec.timeout, options.metadata)
         self._chain: CallNext | None = None
         if middleware:
@@ -161,12 +163,18 @@ class RemoteMethod:
         :raises InvalidArgument: if the metadata cannot be sent.
         """
         headers = b""
-        if metadata or self._key is not None:
+        asks = self._on_progress is not None
+        if metadata or asks or self._key is not None:
             try:
-                headers = NATIVE.headers(metadata, self._key)
+                headers = NATIVE.headers(metadata, self._key, progress=asks)
             except (TypeError, ValueError) as error:
                 raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
-        return Terms(timeout=timeout, headers=headers, reply_metadata=self._reply_metadata)
+        return Terms(
+            timeout=timeout,
+            headers=headers,
+            reply_metadata=self._reply_metadata,
+            on_progress=self._on_progress,
+        )
 
     async def _through_middleware(
         self, chain: CallNext, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -12,6 +12,7 @@ from leveret.contract.concurrency import Adaptive
 from leveret.contract.declaration import method
 from leveret.contract.described import described_service
 from leveret.contract.left_out import given_arguments, given_struct
+from leveret.contract.progress import Progress
 from leveret.contract.schema import method_schema, service_schema
 from leveret.contract.service import Service, handler_of, spec_of, usable_spec_of
 from leveret.contract.specification import Executor, MethodSpec, QueueOptions, ServiceSpec
@@ -21,6 +22,7 @@ __all__ = [
     "Executor",
     "Hedge",
     "MethodSpec",
+    "Progress",
     "QueueOptions",
     "Retry",
     "Service",

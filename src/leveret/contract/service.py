@@ -11,6 +11,7 @@ from leveret.annotations import Hook
 from leveret.contract.attempts import Hedge, Retry
 from leveret.contract.class_reading import read_service
 from leveret.contract.declaration import declaration_of
+from leveret.contract.progress import Progress
 from leveret.contract.specification import MethodSpec, ServiceSpec
 from leveret.errors import ContractError
 
@@ -53,6 +54,7 @@ class Service(ABC):
         expires_in: float | None = None,
         retry: Retry | Literal[False] | None = None,
         hedge: Hedge | float | None = None,
+        on_progress: Callable[[Progress], object] | None = None,
     ) -> Self:
         """Return the same service whose calls have these options; None leaves one as it was.
 
@@ -76,6 +78,9 @@ class Service(ABC):
             False turns off what the method or `connect` say.
         :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request
             goes beside a slow one; False turns off what the method or `connect` say.
+        :param on_progress: a plain function that is called on the event loop with a `Progress`, up
+            to four times a second, as the handler reports how far it is
+            (`current_call().progress(...)`). It must not wait; what it raises is logged.
         """
         return self
 

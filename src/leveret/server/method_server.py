@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -48,6 +49,7 @@ from leveret.server.calls.life import (
 from leveret.server.calls.once_calls import OnceCalls
 from leveret.server.calls.outcome import stopped
 from leveret.server.calls.replies import Replies
+from leveret.server.calls.reporting import Reporter
 from leveret.server.calls.run import Ended, Runner
 from leveret.server.calls.settling import Settling
 from leveret.server.calls.table import CallTable, EarlyCancels
@@ -189,6 +191,7 @@ class MethodServer:
             self._once,
             self._measures,
             self._end,
+            partial(Reporter, loop),
             send_tracebacks=shared.send_tracebacks,
         ).run
 

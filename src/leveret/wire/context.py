@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from copy import copy
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from leveret.contract import Progress
 from leveret.errors import DeadlineExceeded
 from leveret.wire.message import Incoming
+from leveret.wire.progress import progress_of
 
 
 class CurrentCall:
@@ -32,8 +35,10 @@ class CurrentCall:
         "_arguments",
         "_ended",
         "_in_thread",
+        "_last_progress",
         "_metadata",
         "_reply_metadata",
+        "_report",
         "_sent",
         "caller",
         "deadline",
@@ -72,6 +77,8 @@ class CurrentCall:
         self._arguments = arguments
         self._metadata: dict[str, str] | None = None
         self._reply_metadata: dict[str, str] | None = None
+        self._last_progress: Progress | None = None
+        self._report: Callable[[Progress], None] | None = None
         self._ended = False  # written by the server alone
         self._in_thread = False  # written by the handler's thread alone
 
@@ -105,9 +112,42 @@ class CurrentCall:
         """Whether the handler wrote any."""
         return bool(self._reply_metadata)
 
+    def progress(self, fraction: float | None = None, text: str = "") -> None:
+        """Tell the caller how far its call is; the caller sees it by `on_progress`.
+
+        From the event loop, a thread or a worker process, and as often as you like: it never
+        waits. The caller is told at most four times a second, the newest report first. After the
+        end of the call it does nothing.
+
+        :param fraction: how much is done, from 0 to 1; None where nobody can tell.
+        :param text: what is being done, for people; cut to 1,000 characters.
+        :raises ValueError: if the fraction is not from 0 to 1.
+        :raises TypeError: if the fraction is no number, or the text is no text.
+        """
+        self.report(progress_of(fraction, text))
+
+    @property
+    def last_progress(self) -> Progress | None:
+        """What the handler reported last; None if nothing yet."""
+        return self._last_progress
+
+    def report(self, progress: Progress) -> None:
+        """Take a report, and pass it on while the call goes on."""
+        if self._ended:
+            return
+        self._last_progress = progress
+        report = self._report  # once: its end may come meanwhile, in another thread
+        if report is not None:
+            report(progress)
+
+    def listen(self, report: Callable[[Progress], None]) -> None:
+        """Have each report passed on to this, in the thread that it comes from."""
+        self._report = report
+
     def end(self) -> None:
         """The server is done with the call, unless its handler runs on in a thread."""
         self._ended = True
+        self._report = None
         if not self._in_thread:
             self._arguments = None
 
@@ -124,7 +164,7 @@ class CurrentCall:
     def portable(self) -> CurrentCall:
         """The call for a worker process: without its arguments."""
         call = copy(self)
-        call._arguments = call._reply_metadata = None  # noqa: SLF001 - its own class
+        call._arguments = call._reply_metadata = call._report = None  # noqa: SLF001 - its own class
         return call
 
     def remaining(self) -> float:

@@ -107,11 +107,13 @@ class ClientDialect(Protocol):
         *,
         resent: bool = False,
         waits: bool = False,
+        progress: bool = False,
     ) -> bytes:
         """What a request carries besides, packed for `RequestPacker.pack`.
 
         The results of several calls may be joined, as long as no argument is given twice.
 
+        :param progress: whether the caller wants to be told how far its call is.
         :raises TypeError, ValueError: if it cannot be sent.
         """
         ...

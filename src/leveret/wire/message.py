@@ -13,6 +13,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from leveret.amqp.events import Delivery
+from leveret.contract import Progress
 
 
 class ReplyAddress(Struct, frozen=True, kw_only=True, gc=False):
@@ -68,6 +69,8 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """Whether the caller sent the request before, and does not know what became of that."""
     waits: bool = False
     """Whether the caller waits for a server until the deadline, and says so."""
+    wants_progress: bool = False
+    """Whether the caller wants to be told how far its call is."""
     attempts: int = 0
     """How many servers had the request before, as servers of classic queues count them."""
     delivery_count: int | None = None
@@ -117,6 +120,8 @@ class NoticeKind(Enum):
     """The server has the request; the handler waits for its turn."""
     RUNS = "runs"
     """The handler runs."""
+    PROGRESS = "progress"
+    """The handler runs, and may say how far it is."""
     CONFIRM = "confirm"
     """The server asks whether the caller still waits. Only then it begins."""
 
@@ -128,6 +133,8 @@ class Notice(Struct, frozen=True, kw_only=True, gc=False):
     """What the server tells or asks."""
     answer_to: str = ""
     """With CONFIRM: the routing key on the control exchange for the answer."""
+    progress: Progress | None = None
+    """With PROGRESS: how far the call is; None where the handler is just alive."""
 
 
 class Bounce(Struct, frozen=True, kw_only=True, gc=False):

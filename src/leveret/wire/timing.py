@@ -29,6 +29,9 @@ NOTICE_IN_TRANSIT: Final = 0.02
 """After a probe that found no consumer, a client waits for this long for the notices of a server
 that announced its calls just before it cancelled its consumer."""
 
+REPORTED_EVERY: Final = 0.25
+"""A server tells a caller at most this often how far its call is."""
+
 # -- the deadline ------------------------------------------------------------------------------
 
 REPLY_GRACE: Final = 0.08

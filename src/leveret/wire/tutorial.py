@@ -90,12 +90,13 @@ class TutorialClient:
         *,
         resent: bool = False,
         waits: bool = False,
+        progress: bool = False,
     ) -> bytes:
         """The tutorial's requests have no headers.
 
         :raises ValueError: if there is something to send in them.
         """
-        if metadata or idempotency_key is not None or resent or waits:
+        if metadata or idempotency_key is not None or resent or waits or progress:
             raise ValueError("requests of the tutorial's protocol carry nothing beside their text")
         return b""
 

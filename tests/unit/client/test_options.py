@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import get_type_hints
 
-from leveret import Service
+import pytest
+
+from leveret import InvalidArgument, Progress, Service
 from leveret.client.options import CallOptions, GivenOptions
 
 
@@ -14,6 +16,15 @@ def test_every_option_is_typed_for_clients_as_it_is_for_remotes() -> None:
     of_remotes.pop("return")
     assert get_type_hints(GivenOptions) == of_remotes
     assert list(of_remotes) == list(CallOptions.__struct_fields__)
+
+
+def test_on_progress_is_a_plain_function() -> None:
+    async def waits(_progress: Progress) -> None: ...
+
+    assert CallOptions().merged({"on_progress": print}).on_progress is print
+    for wrong in (waits, "print"):
+        with pytest.raises(InvalidArgument, match="takes a plain function"):
+            CallOptions().merged({"on_progress": wrong})
 
 
 def test_the_options_of_a_service_have_none_for_as_before() -> None:

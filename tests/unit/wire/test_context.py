@@ -10,6 +10,7 @@ from contextvars import copy_context
 import msgspec
 import pytest
 
+from leveret.contract import Progress
 from leveret.errors import DeadlineExceeded
 from leveret.wire.context import (
     CurrentCall,
@@ -134,3 +135,19 @@ async def test_a_nested_call_ends_with_its_outer_call() -> None:
         within_current_call(3.0, "a.b")
     error = caught.value
     assert (error.where, error.method, error.attempts) == ("queue", "a.b", 0)
+
+
+def test_reports_are_passed_on_while_the_call_goes_on() -> None:
+    seen, heard = call(), list[Progress]()
+    seen.progress(0.25)
+    assert seen.last_progress == Progress(fraction=0.25)
+    seen.listen(heard.append)
+    seen.progress(None, "page 4")
+    seen.progress(text="page 5")
+    assert heard == [Progress(text="page 4"), Progress(text="page 5")]
+    there = pickle.loads(pickle.dumps(seen.portable()))
+    there.progress(1)
+    assert (len(heard), there.last_progress) == (2, Progress(fraction=1.0))
+    seen.end()
+    seen.progress(1)
+    assert (len(heard), seen.last_progress) == (2, Progress(text="page 5"))

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from leveret import Busy, DeadlineExceeded, DeclaredError, RemoteError
+from leveret.contract import Progress
 from leveret.wire.dialect import ClientDialect, ServerDialect
 from leveret.wire.message import Bounce, Copy, Incoming, Notice, NoticeKind, Reply
 from leveret.wire.native.dialect import NativeClient, NativeServer
@@ -215,12 +216,27 @@ def test_headers_that_cannot_be_sent_are_refused_before_the_call(metadata: Any) 
 
 @pytest.mark.parametrize(
     ("kind", "answer_to"),
-    [(NoticeKind.WAITS, ""), (NoticeKind.RUNS, ""), (NoticeKind.CONFIRM, "words.0a1b2c3d")],
+    [
+        (NoticeKind.WAITS, ""),
+        (NoticeKind.RUNS, ""),
+        (NoticeKind.PROGRESS, ""),
+        (NoticeKind.CONFIRM, "words.0a1b2c3d"),
+    ],
 )
 def test_a_native_notice_arrives_as_it_was_sent(kind: NoticeKind, answer_to: str) -> None:
     notice = Notice(kind=kind, answer_to=answer_to)
     assert read(NATIVE, reply_packer(NATIVE).notice(request(NATIVE), notice)) == notice
     assert reply_packer(TUTORIAL).notice(request(TUTORIAL), notice) == b""
+
+
+def test_progress_arrives_as_it_was_reported() -> None:
+    client = NATIVE[0]
+    assert request(NATIVE, headers=client.headers(progress=True)).wants_progress
+    assert not request(NATIVE, headers=client.headers(waits=True)).wants_progress
+    with pytest.raises(ValueError, match="nothing beside their text"):
+        TUTORIAL[0].headers(progress=True)
+    told = Notice(kind=NoticeKind.PROGRESS, progress=Progress(fraction=0.4, text="page 4"))
+    assert read(NATIVE, reply_packer(NATIVE).notice(request(NATIVE), told)) == told
 
 
 def test_a_notice_needs_a_call_that_has_a_name() -> None:

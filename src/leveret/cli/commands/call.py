@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -16,7 +17,9 @@ from leveret.cli.exits import DONE, INTERRUPTED, UNEXPECTED, exit_code
 from leveret.cli.logs import LogLevel, configure_logging
 from leveret.cli.options import Url, read_pairs, refuse_embedded, refuse_empty
 from leveret.cli.printing import print_error, print_result
+from leveret.cli.progress_bar import ProgressBar, is_terminal
 from leveret.client.named import named_spec
+from leveret.contract import Progress
 from leveret.errors import Cancelled, InvalidArgument, LeveretError, RemoteError
 
 __all__ = ["CODES", "call"]
@@ -99,7 +102,8 @@ def call(
 ) -> None:
     """Call a method and print its result: text as it is, anything else as JSON.
 
-    An error is one line on stderr, and an exit code of its kind.
+    An error is one line on stderr, and an exit code of its kind. Without --json, and where stderr
+    is a terminal, a bar shows what the handler reports of its progress.
 
     Example: leveret call fibonacci.fib n=30
     """
@@ -152,7 +156,9 @@ def _make_call(request: _Request, *, as_json: bool) -> int:
     """Make a call, print its result or its error, and return the exit code."""
     try:
         # Not on uvloop: loading it takes longer than it saves in one call.
-        result = asyncio.run(_call(request))
+        with ProgressBar() as bar:
+            shown = bar.show if is_terminal() and not as_json else None
+            result = asyncio.run(_call(request, shown))
     except LeveretError as error:
         log.debug("the call failed", exc_info=True)
         if isinstance(error, RemoteError) and error.remote_traceback:
@@ -172,7 +178,7 @@ def _make_call(request: _Request, *, as_json: bool) -> int:
     return DONE
 
 
-async def _call(request: _Request) -> Any:
+async def _call(request: _Request, on_progress: Callable[[Progress], object] | None) -> Any:
     async with leveret.connect(request.url) as rabbit:
         remote = rabbit.with_options(
             timeout=request.timeout,
@@ -181,5 +187,6 @@ async def _call(request: _Request) -> Any:
             if_busy=request.if_busy,
             wait_for_server=request.wait_for_server,
             content_type=request.content_type,
+            on_progress=on_progress,
         )
         return await remote.call(request.method, **request.arguments)

@@ -503,6 +503,8 @@ class Client:
     def abandon(self, call: Pending) -> None:
         """Nobody waits for a call any more. If it goes on, its server is told so."""
         self.table.fire(call, Event.SENDER_GONE if call.request.one_way else Event.CALLER_GONE)
+        if call.listener is not None:
+            call.listener.stop()
 
     # -- acts ---------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from leveret.wire.message import Bounce, Notice, NoticeKind, Reply
 _NOTICES: Final = {
     NoticeKind.WAITS: Event.WAITS,
     NoticeKind.RUNS: Event.RUNS,
+    NoticeKind.PROGRESS: Event.RUNS,
     NoticeKind.CONFIRM: Event.CONFIRM,
 }
 
@@ -77,6 +78,8 @@ class Inbox:
             if self._fire(call, _NOTICES[message.kind]) is Act.SAY_WAITS:
                 # With our answer its handler may begin.
                 self._confirm(message.answer_to, call.id, True)
+            if message.progress is not None and call.listener is not None:
+                call.listener.heard(message.progress)
         elif isinstance(message, Bounce):
             self._bounced(call, message)
 

@@ -50,6 +50,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from leveret.body_parts import Body
+from leveret.client.calls.listener import Listener
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
@@ -238,6 +239,8 @@ class Pending(Struct, eq=False):
     """Whether the monitor knows of it."""
     trouble: Trouble | None = None
     """What has to be remembered of it, if anything."""
+    listener: Listener | None = None
+    """Tells its caller how far it is, if the caller wants to know."""
 
     @property
     def route(self) -> Route:

@@ -52,6 +52,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from msgspec import Struct
 
 from leveret.errors import CallError
+from leveret.wire.context import CurrentCall
 from leveret.wire.dialect import ReplyPacker
 from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import CallKey, Incoming, NoticeKind
@@ -426,6 +427,8 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """Whether it has failed, and its request is to be dead-lettered instead of answered."""
     task: asyncio.Task[None] | None = None
     """What runs it, once it has a place."""
+    context: CurrentCall | None = None
+    """What its handler sees of it, once it has begun; `last_progress` says how far it is."""
     failure: CallError | None = None
     """What its caller is told, if that is an error, and somebody wants to know how calls end. An
     error may hold the frames that it came through, and so the call."""

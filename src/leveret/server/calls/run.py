@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from leveret.contract import MethodSpec
+from leveret.contract import MethodSpec, Progress
 from leveret.errors import CallError, RemoteError
 from leveret.server.calls.life import Answers, Event, Life, ServerCall, State, Stop
 from leveret.server.calls.once_calls import Claim, OnceCalls, unusable
@@ -98,6 +98,7 @@ class Runner:
     """Runs the calls of one method.
 
     :param on_end: what sees to the delivery of a call that ended.
+    :param reporter: makes what tells the caller of a call how far it is.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Runner:
         once: OnceCalls,
         measures: Measures,
         on_end: Callable[[ServerCall, Ended], None],
+        reporter: Callable[[ServerCall], Callable[[Progress], None]],
         *,
         send_tracebacks: bool,
     ) -> None:
@@ -122,6 +124,7 @@ class Runner:
         self._once = once
         self._measures = measures
         self._on_end = on_end
+        self._reporter = reporter
         self._send_tracebacks = send_tracebacks
 
     def run(self, call: ServerCall) -> Coroutine[Any, Any, None]:
@@ -149,6 +152,9 @@ class Runner:
     async def _run(self, call: ServerCall, claim: Claim | None) -> None:
         incoming = call.incoming
         context = CurrentCall(incoming, call.method, incoming.deadline, call.user, call.arguments)
+        call.context = context
+        if incoming.wants_progress:
+            context.listen(self._reporter(call))
         set_current_call(context)
         cut_off = False
         reply = b""

@@ -19,8 +19,9 @@ from multiprocessing.connection import Connection as Pipe
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final
 
-from leveret.contract import handler_of, spec_of
+from leveret.contract import Progress, handler_of, spec_of
 from leveret.errors import ContractError, RemoteError
+from leveret.server.handlers.worker_pipe import WorkerPipe
 from leveret.wire.context import CurrentCall, set_current_call
 from leveret.wire.error_texts import safe_str
 
@@ -69,10 +70,12 @@ class Worker:
     def run(
         self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[bool, Any, dict[str, str]]:
-        """In a thread: one call, there and back."""
+        """In a thread: one call, there and back; `call` gets the reports of its handler."""
         try:
             self._pipe.send((call.portable(), args, kwargs))
-            answer: tuple[bool, Any, dict[str, str]] = pickle.loads(self._receive())  # noqa: S301 - from our own child
+            while isinstance(said := pickle.loads(self._receive()), Progress):  # noqa: S301 - from our own child
+                call.report(said)
+            answer: tuple[bool, Any, dict[str, str]] = said
             return answer
         except (EOFError, OSError):
             self.alive = False
@@ -134,11 +137,13 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
     service, attribute = pickle.loads(pickled)  # noqa: S301 - from our own parent
     function = handler_of(service, spec_of(service).methods[attribute])
     pipe.send_bytes(_READY)
+    out = WorkerPipe(pipe)
     while True:
         try:
             call, args, kwargs = pipe.recv()
         except EOFError:
             return
+        call.listen(out.begin())
         set_current_call(call)
         try:
             answer = pickle.dumps((True, function(*args, **kwargs), call.reply_metadata))
@@ -148,7 +153,7 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
             call.end()
             del args, kwargs  # they may be large, and the next call may be long in coming
         try:
-            pipe.send_bytes(answer)
+            out.answer(answer)
         except OSError:
             return
 

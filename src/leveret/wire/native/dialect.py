@@ -12,7 +12,13 @@ from leveret.wire.dialect import ClientChannel, Metadata
 from leveret.wire.dialect import RequestPacker as PacksRequests
 from leveret.wire.failures import decode_failure
 from leveret.wire.message import Reply
-from leveret.wire.native.headers import IDEMPOTENCY_KEY, RESENT, WAITS, pack_metadata
+from leveret.wire.native.headers import (
+    IDEMPOTENCY_KEY,
+    PROGRESS,
+    RESENT,
+    WAITS,
+    pack_metadata,
+)
 from leveret.wire.native.names import EXCHANGE, QUEUE_PREFIX
 from leveret.wire.native.reply import ReplyPacker, read_reply
 from leveret.wire.native.request import RequestPacker, read_request
@@ -45,6 +51,7 @@ class NativeClient:
         *,
         resent: bool = False,
         waits: bool = False,
+        progress: bool = False,
     ) -> bytes:
         """Entries of the header table, between `CC` and `deadline`."""
         packed = pack_metadata(metadata) if metadata else b""
@@ -54,6 +61,8 @@ class NativeClient:
             packed += encode_table({RESENT: True})[4:]
         if waits:
             packed += encode_table({WAITS: True})[4:]
+        if progress:
+            packed += encode_table({PROGRESS: True})[4:]
         return packed
 
     read = staticmethod(read_reply)

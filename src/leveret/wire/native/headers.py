@@ -20,6 +20,8 @@ RESENT: Final = "resent"
 """The client sent this request before, and does not know what became of that."""
 WAITS: Final = "waits"
 """The caller waits for a server until the deadline: it does not give up because there is none."""
+PROGRESS: Final = "progress"
+"""The caller wants to be told how far its call is."""
 ATTEMPT: Final = "attempt"
 """How often the request was redelivered; servers of classic queues count it."""
 ON_BEHALF_OF: Final = "on-behalf-of"
@@ -120,6 +122,11 @@ def is_resent(headers: Headers) -> bool:
 def does_wait(headers: Headers) -> bool:
     """Whether a caller waits for a server until the deadline."""
     return bool((headers or {}).get(WAITS))
+
+
+def does_want_progress(headers: Headers) -> bool:
+    """Whether a caller wants to be told how far its call is."""
+    return bool((headers or {}).get(PROGRESS))
 
 
 def was_handed_back(headers: Headers) -> bool:

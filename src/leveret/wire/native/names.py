@@ -27,6 +27,8 @@ ACCEPTED: Final = "accepted"
 """The type of a notice: the server has the call."""
 NOT_BEGUN: Final = b'{"begun":false}'
 """The body of an "accepted" while the handler waits for its turn; it is empty once that runs."""
+PROGRESS: Final = "progress"
+"""The type of a notice: the handler runs, and the body may say how far it is."""
 CONFIRM: Final = "claim"
 """The type of a notice: the server asks whether the caller still waits."""
 

@@ -44,15 +44,20 @@ from leveret.wire.native.names import (
     ERROR,
     EXCHANGE,
     NOT_BEGUN,
+    PROGRESS,
     RESULT,
 )
 from leveret.wire.native.request import pack_copy
+from leveret.wire.progress import decode_progress, encode_progress
 
 _ADDRESSES: Final = 1024
 """For how many reply addresses a packer keeps the constant part of a result."""
 
 _ANSWERS: Final = frozenset({RESULT, ERROR})
 """The types of messages that end a call."""
+
+_NOTICES: Final = frozenset({ACCEPTED, PROGRESS, CONFIRM})
+"""The types of messages about a call that goes on."""
 
 _HEADER = struct.Struct(">BHIHH").pack
 _U16 = struct.Struct(">H").pack
@@ -141,6 +146,9 @@ class ReplyPacker:
         if notice.kind is NoticeKind.CONFIRM:
             answer_to = notice.answer_to or None
             return self._pack(call, b"", ERROR_CONTENT_TYPE, CONFIRM, answer_to=answer_to)
+        if notice.kind is NoticeKind.PROGRESS:
+            told = b"" if notice.progress is None else encode_progress(notice.progress)
+            return self._pack(call, told, ERROR_CONTENT_TYPE, PROGRESS)
         body = NOT_BEGUN if notice.kind is NoticeKind.WAITS else b""
         return self._pack(call, body, ERROR_CONTENT_TYPE, ACCEPTED)
 
@@ -233,10 +241,8 @@ def read_reply(delivery: Delivery) -> Reply | Notice | Bounce:
             attempts=attempts(headers),
             is_copy=was_handed_back(headers),
         )
-    if kind == ACCEPTED:
-        return Notice(kind=NoticeKind.WAITS if delivery.body else NoticeKind.RUNS)
-    if kind == CONFIRM:
-        return Notice(kind=NoticeKind.CONFIRM, answer_to=properties.reply_to or "")
+    if kind in _NOTICES:
+        return _notice(kind, delivery)
     return Reply(
         is_error=True,
         content_type=properties.content_type,
@@ -245,3 +251,11 @@ def read_reply(delivery: Delivery) -> Reply | Notice | Bounce:
         metadata=metadata_of(properties.headers),
         problem=f"a reply of the unknown type {kind!r}",
     )
+
+
+def _notice(kind: str | None, delivery: Delivery) -> Notice:
+    if kind == ACCEPTED:
+        return Notice(kind=NoticeKind.WAITS if delivery.body else NoticeKind.RUNS)
+    if kind == PROGRESS:
+        return Notice(kind=NoticeKind.PROGRESS, progress=decode_progress(delivery.body or b""))
+    return Notice(kind=NoticeKind.CONFIRM, answer_to=delivery.properties.reply_to or "")

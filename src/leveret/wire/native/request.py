@@ -46,6 +46,7 @@ from leveret.wire.native.headers import (
     attempts,
     delivery_count,
     does_wait,
+    does_want_progress,
     idempotency_key,
     is_resent,
     on_behalf_of,
@@ -190,6 +191,7 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         idempotency_key=idempotency_key(headers),
         resent=is_resent(headers),
         waits=does_wait(headers),
+        wants_progress=does_want_progress(headers),
         attempts=attempts(headers),
         delivery_count=delivery_count(headers),
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from leveret.amqp.events import Content, Delivery
 from leveret.amqp.properties import Properties
 from leveret.client.calls.inbox import Inbox
 from leveret.client.calls.life import Act, Event, Pending
+from leveret.client.calls.listener import Listener
 from leveret.client.calls.route import HEARD_EVERY
+from leveret.contract import Progress
 from leveret.errors import LeveretError
 from leveret.wire.message import Reply
 from leveret.wire.native.dialect import NativeClient
@@ -98,6 +101,20 @@ async def test_notices_are_events() -> None:
     there.inbox.on_delivery(message(call.id, "accepted"))
     there.inbox.on_delivery(message(call.id, "accepted", b'{"begun":false}'))
     assert there.events == [Event.RUNS, Event.WAITS]
+
+
+async def test_progress_is_a_sign_of_life_and_told_to_who_listens() -> None:
+    there = There()
+    heard: list[Progress] = []
+    call = there.call()
+    there.inbox.on_delivery(message(call.id, "progress", b'{"fraction":0.1}'))  # nobody listens
+    loop = asyncio.get_running_loop()
+    call.listener = Listener(heard.append, loop, "gate.once")
+    there.inbox.on_delivery(message(call.id, "progress", b'{"fraction":0.2}'))
+    there.inbox.on_delivery(message(call.id, "progress"))
+    await asyncio.sleep(0)
+    assert there.events == [Event.RUNS] * 3
+    assert heard == [Progress(fraction=0.2)]
 
 
 async def test_a_server_that_asks_is_told_whether_the_caller_waits() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from leveret.contract import MethodSpec
+from leveret.contract import MethodSpec, Progress
 from leveret.once import MemoryOnce
 from leveret.server.calls.life import Event, Life, ServerCall, State, Stop
 from leveret.server.calls.once_calls import OnceCalls
@@ -51,6 +51,7 @@ class Scene:
         self.ended: list[Ended] = []
         self.states: list[State] = []
         self.measures = Measures()
+        self.reports: list[Progress] = []
         self.store = MemoryOnce()
         life = Life(lambda: self.now)
         life.on_transition = lambda _call, _before, _event, after, _now: self.states.append(after)
@@ -63,6 +64,7 @@ class Scene:
             OnceCalls(self.store, spec, "server", lambda: self.now),
             self.measures,
             self._end,
+            lambda _call: self.reports.append,
             send_tracebacks=False,
         )
         self._life = life
@@ -256,3 +258,18 @@ async def test_a_call_that_a_drain_gave_up_records_what_it_did_and_moves_no_more
     scene._runner._on_end = scene._end
     await scene.run(given_up)
     assert State.RECORDING not in scene.states
+
+
+async def test_a_caller_that_wants_to_know_is_told_what_its_handler_reports() -> None:
+    async def handle() -> None:
+        current_call().progress(0.5, "half")
+
+    scene = Scene(handle, SPECS["work"])
+    told = scene.started(headers={"progress": True})
+    await scene.run(told)
+    assert scene.reports == [Progress(fraction=0.5, text="half")]
+    untold = scene.started()
+    await scene.run(untold)
+    assert len(scene.reports) == 1
+    assert untold.context is not None
+    assert untold.context.last_progress == Progress(fraction=0.5, text="half")
