@@ -51,7 +51,7 @@ EXIT_CODES: Final[dict[int, str]] = {
     5: "NoServer, CircuitOpen",
     6: "Busy",
     7: "DeadlineExceeded",
-    8: "Cancelled, MaybeExecuted (a server: calls had to be cancelled to stop)",
+    8: "Cancelled, MaybeExecuted, StreamBroken (a server: calls had to be cancelled to stop)",
     UNREACHABLE: "ConnectionLost",
     10: "PermissionDenied, Unauthenticated",
     11: "a service that cannot be loaded or served: no such module, ContractError",
