@@ -65,8 +65,12 @@ class Reporter:
             return
         answers = call.source.answers
         notice = Notice(kind=NoticeKind.PROGRESS, progress=progress)
+        frames = answers.packer.notice(call.incoming, notice)
+        if not frames:
+            self._is_due = True  # as above: nobody can be told
+            return
         self._sent_at = self._loop.time()
-        if answers.notice(answers.packer.notice(call.incoming, notice)):
+        if answers.notice(frames):
             self._told = progress
         else:  # the socket is full, or the channel has ended and another one is on its way
             self._is_due = True

@@ -12,7 +12,7 @@ from leveret.contract import Progress
 from leveret.server.calls.life import Answer, ServerCall, State
 from leveret.server.calls.reporting import Reporter
 from leveret.wire.timing import REPORTED_EVERY
-from tests.unit.server.calls.making import Answers, call
+from tests.unit.server.calls.making import Answers, call, request
 
 
 class Clock(asyncio.SelectorEventLoop):
@@ -117,6 +117,16 @@ def test_nothing_is_told_once_the_caller_is_answered(scene: Scene, ended: bool) 
     scene.on_the_loop("c")
     scene.later(REPORTED_EVERY)
     assert told(scene.answers) == ["a"]
+
+
+def test_nobody_is_told_of_a_request_that_wants_no_reply() -> None:
+    scene = Scene()
+    scene.call.incoming = request("")
+    scene.on_the_loop("a")
+    scene.later(REPORTED_EVERY)
+    scene.on_the_loop("b")
+    assert scene.answers.sent == []
+    scene.loop.close()
 
 
 def test_a_report_after_the_end_of_the_loop_does_no_harm() -> None:
