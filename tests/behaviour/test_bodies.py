@@ -122,7 +122,7 @@ async def test_the_reply_has_the_content_type_of_the_request(host: Rabbit, raw: 
 
 
 async def test_a_content_type_that_cannot_carry_the_method_is_refused(client: Rabbit) -> None:
-    with pytest.raises(InvalidArgument, match="exactly one parameter"):
+    with pytest.raises(InvalidArgument, match="one parameter at most"):
         await client.remote(Bodies).with_options(content_type="text/plain").json("x")
     with pytest.raises(InvalidArgument, match="unknown content type"):
         await client.remote(Bodies).with_options(content_type="text/xml").json("x")

@@ -6,7 +6,7 @@ An expected type error carries `type: ignore[...]`; both checkers complain when 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Annotated, Any, assert_type
 
 import leveret
@@ -43,6 +43,39 @@ class Fibonacci(Service):
     @method
     def bare_plain(self, n: int) -> None:
         raise OutOfStock(sku=str(n))
+
+
+class Feed(Service):
+    """Methods that stream, of every kind."""
+
+    @method(resume=True)
+    async def watch(self, after: int, *, step: int = 1) -> AsyncIterator[int]:
+        yield after + step
+
+    @method
+    async def bare(self) -> AsyncIterator[str]:
+        yield "x"
+
+    @method
+    @abstractmethod
+    def later(self, n: int) -> AsyncIterator[float]: ...
+
+    @method(executor="process")
+    def squares(self, n: int) -> Iterator[int]:
+        yield n * n
+
+    @method
+    async def total(self, numbers: AsyncIterator[int], start: int = 0) -> int:
+        return start
+
+    @method
+    async def either(self) -> Any:
+        return 1
+
+
+class Feeding(Feed):
+    async def later(self, n: int) -> AsyncIterator[float]:
+        yield n / 2
 
 
 class Money:
@@ -113,6 +146,24 @@ async def a_local_instance_is_called_like_the_remote() -> None:
     assert_type(await Arithmetic().add(1, 2), int)
     assert_type(await Arithmetic().negate(1), int)
     assert_type(await Doubling().double(1), int)
+
+
+async def what_streams_is_typed_as_its_iterator(numbers: AsyncIterator[int]) -> None:
+    async with leveret.connect() as rabbit:
+        feed = rabbit.remote(Feed)
+        assert_type(feed.watch(3, step=2), AsyncIterator[int])
+        assert_type(feed.bare(), AsyncIterator[str])
+        assert_type(feed.later(1), AsyncIterator[float])
+        async for number in feed.watch(after=3):
+            assert_type(number, int)
+        squares: AsyncIterator[int] = feed.squares(3)
+        assert_type([square async for square in squares], list[int])
+        assert_type(await feed.total(numbers, start=1), int)
+        assert_type(await feed.either(), Any)
+        assert_type(Feeding().later(1), AsyncIterator[float])
+        feed.watch("3")  # type: ignore[arg-type]
+        await feed.watch(3)  # type: ignore[misc]
+        await feed.total(["x"])  # type: ignore[arg-type]
 
 
 async def a_remote_has_the_type_of_its_contract() -> None:

@@ -24,10 +24,12 @@ __all__ = [
     "DECODE_ERRORS",
     "ENCODE_ERRORS",
     "FieldsCodec",
+    "ItemCodec",
     "MethodCodec",
     "UntypedCodec",
     "check_value",
     "fields_codec",
+    "item_codec",
     "method_codec",
     "untyped_codec",
 ]
@@ -53,9 +55,20 @@ class MethodCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     decode_arguments: Callable[[bytes], msgspec.Struct]
     """To an instance of the method's parameters struct; raises `DECODE_ERRORS`."""
     encode_result: Callable[[Any], Body]
-    """From what the handler returned; checks it; raises `ENCODE_ERRORS`."""
+    """From what the handler returned, or one item of it; checks it; raises `ENCODE_ERRORS`."""
     decode_result: Callable[[bytes], Any]
     """To a value of the result's type; raises `DECODE_ERRORS`."""
+
+
+class ItemCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Encodes and decodes the items of one stream in one content type, each a body of its own."""
+
+    content_type: str
+    """One of `CONTENT_TYPES`."""
+    encode: Callable[[Any], Body]
+    """From an item; checks it; raises `ENCODE_ERRORS`."""
+    decode: Callable[[bytes], Any]
+    """To an item; raises `DECODE_ERRORS`."""
 
 
 class FieldsCodec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -106,6 +119,33 @@ def method_codec(
     )
 
 
+def item_codec(content_type: str | None, item: Any) -> ItemCodec:
+    """Build the codec of a stream of items of this type.
+
+    Where results stream, the codec of the method has the same for them: `encode_result` and
+    `decode_result`.
+
+    :raises ContractError: when the content type is unknown or cannot carry them.
+    """
+    normal = normal_content_type(content_type)
+    encode: Callable[[Any], Body]
+    if normal == BUFFERS:
+        encode, decode = with_buffers.result_coder(item)
+        return ItemCodec(content_type=normal, encode=encode, decode=decode)
+    if buffered_in(item):
+        raise ContractError(_no_buffers(normal, "what is uploaded"))
+    made = structured if normal in (JSON, MSGPACK) else single_value
+    encode, decode = made.result_coder(normal, item)
+    return ItemCodec(content_type=normal, encode=encode, decode=decode)
+
+
+def _no_buffers(content_type: str, what: str) -> str:
+    return (
+        f"{content_type} cannot carry {what}: arrays and tables travel as {BUFFERS}, which is the"
+        " content type where none is given"
+    )
+
+
 def _buffers_codec(parameters: type[msgspec.Struct], result: Any) -> MethodCodec:
     encode_arguments, decode_arguments = with_buffers.argument_coder(parameters)
     encode_result, decode_result = with_buffers.result_coder(result)
@@ -125,10 +165,7 @@ def _refuse_buffered(content_type: str, parameters: type[msgspec.Struct], result
     """
     for what, annotation in _types(parameters, result):
         if buffered_in(annotation):
-            raise ContractError(
-                f"{content_type} cannot carry {what}: arrays and tables travel as {BUFFERS}, which "
-                "is the content type where none is given"
-            )
+            raise ContractError(_no_buffers(content_type, what))
 
 
 def _types(parameters: type[msgspec.Struct], result: Any) -> Iterator[tuple[str, Any]]:

@@ -32,14 +32,16 @@ _TEXT_NEEDS = "one value with a text form (str, int, float, bool, Decimal, UUID,
 
 
 def argument_coder(content_type: str, parameters: type[msgspec.Struct]) -> Coder:
-    """Return the checking encoder and the decoder of a method's one argument.
+    """Return the checking encoder and the decoder of a method's one argument, or of none.
 
-    :raises ContractError: unless there is exactly one parameter, of a type the body can be.
+    :raises ContractError: if there are more, or it is of a type that the body cannot be.
     """
     fields = msgspec.structs.fields(parameters)
     if len(fields) != 1:
+        if not fields:
+            return _encode_nothing, lambda body: parameters(**_nothing(body))
         raise ContractError(
-            f"{content_type} carries exactly one parameter, and there are {len(fields)}; "
+            f"{content_type} carries one parameter at most, and there are {len(fields)}; "
             "use application/json"
         )
     name = fields[0].name
@@ -148,6 +150,15 @@ def _raw_coder(annotation: Any) -> Coder:
 def _text(value: Any) -> str:
     """Write a scalar: ISO 8601 for dates, the value of an enum, else `str(value)`."""
     return str(msgspec.to_builtins(value, enc_hook=plain))
+
+
+def _encode_nothing(_arguments: msgspec.Struct) -> bytes:
+    return b""
+
+
+def _nothing(body: bytes) -> dict[str, Any]:
+    _decode_none(body)
+    return {}
 
 
 def _encode_none(value: Any) -> bytes:

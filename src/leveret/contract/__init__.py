@@ -15,7 +15,7 @@ from leveret.contract.left_out import given_arguments, given_struct
 from leveret.contract.progress import Progress
 from leveret.contract.schema import method_schema, service_schema
 from leveret.contract.service import Service, handler_of, spec_of, usable_spec_of
-from leveret.contract.specification import Executor, MethodSpec, QueueOptions, ServiceSpec
+from leveret.contract.specification import Executor, MethodSpec, QueueOptions, ServiceSpec, Upload
 
 __all__ = [
     "Adaptive",
@@ -27,6 +27,7 @@ __all__ = [
     "Retry",
     "Service",
     "ServiceSpec",
+    "Upload",
     "as_hedge",
     "as_retry",
     "described_service",

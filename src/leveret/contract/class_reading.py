@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from leveret.annotations import Hook, TypeArguments
-from leveret.codec import BUFFERS, JSON, buffered_in, method_codec
+from leveret.codec import BUFFERS, JSON, buffered_in, item_codec, method_codec
 from leveret.contract import limits
 from leveret.contract.attempts import hedge_option, retry_option
 from leveret.contract.concurrency import concurrency_option
@@ -23,11 +23,13 @@ from leveret.contract.declaration import (
     declaration_of,
     declare,
     is_marked,
+    streaming,
 )
 from leveret.contract.hooks import hooks_option
 from leveret.contract.parameters import parameters_struct
 from leveret.contract.signature import Signature, read_signature
 from leveret.contract.specification import Executor, MethodSpec, ServiceSpec
+from leveret.contract.streams import check_stream_options
 from leveret.errors import ContractError
 from leveret.snake_case import snake_case
 
@@ -132,9 +134,9 @@ def _read_method(
         options.update(earlier.given if earlier else {})
     name = attribute if options["name"] is None else options["name"]
     limits.check_method_name(service, name, where)
-    signature = read_signature(
-        declaration.plain or declaration.function, cls, given.of(owners[0]), hooks, where
-    )
+    signature = read_signature(declaration.function, cls, given.of(owners[0]), hooks, where)
+    if signature.streams:
+        declaration = _streaming(cls, attribute, declaration, on_loop=signature.on_loop)
     content_type = _content_type(options["content_type"], signature, where)
     idempotent = limits.flag("idempotent", options["idempotent"], where)
     concurrency, adaptive = concurrency_option(options["concurrency"], where)
@@ -161,8 +163,12 @@ def _read_method(
         hedge=hedge_option(options["hedge"], idempotent=idempotent, where=where),
         one_way=one_way,
         keep_failed=keep_failed,
+        streams=signature.streams,
+        upload=signature.upload,
+        resume=limits.flag("resume", options["resume"], where),
         type_variables=signature.open,
     )
+    check_stream_options(spec, where)
     _refuse_other_than_inherited(cls, given, hooks, spec, signature, where)
     _refuse_unfit_content_type(spec, where)
     return spec
@@ -171,18 +177,29 @@ def _read_method(
 def _content_type(given: object, signature: Signature, where: str) -> str:
     if given is not None:
         return limits.content_type(given, where)
-    of_all = (*(parameter.annotation for parameter in signature.parameters), signature.result)
+    of_all = [*(parameter.annotation for parameter in signature.parameters), signature.result]
+    of_all += [] if signature.upload is None else [signature.upload.item]
     return BUFFERS if any(map(buffered_in, of_all)) else JSON
 
 
 def _declare_override(cls: type, attribute: str, definition: Any, where: str) -> Declaration:
     """Treat an override without `@method` as one with it and no options."""
-    if inspect.iscoroutinefunction(definition):
+    if inspect.iscoroutinefunction(definition) or inspect.isasyncgenfunction(definition):
         # Left unmarked: it may come from a class that is no service, and is not ours to change.
         return Declaration(function=definition, plain=None, given={})
     declaration = declare(definition, {}, where)
     setattr(cls, attribute, declaration.function)
     return declaration
+
+
+def _streaming(
+    cls: type, attribute: str, declaration: Declaration, *, on_loop: bool
+) -> Declaration:
+    """Have the class hold what gives an async iterator, also for a plain `def`."""
+    made = streaming(declaration, on_loop=on_loop)
+    if made is not declaration:
+        setattr(cls, attribute, made.function)
+    return made
 
 
 def _executor(declaration: Declaration, executor: object, where: str) -> Executor:
@@ -192,8 +209,8 @@ def _executor(declaration: Declaration, executor: object, where: str) -> Executo
         return "process" if executor == "process" else "thread"
     if declaration.given.get("executor") is not None:
         raise ContractError(
-            f"{where}: an `async def` runs on the event loop; write a plain `def` to run it in a "
-            f"{executor}, or drop executor="
+            f"{where}: an `async def`, and what gives an AsyncIterator, runs on the event loop; "
+            f"write a plain `def` to run it in a {executor}, or drop executor="
         )
     return "loop"
 
@@ -234,6 +251,8 @@ def _refuse_other_than_inherited(
 def _refuse_unfit_content_type(spec: MethodSpec, where: str) -> None:
     try:
         method_codec(spec.content_type, spec.parameters, spec.result)
+        if spec.upload is not None:
+            item_codec(spec.content_type, spec.upload.item)
     except ContractError as error:
         raise ContractError(f"{where}: {error}") from error
 

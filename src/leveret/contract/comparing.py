@@ -17,6 +17,8 @@ __all__ = ["differences", "fingerprint"]
 
 _MATTERS: Final = ("arguments", "result", "errors", "idempotent", "once", "content_type")
 """The entries of a method in `service_schema` that two servers must agree on."""
+_MAY_MATTER: Final = ("streams", "upload")
+"""Those that only methods have that stream: the hashes of others stay as they were."""
 _WORDS: Final = frozenset({"$schema", "title", "description", "examples", "$comment"})
 """The keywords of JSON Schema that are for people."""
 _NAMED: Final = frozenset({"properties", "$defs", "errors"})
@@ -42,6 +44,7 @@ def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[s
 def _essence(method: Mapping[str, Any]) -> dict[str, Any]:
     # As JSON has it, so that what was read from the wire equals what was not.
     entries = {name: method.get(name) for name in _MATTERS}
+    entries.update({name: method[name] for name in _MAY_MATTER if name in method})
     plain = msgspec.json.decode(msgspec.json.encode(entries), type=dict[str, Any])
     return {name: _without_words(value, names=name in _NAMED) for name, value in plain.items()}
 

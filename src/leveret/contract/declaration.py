@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
 from types import FunctionType
 from typing import Any, Final, Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -26,12 +26,20 @@ __all__ = [
     "declare",
     "is_marked",
     "method",
+    "streaming",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 Remote = Callable[P, Coroutine[Any, Any, R]]
 """What type checkers see: the same for `async def` and `def`, so each can override the other."""
+C = TypeVar("C", bound=Coroutine[Any, Any, Any])
+A = TypeVar("A", bound=AsyncIterator[Any])
+I = TypeVar("I", bound=Iterator[Any])  # noqa: E741 - as the others: the first letter
+# Where a method gives `Any`, all overloads match. Checkers take that for ambiguous, and the method
+# for untyped, unless all take the same there: a variable. So the items of an `Iterator` are `Any`.
+# The ignores below: what gives an iterator could be given to the last overload as well.
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     "timeout": 10.0,
@@ -50,34 +58,55 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "content_type": None,
     "retry": None,
     "hedge": None,
+    "resume": False,
 }
 """Every option of `method`, and its value where neither a method nor its contract gives one."""
 
 _MARK: Final = "__leveret_method__"
+_END: Final = object()
+"""What an iterator is asked to give once it has no more."""
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One function under `@method`, with the options that it was given."""
 
     function: Callable[..., Any]
-    """What the class holds: always gives an awaitable when called."""
+    """What the class holds: always gives an awaitable when called, or an async iterator."""
     plain: Callable[..., Any] | None
-    """The plain `def` behind it, None for an `async def`."""
+    """The plain `def` behind it, None for what runs on the event loop."""
     given: Mapping[str, Any]
     """The options that were written out."""
+    streams: bool = False
+    """Whether it is known that calling the function gives an async iterator."""
 
 
 class MethodDecorator(Protocol):
     """What `@method(...)` gives: it keeps the signature and makes the method awaitable."""
 
     @overload
-    def __call__(self, function: Remote[P, R], /) -> Remote[P, R]: ...
+    def __call__(self, function: Callable[P, C], /) -> Callable[P, C]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[P, A], /
+    ) -> Callable[P, A]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, I], /
+    ) -> Callable[P, AsyncIterator[Any]]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Remote[P, R]: ...
 
 
 @overload
-def method(function: Remote[P, R], /) -> Remote[P, R]: ...
+def method(function: Callable[P, C], /) -> Callable[P, C]: ...
+@overload
+def method(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]
+    function: Callable[P, A], /
+) -> Callable[P, A]: ...
+@overload
+def method(  # type: ignore[overload-overlap]
+    function: Callable[P, I], /
+) -> Callable[P, AsyncIterator[Any]]: ...
 @overload
 def method(function: Callable[P, R], /) -> Remote[P, R]: ...
 @overload
@@ -99,12 +128,15 @@ def method(
     content_type: str | None = None,
     retry: Retry | Literal[False] | None = None,
     hedge: Hedge | float | None = None,
+    resume: bool = False,
 ) -> MethodDecorator: ...
 def method(function: Any = None, /, **given: Any) -> Any:
     """Make a method of a `Service` callable from other computers: `@method` or `@method(...)`.
 
     The method is typed and called as `async` either way. An `async def` runs on the event loop; a
-    plain `def` runs off it, in a thread or a process.
+    plain `def` runs off it, in a thread or a process. `-> AsyncIterator[T]` with `yield` streams
+    its results, a parameter `AsyncIterator[T]` what its caller gives; a plain `def` has
+    `Iterator[T]` there.
 
     An override has the options of the method it overrides, save those it gives itself.
 
@@ -134,6 +166,8 @@ def method(function: Any = None, /, **given: Any) -> Any:
         say. False: they are not. None: as `connect(retry=...)` says.
     :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request goes
         beside a slow one. False: none does. None: as `connect(hedge=...)` says.
+    :param resume: of a method that streams results: whether a stream whose server is gone is called
+        again, with the cursor of the last item, instead of ending as `StreamBroken`.
     :raises ContractError: here or when the class is complete, for a method that cannot work.
     """
     unknown = given.keys() - DEFAULTS.keys()
@@ -150,7 +184,7 @@ def declare(function: Any, given: Mapping[str, Any], where: str = "") -> Declara
     """Mark a function as remote, and wrap it where it is not a coroutine function.
 
     :param where: the name of the method in errors; the function's own name where it is left out.
-    :raises ContractError: for anything but an instance method, and for generators.
+    :raises ContractError: for anything but an instance method.
     """
     _refuse_other_than_instance_methods(function, where)
     if _is_async(function):
@@ -159,6 +193,27 @@ def declare(function: Any, given: Mapping[str, Any], where: str = "") -> Declara
         declaration = Declaration(function=_off_the_loop(function), plain=function, given=given)
     setattr(declaration.function, _MARK, declaration)
     return declaration
+
+
+def streaming(declaration: Declaration, *, on_loop: bool) -> Declaration:
+    """Have a function give an async iterator, now that its annotation says that it streams.
+
+    :param on_loop: whether it gives one itself; else it gives an iterator that may block.
+    """
+    plain, given = declaration.plain, declaration.given
+    if declaration.streams or plain is None:
+        return declaration
+    if on_loop:
+        made = Declaration(function=plain, plain=None, given=given, streams=True)
+    else:
+        made = Declaration(
+            function=_items_off_the_loop(plain), plain=plain, given=given, streams=True
+        )
+    for name in (_MARK, "__isabstractmethod__"):
+        if hasattr(declaration.function, name):
+            setattr(made.function, name, getattr(declaration.function, name))
+    setattr(made.function, _MARK, made)
+    return made
 
 
 def declaration_of(definition: Any, where: str) -> Declaration | None:
@@ -194,15 +249,13 @@ def _refuse_other_than_instance_methods(function: Any, where: str) -> None:
         raise ContractError(f"{where}: a {kind} cannot be remote; make it a method with `self`")
     if not isinstance(function, FunctionType):
         raise ContractError(f"{where}: only a function can be remote; write `async def`")
-    behind = inspect.unwrap(function)
-    if inspect.isasyncgenfunction(behind) or inspect.isgeneratorfunction(behind):
-        raise ContractError(f"{where}: a generator cannot be remote; return a list instead")
 
 
 def _is_async(function: FunctionType) -> bool:
     # A decorator that is a plain `def` around an `async def` gives a coroutine all the same.
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        inspect.unwrap(function)
+    return any(
+        inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one)
+        for one in (function, inspect.unwrap(function))
     )
 
 
@@ -216,3 +269,25 @@ def _off_the_loop(function: Callable[P, R]) -> Remote[P, R]:
         return await asyncio.to_thread(function, *args, **kwargs)
 
     return run_in_thread
+
+
+def _items_off_the_loop(function: Callable[P, Iterator[T]]) -> Callable[P, AsyncIterator[T]]:
+    """Make a function that gives an iterator give an async one, for local calls, as above."""
+
+    @functools.wraps(function)
+    async def iterate_in_threads(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        import asyncio  # noqa: PLC0415 - as above
+
+        iterator = await asyncio.to_thread(function, *args, **kwargs)
+        try:
+            while True:
+                item = await asyncio.to_thread(next, iterator, _END)
+                if item is _END:
+                    return
+                yield item  # type: ignore[misc]
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                await asyncio.to_thread(close)
+
+    return iterate_in_threads

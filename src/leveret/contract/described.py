@@ -19,7 +19,7 @@ from msgspec import Struct
 from leveret.codec import RAW, TEXT, DescribedTypes, as_plain, is_name
 from leveret.contract.limits import MAX_SECONDS
 from leveret.contract.signature import format_annotation
-from leveret.contract.specification import MethodSpec, QueueOptions, ServiceSpec
+from leveret.contract.specification import MethodSpec, QueueOptions, ServiceSpec, Upload
 from leveret.errors import ContractError, DeclaredError
 
 __all__ = ["described_service"]
@@ -103,6 +103,11 @@ def _method(service: str, name: str, described: Mapping[str, Any]) -> MethodSpec
     annotation = result.of(described["result"])
     raises: dict[str, type[DeclaredError]] = {}
     objects = arguments.objects | result.objects
+    upload = None
+    if "upload" in described:
+        items = DescribedTypes(described["upload"]["item"], service)
+        upload = _upload(described["upload"], items, len(parameters.__struct_fields__))
+        objects |= items.objects
     for code, fields in described.get("errors", {}).items():
         types = DescribedTypes(fields, service)
         error = _error(service, code, fields, types)
@@ -128,7 +133,22 @@ def _method(service: str, name: str, described: Mapping[str, Any]) -> MethodSpec
         keyword_only=False,
         once=described.get("once") is True,
         one_way=described.get("one_way") is True,
+        streams=described.get("streams") is True,
+        upload=upload,
+        resume=described.get("resume") is True,
     )
+
+
+def _upload(described: Mapping[str, Any], types: DescribedTypes, most: int) -> Upload:
+    """The parameter that streams.
+
+    :param most: the last place that it can have.
+    """
+    name, position = described["name"], described.get("position")
+    if not is_name(name):
+        raise ContractError(f"Python cannot have an argument of the name {name!r}")
+    at = position if type(position) is int and 0 <= position <= most else None
+    return Upload(name=name, item=types.of(described["item"]), position=at)
 
 
 def _parameters(

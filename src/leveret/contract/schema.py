@@ -55,8 +55,24 @@ def _method(spec: MethodSpec) -> dict[str, Any]:
         "priority_levels": spec.queue.max_priority,
         **{name: True for name in ("one_way", "keep_failed") if getattr(spec, name)},
         **_by_keyword(spec),
+        **_streams(spec),
         **method_schema(spec),
     }
+
+
+def _streams(spec: MethodSpec) -> dict[str, Any]:
+    """What streams, if anything does. Then `result` is the schema of an item."""
+    found: dict[str, Any] = {}
+    if spec.streams:
+        found["streams"] = True
+    if spec.resume:
+        found["resume"] = True
+    if spec.upload is not None:
+        upload = spec.upload
+        found["upload"] = {"name": upload.name, "item": _schema(upload.item)}
+        if upload.position is not None:
+            found["upload"]["position"] = upload.position
+    return found
 
 
 def _by_keyword(spec: MethodSpec) -> dict[str, list[str]]:

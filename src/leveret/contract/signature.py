@@ -11,6 +11,8 @@ import msgspec
 from leveret.annotations import Hook, free_variables, substituted, with_bounds, with_hooks
 from leveret.codec import check_type
 from leveret.contract.hooks import check_hooks_in
+from leveret.contract.specification import Upload
+from leveret.contract.streams import Streamed, check_result, check_upload, streamed
 from leveret.errors import ContractError
 
 __all__ = ["Parameter", "Signature", "format_annotation", "read_signature"]
@@ -41,17 +43,30 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A method's parameters and the type of its result."""
 
     parameters: tuple[Parameter, ...]
-    """The parameters in order."""
+    """The parameters in order, but for what is uploaded."""
     result: Any
-    """The annotation of the result."""
+    """The annotation of the result; of each item where results stream."""
+    streams: bool = False
+    """Whether results stream."""
+    on_loop: bool = False
+    """Whether the function gives an async iterator, and so runs on the event loop."""
+    upload: Upload | None = None
+    """The parameter that streams, if one does."""
     open: tuple[str, ...] = ()
     """The type variables in it that a subclass will give types for."""
 
     def __str__(self) -> str:
         taken = [f"{p.name}: {format_annotation(p.annotation)}" for p in self.parameters]
+        by_position = sum(not p.keyword_only for p in self.parameters)
+        upload = self.upload
+        if upload is not None:
+            shown = f"{upload.name}: AsyncIterator[{format_annotation(upload.item)}]"
+            taken.insert(len(taken) if upload.position is None else upload.position, shown)
+            by_position += upload.position is not None
         if self.keyword_only:
-            taken.insert(sum(not p.keyword_only for p in self.parameters), "*")
-        return f"({', '.join(taken)}) -> {format_annotation(self.result)}"
+            taken.insert(by_position, "*")
+        result = format_annotation(self.result)
+        return f"({', '.join(taken)}) -> {f'AsyncIterator[{result}]' if self.streams else result}"
 
     def carries_calls_of(self, other: Signature) -> bool:
         """Whether a call fits both or neither; defaults may differ."""
@@ -59,12 +74,25 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             [(p.name, p.annotation, p.keyword_only) for p in signature.parameters]
             for signature in (self, other)
         )
-        return mine == theirs and bool(self.result == other.result)
+        return (
+            mine == theirs
+            and bool(self.result == other.result)
+            and self.streams == other.streams
+            and _same_upload(self.upload, other.upload)
+        )
 
     @property
     def keyword_only(self) -> bool:
         """Whether any parameter can be given by keyword only."""
-        return any(parameter.keyword_only for parameter in self.parameters)
+        by_keyword = self.upload is not None and self.upload.position is None
+        return by_keyword or any(parameter.keyword_only for parameter in self.parameters)
+
+
+def _same_upload(one: Upload | None, other: Upload | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    same_place = one.name == other.name and one.position == other.position
+    return same_place and bool(one.item == other.item)
 
 
 def read_signature(
@@ -96,6 +124,15 @@ def read_signature(
     del taken[0]
     _refuse_variadic(taken, where)
     hints = _hints(behind, cls, where)
+    if "return" not in hints:
+        raise ContractError(f"{where}: its result has no annotation; write `-> int`, or `-> None`")
+    results = streamed(hints["return"], f"{where}: its result")
+    check_result(results, behind, where)
+    on_loop = results is not None and results.on_loop
+    upload = _take_upload(taken, hints, where)
+    if upload is not None and not getattr(function, "__isabstractmethod__", False):
+        runs_on_loop = on_loop or inspect.iscoroutinefunction(behind)
+        check_upload(upload[1], on_loop=runs_on_loop, what=f"{where}: parameter {upload[0].name!r}")
     parameters = tuple(
         Parameter(
             name=parameter.name,
@@ -106,13 +143,62 @@ def read_signature(
             default=parameter.default,
         )
         for parameter in taken
+        if upload is None or parameter.name != upload[0].name
     )
-    if "return" not in hints:
-        raise ContractError(f"{where}: its result has no annotation; write `-> int`, or `-> None`")
+    if results is not None:
+        hints["return"] = results.item
     result = _annotation(hints, "return", given, hooks, f"{where}: its result")
-    of_all = (*(parameter.annotation for parameter in parameters), result)
+    made = None
+    if upload is not None:
+        made = _upload(taken, *upload, given, hooks, where)
+    of_all = [*(parameter.annotation for parameter in parameters), result]
+    of_all += [] if made is None else [made.item]
     names = dict.fromkeys(name for annotation in of_all for name in free_variables(annotation))
-    return Signature(parameters=parameters, result=result, open=tuple(names))
+    return Signature(
+        parameters=parameters,
+        result=result,
+        streams=results is not None,
+        on_loop=on_loop,
+        upload=made,
+        open=tuple(names),
+    )
+
+
+def _take_upload(
+    taken: Iterable[inspect.Parameter], hints: Mapping[str, Any], where: str
+) -> tuple[inspect.Parameter, Streamed] | None:
+    """Find the parameter that streams.
+
+    :raises ContractError: if there are two, or it has a default.
+    """
+    found: list[tuple[inspect.Parameter, Streamed]] = []
+    for parameter in taken:
+        what = f"{where}: parameter {parameter.name!r}"
+        stream = streamed(hints.get(parameter.name), what)
+        if stream is None:
+            continue
+        found.append((parameter, stream))
+        if parameter.default is not _EMPTY:
+            raise ContractError(f"{what} streams, and cannot have a default; drop it")
+    if len(found) > 1:
+        names = " and ".join(repr(parameter.name) for parameter, _ in found)
+        raise ContractError(f"{where}: the parameters {names} stream, and only one can")
+    return found[0] if found else None
+
+
+def _upload(
+    taken: list[inspect.Parameter],
+    parameter: inspect.Parameter,
+    stream: Streamed,
+    given: Mapping[Any, Any],
+    hooks: Iterable[Hook[Any]],
+    where: str,
+) -> Upload:
+    name = parameter.name
+    what = f"{where}: each item of parameter {name!r}"
+    position = None if parameter.kind is _KEYWORD_ONLY else taken.index(parameter)
+    item = _annotation({name: stream.item}, name, given, hooks, what)
+    return Upload(name=name, item=item, position=position)
 
 
 def _refuse_variadic(taken: list[inspect.Parameter], where: str) -> None:

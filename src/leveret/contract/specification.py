@@ -13,7 +13,7 @@ from leveret.contract.attempts import Hedge, Retry
 from leveret.contract.concurrency import Adaptive
 from leveret.errors import DeclaredError
 
-__all__ = ["Executor", "MethodSpec", "QueueOptions", "ServiceSpec"]
+__all__ = ["Executor", "MethodSpec", "QueueOptions", "ServiceSpec", "Upload"]
 
 Executor = Literal["loop", "thread", "process"]
 """Where a handler runs: on the event loop, in a thread, or in a process of its own."""
@@ -34,6 +34,18 @@ class QueueOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Upload:
+    """The parameter of a method that its caller gives item by item while the method runs."""
+
+    name: str
+    """Its name."""
+    item: Any
+    """The annotation of each item."""
+    position: int | None = None
+    """Where it stands among all parameters, from 0 on; None: it is given by keyword only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MethodSpec:
     """One remote method of a service."""
 
@@ -46,9 +58,10 @@ class MethodSpec:
     doc: str
     """The docstring, without its indentation; an override without one has its contract's."""
     parameters: type[msgspec.Struct]
-    """The arguments as one struct; fields in the order of the signature, unknown ones refused."""
+    """The arguments as one struct; fields in the order of the signature, unknown ones refused.
+    What is uploaded is not among them."""
     result: Any
-    """The annotation of what the method returns."""
+    """The annotation of what the method returns; of each item where results stream."""
     timeout: float
     """Seconds a call may take where the caller does not say."""
     idempotent: bool
@@ -77,6 +90,12 @@ class MethodSpec:
     """When a second request goes beside a slow one, likewise. Only idempotent methods have it."""
     adaptive: Adaptive | None = None
     """How the server finds out how many calls to run, up to `concurrency`. None: it does not."""
+    streams: bool = False
+    """Whether it gives its result item by item."""
+    upload: Upload | None = None
+    """The parameter that streams, if one does."""
+    resume: bool = False
+    """Whether a stream that broke goes on after the cursor of its last item, at any server."""
     type_variables: tuple[str, ...] = ()
     """The type variables in its signature that a subclass of its service will give types for."""
 

@@ -26,6 +26,9 @@ def read_services(services: tuple[Service, ...]) -> list[ServiceSpec]:
         spec = usable_spec_of(service)
         if spec.name in specs:
             raise ContractError(f"two services are named {spec.name!r}; give one name=...")
+        for method in spec.methods.values():
+            if method.streams or method.upload is not None:
+                raise ContractError(f"{method.key} streams, which this version cannot serve yet")
         specs[spec.name] = spec
     return list(specs.values())
 

@@ -150,17 +150,26 @@ def test_keyword_only_parameters_are_filled_in_too() -> None:
     assert method_codec(TEXT, parameters, int).decode_arguments(b"3") == parameters(value=3)
 
 
+@pytest.mark.parametrize("content_type", [TEXT, RAW])
+def test_a_method_without_parameters_is_sent_an_empty_body(content_type: str) -> None:
+    nothing = msgspec.defstruct("nothing", [])
+    codec = method_codec(content_type, nothing, bytes if content_type == RAW else int)
+    assert codec.encode_arguments(nothing()) == b""
+    assert codec.decode_arguments(b"") == nothing()
+    with pytest.raises(ValueError, match="Expected an empty body, got 1 bytes"):
+        codec.decode_arguments(b"3")
+
+
 @pytest.mark.parametrize(
     ("content_type", "fields", "result", "reason"),
     [
-        (TEXT, [], int, "exactly one parameter, and there are 0"),
-        (TEXT, [("a", int), ("b", int)], int, "exactly one parameter, and there are 2"),
+        (TEXT, [("a", int), ("b", int)], int, "one parameter at most, and there are 2"),
         (TEXT, [("a", list[int])], int, "text/plain cannot carry parameter 'a'"),
         (TEXT, [("a", int | None)], int, "text/plain cannot carry parameter 'a'"),
         (TEXT, [("a", int)], dict[str, int], "text/plain cannot carry its result"),
         (RAW, [("a", str)], bytes, "application/octet-stream cannot carry parameter 'a'"),
         (RAW, [("a", bytes)], str, "application/octet-stream cannot carry its result"),
-        (RAW, [("a", bytes), ("b", bytes)], bytes, "exactly one parameter"),
+        (RAW, [("a", bytes), ("b", bytes)], bytes, "one parameter at most"),
     ],
 )
 def test_a_method_that_does_not_fit_the_content_type_is_refused(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import wraps
 from types import new_class
 from typing import Any
@@ -129,7 +129,10 @@ def test_a_signature_that_cannot_travel_is_refused(function: Any, message: str) 
         ({"expires": 0}, r"expires is 0; it is in seconds"),
         ({"expires": -1}, r"expires is -1"),
         ({"expires": "1h"}, r"expires is '1h'"),
-        ({"executor": "thread"}, r"an `async def` runs on the event loop; write a plain `def`"),
+        (
+            {"executor": "thread"},
+            r"an `async def`, .*, runs on the event loop; write a plain `def`",
+        ),
         ({"executor": "gpu"}, r"executor is 'gpu'; write \"thread\" or \"process\""),
         ({"content_type": "application/xml"}, r"unknown content type 'application/xml'; use one"),
         ({"content_type": 1}, r"content_type is 1; write"),
@@ -160,7 +163,7 @@ def test_text_needs_one_scalar_parameter() -> None:
     async def two(self: Any, a: int, b: int) -> int:
         return a + b
 
-    with pytest.raises(ContractError, match=r"Shop\.run: text/plain carries exactly one parameter"):
+    with pytest.raises(ContractError, match=r"Shop\.run: text/plain carries one parameter at most"):
         define(method(content_type=TEXT)(two))
 
 
@@ -195,22 +198,12 @@ def test_a_remote_method_has_a_public_name_of_its_own(attribute: str) -> None:
         define(method(name="fine")(fresh()), attribute=attribute)
 
 
-async def async_generator(self: Any) -> AsyncIterator[int]:
-    yield 1
-
-
-def generator(self: Any) -> Any:
-    yield 1
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (staticmethod(works), "works: a staticmethod cannot be remote; make it a method with"),
         (classmethod(works), "works: a classmethod cannot be remote"),
         (property(works), "works: a property cannot be remote"),  # type: ignore[arg-type]
-        (async_generator, "async_generator: a generator cannot be remote; return a list"),
-        (generator, "generator: a generator cannot be remote"),
         (3, "3: only a function can be remote"),
         (Connection, "Connection: only a function can be remote"),
     ],
