@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from leveret.amqp import frames, methods
@@ -102,6 +102,13 @@ class Channel:
     async def call(self, method: AMQPMethod) -> Any:
         """Send a method that the broker answers, and wait for its answer.
 
+        :raises LeveretError: as `ask` does, and its coroutine.
+        """
+        return await self.ask(method)
+
+    def ask(self, method: AMQPMethod) -> Coroutine[Any, Any, Any]:
+        """Send a method that the broker answers; the coroutine waits for its answer.
+
         A caller that is cancelled keeps its place in the order of the answers.
 
         :raises ChannelClosed: if the channel has ended, if the broker closes it instead, or if the
@@ -119,6 +126,9 @@ class Channel:
         self._answers.append((answer, method.answers))
         self.connection.collect()
         self.connection.send(frame)
+        return self._answer_to(method, answer, reads)
+
+    async def _answer_to(self, method: AMQPMethod, answer: asyncio.Future[Any], reads: int) -> Any:
         try:
             async with asyncio.timeout(METHOD_TIMEOUT):
                 return await answer
@@ -158,10 +168,11 @@ class Channel:
         :raises ChannelClosed: with NOT_FOUND if there is no such queue, or as `call` does.
         :raises ConnectionLost: as `call` does.
         """
-        answer: methods.Queue.DeclareOk = await self.call(
-            methods.Queue.Declare(queue=name, passive=True)
-        )
-        return answer
+        return await self.ask_for_queue(name)
+
+    def ask_for_queue(self, name: str) -> Coroutine[Any, Any, methods.Queue.DeclareOk]:
+        """The same, but the question is sent at once; the coroutine waits for its answer."""
+        return self.ask(methods.Queue.Declare(queue=name, passive=True))
 
     async def declare_exchange(self, name: str, kind: str) -> None:
         """Declare a durable exchange.

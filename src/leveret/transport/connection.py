@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
 
 from leveret.amqp import frames, methods
@@ -196,17 +196,27 @@ class Connection(asyncio.Protocol):
         :raises ConnectionClosed: if the broker closes the connection instead.
         :raises ChannelClosed: if the broker closes the channel instead.
         """
+        channel, opened = self.begin_channel()
+        try:
+            await opened
+        except BaseException:
+            channel.abandon()
+            raise
+        return channel
+
+    def begin_channel(self) -> tuple[Channel, Coroutine[Any, Any, Any]]:
+        """Begin to open a channel. It may be used at once; the coroutine waits until it is open.
+
+        Whoever waits for that in vain has to abandon it.
+
+        :raises Busy: as `open_channel` does. :raises ConnectionLost: if the connection has ended.
+        """
         self.check_open()
         number = next((n for n in range(1, self.channel_max + 1) if n not in self._channels), 0)
         if not number:
             raise Busy(f"{self}: all {self.channel_max} channels of the connection are open")
         channel = self._channels[number] = Channel(self, number)
-        try:
-            await channel.call(methods.Channel.Open())
-        except BaseException:
-            channel.abandon()
-            raise
-        return channel
+        return channel, channel.ask(methods.Channel.Open())
 
     def release(self, channel: Channel) -> None:
         """Free the number of a channel that has ended."""

@@ -173,6 +173,7 @@ class Client:
             self._calls,
             begin=self._tasks.begin,
             fire=self.table.fire,
+            defer=self._defer,
             probe=self._probe.probe,
             check_broker=self._probe.check_broker,
             is_unconfirmed=self._publisher.is_unconfirmed,
@@ -451,6 +452,9 @@ class Client:
             if not self.held:
                 return timeout
 
+    def _defer(self, callback: Callable[[], None]) -> None:
+        self.connection.defer(callback)
+
     def _unbound(self, name: str) -> bool:
         return self._inquiries.unbound(name)
 
@@ -493,11 +497,11 @@ class Client:
         if request.one_way:  # nobody has to know who listens
             publisher.publish(call, timeout, body, request.headers + headers)
             return call
-        if call.started - request.route.server_seen_at > SERVED_EVERY:
-            self._monitor.probe_beside(request.route, call.started)
         if not self._monitor.is_watching or timeout < SHORT:
             self._monitor.watch(call)
         publisher.publish(call, timeout, body, request.headers + headers)
+        if call.started - request.route.server_seen_at > SERVED_EVERY:
+            self._monitor.probe_beside(request.route, call.started)  # after it, in the same write
         return call
 
     def abandon(self, call: Pending) -> None:

@@ -4,8 +4,7 @@ The queue of a call is probed once the call has waited for `PROBE_AFTER` seconds
 timeout if that is less, and again as often as that; once a second where all are being served. It is
 also probed beside each call that is sent after a second without replies, so that the client knows
 whether a server was there when it sent the request: without that, "nobody has run it" would be a
-guess. Calls that are sent together share such a probe, and those that are sent while it is under
-way have the next one.
+guess. Calls that leave in one write share such a probe, which leaves with them.
 
 The same probes find requests that were lost. A broker that is killed loses what it held in memory,
 a socket that breaks loses what was in it, a deleted queue all that waited there. If the queue is
@@ -24,6 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from math import inf
@@ -50,6 +50,8 @@ SHORT: Final = 2 * PROBE_AFTER
 """Seconds; a call with a shorter timeout is looked after sooner than others."""
 SERVED_EVERY: Final = 1.0
 """How often, in seconds, a queue is probed at most whose requests are all being served."""
+MOST_BESIDE: Final = 4
+"""How many probes beside calls of one queue are under way at a time; further calls wait for one."""
 _SOONEST: Final = 0.05
 """Seconds that lie between two probes of a queue, at least, where a call has little time."""
 _SOON: Final = 0.1
@@ -74,6 +76,7 @@ class Monitor:
     """Finds out why calls wait.
 
     :param calls: all calls that go on, by id, in the order in which they were sent.
+    :param defer: calls back just before the next write to the broker.
     :param probe: probes a queue; returns whether anything was found out.
     :param check_broker: drops the connection if its broker is dead.
     :param is_unconfirmed: whether the broker is not known to have a call's request.
@@ -88,6 +91,7 @@ class Monitor:
         *,
         begin: Begin,
         fire: Fire,
+        defer: Callable[[Callable[[], None]], None],
         probe: Callable[[Route], Awaitable[bool]],
         check_broker: Callable[[], None],
         is_unconfirmed: Callable[[Pending], bool],
@@ -99,6 +103,7 @@ class Monitor:
         self._calls = calls
         self._begin = begin
         self._fire = fire
+        self._defer = defer
         self._probe = probe
         self._check_broker = check_broker
         self._is_unconfirmed = is_unconfirmed
@@ -107,7 +112,8 @@ class Monitor:
         self._time = loop.time
         self._timers: Deadlines[partial[None]] = Deadlines(loop, lambda due: due())
         self._overdue: dict[Route, _Overdue] = {}
-        self._probed_beside: set[Route] = set()
+        self._beside: dict[Route, None] = {}  # to be probed with the next write
+        self._probing_beside: Counter[Route] = Counter()
         self._patient_until = -inf
 
     def close(self) -> None:
@@ -116,24 +122,38 @@ class Monitor:
 
     def connection_changed(self) -> None:
         """The connection is another one: what was found on the one before is not news any more."""
+        self._beside.clear()  # there was no such write
         self._patient_until = self._time() + SERVERS_RETURN_WITHIN
 
     # -- when ---------------------------------------------------------------------------------
 
     def probe_beside(self, route: Route, now: float) -> None:
-        """Probe the queue of a call that is being sent, as no server was seen for a while."""
-        route.sent_unseen(now)
-        if route not in self._probed_beside:
-            self._probed_beside.add(route)
-            self._begin(self._probe_beside(route))
+        """Probe the queue of a call that is being sent, as no server was seen for a while.
 
-    async def _probe_beside(self, route: Route) -> None:
-        """Probe for the calls that were sent, and again for those that are sent meanwhile."""
+        The probe leaves in the same write as the request, after all requests in it. So the broker
+        answers it before it can have heard that a server which took one of them has died.
+        """
+        route.sent_unseen(now)
+        if not self._beside:
+            self._defer(self._probe_all_beside)
+        self._beside[route] = None
+
+    def _probe_all_beside(self) -> None:
+        routes, self._beside = self._beside, {}
+        for route in routes:
+            if self._probing_beside[route] < MOST_BESIDE:
+                self._probing_beside[route] += 1
+                self._begin(self._probe_beside(route, self._probe(route)))
+
+    async def _probe_beside(self, route: Route, probing: Awaitable[bool]) -> None:
+        """Probe for the calls that were sent, and again for those that had no probe meanwhile."""
         try:
-            while route.unprobed_since < inf and await self._probe(route):
-                pass
+            while await probing and route.unprobed_since < inf and route not in self._beside:
+                probing = self._probe(route)
         finally:
-            self._probed_beside.discard(route)
+            self._probing_beside[route] -= 1
+            if not self._probing_beside[route]:
+                del self._probing_beside[route]
 
     def watch(self, call: Pending) -> None:
         """Look after this call, and after all others until none is left."""

@@ -1,6 +1,6 @@
 """Probes: passive declares, which tell how many requests wait in a queue and who listens.
 
-They go over a channel of their own, as the broker closes the channel of one that finds no queue.
+They go over channels of their own, as the broker closes the channel of one that finds no queue.
 And since a probe is always answered, one that is not tells that the broker is dead, long before two
 heartbeats are missed.
 """
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
@@ -28,6 +29,12 @@ _HANGS_AFTER: Final = 0.25
 """Seconds without an answer after which a probe no longer holds up the others."""
 _DOWN_AFTER: Final = 2.0
 """Further seconds without an answer after which a queue counts as out of reach."""
+MOST_AT_ONCE: Final = 16
+"""How many probes are under way at a time at most, besides those that hang."""
+_LOOK_FOR_A_TURN: Final = 0.01
+"""Seconds between two looks of a probe whether fewer are under way."""
+_KEPT: Final = 2
+"""How many channels are kept for the next probes."""
 
 
 class BrokerLiveness:
@@ -87,8 +94,8 @@ class QueueProbe:
         self._connection = connection
         self._begin = begin
         self._time = time
-        self._channel: Channel | None = None
-        self._turn = asyncio.Lock()
+        self._idle: list[Channel] = []
+        self._under_way = 0  # how many questions have a channel, but for those that hang
         self._liveness = BrokerLiveness()
 
     def connection_changed(self) -> None:
@@ -101,12 +108,24 @@ class QueueProbe:
         if self._liveness.is_dead(connection.reads, self._time(), blocked=bool(connection.blocked)):
             connection.abort(f"nothing heard from the broker for {DEAD_AFTER:g} s")
 
-    async def probe(self, route: Route) -> bool:
-        """Probe a queue once; returns whether anything was found out."""
+    def probe(self, route: Route) -> asyncio.Task[bool]:
+        """Probe a queue once. The task returns whether anything was found out.
+
+        The question is sent before this returns, unless many are under way. So one that is asked
+        right after a request reaches the broker with it, before the broker can have heard that a
+        server which took the request has died.
+        """
         asked_at = self._time()
         route.asked(asked_at)
         try:
-            route.probed(await self._ask(route, asked_at))
+            question = self._ask(route) if self._under_way < MOST_AT_ONCE else None
+        except LeveretError:
+            question = None  # it fails once more where that is seen
+        return self._begin(self._find_out(route, asked_at, question))
+
+    async def _find_out(self, route: Route, asked_at: float, question: _Question | None) -> bool:
+        try:
+            route.probed(await self._answer(route, asked_at, question))
         except ChannelClosed as error:
             if error.reply_code != ReplyCode.NOT_FOUND:
                 route.not_answered(self._time())
@@ -120,37 +139,62 @@ class QueueProbe:
             route.answered()
         return True
 
-    async def _ask(self, route: Route, asked_at: float) -> Finding:
+    def _ask(self, route: Route) -> _Question:
         """Declare a queue passively.
 
-        One probe at a time has the channel, as a 404 closes it. But the others do not wait for one
-        that hangs, as that for a quorum queue without a leader does: it keeps the channel, and they
-        take another. A queue of which RabbitMQ says nothing for long counts as DOWN.
+        Each question under way has a channel of its own, as a 404 closes it, and as one for a
+        quorum queue without a leader hangs. A channel that is new is used before it is open.
+
+        :raises LeveretError: if the connection has ended, or has no channel left.
         """
-        channel: Channel | None = None
-        question: int | None = None
+        connection = self._connection()
+        channel = self._channel(connection)
+        asking = self._begin(channel.ask_for_queue(route.queue))
+        asking.add_done_callback(_see_error)
+        now = self._time()
+        route.probe_sent(now)
+        self._under_way += 1
+        return _Question(channel, asking, self._liveness.expect_answer(now))
+
+    def _channel(self, connection: Connection) -> Channel:
+        while self._idle:
+            channel = self._idle.pop()
+            if channel.connection is connection and channel.closed is None:
+                return channel
+        channel, opened = connection.begin_channel()
+        self._begin(opened).add_done_callback(_see_error)
+        return channel
+
+    async def _answer(self, route: Route, asked_at: float, question: _Question | None) -> Finding:
+        """The answer to a question. A queue of which RabbitMQ says nothing for long is DOWN."""
+        while question is None:
+            if self._under_way < MOST_AT_ONCE:
+                question = self._ask(route)
+            else:
+                await asyncio.sleep(_LOOK_FOR_A_TURN)
+        asking, hangs = question.asking, False
         try:
-            async with self._turn:
-                question = self._liveness.expect_answer(self._time())
-                route.probe_sent(self._time())
-                channel = await self._open()
-                asking = self._begin(channel.look_at_queue(route.queue))
-                asking.add_done_callback(_see_error)
+            try:
                 await asyncio.wait({asking}, timeout=_HANGS_AFTER)
-                if not asking.done():
-                    self._channel = None
+            finally:
+                self._under_way -= 1
+            hangs = not asking.done()
             await asyncio.wait({asking}, timeout=_DOWN_AFTER)
             if not asking.done() and await self._broker_answers():
                 # It may never answer this question, but it lives.
-                self._liveness.expect_no_answer(question)
+                self._liveness.expect_no_answer(question.number)
                 down = Finding(state=QueueState.DOWN, asked_at=asked_at, found_at=self._time())
                 route.probed(down)
             declared = await asking
+        except BaseException:
+            question.channel.abandon()
+            raise
         finally:
-            if question is not None:
-                self._liveness.expect_no_answer(question)
-            if channel is not None and channel is not self._channel:
-                channel.abandon()
+            self._liveness.expect_no_answer(question.number)
+        if hangs or len(self._idle) >= _KEPT:
+            question.channel.abandon()
+        else:
+            self._idle.append(question.channel)
         return Finding(
             state=QueueState.THERE,
             asked_at=asked_at,
@@ -162,20 +206,24 @@ class QueueProbe:
     async def _broker_answers(self) -> bool:
         """Whether the broker answers to anything else. One that is dead does not."""
         try:
-            async with self._turn:
-                self._channel = None
-                await self._open()
+            channel = await self._connection().open_channel()
         except LeveretError:
             return False
+        channel.abandon()
         return True
 
-    async def _open(self) -> Channel:
-        if self._channel is None or self._channel.closed is not None:
-            self._channel = await self._connection().open_channel()
-        return self._channel
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A probe that was sent."""
+
+    channel: Channel
+    asking: asyncio.Task[methods.Queue.DeclareOk]
+    number: int
+    """What `BrokerLiveness` knows it by."""
 
 
-def _see_error(asking: asyncio.Task[methods.Queue.DeclareOk]) -> None:
+def _see_error(asking: asyncio.Task[Any]) -> None:
     """Its error counts as seen, even if who waits for it is cancelled at the same time."""
     if not asking.cancelled():
         asking.exception()

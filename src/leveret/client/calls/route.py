@@ -146,7 +146,14 @@ class Route:
         self.is_probed = False
 
     def probed(self, finding: Finding) -> None:
-        """The broker answered a probe."""
+        """The broker answered a probe.
+
+        Probes that are under way at a time can be answered in another order: the later one counts.
+        """
+        if finding.asked_at < self.finding.asked_at:
+            if finding.consumers:
+                self.server_seen_at = max(self.server_seen_at, finding.found_at)
+            return
         before, self.finding = self.finding, finding
         if finding.state is not QueueState.THERE:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from math import inf
 from typing import Any
 
 import msgspec
@@ -14,7 +15,9 @@ from leveret.broker import EmbeddedBroker
 from leveret.client.calls.client import Client
 from leveret.client.calls.life import Event, State
 from leveret.client.calls.request import Request
+from leveret.client.calls.route import QueueState
 from leveret.errors import Busy, ConnectionLost, InvalidArgument, Unimplemented
+from leveret.transport.channel import Channel
 from leveret.transport.link import Link
 from leveret.wire.message import Reply
 from leveret.wire.native.dialect import NativeClient
@@ -113,6 +116,31 @@ async def test_what_cannot_be_sent_is_refused_and_leaves_nothing(scene: Scene) -
     with pytest.raises(Busy, match="3 calls are in flight"):
         scene.send()
     assert client.in_flight == 3
+
+
+async def test_the_first_request_has_a_probe_in_the_same_write(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker answers it before a server that takes the request can have died of it."""
+    writer = scene.client.connection.writer
+    asked_in: list[int] = []
+    ask = Channel.ask_for_queue
+
+    def ask_and_note(channel: Channel, name: str) -> Any:
+        asked_in.append(writer.writes)
+        return ask(channel, name)
+
+    monkeypatch.setattr(Channel, "ask_for_queue", ask_and_note)
+    before = writer.writes
+    sinks = [scene.send(), scene.send()]
+    assert writer.writes == before  # they wait for the end of this pass
+    await scene.next(scene.requests)
+    scene.raw.crash()
+    route = scene.client.route("gate.once", DIALECT)
+    await until(lambda: route.finding.state is QueueState.THERE, "the probe is answered")
+    assert asked_in[0] == before
+    assert route.server_seen_at > -inf
+    assert not any(sink.done() and not sink.exception() for sink in sinks)
 
 
 async def test_what_is_known_of_a_queue_is_known_once(scene: Scene) -> None:

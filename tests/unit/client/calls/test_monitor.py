@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,7 @@ from leveret.client.calls.life import (
     State,
     remember,
 )
-from leveret.client.calls.monitor import Monitor
+from leveret.client.calls.monitor import MOST_BESIDE, Monitor
 from leveret.client.calls.route import Finding, QueueState, Route
 from leveret.errors import LeveretError
 from leveret.wire.timing import (
@@ -49,6 +50,7 @@ class There:
         self.resent: list[str] = []
         self.unconfirmed: set[str] = set()
         self.broker_checks = 0
+        self.deferred: list[Callable[[], None]] = []
         self.answer = asyncio.Event()
         """Until this is set, probes are not answered."""
         self.answer.set()
@@ -57,6 +59,7 @@ class There:
             self.calls,
             begin=asyncio.create_task,
             fire=self.fire,
+            defer=self.deferred.append,
             probe=self._probe,
             check_broker=self._check_broker,
             is_unconfirmed=lambda call: call.id in self.unconfirmed,
@@ -71,6 +74,12 @@ class There:
         if not self.monitor.is_watching or timeout < 2 * PROBE_AFTER:
             self.monitor.watch(call)
         return call
+
+    def write(self) -> None:
+        """As the writer does just before it writes."""
+        deferred, self.deferred[:] = list(self.deferred), []
+        for callback in deferred:
+            callback()
 
     def end(self, call: Pending) -> None:
         self.fire(call, Event.DEADLINE)
@@ -240,30 +249,46 @@ async def test_a_probe_that_hangs_is_not_joined_by_another() -> None:
     assert len(there.probed) == 1
 
 
-async def test_one_probe_is_asked_beside_the_calls_that_are_sent_together() -> None:
+async def test_one_probe_is_asked_beside_the_calls_that_leave_in_one_write() -> None:
     there = There()
-    route = a_route()
+    route, other = a_route(), a_route("b")
     for _ in range(2):
         for _ in range(100):
             there.monitor.probe_beside(route, there.loop.now)
+            there.monitor.probe_beside(other, there.loop.now)
+        assert there.probed == []  # requests may follow in the same write
+        there.write()
         await asyncio.sleep(0)
-    assert len(there.probed) == 2
+        assert [queue for queue, _ in there.probed] == [route.queue, other.queue]
+        await there.loop.advance(0.001)
+        there.probed.clear()
 
 
-async def test_calls_that_are_sent_while_a_probe_is_under_way_have_another() -> None:
+async def test_a_write_that_never_came_does_not_keep_the_next_probe_from_being_asked() -> None:
+    there = There()
+    route = a_route()
+    there.monitor.probe_beside(route, there.loop.now)
+    there.deferred.clear()
+    there.monitor.connection_changed()
+    there.monitor.probe_beside(route, there.loop.now)
+    there.write()
+    await asyncio.sleep(0)
+    assert len(there.probed) == 1
+
+
+async def test_few_probes_beside_calls_are_under_way_at_a_time_and_the_rest_have_the_next() -> None:
     there = There()
     route = a_route()
     there.answer.clear()
-    there.monitor.probe_beside(route, there.loop.now)
-    await asyncio.sleep(0)
-    assert len(there.probed) == 1
-    there.monitor.probe_beside(route, there.loop.now)
-    await asyncio.sleep(0)
-    assert len(there.probed) == 1
+    for _ in range(MOST_BESIDE + 3):
+        there.monitor.probe_beside(route, there.loop.now)
+        there.write()
+        await asyncio.sleep(0)
+    assert len(there.probed) == MOST_BESIDE
     there.answer.set()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert len(there.probed) == 2
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert len(there.probed) == MOST_BESIDE + 1
     assert route.unwatched_until < there.loop.now
 
 

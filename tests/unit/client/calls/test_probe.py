@@ -7,10 +7,11 @@ import gc
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
-from leveret.client.calls.probe import DEAD_AFTER, BrokerLiveness, QueueProbe
+from leveret.amqp import methods
+from leveret.client.calls.probe import DEAD_AFTER, MOST_AT_ONCE, BrokerLiveness, QueueProbe
 from leveret.client.calls.route import Route
 from leveret.client.calls.tasks import Tasks
-from leveret.errors import ConnectionLost
+from leveret.errors import ConnectionLost, LeveretError
 from leveret.transport.connection import Connection
 from tests.behaviour.patience import until
 
@@ -81,37 +82,117 @@ def test_a_broker_that_blocks_publishers_may_read_nothing_for_long() -> None:
     assert liveness.is_dead(1, 100.0, blocked=False)
 
 
-class BreaksDown:
-    """A connection, and a channel of it, that breaks when the test says so."""
+class Line:
+    """A channel of a connection: questions are answered, or fail, when the test says so."""
 
-    closed = None
+    def __init__(self, connection: Lines) -> None:
+        self.connection = connection
+        self.closed: LeveretError | None = None
+        self.asked: list[asyncio.Future[methods.Queue.DeclareOk]] = []
+        self.abandoned = False
+
+    def ask_for_queue(self, _name: str) -> Coroutine[Any, Any, methods.Queue.DeclareOk]:
+        self.asked.append(asyncio.get_running_loop().create_future())
+        return self._answer(self.asked[-1])
+
+    async def _answer(
+        self, answer: asyncio.Future[methods.Queue.DeclareOk]
+    ) -> methods.Queue.DeclareOk:
+        return await answer
+
+    def abandon(self) -> None:
+        self.abandoned = True
+        self.closed = ConnectionLost("abandoned")
+
+
+class Lines:
+    """A connection."""
 
     def __init__(self) -> None:
-        self.broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.lines: list[Line] = []
+        self.failure: LeveretError | None = None
 
-    async def open_channel(self) -> BreaksDown:
-        return self
+    def begin_channel(self) -> tuple[Line, Coroutine[Any, Any, None]]:
+        if self.failure is not None:
+            raise self.failure
+        self.lines.append(Line(self))
+        return self.lines[-1], asyncio.sleep(0)
 
-    async def look_at_queue(self, _name: str) -> None:
-        await self.broken
+    def answer(self, number: int, consumers: int = 0) -> None:
+        self.lines[number].asked[-1].set_result(
+            methods.Queue.DeclareOk(queue="", message_count=0, consumer_count=consumers)
+        )
+
+
+class Scene:
+    """A probe on that connection."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.connection = Lines()
+        self.tasks = Tasks(loop)
+        self.asking: list[asyncio.Task[Any]] = []
+        self.probe = QueueProbe(
+            lambda: cast(Connection, self.connection), self._begin, loop.time
+        ).probe
+
+    def _begin(self, work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]:
+        self.asking.append(task := self.tasks.begin(work))
+        return task
+
+
+def a_route() -> Route:
+    return Route("gate.once", "leveret.gate.once", "gate")
+
+
+async def test_a_probe_is_sent_before_anything_is_awaited_and_each_has_a_channel() -> None:
+    scene, routes = Scene(), [a_route() for _ in range(4)]
+    probing = [scene.probe(route) for route in routes]
+    assert [len(line.asked) for line in scene.connection.lines] == [1, 1, 1, 1]
+    for number in range(4):
+        scene.connection.answer(number, consumers=number)
+    assert await asyncio.gather(*probing) == [True] * 4
+    assert [route.finding.consumers for route in routes] == [0, 1, 2, 3]
+    assert [line.abandoned for line in scene.connection.lines] == [False, False, True, True]
+    again = scene.probe(routes[0])
+    await until(
+        lambda: len(scene.connection.lines[1].asked) == 2, "it takes a channel that is idle"
+    )
+    scene.connection.answer(1, consumers=7)
+    assert await again
+    assert routes[0].finding.consumers == 7
+
+
+async def test_more_probes_than_that_wait_for_their_turn() -> None:
+    scene = Scene()
+    routes = [a_route() for _ in range(MOST_AT_ONCE + 1)]
+    probing = [scene.probe(route) for route in routes]
+    assert len(scene.connection.lines) == MOST_AT_ONCE
+    scene.connection.answer(3, consumers=1)
+    assert await probing[3]
+    await until(lambda: len(scene.connection.lines[3].asked) == 2, "the last one is asked")
+    for number in range(MOST_AT_ONCE):
+        scene.connection.answer(number)
+    assert all(await asyncio.gather(*probing))
+
+
+async def test_a_probe_on_a_connection_that_has_ended_finds_nothing_out() -> None:
+    scene, route = Scene(), a_route()
+    scene.connection.failure = ConnectionLost("the test broke it")
+    assert not await scene.probe(route)
+    assert route.unwatched_until > 0
+    assert not route.is_probed
 
 
 async def fail_and_cancel() -> None:
     """A probe whose connection breaks, and which is cancelled before it has noticed."""
-    loop = asyncio.get_running_loop()
-    connection, tasks = BreaksDown(), Tasks(loop)
-    asking: list[asyncio.Task[Any]] = []
-
-    def begin(work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]:
-        asking.append(task := tasks.begin(work))
-        return task
-
-    probe = QueueProbe(lambda: cast(Connection, connection), begin, loop.time)
-    probing = asyncio.create_task(probe.probe(Route("gate.once", "leveret.gate.once", "gate")))
-    await until(lambda: bool(asking), "it asks")
+    scene = Scene()
+    probing = scene.probe(a_route())
+    await until(lambda: bool(scene.asking), "it asks")
     await asyncio.sleep(0)
-    connection.broken.set_exception(ConnectionLost("the test broke it"))
-    asking[0].add_done_callback(lambda _asking: probing.cancel())
+    asked = scene.connection.lines[0].asked[0]
+    asked.set_exception(ConnectionLost("the test broke it"))
+    scene.asking[1].add_done_callback(lambda _asking: probing.cancel())
     await asyncio.wait({probing})
     assert probing.cancelled()
 

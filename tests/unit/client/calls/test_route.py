@@ -43,6 +43,16 @@ def test_a_probe_is_under_way_until_it_is_answered() -> None:
     assert route.asked_at == -inf
 
 
+def test_an_answer_that_comes_after_that_of_a_later_probe_tells_only_who_was_there() -> None:
+    route = a_route()
+    later = found(0, 2, at=5.0)
+    route.probed(later)
+    route.probed(found(1, 0, at=4.0))
+    assert route.finding is later
+    assert route.server_seen_at == 4.0
+    assert route.change.found_at == -inf
+
+
 def test_a_server_may_have_been_there_unseen_beside_whose_calls_no_probe_was_asked() -> None:
     route = a_route()
     route.sent_unseen(1.0)
