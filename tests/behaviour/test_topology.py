@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from functools import partial
 
 import pytest
@@ -201,11 +202,9 @@ async def test_what_the_broker_says_of_a_name_that_is_no_text_can_be_written_to_
     name = b"levere\x8b".decode(errors="surrogateescape")  # a byte was falsified on its way
     raw.channel.publish(name, "", Properties(), b"")
     await until(lambda: raw.channel.closed is not None, "the broker closes the channel")
-    assert (
-        str(raw.channel.closed)
-        .encode()
-        .startswith(rb"NOT_FOUND - no exchange 'levere\udc8b' in vhost")
-    )
+    # RabbitMQ 4 takes the byte for a character of Latin-1.
+    said = re.compile(rb"NOT_FOUND - no exchange 'levere(\\udc8b|\xc2\x8b)' in vhost")
+    assert said.match(str(raw.channel.closed).encode())
 
 
 class Narrow(Service):
