@@ -244,9 +244,11 @@ async def test_serve_may_say_a_number_instead(client: Rabbit, host: Rabbit) -> N
         assert not served(server).slots.adapts
 
 
-async def one_aboard(client: Rabbit, server: Server, ferry: Ferry) -> list[asyncio.Task[int]]:
+async def one_aboard(
+    client: Rabbit, server: Server, ferry: Ferry, *, wait_for_server: bool = False
+) -> list[asyncio.Task[int]]:
     """A call that runs, and one that the server has taken and that waits there."""
-    remote = client.remote(Ferry).with_options(retry=False)
+    remote = client.remote(Ferry).with_options(retry=False, wait_for_server=wait_for_server)
     calls = [asyncio.create_task(remote.cross(1))]
     await until(lambda: ferry.started == [1], "the first call runs")
     calls.append(asyncio.create_task(remote.cross(2)))
@@ -331,7 +333,7 @@ async def test_a_call_that_waits_in_the_server_survives_its_connection(
 ) -> None:
     ferry = Ferry()
     async with host.serving(ferry) as server:
-        calls = await one_aboard(client, server, ferry)
+        calls = await one_aboard(client, server, ferry, wait_for_server=True)
         crash(host)
         await until(lambda: host.state == "connected" and held(server), "back")
         ferry.left.set()

@@ -482,7 +482,7 @@ async def test_a_host_of_whom_nothing_is_heard_after_its_welcome_is_passed_over(
     sick = f"127.0.0.1:{proxy.port}"
     user, _, rest = rabbitmq_url.partition("@")
     async with (
-        at_once(),
+        asyncio.timeout(PATIENCE),
         leveret.connect(f"{user}@{sick},{rest}?connection_timeout=60000") as rabbit,
         rabbit.serving(Echo()),
     ):

@@ -33,26 +33,30 @@ class Part(NamedTuple):
 
 
 def parts(annotation: Any) -> Iterator[Part]:
-    """Yield the annotation and all inside it, each class once: types may refer to themselves."""
-    seen: set[Any] = set()
-    left = [Part(annotation, "")]
+    """Yield the annotation and all inside it, each class once: types may refer to themselves.
+
+    The name of a type has inside what it means there, but not where it is part of its own meaning.
+    """
+    seen: set[type] = set()
+    left = [(Part(annotation, ""), frozenset[Any]())]
     while left:
-        part = left.pop()
+        part, inside = left.pop()
         yield part
         node, field = part
-        if get_origin(node) is Annotated:
-            left.append(Part(get_args(node)[0], field))
-        elif get_origin(node) is not Literal:
-            left.extend(Part(inner, field) for inner in reversed(get_args(node)))
         alias = alias_in(node)
-        if alias is not None and alias not in seen:
-            seen.add(alias)
-            left.extend(Part(meant, field) for meant in _meant(alias))
+        if alias is not None:
+            meant = () if alias in inside else _meant(alias, get_args(node))
+            left.extend((Part(inner, field), inside | {alias}) for inner in meant)
+        elif get_origin(node) is Annotated:
+            left.append((Part(get_args(node)[0], field), inside))
+        elif get_origin(node) is not Literal:
+            left.extend((Part(inner, field), inside) for inner in reversed(get_args(node)))
         cls = get_origin(node) or node
         if isinstance(cls, type) and cls not in seen:
             seen.add(cls)
             left.extend(
-                Part(hint, f"{cls.__name__}.{name}") for name, hint in field_hints(cls).items()
+                (Part(hint, f"{cls.__name__}.{name}"), inside)
+                for name, hint in field_hints(cls).items()
             )
 
 
@@ -115,8 +119,12 @@ def field_hints(cls: type) -> dict[str, Any]:
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not ClassVar}
 
 
-def _meant(alias: Any) -> tuple[Any, ...]:
+def _meant(alias: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what a name means with what stands between its brackets; nothing if nothing yet."""
     try:
-        return (meaning(alias),)
+        meant = meaning(alias)
     except NameError:
         return ()  # as above
+    given = dict(zip(getattr(alias, "__type_params__", ()), arguments, strict=False))
+    variables = getattr(meant, "__parameters__", ()) if given else ()
+    return (meant[tuple(given.get(one, one) for one in variables)] if variables else meant,)

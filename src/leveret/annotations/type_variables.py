@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from types import UnionType
 from typing import Annotated, Any, ForwardRef, Generic, TypeVar, Union, get_args, get_origin
 
 from leveret.annotations.parts import alias_in, meaning, parts, with_parts
@@ -146,6 +147,8 @@ def _allows(variable: TypeVar, argument: Any) -> bool:
         return True
     if variable.__constraints__:
         return argument in variable.__constraints__
+    if get_origin(argument) in {Union, UnionType}:
+        return all(_allows(variable, member) for member in get_args(argument))
     bound = get_origin(variable.__bound__) or variable.__bound__
     argument = get_origin(argument) or argument
     if not isinstance(bound, type) or not isinstance(argument, type):

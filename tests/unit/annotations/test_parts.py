@@ -15,6 +15,7 @@ from typing import (
     Required,
     TypedDict,
     TypeVar,
+    get_origin,
 )
 
 import msgspec
@@ -29,6 +30,8 @@ T = TypeVar("T")
 Sku = NewType("Sku", bytes)
 Skus = TypeAliasType("Skus", list[Sku])
 Both = TypeAliasType("Both", tuple[T, T], type_params=(T,))
+U = TypeVar("U")
+Lists = TypeAliasType("Lists", dict[U, list[T]], type_params=(T, U))
 
 
 @dataclass
@@ -83,7 +86,7 @@ def where(annotation: Any, found: Any) -> list[str]:
         (Literal[1], int, []),
         (Sku, bytes, [""]),
         (Stock, bytes, ["Stock.skus"]),
-        (Stock, float, ["Stock.both"]),
+        (Stock, float, ["Stock.both", "Stock.both"]),
         (Dangling, int, []),
     ],
     ids=str,
@@ -100,6 +103,22 @@ def test_a_name_may_mean_itself_or_nothing_yet() -> None:
     later = lazy_alias("Later", lambda: list[Nowhere])  # type: ignore[name-defined]  # noqa: F821
     assert where(a_list[tree], bytes) == [""]
     assert where(later, later) == [""]
+
+
+def test_what_a_name_with_brackets_means_has_in_it_what_stands_between_them() -> None:
+    found = [part for part, _ in parts(tuple[Lists[int, str], Lists[bytes, str], Lists[int, str]])]
+    assert [part for part in found if get_origin(part) is dict] == [
+        dict[str, list[int]],
+        dict[str, list[bytes]],
+        dict[str, list[int]],
+    ]
+    assert [part for part in found if part is bytes] == [bytes]
+
+
+def test_a_name_may_mean_itself_with_ever_more_between_its_brackets() -> None:
+    of: Any = Lists  # mypy would read types
+    ever: Any = lazy_alias("Ever", lambda: of[ever[of[T, T]], bytes], T)
+    assert where(ever[int], bytes) == [""]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ def test_each_base_has_its_own_arguments(cls: type, base: type, given: dict[Any,
         (Annotated[list[AnyT], "a note"], {T: int}, Annotated[list[int], "a note"]),
         (T, {T: U}, U),
         (Number, {Number: bool}, bool),
+        (Number, {Number: bool | int}, bool | int),
         (Number, {Number: Annotated[int, msgspec.Meta(ge=0)]}, Annotated[int, msgspec.Meta(ge=0)]),
         (Number, {Number: Number}, Number),
         (Text, {Text: bytes}, bytes),
@@ -135,6 +136,7 @@ def test_types_stand_for_variables_at_any_depth(
             "nothing says what the type variable T is: write a type",
         ),
         (Number, {Number: str}, "str cannot stand for Number, which is int"),
+        (Number, {Number: int | None}, r"int \| None cannot stand for Number, which is int"),
         (Text, {Text: int}, "int cannot stand for Text, which is str or bytes"),
         (T, {T: list["Item"]}, None),  # type: ignore[name-defined]  # noqa: F821
         (Repo["Item"], {}, "'Item' is a text where a type must be; write it unquoted"),  # type: ignore[name-defined]

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from leveret.codec.arrays import ArrayHead, array_type, read_array, write_array
+from leveret.annotations import substituted
+from leveret.codec.arrays import ArrayHead, ArrayType, array_type, read_array, write_array
 from leveret.errors import ContractError
 
 
@@ -37,7 +38,7 @@ TRAVELS: tuple[Any, ...] = (
     np.array([b"a", b"bc"]),
     np.array(["2024-02-29", "NaT"], "M8[ns]"),
     np.array([25], "m8[7s]"),
-    np.array(["NaT"], "M8"),
+    np.array([-(2**63)]).view("M8"),  # NaT without a unit, of which numpy 2.5 makes none itself
     np.arange(3, dtype=np.longlong),
 )
 
@@ -147,9 +148,13 @@ FITS: tuple[tuple[Any, Any], ...] = (
 )
 
 
+def asked_by(annotation: Any) -> ArrayType:
+    return array_type(substituted(annotation, {}))  # `NDArray[...]` is a name from numpy 2.5 on
+
+
 @pytest.mark.parametrize(("annotation", "array"), FITS)
 def test_an_array_fits_its_annotation(annotation: Any, array: Any) -> None:
-    array_type(annotation).check(array)
+    asked_by(annotation).check(array)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,7 @@ def test_an_array_fits_its_annotation(annotation: Any, array: Any) -> None:
 )
 def test_an_array_does_not_fit_its_annotation(annotation: Any, array: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        array_type(annotation).check(array)
+        asked_by(annotation).check(array)
 
 
 @pytest.mark.parametrize(
@@ -182,4 +187,4 @@ def test_an_array_does_not_fit_its_annotation(annotation: Any, array: Any, reaso
 )
 def test_an_annotation_of_what_cannot_travel_is_refused(annotation: Any, reason: str) -> None:
     with pytest.raises(ContractError, match=reason):
-        array_type(annotation)
+        asked_by(annotation)

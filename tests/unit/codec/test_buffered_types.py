@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -13,15 +13,20 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pytest
+from typing_extensions import TypeAliasType
 
 from leveret import Hook, Service, method
+from leveret.annotations import substituted
 from leveret.codec import DescribedTypes
 from leveret.codec.arrays import BUFFER
 from leveret.codec.buffered_types import buffered_class, buffered_in, check_buffered, kind_of
 from leveret.codec.descriptions import describe
 from leveret.errors import ContractError
 
+T = TypeVar("T", bound=np.generic)
 Floats = npt.NDArray[np.float64]
+# What npt.NDArray is from numpy 2.5 on.
+Array = TypeAliasType("Array", np.ndarray[tuple[Any, ...], np.dtype[T]], type_params=(T,))
 
 
 @dataclass
@@ -37,7 +42,7 @@ class Frame(pd.DataFrame):  # type: ignore[misc, unused-ignore]
     ("annotation", "kind"),
     [
         (np.ndarray, "ndarray"),
-        (Floats, "ndarray"),
+        (substituted(Floats, {}), "ndarray"),
         (pd.DataFrame, "DataFrame"),
         (pd.Series, "Series"),
         (pa.Table, "Table"),
@@ -61,7 +66,15 @@ def test_an_array_in_a_file_is_an_array() -> None:
 
 @pytest.mark.parametrize(
     "annotation",
-    [Floats, Floats | None, list[Floats], dict[str, tuple[int, Floats]], Sample, list[Sample]],
+    [
+        Floats,
+        Array[np.float64],
+        Floats | None,
+        list[Floats],
+        dict[str, tuple[int, Floats]],
+        Sample,
+        list[Sample],
+    ],
 )
 def test_it_is_found_at_any_depth(annotation: Any) -> None:
     assert buffered_in(annotation)
@@ -90,6 +103,8 @@ def test_what_a_hook_says_otherwise_of_does_not() -> None:
 def test_items_that_cannot_travel_are_refused_at_any_depth() -> None:
     with pytest.raises(ContractError, match="dtype object"):
         check_buffered(dict[str, list[npt.NDArray[np.object_]]])
+    with pytest.raises(ContractError, match="dtype object"):
+        check_buffered(tuple[Array[np.float64], list[Array[np.object_]]])
 
 
 @pytest.mark.parametrize("cls", [pd.DataFrame, pd.Series, pa.Table, pa.RecordBatch])
@@ -117,6 +132,7 @@ def test_a_schema_says_what_it_is() -> None:
     class Fields(msgspec.Struct):
         values: np.ndarray[tuple[int, Literal[3]], np.dtype[np.float32]]
         more: dict[str, tuple[Floats, pa.Table]]
+        twice: tuple[Floats, Floats]
         bare: np.ndarray[Any, Any] | None = None
         sample: Sample | None = None
 
@@ -131,6 +147,7 @@ def test_a_schema_says_what_it_is() -> None:
         "description": "an array of float32 of shape (*, 3), out of band",
         "x-leveret-buffer": {"kind": "ndarray", "dtype": ["float32"], "shape": [None, 3]},
     }
+    assert properties["twice"]["prefixItems"] == [floats, floats]
     assert properties["more"]["additionalProperties"]["prefixItems"] == [
         floats,
         {

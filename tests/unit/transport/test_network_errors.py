@@ -21,6 +21,7 @@ NOT_OF_THE_NETWORK = {
     asyncio.InvalidStateError,  # of futures
     asyncio.QueueEmpty,
     asyncio.QueueFull,
+    getattr(asyncio, "QueueShutDown", asyncio.QueueEmpty),  # from Python 3.13 on
     asyncio.BrokenBarrierError,
     asyncio.LimitOverrunError,  # of readline()
     asyncio.SendfileNotAvailableError,
