@@ -10,13 +10,17 @@ import asyncio
 import json
 import sys
 
-from leveret.once import Begun, OnceStore, PostgresOnce, RedisOnce
+from leveret.once import Begun, OnceStore, PostgresOnce, RedisOnce, SqliteOnce
 
 
 async def claim(kind: str, url: str, scope: str, owner: str, number: str) -> list[int]:
-    store: OnceStore = (
-        RedisOnce(url, prefix=f"{scope}:") if kind == "redis" else PostgresOnce(url, table=scope)
-    )
+    store: OnceStore
+    if kind == "sqlite":
+        store = SqliteOnce(url)
+    elif kind == "redis":
+        store = RedisOnce(url, prefix=f"{scope}:")
+    else:
+        store = PostgresOnce(url, table=scope)
     async with store:
         print("ready", flush=True)
         sys.stdin.readline()

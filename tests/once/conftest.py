@@ -1,19 +1,20 @@
-"""The three stores, each test on all of them: with data that no other test sees."""
+"""The four stores, each test on all of them: with data that no other test sees."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pytest
 
-from leveret.once import MemoryOnce, OnceStore, PostgresOnce, RedisOnce
+from leveret.once import MemoryOnce, OnceStore, PostgresOnce, RedisOnce, SqliteOnce
 from tests.once.servers import PostgresServer, RedisServer
 
 SHARED: Final = ("redis", "postgres")
-KINDS: Final = ("memory", *SHARED)
+KINDS: Final = ("memory", "sqlite", *SHARED)
 
 Make = Callable[..., OnceStore]
 """Makes a store with these options, not entered yet."""
@@ -50,11 +51,13 @@ def scope() -> str:
 
 
 @pytest.fixture
-def make(kind: str, scope: str, request: pytest.FixtureRequest) -> Make:
+def make(kind: str, scope: str, tmp_path: Path, request: pytest.FixtureRequest) -> Make:
     """Only the server that the test needs is started."""
     if kind == "memory":
         only = MemoryOnce()
         return lambda **options: MemoryOnce(**options) if options else only
+    if kind == "sqlite":
+        return lambda **options: SqliteOnce(tmp_path / scope, **options)
     if kind == "redis":
         redis: RedisServer = request.getfixturevalue("redis_server")
         return lambda **options: RedisOnce(redis.url, prefix=f"{scope}:", **options)

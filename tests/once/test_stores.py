@@ -1,4 +1,4 @@
-"""What every store promises: the same sentences in memory, in Redis and in PostgreSQL."""
+"""What every store promises: the same sentences in memory, SQLite, Redis and PostgreSQL."""
 
 from __future__ import annotations
 

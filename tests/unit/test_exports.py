@@ -30,8 +30,25 @@ PUBLIC: Final = {
     ),
     "leveret.broker": ("EmbeddedBroker", "Limits", "Permissions", "User"),
     "leveret.once": (
-        *("Abandoned", "Begun", "LARGE", "MAX_BODY", "MAX_KEY", "MemoryOnce", "OnceStore"),
-        *("OnceUnavailable", "Outcome", "PostgresOnce", "Recorded", "RedisOnce", "Taken"),
+        *(
+            "Abandoned",
+            "Begun",
+            "LARGE",
+            "MAX_BODY",
+            "MAX_KEY",
+            "MemoryOnce",
+            "LastingStore",
+            "OnceStore",
+        ),
+        *(
+            "OnceUnavailable",
+            "Outcome",
+            "PostgresOnce",
+            "Recorded",
+            "RedisOnce",
+            "SqliteOnce",
+            "Taken",
+        ),
         "store_of",
     ),
     "leveret.testing": (

@@ -1,6 +1,7 @@
 """Effect-once: stores that answer a repeated request from the reply it was given first.
 
     MemoryOnce      in this process, bounded; servers do not see each other's
+    SqliteOnce      in a SQLite file, seen by all servers on one machine
     RedisOnce       in Redis, seen by all servers; needs `pip install 'leveret[redis]'`
     PostgresOnce    in PostgreSQL, seen by all servers; needs `pip install 'leveret[postgres]'`
 
@@ -13,10 +14,12 @@ from leveret.once.limits import MAX_BODY, MAX_KEY
 from leveret.once.memory import MemoryOnce
 from leveret.once.postgres import PostgresOnce
 from leveret.once.redis import RedisOnce
+from leveret.once.sqlite import SqliteOnce
 from leveret.once.store import (
     LARGE,
     Abandoned,
     Begun,
+    LastingStore,
     OnceStore,
     OnceUnavailable,
     Outcome,
@@ -30,6 +33,7 @@ __all__ = [
     "MAX_KEY",
     "Abandoned",
     "Begun",
+    "LastingStore",
     "MemoryOnce",
     "OnceStore",
     "OnceUnavailable",
@@ -37,6 +41,7 @@ __all__ = [
     "PostgresOnce",
     "Recorded",
     "RedisOnce",
+    "SqliteOnce",
     "Taken",
     "store_of",
 ]

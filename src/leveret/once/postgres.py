@@ -149,6 +149,10 @@ class PostgresOnce:
         """Wait for the record of a request that another runs; see `OnceStore.wait`."""
         return await poll(partial(self._look, key_bytes(key)), timeout)
 
+    async def look(self, key: str) -> Found:
+        """What is known of a key; see `LastingStore.look`."""
+        return await self._look(key_bytes(key))
+
     async def close(self) -> None:
         """Close the connections, if they are not those of a pool that was given."""
         self._closed = True

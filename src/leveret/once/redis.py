@@ -161,6 +161,10 @@ class RedisOnce:
         """Wait for the record of a request that another runs; see `OnceStore.wait`."""
         return await poll(partial(self._look, self._name(key)), timeout)
 
+    async def look(self, key: str) -> Found:
+        """What is known of a key; see `LastingStore.look`."""
+        return await self._look(self._name(key))
+
     async def close(self) -> None:
         """Close the connections, if they are not those of a client that was given."""
         self._closed = True

@@ -24,6 +24,7 @@ __all__ = [
     "LARGE",
     "Abandoned",
     "Begun",
+    "LastingStore",
     "OnceStore",
     "OnceUnavailable",
     "Outcome",
@@ -172,3 +173,14 @@ class OnceStore(Protocol):
         /,
     ) -> None:
         """Close it."""
+
+
+@runtime_checkable
+class LastingStore(OnceStore, Protocol):
+    """A store that outlives the servers that use it, as started calls need."""
+
+    async def look(self, key: str) -> Recorded | Taken | Abandoned | None:
+        """What is known of a key, which is left as it is; None if nothing.
+
+        :raises OnceUnavailable: the store cannot be reached, or refuses.
+        """

@@ -219,7 +219,7 @@ class Rabbit(AsyncOnly):
         :param send_tracebacks: whether callers get the traceback of an undeclared exception.
         :param once: where replies to requests with an idempotency key are recorded: a store of
             `leveret.once` that only this server uses, and which it enters and leaves; or the URL of
-            one, redis://... or postgresql://... Default: `MemoryOnce()`.
+            one, sqlite:///path, redis://... or postgresql://... Default: `MemoryOnce()`.
         :param allow: who may call what, by `current_call().user`: "service.method", "service" or
             "*" to a list of users, as names or `fnmatch` patterns, or None for everybody. The
             first of the three that is given counts; a method that none names is open to all. Or a

@@ -96,8 +96,8 @@ def serve(
             envvar="LEVERET_ONCE",
             metavar="URL",
             show_default="in memory",
-            help="Where replies to calls with an idempotency key are recorded: redis://... or"
-            " postgresql://...",
+            help="Where replies to calls with an idempotency key are recorded: sqlite:///path"
+            " (one machine), redis://... or postgresql://...",
         ),
     ] = None,
     wait_for_broker: Annotated[
