@@ -203,6 +203,10 @@ class CallError(LeveretError):
 
     `received` is how many items of a stream its consumer was given before the error; 0 for other
     calls.
+
+    `stage` is the number of the stage of a pipe that failed, from 1 on; 0 outside of pipes. Then
+    `method` is the method of that stage, and `executed` tells of the whole pipe: it is "no" only if
+    no stage ran.
     """
 
     code: str = Code.INTERNAL
@@ -211,6 +215,7 @@ class CallError(LeveretError):
     attempts: int = 1
     call_id: str = ""
     received: int = 0
+    stage: int = 0
 
     def __init__(
         self, message: str = "", *, executed: Executed | None = None, method: str = ""
@@ -221,8 +226,14 @@ class CallError(LeveretError):
         self.method = method
 
     def __str__(self) -> str:
-        where = f"{self.method}: " if self.method else ""
-        return f"{where}{self.message}"
+        return f"{self._where}{self.message}"
+
+    @property
+    def _where(self) -> str:
+        """What a text of it begins with: the method, and the stage of a pipe."""
+        if not self.method:
+            return ""
+        return f"{self.method} (stage {self.stage}): " if self.stage else f"{self.method}: "
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
@@ -398,9 +409,8 @@ class RemoteError(CallError):
         self.data = data or {}
 
     def __str__(self) -> str:
-        where = f"{self.method}: " if self.method else ""
         name = f"{self.type_name}: " if self.type_name else ""
-        return f"{where}{name}{self.message}{_in_log(self)}"
+        return f"{self._where}{name}{self.message}{_in_log(self)}"
 
 
 class InvalidResult(CallError):

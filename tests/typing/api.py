@@ -309,3 +309,43 @@ def wrong_options_are_type_errors() -> None:
     method(raises=[ValueError])  # type: ignore[list-item]
     Contract()  # type: ignore[abstract]
     Mixed()  # type: ignore[abstract]
+
+
+class Stages(Service):
+    """Methods that fit each other, and some that do not."""
+
+    @method
+    async def parse(self, text: str, *, base: int = 10) -> int:
+        return int(text, base)
+
+    @method
+    async def halve(self, n: int, times: int = 1) -> float:
+        return n / (2 * times)
+
+    @method
+    async def show(self, x: float) -> str:
+        return str(x)
+
+    @method
+    async def pair(self, n: int, m: int) -> int:
+        return n + m
+
+
+async def pipes(rabbit: leveret.Rabbit) -> None:
+    stages = rabbit.remote(Stages)
+    pipe = rabbit.pipe(stages.parse, stages.halve, stages.show)
+    assert_type(await pipe("7", base=8), str)
+    assert_type(await rabbit.pipe(stages.parse, stages.halve)("7"), float)
+    more = rabbit.with_options(timeout=5).pipe(*(stages.parse, stages.halve))
+    assert_type(await more("7"), float)
+    show, parse = stages.show, stages.parse
+    long = rabbit.pipe(
+        *(parse, stages.halve, show, parse, stages.halve, show, parse, stages.halve),
+        *(show, parse, stages.halve, show, parse, stages.halve, show, parse),
+    )
+    assert_type(await long("7"), int)
+    await pipe(7)  # type: ignore[arg-type]
+    await pipe("7", base="8")  # type: ignore[arg-type]
+    rabbit.pipe(stages.parse, stages.parse)  # type: ignore[arg-type]
+    rabbit.pipe(stages.parse, stages.pair)  # type: ignore[arg-type]
+    rabbit.pipe(stages.parse)  # type: ignore[call-overload]

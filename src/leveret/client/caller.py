@@ -12,6 +12,8 @@ from leveret.client.named import named_codec, named_spec
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
 from leveret.client.plain import PlainRemote
 from leveret.client.remote import RemoteMethod, remote_of, remote_of_spec
+from leveret.client.verbs.pipe import make_pipe
+from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.client.verbs.send import send
 from leveret.contract import Service
 
@@ -91,6 +93,14 @@ class Caller:
             wait_for_connection=options.wait_for_connection,
         )
         return remote_of_spec(spec, DiscoveredService, self._invocations, options)
+
+    @property
+    def pipe(self) -> MakesPipes:
+        """Make a pipe of methods: each gets the result of the one before it; see `Rabbit.pipe`."""
+        return cast("MakesPipes", self._pipe)
+
+    def _pipe(self, *stages: object) -> RemoteMethod:
+        return make_pipe(self._invocations, self._options, stages)
 
     def plain(self, queue: str, result: type[R], options: GivenOptions) -> PlainRemote[R]:
         """Servers of the RabbitMQ tutorial's kind, on a named queue.

@@ -164,6 +164,9 @@ class Invocation:
         "parameters",
     )
 
+    is_pipe = False
+    """Whether its calls are of a pipe of several methods, not of one."""
+
     def __init__(
         self,
         here: Callable[[], Sender],
@@ -275,6 +278,25 @@ class Invocation:
                 raise self._misfit(call, reply.body, error) from error
         return self._result(sender, call, reply, terms.reply_metadata)
 
+    @property
+    def codec(self) -> MethodCodec:
+        """That of its requests, and of replies with the same content type."""
+        return self._codec
+
+    @property
+    def content_type(self) -> str:
+        """The content type of its requests."""
+        return self._content_type
+
+    @property
+    def make_codec(self) -> Callable[[str], MethodCodec]:
+        """Makes the codec for replies with another content type."""
+        return self._make_codec
+
+    def is_of(self, here: Callable[[], Sender]) -> bool:
+        """Whether its calls go by this client."""
+        return self._here == here
+
     def _sender_here(self) -> Sender:
         """The client for a call of the running loop, and for those that follow.
 
@@ -349,7 +371,7 @@ class Invocation:
         if reply.problem:
             raise self._invalid(call, reply.problem)
         if reply.is_error:
-            failure = call.request.dialect.error(reply, self._raises, self._method)
+            failure = self._failure(call, reply)
             failure.call_id = call.id
             if failure.executed == "no" and call.doubtful:
                 failure.executed = "maybe"  # it is true of the copy that was answered
@@ -360,6 +382,10 @@ class Invocation:
             raise self._invalid(call, str(error)) from error
         except DECODE_ERRORS as error:
             raise self._misfit(call, reply.body, error) from error
+
+    def _failure(self, call: Pending, reply: Reply) -> CallError:
+        """The error that a reply tells of."""
+        return call.request.dialect.error(reply, self._raises, self._method)
 
     def _codec_of(self, content_type: str | None) -> MethodCodec:
         """:raises ContractError: for a content type that Leveret does not speak."""

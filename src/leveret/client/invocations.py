@@ -75,6 +75,8 @@ class Invocations:
         """Gives a call id that no call has had, to a call whose id is known before it is sent."""
         self.middleware = middleware
         self._policies = policies
+        self.pipes: dict[tuple[Any, ...], Any] = {}
+        """The pipes that were made of its methods, for `verbs/pipe.py`."""
         self._made: dict[tuple[Any, ...], tuple[MethodSpec, Invocation]] = {}
 
     def of(

@@ -157,6 +157,22 @@ class RemoteMethod:
         sending = invocations.of(self._spec, self._options, make_codec, one_way=True)
         return RemoteMethod(sending, self._spec, self._options, self._made_by, self._middleware)
 
+    @property
+    def spec(self) -> MethodSpec:
+        """What it calls."""
+        return self._spec
+
+    @property
+    def invocation(self) -> Invocation:
+        """What makes its calls."""
+        return self._invocation
+
+    def has_options_beside(self, options: CallOptions) -> bool:
+        """Whether its calls have what others with these options would not."""
+        names = ("metadata", "idempotency_key", "reply_metadata", "on_progress")
+        pairs = [(getattr(self._options, name), getattr(options, name)) for name in names]
+        return any(own and own != other for own, other in pairs)
+
     def _terms_with(self, timeout: float, metadata: dict[str, str] | None) -> Terms:
         """The terms of a call.
 

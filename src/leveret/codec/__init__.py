@@ -32,6 +32,7 @@ from leveret.codec.method_codec import (
     method_codec,
     untyped_codec,
 )
+from leveret.codec.one_argument import argument_codec
 from leveret.codec.travelling_types import check_type, is_known, may_be_none
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "ItemCodec",
     "MethodCodec",
     "UntypedCodec",
+    "argument_codec",
     "as_plain",
     "buffered_in",
     "check_type",

@@ -15,6 +15,7 @@ from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.call_policy import Policies
+from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.contract import Service
 from leveret.rabbit.connection import BrokerConnection
 from leveret.rabbit.serving import Serving, serve_until_stopped
@@ -158,6 +159,20 @@ class Rabbit(AsyncOnly):
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """Make remotes and calls by name with other options; `Service.with_options` lists them."""
         return self._caller.with_options(**options)
+
+    @property
+    def pipe(self) -> MakesPipes:
+        """Make a pipe of 2 to 16 methods: `await rabbit.pipe(resize.shrink, stamp.on)(picture)`.
+
+        It is called as its first method, and gives what the last one gives. Servers pass the
+        results on among themselves, as the first argument of the next method; the caller gets one
+        reply. Options are those of `rabbit.with_options(...).pipe`, with one deadline for all.
+
+        It raises `InvalidArgument` for what is no method of a remote of this connection, and
+        `ContractError` where a method does not take what the one before it gives. A call that fails
+        says at which `error.stage`.
+        """
+        return self._caller.pipe
 
     @overload
     def plain(self, queue: str, **options: Unpack[GivenOptions]) -> PlainRemote[str]: ...

@@ -48,6 +48,7 @@ from leveret.server.calls.life import (
 )
 from leveret.server.calls.once_calls import OnceCalls
 from leveret.server.calls.outcome import stopped
+from leveret.server.calls.passing import Passing, Publish
 from leveret.server.calls.replies import Replies
 from leveret.server.calls.reporting import Reporter
 from leveret.server.calls.run import Ended, Runner
@@ -107,6 +108,8 @@ class Shared(Struct, frozen=True, kw_only=True):
     """Whose request it is, as a server with this user may believe."""
     reply_elsewhere: Callable[[bytes], None]
     """Sends a reply whose own channel is gone, if another one is there."""
+    publish_next: Publish
+    """Publishes the request of the next stage of a pipe."""
     max_message_size: int
     """Bytes of the largest result."""
     send_tracebacks: bool
@@ -183,6 +186,9 @@ class MethodServer:
         self._finish = self._settling.finish if shared.endings is None else self._finish_and_tell
         self.repeat = self._settling.repeat
         """Sends a reply once more: `repeat(queue, name, frames)`; False if the queue is not its."""
+        passing = Passing(
+            spec, shared.life, self._replies, shared.publish_next, self._settling.passed
+        )
         self._run = Runner(
             spec,
             shared.life,
@@ -192,6 +198,7 @@ class MethodServer:
             self._measures,
             self._end,
             partial(Reporter, loop),
+            passing.pass_on,
             send_tracebacks=shared.send_tracebacks,
         ).run
 
@@ -238,7 +245,8 @@ class MethodServer:
         )
         reply_to = request.reply_to
         if reply_to is not None and request.call_id:  # as `name_of` does
-            call.name = f"{request.call_id}\0{reply_to.exchange}\0{reply_to.key}"
+            stage = request.stage or ""
+            call.name = f"{request.call_id}\0{reply_to.exchange}{stage}\0{reply_to.key}"
         call.user = request.user
         if request.on_behalf_of is not None:
             call.user = self._shared.user_of(request, source.answers.own_user)
@@ -273,7 +281,7 @@ class MethodServer:
         :raises CallError: why it is not.
         """
         request = call.incoming
-        if request.redelivered:
+        if request.redelivered or (request.stage and request.resent):
             has_key = self._once.key(request, call.user) is not None
             unknown = doubt(request, self.spec, has_key=has_key)
             if unknown is not None:
@@ -324,11 +332,10 @@ class MethodServer:
 
     def _is_settled(self, request: Incoming, source: Source, seconds: float) -> bool:
         """See to a request that comes again, or while this drains; False if it is as any other."""
-        key = request.reply_to, request.call_id
-        name = name_of(key)
+        name = name_of((request.reply_to, request.call_id), request.stage)
         call = kept = None
         if request.redelivered:
-            call = self._table.delivered_again(self._key, key)
+            call = self._table.delivered_again(self._key, name)
             kept = self._kept.find(name)
         decision = decide(
             request,

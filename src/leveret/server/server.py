@@ -19,7 +19,8 @@ from leveret.server.announcer import Announcer
 from leveret.server.call_end import call_ended_of
 from leveret.server.calls.endings import Endings
 from leveret.server.calls.kept_replies import KeptReplies
-from leveret.server.calls.life import Life, ServerCall, State, Stop, name_of
+from leveret.server.calls.life import Life, ServerCall, State, Stop
+from leveret.server.calls.next_requests import NextRequests
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.contracts import ContractCheck
 from leveret.server.control import Control, ControlHandlers
@@ -39,6 +40,7 @@ from leveret.wire.channel_errors import explained, forbidden, is_down, is_missin
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
+from leveret.wire.native.stages import pack_next
 from leveret.wire.native.topology import restore_exchanges
 from leveret.wire.tutorial import TutorialServer
 
@@ -91,6 +93,7 @@ class Server:
         self._endings = Endings(told, clock) if told else None
         self._table = CallTable()
         self._kept = KeptReplies(clock)
+        self._next_requests = NextRequests(link.connected, pack_next)
         self._lifespans = Lifespans()
         self._watchdog = Watchdog(loop, self.calls, blocked_after=options.blocked_after)
         self._announcer = Announcer(loop, self._announce, clock, self._watchdog.watch)
@@ -188,6 +191,7 @@ class Server:
                 instance=self.instance,
                 user_of=self._access.user_of,
                 reply_elsewhere=self._control.reply,
+                publish_next=self._next_requests.publish,
                 max_message_size=self._max_message_size,
                 send_tracebacks=options.send_tracebacks,
                 endings=self._endings,
@@ -301,16 +305,15 @@ class Server:
 
     def _cancel(self, key: CallKey, seconds: float) -> None:
         """A caller waits no more; its request may still come for so many seconds."""
-        call = self._table.find(key)
-        if call is None:
+        calls = self._table.find(key)
+        if all(call.state is State.PASSING for call in calls):  # or none is here
             self.early_cancels.add(key, seconds)
-        else:
+        for call in calls:
             self.methods[call.method].stop(call, Stop.CALLER)
 
     def _confirmed(self, key: CallKey) -> None:
         """A caller that was asked still waits."""
-        call = self._table.find(key)
-        if call is not None:
+        for call in self._table.find(key):
             self.methods[call.method].confirmed(call)
 
     def _query(self, reply_to: ReplyAddress, call_ids: set[str]) -> None:
@@ -319,11 +322,11 @@ class Server:
             key = reply_to, call_id
             for call in self._table.find_all(key):
                 self.methods[call.method].tell(call)
-            name = name_of(key)
-            kept = self._kept.find(name)
-            if kept is not None:
-                queue, frames = kept
-                any(method.repeat(queue, name, frames) for method in self.methods.values())
+            for name in self._table.names(key):
+                kept = self._kept.find(name)
+                if kept is not None:
+                    queue, frames = kept
+                    any(method.repeat(queue, name, frames) for method in self.methods.values())
 
     def _rebind(self) -> None:
         """A client found that its requests do not reach a queue."""
@@ -417,6 +420,7 @@ class Server:
             for queue in self.subscriptions:
                 await self._link.release(queue)
                 await queue.close()
+            await self._next_requests.close()
             self._announcer.close()
             await self._link.release(self._control)
             await self._control.close()

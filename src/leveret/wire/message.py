@@ -8,11 +8,12 @@ publish it again as a `Copy`. A client reads a delivery from its reply queue as 
 from __future__ import annotations
 
 from enum import Enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from leveret.amqp.events import Delivery
+from leveret.body_parts import Body
 from leveret.contract import Progress
 
 
@@ -28,6 +29,23 @@ class ReplyAddress(Struct, frozen=True, kw_only=True, gc=False):
 CallKey: TypeAlias = tuple[ReplyAddress | None, str]
 """What names a call at a server: its reply address and its call id. It names one call only where
 neither is missing."""
+
+
+MAX_STAGES: Final = 16
+"""How many stages a pipe has at most."""
+
+
+class Stage(Struct, frozen=True, kw_only=True, gc=False):
+    """A stage of a pipe, as the requests of the stages before it name it."""
+
+    method: str
+    """The method, as "service.method"."""
+    argument: str
+    """The parameter of the method that takes the result of the stage before it."""
+    content_type: str
+    """The encoding of its arguments and of its result."""
+    repeatable: bool = False
+    """Whether a second request does no harm: the method is idempotent, or has a key."""
 
 
 class Incoming(Struct, frozen=True, kw_only=True, gc=False):
@@ -75,8 +93,29 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """How many servers had the request before, as servers of classic queues count them."""
     delivery_count: int | None = None
     """How often a quorum queue delivered the request before; None for other queues."""
+    stage: int = 0
+    """The stage of a pipe that this is the request of, from 1 on; 0 outside of pipes."""
+    then: tuple[Stage, ...] = ()
+    """The stages after it: who runs the request passes its result on to the first of them."""
     problem: str = ""
     """Why the body cannot be read; "" if nothing is known to be wrong with it."""
+
+
+class Next(Struct, frozen=True, kw_only=True, gc=False):
+    """The request of the next stage of a pipe, as the server of the one before publishes it."""
+
+    request: Incoming
+    """The request of the stage before it."""
+    body: Body
+    """The encoded arguments."""
+    seconds: float
+    """What is left of the time of the pipe."""
+    user: str
+    """Whose pipe it is, "" if that is unknown."""
+    own_user: str
+    """The broker's user of the server that publishes it, "" if that is unknown."""
+    resent: bool
+    """Whether an earlier copy of it may have been published."""
 
 
 class Copy(Struct, frozen=True, kw_only=True, gc=False):
@@ -113,6 +152,13 @@ class Reply(Struct, frozen=True, kw_only=True, gc=False):
     """Why the reply cannot be read; "" if nothing is known to be wrong with it."""
 
 
+class StageReply(Reply, frozen=True, kw_only=True, gc=False):
+    """The message that ends a pipe."""
+
+    stage: int
+    """The stage that it is of, from 1 on; 0 if the server did not know that there are stages."""
+
+
 class NoticeKind(Enum):
     """What a server tells the caller of a call that goes on."""
 
@@ -124,6 +170,8 @@ class NoticeKind(Enum):
     """The handler runs, and may say how far it is."""
     CONFIRM = "confirm"
     """The server asks whether the caller still waits. Only then it begins."""
+    PASSED = "passed"
+    """The server passes the result of a stage on: the request of the next one is on its way."""
 
 
 class Notice(Struct, frozen=True, kw_only=True, gc=False):
@@ -135,6 +183,8 @@ class Notice(Struct, frozen=True, kw_only=True, gc=False):
     """With CONFIRM: the routing key on the control exchange for the answer."""
     progress: Progress | None = None
     """With PROGRESS: how far the call is; None where the handler is just alive."""
+    stage: int = 0
+    """The stage of a pipe that it tells of, with PASSED the next one; 0 outside of pipes."""
 
 
 class Bounce(Struct, frozen=True, kw_only=True, gc=False):
@@ -146,3 +196,5 @@ class Bounce(Struct, frozen=True, kw_only=True, gc=False):
     """How many servers had the request before."""
     is_copy: bool = False
     """Whether it is a copy, made by a server that still has the original."""
+    stage: int = 0
+    """The stage of a pipe that it is the request of; 0 outside of pipes."""

@@ -22,6 +22,7 @@ from leveret.transport.link import Link
 from leveret.wire.native.dialect import NativeServer
 from tests.behaviour.patience import at_once, until
 from tests.behaviour.raw import RawPeer
+from tests.unit.server.calls.making import NOBODY
 
 
 class Desk(Service):
@@ -72,6 +73,7 @@ class Scene:
                 instance="b47af560",
                 user_of=lambda request, _own_user: request.user,
                 reply_elsewhere=lambda _frames: None,
+                publish_next=NOBODY.publish,
                 max_message_size=1000,
                 send_tracebacks=False,
             ),

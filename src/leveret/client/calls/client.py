@@ -102,6 +102,7 @@ class Client:
         self.routes: dict[str, Route] = {}
         """What is known of each queue, by "service.method"."""
         self._was_attached = False
+        self._attached_at = 0.0
         self._tasks = Tasks(loop)
         self._publisher = Publisher(on_refused=self._on_refused, on_taken=self._on_taken)
         self._messenger = Messenger(
@@ -151,6 +152,7 @@ class Client:
             time=loop.time,
             answered=self._inquiries.answered,
             confirm=self._control.confirm,
+            passed=self._passed,
             default_dialect=NativeClient(),
         )
         self.reply_queue = ReplyQueue(
@@ -353,6 +355,7 @@ class Client:
             ),
         )
         self._flow.watch(connection)
+        self._attached_at = self.loop.time()
         if again:
             self._connected_again()
         self._flow.changed()
@@ -530,6 +533,14 @@ class Client:
 
     def _on_taken(self, call: Pending) -> None:
         self.table.fire(call, Event.TAKEN)
+
+    def _passed(self, call: Pending, stage: int) -> None:
+        """A call is at a later stage of its pipe: another queue, and other servers."""
+        call.request = call.request.stages[stage - 1]
+        self.table.fire(call, Event.PASSED)
+        self._monitor.passed(call)
+        if call.started < self._attached_at:  # what they said may have been lost before
+            self.query(call.route, [call.id])
 
     def _on_refused(self, call: Pending) -> None:
         if self._returns.is_replacing and call.request.repeatable:

@@ -51,8 +51,12 @@ class ControlSender:
 
     def cancel(self, call: Pending) -> None:
         """Nobody waits for this call any more."""
-        if call.route.control_key:
-            self._send(call.route.control_key, CANCEL, call.id, call.timeout)
+        request = call.request
+        # A pipe may be further on than its client knows, or about to be.
+        later = request.stages[request.stage - 1 :] if request.stage else (request,)
+        for key in dict.fromkeys(one.route.control_key for one in later):
+            if key:
+                self._send(key, CANCEL, call.id, call.timeout)
 
     def confirm(self, key: str, call_id: str, waits: bool) -> None:
         """Answer a server, which listens under this key, whether a caller still waits."""

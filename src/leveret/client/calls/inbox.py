@@ -15,9 +15,10 @@ from typing import Final
 from leveret.amqp.events import Content, Delivery
 from leveret.client.calls.life import Act, Event, Fire, Pending
 from leveret.client.calls.route import HEARD_EVERY
+from leveret.client.calls.stages import judged
 from leveret.errors import LeveretError
 from leveret.wire.dialect import ClientDialect
-from leveret.wire.message import Bounce, Notice, NoticeKind, Reply
+from leveret.wire.message import Bounce, Notice, NoticeKind, Reply, StageReply
 
 _NOTICES: Final = {
     NoticeKind.WAITS: Event.WAITS,
@@ -36,6 +37,7 @@ class Inbox:
         no such question.
     :param confirm: tells a server, which listens under a key, whether a caller still waits:
         `confirm(key, call_id, waits)`.
+    :param passed: told of a call that is at a later stage of its pipe, and at which.
     :param default_dialect: the dialect of messages that name no call.
     """
 
@@ -48,6 +50,7 @@ class Inbox:
         time: Callable[[], float],
         answered: Callable[[str, bytes], bool],
         confirm: Callable[[str, str, bool], None],
+        passed: Callable[[Pending, int], None],
         default_dialect: ClientDialect,
     ) -> None:
         self.late = 0
@@ -58,6 +61,7 @@ class Inbox:
         self._time = time
         self._answered = answered
         self._confirm = confirm
+        self._passed = passed
         self._default_dialect = default_dialect
 
     def on_delivery(self, delivery: Delivery) -> None:
@@ -74,20 +78,47 @@ class Inbox:
             if now - route.server_seen_at > HEARD_EVERY:
                 route.heard(now)
             self._replied(call, message)
-        elif isinstance(message, Notice):
-            if self._fire(call, _NOTICES[message.kind]) is Act.SAY_WAITS:
-                # With our answer its handler may begin.
-                self._confirm(message.answer_to, call.id, True)
-            if message.progress is not None and call.listener is not None:
-                call.listener.heard(message.progress)
-        elif isinstance(message, Bounce):
+        elif isinstance(message, StageReply):
+            self._stage_ended(call, message)
+        elif isinstance(message, (Notice, Bounce)) and not self._is_past(call, message.stage):
+            self._goes_on(call, message)
+
+    def _goes_on(self, call: Pending, message: Notice | Bounce) -> None:
+        """A call has not ended, or has by another message than a reply."""
+        if isinstance(message, Bounce):
             self._bounced(call, message)
+        elif message.kind is NoticeKind.PASSED:
+            pass  # it is at its stage by now, and that is all
+        elif self._fire(call, _NOTICES[message.kind]) is Act.SAY_WAITS:
+            # With our answer its handler may begin.
+            self._confirm(message.answer_to, call.id, True)
+        elif message.progress is not None and call.listener is not None:
+            call.listener.heard(message.progress)
+
+    def _is_past(self, call: Pending, stage: int) -> bool:
+        """Whether a call is past a stage of its pipe; if it is not at it yet, now it is."""
+        at = call.request.stage
+        if at < stage <= len(call.request.stages):
+            self._passed(call, stage)
+        return 0 < stage < at
+
+    def _stage_ended(self, call: Pending, reply: StageReply) -> None:
+        if not call.request.stage:  # a header that nobody asked for
+            self._replied(call, reply)
+            return
+        if self._is_past(call, reply.stage):
+            return
+        request = call.request
+        request.route.heard(self._time())
+        last, method = len(request.stages), request.route.key
+        self._replied(call, judged(reply, stage=request.stage, last=last, method=method))
 
     def on_return(self, content: Content) -> None:
         """The broker has no queue for a request, and gives it back."""
         call = self._get(content.properties.correlation_id or "")
         if call is not None:
             call.body = content.body  # to send it again, which does no harm
+            call.request = call.request.first
             self._fire(call, Event.NO_ROUTE)
 
     def _for_no_call(self, delivery: Delivery) -> None:

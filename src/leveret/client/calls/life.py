@@ -96,6 +96,7 @@ class Event(Enum):
     WAITS = "a server has it, and its handler waits"
     RUNS = "its handler runs"
     CONFIRM = "a server asks whether the caller still waits"
+    PASSED = "it is at a later stage of its pipe"
     # From the broker: the request came back, or was not taken.
     NO_ROUTE = "the broker has no queue for it"
     EXPIRY = "no server took it in time"
@@ -241,6 +242,8 @@ class Pending(Struct, eq=False):
     """What has to be remembered of it, if anything."""
     listener: Listener | None = None
     """Tells its caller how far it is, if the caller wants to know."""
+    passed_at: float = 0.0
+    """When it came to its stage of a pipe, if that is not the first."""
 
     @property
     def route(self) -> Route:
@@ -251,6 +254,11 @@ class Pending(Struct, eq=False):
     def method(self) -> str:
         """What it calls, as errors and logs name it."""
         return self.request.route.key
+
+    @property
+    def since(self) -> float:
+        """When its request was sent first: that of the stage which it is at."""
+        return self.passed_at or self.started
 
     @property
     def doubtful(self) -> bool:
@@ -327,6 +335,9 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     **{(s, _E.CONFIRM): (s, _A.SAY_WAITS) for s in LIVE},
     (_S.QUIET, _E.CONFIRM): (_S.AT_SERVER, _A.SAY_WAITS),
     (_S.SOUGHT, _E.CONFIRM): (_S.AT_SERVER, _A.SAY_WAITS),
+    # The request of the next stage of a pipe is on its way, unless this one goes out again.
+    **{(s, _E.PASSED): (s, _A.NOTHING) for s in LIVE},
+    **{(s, _E.PASSED): (_S.QUIET, _A.NOTHING) for s in OUT},
     # -- no queue for the request ---------------------------------------------------------------
     **{(s, _E.NO_ROUTE): (_S.UNROUTED, _A.PROBE) for s in (*OUT, _S.UNROUTED, _S.REFUSED)},
     # Another copy came back before; that one decides.
@@ -427,6 +438,11 @@ def remember(call: Pending, event: Event, act: Act, now: float) -> None:
             trouble = call.ensure_trouble()
             trouble.noticed_at, trouble.missing_since = now, 0.0
             trouble.had_by_server = trouble.begun = True
+        case Event.PASSED:
+            trouble = call.ensure_trouble()
+            trouble.noticed_at = trouble.missing_since = 0.0
+            trouble.begun = trouble.had_by_server = trouble.left_queue = False
+            call.passed_at = now
         case Event.NO_ROUTE | Event.EXPIRY | Event.FULL | Event.FULL_HERE:
             call.ensure_trouble().back_at = now
         case Event.QUEUE_EMPTY | Event.QUEUE_GONE:
@@ -439,6 +455,7 @@ def remember(call: Pending, event: Event, act: Act, now: float) -> None:
         trouble = call.ensure_trouble()
         trouble.noticed_at = trouble.back_at = trouble.missing_since = 0.0
         trouble.begun = trouble.left_queue = False
+        call.request, call.passed_at = call.request.first, 0.0
         if act is Act.PUBLISH_DOUBTFUL:
             trouble.doubtful = True
             trouble.resends += 1

@@ -185,6 +185,10 @@ class Monitor:
         else:
             self._timers.add(due, partial(self._is_due, call))
 
+    def passed(self, call: Pending) -> None:
+        """A call is at a later stage of its pipe, and waits in another queue."""
+        self._timers.add(self._time() + PROBE_AFTER, partial(self._is_due, call))
+
     def _is_due(self, call: Pending) -> None:
         """A call has waited for long enough to be looked after."""
         if call.state is State.ENDED:
@@ -216,7 +220,11 @@ class Monitor:
         if route.is_probed or overdue.is_looked_after:
             self._check_at(overdue, now + _SOON)
             return
-        overdue.calls = {i: c for i, c in overdue.calls.items() if c.state is not State.ENDED}
+        overdue.calls = {
+            i: c
+            for i, c in overdue.calls.items()
+            if c.state is not State.ENDED and c.route is route  # a pipe goes on to other queues
+        }
         if not overdue.calls:
             del self._overdue[route]
             return
@@ -234,7 +242,7 @@ class Monitor:
         # A call that is younger had not waited for long when the last probe was made.
         seen = route.asked_at - PROBE_AFTER / 4
         return age >= SERVED_EVERY or any(
-            (call.started > seen and not call.noticed_at)
+            (call.since > seen and not call.noticed_at)
             or (call.state is State.SOUGHT and age >= SERVED_EVERY / 2)
             for call in waiting
         )
@@ -259,9 +267,9 @@ class Monitor:
         waiting = [
             call
             for call in overdue.calls.values()
-            if call.state in OUT and call.started < finding.asked_at
+            if call.state in OUT and call.route is route and call.since < finding.asked_at
         ]
-        waiting.sort(key=lambda call: call.started)
+        waiting.sort(key=lambda call: call.since)
         if finding.state is QueueState.MISSING:
             await self._judge(self._deleted(waiting), Event.QUEUE_DELETED)
         elif not finding.consumers and finding.messages:

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
+
+from msgspec import Struct
+
 from leveret.client.calls.route import Route
+from leveret.client.calls.stages import StageReader
 from leveret.errors import InvalidArgument
 from leveret.wire.dialect import ClientChannel, ClientDialect, RequestPacker
+
+
+class InPipe(Struct, frozen=True, kw_only=True):
+    """What makes a request the first one of a pipe."""
+
+    headers: bytes
+    """Its headers that name the stages after it, packed."""
+    routes: Sequence[Route]
+    """What is known of the queues of the stages after it."""
 
 
 class Request:
@@ -21,6 +36,8 @@ class Request:
         "dialect",
         "headers",
         "if_busy_fail",
+        "in_pipe",
+        "is_resent",
         "key",
         "looks_first",
         "names_key",
@@ -31,6 +48,8 @@ class Request:
         "read",
         "repeatable",
         "route",
+        "stage",
+        "stages",
         "wait_for_connection",
         "wait_for_server",
     )
@@ -55,6 +74,7 @@ class Request:
         wait_for_connection: bool = True,
         if_busy_fail: bool = False,
         one_way: bool = False,
+        in_pipe: InPipe | None = None,
     ) -> None:
         """:raises InvalidArgument: if what is the same for all requests does not fit into a frame.
 
@@ -64,6 +84,7 @@ class Request:
         :param names_key: whether the headers of each call carry a key; else it is the call's id.
         :param resent: whether every request says that it was sent before.
         :param one_way: whether nobody answers: its calls end with the broker's confirm.
+        :param in_pipe: what makes it the first request of a pipe, if it is.
         """
         self.dialect = dialect
         self.read = dialect.read
@@ -87,8 +108,16 @@ class Request:
         request would stay for a server to come that would not ask whether anybody waits."""
         # A server that gets no answer to its question runs only what nobody can have given up.
         waits = idempotent and wait_for_server and bool(route.control_key)
+        self.is_resent = resent
         self.headers = dialect.headers(resent=resent, waits=waits)
         """Headers of every request, packed, beside those of the call."""
+        self.in_pipe = in_pipe
+        self.stage = 0
+        """The stage of a pipe that a call is at which has this, from 1 on; 0 outside of pipes."""
+        self.stages: tuple[Request, ...] = ()
+        """What a call of the pipe has at each stage. What it sends is always the first request."""
+        if in_pipe is not None:
+            self._begin_pipe(in_pipe)
         self.renew(channel)
 
     def again(self) -> Request:
@@ -107,7 +136,23 @@ class Request:
             wait_for_connection=self.wait_for_connection,
             if_busy_fail=self.if_busy_fail,
             one_way=self.one_way,
+            in_pipe=self.in_pipe,
         )
+
+    def _begin_pipe(self, in_pipe: InPipe) -> None:
+        self.read = StageReader(self.dialect).read
+        self.headers += in_pipe.headers
+        at = [self, *(copy(self) for _ in in_pipe.routes)]
+        self.stages = tuple(at)
+        for number, (request, route) in enumerate(
+            zip(at, (self.route, *in_pipe.routes), strict=True), start=1
+        ):
+            request.stage, request.stages, request.route = number, self.stages, route
+
+    @property
+    def first(self) -> Request:
+        """What packs the requests of a call that has this: that of the first stage of a pipe."""
+        return self.stages[0] if self.stages else self
 
     def renew(self, channel: ClientChannel) -> None:
         """Make the packer for another channel.
@@ -139,8 +184,9 @@ class Request:
         :param key: the idempotency key that the earlier copy had, "" if it is the same now.
         """
         added = self.headers
-        if doubtful and self.needs_key and not added:
-            added = self.dialect.headers(resent=True)
+        if doubtful and self.needs_key and not self.is_resent:
+            added += self.dialect.headers(resent=True)
         if key and not self.names_key:
+            key += "/1" if self.in_pipe is not None else ""
             added += self.dialect.headers(idempotency_key=key)
         return added + headers

@@ -60,7 +60,7 @@ class Resends:
         self._publish(call, doubtful=True)
 
     def _publish(self, call: Pending, *, doubtful: bool) -> None:
-        request = call.request
+        request = call.request.first
         key = (call.trouble.key if call.trouble is not None else "") or ""
         try:
             if request.channel is not self._publisher.outgoing:

@@ -56,7 +56,9 @@ def verdict(act: Act, call: Pending, cause: LeveretError | None = None) -> CallE
     error = _VERDICTS[act](call, cause)
     error.method = call.route.key
     error.call_id = call.id
-    if error.executed == "no" and call.doubtful:  # it is true of the last copy only
+    error.stage = call.request.stage
+    # It is true of the last copy only, or of the last stage only.
+    if error.executed == "no" and (call.doubtful or error.stage > 1):
         error.executed = "maybe"
     return error
 

@@ -84,12 +84,28 @@ def gave_up(times: int) -> MaybeExecuted:
     )
 
 
+def may_have_run(request: Incoming) -> bool:
+    """Whether another server may have run a request, or an earlier copy of it.
+
+    The broker delivered it before; a server published it again after that; or its sender did, and
+    does not know what became of it.
+    """
+    return request.redelivered or request.resent or request.attempts > 0
+
+
 def doubt(request: Incoming, spec: MethodSpec, *, has_key: bool) -> MaybeExecuted | None:
     """Why a request is not run that another server may have run; None if it may be run.
 
     :param has_key: whether a store knows if it was run.
     """
-    if not request.redelivered or spec.idempotent or has_key:
+    if spec.idempotent or has_key:
+        return None
+    if request.stage > 1 and request.resent:
+        return MaybeExecuted(
+            "the server of the stage before it may have passed its result on before, and died or"
+            " lost its connection; the method is not idempotent, so it is not run again"
+        )
+    if not request.redelivered:
         return None
     return MaybeExecuted(
         "a server took this request before and died or lost its connection; the method is not"

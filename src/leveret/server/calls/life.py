@@ -13,6 +13,8 @@ A call is in one `State`:
        ▼            │
     RUNNING ◄───────┘        its handler runs
        ├──────► RECORDING    the reply is written to the store under its key
+       │            │
+       ├──────► PASSING      the result is passed on to the next stage of a pipe
        ▼            │
      ENDED  ◄───────┘
 
@@ -82,6 +84,8 @@ class State(Enum):
     """Its handler runs."""
     RECORDING = "recording"
     """Its handler has ended, and its reply is being recorded under its key."""
+    PASSING = "passing"
+    """Its result is passed on to the next stage of a pipe: the broker is to have that request."""
     ENDED = "ended"
     """It is over; its reply may still wait for the socket."""
 
@@ -115,6 +119,8 @@ class Event(Enum):
     """Its handler begins."""
     RECORD = "record"
     """The handler has ended, or is not to begin, and the claim of its key is to be settled."""
+    FORWARD = "forward"
+    """It has its result, which is to be passed on."""
     END = "end"
     """The task is done with it."""
     DEADLINE = "deadline"
@@ -198,7 +204,7 @@ Told: TypeAlias = NoticeKind | None
 
 S, E, A = State, Event, Act
 
-WITH_TASK: Final = (S.STARTED, S.CLAIMING, S.BEGUN, S.RUNNING, S.RECORDING)
+WITH_TASK: Final = (S.STARTED, S.CLAIMING, S.BEGUN, S.RUNNING, S.RECORDING, S.PASSING)
 """The states of a call that has a place."""
 
 LIVE: Final = (S.ARRIVED, S.ASKED, S.WAITING, *WITH_TASK)
@@ -241,6 +247,9 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     (S.RECORDING, E.DEADLINE): (S.RECORDING, A.ANSWER),
     (S.RECORDING, E.CALLER_LEFT): (S.RECORDING, A.NONE),
     (S.RECORDING, E.DRAIN): (S.RECORDING, A.NONE),
+    # What is on its way to the next stage goes on: that has the same deadline and caller.
+    **{(s, E.FORWARD): (S.PASSING, A.NONE) for s in (S.CLAIMING, S.BEGUN, S.RUNNING, S.RECORDING)},
+    **{(S.PASSING, e): (S.PASSING, A.NONE) for e in (E.DEADLINE, E.CALLER_LEFT, E.DRAIN)},
     **{(s, E.REDELIVERED): (s, A.NONE) for s in WITH_TASK},
     **{(s, E.ABANDON): (S.ENDED, A.FINISH) for s in LIVE},
 }
@@ -291,6 +300,7 @@ TELLS: Final[dict[State, Told]] = {
     S.BEGUN: NoticeKind.WAITS,
     S.RUNNING: NoticeKind.RUNS,
     S.RECORDING: NoticeKind.RUNS,
+    S.PASSING: NoticeKind.RUNS,
     S.ENDED: None,
 }
 """What a caller may be told. One that waits for a place is told nothing: a drain hands its request
@@ -376,8 +386,11 @@ class Source(Struct, eq=False, kw_only=True):
     """How many of those had a handler that raised what its contract does not declare."""
 
 
-def name_of(key: CallKey) -> str:
+def name_of(key: CallKey, stage: int = 0) -> str:
     """A key as text, which is hashed once and not at each look-up; "" if it names no call.
+
+    The stages of a pipe share the key of their caller, so each has its number in its name: beside
+    the exchange, which nobody but a dialect gives, and which is mostly the default one.
 
     Names of AMQP may hold a zero, but nobody can make up a name that is another's: it has two zeros
     if neither of the other's parts has one, and then it can be read in one way only.
@@ -385,7 +398,7 @@ def name_of(key: CallKey) -> str:
     reply_to, call_id = key
     if reply_to is None or not call_id:
         return ""
-    return f"{call_id}\0{reply_to.exchange}\0{reply_to.key}"
+    return f"{call_id}\0{reply_to.exchange}{stage or ''}\0{reply_to.key}"
 
 
 class ServerCall(Struct, eq=False, kw_only=True):

@@ -122,6 +122,8 @@ class OnceCalls:
             if not self._spec.once:
                 return None
             given = f"{request.reply_to.key}/{request.call_id}"
+            if request.stage:  # a method may be a stage of one pipe twice
+                given += f"/{request.stage}"
         scoped = f"{self._spec.key} {quote(user, safe='')} {given}"
         if len(scoped.encode("utf-8", "surrogatepass")) > MAX_KEY:
             scoped = hashlib.sha256(scoped.encode("utf-8", "surrogatepass")).hexdigest()

@@ -18,6 +18,7 @@ from leveret.errors import (
     RemoteError,
     Unauthenticated,
 )
+from leveret.server.calls.intake import may_have_run
 from leveret.server.calls.life import Holding, ServerCall, State, Stop
 from leveret.wire.error_texts import is_long, safe_repr, safe_str, shortened_traceback
 from leveret.wire.failures import as_declared, misfit
@@ -43,9 +44,7 @@ def may_run_elsewhere(call: ServerCall) -> bool:
     The broker delivered it before; a server passed it on after that; its client sent it before; or
     the broker has it back.
     """
-    request = call.incoming
-    had_before = request.redelivered or request.resent or request.attempts > 0
-    return had_before or call.holding is Holding.DETACHED
+    return may_have_run(call.incoming) or call.holding is Holding.DETACHED
 
 
 def stopped(call: ServerCall, state: State, *, in_thread: bool) -> CallError:

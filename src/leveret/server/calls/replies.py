@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
 from leveret.contract import MethodSpec
@@ -133,6 +133,13 @@ class Replies:
             except (TypeError, ValueError):  # as in `result`; here the error is what matters
                 pass
         return packer.error(call.incoming, error)
+
+    def error_of_next(self, call: ServerCall, error: CallError) -> bytes:
+        """The reply that tells of an error of the next stage of a pipe, which did not get there."""
+        if self._notes_errors and call.answer is Answer.OWED:
+            call.failure = error
+        incoming = structs.replace(call.incoming, stage=call.incoming.stage + 1)
+        return call.source.answers.packer.error(incoming, error)
 
     def recorded(self, call: ServerCall, recorded: Recorded) -> bytes:
         """The reply that a call with the same idempotency key was given."""

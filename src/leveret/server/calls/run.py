@@ -67,6 +67,14 @@ class Measures(Protocol):
         """A handler ended by itself."""
 
 
+class PassOn(Protocol):
+    """Passes the result of a stage of a pipe on, instead of sending it: `Passing.pass_on`."""
+
+    def __call__(self, call: ServerCall, reply: bytes, /, *, again: bool) -> Awaitable[bytes]:
+        """Returns the frames of the reply; an error is not passed on."""
+        ...
+
+
 _NOT_SEEN = object()
 
 # What each call comes by: Python 3.11 takes five times as long to find a member of an Enum.
@@ -99,6 +107,7 @@ class Runner:
 
     :param on_end: what sees to the delivery of a call that ended.
     :param reporter: makes what tells the caller of a call how far it is.
+    :param pass_on: passes the result of a stage of a pipe on.
     """
 
     def __init__(
@@ -111,6 +120,7 @@ class Runner:
         measures: Measures,
         on_end: Callable[[ServerCall, Ended], None],
         reporter: Callable[[ServerCall], Callable[[Progress], None]],
+        pass_on: PassOn,
         *,
         send_tracebacks: bool,
     ) -> None:
@@ -125,6 +135,7 @@ class Runner:
         self._measures = measures
         self._on_end = on_end
         self._reporter = reporter
+        self._pass_on = pass_on
         self._send_tracebacks = send_tracebacks
 
     def run(self, call: ServerCall) -> Coroutine[Any, Any, None]:
@@ -141,8 +152,10 @@ class Runner:
             self._life.fire(call, Event.CLAIM)
             found = await self._claimed_or_reply(call, key)
             if not isinstance(found, Claim):
-                packed_for = call.source.answers
                 back = call.stop is Stop.DRAIN
+                if call.incoming.then and not back:
+                    found = await self._pass_on(call, found, again=True)
+                packed_for = call.source.answers
                 self._on_end(call, Ended(reply=found, packed_for=packed_for, back=back))
                 return
             claim = found
@@ -187,7 +200,7 @@ class Runner:
                 raise
         finally:
             context.end()
-            if claim is None and not cut_off:
+            if claim is None and not cut_off and not incoming.then:
                 packed_for = call.source.answers
                 self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=False))
             else:
@@ -228,6 +241,9 @@ class Runner:
                 remaining = call.ends - self._clock()
                 ran = call.entered and not forgotten
                 await claim.settle(call, reply, remaining, ran=ran)
+            if call.incoming.then and not cut_off and call.state is not State.ENDED:
+                reply = await self._pass_on(call, reply, again=False)
+                packed_for = call.source.answers
         finally:
             self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))
 

@@ -136,6 +136,13 @@ class Settling:
             self._remember(call, reply)
             call.source.answers.reply(reply)
 
+    def passed(self, call: ServerCall, notice: bytes) -> None:
+        """The broker has the next stage of a pipe: who asks for this one is told that."""
+        call.answer = Answer.GIVEN
+        self._remember(call, notice)
+        if call.holding is not _HELD:  # its request comes again, perhaps to this server
+            self.keep(call, notice)
+
     def hand_back(self, request: Incoming, source: Source, seconds: float) -> None:
         """Return a request that was not begun; as redelivered where there is no other way.
 

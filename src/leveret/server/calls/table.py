@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from leveret.server.calls.life import Holding, ServerCall, name_of
-from leveret.wire.message import CallKey
+from leveret.wire.message import MAX_STAGES, CallKey
 
 EARLY_CANCELS: Final = 10_000
 """How many cancels that overtook their requests are remembered."""
@@ -30,6 +30,7 @@ class CallTable:
         # An OrderedDict gives its first entry at once, a dict whose first were deleted does not.
         self._others: dict[str, OrderedDict[ServerCall, None]] = {}
         self._detached: dict[tuple[str, str], OrderedDict[ServerCall, None]] = {}
+        self._has_stages = False
 
     def of(self, method: str) -> Collection[ServerCall]:
         """The calls of one method, in order of arrival, now and later."""
@@ -38,6 +39,8 @@ class CallTable:
     def add(self, call: ServerCall) -> None:
         """A call is here."""
         self._of_method[call.method][call] = None
+        if call.incoming.stage:
+            self._has_stages = True
         name = call.name
         if name and self._first.setdefault(name, call) is not call:
             self._others.setdefault(name, OrderedDict())[call] = None
@@ -65,24 +68,39 @@ class CallTable:
         if not others:
             del self._others[name]
 
-    def find(self, key: CallKey) -> ServerCall | None:
-        """The call that its caller calls so, the first of them if there are more."""
-        return self._first.get(name_of(key))
+    def names(self, key: CallKey) -> list[str]:
+        """What calls may be named here that their callers call so: a pipe has one at each stage."""
+        stages = MAX_STAGES if self._has_stages else 0
+        return [name_of(key, stage) for stage in range(stages + 1)]
+
+    def find(self, key: CallKey) -> list[ServerCall]:
+        """The call that its caller calls so, the first of them if there are more.
+
+        A pipe may be here at several stages: it has passed one on, and the broker has yet to
+        confirm that.
+        """
+        return [self._first[name] for name in self.names(key) if name in self._first]
 
     def find_all(self, key: CallKey) -> list[ServerCall]:
         """All calls that their callers call so, the first one first."""
-        name = name_of(key)
-        first = self._first.get(name)
-        return [] if first is None else [first, *self._others.get(name, ())]
+        return [
+            call
+            for name in self.names(key)
+            if name in self._first
+            for call in (self._first[name], *self._others.get(name, ()))
+        ]
 
     def detached(self, call: ServerCall) -> None:
         """A call's channel has ended: its request may come again."""
         if call.name:
             self._detached.setdefault((call.method, call.name), OrderedDict())[call] = None
 
-    def delivered_again(self, method: str, key: CallKey) -> ServerCall | None:
-        """The detached call whose request has come again, which is then not detached any more."""
-        calls = self._detached.get((method, name_of(key)))
+    def delivered_again(self, method: str, name: str) -> ServerCall | None:
+        """The detached call whose request has come again, which is then not detached any more.
+
+        :param name: what names the call, as `name_of` writes it.
+        """
+        calls = self._detached.get((method, name))
         if not calls:
             return None
         call = next(iter(calls))

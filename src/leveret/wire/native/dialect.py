@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from leveret.amqp.tables import encode_table
 from leveret.contract import MethodSpec
@@ -11,7 +11,7 @@ from leveret.transport.channel import Channel
 from leveret.wire.dialect import ClientChannel, Metadata
 from leveret.wire.dialect import RequestPacker as PacksRequests
 from leveret.wire.failures import decode_failure
-from leveret.wire.message import Reply
+from leveret.wire.message import Reply, Stage
 from leveret.wire.native.headers import (
     IDEMPOTENCY_KEY,
     PROGRESS,
@@ -22,6 +22,7 @@ from leveret.wire.native.headers import (
 from leveret.wire.native.names import EXCHANGE, QUEUE_PREFIX
 from leveret.wire.native.reply import ReplyPacker, read_reply
 from leveret.wire.native.request import RequestPacker, read_request
+from leveret.wire.native.stages import pack_stages
 from leveret.wire.native.topology import bind_request_queue, declare_request_queue
 
 
@@ -64,6 +65,10 @@ class NativeClient:
         if progress:
             packed += encode_table({PROGRESS: True})[4:]
         return packed
+
+    def stages(self, then: Sequence[Stage], content_type: str) -> bytes:
+        """What the first request of a pipe carries besides; see `wire.native.stages`."""
+        return pack_stages(then, content_type)
 
     read = staticmethod(read_reply)
 

@@ -9,6 +9,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
+from leveret.wire.message import MAX_STAGES
+
 DEADLINE: Final = "deadline"
 """When the caller stops waiting, in milliseconds since 1970. It is the last header of a request:
 `amqp/properties.py` reads it without decoding the others again."""
@@ -28,6 +30,12 @@ ON_BEHALF_OF: Final = "on-behalf-of"
 """Whose request it is that a server hands back: the user that it came with."""
 HANDED_BACK: Final = "handed-back"
 """The message is a copy of a request; its server has the original until the broker has the copy."""
+STAGE: Final = "stage"
+"""The number of a stage of a pipe, from 1 on."""
+THEN: Final = "then"
+"""The stages of a pipe after this one."""
+STAGE_CONTENT_TYPE: Final = "content-type"
+"""The encoding of the body of a stage's request, whose `content_type` says that it is one."""
 
 # Those of streams.
 NUMBER: Final = "n"
@@ -127,6 +135,12 @@ def does_wait(headers: Headers) -> bool:
 def does_want_progress(headers: Headers) -> bool:
     """Whether a caller wants to be told how far its call is."""
     return bool((headers or {}).get(PROGRESS))
+
+
+def stage_of(headers: Headers) -> int:
+    """The number of the stage of a pipe that a message is of; 0 if it is of none."""
+    stage = (headers or {}).get(STAGE)
+    return stage if type(stage) is int and 0 < stage <= MAX_STAGES else 0
 
 
 def was_handed_back(headers: Headers) -> bool:

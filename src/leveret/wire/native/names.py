@@ -31,6 +31,8 @@ PROGRESS: Final = "progress"
 """The type of a notice: the handler runs, and the body may say how far it is."""
 CONFIRM: Final = "claim"
 """The type of a notice: the server asks whether the caller still waits."""
+PASSED: Final = "passed"
+"""The type of a notice: the result of a stage of a pipe is on its way to the next one."""
 
 ITEM: Final = "item"
 """The type of one item of a stream, in either direction."""

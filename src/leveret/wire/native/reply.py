@@ -6,6 +6,8 @@ import struct
 from functools import partial
 from typing import Final
 
+from msgspec import structs
+
 from leveret.amqp.codes import BASIC
 from leveret.amqp.events import Delivery
 from leveret.amqp.frames import (
@@ -28,13 +30,24 @@ from leveret.contract import MethodSpec
 from leveret.errors import CallError
 from leveret.wire.dialect import Metadata
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
-from leveret.wire.message import Bounce, Copy, Incoming, Notice, NoticeKind, Reply, ReplyAddress
+from leveret.wire.message import (
+    Bounce,
+    Copy,
+    Incoming,
+    Notice,
+    NoticeKind,
+    Reply,
+    ReplyAddress,
+    StageReply,
+)
 from leveret.wire.native.headers import (
     METADATA,
+    STAGE,
     attempts,
     bounce_reason,
     metadata_of,
     problem_of,
+    stage_of,
     was_handed_back,
 )
 from leveret.wire.native.names import (
@@ -44,6 +57,7 @@ from leveret.wire.native.names import (
     ERROR,
     EXCHANGE,
     NOT_BEGUN,
+    PASSED,
     PROGRESS,
     RESULT,
 )
@@ -56,8 +70,13 @@ _ADDRESSES: Final = 1024
 _ANSWERS: Final = frozenset({RESULT, ERROR})
 """The types of messages that end a call."""
 
-_NOTICES: Final = frozenset({ACCEPTED, PROGRESS, CONFIRM})
-"""The types of messages about a call that goes on."""
+_NOTICES: Final = {
+    ACCEPTED: NoticeKind.RUNS,
+    PROGRESS: NoticeKind.PROGRESS,
+    CONFIRM: NoticeKind.CONFIRM,
+    PASSED: NoticeKind.PASSED,
+}
+"""The types of messages about a call that goes on, and what they mean without a body."""
 
 _HEADER = struct.Struct(">BHIHH").pack
 _U16 = struct.Struct(">H").pack
@@ -116,7 +135,7 @@ class ReplyPacker:
         reply_to = call.reply_to
         if reply_to is None:
             return b""
-        if metadata or not call.call_id or content_type != self._spec.content_type:
+        if metadata or call.stage or not call.call_id or content_type != self._spec.content_type:
             return self._pack(call, body, content_type, RESULT, metadata)
         packer = self._results.get(reply_to)
         if packer is None:
@@ -149,6 +168,8 @@ class ReplyPacker:
         if notice.kind is NoticeKind.PROGRESS:
             told = b"" if notice.progress is None else encode_progress(notice.progress)
             return self._pack(call, told, ERROR_CONTENT_TYPE, PROGRESS)
+        if notice.kind is NoticeKind.PASSED:
+            return self._pack(call, b"", ERROR_CONTENT_TYPE, PASSED, stage=call.stage + 1)
         body = NOT_BEGUN if notice.kind is NoticeKind.WAITS else b""
         return self._pack(call, body, ERROR_CONTENT_TYPE, ACCEPTED)
 
@@ -183,10 +204,13 @@ def pack_reply(
     kind: str,
     metadata: Metadata | None = None,
     answer_to: str | None = None,
+    stage: int = 0,
 ) -> bytes:
     """One reply that is out of the ordinary: an error, a result with metadata, a notice.
 
     It is b"" for a request without a reply address.
+
+    :param stage: the stage of a pipe that it tells of, if not that of the request.
 
     :raises TypeError: if the metadata does not map text to text.
     :raises ValueError: if it does not fit into a frame, or is not Unicode.
@@ -196,13 +220,18 @@ def pack_reply(
         return b""
     if metadata and not all(isinstance(text, str) for pair in metadata.items() for text in pair):
         raise TypeError(f"metadata must map text to text; got {metadata!r}")
+    headers: dict[str, object] = {}
+    if metadata:
+        headers[METADATA] = dict(metadata)
+    if call.stage:
+        headers[STAGE] = stage or call.stage
     properties = encode_properties(
         Properties(
             content_type=content_type,
             correlation_id=call.call_id or None,
             type=kind,
             reply_to=answer_to,
-            headers={METADATA: dict(metadata)} if metadata else None,
+            headers=headers or None,
         )
     )
     if frame_max and len(properties) + 12 + FRAME_OVERHEAD > frame_max:
@@ -224,38 +253,42 @@ def read_reply(delivery: Delivery) -> Reply | Notice | Bounce:
             body=delivery.body,
             body_size=delivery.body_size,
         )
+    headers = properties.headers
     if kind in _ANSWERS:
         problem = "" if encoding is None else problem_of(encoding)
-        return Reply(
+        reply = Reply(
             is_error=kind == ERROR,
             content_type=properties.content_type,
             body=delivery.body,
             body_size=delivery.body_size,
-            metadata=None if properties.headers is None else metadata_of(properties.headers),
+            metadata=None if headers is None else metadata_of(headers),
             problem=problem and f"the reply has {problem}",
         )
+        stage = stage_of(headers)
+        return StageReply(**structs.asdict(reply), stage=stage) if stage else reply
     if kind == CALL:
-        headers = properties.headers
         return Bounce(
             reason=bounce_reason(headers),
             attempts=attempts(headers),
             is_copy=was_handed_back(headers),
+            stage=stage_of(headers),
         )
     if kind in _NOTICES:
-        return _notice(kind, delivery)
+        return _notice(_NOTICES[kind], delivery)
     return Reply(
         is_error=True,
         content_type=properties.content_type,
         body=delivery.body,
         body_size=delivery.body_size,
-        metadata=metadata_of(properties.headers),
+        metadata=metadata_of(headers),
         problem=f"a reply of the unknown type {kind!r}",
     )
 
 
-def _notice(kind: str | None, delivery: Delivery) -> Notice:
-    if kind == ACCEPTED:
-        return Notice(kind=NoticeKind.WAITS if delivery.body else NoticeKind.RUNS)
-    if kind == PROGRESS:
-        return Notice(kind=NoticeKind.PROGRESS, progress=decode_progress(delivery.body or b""))
-    return Notice(kind=NoticeKind.CONFIRM, answer_to=delivery.properties.reply_to or "")
+def _notice(kind: NoticeKind, delivery: Delivery) -> Notice:
+    stage = stage_of(delivery.properties.headers)
+    if kind is NoticeKind.PROGRESS:
+        return Notice(kind=kind, progress=decode_progress(delivery.body or b""), stage=stage)
+    if kind is NoticeKind.RUNS and delivery.body:
+        kind = NoticeKind.WAITS
+    return Notice(kind=kind, answer_to=delivery.properties.reply_to or "", stage=stage)

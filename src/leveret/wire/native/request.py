@@ -53,6 +53,7 @@ from leveret.wire.native.headers import (
     problem_of,
 )
 from leveret.wire.native.names import CALL, EXCHANGE
+from leveret.wire.native.stages import OF_A_STAGE, STAGE_OF_NO_PIPE, read_stage
 
 _USUAL_HEADERS: Final = 2
 """Most requests have two headers beside metadata: `CC` and `deadline`."""
@@ -185,8 +186,15 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
     )
     if headers is None or (usual == _USUAL_HEADERS and "CC" in headers and at is not None):
         return call
+    stage = STAGE_OF_NO_PIPE
+    if call.content_type == OF_A_STAGE:
+        stage = read_stage(headers, properties)
     return structs.replace(
         call,
+        stage=stage.number,
+        then=stage.then,
+        content_type=stage.content_type or call.content_type,
+        problem=stage.problem or call.problem,
         on_behalf_of=on_behalf_of(headers),
         idempotency_key=idempotency_key(headers),
         resent=is_resent(headers),

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, TypeVarTuple, Unpack
 
 from leveret.client.calls.life import Pending
-from leveret.client.calls.request import Request
+from leveret.client.calls.request import InPipe, Request
 from leveret.client.calls.route import Finding, QueueState, Route
 from leveret.errors import CallError
 from leveret.wire.dialect import ClientChannel
@@ -69,6 +69,12 @@ def a_call(
     """A call that was sent at `started`; `options` are those of its `Request`."""
     request = a_request(route, **options)
     return Pending(request, f"call-{next(_NUMBERS)}", started, timeout, Heard(), b"{}", b"")
+
+
+def a_pipe(**options: Any) -> Pending:
+    """A call of a pipe of three stages, at the first."""
+    routes = [Route(f"{name}.do", f"leveret.{name}.do", name) for name in ("ink", "press")]
+    return a_call(in_pipe=InPipe(headers=b"stages", routes=routes), **options)
 
 
 def found(

@@ -8,7 +8,7 @@ import pytest
 from leveret.amqp.properties import Properties
 from leveret.client.calls.control_sender import ControlSender
 from leveret.client.calls.route import Route
-from tests.unit.client.calls.making import CHANNEL, a_call
+from tests.unit.client.calls.making import CHANNEL, a_call, a_pipe
 
 
 class Scene:
@@ -87,3 +87,11 @@ def test_servers_are_asked_about_themselves(scene: Scene) -> None:
     assert scene.words() == [("gate", "info", "name")]
     (_, said, body) = scene.sent[0]
     assert (said.expiration, said.reply_to, body) == ("1000", CHANNEL.reply_to.key, b"")
+
+
+def test_a_cancel_of_a_pipe_goes_to_its_stage_and_all_later_ones(scene: Scene) -> None:
+    call = a_pipe()
+    scene.sender.cancel(call)
+    call.request = call.request.stages[1]
+    scene.sender.cancel(call)
+    assert [key for key, _, _ in scene.words()] == ["gate", "ink", "press", "ink", "press"]

@@ -14,9 +14,13 @@ from leveret.client.calls.listener import Listener
 from leveret.client.calls.route import HEARD_EVERY
 from leveret.contract import Progress
 from leveret.errors import LeveretError
-from leveret.wire.message import Reply
+from leveret.wire.message import Reply, StageReply
 from leveret.wire.native.dialect import NativeClient
-from tests.unit.client.calls.making import a_call
+from tests.unit.client.calls.making import a_call, a_pipe
+
+RETURNED = methods.Basic.Return(
+    reply_code=312, reply_text="NO_ROUTE", exchange="leveret", routing_key="gate.once"
+)
 
 
 class There:
@@ -30,6 +34,7 @@ class There:
         self.confirmed: list[tuple[str, str, bool]] = []
         self.answers: list[bytes] = []
         self.calls: dict[str, Pending] = {}
+        self.passed: list[int] = []
         self.inbox = Inbox(
             get=self.calls.get,
             replied=lambda call, reply: self.replies.append((call, reply)),
@@ -37,8 +42,13 @@ class There:
             time=lambda: self.now,
             answered=self._answered,
             confirm=lambda key, call_id, waits: self.confirmed.append((key, call_id, waits)),
+            passed=self._passed,
             default_dialect=NativeClient(),
         )
+
+    def _passed(self, call: Pending, stage: int) -> None:
+        call.request = call.request.stages[stage - 1]
+        self.passed.append(stage)
 
     def _answered(self, name: str, body: bytes) -> bool:
         if name == "question":
@@ -159,9 +169,7 @@ async def test_a_copy_that_found_no_place_is_no_news() -> None:
 async def test_a_returned_request_gives_back_its_body() -> None:
     there = There()
     call = there.call()
-    back = methods.Basic.Return(
-        reply_code=312, reply_text="NO_ROUTE", exchange="leveret", routing_key="gate.once"
-    )
+    back = RETURNED
     there.inbox.on_return(Content(1, back, Properties(correlation_id=call.id), b"[7]", 3))
     assert (there.events, call.body) == ([Event.NO_ROUTE], b"[7]")
     there.inbox.on_return(Content(1, back, Properties(), b"{}", 2))
@@ -174,3 +182,50 @@ def test_an_answer_to_a_question_is_late_for_no_call() -> None:
     assert (there.answers, there.inbox.late) == ([b"{}"], 0)
     there.inbox.on_delivery(message("closed", "result", b"{}"))
     assert (there.answers, there.inbox.late) == ([b"{}"], 1)
+
+
+def of_a_stage(call: Pending, stage: int, kind: str = "result") -> Delivery:
+    return message(call.id, kind, b"{}", headers={"stage": stage})
+
+
+def piped(there: There) -> Pending:
+    call = a_pipe()
+    there.calls[call.id] = call
+    return call
+
+
+async def test_a_pipe_is_where_the_latest_message_of_its_servers_says() -> None:
+    there = There()
+    call = piped(there)
+    there.inbox.on_delivery(of_a_stage(call, 2, "passed"))
+    assert (there.passed, there.events) == ([2], [])
+    there.inbox.on_delivery(of_a_stage(call, 2, "accepted"))
+    assert there.events == [Event.WAITS]
+    for kind in ("accepted", "error", "call"):  # of another copy of its request
+        there.inbox.on_delivery(of_a_stage(call, 1, kind))
+    assert (there.passed, there.events, there.replies) == ([2], [Event.WAITS], [])
+    there.inbox.on_delivery(of_a_stage(call, 3))
+    assert there.passed == [2, 3]
+    ((_, reply),) = there.replies
+    assert isinstance(reply, StageReply)
+    assert not reply.problem
+    assert call.route.server_seen_at == 1000.0
+
+
+async def test_a_stage_that_no_pipe_has_moves_none() -> None:
+    there = There()
+    call = piped(there)
+    there.inbox.on_delivery(of_a_stage(call, 9, "passed"))
+    plain = there.call()
+    there.inbox.on_delivery(of_a_stage(plain, 2))
+    assert [(of, reply.problem) for of, reply in there.replies] == [(plain, "")]
+    assert not there.passed
+
+
+async def test_a_request_of_a_pipe_that_has_no_queue_is_that_of_the_first_stage() -> None:
+    there = There()
+    call = piped(there)
+    call.request = call.request.stages[1]
+    returned = message(call.id, "call", b"{}")
+    there.inbox.on_return(Content(1, RETURNED, returned.properties, b"{}", 2))
+    assert (call.request.stage, there.events) == (1, [Event.NO_ROUTE])

@@ -21,7 +21,7 @@ from leveret.client.calls.life import (
     remember,
 )
 from leveret.client.calls.verdicts import FAILURES
-from tests.unit.client.calls.making import a_call
+from tests.unit.client.calls.making import a_call, a_pipe
 
 AT_ANY_TIME: Final = (
     Event.REPLY,
@@ -29,6 +29,7 @@ AT_ANY_TIME: Final = (
     Event.RUNS,
     Event.CONFIRM,
     Event.TAKEN,
+    Event.PASSED,
     Event.NO_ROUTE,
     Event.EXPIRY,
     Event.FULL,
@@ -97,6 +98,12 @@ ROWS: Final = [
     (S.UNSENT, E.CONFIRM, S.UNSENT, A.SAY_WAITS),
     (S.UNSENT, E.RUNS, S.UNSENT, A.NOTHING),
     (S.EXPIRED, E.RUNS, S.EXPIRED, A.NOTHING),
+    # a pipe goes on
+    (S.QUIET, E.PASSED, S.QUIET, A.NOTHING),
+    (S.RUNNING, E.PASSED, S.QUIET, A.NOTHING),
+    (S.SOUGHT, E.PASSED, S.QUIET, A.NOTHING),
+    (S.UNSENT, E.PASSED, S.UNSENT, A.NOTHING),
+    (S.EXPIRED, E.PASSED, S.EXPIRED, A.NOTHING),
     # no queue
     (S.QUIET, E.NO_ROUTE, S.UNROUTED, A.PROBE),
     (S.UNROUTED, E.QUEUE_RETURNS, S.DELAYED, A.PUBLISH_LATER),
@@ -353,3 +360,15 @@ def test_a_one_way_call_ends_with_the_confirm_of_a_request_that_is_out() -> None
         else:
             assert after == (state, Act.NOTHING)
         assert TRANSITIONS[state, Event.SENDER_GONE] == (State.ENDED, Act.NOTHING)
+
+
+def test_what_is_remembered_of_a_stage_does_not_count_at_the_next() -> None:
+    call = a_pipe(idempotent=True)
+    remember(call, Event.RUNS, Act.NOTHING, 103.0)
+    call.request = call.request.stages[1]
+    remember(call, Event.PASSED, Act.NOTHING, 105.0)
+    trouble = call.ensure_trouble()
+    assert (trouble.begun, trouble.had_by_server, trouble.noticed_at) == (False, False, 0.0)
+    assert call.since == 105.0
+    remember(call, Event.STILL_MISSING, Act.PUBLISH_DOUBTFUL, 107.0)
+    assert (call.request.stage, call.since, call.doubtful) == (1, call.started, True)

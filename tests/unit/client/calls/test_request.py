@@ -5,7 +5,7 @@ from msgspec import structs
 
 from leveret.errors import InvalidArgument
 from leveret.wire.native.dialect import NativeClient
-from tests.unit.client.calls.making import CHANNEL, a_request
+from tests.unit.client.calls.making import CHANNEL, a_pipe, a_request
 
 HEADERS = NativeClient().headers
 
@@ -74,3 +74,21 @@ def test_a_copy_has_the_key_that_the_first_request_had() -> None:
     assert keyed.headers_again(b"", doubtful=False, key="queue/id") == key
     named = a_request(keyed=True, names_key=True)  # the call's own headers have it
     assert named.headers_again(b"", doubtful=False, key="queue/id") == b""
+
+
+def test_a_pipe_has_a_route_for_each_stage_and_one_request() -> None:
+    first = a_pipe(keyed=True).request
+    assert [at.route.key for at in first.stages] == ["gate.once", "ink.do", "press.do"]
+    assert [at.stage for at in first.stages] == [1, 2, 3]
+    assert all(at.first is first and at.stages is first.stages for at in first.stages)
+    assert first.headers == b"stages"
+    assert first.again().headers == HEADERS(resent=True) + b"stages"
+    assert first.again().stages[2].route is first.stages[2].route
+    again = first.headers_again(b"!", doubtful=True, key="replies/1")
+    key = HEADERS(idempotency_key="replies/1/1")
+    assert again == b"stages" + HEADERS(resent=True) + key + b"!"
+
+
+def test_a_request_outside_of_pipes_is_its_own_first() -> None:
+    request = a_request()
+    assert (request.first, request.stage, request.stages) == (request, 0, ())

@@ -22,7 +22,7 @@ from leveret.errors import (
     Unimplemented,
     Where,
 )
-from tests.unit.client.calls.making import a_call, found
+from tests.unit.client.calls.making import a_call, a_pipe, found
 
 BROKEN = ConnectionLost("the socket broke")
 
@@ -270,3 +270,14 @@ def test_a_request_that_stays_for_servers_that_do_not_ask_may_yet_be_executed() 
     assert "stays there until its timeout ends, and a server that starts meanwhile runs it" in str(
         error
     )
+
+
+def test_an_error_of_a_later_stage_says_which_and_that_the_pipe_began() -> None:
+    call = a_pipe()
+    first = told(Act.FAIL_FULL, call)
+    assert (first.stage, first.method, first.executed) == (1, "gate.once", "no")
+    call.request = call.request.stages[1]
+    second = told(Act.FAIL_FULL, call)
+    assert (second.stage, second.method, second.executed) == (2, "ink.do", "maybe")
+    assert str(second).startswith("ink.do (stage 2): the request queue is full")
+    assert told(Act.FAIL_FULL, a_call()).stage == 0

@@ -9,8 +9,9 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.contract import spec_of
 from leveret.server.calls.life import ServerCall, Settle, Source, name_of
+from leveret.server.calls.next_requests import Fate
 from leveret.wire.dialect import ReplyPacker
-from leveret.wire.message import CallKey, Incoming, ReplyAddress
+from leveret.wire.message import CallKey, Incoming, Next, ReplyAddress
 from leveret.wire.native.reply import ReplyPacker as NativePacker
 from leveret.wire.native.request import read_request
 
@@ -32,6 +33,26 @@ class Desk(Service):
 SPECS = spec_of(Desk).methods
 SPEC = SPECS["work"]
 METHOD = SPEC.key
+
+
+class NextStage:
+    """In place of `NextRequests`: what is passed on is written down, and has a fate.
+
+    :param fates: those of the first ones; all others are taken.
+    """
+
+    def __init__(self, *fates: Fate) -> None:
+        self.published: list[Next] = []
+        self._fates = list(fates)
+
+    async def publish(self, notice: bytes, request: Next) -> Fate:
+        assert notice
+        self.published.append(request)
+        return self._fates.pop(0) if self._fates else Fate.TAKEN
+
+
+NOBODY = NextStage()
+"""For servers of which none passes anything on."""
 
 
 class Answers:

@@ -41,6 +41,7 @@ CELLS: dict[Stop, dict[State, tuple[State, Act]]] = {
         S.BEGUN: (S.BEGUN, A.ANSWER_CANCEL),
         S.RUNNING: (S.RUNNING, A.ANSWER_CANCEL),
         S.RECORDING: (S.RECORDING, A.ANSWER),
+        S.PASSING: (S.PASSING, A.NONE),
     },
     Stop.CALLER: {
         S.ASKED: (S.ENDED, A.FAIL),
@@ -50,6 +51,7 @@ CELLS: dict[Stop, dict[State, tuple[State, Act]]] = {
         S.BEGUN: (S.BEGUN, A.CANCEL),
         S.RUNNING: (S.RUNNING, A.CANCEL),
         S.RECORDING: (S.RECORDING, A.NONE),
+        S.PASSING: (S.PASSING, A.NONE),
     },
     Stop.DRAIN: {
         S.ASKED: (S.ENDED, A.HAND_BACK),
@@ -59,6 +61,7 @@ CELLS: dict[Stop, dict[State, tuple[State, Act]]] = {
         S.BEGUN: (S.BEGUN, A.CANCEL),
         S.RUNNING: (S.RUNNING, A.CANCEL),
         S.RECORDING: (S.RECORDING, A.NONE),
+        S.PASSING: (S.PASSING, A.NONE),
     },
 }
 """What a stop does to a call, by where that is. A deadline never finds an ASKED call: until its
@@ -159,9 +162,11 @@ def test_a_handler_never_begins_twice() -> None:
     into = {(s, e) for s, e in ways if s is not State.RUNNING}
     assert into == {(State.STARTED, Event.ENTER), (State.BEGUN, Event.ENTER)}
     from_running = {
-        after for (s, _), (after, _) in TRANSITIONS.items() if s in {S.RUNNING, S.RECORDING}
+        after
+        for (s, _), (after, _) in TRANSITIONS.items()
+        if s in {S.RUNNING, S.RECORDING, S.PASSING}
     }
-    assert from_running == {State.RUNNING, State.RECORDING, State.ENDED}
+    assert from_running == {S.RUNNING, S.RECORDING, S.PASSING, S.ENDED}
 
 
 def test_a_place_is_given_to_a_call_once() -> None:
@@ -179,8 +184,9 @@ def test_what_was_not_begun_is_handed_back_by_a_drain_and_not_answered() -> None
 
 
 def test_a_caller_is_answered_at_its_deadline_wherever_its_call_is() -> None:
+    """But where its next stage is to have it: that has the same deadline."""
     answers = {A.FAIL, A.ANSWER, A.ANSWER_CANCEL}
-    for state in (S.WAITING, *WITH_TASK):
+    for state in {S.WAITING, *WITH_TASK} - {S.PASSING}:
         assert TRANSITIONS[state, E.DEADLINE][1] in answers
 
 
@@ -260,7 +266,7 @@ def test_only_a_call_with_a_place_is_said_to_be_here() -> None:
     """A drain hands back the others, whose callers must be able to find that out."""
     assert {state for state, told in TELLS.items() if told is not None} == set(WITH_TASK)
     runs = {state for state, told in TELLS.items() if told is NoticeKind.RUNS}
-    assert runs == {State.RUNNING, State.RECORDING}
+    assert runs == {State.RUNNING, State.RECORDING, State.PASSING}
     assert set(TELLS) == set(State) == {*LIVE, State.ENDED}
 
 

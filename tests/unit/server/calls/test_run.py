@@ -49,6 +49,7 @@ class Scene:
     def __init__(self, handle: Handle, spec: MethodSpec, *, enters_at_once: bool = True) -> None:
         self.now = 10.0
         self.ended: list[Ended] = []
+        self.passed: list[tuple[bytes, bool]] = []
         self.states: list[State] = []
         self.measures = Measures()
         self.reports: list[Progress] = []
@@ -65,9 +66,14 @@ class Scene:
             self.measures,
             self._end,
             lambda _call: self.reports.append,
+            self._pass_on,
             send_tracebacks=False,
         )
         self._life = life
+
+    async def _pass_on(self, _call: ServerCall, reply: bytes, *, again: bool) -> bytes:
+        self.passed.append((reply, again))
+        return b"passed"
 
     def _end(self, call: ServerCall, ended: Ended) -> None:
         self._life.fire(call, Event.END)

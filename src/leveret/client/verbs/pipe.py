@@ -1,0 +1,259 @@
+"""`rabbit.pipe(a, b, c)`: a chain of methods, each of which gets the result of the one before it.
+
+A pipe is one call. Its request names the stages that come after the first, and servers pass the
+results on among themselves; see `wire/native/stages.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from msgspec import structs
+
+from leveret.client.calls.life import Pending
+from leveret.client.calls.request import InPipe, Request
+from leveret.client.invocation import Invocation, Sender
+from leveret.client.invocations import NATIVE, Invocations, typed_codec
+from leveret.client.options import MAX_KEY, MAX_TIMEOUT, CallOptions
+from leveret.client.remote import RemoteMethod
+from leveret.client.verbs.remote_methods import remote_method_of
+from leveret.codec import argument_codec
+from leveret.contract import MethodSpec, method_schema
+from leveret.contract.fitting import misfit
+from leveret.errors import CallError, ContractError, InvalidArgument, InvalidResult, Unimplemented
+from leveret.wire.message import MAX_STAGES, Reply, Stage, StageReply
+from leveret.wire.native.stages import OF_A_STAGE
+
+_KEPT: Final = 256
+"""How many pipes are kept for calls to come."""
+
+
+def make_pipe(
+    invocations: Invocations, options: CallOptions, given: tuple[object, ...]
+) -> RemoteMethod:
+    """The pipe of some remote methods.
+
+    :raises InvalidArgument: if they are no remote methods of this client, or it cannot be called
+        with these options.
+    :raises ContractError: if a stage cannot take what the one before it gives.
+    """
+    stages = [remote_method_of(one, "pipe") for one in given]
+    if not 2 <= len(stages) <= MAX_STAGES:
+        raise InvalidArgument(f"a pipe has 2 to {MAX_STAGES} stages; got {len(stages)}")
+    _check_options(options, stages, invocations)
+    kept = invocations.pipes
+    shape = (*(id(one.invocation) for one in stages), *options.shape)
+    made = kept.get(shape)
+    if made is None:
+        if len(kept) >= _KEPT:
+            kept.clear()
+        # The ids stay taken, as the invocations are kept beside.
+        made = kept[shape] = (stages, _invocation_of(stages, invocations, options))
+    invocation = made[1]
+    if options.idempotency_key is not None:
+        options = structs.replace(options, idempotency_key=f"{options.idempotency_key}/1")
+    made_by = invocations, typed_codec
+    return RemoteMethod(invocation, invocation.spec, options, made_by, invocations.middleware)
+
+
+def _check_options(
+    options: CallOptions, stages: list[RemoteMethod], invocations: Invocations
+) -> None:
+    if options.if_busy == "fail":
+        raise InvalidArgument(
+            'a pipe cannot have if_busy="fail": whether its later stages are busy nobody knows yet'
+        )
+    if options.content_type is not None:
+        raise InvalidArgument(
+            "a pipe has no content type: each stage has that of its remote,"
+            " rabbit.remote(...).with_options(content_type=...)"
+        )
+    key = options.idempotency_key
+    if key is not None and len(f"{key}/{MAX_STAGES}".encode()) > MAX_KEY:
+        raise InvalidArgument(
+            f"the idempotency_key of a pipe has at most {MAX_KEY - 3} bytes; got {key!r}"
+        )
+    for stage in stages:
+        if stage.spec.one_way:
+            raise ContractError(f"{stage.spec.key} is one-way: it gives nothing to pass on")
+        if not stage.invocation.is_of(invocations.here):
+            raise InvalidArgument(f"{stage!r} is of another connection", method=stage.spec.key)
+        if stage.has_options_beside(options):
+            raise InvalidArgument(
+                "its remote has options of its own; a pipe has those of the object that makes it:"
+                " rabbit.with_options(...).pipe(...)",
+                method=stage.spec.key,
+            )
+
+
+def _invocation_of(
+    stages: list[RemoteMethod], invocations: Invocations, options: CallOptions
+) -> PipeInvocation:
+    specs = tuple(stage.spec for stage in stages)
+    content_types = [stage.invocation.content_type for stage in stages]
+    then = [
+        Stage(
+            method=spec.key,
+            argument=_taking(before, spec, content_type),
+            content_type=content_type,
+            repeatable=_is_repeatable(spec) or options.idempotency_key is not None,
+        )
+        for before, spec, content_type in zip(specs, specs[1:], content_types[1:], strict=False)
+    ]
+    spec = _spec_of_all(specs)
+    _check_priority(specs[0], options)
+    headers = NATIVE.stages(then, content_types[0])
+    has_key = options.idempotency_key is not None
+    policy = invocations.policy(spec, options)
+    new_key = policy is not None and spec.once and not has_key
+
+    def make_request(sender: Sender) -> Request:
+        routes = [sender.route(one.key, NATIVE) for one in specs]
+        return Request(
+            sender.channel,
+            NATIVE,
+            routes[0],
+            key=specs[0].key,
+            content_type=OF_A_STAGE,
+            priority=options.priority,
+            idempotent=spec.idempotent,
+            keyed=spec.once or has_key,
+            names_key=has_key or new_key,
+            wait_for_server=options.wait_for_server,
+            wait_for_connection=options.wait_for_connection,
+            in_pipe=InPipe(headers=headers, routes=routes[1:]),
+        )
+
+    first, last = stages[0].invocation, stages[-1].invocation
+    return PipeInvocation(
+        invocations.here,
+        invocations.new_id,
+        make_request,
+        method=spec.key,
+        parameters=first.parameters,
+        codec=structs.replace(last.codec, encode_arguments=first.codec.encode_arguments),
+        make_codec=last.make_codec,
+        default_content_type=content_types[-1],
+        raises={},
+        policy=policy,
+        new_key=new_key,
+        spec=spec,
+        stages=specs,
+    )
+
+
+class PipeInvocation(Invocation):
+    """The calls of one pipe.
+
+    :param spec: of the pipe: what it takes is of its first stage, what it gives of its last.
+    :param stages: those of its stages.
+    """
+
+    __slots__ = ("_stages", "spec")
+
+    is_pipe = True
+
+    def __init__(
+        self, *args: Any, spec: MethodSpec, stages: tuple[MethodSpec, ...], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.spec = spec
+        self._stages = stages
+
+    def _result(
+        self,
+        sender: Sender,
+        call: Pending,
+        reply: Reply,
+        reply_metadata: dict[str, str] | None,
+    ) -> Any:
+        if isinstance(reply, StageReply) and not reply.stage:
+            raise self._at_stage(call, self._too_old(call, reply))
+        return super()._result(sender, call, reply, reply_metadata)
+
+    def _too_old(self, call: Pending, reply: StageReply) -> Unimplemented:
+        """The error of a pipe that came to a server which knows none."""
+        executed = self._failure(call, reply).executed if reply.is_error else "yes"
+        return Unimplemented(reply.problem, executed=executed)
+
+    def _failure(self, call: Pending, reply: Reply) -> CallError:
+        stage = self._stages[call.request.stage - 1]
+        failure = call.request.dialect.error(reply, stage.raises, stage.key)
+        return self._at_stage(call, failure)
+
+    def _invalid(self, call: Pending, why: str) -> InvalidResult:
+        invalid = super()._invalid(call, why)
+        self._at_stage(call, invalid)
+        return invalid
+
+    def _at_stage(self, call: Pending, error: CallError) -> CallError:
+        """An error of the stage that a call is at, as one of the whole pipe."""
+        error.stage = call.request.stage
+        error.method = self._stages[error.stage - 1].key
+        error.call_id = call.id
+        if error.stage > 1 and error.executed == "no":
+            error.executed = "maybe"  # the stages before it ran
+        return error
+
+
+def _spec_of_all(specs: tuple[MethodSpec, ...]) -> MethodSpec:
+    """What stands for a pipe as if it were one method."""
+    service, _, name = "|".join(spec.key for spec in specs).rpartition(".")
+    idempotent = all(spec.idempotent for spec in specs)
+    return replace(
+        specs[0],
+        service=service,
+        name=name,
+        doc=f"The pipe {' -> '.join(spec.key for spec in specs)}.",
+        result=specs[-1].result,
+        timeout=min(sum(spec.timeout for spec in specs), MAX_TIMEOUT),
+        idempotent=idempotent,
+        once=not idempotent and all(map(_is_repeatable, specs)),
+        raises={},
+        retry=None,
+        hedge=None,
+    )
+
+
+def _is_repeatable(spec: MethodSpec) -> bool:
+    """Whether a second request of a stage does no harm, whoever sends it."""
+    return spec.idempotent or spec.once
+
+
+def _taking(before: MethodSpec, spec: MethodSpec, content_type: str) -> str:
+    """The parameter of a method that takes the result of the one before it: its first one.
+
+    :raises ContractError: if it cannot.
+    """
+    arguments = method_schema(spec)["arguments"]
+    names = spec.parameters.__struct_fields__
+    if not names:
+        raise ContractError(f"{spec.key} takes no argument: it can only be the first of a pipe")
+    first = names[0]
+    others = [name for name in arguments.get("required", ()) if name != first]
+    if others:
+        raise ContractError(
+            f"{spec.key} needs {', '.join(map(repr, others))} as well: a stage after the first one"
+            " gets one argument, and its other parameters have defaults"
+        )
+    taken = {**arguments["properties"][first], "$defs": arguments.get("$defs", {})}
+    why = misfit(method_schema(before)["result"], taken)
+    if why:
+        raise ContractError(f"{before.key} does not give what {spec.key} takes as {first!r}: {why}")
+    try:
+        argument_codec(first, content_type, before.result)
+    except ContractError as error:
+        raise ContractError(
+            f"the result of {before.key} cannot travel to {spec.key}: {error}"
+        ) from error
+    return first
+
+
+def _check_priority(spec: MethodSpec, options: CallOptions) -> None:
+    if options.priority is not None and options.priority > spec.queue.max_priority:
+        raise InvalidArgument(
+            f"priority {options.priority} is more than the {spec.queue.max_priority} of the first"
+            " stage of the pipe",
+            method=spec.key,
+        )

@@ -1,0 +1,194 @@
+"""Passes the result of a stage of a pipe on: as the arguments of the next stage, not as a reply.
+
+The server that ran a stage has no contract of the next one. So the request says which parameter
+takes the result, and in which content type.
+
+What the broker does with the request of the next stage decides what the caller hears of this one:
+
+    taken       nothing: the next stage goes on from here, and this server acknowledges its request
+    unrouted    it is published again for a moment, as the server of a deleted queue declares it
+                anew; then `Unimplemented`
+    refused     `Busy`: the queue of the next stage is full
+    unknown     the channel ended. The request is published again where a second one does no harm;
+                else `MaybeExecuted`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from leveret.amqp.frames import published
+from leveret.body_parts import Body
+from leveret.codec import ENCODE_ERRORS, MethodCodec, argument_codec
+from leveret.contract import MethodSpec
+from leveret.errors import (
+    Busy,
+    CallError,
+    DeadlineExceeded,
+    InvalidResult,
+    LeveretError,
+    MaybeExecuted,
+    Unimplemented,
+)
+from leveret.server.calls.intake import may_have_run
+from leveret.server.calls.life import Answer, Event, Life, ServerCall, Stop
+from leveret.server.calls.next_requests import Fate
+from leveret.server.calls.replies import Replies
+from leveret.wire.error_texts import safe_str
+from leveret.wire.log_fields import fields_of, shown
+from leveret.wire.message import Next, Notice, NoticeKind, Stage
+from leveret.wire.timing import DECLARED_AGAIN_WITHIN
+
+log = logging.getLogger("leveret.server")
+
+Publish = Callable[[bytes, Next], Awaitable[Fate]]
+"""`NextRequests.publish`."""
+
+_RESULT: Final = "result"
+_CODECS: Final = 64
+"""For how many next stages a method keeps what encodes its result as their arguments."""
+_MOST_TRIES: Final = 5
+"""How often a request is published whose channel ends each time."""
+_PAUSE: Final = 0.05
+"""Seconds between two attempts."""
+
+
+class Passing:
+    """Passes on the results of one method.
+
+    :param publish: publishes the request of the next stage, and tells what became of it.
+    :param passed: is told of a call whose next stage the broker has, and of the notice of that.
+    """
+
+    def __init__(
+        self,
+        spec: MethodSpec,
+        life: Life,
+        replies: Replies,
+        publish: Publish,
+        passed: Callable[[ServerCall, bytes], None],
+    ) -> None:
+        self._spec = spec
+        self._life = life
+        self._clock = life.clock
+        self._replies = replies
+        self._publish = publish
+        self._passed = passed
+        self._codecs: dict[tuple[str, str], tuple[MethodCodec, type[msgspec.Struct]]] = {}
+
+    async def pass_on(self, call: ServerCall, reply: bytes, *, again: bool) -> bytes:
+        """Pass on the result of a call that has ended; returns the frames of its reply.
+
+        :param reply: the frames of what it ended with. An error is not passed on.
+        :param again: whether its result was recorded before, and may have been passed on.
+        """
+        properties, body = published(reply)
+        is_over = call.answer is Answer.GIVEN or call.stop in {Stop.DEADLINE, Stop.CALLER}
+        if properties.type != _RESULT or is_over:
+            return reply
+        self._life.fire(call, Event.FORWARD)
+        stage = call.incoming.then[0]
+        try:
+            arguments = self._arguments(stage, properties.content_type, body)
+        except ENCODE_ERRORS as error:
+            log.error(
+                "%s: its result cannot be passed on to %s: %s",
+                *(shown(call), stage.method, safe_str(error)),
+                extra=fields_of(call),
+            )
+            return self._replies.error(
+                call,
+                InvalidResult(f"its result cannot be passed on to {stage.method}: {error}"),
+            )
+        return await self._publish_next(call, stage, arguments, again=again)
+
+    def _arguments(self, stage: Stage, content_type: str | None, body: bytes) -> Body:
+        """The arguments of the next stage."""
+        result = self._replies.codec(content_type).decode_result(body)
+        kept = self._codecs.get((stage.argument, stage.content_type))
+        if kept is None:
+            kept = argument_codec(stage.argument, stage.content_type, self._spec.result)
+            if len(self._codecs) >= _CODECS:
+                self._codecs.clear()
+            self._codecs[stage.argument, stage.content_type] = kept
+        codec, arguments = kept
+        return codec.encode_arguments(arguments(result))
+
+    async def _publish_next(
+        self, call: ServerCall, stage: Stage, arguments: Body, *, again: bool
+    ) -> bytes:
+        packer = call.source.answers.packer
+        notice = packer.notice(call.incoming, Notice(kind=NoticeKind.PASSED))
+        try:
+            failure = await self._sent(call, stage, arguments, notice, again=again)
+        except (TypeError, ValueError) as error:  # headers that only their sender could pack
+            return self._replies.error(
+                call, InvalidResult(f"its result cannot be passed on to {stage.method}: {error}")
+            )
+        if failure is None:
+            self._passed(call, notice)
+            return notice
+        log.warning(
+            "%s: %s has not had its result: %s",
+            *(shown(call), stage.method, failure.message),
+            extra=fields_of(call),
+        )
+        return self._replies.error_of_next(call, failure)
+
+    async def _sent(
+        self, call: ServerCall, stage: Stage, arguments: Body, notice: bytes, *, again: bool
+    ) -> CallError | None:
+        """Publish the next request; returns why the broker has not got it, if it has not."""
+        began = self._clock()
+        tries = 0
+        resent = again or may_have_run(call.incoming)
+        while (left := call.ends - self._clock()) > 0:
+            request = Next(
+                request=call.incoming,
+                body=arguments,
+                seconds=left,
+                user=call.user,
+                own_user=call.source.answers.own_user,
+                resent=resent,
+            )
+            tries += 1
+            match await self._fate(notice, request):
+                case Fate.TAKEN:
+                    return None
+                case Fate.REFUSED:
+                    return Busy("the broker refused its request: its queue is full")
+                case Fate.UNROUTED:
+                    waited = self._clock() - began
+                    if waited > DECLARED_AGAIN_WITHIN and not call.incoming.waits:
+                        return _unrouted(stage)
+                case Fate.UNKNOWN:
+                    if not stage.repeatable or tries >= _MOST_TRIES:
+                        return MaybeExecuted(
+                            "the channel of its request ended before the broker confirmed it"
+                        )
+                    resent = True
+            await asyncio.sleep(_PAUSE)
+        return DeadlineExceeded(
+            "the deadline passed before the broker had its request",
+            where="unknown" if tries else "queue",
+        )
+
+    async def _fate(self, notice: bytes, request: Next) -> Fate:
+        """Publish a request once."""
+        try:
+            async with asyncio.timeout(request.seconds):
+                return await self._publish(notice, request)
+        except (TimeoutError, LeveretError):
+            return Fate.UNKNOWN
+
+
+def _unrouted(stage: Stage) -> Unimplemented:
+    return Unimplemented(
+        f"there is no such method on this broker (NO_ROUTE): {stage.method} has no queue. Is the"
+        " name right, and was its server ever started?"
+    )
