@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from leveret.client.calls.client import Client
-from leveret.server.calls.life import WITH_TASK
+from leveret.server.calls.life import WITH_TASK, State
 from leveret.server.server import Server
 from tests.simulation.network import Network
 from tests.simulation.programs import BrokerProgram, ClientProgram, ServerProgram
@@ -38,7 +38,7 @@ def at_any_time(system: Watched) -> Iterator[str]:
                 yield f"{client.name}: {broken}"
     for program in system.all_servers:
         if program.process.alive and program.server is not None:
-            for broken in _of_places(program.server):
+            for broken in of_calls(program.server):
                 yield f"{program.name}: {broken}"
     yield from _of_reply_queues(system.broker)
     yield from _of_buffers(system.network)
@@ -73,8 +73,13 @@ def _of_client(client: Client, process: Process) -> Iterator[str]:
             yield f"call {call.id} of {call.method} is there {late:.3f} s after its deadline"
 
 
-def _of_places(server: Server) -> Iterator[str]:
-    taken = Counter(call.method for call in server.calls() if call.state in WITH_TASK)
+def of_calls(server: Server) -> Iterator[str]:
+    """What does not hold of the calls of one server, in words."""
+    calls = server.calls()
+    for call in calls:
+        if call.state is State.ENDED:
+            yield f"{call.method} (call {call.id}) is kept though it has ended"
+    taken = Counter(call.method for call in calls if call.state in WITH_TASK)
     for method, count in taken.items():
         if method.startswith("narrow.") and count > NARROW:
             yield f"{count} calls of {method} have places, and there are {NARROW}"

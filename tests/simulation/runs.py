@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -33,8 +32,6 @@ def begin_process() -> None:
     gc.collect()
     gc.freeze()  # what is imported need not be looked through after each run
     gc.disable()
-    # What dead processes had begun ends with this one, in no event loop, and would say so.
-    sys.unraisablehook = lambda _: None
     logging.getLogger("leveret").propagate = False
     logging.getLogger("leveret").setLevel(logging.ERROR)
     logging.getLogger("asyncio").disabled = True

@@ -10,10 +10,13 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from tests.simulation.loop import number_anew
 from tests.simulation.world import World
+
+_OF_THE_DEAD: Final = ("no running event loop", "coroutine ignored GeneratorExit")
+"""What coroutines say that are closed at an await, and await something else on their way out."""
 
 
 @contextmanager
@@ -48,14 +51,30 @@ def in_place(world: World, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def silence() -> Iterator[None]:
-    """Let go of a world: what its dead processes had begun ends in no event loop, and complains."""
+def buried() -> Iterator[list[str]]:
+    """Let go of a world; yields what went wrong in finalizers, once the context has ended.
+
+    What the dead processes of a world had begun is closed where no event loop runs, and complains
+    of that. All else is told: the product must not raise where nobody can catch it.
+    """
+    others: list[str] = []
     hook = sys.unraisablehook
-    sys.unraisablehook = lambda _: None
+
+    def note(unraisable: Any) -> None:
+        if not is_of_the_dead(unraisable):
+            others.append(f"in a finalizer: {unraisable.exc_value!r} of {unraisable.object!r}")
+
+    sys.unraisablehook = note
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield
+            yield others
             gc.collect()
     finally:
         sys.unraisablehook = hook
+
+
+def is_of_the_dead(unraisable: Any) -> bool:
+    """Whether a finalizer raised only because what it ends was in the middle of something."""
+    error = unraisable.exc_value
+    return isinstance(error, RuntimeError) and str(error) in _OF_THE_DEAD

@@ -21,7 +21,7 @@ from tests.simulation.programs import (
     OperatorProgram,
     ServerProgram,
 )
-from tests.simulation.stand_ins import in_place, silence
+from tests.simulation.stand_ins import buried, in_place
 from tests.simulation.trace import Trace
 from tests.simulation.work import MemoryDiary
 from tests.simulation.world import Process, Stuck, World
@@ -127,7 +127,7 @@ class System:
                 broken += self._aftermath()
         except Stuck as error:
             broken.append(str(error))
-        verdict = self._judge()
+        verdict = self._judge(ended_early=bool(broken))
         if not broken:
             try:
                 broken += self._close()
@@ -142,9 +142,14 @@ class System:
         )
 
     def _look(self) -> None:
-        """See whether what must hold at any time does, again and again."""
+        """See whether what must hold at any time does, again and again.
+
+        :raises Stuck: if it does not: a run may never end in which that happened.
+        """
         for broken in at_any_time(self):
             self.world.complain("invariant", broken)
+        if self.world.complaints:
+            raise Stuck("the run ends here, as what must hold at any time does not")
         self.world.at(self.world.now + _LOOK, self._look)
 
     def _settled(self) -> list[str]:
@@ -224,9 +229,10 @@ class System:
 
     # -- the judgement -----------------------------------------------------------------------
 
-    def _judge(self) -> Verdict:
+    def _judge(self, *, ended_early: bool) -> Verdict:
         judge = Judge(self._paused, begins_late=_CLOCKS)
-        return judge.verdict(self.calls, self.diary.entries, self.faults.struck)
+        calls = [call for call in self.calls if call.ended] if ended_early else self.calls
+        return judge.verdict(calls, self.diary.entries, self.faults.struck)
 
     def _paused(self, call: Call, start: float, end: float) -> float:
         """The seconds of a span in which its client or a server of it stood still."""
@@ -260,8 +266,10 @@ class System:
 
 def run(plan: Plan, file: TextIO | None = None) -> Outcome:
     """Run a plan, in a world of its own."""
-    with silence():
-        return _run(plan, Trace(file))
+    with buried() as others:
+        outcome = _run(plan, Trace(file))
+    outcome.broken += others
+    return outcome
 
 
 def _run(plan: Plan, trace: Trace) -> Outcome:
