@@ -16,6 +16,7 @@ from leveret.client.middleware import Middleware as ClientMiddleware
 from leveret.client.middleware import OutgoingCall
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.breaker import Breaker
+from leveret.client.streams.remote_stream import RemoteStream
 from leveret.contract import Adaptive, Hedge, Progress, Retry, Service, method, service_schema
 from leveret.errors import (
     AMQPError,
@@ -39,6 +40,7 @@ from leveret.errors import (
     PermissionDenied,
     ProtocolError,
     RemoteError,
+    StreamBroken,
     TopologyError,
     Unauthenticated,
     Unimplemented,
@@ -98,6 +100,7 @@ __all__ = [
     "Rabbit",
     "Reconnect",
     "RemoteError",
+    "RemoteStream",
     "Retry",
     "Server",
     "ServerCallNext",
@@ -105,6 +108,7 @@ __all__ = [
     "Service",
     "Serving",
     "State",
+    "StreamBroken",
     "TopologyError",
     "Unauthenticated",
     "Unimplemented",

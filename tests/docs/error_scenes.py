@@ -17,6 +17,7 @@ from leveret.once import RedisOnce
 from leveret.testing import FaultProxy, Stall, before_frame
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
+from tests.behaviour.scripted_streams import scripted_server
 from tests.docs.error_services import (
     Depot,
     Fibonacci,
@@ -386,6 +387,15 @@ async def a_key_that_only_a_dead_server_knows(on: Stage) -> object:
     on.take("leveret.shop.pack", end=lambda channel, tag: None)
     async with on.host.serving(on.shop):
         return await packing
+
+
+@ends_with("StreamBroken")
+async def the_server_of_a_stream_stops(on: Stage) -> object:
+    async with scripted_server(on.url) as server:
+        stream = on.client.stream("feed.watch", a=1)
+        first = asyncio.ensure_future(anext(stream))
+        server.end(await server.request(), 0, moved=True)
+        return await first
 
 
 @ends_with("ConnectionLost")

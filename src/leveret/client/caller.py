@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final, ParamSpec, TypeVar, Unpack, cast
 
 from leveret.client.discovered import DiscoveredService
 from leveret.client.discovery import Inquirer, discover
-from leveret.client.invocations import Invocations
+from leveret.client.invocations import NATIVE, Invocations
 from leveret.client.named import named_codec, named_spec
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
 from leveret.client.plain import PlainRemote
 from leveret.client.remote import RemoteMethod, remote_of, remote_of_spec
+from leveret.client.streams.method import RemoteStreamMethod
+from leveret.client.streams.remote_stream import RemoteStream
 from leveret.client.verbs.pipe import make_pipe
 from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.client.verbs.send import send
@@ -73,6 +76,19 @@ class Caller:
         :raises InvalidArgument: for anything but a method of a remote.
         """
         return send(method)
+
+    def stream(self, method: str, /, **arguments: Any) -> RemoteStream[Any]:
+        """Stream from "service.method" without its contract; arguments and items are plain values.
+
+        :raises InvalidArgument: if there cannot be such a method. Iterating over it raises what any
+            stream does.
+        """
+        spec = replace(named_spec(method), streams=True)
+        opener = self._invocations.opener_of(spec, self._options, named_codec)
+        remote = RemoteStreamMethod(
+            opener, spec, self._options, NATIVE, self._invocations.middleware
+        )
+        return remote(**arguments)
 
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
         """Make a remote of a service without its class, of what its servers say of it.

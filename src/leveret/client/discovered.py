@@ -8,7 +8,7 @@ from typing import Any, Self, Unpack
 from leveret.client.invocations import discovered_codec
 from leveret.client.middleware import CallNext, OutgoingCall
 from leveret.client.options import GivenOptions
-from leveret.client.remote import Remote, RemoteMethod, Ways
+from leveret.client.remote import Remote, Ways
 from leveret.errors import (
     CallError,
     DeclaredError,
@@ -77,7 +77,7 @@ class DiscoveredService(Remote):
 
     _ways = Ways(make_codec=discovered_codec, middleware=(_explained,))
 
-    def __getattr__(self, name: str) -> RemoteMethod:
+    def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError as error:

@@ -17,7 +17,17 @@ from leveret.client.invocation import Invocation, Sender
 from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions
 from leveret.client.policy.call_policy import CallPolicy, PolicedMethod, Policies
-from leveret.codec import RAW, TEXT, MethodCodec, as_plain, method_codec, normal_content_type
+from leveret.client.streams.opening import StreamOpener, StreamSender
+from leveret.codec import (
+    RAW,
+    TEXT,
+    ItemCodec,
+    MethodCodec,
+    as_plain,
+    item_codec,
+    method_codec,
+    normal_content_type,
+)
 from leveret.contract import MethodSpec, given_struct
 from leveret.errors import ContractError, InvalidArgument
 from leveret.wire.native.dialect import NativeClient
@@ -68,7 +78,10 @@ class Invocations:
     """
 
     def __init__(
-        self, here: Callable[[], Sender], middleware: tuple[Middleware, ...], policies: Policies
+        self,
+        here: Callable[[], StreamSender],
+        middleware: tuple[Middleware, ...],
+        policies: Policies,
     ) -> None:
         self.here = here
         self.new_id = call_ids().__next__
@@ -77,6 +90,7 @@ class Invocations:
         self._policies = policies
         self.pipes: dict[tuple[Any, ...], Any] = {}
         """The pipes that were made of its methods, for `verbs/pipe.py`."""
+        self._openers: dict[tuple[Any, ...], tuple[MethodSpec, StreamOpener]] = {}
         self._made: dict[tuple[Any, ...], tuple[MethodSpec, Invocation]] = {}
 
     def of(
@@ -105,6 +119,21 @@ class Invocations:
             )
         return made[1]
 
+    def opener_of(
+        self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec = typed_codec
+    ) -> StreamOpener:
+        """What opens the streams of a method with these options.
+
+        :raises InvalidArgument: if the method cannot be called with them.
+        """
+        shape = (id(spec), *options.shape)
+        made = self._openers.get(shape)
+        if made is None:
+            if len(self._openers) >= _KEPT:
+                self._openers.clear()
+            made = self._openers[shape] = (spec, self._make_opener(spec, options, make_codec))
+        return made[1]
+
     def policy(self, method: PolicedMethod, options: CallOptions) -> CallPolicy | None:
         """What makes the attempts of a call; None where there is only one.
 
@@ -116,11 +145,7 @@ class Invocations:
         self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec, *, one_way: bool
     ) -> Invocation:
         _check_priority(spec, options)
-        content_type = options.content_type or spec.content_type
-        try:
-            codec = make_codec(spec, content_type)
-        except ContractError as error:
-            raise InvalidArgument(str(error), method=spec.key) from error
+        codec = _codec(spec, options, make_codec)
         dialect: NativeClient = NATIVE
         if one_way:
             codec = _one_way_codec(codec)
@@ -152,15 +177,12 @@ class Invocations:
                 one_way=one_way,
             )
 
-        parameters = spec.parameters
-        if make_codec in (typed_codec, discovered_codec):
-            parameters = _given(spec, codec.content_type)
         return Invocation(
             self.here,
             self.new_id,
             make_request,
             method=spec.key,
-            parameters=parameters,
+            parameters=_parameters(spec, codec.content_type, make_codec),
             codec=codec,
             make_codec=lambda content_type: make_codec(spec, content_type),
             default_content_type=codec.content_type if one_way else spec.content_type,
@@ -168,6 +190,76 @@ class Invocations:
             policy=policy,
             new_key=new_key,
         )
+
+    def _make_opener(
+        self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec
+    ) -> StreamOpener:
+        _check_priority(spec, options)
+        codec = _codec(spec, options, make_codec)
+
+        def make_request(sender: StreamSender) -> Request:
+            route = sender.route(spec.key, NATIVE)
+            if make_codec is typed_codec:
+                route.described(limited=spec.queue.max_length is not None)
+            return Request(
+                sender.channel,
+                NATIVE,
+                route,
+                key=spec.key,
+                content_type=codec.content_type,
+                priority=options.priority,
+                idempotent=spec.idempotent,
+                wait_for_server=options.wait_for_server,
+                wait_for_connection=options.wait_for_connection,
+                if_busy_fail=options.if_busy == "fail",
+                streams=True,
+            )
+
+        return StreamOpener(
+            self.here,
+            self.new_id,
+            make_request,
+            method=spec.key,
+            parameters=_parameters(spec, codec.content_type, make_codec),
+            codec=codec,
+            make_codec=lambda content_type: make_codec(spec, content_type),
+            default_content_type=spec.content_type,
+            raises=spec.raises,
+            streams=spec.streams,
+            resumes=spec.resume,
+            uploads=_upload_codec(spec, codec.content_type),
+        )
+
+
+def _codec(spec: MethodSpec, options: CallOptions, make_codec: MakeCodec) -> MethodCodec:
+    """The codec of calls with these options.
+
+    :raises InvalidArgument: if they cannot have one.
+    """
+    try:
+        return make_codec(spec, options.content_type or spec.content_type)
+    except ContractError as error:
+        raise InvalidArgument(str(error), method=spec.key) from error
+
+
+def _upload_codec(spec: MethodSpec, content_type: str) -> ItemCodec | None:
+    """The codec of what a method takes item by item; None if it takes nothing so.
+
+    :raises InvalidArgument: if its items cannot have this content type.
+    """
+    if spec.upload is None:
+        return None
+    try:
+        return item_codec(content_type, spec.upload.item)
+    except ContractError as error:
+        raise InvalidArgument(str(error), method=spec.key) from error
+
+
+def _parameters(spec: MethodSpec, content_type: str, make_codec: MakeCodec) -> Callable[..., Any]:
+    """What makes of arguments what the codec encodes."""
+    if make_codec in (typed_codec, discovered_codec):
+        return _given(spec, content_type)
+    return spec.parameters
 
 
 def _check_priority(spec: MethodSpec, options: CallOptions) -> None:

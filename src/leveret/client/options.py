@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, Final, Literal, TypedDict
 
@@ -18,7 +19,9 @@ MAX_TIMEOUT = 4_294_967.0
 """Seconds: the longest `expiration` that RabbitMQ takes is 2^32 - 1 ms."""
 
 
-OF_A_CALL: Final = frozenset({"timeout", "metadata", "reply_metadata", "on_progress"})
+OF_A_CALL: Final = frozenset(
+    {"timeout", "idle_timeout", "total_timeout", "metadata", "reply_metadata", "on_progress"}
+)
 """The options that make no difference to the packing of requests, and so to an invocation."""
 
 
@@ -26,7 +29,12 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What `with_options` sets. None leaves the method's own."""
 
     timeout: float | None = None
-    """Seconds from the call to its deadline; an outer call's deadline caps it."""
+    """Seconds from the call to its deadline; an outer call's deadline caps it. Of a stream, until
+    its server first says something."""
+    idle_timeout: float | None = None
+    """Of a stream: seconds that its consumer waits for an item at most."""
+    total_timeout: float | None = None
+    """Of a stream: seconds from its begin to its end."""
     metadata: dict[str, str] | None = None
     """Text that goes with the request; the handler reads it in `current_call().metadata`."""
     reply_metadata: dict[str, str] | None = None
@@ -94,6 +102,8 @@ class GivenOptions(TypedDict, total=False):
     """The arguments of `with_options`, for type checkers; see `Service.with_options`."""
 
     timeout: float | None
+    idle_timeout: float | None
+    total_timeout: float | None
     metadata: Mapping[str, Any] | None
     reply_metadata: dict[str, Any] | None
     priority: int | None
@@ -108,15 +118,16 @@ class GivenOptions(TypedDict, total=False):
     on_progress: OnProgress | None
 
 
-def check_timeout(timeout: object) -> float:
+def check_timeout(timeout: object, name: str = "timeout") -> float:
     """A timeout in seconds.
 
+    :param name: what the option is called.
     :raises InvalidArgument: if it is not a number above 0, or longer than RabbitMQ takes.
     """
     if isinstance(timeout, (int, float)) and 0 < timeout <= MAX_TIMEOUT:
         return timeout
     raise InvalidArgument(
-        f"timeout must be a number of seconds above 0, up to {MAX_TIMEOUT:.0f}; got {timeout!r}"
+        f"{name} must be a number of seconds above 0, up to {MAX_TIMEOUT:.0f}; got {timeout!r}"
     )
 
 
@@ -192,6 +203,8 @@ def _unchecked(value: object) -> object:
 _CHECKS: Final[dict[str, Callable[[Any], object]]] = {
     **dict.fromkeys(CallOptions.__struct_fields__, _unchecked),
     "timeout": check_timeout,
+    "idle_timeout": partial(check_timeout, name="idle_timeout"),
+    "total_timeout": partial(check_timeout, name="total_timeout"),
     "metadata": check_metadata,
     "reply_metadata": _check_reply_metadata,
     "priority": _check_priority,

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Final, Self, TypeVar, Unpack, cast
 
 from msgspec import Struct
 
-from leveret.annotations import without_hooks
 from leveret.client.invocation import Invocation, Terms
 from leveret.client.invocations import NATIVE, Invocations, MakeCodec, typed_codec
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
@@ -25,6 +24,8 @@ from leveret.client.options import (
     check_timeout,
 )
 from leveret.client.request_ids import ids_within, within_call
+from leveret.client.signatures import DocOfMethod, SignatureOfMethod, signature_of
+from leveret.client.streams.method import RemoteStreamMethod, RemoteUploadMethod
 from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, usable_spec_of
 from leveret.errors import InvalidArgument
 
@@ -32,34 +33,6 @@ R = TypeVar("R", bound="Remote")
 
 _CLASSES: Final = 1024
 """Of how many services the classes of remotes are kept."""
-
-
-def _signature_of(spec: MethodSpec) -> inspect.Signature:
-    signature = inspect.signature(spec.parameters)
-    parameters = [
-        parameter.replace(annotation=without_hooks(parameter.annotation))
-        for parameter in signature.parameters.values()
-    ]
-    return signature.replace(parameters=parameters, return_annotation=without_hooks(spec.result))
-
-
-class _SignatureOfMethod:
-    """What `inspect.signature` looks for: the parameters of the method, made only then."""
-
-    def __get__(self, method: RemoteMethod | None, owner: type[RemoteMethod]) -> Any:
-        if method is None:
-            raise AttributeError("__signature__")  # the class has that of its __init__
-        return _signature_of(method._spec)  # noqa: SLF001 - a part of it
-
-
-class _DocOfMethod:
-    """What `help` looks for: the docstring of the method, or of the class."""
-
-    def __init__(self, of_class: str | None) -> None:
-        self._of_class = of_class
-
-    def __get__(self, method: RemoteMethod | None, owner: type[RemoteMethod]) -> str | None:
-        return self._of_class if method is None else method._spec.doc  # noqa: SLF001 - as above
 
 
 class RemoteMethod:
@@ -86,7 +59,7 @@ class RemoteMethod:
         "_spec",
         "_terms",
     )
-    __signature__ = _SignatureOfMethod()
+    __signature__ = SignatureOfMethod()
 
     def __init__(
         self,
@@ -221,7 +194,7 @@ class RemoteMethod:
         return self._invocation.call((), call.arguments, terms, ids)
 
 
-RemoteMethod.__doc__ = _DocOfMethod(RemoteMethod.__doc__)  # type: ignore[assignment]
+RemoteMethod.__doc__ = DocOfMethod(RemoteMethod.__doc__)  # type: ignore[assignment]
 
 
 class Ways(Struct, frozen=True, kw_only=True):
@@ -246,18 +219,18 @@ class _MethodOfRemote:
         self._spec = spec
         self._name = self.__name__ = spec.attribute
         self.__doc__ = spec.doc
-        self.__code__ = Invocation.call.__code__
+        if not spec.streams:
+            self.__code__ = Invocation.call.__code__
 
     @property
     def __signature__(self) -> inspect.Signature:
-        signature = _signature_of(self._spec)
+        signature = signature_of(self._spec)
         me = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         return signature.replace(parameters=(me, *signature.parameters.values()))
 
-    def __call__(self, remote: Remote, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    def __call__(self, remote: Remote, /, *args: Any, **kwargs: Any) -> Any:
         """The method of a remote, called through its class."""
-        call: RemoteMethod = getattr(remote, self._name)
-        return call(*args, **kwargs)
+        return getattr(remote, self._name)(*args, **kwargs)
 
     def __get__(self, remote: Remote | None, owner: type[Remote]) -> Any:
         if remote is None:
@@ -265,12 +238,18 @@ class _MethodOfRemote:
         invocations, _, options, made = remote._leveret  # noqa: SLF001 - a part of it
         ways = remote._ways  # noqa: SLF001 - as above
         spec, name = self._spec, self._name
-        invocation = made.get(name)
-        if invocation is None:
-            invocation = made[name] = invocations.of(spec, options, ways.make_codec)
         middleware = (*invocations.middleware, *ways.middleware)
-        made_by = invocations, ways.make_codec
-        method = RemoteMethod(invocation, spec, options, made_by, middleware)
+        method: RemoteMethod | RemoteStreamMethod
+        if spec.streams or spec.upload is not None:
+            opener = invocations.opener_of(spec, options, ways.make_codec)
+            kind = RemoteStreamMethod if spec.streams else RemoteUploadMethod
+            method = kind(opener, spec, options, NATIVE, middleware)
+        else:
+            invocation = made.get(name)
+            if invocation is None:
+                invocation = made[name] = invocations.of(spec, options, ways.make_codec)
+            made_by = invocations, ways.make_codec
+            method = RemoteMethod(invocation, spec, options, made_by, middleware)
         remote.__dict__[name] = method
         return method
 
@@ -295,7 +274,7 @@ class Remote:
     ) -> None:
         self._leveret = (invocations, spec, options, made)
 
-    def __getattr__(self, name: str) -> RemoteMethod:
+    def __getattr__(self, name: str) -> Any:
         # Only what is no attribute comes here.
         if name.startswith("__"):
             raise AttributeError(name)

@@ -43,6 +43,8 @@ class Service(ABC):
         self,
         *,
         timeout: float | None = None,
+        idle_timeout: float | None = None,
+        total_timeout: float | None = None,
         metadata: Mapping[str, Any] | None = None,
         reply_metadata: dict[str, Any] | None = None,
         priority: int | None = None,
@@ -61,7 +63,9 @@ class Service(ABC):
         That is what a remote from `rabbit.remote(...)` does. A local instance is returned as it
         is: a plain local call travels nowhere, so none of this applies to it.
 
-        :param timeout: seconds each call may take.
+        :param timeout: seconds each call may take; a stream, until its server first says something.
+        :param idle_timeout: of a stream: seconds that its consumer waits for an item at most.
+        :param total_timeout: of a stream: seconds from its begin to its end.
         :param metadata: sent along with each call, for the handler's `current_call().metadata`.
         :param reply_metadata: a dict that is filled with what the handler sends along.
         :param priority: 0 to the method's `priority_levels`; higher is served first.

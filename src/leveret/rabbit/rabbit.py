@@ -15,6 +15,7 @@ from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.call_policy import Policies
+from leveret.client.streams.remote_stream import RemoteStream
 from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.contract import Service
 from leveret.rabbit.connection import BrokerConnection
@@ -143,6 +144,14 @@ class Rabbit(AsyncOnly):
         :raises InvalidArgument: for anything else.
         """
         return self._caller.send(method)
+
+    def stream(self, method: str, /, **arguments: Any) -> RemoteStream[Any]:
+        """Stream from "service.method" without its contract. Arguments and items are plain values.
+
+        :raises InvalidArgument: if there cannot be such a method. Iterating over it raises what any
+            stream does.
+        """
+        return self._caller.stream(method, **arguments)
 
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
         """Make a remote of a service without its class, of what its servers say of it.

@@ -20,6 +20,7 @@ from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError
 from leveret.transport.channel import Channel
 from leveret.wire.message import Bounce, Copy, Incoming, Notice, Reply, ReplyAddress
+from leveret.wire.stream_messages import Received
 
 Metadata = Mapping[str, str]
 """Text that travels beside arguments or a result."""
@@ -123,6 +124,10 @@ class ClientDialect(Protocol):
 
         It never raises: a reply that cannot be read says so in `Reply.problem`.
         """
+        ...
+
+    def read_stream(self, delivery: Delivery) -> Received:
+        """The same for the call of a stream, to which further messages come."""
         ...
 
     def error(

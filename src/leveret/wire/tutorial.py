@@ -100,6 +100,10 @@ class TutorialClient:
             raise ValueError("requests of the tutorial's protocol carry nothing beside their text")
         return b""
 
+    def read_stream(self, delivery: Delivery) -> Reply:
+        """As any reply: there are no streams."""
+        return self.read(delivery)
+
     def read(self, delivery: Delivery) -> Reply:
         """A reply, whatever its type: the tutorial's servers set none."""
         properties = delivery.properties

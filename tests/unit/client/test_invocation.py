@@ -31,13 +31,15 @@ from leveret.client.calls.life import Pending
 from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
-from leveret.client.invocation import Invocation, Sender, Terms
+from leveret.client.calls.upload_channel import UploadChannel
+from leveret.client.invocation import Invocation, Terms
 from leveret.client.invocations import Invocations, typed_codec
 from leveret.client.middleware import CallNext, OutgoingCall
 from leveret.client.options import CallOptions
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.call_policy import Policies
 from leveret.client.remote import RemoteMethod, remote_of
+from leveret.client.streams.opening import StreamSender
 from leveret.contract import spec_of
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.failures import encode_failure
@@ -83,7 +85,7 @@ class Ledger:
     def __init__(self, *answers: Reply | CallError | None) -> None:
         self.held = False
         self.takes_from: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        self.follower: Sender | None = self
+        self.follower: StreamSender | None = self
         self.max_message_size = 1000
         self.channel = CHANNEL
         self.sent: list[tuple[Request, Body, float, bytes]] = []
@@ -96,7 +98,11 @@ class Ledger:
     def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
         return Route(label or key, dialect.queue(key), dialect.control_key(key))
 
-    def here(self) -> Sender:
+    @property
+    def uploads(self) -> UploadChannel:
+        raise AssertionError("no call of these tests uploads")
+
+    def here(self) -> StreamSender:
         if self.follower is None:
             raise RuntimeError("another event loop")
         return self.follower
@@ -564,7 +570,7 @@ async def test_middleware_is_around_plain_calls_too() -> None:
 
 
 async def test_a_client_is_all_that_a_call_needs_of_it() -> None:
-    client: Sender = Ledger()
+    client: StreamSender = Ledger()
     assert isinstance(client, Ledger)
     assert Invocation.__slots__
     assert Terms(timeout=1.0).headers == b""

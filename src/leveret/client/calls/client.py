@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from leveret.amqp.codes import ReplyCode
+from leveret.amqp.properties import Properties
 from leveret.body_parts import Body
 from leveret.client.calls.control_sender import ControlSender
 from leveret.client.calls.exchanges import Exchanges
@@ -37,8 +38,10 @@ from leveret.client.calls.resends import Resends
 from leveret.client.calls.returns import Returns
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import CONFIRMED, Sink
+from leveret.client.calls.streams import Streams
 from leveret.client.calls.table import CallTable, Hook
 from leveret.client.calls.tasks import Tasks
+from leveret.client.calls.upload_channel import UploadChannel
 from leveret.client.calls.vacancy import Vacancy
 from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
 from leveret.transport.channel import Channel
@@ -53,7 +56,7 @@ from leveret.wire.channel_errors import (
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.message import ReplyAddress
 from leveret.wire.native.dialect import NativeClient
-from leveret.wire.native.names import CONTROL_EXCHANGE, call_ids, reply_queue_name
+from leveret.wire.native.names import CONTROL_EXCHANGE, CREDIT, call_ids, reply_queue_name
 from leveret.wire.native.topology import consume_replies, restore_exchanges
 from leveret.wire.timing import LATEST_END, REPLY_GRACE
 
@@ -132,6 +135,22 @@ class Client:
             is_unconfirmed=self._publisher.is_unconfirmed,
             acts=acts,
         )
+        self._streams = Streams(
+            loop,
+            fire=self.table.fire,
+            finished=self.table.finished,
+            replied=lambda call, closing: self.table.replied(call, closing.reply),
+            extend=self.table.extend,
+            credit=self._control.credit,
+            cancel=self._control.cancel_at,
+        )
+        self.uploads = UploadChannel(
+            connection=lambda: self.connection,
+            begin=self._tasks.begin,
+            opened=self._streams.upload_again,
+            unreachable=self._streams.unreachable,
+        )
+        """The channel that uploads leave by."""
         self._resends = Resends(loop, self._publisher, fire=self.table.fire, is_open=self._may_send)
         acts |= {
             Act.PUBLISH: self._resends.publish,
@@ -140,7 +159,10 @@ class Client:
             Act.PUBLISH_LATER_DOUBTFUL: self._resends.publish_later_doubtful,
             Act.PROBE: self._explain,
             Act.DELIVER_CONFIRM: _deliver_confirm,
-            Act.CANCEL: self._control.cancel,
+            Act.CANCEL: self._cancel,
+            Act.ASK_AGAIN: self._streams.ask_again,
+            Act.FAIL_BROKEN: self._cancel,
+            Act.FAIL_TOO_LONG: self._cancel,
             Act.FAIL_BACKLOG: self._control.cancel,
         }
         self.table.on_transition = on_transition
@@ -148,6 +170,7 @@ class Client:
         self._inbox = Inbox(
             get=self._calls.get,
             replied=self.table.replied,
+            streamed=self._streams.received,
             fire=self.table.fire,
             time=loop.time,
             answered=self._inquiries.answered,
@@ -294,6 +317,7 @@ class Client:
         self.end(ConnectionLost("the client was closed"))
         self.table.close()
         self._monitor.close()
+        self._streams.close()
         await self.link.release(self)
         connection = self._connection
         blocked = "" if connection is None else connection.blocked
@@ -366,11 +390,14 @@ class Client:
         self._probe.connection_changed()
         self._returns.connection_changed()
         self._monitor.connection_changed()
+        self._streams.connection_changed()
         waiting: dict[Route, list[str]] = {}
         for call in self._calls.values():
             route = call.route
             route.connection_changed()
-            if call.state is not State.UNSENT and route.control_key:
+            if call.state is State.STREAMING:
+                self.table.fire(call, Event.RESUMES)
+            elif call.state is not State.UNSENT and route.control_key:
                 waiting.setdefault(route, []).append(call.id)
                 if call.request.repeatable:
                     self.table.fire(call, Event.CONNECTED_AGAIN)
@@ -458,7 +485,11 @@ class Client:
     def _defer(self, callback: Callable[[], None]) -> None:
         self.connection.defer(callback)
 
-    def _unbound(self, name: str) -> bool:
+    def _unbound(self, sent: Properties) -> bool:
+        name = sent.correlation_id or ""
+        if sent.type == CREDIT:
+            self._streams.unreachable(name)
+            return True
         return self._inquiries.unbound(name)
 
     async def _ready_to_ask(self, inquiry: Inquiry, timeout: float) -> float:
@@ -521,6 +552,14 @@ class Client:
             latest = call.started + call.timeout + LATEST_END
             self.table.extend(call, min(self.loop.time() + REPLY_GRACE, latest))
         self._returns.add(call)
+
+    def _cancel(self, call: Pending) -> None:
+        """Nobody waits for a call any more: tell the server that has it, or all that may."""
+        server = self._streams.server_of(call)
+        if server:
+            self._control.cancel_at(server, call)
+        else:
+            self._control.cancel(call)
 
     def _may_send(self) -> bool:
         """Whether requests and control messages may go now."""

@@ -12,14 +12,18 @@ import msgspec
 from leveret.amqp.properties import Properties
 from leveret.client.calls.life import Pending
 from leveret.client.calls.route import Route
+from leveret.streaming import Credit
 from leveret.wire.control import CANCEL, CONFIRMED, QUERY, REBIND, properties
 from leveret.wire.message import ReplyAddress
+from leveret.wire.native.stream_replies import credit_properties
 from leveret.wire.timing import REPLY_GRACE
 
 log = logging.getLogger("leveret.client")
 
 _OF_USE: Final = 1.0
 """Seconds for which a question is of use. After that it is asked again."""
+_CREDIT_OF_USE: Final = 10.0
+"""Seconds for which a credit may wait for its server."""
 _QUERIED_AT_ONCE: Final = 1_000
 """How many calls one query asks for at most."""
 _ASKED_EVERY: Final = 0.2
@@ -57,6 +61,18 @@ class ControlSender:
         for key in dict.fromkeys(one.route.control_key for one in later):
             if key:
                 self._send(key, CANCEL, call.id, call.timeout)
+
+    def cancel_at(self, server: str, call: Pending) -> None:
+        """Nobody waits any more for what this server, "service.instance", does for the call."""
+        self._send(server, CANCEL, call.id, call.timeout)
+
+    def credit(self, server: str, call: Pending, credit: Credit) -> None:
+        """Tell the server of a stream what has come, and what may."""
+        if self._is_open():
+            message = credit_properties(
+                credit, call.id, reply_to=self._reply_to(), seconds=_CREDIT_OF_USE
+            )
+            self._send_message(server, message, b"")
 
     def confirm(self, key: str, call_id: str, waits: bool) -> None:
         """Answer a server, which listens under this key, whether a caller still waits."""

@@ -19,6 +19,7 @@ from leveret.client.calls.stages import judged
 from leveret.errors import LeveretError
 from leveret.wire.dialect import ClientDialect
 from leveret.wire.message import Bounce, Notice, NoticeKind, Reply, StageReply
+from leveret.wire.stream_messages import StreamMessage
 
 _NOTICES: Final = {
     NoticeKind.WAITS: Event.WAITS,
@@ -33,6 +34,7 @@ class Inbox:
 
     :param get: gives the call of an id, or None if there is none any more.
     :param replied: gives a reply to its call.
+    :param streamed: takes a message of a stream, of a call whose request reads such.
     :param answered: gives the answer to a question of this client, by its name; False if there is
         no such question.
     :param confirm: tells a server, which listens under a key, whether a caller still waits:
@@ -46,6 +48,7 @@ class Inbox:
         *,
         get: Callable[[str], Pending | None],
         replied: Callable[[Pending, Reply], None],
+        streamed: Callable[[Pending, StreamMessage], None],
         fire: Fire,
         time: Callable[[], float],
         answered: Callable[[str, bytes], bool],
@@ -57,6 +60,7 @@ class Inbox:
         """How many messages were for no call: they were late, repeated or forged."""
         self._get = get
         self._replied = replied
+        self._streamed = streamed
         self._fire = fire
         self._time = time
         self._answered = answered
@@ -80,8 +84,11 @@ class Inbox:
             self._replied(call, message)
         elif isinstance(message, StageReply):
             self._stage_ended(call, message)
-        elif isinstance(message, (Notice, Bounce)) and not self._is_past(call, message.stage):
-            self._goes_on(call, message)
+        elif isinstance(message, (Notice, Bounce)):
+            if not self._is_past(call, message.stage):
+                self._goes_on(call, message)
+        elif not isinstance(message, Reply):
+            self._streamed(call, message)
 
     def _goes_on(self, call: Pending, message: Notice | Bounce) -> None:
         """A call has not ended, or has by another message than a reply."""

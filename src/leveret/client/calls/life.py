@@ -12,6 +12,7 @@ and `CallTable.fire` (`table.py`) is the only place that changes it.
                      ├──► DELAYED                     it goes out again in a moment
                      ├──► UNSENT                      it waits for a channel to go out on again
                      ├──► EXPIRED                     nobody took it in time; a probe says why
+                     ├──► STREAMING                   a server has sent a message of its stream
                      └──► ENDED                       by a reply, an error, or its caller
 
 **Guards.** The table has no conditions. What an event depends on (may the call be repeated, has the
@@ -31,6 +32,12 @@ same in straight code.
 
 **One-way calls** end with the broker's confirm (TAKEN), and hear of no server. Whatever else can
 happen before the confirm happens to them as to any other call.
+
+**Streams.** The call of a stream is one like any other until a server sends the first message of
+its stream. Then it is STREAMING: that server has it, whatever the broker says of copies of its
+request, so it is not looked after, not sent again, and outlives its channel. Server and client see
+by themselves that the other is there (`streams.py`). It ends by a reply, by its caller, when its
+time is over, or as `StreamBroken`.
 
 **Doubt** is a second machine, of two states: certain, doubtful, and never back. A call is in doubt
 once its request was sent again though a server may have had it, or once the broker says that a
@@ -80,6 +87,8 @@ class State(Enum):
     """Its request goes out again when requests may go: with the next channel, mostly."""
     SOUGHT = "sought"
     """Nobody seems to have its request. The servers were asked for it, or its queue is gone."""
+    STREAMING = "streaming"
+    """A server has sent a message of its stream: it has the call, and client and server talk."""
     ENDED = "ended"
     """It is over; its caller has been told."""
 
@@ -97,6 +106,8 @@ class Event(Enum):
     RUNS = "its handler runs"
     CONFIRM = "a server asks whether the caller still waits"
     PASSED = "it is at a later stage of its pipe"
+    BEGINS = "a server sent the first message of its stream"
+    SERVER_GONE = "the server of its stream is gone"
     # From the broker: the request came back, or was not taken.
     NO_ROUTE = "the broker has no queue for it"
     EXPIRY = "no server took it in time"
@@ -132,6 +143,7 @@ class Event(Enum):
     FORBIDDEN = "its user may not send it"
     TOO_LARGE = "it is larger than the broker takes"
     CONNECTED_AGAIN = "the connection is another one; it may be sent again"
+    RESUMES = "the connection is another one, and its stream goes on"
     REPLY_QUEUE_GONE = "its reply cannot come; it may be sent again"
     REPLY_QUEUE_LOST = "its reply cannot come; it may not be sent again"
     SENDABLE = "requests may go; no server can have an earlier copy"
@@ -159,6 +171,7 @@ class Act(Enum):
     QUERY = "ask the servers for it, together with others of the same queue"
     SAY_WAITS = "tell the server that the caller still waits"
     CANCEL = "tell its server that the caller is gone"
+    ASK_AGAIN = "ask its server for the items that may be lost"
     # The errors that end a call; `verdicts.py` makes them.
     FAIL_SILENCE = "no answer by the deadline"
     FAIL_SILENCE_UNCONFIRMED = "no answer by the deadline, not even a confirm"
@@ -178,6 +191,8 @@ class Act(Enum):
     FAIL_TOO_LARGE = "the broker takes no message of that size"
     FAIL_KEY = "the idempotency key is another user's"
     FAIL_UNPACKABLE = "the request cannot be packed"
+    FAIL_BROKEN = "its stream broke off"
+    FAIL_TOO_LONG = "its stream was not over in time"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -292,6 +307,9 @@ MOST_RESENDS: Final = 10
 LIVE: Final = tuple(s for s in State if s not in (State.NEW, State.ENDED))
 """The states of a call that goes on."""
 
+WAITING: Final = tuple(s for s in LIVE if s is not State.STREAMING)
+"""The states of a call whose server, if it has one, has sent no message of its stream."""
+
 OUT: Final = (State.QUIET, State.AT_SERVER, State.RUNNING, State.SOUGHT)
 """Its request is out: in its queue or at a server, unless it got lost on the way."""
 
@@ -316,6 +334,16 @@ REPEATABLE_ONLY: Final = frozenset(
 
 _S, _E, _A = State, Event, Act
 
+_OF_COPIES: Final = (
+    Event.EXPIRY,
+    Event.FULL,
+    Event.FULL_AGAIN,
+    Event.REJECTED,
+    Event.NACK,
+    Event.NACK_BEFORE_CHANNEL,
+)
+"""What the broker may say of one copy of a request."""
+
 TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     # -- the two hot ones, never looked up ------------------------------------------------------
     (_S.NEW, _E.SEND): (_S.QUIET, _A.PUBLISH),
@@ -338,27 +366,35 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     # The request of the next stage of a pipe is on its way, unless this one goes out again.
     **{(s, _E.PASSED): (s, _A.NOTHING) for s in LIVE},
     **{(s, _E.PASSED): (_S.QUIET, _A.NOTHING) for s in OUT},
+    # A server that sends has the call, even if its request came back, or is about to go out again.
+    **{(s, _E.BEGINS): (_S.STREAMING, _A.NOTHING) for s in LIVE},
+    (_S.STREAMING, _E.SERVER_GONE): (_S.ENDED, _A.FAIL_BROKEN),
     # -- no queue for the request ---------------------------------------------------------------
     **{(s, _E.NO_ROUTE): (_S.UNROUTED, _A.PROBE) for s in (*OUT, _S.UNROUTED, _S.REFUSED)},
     # Another copy came back before; that one decides.
     **{(s, _E.NO_ROUTE): (s, _A.NOTHING) for s in (_S.EXPIRED, _S.DELAYED, _S.UNSENT)},
+    # Nor does it matter what becomes of another copy of a request whose stream has begun.
+    **{
+        (_S.STREAMING, e): (_S.STREAMING, _A.NOTHING)
+        for e in (_E.NO_ROUTE, *_OF_COPIES, _E.CHANNEL_GONE, _E.CHANNEL_LOST)
+    },
     **{(s, _E.QUEUE_RETURNS): (s, _A.NOTHING) for s in LIVE},  # it went on meanwhile
     (_S.UNROUTED, _E.QUEUE_RETURNS): (_S.DELAYED, _A.PUBLISH_LATER),
     **{(s, _E.NO_QUEUE): (s, _A.NOTHING) for s in LIVE},
     (_S.UNROUTED, _E.NO_QUEUE): (_S.ENDED, _A.FAIL_UNROUTED),
     # -- the request expired in its queue -------------------------------------------------------
-    **{(s, _E.EXPIRY): (_S.EXPIRED, _A.PROBE) for s in LIVE},
+    **{(s, _E.EXPIRY): (_S.EXPIRED, _A.PROBE) for s in WAITING},
     (_S.EXPIRED, _E.EXPIRY): (_S.EXPIRED, _A.NOTHING),  # another copy
     (_S.EXPIRED, _E.EXPLAINED): (_S.ENDED, _A.FAIL_EXPIRED),
     # -- the request came back for another reason -----------------------------------------------
-    **{(s, _E.FULL): (_S.ENDED, _A.FAIL_FULL) for s in LIVE},
-    **{(s, _E.FULL_AGAIN): (_S.DELAYED, _A.PUBLISH_LATER_DOUBTFUL) for s in LIVE},
+    **{(s, _E.FULL): (_S.ENDED, _A.FAIL_FULL) for s in WAITING},
+    **{(s, _E.FULL_AGAIN): (_S.DELAYED, _A.PUBLISH_LATER_DOUBTFUL) for s in WAITING},
     **{(s, _E.FULL_AGAIN): (s, _A.NOTHING) for s in (_S.EXPIRED, _S.DELAYED, _S.UNSENT)},
-    **{(s, _E.REJECTED): (_S.ENDED, _A.FAIL_REJECTED) for s in LIVE},
+    **{(s, _E.REJECTED): (_S.ENDED, _A.FAIL_REJECTED) for s in WAITING},
     # -- the broker refused the request ---------------------------------------------------------
-    **{(s, _E.NACK): (_S.REFUSED, _A.PROBE) for s in LIVE},
+    **{(s, _E.NACK): (_S.REFUSED, _A.PROBE) for s in WAITING},
     **{(s, _E.NACK): (s, _A.NOTHING) for s in (_S.EXPIRED, _S.DELAYED, _S.UNSENT)},
-    **{(s, _E.NACK_BEFORE_CHANNEL): (_S.UNSENT, _A.NOTHING) for s in LIVE},
+    **{(s, _E.NACK_BEFORE_CHANNEL): (_S.UNSENT, _A.NOTHING) for s in WAITING},
     **{(s, _E.NACK_BEFORE_CHANNEL): (s, _A.NOTHING) for s in (_S.EXPIRED, _S.DELAYED)},
     **{
         (s, e): (s, _A.NOTHING)  # it went on meanwhile
@@ -384,9 +420,9 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     # -- the channel, the connection and the reply queue ----------------------------------------
     # A server may have said that it has the request, though the confirm was lost. It is sent again
     # all the same: the server may be lost as well, and a second run does no harm.
-    **{(s, _E.CHANNEL_GONE): (_S.UNSENT, _A.NOTHING) for s in LIVE},
+    **{(s, _E.CHANNEL_GONE): (_S.UNSENT, _A.NOTHING) for s in WAITING},
     (_S.EXPIRED, _E.CHANNEL_GONE): (_S.EXPIRED, _A.NOTHING),
-    **{(s, _E.CHANNEL_LOST): (_S.ENDED, _A.FAIL_LOST_UNCONFIRMED) for s in LIVE},
+    **{(s, _E.CHANNEL_LOST): (_S.ENDED, _A.FAIL_LOST_UNCONFIRMED) for s in WAITING},
     # No server can have it, so it is sent again whatever its handler does. Of a request that came
     # back something else is known already.
     **{(s, e): (s, _A.NOTHING) for s in LIVE for e in (_E.DROPPED, _E.DROPPED_LOST, _E.FORBIDDEN)},
@@ -397,9 +433,13 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     **{(s, _E.FORBIDDEN): (_S.ENDED, _A.FAIL_FORBIDDEN) for s in (_S.QUIET, _S.SOUGHT)},
     **{(s, _E.CONNECTED_AGAIN): (s, _A.NOTHING) for s in LIVE},
     **{(s, _E.CONNECTED_AGAIN): (_S.QUIET, _A.NOTHING) for s in OUT},
+    (_S.STREAMING, _E.RESUMES): (_S.STREAMING, _A.ASK_AGAIN),
     **{(s, _E.REPLY_QUEUE_GONE): (_S.UNSENT, _A.NOTHING) for s in LIVE},
     (_S.EXPIRED, _E.REPLY_QUEUE_GONE): (_S.EXPIRED, _A.NOTHING),
     **{(s, _E.REPLY_QUEUE_LOST): (_S.ENDED, _A.FAIL_LOST) for s in LIVE},
+    # Its server sends to the queue of before; a second stream would begin anew.
+    (_S.STREAMING, _E.REPLY_QUEUE_GONE): (_S.ENDED, _A.FAIL_BROKEN),
+    (_S.STREAMING, _E.REPLY_QUEUE_LOST): (_S.ENDED, _A.FAIL_BROKEN),
     (_S.UNSENT, _E.SENDABLE): (_S.QUIET, _A.PUBLISH),
     (_S.UNSENT, _E.SENDABLE_DOUBTFUL): (_S.QUIET, _A.PUBLISH_DOUBTFUL),
     **{(s, _E.KEY_LOST): (_S.ENDED, _A.FAIL_KEY) for s in (_S.UNSENT, _S.DELAYED, _S.SOUGHT)},
@@ -409,10 +449,14 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     **{(s, _E.DEADLINE_UNCONFIRMED): (_S.ENDED, _A.FAIL_SILENCE_UNCONFIRMED) for s in LIVE},
     (_S.EXPIRED, _E.DEADLINE): (_S.ENDED, _A.FAIL_EXPIRED),
     (_S.EXPIRED, _E.DEADLINE_UNCONFIRMED): (_S.ENDED, _A.FAIL_EXPIRED),
+    (_S.STREAMING, _E.DEADLINE): (_S.ENDED, _A.FAIL_TOO_LONG),
+    (_S.STREAMING, _E.DEADLINE_UNCONFIRMED): (_S.ENDED, _A.FAIL_TOO_LONG),
     **{(s, _E.CALLER_GONE): (_S.ENDED, _A.CANCEL) for s in LIVE},
     **{(s, _E.SENDER_GONE): (_S.ENDED, _A.NOTHING) for s in LIVE},
     **{(s, _E.CLOSED): (_S.ENDED, _A.FAIL_LOST) for s in LIVE},
     **{(s, _E.CLOSED_UNCONFIRMED): (_S.ENDED, _A.FAIL_LOST_UNCONFIRMED) for s in LIVE},
+    (_S.STREAMING, _E.CLOSED): (_S.ENDED, _A.FAIL_BROKEN),
+    (_S.STREAMING, _E.CLOSED_UNCONFIRMED): (_S.ENDED, _A.FAIL_BROKEN),
 }
 
 

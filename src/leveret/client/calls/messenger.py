@@ -54,8 +54,8 @@ class Messenger:
     :param exchange: where servers listen for them.
     :param connection: gives the connection of now.
     :param restore: declares the exchange where it is missing.
-    :param unbound: told the correlation id of a message that no server listens for; True if it is
-        not to be sent again.
+    :param unbound: told the properties of a message that no server listens for; True if it is not
+        to be sent again.
     :param most: how many messages wait for a channel; beyond that the oldest ones are dropped.
     """
 
@@ -67,7 +67,7 @@ class Messenger:
         begin: Begin,
         restore: Callable[[], Awaitable[None]],
         call_later: Callable[[float, Callable[[], None]], object],
-        unbound: Callable[[str], bool],
+        unbound: Callable[[Properties], bool],
         most: int,
     ) -> None:
         self._exchange = exchange
@@ -155,7 +155,7 @@ class Messenger:
 
     def _on_return(self, returned: Content) -> None:
         """No server is bound by this key: none is there, or it is about to bind its queue again."""
-        if self._unbound(returned.properties.correlation_id or ""):
+        if self._unbound(returned.properties):
             return
         message = self._by_name.get(_name(returned.properties))
         if message is not None and message.sent < _MOST_TRIES:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 
 from msgspec import Struct
 
+from leveret.amqp.events import Delivery
 from leveret.client.calls.route import Route
 from leveret.client.calls.stages import StageReader
 from leveret.errors import InvalidArgument
 from leveret.wire.dialect import ClientChannel, ClientDialect, RequestPacker
+from leveret.wire.stream_messages import Received
 
 
 class InPipe(Struct, frozen=True, kw_only=True):
@@ -75,6 +77,7 @@ class Request:
         if_busy_fail: bool = False,
         one_way: bool = False,
         in_pipe: InPipe | None = None,
+        streams: bool = False,
     ) -> None:
         """:raises InvalidArgument: if what is the same for all requests does not fit into a frame.
 
@@ -85,9 +88,10 @@ class Request:
         :param resent: whether every request says that it was sent before.
         :param one_way: whether nobody answers: its calls end with the broker's confirm.
         :param in_pipe: what makes it the first request of a pipe, if it is.
+        :param streams: whether it begins a stream, in either direction.
         """
         self.dialect = dialect
-        self.read = dialect.read
+        self.read: Callable[[Delivery], Received] = dialect.read_stream if streams else dialect.read
         """Reads what comes to the reply queue for its calls."""
         self.route = route
         self.key = key

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 from typing import Final
 
 from leveret.body_parts import Body
@@ -117,6 +118,10 @@ class CallTable:
         if self.on_transition is not None:
             self.on_transition(call, before, Event.REPLY, _ENDED, self._time())
 
+    def finished(self, call: Pending) -> None:
+        """The sink of a call has all that it waits for: any live state, REPLY."""
+        self.fire(call, Event.REPLY)
+
     def fire(self, call: Pending, event: Event, cause: LeveretError | None = None) -> Act:
         """Something happened to a call. Returns the act, once it is carried out.
 
@@ -150,9 +155,10 @@ class CallTable:
         return act
 
     def extend(self, call: Pending, when: float) -> None:
-        """Move the deadline of a call, `when` on the event loop's clock."""
+        """Move the deadline of a call, `when` on the event loop's clock; inf: it has none."""
         self._deadlines.discard(call.tick, call)
-        call.tick = self._deadlines.add(when, call)
+        if when < inf:
+            call.tick = self._deadlines.add(when, call)
 
     def end_all(self, error: LeveretError) -> None:
         """End every call, since no reply will come any more."""

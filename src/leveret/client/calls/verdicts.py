@@ -29,6 +29,7 @@ from leveret.errors import (
     MaybeExecuted,
     NoServer,
     PermissionDenied,
+    StreamBroken,
     Unimplemented,
 )
 
@@ -298,6 +299,16 @@ def _unpackable(_call: Pending, cause: LeveretError | None) -> CallError:
     return cause
 
 
+def _broken(_call: Pending, cause: LeveretError | None) -> CallError:
+    error = StreamBroken(f"the stream broke off: {cause or 'its server is gone'}")
+    error.__cause__ = cause
+    return error
+
+
+def _too_long(_call: Pending, _cause: LeveretError | None) -> CallError:
+    return DeadlineExceeded("the stream was not over in time, and is cancelled", where="handler")
+
+
 _VERDICTS: Final[dict[Act, Callable[[Pending, LeveretError | None], CallError]]] = {
     Act.FAIL_SILENCE: _silence,
     Act.FAIL_SILENCE_UNCONFIRMED: _silence_unconfirmed,
@@ -317,6 +328,8 @@ _VERDICTS: Final[dict[Act, Callable[[Pending, LeveretError | None], CallError]]]
     Act.FAIL_TOO_LARGE: _too_large,
     Act.FAIL_KEY: _key,
     Act.FAIL_UNPACKABLE: _unpackable,
+    Act.FAIL_BROKEN: _broken,
+    Act.FAIL_TOO_LONG: _too_long,
 }
 
 FAILURES: Final = frozenset(_VERDICTS)

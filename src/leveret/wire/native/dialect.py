@@ -23,6 +23,7 @@ from leveret.wire.native.names import EXCHANGE, QUEUE_PREFIX
 from leveret.wire.native.reply import ReplyPacker, read_reply
 from leveret.wire.native.request import RequestPacker, read_request
 from leveret.wire.native.stages import pack_stages
+from leveret.wire.native.stream_replies import read_stream
 from leveret.wire.native.topology import bind_request_queue, declare_request_queue
 
 
@@ -71,6 +72,7 @@ class NativeClient:
         return pack_stages(then, content_type)
 
     read = staticmethod(read_reply)
+    read_stream = staticmethod(read_stream)
 
     def error(
         self, reply: Reply, raises: Mapping[str, type[DeclaredError]], method: str

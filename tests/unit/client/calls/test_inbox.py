@@ -38,6 +38,7 @@ class There:
         self.inbox = Inbox(
             get=self.calls.get,
             replied=lambda call, reply: self.replies.append((call, reply)),
+            streamed=lambda call, message: None,
             fire=self._fire,
             time=lambda: self.now,
             answered=self._answered,

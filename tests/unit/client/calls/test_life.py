@@ -13,6 +13,7 @@ from leveret.client.calls.life import (
     OUT,
     REPEATABLE_ONLY,
     TRANSITIONS,
+    WAITING,
     Act,
     Event,
     Pending,
@@ -30,6 +31,7 @@ AT_ANY_TIME: Final = (
     Event.CONFIRM,
     Event.TAKEN,
     Event.PASSED,
+    Event.BEGINS,
     Event.NO_ROUTE,
     Event.EXPIRY,
     Event.FULL,
@@ -76,6 +78,8 @@ ONLY_IN: Final = {
     Event.SENDABLE_DOUBTFUL: {State.UNSENT},
     Event.KEY_LOST: {State.UNSENT, State.DELAYED, State.SOUGHT},
     Event.UNPACKABLE: {State.QUIET},
+    Event.SERVER_GONE: {State.STREAMING},
+    Event.RESUMES: {State.STREAMING},
     Event.SEND: {State.NEW},
 }
 """What the client itself finds out, and only of calls that are there."""
@@ -154,6 +158,32 @@ ROWS: Final = [
     (S.RUNNING, E.REPLY_QUEUE_GONE, S.UNSENT, A.NOTHING),
     (S.RUNNING, E.REPLY_QUEUE_LOST, S.ENDED, A.FAIL_LOST),
     (S.QUIET, E.UNPACKABLE, S.ENDED, A.FAIL_UNPACKABLE),
+    # a stream
+    (S.QUIET, E.BEGINS, S.STREAMING, A.NOTHING),
+    (S.RUNNING, E.BEGINS, S.STREAMING, A.NOTHING),
+    (S.UNSENT, E.BEGINS, S.STREAMING, A.NOTHING),
+    (S.EXPIRED, E.BEGINS, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.RUNS, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.CONFIRM, S.STREAMING, A.SAY_WAITS),
+    (S.STREAMING, E.NO_ROUTE, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.EXPIRY, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.FULL, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.FULL_AGAIN, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.REJECTED, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.NACK, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.NACK_BEFORE_CHANNEL, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.RESEND, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.CHANNEL_GONE, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.CHANNEL_LOST, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.CONNECTED_AGAIN, S.STREAMING, A.NOTHING),
+    (S.STREAMING, E.RESUMES, S.STREAMING, A.ASK_AGAIN),
+    (S.STREAMING, E.REPLY_QUEUE_GONE, S.ENDED, A.FAIL_BROKEN),
+    (S.STREAMING, E.REPLY_QUEUE_LOST, S.ENDED, A.FAIL_BROKEN),
+    (S.STREAMING, E.SERVER_GONE, S.ENDED, A.FAIL_BROKEN),
+    (S.STREAMING, E.DEADLINE, S.ENDED, A.FAIL_TOO_LONG),
+    (S.STREAMING, E.CALLER_GONE, S.ENDED, A.CANCEL),
+    (S.STREAMING, E.REPLY, S.ENDED, A.DELIVER),
+    (S.STREAMING, E.CLOSED, S.ENDED, A.FAIL_BROKEN),
     # the end
     (S.QUIET, E.DEADLINE, S.ENDED, A.FAIL_SILENCE),
     (S.UNSENT, E.DEADLINE_UNCONFIRMED, S.ENDED, A.FAIL_SILENCE_UNCONFIRMED),
@@ -239,9 +269,15 @@ def test_a_certain_copy_is_sent_only_of_a_request_that_the_broker_returned_or_dr
 
 
 def test_a_repeatable_call_is_not_given_up_because_a_channel_or_a_reply_queue_is_gone() -> None:
-    for state in LIVE:
+    for state in WAITING:
         for event in (Event.CHANNEL_GONE, Event.CONNECTED_AGAIN, Event.REPLY_QUEUE_GONE):
             assert TRANSITIONS[state, event][0] is not State.ENDED
+
+
+def test_a_stream_that_has_begun_is_never_sent_again() -> None:
+    for (before, event), (after, _) in TRANSITIONS.items():
+        if before is State.STREAMING:
+            assert after in (State.STREAMING, State.ENDED), event
 
 
 def test_wherever_a_repeatable_call_is_it_can_come_to_be_out_again() -> None:

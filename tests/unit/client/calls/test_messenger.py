@@ -61,7 +61,7 @@ class There:
             begin=asyncio.create_task,
             restore=self._restore,
             call_later=self._call_later,
-            unbound=lambda name: name == self.question,
+            unbound=lambda sent: sent.correlation_id == self.question,
             most=10,
         )
 

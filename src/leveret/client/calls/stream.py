@@ -1,0 +1,201 @@
+"""What a client has of one stream: the sink of its call.
+
+Items that came wait here until the consumer takes them; `ReceivingHalf` sees to it that each comes
+once and in order, and that their number is bounded. The consumer takes what is here first, and only
+then learns how the stream has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from leveret.client.calls.upload import Upload
+from leveret.errors import CallError
+from leveret.streaming import Liveness, ReceivingHalf
+from leveret.streaming.receiving import Act
+from leveret.wire.message import Reply
+from leveret.wire.stream_messages import Closing, Credited, End, Item, Sign, StreamMessage
+
+_TAKE: Final = Act.TAKE
+"""Bound once, for the hot path: before Python 3.12 reading a member of an enum is slow."""
+
+
+def _nobody() -> None:
+    """Nobody is to be told of credit yet: no server has begun the stream."""
+
+
+def _no_deadline(_when: float) -> None:
+    """No server has begun the stream: the deadline of its request stands."""
+
+
+class Stream:
+    """What comes of one call, and what is uploaded for it.
+
+    :param loop: that of the client.
+    :param items: how many items may come beyond those that the consumer took.
+    :param size: how many bytes of their bodies.
+    :param until: when it has to be over, on the event loop's clock; inf: at no time.
+    :param results: whether results stream; otherwise one result ends it.
+    :param upload: what is uploaded, if anything is.
+    """
+
+    __slots__ = (
+        "_half",
+        "_loop",
+        "_waiter",
+        "error",
+        "extend",
+        "is_over",
+        "items",
+        "liveness",
+        "metadata",
+        "moved",
+        "results",
+        "returned_at",
+        "server",
+        "tell",
+        "until",
+        "upload",
+        "wants_credit",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        items: int,
+        size: int,
+        until: float,
+        results: bool = True,
+        upload: Upload | None = None,
+    ) -> None:
+        self.results = results
+        """Whether results stream."""
+        self.upload = upload
+        """What is uploaded; None if nothing."""
+        self.items: deque[Item] = deque()
+        """What came and was not taken."""
+        self.server = ""
+        """The instance that sends, as "service.instance"; "" while none has begun."""
+        self.error: BaseException | Reply | None = None
+        """What it ended with, if not with its end: a reply, or why there is none."""
+        self.is_over = False
+        """Whether nothing more comes."""
+        self.moved = False
+        """Whether its server stopped before the handler had ended."""
+        self.metadata: dict[str, str] | None = None
+        """What came beside its end."""
+        self.liveness = Liveness(loop.time())
+        self.until = until
+        """When it has to be over, on the event loop's clock."""
+        self.returned_at = 0.0
+        """When the broker first found that its server cannot be reached; 0 while it can."""
+        self.tell: Callable[[], None] = _nobody
+        """Sends its credit to the server."""
+        self.extend: Callable[[float], None] = _no_deadline
+        """Moves the deadline of its call, on the event loop's clock."""
+        self.wants_credit = False
+        """Whether the message that was taken last asks for a credit."""
+        self._half = ReceivingHalf(items, size)
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def half(self) -> ReceivingHalf:
+        """The rules of what it receives."""
+        return self._half
+
+    # -- what comes ---------------------------------------------------------------------------
+
+    def take(self, message: StreamMessage) -> None:
+        """A message of its server came. `wants_credit` and `is_over` say what follows of it."""
+        self.wants_credit = False
+        if type(message) is Item:
+            act = self._half.item(message.n)
+            if act is _TAKE:
+                self.items.append(message)
+                self._wake()
+                return
+        elif isinstance(message, End):
+            act = self._half.end(message.n)
+            self.moved = message.moved
+            self.metadata = message.metadata
+        elif isinstance(message, Closing):
+            act = self._half.end(message.n)
+            if act is Act.FINISH or act is Act.BREAK:
+                # Also of a server that has lost count, as it does not know the stream any more.
+                self.error = message.reply
+                self.metadata = message.reply.metadata
+        elif isinstance(message, Sign):
+            act = self._half.sign(message.n)
+        else:
+            if self.upload is not None and isinstance(message, Credited):
+                self.upload.credited(message.credit)
+            return
+        if act is Act.ASK or act is Act.ACKNOWLEDGE:
+            self.wants_credit = True
+        elif act is Act.FINISH or act is Act.BREAK:
+            self.wants_credit = True
+            self._over()
+
+    # -- a sink, for the table ------------------------------------------------------------------
+
+    def done(self) -> bool:
+        """Whether it takes nothing more."""
+        return self.is_over
+
+    def set_result(self, reply: Reply, /) -> None:
+        """Take a reply that came in place of a stream: it is over."""
+        self.error = reply
+        self._over()
+
+    def set_exception(self, error: CallError, /) -> None:
+        """Take the error that it ends with."""
+        self.error = error
+        self._over()
+
+    def exception(self) -> BaseException | None:
+        """The error that it took."""
+        return self.error if isinstance(self.error, BaseException) else None
+
+    def fail(self, error: BaseException) -> None:
+        """It cannot go on, for a reason of this side."""
+        if not self.is_over:
+            self.error = error
+            self._over()
+
+    # -- the consumer -------------------------------------------------------------------------
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the next item."""
+        return self._waiter is not None
+
+    async def wait(self) -> None:
+        """Return once there is an item, or the stream is over."""
+        if self.items or self.is_over:
+            return
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def taken(self, item: Item) -> None:
+        """The consumer took an item out of `items`."""
+        if self._half.took(item.body_size):
+            self.tell()
+
+    def _over(self) -> None:
+        self.is_over = True
+        if self.upload is not None:
+            self.upload.stop()
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

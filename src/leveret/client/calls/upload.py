@@ -1,0 +1,119 @@
+"""What a client sends of one upload: the sending half, and who waits until more may be sent.
+
+What is sent is kept until the server has it. So a message that cannot leave now, or gets lost, goes
+out again: when there is a channel for it, or when the server asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from leveret.body_parts import Body
+from leveret.streaming import Credit, SendingHalf, SendingState
+
+
+class Packs(Protocol):
+    """Packs the messages of one upload."""
+
+    def pack(self, kind: str, number: int, body: Body = b"") -> bytes:
+        """The frames of one message."""
+        ...
+
+
+class Sends(Protocol):
+    """The channel that uploads leave by."""
+
+    def send(self, frames: bytes, /) -> None:
+        """Send frames, if there is a channel now; else it is about to be opened."""
+
+
+class Upload:
+    """The upload of one call.
+
+    :param packer_for: makes what packs it for the server that has the call.
+    """
+
+    __slots__ = ("_half", "_packer", "_packer_for", "_port", "_waiter", "is_over")
+
+    def __init__(self, port: Sends, packer_for: Callable[[str], Packs]) -> None:
+        self.is_over = False
+        """Whether nothing more is to be sent, as the call has ended."""
+        self._half = SendingHalf()
+        self._port = port
+        self._packer_for = packer_for
+        self._packer: Packs | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def half(self) -> SendingHalf:
+        """The rules of what it sends."""
+        return self._half
+
+    def begin(self, server: str) -> None:
+        """A server has the call; all is sent to it."""
+        self._packer = self._packer_for(server)
+
+    def credited(self, credit: Credit) -> None:
+        """The server says what it has, and what it takes."""
+        try:
+            again = self._half.credit(credit)
+        except ValueError:
+            return  # it has what was never sent
+        self._send(again)
+        self._wake()
+
+    async def room(self) -> None:
+        """Return once one more item may be sent, or none any more."""
+        while not (self._half.may_send or self.is_over):
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    def add(self, body: Body) -> None:
+        """Send the next item."""
+        half = self._half
+        frames = self._pack("item", half.number + 1, body)
+        half.add(frames, len(body))
+        self._port.send(frames)
+
+    def end(self) -> None:
+        """Send the end."""
+        if self._half.state is SendingState.OPEN:
+            frames = self._pack("end", self._half.number)
+            self._half.end(frames)
+            self._port.send(frames)
+
+    def say(self) -> None:
+        """Tell the server that the client is there, and what it sent."""
+        if self._half.state is SendingState.OPEN and self._packer is not None:
+            self._port.send(self._pack("progress", self._half.number))
+        else:
+            self.send_again()
+
+    def send_again(self) -> None:
+        """Send all that the server is not known to have."""
+        self._send(self._half.unacknowledged())
+
+    def stop(self) -> None:
+        """The call has ended: nothing more is sent."""
+        if not self.is_over:
+            self.is_over = True
+            self._half.leave()
+            self._wake()
+
+    def _pack(self, kind: str, number: int, body: Body = b"") -> bytes:
+        assert self._packer is not None, "nothing is sent before a server has the call"
+        return self._packer.pack(kind, number, body)
+
+    def _send(self, messages: list[bytes]) -> None:
+        for frames in messages:
+            self._port.send(frames)
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

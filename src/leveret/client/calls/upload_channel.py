@@ -1,0 +1,85 @@
+"""The channel that the uploads of one client leave by, apart from its requests.
+
+The broker closes a channel at the first message that it cannot take. On one of its own, an upload
+costs no request then. There are no confirms: servers acknowledge what they have. It is opened for
+the first message, and again whenever it is missing and something is to be sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from leveret.amqp.events import Content
+from leveret.amqp.frames import on_channel
+from leveret.client.calls.tasks import Begin
+from leveret.errors import LeveretError
+from leveret.transport.channel import Channel
+from leveret.transport.connection import Connection
+
+log = logging.getLogger("leveret.client")
+
+
+class UploadChannel:
+    """Sends messages of uploads.
+
+    :param connection: gives the connection of now.
+    :param opened: told of each channel: what is not acknowledged has to go out again.
+    :param unreachable: told the call id of a message that no server takes.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection: Callable[[], Connection],
+        begin: Begin,
+        opened: Callable[[], None],
+        unreachable: Callable[[str], object],
+    ) -> None:
+        self._connection = connection
+        self._begin = begin
+        self._opened = opened
+        self._unreachable = unreachable
+        self._channel: Channel | None = None
+        self._opening: asyncio.Task[None] | None = None
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start what draws the items of an upload, as a task of the client."""
+        return self._begin(work)
+
+    def send(self, frames: bytes, /) -> None:
+        """Send frames, if there is a channel now; else they go out once there is one."""
+        channel = self._channel
+        if channel is not None and channel.closed is None:
+            channel.connection.send(on_channel(frames, channel.number))
+        elif self._opening is None or self._opening.done():
+            self._opening = self._begin(self._open())
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more; return at once where there is none."""
+        channel = self._channel
+        if channel is not None and channel.closed is None:
+            try:
+                await channel.connection.writable()
+            except LeveretError:
+                pass  # what is sent next has the channel opened again
+
+    async def _open(self) -> None:
+        try:
+            channel = await self._connection().open_channel()
+        except LeveretError as error:
+            log.debug("uploads cannot go on now: %s", error)
+            return
+        channel.on_return = self._on_return
+        channel.on_close = self._on_close
+        self._channel = channel
+        self._opened()
+
+    def _on_close(self, error: LeveretError) -> None:
+        if self._connection().closed is None:
+            log.warning("the channel of uploads was closed: %s", error)
+
+    def _on_return(self, returned: Content) -> None:
+        self._unreachable(returned.properties.correlation_id or "")

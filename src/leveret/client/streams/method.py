@@ -1,0 +1,214 @@
+"""A method of a remote whose calls stream: calling it gives a `RemoteStream`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
+from leveret.client.options import CallOptions, check_timeout
+from leveret.client.request_ids import RequestIds, ids_within, within_call
+from leveret.client.signatures import DocOfMethod, SignatureOfMethod
+from leveret.client.streams.opening import StreamOpener, StreamTerms
+from leveret.client.streams.remote_stream import Plan, RemoteStream
+from leveret.client.streams.sending import Source, is_source
+from leveret.contract import MethodSpec, given_arguments
+from leveret.errors import InvalidArgument
+from leveret.wire.dialect import ClientDialect
+
+_NOT_FOR_STREAMS = ("idempotency_key", "retry", "hedge")
+
+
+class RemoteStreamMethod:
+    """One method of a remote service whose results stream. Calling it gives a `RemoteStream`.
+
+    :param opener: that of the method with these options.
+    :param dialect: packs the metadata.
+    :raises InvalidArgument: for options that are for calls with one result, and if the metadata
+        cannot be sent.
+    """
+
+    __slots__ = ("_dialect", "_middleware", "_opener", "_options", "_spec", "_terms")
+    __signature__ = SignatureOfMethod()
+    __defaults__ = None
+    __kwdefaults__ = None
+
+    def __init__(
+        self,
+        opener: StreamOpener,
+        spec: MethodSpec,
+        options: CallOptions,
+        dialect: ClientDialect,
+        middleware: tuple[Middleware, ...] = (),
+    ) -> None:
+        for name in _NOT_FOR_STREAMS:
+            if getattr(options, name):
+                raise InvalidArgument(
+                    f"{name} is for calls with one result, and this method streams",
+                    method=spec.key,
+                )
+        self._spec = spec
+        self._opener = opener
+        self._options = options
+        self._dialect = dialect
+        self._middleware = middleware
+        self._terms = self._terms_with(options.timeout or spec.timeout, options.metadata)
+
+    @property
+    def __name__(self) -> str:
+        """The name of the method in Python."""
+        return self._spec.attribute
+
+    def __get__(self, instance: object, owner: type | None = None) -> RemoteStreamMethod:
+        """Itself: `help` takes what has this for a routine, and shows its signature."""
+        return self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> RemoteStream[Any]:
+        """One stream; its request is sent when the first item is asked for.
+
+        :raises InvalidArgument: if there is nothing to upload where the method takes an upload.
+        """
+        source, args, kwargs = _source_of(self._spec, args, kwargs)
+        plan = Plan(
+            self._opener,
+            args,
+            kwargs,
+            self._terms,
+            source=source,
+            outgoing=self._outgoing,
+            chain=self._around if self._middleware else None,
+            terms_with=self._changed,
+        )
+        return RemoteStream(plan)
+
+    def __repr__(self) -> str:
+        return f"<remote stream {self._spec.key}>"
+
+    def _around(self, innermost: CallNext) -> CallNext:
+        return compose(self._middleware, innermost)
+
+    def _outgoing(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OutgoingCall:
+        """The call as the middleware sees it first.
+
+        :raises InvalidArgument: for arguments that do not fit the method.
+        """
+        try:
+            arguments = self._opener.parameters(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidArgument(str(error), method=self._spec.key) from error
+        metadata = self._options.metadata
+        return OutgoingCall(
+            self._spec.key,
+            arguments if isinstance(arguments, dict) else given_arguments(arguments),
+            metadata.copy() if metadata else {},
+            self._terms.timeout,
+            self._opener.new_id(),
+        )
+
+    def _changed(self, call: OutgoingCall) -> StreamTerms:
+        """The terms of a call as the middleware left it.
+
+        :raises InvalidArgument: for a timeout or metadata that cannot be.
+        """
+        return self._terms_with(check_timeout(call.timeout), call.metadata)
+
+    def _terms_with(self, timeout: float, metadata: dict[str, str] | None) -> StreamTerms:
+        headers = b""
+        if metadata:
+            try:
+                headers = self._dialect.headers(metadata)
+            except (TypeError, ValueError) as error:
+                raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
+        options = self._options
+        return StreamTerms(
+            timeout=timeout,
+            idle_timeout=options.idle_timeout,
+            total_timeout=options.total_timeout,
+            headers=headers,
+            reply_metadata=options.reply_metadata,
+        )
+
+
+class RemoteUploadMethod(RemoteStreamMethod):
+    """One method of a remote service that takes an upload and gives one result: a coroutine."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # type: ignore[override]
+        """One call, which sends the items that the server takes.
+
+        :raises InvalidArgument: if there is nothing to upload.
+        :raises CallError: however it fails, once it is awaited; also what the source raises.
+        """
+        source, args, kwargs = _source_of(self._spec, args, kwargs)
+        call = self._call(source, args, kwargs)
+        call.__qualname__ = self._spec.key  # type: ignore[attr-defined]
+        return call
+
+    async def _call(
+        self, source: Source | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if not self._middleware:
+            ids = RequestIds(self._opener.new_id())
+            return await self._upload(source, args, kwargs, self._terms, ids)
+        call = self._outgoing(args, kwargs)
+
+        async def innermost(changed: OutgoingCall) -> Any:
+            terms = self._changed(changed)
+            ids = ids_within(changed.id, self._opener.new_id)
+            return await self._upload(source, (), changed.arguments, terms, ids)
+
+        with within_call(call.id):
+            return await self._around(innermost)(call)
+
+    async def _upload(
+        self,
+        source: Source | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        terms: StreamTerms,
+        ids: RequestIds,
+    ) -> Any:
+        opener = self._opener
+        body = opener.encode(args, kwargs)
+        opened = await opener.open(body, terms, ids, until=opener.until(terms), source=source)
+        try:
+            await opened.stream.wait()
+        finally:
+            opened.stop()
+            if opened.sending is not None:
+                await asyncio.wait((opened.sending,))
+        metadata = opened.stream.metadata
+        if terms.reply_metadata is not None and metadata:
+            terms.reply_metadata.update(metadata)
+        return opener.result(opened)
+
+
+def _source_of(
+    spec: MethodSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Source | None, tuple[Any, ...], dict[str, Any]]:
+    """What is uploaded, and the other arguments.
+
+    :raises InvalidArgument: if there is nothing to upload, or it cannot be iterated over.
+    """
+    upload = spec.upload
+    if upload is None:
+        return None, args, kwargs
+    if upload.name in kwargs:
+        source = kwargs[upload.name]
+        kwargs = {name: value for name, value in kwargs.items() if name != upload.name}
+    elif upload.position is not None and len(args) > upload.position:
+        source = args[upload.position]
+        args = args[: upload.position] + args[upload.position + 1 :]
+    else:
+        raise InvalidArgument(f"it uploads {upload.name!r}; give it an iterator", method=spec.key)
+    if not is_source(source):
+        raise InvalidArgument(
+            f"{upload.name!r} is uploaded item by item; give it an iterator, not {source!r:.80}",
+            method=spec.key,
+        )
+    return source, args, kwargs
+
+
+RemoteStreamMethod.__doc__ = DocOfMethod(RemoteStreamMethod.__doc__)  # type: ignore[assignment]

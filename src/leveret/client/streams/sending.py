@@ -1,0 +1,73 @@
+"""Draws the items of an upload from their source, as fast as the server takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Final, TypeAlias
+
+from leveret.body_parts import Body
+from leveret.client.calls.upload import Upload
+from leveret.codec import ENCODE_ERRORS
+from leveret.errors import InvalidArgument
+
+Source: TypeAlias = AsyncIterable[Any] | Iterable[Any]
+"""What is uploaded, item by item."""
+
+_AT_ONCE: Final = 32
+"""How many items of a plain iterable are drawn before others have a turn of the event loop."""
+
+
+async def send_items(
+    source: Source,
+    upload: Upload,
+    encode: Callable[[Any], Body],
+    writable: Callable[[], Awaitable[None]],
+) -> None:
+    """Send all items of a source, and the end.
+
+    No item is drawn before the server takes it. If the call ends first, the source is closed.
+
+    :raises InvalidArgument: if an item does not fit the contract.
+    :raises BaseException: what the source raises.
+    """
+    items = source if isinstance(source, AsyncIterable) else _in_turns(source)
+    iterator = aiter(items)
+    try:
+        while True:
+            await upload.room()
+            if upload.is_over:
+                return
+            try:
+                item = await anext(iterator)
+            except StopAsyncIteration:
+                break
+            try:
+                body = encode(item)
+            except ENCODE_ERRORS as error:
+                number = upload.half.number + 1
+                raise InvalidArgument(f"item {number} of the upload: {error}") from error
+            await writable()
+            if upload.is_over:
+                return
+            upload.add(body)
+        upload.end()
+    finally:
+        close = getattr(iterator, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _in_turns(source: Iterable[Any]) -> AsyncIterator[Any]:
+    """The items of a plain iterable."""
+    for number, item in enumerate(source, 1):
+        yield item
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+def is_source(given: object) -> bool:
+    """Whether a value can be uploaded item by item. Text and bytes are taken for a mistake."""
+    return isinstance(given, AsyncIterable | Iterable) and not isinstance(
+        given, str | bytes | bytearray | memoryview
+    )

@@ -1,0 +1,358 @@
+"""The client's half of a stream, against a server that a test plays message by message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+import leveret
+from leveret import OutgoingCall, Rabbit, Service
+from leveret.client.calls import streams
+from tests.behaviour.patience import until
+from tests.behaviour.scripted_streams import ScriptedServer, scripted_server
+
+
+class Feed(Service, name="feed"):
+    """What the scripted server pretends to be."""
+
+    @leveret.method
+    def watch(self, a: int) -> AsyncIterator[int]:
+        """Some numbers."""
+        raise NotImplementedError
+
+
+class ResumingFeed(Service, name="feed"):
+    """The same, which goes on elsewhere."""
+
+    @leveret.method(resume=True)
+    def watch(self, a: int) -> AsyncIterator[int]:
+        """Some numbers."""
+        raise NotImplementedError
+
+
+@pytest.fixture
+async def server(rabbitmq_url: str) -> AsyncIterator[ScriptedServer]:
+    async with scripted_server(rabbitmq_url) as scripted:
+        yield scripted
+
+
+def collected(stream: AsyncIterator[Any]) -> asyncio.Task[list[Any]]:
+    """A task that takes all items."""
+
+    async def collect() -> list[Any]:
+        return [item async for item in stream]
+
+    return asyncio.create_task(collect())
+
+
+async def test_items_come_in_order_and_then_the_end(client: Rabbit, server: ScriptedServer) -> None:
+    taking = collected(client.remote(Feed).watch(3))
+    request = await server.request()
+    headers = request.properties.headers or {}
+    assert (request.body, headers["credit"], headers["credit-bytes"]) == (b'{"a":3}', 64, 1024**2)
+    server.items(request, 1, 2, 3)
+    server.end(request, 3)
+    assert await taking == [10, 20, 30]
+    assert (await server.credit(got=4))["upto"] >= 64  # the end is acknowledged
+    assert client.in_flight == 0
+
+
+async def test_nothing_is_sent_before_the_first_item_is_asked_for(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    stream = client.remote(Feed).watch(1)
+    assert "not begun" in repr(stream)
+    del stream
+    taking = collected(client.stream("feed.watch", a=2))
+    request = await server.request()
+    assert request.body == b'{"a":2}'
+    server.end(request, 0)
+    assert await taking == []
+
+
+async def test_what_was_lost_is_asked_for_and_what_comes_twice_is_dropped(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    taking = collected(client.remote(Feed).watch(1))
+    request = await server.request()
+    server.items(request, 1, 3)
+    assert (await server.credit(again=True))["got"] == 1
+    server.items(request, 1, 2, 3, 2)
+    server.end(request, 4)
+    await server.credit(got=3, again=True)
+    server.items(request, 4)
+    server.end(request, 4)
+    assert await taking == [10, 20, 30, 40]
+
+
+async def test_an_error_comes_after_the_items_and_knows_how_many_came(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    stream = client.remote(Feed).watch(1)
+    first = asyncio.ensure_future(anext(stream))
+    request = await server.request()
+    server.items(request, 1, 2)
+    server.fail(request, 2, "PERMISSION_DENIED")
+    assert await first == 10
+    assert await anext(stream) == 20
+    with pytest.raises(leveret.PermissionDenied, match="it failed") as caught:
+        await anext(stream)
+    assert (caught.value.received, caught.value.executed) == (2, "yes")
+    assert caught.value.call_id == request.properties.correlation_id
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+
+
+@pytest.mark.parametrize("how", ["break", "raise", "cancel", "block", "aclosing"])
+async def test_whoever_leaves_early_has_the_handler_cancelled(
+    client: Rabbit, server: ScriptedServer, how: str
+) -> None:
+    feed = client.remote(Feed)
+    got: list[int] = []
+
+    async def consume() -> None:
+        if how == "block":
+            async with client.stream("feed.watch", a=1) as items:
+                got.append(await anext(items))
+        elif how == "aclosing":
+            async with aclosing(client.stream("feed.watch", a=1)) as items:
+                got.append(await anext(items))
+        else:
+            async for item in feed.watch(1):
+                got.append(item)
+                if how == "break":
+                    break
+                if how == "raise":
+                    raise ZeroDivisionError
+
+    consuming = asyncio.create_task(consume())
+    request = await server.request()
+    server.items(request, 1)
+    if how == "cancel":
+        await until(lambda: bool(got), "the first item is there")
+        consuming.cancel()
+    await asyncio.wait((consuming,))
+    cancel = await server.control("cancel")
+    assert cancel.routing_key == server.name
+    assert cancel.properties.correlation_id == request.properties.correlation_id
+    assert got == [10]
+    await until(lambda: client.in_flight == 0, "the call has ended")
+    if how == "raise":
+        assert isinstance(consuming.exception(), ZeroDivisionError)
+
+
+async def test_credit_follows_what_the_consumer_takes(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    stream = client.remote(Feed).watch(1)
+    first = asyncio.ensure_future(anext(stream))
+    request = await server.request()
+    server.items(request, *range(1, 65))
+    assert await first == 10
+    for _ in range(30):
+        await anext(stream)
+    assert "credit" not in server.said()
+    await anext(stream)
+    assert (await server.credit())["upto"] == 32 + 64
+    await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_the_items_of_a_second_server_are_refused(
+    client: Rabbit, server: ScriptedServer, rabbitmq_url: str
+) -> None:
+    stream = client.remote(Feed).watch(1)
+    first = asyncio.ensure_future(anext(stream))
+    request = await server.request()
+    server.items(request, 1)
+    assert await first == 10
+    async with scripted_server(rabbitmq_url, "s2") as other:
+        other.items(request, 2, 3)
+        assert (await other.control("cancel")).routing_key == "feed.s2"
+    server.items(request, 2)
+    server.end(request, 2)
+    assert await collected(stream) == [20]
+
+
+async def test_a_server_that_is_gone_breaks_the_stream(
+    client: Rabbit, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "AWAY_FOR", 0.3)
+    async with scripted_server(rabbitmq_url) as dying:
+        taking = collected(client.remote(Feed).watch(1))
+        request = await dying.request()
+        dying.items(request, 1, 2)
+        await until(lambda: client.calls.table.opened == 1, "it was sent")
+        await dying.credit()  # the client says something each second while nothing moves
+        await dying.stop_listening()
+    with pytest.raises(leveret.StreamBroken, match=r"its server feed\.s1 is gone") as caught:
+        await taking
+    assert (caught.value.received, caught.value.executed, caught.value.code) == (
+        *(2, "maybe"),
+        "ABORTED",
+    )
+
+
+async def test_a_server_that_does_not_know_the_stream_any_more_breaks_it(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    taking = collected(client.remote(Feed).watch(1))
+    request = await server.request()
+    server.items(request, 1)
+    await server.credit()
+    server.fail(request, 0, "ABORTED", "maybe")
+    with pytest.raises(leveret.StreamBroken, match="the stream broke off: it failed") as caught:
+        await taking
+    assert caught.value.received == 1
+
+
+async def test_a_server_that_does_not_stream_is_found_out(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    taking = collected(client.remote(Feed).watch(1))
+    server.answer(await server.request(), b"7")
+    with pytest.raises(leveret.Unimplemented, match="does not stream") as caught:
+        await taking
+    assert caught.value.executed == "yes"
+
+
+async def test_timeouts_of_a_stream(client: Rabbit, server: ScriptedServer) -> None:
+    feed = client.remote(Feed)
+    taking = collected(feed.with_options(timeout=0.1).watch(1))
+    await server.request()
+    with pytest.raises(leveret.DeadlineExceeded):
+        await taking
+
+    taking = collected(feed.with_options(idle_timeout=0.1).watch(1))
+    request = await server.request()
+    server.items(request, 1)
+    with pytest.raises(leveret.DeadlineExceeded, match="no item in 0.1 s") as caught:
+        await taking
+    assert caught.value.received == 1
+    assert (await server.control("cancel")).properties.correlation_id == caught.value.call_id
+
+    taking = collected(feed.with_options(total_timeout=0.5).watch(1))
+    request = await server.request()
+    assert "total" in (request.properties.headers or {})
+    server.items(request, 1)
+    with pytest.raises(leveret.DeadlineExceeded):
+        await taking
+
+
+async def test_one_consumer_at_a_time_and_in_one_event_loop(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    stream: Any = client.remote(Feed).watch(1)
+    first = asyncio.ensure_future(anext(stream))
+    request = await server.request()
+    with pytest.raises(RuntimeError, match="another task waits"):
+        await anext(stream)
+    found: list[BaseException] = []
+
+    def elsewhere() -> None:
+        try:
+            asyncio.run(stream.__anext__())
+        except RuntimeError as error:
+            found.append(error)
+
+    server.items(request, 1)
+    assert await first == 10
+    await asyncio.to_thread(elsewhere)
+    assert "another event loop" in str(found[0])
+    await stream.aclose()
+    await stream.aclose()
+
+
+async def test_a_stream_is_iterated_over_and_not_awaited(client: Rabbit) -> None:
+    stream: Any = client.remote(Feed).watch(1)
+    with pytest.raises(TypeError, match="async for"):
+        await stream
+    with pytest.raises(leveret.InvalidArgument):
+        client.remote(Feed).with_options(idempotency_key="k").watch(1)
+    with pytest.raises(leveret.InvalidArgument) as caught:
+        await anext(client.remote(Feed).watch("x"))  # type: ignore[arg-type]
+    assert caught.value.attempts == 0
+
+
+async def test_middleware_sees_a_stream_once_and_its_end(
+    rabbitmq_url: str, server: ScriptedServer
+) -> None:
+    seen: list[Any] = []
+
+    async def watching(call: OutgoingCall, call_next: leveret.ClientCallNext) -> Any:
+        seen.append((call.method, call.arguments["a"]))
+        call.arguments["a"] = 5
+        try:
+            seen.append(await call_next(call))
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+        return None
+
+    async with leveret.connect(rabbitmq_url, middleware=[watching]) as client:
+        feed = client.remote(Feed)
+        taking = collected(feed.watch(1))
+        request = await server.request()
+        assert request.body == b'{"a":5}'
+        server.items(request, 1)
+        server.end(request, 1)
+        assert await taking == [10]
+        assert seen == [("feed.watch", 1), None]
+
+        taking = collected(feed.watch(1))
+        server.fail(await server.request(), 0, "PERMISSION_DENIED")
+        with pytest.raises(leveret.PermissionDenied):
+            await taking
+        assert seen[3:] == [leveret.PermissionDenied]
+
+        async def leave() -> None:
+            async for _ in feed.watch(1):
+                break
+
+        leaving = asyncio.create_task(leave())
+        request = await server.request()
+        server.items(request, 1)
+        await leaving
+        await server.control("cancel")
+        await until(lambda: len(seen) == 6, "the middleware saw the end")
+        assert seen[5] is None
+
+
+async def test_a_client_whose_connection_breaks_goes_on_with_the_same_server(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    stream = client.remote(Feed).watch(1)
+    first = asyncio.ensure_future(anext(stream))
+    request = await server.request()
+    server.items(request, 1)
+    assert await first == 10
+    client.calls.connection.abort("the test cuts it")
+    taking = collected(stream)
+    assert (await server.credit(again=True))["got"] == 1
+    server.items(request, 2, 3)  # whether they came before or not
+    server.end(request, 3)
+    assert await taking == [20, 30]
+
+
+async def test_a_stream_that_resumes_goes_on_after_its_last_cursor(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    taking = collected(client.remote(ResumingFeed).watch(1))
+    request = await server.request()
+    assert "cursor" not in (request.properties.headers or {})
+    server.items(request, 1, 2, cursor="c")
+    server.end(request, 2, moved=True)
+    request = await server.request()
+    assert (request.properties.headers or {})["cursor"] == "c"
+    server.items(request, 1, cursor="d")
+    server.fail(request, 1, "ABORTED", "maybe")  # it does not know the stream any more
+    request = await server.request()
+    assert (request.properties.headers or {})["cursor"] == "d"
+    server.items(request, 1)
+    server.end(request, 1, moved=True)
+    with pytest.raises(leveret.StreamBroken, match="its server stops") as caught:
+        await taking  # the last item had no cursor
+    assert caught.value.received == 4
