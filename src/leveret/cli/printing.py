@@ -11,7 +11,15 @@ from leveret.errors import CallError, DeadlineExceeded, RemoteError
 from leveret.snake_case import snake_case
 from leveret.wire.error_texts import safe_str
 
-__all__ = ["describe", "one_line", "print_error", "print_error_text", "print_json", "print_result"]
+__all__ = [
+    "describe",
+    "one_line",
+    "print_error",
+    "print_error_text",
+    "print_item",
+    "print_json",
+    "print_result",
+]
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
@@ -31,6 +39,14 @@ def print_result(value: Any, *, as_json: bool) -> None:
         print_json(value)
     else:
         _write(_encode(value) + b"\n")
+
+
+def print_item(value: Any) -> None:
+    """Print an item of a stream as one line of JSON, at once.
+
+    :raises BrokenPipeError: if nobody reads any more.
+    """
+    _write(_encode(value) + b"\n")
 
 
 def print_json(value: Any) -> None:
@@ -77,6 +93,8 @@ def _as_object(error: BaseException) -> dict[str, Any]:
             "executed": error.executed,
             "method": error.method,
         }
+        if error.received:
+            shown["received"] = error.received
         if error.call_id:
             shown["call_id"] = error.call_id
     else:

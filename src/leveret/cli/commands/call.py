@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import sys
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -16,7 +18,7 @@ from leveret.cli.arguments import BadArgument, arguments_of
 from leveret.cli.exits import DONE, INTERRUPTED, UNEXPECTED, exit_code
 from leveret.cli.logs import LogLevel, configure_logging
 from leveret.cli.options import Url, read_pairs, refuse_embedded, refuse_empty
-from leveret.cli.printing import print_error, print_result
+from leveret.cli.printing import print_error, print_item, print_result
 from leveret.cli.progress_bar import ProgressBar, is_terminal
 from leveret.client.named import named_spec
 from leveret.contract import Progress
@@ -70,6 +72,14 @@ def call(
         bool,
         typer.Option("--json", help="Print one line of JSON: the result, or on stderr the error."),
     ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="The method streams: print each item as one line of JSON, as it comes. The timeout"
+            " is until the first message.",
+        ),
+    ] = False,
     metadata: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=TEXT", help="Sent along with the call. Repeatable."),
@@ -105,6 +115,8 @@ def call(
     An error is one line on stderr, and an exit code of its kind. Without --json, and where stderr
     is a terminal, a bar shows what the handler reports of its progress.
 
+    Ctrl-C cancels the call at its server.
+
     Example: leveret call fibonacci.fib n=30
     """
     refuse_empty("--url", "LEVERET_URL", url)
@@ -125,6 +137,7 @@ def call(
         if_busy=if_busy.value,
         wait_for_server=wait_for_server,
         content_type=content_type,
+        stream=stream,
     )
     raise typer.Exit(_make_call(request, as_json=json))
 
@@ -150,6 +163,8 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
     if_busy: Literal["wait", "fail"]
     wait_for_server: bool
     content_type: str | None
+    stream: bool
+    """Whether its items are to be printed one by one."""
 
 
 def _make_call(request: _Request, *, as_json: bool) -> int:
@@ -159,6 +174,9 @@ def _make_call(request: _Request, *, as_json: bool) -> int:
         with ProgressBar() as bar:
             shown = bar.show if is_terminal() and not as_json else None
             result = asyncio.run(_call(request, shown))
+    except BrokenPipeError:  # as of `leveret call --stream ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except LeveretError as error:
         log.debug("the call failed", exc_info=True)
         if isinstance(error, RemoteError) and error.remote_traceback:
@@ -174,7 +192,8 @@ def _make_call(request: _Request, *, as_json: bool) -> int:
         log.debug("unexpected", exc_info=True)
         print_error(error, as_json=as_json)
         return UNEXPECTED
-    print_result(result, as_json=as_json)
+    if not request.stream:
+        print_result(result, as_json=as_json)
     return DONE
 
 
@@ -189,4 +208,10 @@ async def _call(request: _Request, on_progress: Callable[[Progress], object] | N
             content_type=request.content_type,
             on_progress=on_progress,
         )
-        return await remote.call(request.method, **request.arguments)
+        if not request.stream:
+            return await remote.call(request.method, **request.arguments)
+        async with remote.stream(request.method, **request.arguments) as items:
+            async for item in items:
+                # In a thread: who reads may stop, and the connection is to live on meanwhile.
+                await asyncio.to_thread(print_item, item)
+        return None

@@ -1,0 +1,58 @@
+"""`leveret call --stream`: a line for each item, the end, errors, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.behaviour.cli_commands import Commands
+from tests.behaviour.scripted_streams import ScriptedServer, scripted_server
+
+CALL = ("call", "--stream", "feed.watch", "a=1")
+
+
+@pytest.fixture
+async def commands(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Commands]:
+    async with Commands(tmp_path, rabbitmq_url) as commands:
+        yield commands
+
+
+@pytest.fixture
+async def server(rabbitmq_url: str) -> AsyncIterator[ScriptedServer]:
+    async with scripted_server(rabbitmq_url) as scripted:
+        yield scripted
+
+
+async def test_each_item_is_a_line_of_json(commands: Commands, server: ScriptedServer) -> None:
+    call = await commands.start(*CALL)
+    request = await server.request()
+    assert request.body == b'{"a":1}'
+    server.items(request, 1, 2)
+    server.send(request, "item", 3, b'"text"')
+    server.end(request, 3)
+    assert (await call.ends(), call.text, call.lines) == (0, '10\n20\n"text"\n', [])
+
+
+async def test_an_error_comes_after_the_items(commands: Commands, server: ScriptedServer) -> None:
+    call = await commands.start(*CALL, "--json")
+    request = await server.request()
+    server.items(request, 1)
+    server.end(request, 1, moved=True)
+    assert (await call.ends(), call.text) == (8, "10\n")
+    error = json.loads(call.error)["error"]
+    assert (error["type"], error["received"], error["executed"]) == ("StreamBroken", 1, "maybe")
+
+
+async def test_ctrl_c_cancels_the_handler(commands: Commands, server: ScriptedServer) -> None:
+    call = await commands.start(*CALL)
+    request = await server.request()
+    server.items(request, 1)
+    await server.credit()  # it has taken the item, and listens
+    call.interrupt()
+    cancel = await server.control("cancel")
+    assert cancel.properties.correlation_id == request.properties.correlation_id
+    assert await call.ends() == 130
+    assert "Cancelled" in call.error
