@@ -26,6 +26,7 @@ from leveret.errors import (
     NoServer,
     PermissionDenied,
     RemoteError,
+    StreamBroken,
     Unauthenticated,
     Unimplemented,
 )
@@ -37,6 +38,7 @@ CURABLE: Final[Mapping[type[CallError], tuple[bool, str]]] = MappingProxyType(
         ConnectionLost: (True, "the connection may be made anew"),
         Cancelled: (True, "the server stopped; another one may take the next attempt"),
         MaybeExecuted: (False, "server upon server failed at the request, as would the next"),
+        StreamBroken: (False, "a stream is not tried again: its consumer has a part of it"),
         DeadlineExceeded: (False, "the deadline is that of all attempts: no time is left"),
         CircuitOpen: (False, "the circuit is there to send less; it lets calls through by itself"),
         Unimplemented: (False, "no server ever served it; wait_for_server=True waits for one"),
