@@ -30,6 +30,7 @@ from leveret import (
 from leveret.amqp.events import Delivery
 from leveret.once import MemoryOnce
 from leveret.server.calls import passing
+from leveret.server.calls.next_requests import NextRequests
 from leveret.wire.message import Next
 from leveret.wire.native.request import read_request
 from leveret.wire.native.stages import pack_next
@@ -347,6 +348,38 @@ async def test_a_client_that_reconnects_hears_of_a_later_stage(
 
 
 # -- servers that die between two stages, and servers of before -----------------------------------
+
+
+@pytest.mark.parametrize(("second", "runs"), [("wash", 2), ("fill", 1)])
+async def test_a_connection_that_breaks_while_a_result_is_passed_on_costs_nothing(
+    client: Rabbit,
+    host: Rabbit,
+    other_host: Rabbit,
+    monkeypatch: pytest.MonkeyPatch,
+    second: str,
+    runs: int,
+) -> None:
+    """Its server does not know whether the broker has the next request."""
+    draw, ink = Draw(), Ink()
+    confirmed: list[int] = []
+
+    def hold(_requests: NextRequests, number: int, _multiple: bool, _ok: bool) -> None:
+        confirmed.append(number)
+
+    async with host.serving(draw), other_host.serving(ink):
+        with monkeypatch.context() as held:
+            held.setattr(NextRequests, "_on_confirm", hold)
+            pipe = client.pipe(client.remote(Draw).line, getattr(client.remote(Ink), second))
+            call = asyncio.create_task(pipe("cat"))
+            await until(lambda: bool(confirmed), "the broker has the next request")
+        crash(host)
+        assert await call == "CAT"
+        await until(lambda: len(ink.ran) == runs, "what may run again does")
+        await until_found(
+            lambda: waiting(other_host, "leveret.draw.line"), 0, "the first stage is settled"
+        )
+    assert draw.ran == ["cat"]
+    assert len(ink.ran) == runs
 
 
 def next_request(delivery: Delivery, body: bytes) -> Next:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from leveret import ContractError, CurrentCall, InvalidArgument, PermissionDenied, Service, method
 from leveret.amqp.events import Delivery
@@ -222,6 +223,19 @@ def test_a_coroutine_would_always_look_like_a_yes_and_is_refused() -> None:
 def test_only_servers_are_believed(user_id: str, header: Any, user: str) -> None:
     properties = Properties(user_id=user_id or None, headers={ON_BEHALF_OF: header})
     assert access(trusted=["blue-*"]).user_of(request(properties), "server") == user
+
+
+@pytest.mark.parametrize(
+    ("user_id", "header", "user"),
+    [("blue-1", "alice", "alice"), ("red-1", "alice", ""), ("red-1", None, "red-1")],
+)
+def test_a_stage_of_a_pipe_is_never_that_of_the_server_which_passed_it_on(
+    user_id: str, header: str | None, user: str
+) -> None:
+    """A caller could have that act with rights of its own."""
+    properties = Properties(user_id=user_id, headers={ON_BEHALF_OF: header})
+    passed = structs.replace(request(properties), stage=2)
+    assert access(trusted=["blue-*"]).user_of(passed, "server") == user
 
 
 def test_a_server_that_does_not_know_its_own_user_believes_nobody() -> None:

@@ -75,8 +75,11 @@ def _check_options(
             f"the idempotency_key of a pipe has at most {MAX_KEY - 3} bytes; got {key!r}"
         )
     for stage in stages:
-        if stage.spec.one_way:
-            raise ContractError(f"{stage.spec.key} is one-way: it gives nothing to pass on")
+        if stage.spec.one_way or stage.spec.streams or stage.spec.upload is not None:
+            raise ContractError(
+                f"{stage.spec.key} is no stage of a pipe: that takes one argument and gives one"
+                " result, and neither streams nor goes one way"
+            )
         if not stage.invocation.is_of(invocations.here):
             raise InvalidArgument(f"{stage!r} is of another connection", method=stage.spec.key)
         if stage.has_options_beside(options):

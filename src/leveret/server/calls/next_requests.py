@@ -36,6 +36,8 @@ class Fate(Enum):
     """The broker did not take it: mostly, its queue is full."""
     UNKNOWN = "unknown"
     """The channel ended before the broker said anything."""
+    UNSENT = "unsent"
+    """It was not published: there was no channel."""
 
 
 class Pack(Protocol):
@@ -79,13 +81,15 @@ class NextRequests:
         """Publish a request, and return what becomes of it.
 
         :param notice: what tells the caller so, packed for any channel.
-        :raises LeveretError: if it was not published.
         :raises TypeError, ValueError: if it cannot be packed.
         """
-        channel = await self._open()
-        connection = channel.connection
-        await connection.writable()
-        channel.check_open()
+        try:
+            channel = await self._open()
+            connection = channel.connection
+            await connection.writable()
+            channel.check_open()
+        except LeveretError:
+            return Fate.UNSENT
         frames = self._pack(request, channel=channel.number, frame_max=connection.frame_max)
         connection.send(on_channel(notice, channel.number) + frames)
         loop = asyncio.get_running_loop()
@@ -112,7 +116,11 @@ class NextRequests:
             if channel is None or channel.closed is not None:
                 connection = await self._connected()
                 channel = await connection.open_channel()
-                await channel.select_confirms()
+                try:
+                    await channel.select_confirms()
+                except BaseException:
+                    channel.abandon()
+                    raise
                 self._confirms = Confirms()
                 channel.on_confirm = self._on_confirm
                 channel.on_return = self._on_return

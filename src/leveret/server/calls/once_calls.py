@@ -124,7 +124,11 @@ class OnceCalls:
             given = f"{request.reply_to.key}/{request.call_id}"
             if request.stage:  # a method may be a stage of one pipe twice
                 given += f"/{request.stage}"
-        scoped = f"{self._spec.key} {quote(user, safe='')} {given}"
+        whose = quote(user, safe="")
+        if not user and request.on_behalf_of is not None:
+            # Nobody knows whose it is. By whom it was passed on, and for whom, keeps users apart.
+            whose = f"{quote(request.user, safe='')}>{quote(request.on_behalf_of, safe='')}"
+        scoped = f"{self._spec.key} {whose} {given}"
         if len(scoped.encode("utf-8", "surrogatepass")) > MAX_KEY:
             scoped = hashlib.sha256(scoped.encode("utf-8", "surrogatepass")).hexdigest()
         return scoped

@@ -11,6 +11,7 @@ What the broker does with the request of the next stage decides what the caller 
     refused     `Busy`: the queue of the next stage is full
     unknown     the channel ended. The request is published again where a second one does no harm;
                 else `MaybeExecuted`
+    unsent      there was no channel; it is published as soon as there is one
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final
 import msgspec
 
 from leveret.amqp.frames import published
+from leveret.backoff import Backoff
 from leveret.body_parts import Body
 from leveret.codec import ENCODE_ERRORS, MethodCodec, argument_codec
 from leveret.contract import MethodSpec
@@ -31,7 +33,6 @@ from leveret.errors import (
     CallError,
     DeadlineExceeded,
     InvalidResult,
-    LeveretError,
     MaybeExecuted,
     Unimplemented,
 )
@@ -54,8 +55,8 @@ _CODECS: Final = 64
 """For how many next stages a method keeps what encodes its result as their arguments."""
 _MOST_TRIES: Final = 5
 """How often a request is published whose channel ends each time."""
-_PAUSE: Final = 0.05
-"""Seconds between two attempts."""
+_PAUSES: Final = Backoff(first=0.05, most=0.5)
+"""In seconds, between two attempts."""
 
 
 class Passing:
@@ -166,13 +167,14 @@ class Passing:
                     waited = self._clock() - began
                     if waited > DECLARED_AGAIN_WITHIN and not call.incoming.waits:
                         return _unrouted(stage)
-                case Fate.UNKNOWN:
-                    if not stage.repeatable or tries >= _MOST_TRIES:
+                case Fate.UNKNOWN | Fate.UNSENT as fate:
+                    is_unknown = fate is Fate.UNKNOWN
+                    if (is_unknown and not stage.repeatable) or tries >= _MOST_TRIES:
                         return MaybeExecuted(
                             "the channel of its request ended before the broker confirmed it"
                         )
-                    resent = True
-            await asyncio.sleep(_PAUSE)
+                    resent = resent or is_unknown
+            await asyncio.sleep(_PAUSES.pause(tries))
         return DeadlineExceeded(
             "the deadline passed before the broker had its request",
             where="unknown" if tries else "queue",
@@ -183,7 +185,7 @@ class Passing:
         try:
             async with asyncio.timeout(request.seconds):
                 return await self._publish(notice, request)
-        except (TimeoutError, LeveretError):
+        except TimeoutError:
             return Fate.UNKNOWN
 
 

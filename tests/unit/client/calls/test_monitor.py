@@ -19,6 +19,7 @@ from leveret.client.calls.life import (
     remember,
 )
 from leveret.client.calls.monitor import MOST_BESIDE, Monitor
+from leveret.client.calls.request import InPipe
 from leveret.client.calls.route import Finding, QueueState, Route
 from leveret.errors import LeveretError
 from leveret.wire.timing import (
@@ -506,3 +507,21 @@ async def test_a_call_that_came_back_is_for_others_to_explain() -> None:
     await there.loop.advance(1.0)
     await there.judged()
     assert call.state is State.UNROUTED
+
+
+async def test_a_pipe_is_looked_after_in_the_queue_of_its_stage() -> None:
+    there = There()
+    first, second = a_route("a"), a_route("b")
+    pipe = InPipe(headers=b"", routes=[second])
+    call = there.send(route=first, in_pipe=pipe)
+    await there.loop.advance(PROBE_AFTER + LATE)
+    assert {queue for queue, _ in there.probed} == {"leveret.gate.a"}
+    call.request = call.request.stages[1]
+    there.fire(call, Event.PASSED)
+    there.monitor.passed(call)
+    there.queues[first] = there.queues[second] = (0, 1)
+    there.probed.clear()
+    await there.loop.advance(PROBE_AFTER + LATE)
+    await there.judged()
+    assert there.probed[0][0] == "leveret.gate.b"
+    assert there.events[-1] == (call.id, Event.NO_SERVER)

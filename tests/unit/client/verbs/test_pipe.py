@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -37,6 +38,13 @@ class Mill(Service):
 
     @method(one_way=True)
     async def log(self, text: str) -> None: ...
+
+    @method
+    async def watch(self, text: str) -> AsyncIterator[int]:
+        yield 1
+
+    @method
+    async def fill(self, sacks: AsyncIterator[str]) -> None: ...
 
     @method(content_type="text/plain")
     async def tell(self, text: str) -> None: ...
@@ -122,10 +130,11 @@ async def test_a_pipe_is_no_method_of_a_remote(rabbit: Rabbit) -> None:
         rabbit.send(inner)
 
 
-async def test_a_one_way_method_gives_nothing_to_pass_on(rabbit: Rabbit) -> None:
-    remote = rabbit.remote(Mill)
-    with pytest.raises(ContractError, match=r"mill\.log is one-way"):
-        rabbit.pipe(remote.grind, remote.log)
+@pytest.mark.parametrize("name", ["log", "watch", "fill"])
+async def test_a_method_without_one_result_is_no_stage(rabbit: Rabbit, name: str) -> None:
+    refused = rf"mill\.{name} is no stage of a pipe|takes a method of a remote.*mill\.{name}"
+    with pytest.raises((ContractError, InvalidArgument), match=refused):
+        made(rabbit, "grind", name)
 
 
 async def test_a_priority_is_that_of_the_first_queue(rabbit: Rabbit) -> None:

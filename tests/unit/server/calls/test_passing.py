@@ -9,8 +9,9 @@ from msgspec import structs
 
 from leveret import Service, method
 from leveret.amqp.frames import published
+from leveret.backoff import Backoff
 from leveret.contract import spec_of
-from leveret.errors import CallError, InvalidArgument, LeveretError
+from leveret.errors import CallError, InvalidArgument
 from leveret.server.calls.life import Answer, Event, Life, ServerCall, Source, State, Stop
 from leveret.server.calls.next_requests import Fate
 from leveret.server.calls.passing import Passing
@@ -77,7 +78,7 @@ class Scene:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("leveret.server.calls.passing._PAUSE", 0)
+    monkeypatch.setattr("leveret.server.calls.passing._PAUSES", Backoff(first=0, most=0))
 
 
 async def test_a_result_becomes_the_argument_of_the_next_stage() -> None:
@@ -159,15 +160,27 @@ async def test_a_channel_that_ends_each_time_is_given_up() -> None:
     assert len(scene.next.published) == 5
 
 
-async def test_without_a_connection_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_was_not_sent_goes_as_soon_as_there_is_a_channel() -> None:
+    scene = Scene(Fate.UNSENT, Fate.UNSENT)
+    await scene.end()
+    assert [sent.resent for sent in scene.next.published] == [False] * 3
+    assert scene.passed
+    error, _ = await Scene(*[Fate.UNSENT] * 9).failure()
+    assert error.code == "ABORTED"
+
+
+async def test_a_broker_that_confirms_nothing_is_waited_for_until_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     scene = Scene()
 
-    async def fail(_notice: bytes, _request: Next) -> Fate:
-        raise LeveretError("no connection")
+    async def late(_notice: bytes, request: Next) -> Fate:
+        scene.now = 15.0
+        raise TimeoutError
 
-    monkeypatch.setattr(scene.passing, "_publish", fail)
+    monkeypatch.setattr(scene.passing, "_publish", late)
     error, _ = await scene.failure()
-    assert error.code == "ABORTED"
+    assert (error.code, error.executed) == ("ABORTED", "maybe")
 
 
 async def test_a_pipe_without_time_is_not_passed_on() -> None:

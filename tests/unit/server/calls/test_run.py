@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from leveret.contract import MethodSpec, Progress
 from leveret.once import MemoryOnce
@@ -16,6 +16,7 @@ from leveret.server.calls.once_calls import OnceCalls
 from leveret.server.calls.replies import Replies
 from leveret.server.calls.run import Ended, Invoked, Runner
 from leveret.wire.context import CurrentCall, current_call
+from leveret.wire.message import Stage
 from tests.unit.server.calls.making import SPECS, call
 
 Handle = Callable[[], Awaitable[Any]]
@@ -279,3 +280,36 @@ async def test_a_caller_that_wants_to_know_is_told_what_its_handler_reports() ->
     assert len(scene.reports) == 1
     assert untold.context is not None
     assert untold.context.last_progress == Progress(fraction=0.5, text="half")
+
+
+def in_a_pipe(call: ServerCall) -> ServerCall:
+    then = Stage(method="ink.stamp", argument="pic", content_type="application/json")
+    call.incoming = structs.replace(call.incoming, stage=1, then=(then,))
+    return call
+
+
+async def test_the_result_of_a_stage_is_passed_on_after_it_was_recorded() -> None:
+    scene = Scene(nothing, SPECS["work"])
+    plain = in_a_pipe(scene.started())
+    assert (await scene.run(plain)).reply == b"passed"
+    ((reply, again),) = scene.passed
+    assert b"result" in reply
+    assert not again
+
+    scene = Scene(nothing, SPECS["pay"])
+    async with scene.store:
+        for _ in range(2):
+            await scene._runner.run(in_a_pipe(scene.started()))
+    assert [again for _, again in scene.passed] == [False, True]
+    assert State.RECORDING in scene.states
+
+
+async def test_what_was_cut_off_is_not_passed_on() -> None:
+    async def handle() -> None:
+        running.stop = Stop.CALLER
+        raise asyncio.CancelledError
+
+    scene = Scene(handle, SPECS["work"])
+    running = in_a_pipe(scene.started())
+    assert b"error" in (await scene.run(running)).reply
+    assert not scene.passed

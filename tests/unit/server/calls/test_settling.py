@@ -144,3 +144,16 @@ def test_a_forgotten_call_is_not_answered(scene: Scene) -> None:
     scene.settling.forget(gone)
     assert (scene.removed, scene.discarded) == ([gone], [(3, gone)])
     assert not scene.answers.sent
+
+
+@pytest.mark.parametrize("holding", [Holding.HELD, Holding.DETACHED])
+def test_what_was_passed_on_is_acknowledged_and_the_notice_of_it_kept(
+    scene: Scene, holding: Holding
+) -> None:
+    passed = scene.call(holding)
+    scene.settling.passed(passed, b"passed")
+    assert scene.settling.finish(passed, b"passed")
+    assert scene.answers.sent == ([("finish", b"")] if holding is Holding.HELD else [])
+    assert scene.kept.find(name("1")) == (passed.source.queue, b"passed")
+    unacked = scene.kept.unacked(passed.source.queue)
+    assert unacked == ([] if holding is Holding.HELD else [(name("1"), b"passed")])

@@ -6,8 +6,11 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from msgspec import structs
+
 from leveret.server.calls.life import Holding, ServerCall, name_of
 from leveret.server.calls.table import EARLY_CANCELS, CallTable, EarlyCancels
+from leveret.wire.message import MAX_STAGES
 from tests.unit.server.calls.making import METHOD, call, key
 
 
@@ -158,3 +161,23 @@ def test_the_oldest_early_cancels_go_first() -> None:
     assert len(cancels) == EARLY_CANCELS
     assert not cancels.take(key("0"))
     assert cancels.take(key("1"))
+
+
+def test_a_pipe_is_found_at_each_of_its_stages_by_what_its_caller_calls_it() -> None:
+    calls = CallTable()
+    calls.of(METHOD)
+    assert calls.names(key("1")) == [name_of(key("1"))]
+    stages: list[ServerCall] = []
+    for stage in (2, 1):
+        made = call("1")
+        made.incoming = structs.replace(made.incoming, stage=stage)
+        made.name = name_of(made.key, stage)
+        calls.add(made)
+        stages.insert(0, made)
+    plain = call("1")
+    calls.add(plain)
+    assert calls.find(key("1")) == calls.find_all(key("1")) == [plain, *stages]
+    assert len(calls.names(key("1"))) == 1 + MAX_STAGES
+    calls.remove(plain)
+    calls.remove(stages[0])
+    assert calls.find(key("1")) == [stages[1]]
