@@ -67,7 +67,8 @@ class Session:
             ours = isinstance(value, type) and value.__module__ == name
             whole = not inspect.isabstract(value) and not getattr(value, "__parameters__", ())
             if ours and issubclass(value, Service) and whole:
-                await self._stack.enter_async_context(self._host.serving(value()))
+                store = f"sqlite:///{self._folder}/once.db"
+                await self._stack.enter_async_context(self._host.serving(value(), once=store))
 
 
 class _Checks(ast.NodeTransformer):

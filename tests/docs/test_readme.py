@@ -172,7 +172,8 @@ async def test_the_snippets_run_in_their_order(
     async with AsyncExitStack() as stack:
         stack.callback(sys.modules.pop, "fibonacci", None)
         host = await stack.enter_async_context(leveret.connect(rabbitmq_url))
-        await stack.enter_async_context(host.serving(Fibonacci()))
+        store = f"sqlite:///{tmp_path}/once.db"
+        await stack.enter_async_context(host.serving(Fibonacci(), once=store))
         session = Session(
             tmp_path, host, stack, rabbit=rabbit, Fibonacci=Fibonacci, leveret=leveret
         )

@@ -266,6 +266,19 @@ async def an_abstract_contract_can_be_called_remotely() -> None:
 async def any_method_of_a_remote_can_be_sent_one_way() -> None:
     async with leveret.connect() as rabbit:
         fibonacci = rabbit.remote(Fibonacci)
+        handle = await rabbit.start(fibonacci.fib, key="k", keep=60)(30)
+        assert_type(handle, leveret.CallHandle[int])
+        assert_type(await handle, int)
+        assert_type(await handle.result(timeout=1), int)
+        assert_type(await handle.peek(), leveret.CallStatus)
+        assert_type(rabbit.attach(fibonacci.bare, "k"), leveret.CallHandle[str])
+        assert_type(
+            await rabbit.with_options(timeout=1).start(fibonacci.fib, key="k")(n=30),
+            leveret.CallHandle[int],
+        )
+        await rabbit.start(fibonacci.fib, key="k")("x")  # type: ignore[arg-type]
+        rabbit.start(fibonacci.fib)  # type: ignore[call-arg]
+        rabbit.attach(fibonacci, "k")  # type: ignore[arg-type]
         assert_type(await rabbit.send(fibonacci.fib)(30), None)
         assert_type(await rabbit.with_options(timeout=1).send(fibonacci.fib)(n=30), None)
         await rabbit.send(fibonacci.fib)("x")  # type: ignore[arg-type]

@@ -14,7 +14,17 @@ ROOT: Final = Path(__file__).parents[2]
 
 PUBLIC: Final = {
     "leveret": (
-        *("AMQPError", "Adaptive", "Allow", "Breaker", "Busy", "CallEnd", "CallError"),
+        *(
+            "AMQPError",
+            "Adaptive",
+            "Allow",
+            "Breaker",
+            "Busy",
+            "CallEnd",
+            "CallError",
+            "CallHandle",
+            "CallStatus",
+        ),
         *("Caller", "Cancelled"),
         *("ChannelClosed", "CircuitOpen", "ClientCallNext", "ClientMiddleware", "Code"),
         *("ConnectionClosed", "ConnectionEvent", "ConnectionLost", "ContractError", "Credentials"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, ParamSpec, TypeVar, Unpack, cast
 
 from leveret.client.discovered import DiscoveredService
-from leveret.client.discovery import Inquirer, discover
+from leveret.client.discovery import discover
 from leveret.client.invocations import NATIVE, Invocations
 from leveret.client.named import named_codec, named_spec
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
@@ -15,9 +15,12 @@ from leveret.client.plain import PlainRemote
 from leveret.client.remote import RemoteMethod, remote_of, remote_of_spec
 from leveret.client.streams.method import RemoteStreamMethod
 from leveret.client.streams.remote_stream import RemoteStream
+from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe import make_pipe
 from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.client.verbs.send import send
+from leveret.client.verbs.start import DAY, Starting
+from leveret.client.verbs.started_servers import Inquirer
 from leveret.contract import Service
 
 P = ParamSpec("P")
@@ -36,7 +39,9 @@ class Caller:
         client_here: Callable[[], Inquirer],
         invocations: Invocations,
         options: CallOptions,
+        starting: Starting,
     ) -> None:
+        self._starting = starting
         self._client_here = client_here
         self._invocations = invocations
         self._options = options
@@ -90,6 +95,16 @@ class Caller:
         )
         return remote(**arguments)
 
+    def start(
+        self, method: Callable[P, Awaitable[R]], *, key: str, keep: float = DAY
+    ) -> Callable[P, Coroutine[Any, Any, CallHandle[R]]]:
+        """Make a method of a remote start calls that outlive their caller; see `Rabbit.start`."""
+        return self._starting.start(method, key, keep)
+
+    def attach(self, method: Callable[P, Awaitable[R]], key: str) -> CallHandle[R]:
+        """The call that was started with a key; see `Rabbit.attach`."""
+        return self._starting.attach(method, key)
+
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
         """Make a remote of a service without its class, of what its servers say of it.
 
@@ -127,4 +142,6 @@ class Caller:
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """The same with other options for its calls; `Service.with_options` lists them."""
-        return Caller(self._client_here, self._invocations, self._options.merged(options))
+        return Caller(
+            self._client_here, self._invocations, self._options.merged(options), self._starting
+        )

@@ -36,7 +36,9 @@ from leveret.errors import (
 )
 from leveret.wire.context import find_current_call, within_current_call
 from leveret.wire.dialect import ClientChannel, ClientDialect
+from leveret.wire.failures import decode_failure
 from leveret.wire.message import Reply
+from leveret.wire.started import Standing
 
 _PAUSES: Final = Backoff(first=0.05, most=1.0)
 """In seconds, between the requests of a call that waits for its method's first server."""
@@ -296,6 +298,33 @@ class Invocation:
     def is_of(self, here: Callable[[], Sender]) -> bool:
         """Whether its calls go by this client."""
         return self._here == here
+
+    def encoded(self, arguments: Mapping[str, Any]) -> Body:
+        """The body of a call with these arguments.
+
+        :raises InvalidArgument: if they do not fit.
+        """
+        try:
+            return self._encode(self.parameters(**arguments))
+        except ENCODE_ERRORS as error:
+            raise InvalidArgument(str(error), method=self._method) from error
+
+    def recorded_result(self, standing: Standing, reply_metadata: dict[str, str] | None) -> Any:
+        """The result of a started call, or the error that it ended with, raised."""
+        if reply_metadata is not None and standing.metadata:
+            reply_metadata.update(standing.metadata)
+        if standing.kind == "error":
+            raise decode_failure(standing.body, self._raises, self._method)
+        try:
+            if standing.kind == "result":
+                return self._codec_of(standing.content_type).decode_result(standing.body)
+            why = f"the result of {standing.body.decode('ascii', 'replace')} bytes was not kept"
+        except ContractError as error:
+            raise InvalidResult(str(error), method=self._method) from error
+        except DECODE_ERRORS as error:
+            why = f"the result does not fit the contract: {error}"
+            raise InvalidResult(why, method=self._method) from error
+        raise InvalidResult(why, method=self._method)
 
     def _sender_here(self) -> Sender:
         """The client for a call of the running loop, and for those that follow.

@@ -33,6 +33,7 @@ from leveret.errors import ContractError, InvalidArgument
 from leveret.wire.native.dialect import NativeClient
 from leveret.wire.native.names import call_ids
 from leveret.wire.native.one_way import OneWayClient
+from leveret.wire.native.started import StartedClient
 
 _KEPT: Final = 4096
 """How many invocations are kept for options to come. Remotes in use keep theirs."""
@@ -100,22 +101,24 @@ class Invocations:
         make_codec: MakeCodec = typed_codec,
         *,
         one_way: bool = False,
+        started: bool = False,
     ) -> Invocation:
         """The invocation of a method with these options.
 
         :param one_way: whether its requests are one-way whatever the method says.
+        :param started: whether these start calls, whose outcome is kept for `expires_in` seconds.
         :raises InvalidArgument: if the method cannot be called with them.
         """
         one_way = one_way or spec.one_way
         # The id stays taken, as the spec is kept beside.
-        shape = (id(spec), one_way, *options.shape)
+        shape = (id(spec), one_way, started, *options.shape)
         made = self._made.get(shape)
         if made is None:
             if len(self._made) >= _KEPT:
                 self._made.clear()
             made = self._made[shape] = (
                 spec,
-                self._make(spec, options, make_codec, one_way=one_way),
+                self._make(spec, options, make_codec, one_way=one_way, started=started),
             )
         return made[1]
 
@@ -142,14 +145,21 @@ class Invocations:
         return self._policies.of(method, options)
 
     def _make(
-        self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec, *, one_way: bool
+        self,
+        spec: MethodSpec,
+        options: CallOptions,
+        make_codec: MakeCodec,
+        *,
+        one_way: bool,
+        started: bool,
     ) -> Invocation:
         _check_priority(spec, options)
         codec = _codec(spec, options, make_codec)
         dialect: NativeClient = NATIVE
         if one_way:
             codec = _one_way_codec(codec)
-            dialect = OneWayClient(options.expires_in)
+            keep = options.expires_in
+            dialect = StartedClient(keep) if started and keep else OneWayClient(keep)
             # Nobody waits for its handler, so there is nothing to be faster than.
             options = structs.replace(options, hedge=False, if_busy="wait")
         policy = self.policy(spec, options)

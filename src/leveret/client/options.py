@@ -172,7 +172,11 @@ def _check_priority(priority: object) -> int:
     return priority
 
 
-def _check_key(key: object) -> str:
+def check_key(key: object) -> str:
+    """An idempotency key.
+
+    :raises InvalidArgument: if it is none.
+    """
     if not (isinstance(key, str) and 0 < len(_utf8(key)) <= MAX_KEY):
         raise InvalidArgument(
             f"idempotency_key must be text of 1 to {MAX_KEY} bytes in UTF-8; got {key!r}"
@@ -209,7 +213,7 @@ _CHECKS: Final[dict[str, Callable[[Any], object]]] = {
     "reply_metadata": _check_reply_metadata,
     "priority": _check_priority,
     "if_busy": _check_if_busy,
-    "idempotency_key": _check_key,
+    "idempotency_key": check_key,
     "expires_in": _check_expires_in,
     "retry": as_retry,
     "hedge": as_hedge,

@@ -7,12 +7,13 @@ It does not derive from the contract: only remote methods are reachable on it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import lru_cache
+from itertools import repeat
 from types import CodeType
 from typing import Any, ClassVar, Final, Self, TypeVar, Unpack, cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from leveret.client.invocation import Invocation, Terms
 from leveret.client.invocations import NATIVE, Invocations, MakeCodec, typed_codec
@@ -28,6 +29,7 @@ from leveret.client.signatures import DocOfMethod, SignatureOfMethod, signature_
 from leveret.client.streams.method import RemoteStreamMethod, RemoteUploadMethod
 from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, usable_spec_of
 from leveret.errors import InvalidArgument
+from leveret.wire.started import Standing
 
 R = TypeVar("R", bound="Remote")
 
@@ -120,6 +122,57 @@ class RemoteMethod:
 
     def __repr__(self) -> str:
         return f"<remote method {self._spec.key}>"
+
+    # -- for verbs ----------------------------------------------------------------------------
+
+    @property
+    def given_timeout(self) -> float | None:
+        """The seconds that its options give a call; None if they do not say."""
+        return self._options.timeout
+
+    def started(self, key: str, keep: float) -> RemoteMethod:
+        """The same method, whose requests start calls with a key.
+
+        :param keep: seconds; see `StartedClient`.
+        :raises InvalidArgument: if it cannot be called with its options.
+        """
+        invocations, make_codec = self._made_by
+        options = structs.replace(
+            self._options, idempotency_key=key, expires_in=keep, retry=False, hedge=False
+        )
+        starting = invocations.of(self._spec, options, make_codec, one_way=True, started=True)
+        return RemoteMethod(starting, self._spec, options, self._made_by, self._middleware)
+
+    async def request(
+        self, call_id: str, arguments: Mapping[str, Any], metadata: dict[str, str], timeout: float
+    ) -> None:
+        """Send one-way requests of one call, all with this id, until the broker has taken one.
+
+        :raises CallError: if it does not.
+        """
+        terms = self._terms_with(timeout, metadata)
+        await self._invocation.call((), dict(arguments), terms, repeat(call_id))
+
+    def read_standing(self, standing: Standing) -> Any:
+        """The result of a started call that is done, or the error that it ended with, raised."""
+        return self._invocation.recorded_result(standing, self._reply_metadata)
+
+    def through_middleware(
+        self,
+        send: Callable[[Mapping[str, Any], dict[str, str]], Awaitable[Any]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Coroutine[Any, Any, Any]:
+        """Have the middleware go around something else than a call.
+
+        :param send: gets the arguments by name, and the metadata, as the middleware leaves them.
+        """
+
+        def innermost(call: OutgoingCall) -> Awaitable[Any]:
+            return send(call.arguments, call.metadata)
+
+        chain = compose(self._middleware, innermost)
+        return self._through_middleware(chain, args, kwargs)
 
     def one_way(self) -> RemoteMethod:
         """The same method, whose calls send one-way requests and return None.

@@ -16,7 +16,9 @@ from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.call_policy import Policies
 from leveret.client.streams.remote_stream import RemoteStream
+from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe_types import MakesPipes
+from leveret.client.verbs.start import DAY, Starting
 from leveret.contract import Service
 from leveret.rabbit.connection import BrokerConnection
 from leveret.rabbit.serving import Serving, serve_until_stopped
@@ -45,7 +47,8 @@ class Rabbit(AsyncOnly):
     ) -> None:
         self._connection = connection
         invocations = Invocations(connection.client_here, middleware, policies)
-        self._made = Caller(connection.client_here, invocations, options)
+        starting = Starting(connection.client_here)
+        self._made = Caller(connection.client_here, invocations, options, starting)
 
     # -- the connection -----------------------------------------------------------------------
 
@@ -152,6 +155,32 @@ class Rabbit(AsyncOnly):
             stream does.
         """
         return self._caller.stream(method, **arguments)
+
+    def start(
+        self, method: Callable[P, Awaitable[R]], *, key: str, keep: float = DAY
+    ) -> Callable[P, Coroutine[Any, Any, CallHandle[R]]]:
+        """Start calls that outlive this process: `await rabbit.start(remote.write, key="a")(7)`.
+
+        It returns once the broker has confirmed the request, which is persistent. The servers must
+        have a store that outlives them, as `serve(once="sqlite:///...")`. A call runs once for its
+        key, and its method's own timeout bounds the handler.
+
+        :param method: a method of a remote. The middleware of the client goes around the start.
+        :param key: what the call is known by; another key is another call. Per method and user.
+        :param keep: seconds from now within which the call may begin, and for which its outcome is
+            kept after its end.
+        :raises InvalidArgument: for anything else, or if the arguments do not fit.
+        :raises Unimplemented: if its servers have no such store. Nothing was sent.
+        :raises CallError: why it cannot be started.
+        """
+        return self._caller.start(method, key=key, keep=keep)
+
+    def attach(self, method: Callable[P, Awaitable[R]], key: str) -> CallHandle[R]:
+        """The call that was started with this key, by any process of the same user of the broker.
+
+        :raises InvalidArgument: for anything but a method of a remote, or a key.
+        """
+        return self._caller.attach(method, key)
 
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
         """Make a remote of a service without its class, of what its servers say of it.

@@ -24,6 +24,7 @@ from leveret.errors import ChannelClosed, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.wire.control import (
+    AboutStarted,
     Answer,
     Cancel,
     Confirmed,
@@ -68,6 +69,8 @@ class ControlHandlers:
     """How it stands."""
     contracts: Callable[[], Contracts]
     """The hashes of its contracts."""
+    started: Callable[[AboutStarted], None]
+    """A client asks about a started call."""
     answered: Callable[[bytes], None]
     """Another server answers what this one asked (`Control.ask`)."""
 
@@ -170,6 +173,18 @@ class Control:
         if channel is not None and channel.closed is None and not channel.connection.writer.paused:
             channel.connection.send(on_channel(frames, channel.number))
 
+    def tell(self, reply_to: ReplyAddress, name: str, body: bytes) -> None:
+        """Answer a question about a started call; where the socket is full, it is asked again."""
+        channel = self._channel
+        if channel is None or channel.closed is not None or channel.connection.writer.paused:
+            return
+        channel.publish(
+            reply_to.exchange,
+            reply_to.key,
+            Properties(content_type="application/msgpack", correlation_id=name, type=RESULT),
+            body,
+        )
+
     async def close(self) -> None:
         """Listen no more. The link must have released this before."""
         if self._answering is not None:
@@ -196,6 +211,8 @@ class Control:
                 self._handlers.query(reply_to, call_ids)
             case Answer(body=body):
                 self._handlers.answered(body)
+            case AboutStarted():
+                self._handlers.started(message)
             case Rebind():
                 self._handlers.rebind()
             case Inquiry() if message.reply_to is not None:

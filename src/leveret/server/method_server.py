@@ -73,6 +73,8 @@ log = logging.getLogger("leveret.server")
 _STARTED: Final = State.STARTED
 _ENDED: Final = State.ENDED
 
+_LEFT_AFTER: Final = 1.0
+"""Seconds after which a started call goes back that this server cannot remember."""
 _LOOK_AGAIN: Final = 0.2
 """Seconds after which a drain looks again at calls whose callers have yet to say that they wait."""
 
@@ -189,6 +191,7 @@ class MethodServer:
         passing = Passing(
             spec, shared.life, self._replies, shared.publish_next, self._settling.passed
         )
+        self._refusals: set[asyncio.Task[None]] = set()
         self._run = Runner(
             spec,
             shared.life,
@@ -199,6 +202,7 @@ class MethodServer:
             self._end,
             partial(Reporter, loop),
             passing.pass_on,
+            self._begin_its_time,
             send_tracebacks=shared.send_tracebacks,
         ).run
 
@@ -231,13 +235,18 @@ class MethodServer:
         """How many requests a consumer that begins now may have at a time."""
         return self.slots.prefetch(self._clock())
 
-    def take(self, request: Incoming, source: Source, *, old: bool) -> None:
+    def take(  # noqa: C901 - the hot path: one function is faster than two
+        self, request: Incoming, source: Source, *, old: bool
+    ) -> None:
         """Check a request, and begin its handler in a task of its own.
 
         :param old: whether it was in the queue before this server.
         """
         now = self._clock()
         seconds = request.deadline - time.time()
+        if request.started is not None and not self._once.lasts:
+            self._leave_to_others(request, source)
+            return
         if (request.redelivered or self.draining) and self._is_settled(request, source, seconds):
             return
         call = ServerCall(
@@ -257,6 +266,9 @@ class MethodServer:
             self._fail(call, error)
             return
         self._table.add(call)
+        if request.started is not None:
+            self._take_started(call)
+            return
         if old and self._ask(call, seconds):
             return
         call.tick = self.deadlines.add(call.ends, call)
@@ -385,7 +397,12 @@ class MethodServer:
         log.error("%s: %s", shown(call), error.message, extra=fields_of(call))
         self._life.fire(call, Event.REFUSED)
         reply = self._replies.error(call, error)
-        reply = b"" if call.dead_letter else reply
+        if call.incoming.started is None:
+            self._reject(call, source, b"" if call.dead_letter else reply)
+        else:
+            self._refuse(call, reply, lambda: self._reject(call, source, b""))
+
+    def _reject(self, call: ServerCall, source: Source, reply: bytes) -> None:
         source.answers.reject(call, reply)
         if self._endings is not None:
             self._endings.gave_up(call, reply)
@@ -454,6 +471,57 @@ class MethodServer:
                 self._forget(call)  # whoever gets its request next asks its caller
             else:
                 self._fail(call, error)
+
+    # -- started calls -----------------------------------------------------------------------------
+
+    def _take_started(self, call: ServerCall) -> None:
+        """Nobody is asked whether somebody still waits for it: that does not matter."""
+        call.tick = self.deadlines.add(call.ends, call)
+        self._admit(call)
+        if not self._announcer.watching:
+            self._announcer.watch()
+
+    def _begin_its_time(self, call: ServerCall) -> None:
+        """A started call is run now: its method's own timeout bounds it from here on."""
+        self.deadlines.discard(call.tick, call)
+        call.ends = self._clock() + self.spec.timeout
+        call.tick = self.deadlines.add(call.ends, call)
+
+    def _leave_to_others(self, request: Incoming, source: Source) -> None:
+        """Hand back a started call that this server cannot remember, in a moment."""
+        log.error(
+            "%s: a started call is left to other servers, as this one has no store of idempotency"
+            " keys that outlives it: serve with once='sqlite:///...', Redis or PostgreSQL",
+            self._key,
+        )
+
+        def hand_back() -> None:
+            if source.answers.is_open:
+                self._settling.hand_back(request, source, request.deadline - time.time())
+
+        self._loop.call_later(_LEFT_AFTER, hand_back)
+
+    def cancel_started(self, name: str) -> bool:
+        """Cancel a started call by what its key is called in the store; False if it is not here."""
+        for call in tuple(self._calls):
+            is_started = call.incoming.started is not None
+            if is_started and self._once.key(call.incoming, call.user) == name:
+                self.stop(call, Stop.CALLER)
+                return True
+        return False
+
+    def _refuse(self, call: ServerCall, reply: bytes, then: Callable[[], object]) -> None:
+        """Note why a started call is not run, and only then settle its request."""
+
+        async def refuse() -> None:
+            try:
+                await self._once.refuse(call, reply)
+            finally:
+                then()
+
+        task = self._loop.create_task(refuse())
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
 
     # -- places ------------------------------------------------------------------------------------
 
@@ -544,7 +612,11 @@ class MethodServer:
 
     def _fail(self, call: ServerCall, error: CallError) -> None:
         """Answer a call that has ended without a task."""
-        self._finish(call, self._replies.error(call, error))
+        reply = self._replies.error(call, error)
+        if call.incoming.started is None:
+            self._finish(call, reply)
+        else:
+            self._refuse(call, reply, partial(self._finish, call, b""))
 
     def _answer(self, call: ServerCall, error: CallError) -> None:
         """Answer a call that has not ended."""
@@ -613,7 +685,7 @@ class MethodServer:
 
     async def finish(self) -> None:
         """Wait until no call is here."""
-        while self._calls:
+        while self._calls or self._refusals:
             calls = tuple(self._calls)
             for call in calls:
                 if call.task is not None and call.task.done():  # from outside, before it began
@@ -622,6 +694,7 @@ class MethodServer:
                     answers = call.source.answers
                     self._end(call, Ended(reply=reply, packed_for=answers, back=False))
             tasks = [call.task for call in calls if call.task is not None]
+            tasks += self._refusals
             # Those whose callers were asked and have not answered yet end by themselves.
             await (asyncio.wait(tasks) if tasks else asyncio.sleep(_LOOK_AGAIN))
 

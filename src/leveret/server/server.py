@@ -30,6 +30,7 @@ from leveret.server.lifespans import Lifespans
 from leveret.server.method_server import MethodServer, Shared
 from leveret.server.options import GRACE, ServeOptions
 from leveret.server.servable import check_plain, read_services
+from leveret.server.started import StartedCalls
 from leveret.server.status import QueueStatus, Status
 from leveret.server.subscription import Subscription
 from leveret.server.topology import TopologyCheck
@@ -97,7 +98,21 @@ class Server:
         self._lifespans = Lifespans()
         self._watchdog = Watchdog(loop, self.calls, blocked_after=options.blocked_after)
         self._announcer = Announcer(loop, self._announce, clock, self._watchdog.watch)
-        status = Status(self.instance, name, self._services, self._queues, clock)
+        self._started_calls = StartedCalls(
+            self._once,
+            self.instance,
+            self.methods,
+            self._tell,
+            loop,
+        )
+        status = Status(
+            self.instance,
+            name,
+            self._services,
+            self._queues,
+            clock,
+            starts=lambda: self._started_calls.are_taken,
+        )
         self.control_handlers = ControlHandlers(
             cancel=self._cancel,
             confirmed=self._confirmed,
@@ -107,6 +122,7 @@ class Server:
             info=status.info,
             stats=status.stats,
             contracts=status.contracts,
+            started=self._started_calls.asked,
             answered=self._answered,
         )
         """What control messages are given to."""
@@ -328,6 +344,9 @@ class Server:
                     queue, frames = kept
                     any(method.repeat(queue, name, frames) for method in self.methods.values())
 
+    def _tell(self, reply_to: ReplyAddress, name: str, body: bytes) -> None:
+        self._control.tell(reply_to, name, body)
+
     def _rebind(self) -> None:
         """A client found that its requests do not reach a queue."""
         self._topology.ask()
@@ -422,6 +441,7 @@ class Server:
                 await queue.close()
             await self._next_requests.close()
             self._announcer.close()
+            await self._started_calls.close()
             await self._link.release(self._control)
             await self._control.close()
             self._link.closed.remove_done_callback(self._fail)

@@ -41,6 +41,7 @@ class Status:
     :param name: the name that people gave it.
     :param queues: how each queue stands at this moment.
     :param clock: seconds that go on steadily.
+    :param starts: whether it takes started calls.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Status:
         services: Iterable[ServiceSpec],
         queues: Callable[[], Iterable[QueueStatus]],
         clock: Callable[[], float],
+        starts: Callable[[], bool] = lambda: False,
     ) -> None:
         self._instance = instance
         self._name = name
         self._services = tuple(services)
         self._queues = queues
         self._clock = clock
+        self._starts = starts
         self._started = clock()
 
     def ping(self) -> Ping:
@@ -69,6 +72,7 @@ class Status:
             name=self._name,
             services=self._names(),
             schemas={spec.name: service_schema(spec) for spec in self._services},
+            starts=self._starts(),
         )
 
     def contracts(self) -> Contracts:

@@ -14,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.wire.message import CallKey, ReplyAddress
+from leveret.wire.started import StartedQuestion, read_question
 
 CANCEL: Final = "cancel"
 """The caller of a call waits no more."""
@@ -82,7 +83,20 @@ class Answer(Struct, frozen=True, kw_only=True):
     """JSON, if it is a server's."""
 
 
-Control: TypeAlias = Cancel | Confirmed | Query | Rebind | Inquiry | Answer
+class AboutStarted(Struct, frozen=True, kw_only=True):
+    """A client asks about a started call."""
+
+    question: StartedQuestion
+    """What it asks."""
+    user: str
+    """The broker's user that asks, verified by the broker; "" if it is unknown."""
+    reply_to: ReplyAddress
+    """Where the answer goes."""
+    correlation_id: str
+    """The client's name for its question."""
+
+
+Control: TypeAlias = Cancel | Confirmed | Query | Rebind | Inquiry | Answer | AboutStarted
 
 _decode_ids = msgspec.json.Decoder(set[str]).decode
 
@@ -108,12 +122,28 @@ def read(delivery: Delivery) -> Control | None:  # noqa: PLR0911 - a word, a cas
             return _query(delivery.body or b"", reply_to)
         case "bind":
             return Rebind()
+        case "started":
+            return _about_started(delivery, reply_to, call_id)
         case "result":
             return Answer(body=delivery.body or b"")
         case "ping" | "info" | "stats" | "contracts" as about:
             return Inquiry(about=about, reply_to=reply_to, correlation_id=properties.correlation_id)
         case unknown:
             raise ValueError(f"a message of the unknown type {unknown!r}")
+
+
+def _about_started(
+    delivery: Delivery, reply_to: ReplyAddress | None, name: str
+) -> AboutStarted | None:
+    question = read_question(delivery.body or b"")
+    if reply_to is None:
+        return None
+    return AboutStarted(
+        question=question,
+        user=delivery.properties.user_id or "",
+        reply_to=reply_to,
+        correlation_id=name,
+    )
 
 
 def _query(body: bytes, reply_to: ReplyAddress | None) -> Query | None:
@@ -125,19 +155,21 @@ def _query(body: bytes, reply_to: ReplyAddress | None) -> Query | None:
 
 
 def properties(
-    word: str, *, reply_to: ReplyAddress, seconds: float, call_id: str = ""
+    word: str, *, reply_to: ReplyAddress, seconds: float, call_id: str = "", user: str = ""
 ) -> Properties:
     """The properties of a control message from a client.
 
     :param word: `CANCEL`, `CONFIRMED`, `QUERY`, `REBIND`, `INFO` or `PING`.
     :param call_id: the call, or what the client calls its question.
     :param seconds: how long it may wait for its server.
+    :param user: who asks, where that matters.
     """
     return Properties(
         type=word,
         correlation_id=call_id,
         reply_to=reply_to.key,
         expiration=str(int(seconds * 1000) or 1),
+        user_id=user or None,
     )
 
 
@@ -166,6 +198,8 @@ class Info(Ping, frozen=True, kw_only=True, omit_defaults=True):
 
     schemas: dict[str, Any]
     """The JSON Schema of each service, by its name."""
+    starts: bool = False
+    """Whether it takes started calls: it has a store that outlives it."""
 
 
 class Contracts(Ping, frozen=True, kw_only=True, omit_defaults=True):
@@ -222,6 +256,8 @@ class ServerAnswer(Struct, frozen=True, kw_only=True):
     """What it serves."""
     schemas: dict[str, ServiceDescription] = {}
     """What each service is, by its name."""
+    starts: bool = False
+    """Whether it takes started calls."""
     contracts: dict[str, str] = {}
     """The hash of each method's contract, by "service.method"."""
 

@@ -99,6 +99,8 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """The stages after it: who runs the request passes its result on to the first of them."""
     problem: str = ""
     """Why the body cannot be read; "" if nothing is known to be wrong with it."""
+    started: float | None = None
+    """For how many seconds its outcome is kept, if the call outlives its caller."""
 
 
 class Next(Struct, frozen=True, kw_only=True, gc=False):

@@ -61,7 +61,7 @@ class Servers:
             raise self.failure
         return timeout
 
-    def _ask(self, word: str, key: str, name: str, _seconds: float) -> None:
+    def _ask(self, word: str, key: str, name: str, _seconds: float, _body: bytes) -> None:
         self.asked.append(f"{word} {key}")
         answers = self.answers[word]
         bodies = answers.pop(0) if len(answers) > 1 else answers[0]

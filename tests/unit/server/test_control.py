@@ -45,6 +45,7 @@ class Scene:
                 info=lambda: INFO,
                 stats=lambda: STATS,
                 contracts=lambda: CONTRACTS,
+                started=self.heard.append,
                 answered=lambda body: self.heard.append(("answered", body)),
             ),
             ("all", "desk"),

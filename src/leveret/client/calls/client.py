@@ -122,6 +122,7 @@ class Client:
             reply_to=lambda: self._publisher.outgoing.reply_to,
             is_open=self._may_send,
             time=loop.time,
+            user=lambda: self._publisher.outgoing.user,
         )
         self._inquiries = Inquiries(ask=self._control.inquire, ready=self._ready_to_ask)
         self.inquiry = self._inquiries.open

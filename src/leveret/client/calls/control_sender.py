@@ -37,6 +37,7 @@ class ControlSender:
     :param reply_to: the reply queue of now.
     :param is_open: whether messages may go now.
     :param time: the clock of the event loop.
+    :param user: the broker's user of now, "" if it is unknown.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class ControlSender:
         reply_to: Callable[[], ReplyAddress],
         is_open: Callable[[], bool],
         time: Callable[[], float],
+        user: Callable[[], str] = str,
     ) -> None:
+        self._user = user
         self._send_message = send
         self._reply_to = reply_to
         self._is_open = is_open
@@ -93,14 +96,24 @@ class ControlSender:
             log.info("no request reaches the queue %r; asking its servers to bind it", route.queue)
             self._send(key, REBIND, "", _OF_USE)
 
-    def inquire(self, word: str, key: str, name: str, seconds: float) -> None:
+    def inquire(self, word: str, key: str, name: str, seconds: float, body: bytes = b"") -> None:
         """Ask the servers under a key about themselves; their answers have this name."""
-        self._send(key, word, name, seconds)
+        self._send(key, word, name, seconds, body, user=self._user() if body else "")
 
-    def _send(self, key: str, word: str, call_id: str, timeout: float, body: bytes = b"") -> None:
+    def _send(
+        self,
+        key: str,
+        word: str,
+        call_id: str,
+        timeout: float,
+        body: bytes = b"",
+        *,
+        user: str = "",
+    ) -> None:
         if self._is_open():
+            reply_to = self._reply_to()
             self._send_message(
                 key,
-                properties(word, reply_to=self._reply_to(), seconds=timeout, call_id=call_id),
+                properties(word, reply_to=reply_to, seconds=timeout, call_id=call_id, user=user),
                 body,
             )

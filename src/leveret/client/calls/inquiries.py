@@ -23,7 +23,8 @@ _MOST_ANSWERS: Final = 100
 class Inquiries:
     """The open questions of one client.
 
-    :param ask: sends a question: `ask(word, key, name, seconds)`, of use for so many seconds.
+    :param ask: sends a question: `ask(word, key, name, seconds, body)`, of use for so many
+        seconds.
     :param ready: waits until messages may go, and returns what is left of the seconds; it raises
         `CallError` if they may not in time.
     """
@@ -31,20 +32,28 @@ class Inquiries:
     def __init__(
         self,
         *,
-        ask: Callable[[str, str, str, float], None],
+        ask: Callable[[str, str, str, float, bytes], None],
         ready: Callable[[Inquiry, float], Awaitable[float]],
     ) -> None:
         self._ask = ask
         self._ready = ready
         self._open: dict[str, Inquiry] = {}
 
-    def open(self, word: str, key: str, *, wait_for_connection: bool = True) -> Inquiry:
+    def open(
+        self, word: str, key: str, *, wait_for_connection: bool = True, body: bytes = b""
+    ) -> Inquiry:
         """A question to the servers under a routing key; open in a `with` block.
 
-        :param word: "info" or "ping".
+        :param word: "info", "ping" or "started".
         """
         return Inquiry(
-            self._open, self._ask, self._ready, word, key, wait_for_connection=wait_for_connection
+            self._open,
+            self._ask,
+            self._ready,
+            word,
+            key,
+            wait_for_connection=wait_for_connection,
+            body=body,
         )
 
     def answered(self, name: str, body: bytes) -> bool:
@@ -70,12 +79,13 @@ class Inquiry:
     def __init__(
         self,
         table: dict[str, Inquiry],
-        ask: Callable[[str, str, str, float], None],
+        ask: Callable[[str, str, str, float, bytes], None],
         ready: Callable[[Inquiry, float], Awaitable[float]],
         word: str,
         key: str,
         *,
         wait_for_connection: bool,
+        body: bytes = b"",
     ) -> None:
         self.answers: list[bytes] = []
         """The bodies of the answers, as they came."""
@@ -90,6 +100,7 @@ class Inquiry:
         self._ready = ready
         self._word = word
         self._key = key
+        self._body = body
         self._name = secrets.token_urlsafe(12)
         self._is_news = False
         self._over = asyncio.Event()  # the wait for news
@@ -113,7 +124,7 @@ class Inquiry:
         """
         left = await self._ready(self, timeout)
         self.is_unbound = False
-        self._ask(self._word, self._key, self._name, _OF_USE)
+        self._ask(self._word, self._key, self._name, _OF_USE, self._body)
         return left
 
     async def news(self, seconds: float) -> bool:

@@ -41,6 +41,7 @@ from leveret.once import (
     MAX_KEY,
     Abandoned,
     Begun,
+    LastingStore,
     OnceStore,
     OnceUnavailable,
     Outcome,
@@ -54,20 +55,59 @@ log = logging.getLogger("leveret.server")
 
 KEEP: Final = 24 * 3600.0
 """Seconds for which the reply to a key is remembered."""
+SAME: Final = "same"
+"""The `kind` of a note that a started call is another's of the same key and arguments."""
+_HASH: Final = 64
+"""The length of a hash of arguments."""
+_MARK: Final = 16
 _SPARE: Final = 5.0
 """Seconds by which a claim outlives the call's deadline: its handler is cancelled there."""
 
 
-class Claim:
-    """This server's claim of one key. `settle` ends it."""
+def name_in_store(method: str, user: str, key: str, *about: str) -> str:
+    """What a key is called in the store. Another user's key is another key.
 
-    def __init__(self, store: OnceStore, key: str, owner: str) -> None:
+    :param about: what else is noted of a started call with that key.
+    """
+    return _named(" ".join((*about, f"{method} {quote(user, safe='')} {key}")))
+
+
+def _named(name: str) -> str:
+    """A name, or what stands for it if it is too long for a store."""
+    encoded = name.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(encoded).hexdigest() if len(encoded) > MAX_KEY else name
+
+
+def mark_of(call_id: str) -> str:
+    """What stands for a call id in the owner of a started call's claim."""
+    return hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK]
+
+
+def was_begun_by(owner: str, call_id: str) -> bool:
+    """Whether a claim is that of a started call's own request, by the claim's owner.
+
+    An owner without a hash of arguments claimed the key for whatever call has it.
+    """
+    parts = owner.split(".")
+    return len(parts[-1]) != _HASH or mark_of(call_id) in parts[2:-1]
+
+
+class Claim:
+    """This server's claim of one key. `settle` ends it.
+
+    :param keep: seconds for which the reply is remembered.
+    """
+
+    def __init__(self, store: OnceStore, key: str, owner: str, keep: float) -> None:
         self.key = key
+        self.keep = keep
         self.owner = owner
         self._store = store
 
-    async def settle(self, call: ServerCall, reply: bytes, remaining: float, *, ran: bool) -> None:
+    async def settle(self, call: ServerCall, reply: bytes, remaining: float, *, ran: bool) -> bool:
         """Record the reply; or forget the claim, if the handler did not run.
+
+        Returns whether the store has done so.
 
         It never raises, and takes no longer than the claim holds.
 
@@ -78,10 +118,11 @@ class Claim:
             async with asyncio.timeout(max(remaining, 0) + _SPARE):
                 if ran:
                     await self._store.finish(
-                        self.key, owner=self.owner, recorded=_record(reply), keep=KEEP
+                        self.key, owner=self.owner, recorded=_record(reply), keep=self.keep
                     )
                 else:
                     await self._store.release(self.key, owner=self.owner)
+                return True
         except (OnceUnavailable, ValueError) as error:
             log.error(
                 "%s: the reply to a key is not recorded: %s",
@@ -95,6 +136,7 @@ class Claim:
                 exc_info=error,
                 extra=fields_of(call),
             )
+        return False
 
 
 class OnceCalls:
@@ -115,23 +157,45 @@ class OnceCalls:
 
         :param user: whose request it is; another user's key is another key.
         """
-        if request.reply_to is None:
+        if request.reply_to is None and request.started is None:
             return None
         given = request.idempotency_key
         if given is None:
-            if not self._spec.once:
+            if not self._spec.once or request.reply_to is None:
                 return None
             given = f"{request.reply_to.key}/{request.call_id}"
             if request.stage:  # a method may be a stage of one pipe twice
                 given += f"/{request.stage}"
-        whose = quote(user, safe="")
         if not user and request.on_behalf_of is not None:
             # Nobody knows whose it is. By whom it was passed on, and for whom, keeps users apart.
             whose = f"{quote(request.user, safe='')}>{quote(request.on_behalf_of, safe='')}"
-        scoped = f"{self._spec.key} {whose} {given}"
-        if len(scoped.encode("utf-8", "surrogatepass")) > MAX_KEY:
-            scoped = hashlib.sha256(scoped.encode("utf-8", "surrogatepass")).hexdigest()
-        return scoped
+            return _named(f"{self._spec.key} {whose} {given}")
+        return name_in_store(self._spec.key, user, given)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether its store outlives this server, as started calls need."""
+        return isinstance(self._store, LastingStore)
+
+    async def refuse(self, call: ServerCall, reply: bytes) -> None:
+        """Note why a started call is not run: its caller can ask for that by its call id.
+
+        :param reply: the frames of its reply; b"" if it is answered by the record of its key.
+        """
+        key, keep = call.incoming.idempotency_key or "", call.incoming.started or KEEP
+        name = name_in_store(self._spec.key, call.user, key, "refused", call.incoming.call_id)
+        owner = f"{self._instance}.{next(self._attempts)}"
+        recorded = _record(reply) if reply else Recorded(kind=SAME, content_type="", body=b"")
+        try:
+            async with asyncio.timeout(_SPARE):
+                await self._store.begin(name, owner=owner, lease=_SPARE, keep=keep, takeover=True)
+                await self._store.finish(name, owner=owner, recorded=recorded, keep=keep)
+        except (OnceUnavailable, ValueError, TimeoutError) as error:
+            log.error(
+                "%s: why it is not run is not recorded: %s",
+                *(shown(call), error),
+                extra=fields_of(call),
+            )
 
     async def begin(self, call: ServerCall, key: str) -> Claim | Recorded:
         """Claim a key, or find the reply it was given.
@@ -139,18 +203,20 @@ class OnceCalls:
         :raises CallError: why the request is not to be run, nor has a reply.
         """
         arguments = self._hash_of(call)
-        owner = f"{self._instance}.{next(self._attempts)}{'.' if arguments else ''}{arguments}"
+        owner = self._owner(call, arguments)
         elsewhere = call.incoming.redelivered or call.incoming.resent
         executed: Executed = "no"
         while True:
-            remaining = call.ends - self._clock()
+            # The time of a started call begins with its claim: it waits for as long as it must.
+            is_started = call.incoming.started is not None
+            remaining = self._spec.timeout if is_started else call.ends - self._clock()
             if remaining <= 0:
                 raise DeadlineExceeded(
                     "the deadline passed while the key of this call was asked for",
                     where="queue",
                     executed=executed,
                 )
-            claim = Claim(self._store, key, owner)
+            claim = Claim(self._store, key, owner, call.incoming.started or KEEP)
             try:
                 outcome = await self._begin(claim, call, remaining, arguments)
                 match outcome:
@@ -173,6 +239,13 @@ class OnceCalls:
             if recorded is not None:
                 _check_arguments(recorded, arguments)
                 return recorded
+
+    def _owner(self, call: ServerCall, arguments: str) -> str:
+        """What a claim of this call is known by."""
+        parts = [self._instance, str(next(self._attempts))]
+        if call.incoming.started is not None:
+            parts.append(mark_of(call.incoming.call_id))
+        return ".".join((*parts, arguments) if arguments else parts)
 
     def _hash_of(self, call: ServerCall) -> str:
         """The hash of a call's arguments, "" if its key is the call id, or they have none."""
@@ -210,7 +283,11 @@ class OnceCalls:
 
     async def _store_begin(self, claim: Claim, remaining: float, *, takeover: bool) -> Outcome:
         return await self._store.begin(
-            claim.key, owner=claim.owner, lease=remaining + _SPARE, keep=KEEP, takeover=takeover
+            claim.key,
+            owner=claim.owner,
+            lease=remaining + _SPARE,
+            keep=claim.keep,
+            takeover=takeover,
         )
 
 

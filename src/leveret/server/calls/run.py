@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from leveret.contract import MethodSpec, Progress
-from leveret.errors import CallError, RemoteError
+from leveret.errors import Busy, CallError, RemoteError
 from leveret.server.calls.life import Answers, Event, Life, ServerCall, State, Stop
 from leveret.server.calls.once_calls import Claim, OnceCalls, unusable
 from leveret.server.calls.outcome import raised, stopped
@@ -33,6 +34,17 @@ class Ended(Struct, frozen=True, kw_only=True):
     """What they were packed for: the channel may have ended since."""
     back: bool
     """Whether another server is to run it."""
+
+
+class _NotRun(Struct, frozen=True, kw_only=True):
+    """Why a call with a key is not run."""
+
+    reply: bytes
+    """The frames of its reply."""
+    recorded: bool = False
+    """Whether that is what was recorded for its key."""
+    unknown: bool = False
+    """Whether the store failed, so that nobody knows whether it was run."""
 
 
 class Invoked(Protocol):
@@ -77,6 +89,9 @@ class PassOn(Protocol):
 
 _NOT_SEEN = object()
 
+_STORE_AWAY: Final = 1.0
+"""Seconds for which a started call is kept that cannot be claimed, as the store fails."""
+
 # What each call comes by: Python 3.11 takes five times as long to find a member of an Enum.
 _STARTED: Final = State.STARTED
 _RUNNING: Final = State.RUNNING
@@ -108,6 +123,7 @@ class Runner:
     :param on_end: what sees to the delivery of a call that ended.
     :param reporter: makes what tells the caller of a call how far it is.
     :param pass_on: passes the result of a stage of a pipe on.
+    :param bound: has the method's own timeout of a started call begin now.
     """
 
     def __init__(
@@ -121,6 +137,7 @@ class Runner:
         on_end: Callable[[ServerCall, Ended], None],
         reporter: Callable[[ServerCall], Callable[[Progress], None]],
         pass_on: PassOn,
+        bound: Callable[[ServerCall], None],
         *,
         send_tracebacks: bool,
     ) -> None:
@@ -136,6 +153,7 @@ class Runner:
         self._on_end = on_end
         self._reporter = reporter
         self._pass_on = pass_on
+        self._bound = bound
         self._send_tracebacks = send_tracebacks
 
     def run(self, call: ServerCall) -> Coroutine[Any, Any, None]:
@@ -153,18 +171,25 @@ class Runner:
             found = await self._claimed_or_reply(call, key)
             if not isinstance(found, Claim):
                 back = call.stop is Stop.DRAIN
-                if call.incoming.then and not back:
-                    found = await self._pass_on(call, found, again=True)
+                reply = found.reply
+                if call.incoming.started is not None:
+                    back = back or await self._put_back(call, found)
+                    reply = b""  # its caller asks the store
+                elif call.incoming.then and not back:
+                    reply = await self._pass_on(call, reply, again=True)
                 packed_for = call.source.answers
-                self._on_end(call, Ended(reply=found, packed_for=packed_for, back=back))
+                self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))
                 return
             claim = found
+            if call.incoming.started is not None:
+                self._bound(call)
             self._life.fire(call, Event.CLAIMED)
         await self._run(call, claim)
 
     async def _run(self, call: ServerCall, claim: Claim | None) -> None:
         incoming = call.incoming
-        context = CurrentCall(incoming, call.method, incoming.deadline, call.user, call.arguments)
+        deadline = incoming.deadline if incoming.started is None else self._deadline(call)
+        context = CurrentCall(incoming, call.method, deadline, call.user, call.arguments)
         call.context = context
         if incoming.wants_progress:
             context.listen(self._reporter(call))
@@ -236,30 +261,35 @@ class Runner:
             if claim is not None:
                 if call.state is not State.ENDED:  # else a drain has given it up
                     self._life.fire(call, Event.RECORD)
+                is_started = call.incoming.started is not None
                 # To have been cut off is no answer for good where another run may give one.
-                forgotten = back or (cut_off and self._spec.idempotent)
+                forgotten = back or (cut_off and self._spec.idempotent and not is_started)
                 remaining = call.ends - self._clock()
-                ran = call.entered and not forgotten
-                await claim.settle(call, reply, remaining, ran=ran)
+                ran = (call.entered or is_started) and not forgotten
+                settled = await claim.settle(call, reply, remaining, ran=ran)
+                if is_started:
+                    reply = b""  # its caller asks the store
+                    back = back or (self._spec.idempotent and not settled)
             if call.incoming.then and not cut_off and call.state is not State.ENDED:
                 reply = await self._pass_on(call, reply, again=False)
                 packed_for = call.source.answers
         finally:
             self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))
 
-    async def _claimed_or_reply(self, call: ServerCall, key: str) -> Claim | bytes:
+    async def _claimed_or_reply(self, call: ServerCall, key: str) -> Claim | _NotRun:
         """The claim of a key; or the reply of a call that is not to be run."""
         try:
             if call.stop is not Stop.NONE:
                 raise asyncio.CancelledError
             found = await self._once.begin(call, key)
             if not isinstance(found, Claim):
-                return self._replies.recorded(call, found)
+                return _NotRun(reply=self._replies.recorded(call, found), recorded=True)
             if call.stop is Stop.NONE:
                 return found
             await found.settle(call, b"", call.ends - self._clock(), ran=False)
         except CallError as error:
-            return self._replies.error(call, error)
+            unknown = isinstance(error, Busy)
+            return _NotRun(reply=self._replies.error(call, error), unknown=unknown)
         except asyncio.CancelledError:
             pass
         except Exception as error:
@@ -269,8 +299,20 @@ class Runner:
                 exc_info=error,
                 extra=fields_of(call),
             )
-            return self._replies.error(call, unusable("maybe"))
-        return self._replies.error(call, self._stopped(call))
+            return _NotRun(reply=self._replies.error(call, unusable("maybe")), unknown=True)
+        return _NotRun(reply=self._replies.error(call, self._stopped(call)))
+
+    async def _put_back(self, call: ServerCall, found: _NotRun) -> bool:
+        """Whether a started call that is not run goes back; else it is noted why, if it is new."""
+        if found.unknown:
+            await asyncio.sleep(_STORE_AWAY)
+        else:
+            await self._once.refuse(call, b"" if found.recorded else found.reply)
+        return found.unknown
+
+    def _deadline(self, call: ServerCall) -> float:
+        """When a started call ends, in seconds since 1970: its request may live for longer."""
+        return time.time() + call.ends - self._clock()
 
     def _stopped(self, call: ServerCall) -> CallError:
         return stopped(call, call.state, in_thread=self._handler.in_thread)

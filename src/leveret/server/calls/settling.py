@@ -6,6 +6,7 @@ kept (`kept_replies.py`) for when their requests come again, or their callers as
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -151,6 +152,8 @@ class Settling:
         :param seconds: what is left of its time.
         """
         answers = source.answers
+        if request.started is not None:  # the time of its handler is not that of its request
+            seconds = request.deadline - time.time()
         if may_be_copied(request, self._spec, seconds):
             user = self._user_of(request, answers.own_user)
             times = times_delivered(request, self._spec)[0] if request.redelivered else None

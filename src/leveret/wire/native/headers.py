@@ -24,6 +24,8 @@ WAITS: Final = "waits"
 """The caller waits for a server until the deadline: it does not give up because there is none."""
 PROGRESS: Final = "progress"
 """The caller wants to be told how far its call is."""
+STARTED: Final = "started"
+"""The call outlives its caller: what it ends with is kept for this many milliseconds."""
 ATTEMPT: Final = "attempt"
 """How often the request was redelivered; servers of classic queues count it."""
 ON_BEHALF_OF: Final = "on-behalf-of"
@@ -141,6 +143,12 @@ def stage_of(headers: Headers) -> int:
     """The number of the stage of a pipe that a message is of; 0 if it is of none."""
     stage = (headers or {}).get(STAGE)
     return stage if type(stage) is int and 0 < stage <= MAX_STAGES else 0
+
+
+def seconds_kept(headers: Headers) -> float | None:
+    """For how many seconds the outcome of a started call is kept; None for any other call."""
+    kept = (headers or {}).get(STARTED)
+    return kept / 1000 if type(kept) is int and kept > 0 else None
 
 
 def was_handed_back(headers: Headers) -> bool:

@@ -51,12 +51,16 @@ from leveret.wire.native.headers import (
     is_resent,
     on_behalf_of,
     problem_of,
+    seconds_kept,
 )
 from leveret.wire.native.names import CALL, EXCHANGE
 from leveret.wire.native.stages import OF_A_STAGE, STAGE_OF_NO_PIPE, read_stage
 
 _USUAL_HEADERS: Final = 2
 """Most requests have two headers beside metadata: `CC` and `deadline`."""
+
+_NOWHERE: Final = ReplyAddress(exchange="", key="leveret.started")
+"""Where the replies to started calls would go, which servers record and do not send."""
 
 _HEADER = struct.Struct(">BHIHH").pack
 _U16 = struct.Struct(">H").pack
@@ -189,8 +193,12 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
     stage = STAGE_OF_NO_PIPE
     if call.content_type == OF_A_STAGE:
         stage = read_stage(headers, properties)
+    started = seconds_kept(headers)
+    if started is not None and call.reply_to is None:
+        call = structs.replace(call, reply_to=_NOWHERE)
     return structs.replace(
         call,
+        started=started,
         stage=stage.number,
         then=stage.then,
         content_type=stage.content_type or call.content_type,

@@ -11,7 +11,7 @@ class Scene:
     """Inquiries, and what they sent."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[str, str, str, float]] = []
+        self.sent: list[tuple[str, str, str, float, bytes]] = []
         self.waited: list[tuple[bool, str, float]] = []
         self.inquiries = Inquiries(
             ask=lambda *question: self.sent.append(question), ready=self._ready
@@ -31,7 +31,7 @@ async def test_an_answer_is_for_the_question_of_its_name() -> None:
         assert await one.ask(8.0) == 4.0
         assert await two.ask(2.0) == 1.0
         assert scene.waited == [(True, "echo", 8.0), (False, "all", 2.0)]
-        (word, key, name, seconds), (other_word, _, other, _) = scene.sent
+        (word, key, name, seconds, _), (other_word, _, other, _, _) = scene.sent
         assert (word, key, seconds, other_word) == ("info", "echo", 1.0, "ping")
         assert name != other
         assert scene.inquiries.answered(name, b"1")

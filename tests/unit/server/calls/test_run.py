@@ -54,6 +54,7 @@ class Scene:
         self.states: list[State] = []
         self.measures = Measures()
         self.reports: list[Progress] = []
+        self.bounded: list[ServerCall] = []
         self.store = MemoryOnce()
         life = Life(lambda: self.now)
         life.on_transition = lambda _call, _before, _event, after, _now: self.states.append(after)
@@ -68,6 +69,7 @@ class Scene:
             self._end,
             lambda _call: self.reports.append,
             self._pass_on,
+            self.bounded.append,
             send_tracebacks=False,
         )
         self._life = life

@@ -1,0 +1,123 @@
+"""The servers of a service that take started calls, and what they say of such calls."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import msgspec
+
+from leveret.client.calls.inquiries import Inquiry
+from leveret.errors import Busy, InvalidResult, NoServer, Unimplemented
+from leveret.wire.control import INFO, read_answer
+from leveret.wire.started import STARTED, Standing, StartedQuestion, read_standing
+
+_SILENT: Final = 2.0
+"""Seconds after which a server that should have answered counts as gone."""
+_SETTLED: Final = 0.1
+"""Seconds without another answer after which the servers that there are have answered."""
+_TRIED_EVERY: Final = 0.25
+"""Seconds between two questions, while no server is there."""
+_KEPT: Final = 1_000
+"""Of how many services the servers are remembered."""
+
+
+class Inquirer(Protocol):
+    """The client, as far as it is needed here."""
+
+    def inquiry(
+        self, word: str, key: str, *, wait_for_connection: bool = True, body: bytes = b""
+    ) -> Inquiry:
+        """A question to the servers under a routing key."""
+        ...
+
+
+class StartedServers:
+    """Asks servers about started calls: one of them, and the next where that is silent.
+
+    :param client_here: gives the client of the running event loop.
+    """
+
+    def __init__(self, client_here: Callable[[], Inquirer]) -> None:
+        self._client_here = client_here
+        self._instances: dict[str, list[str]] = {}
+        """By service: those that answered last."""
+
+    async def ask(self, question: StartedQuestion, timeout: float) -> Standing:
+        """What a server says of a call.
+
+        :param timeout: seconds that this may take.
+        :raises NoServer: if none answers in time.
+        :raises Unimplemented: if not all servers of the service take started calls.
+        :raises Busy: if the server that answers cannot use its store.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout
+        service = question.method.partition(".")[0]
+        body = msgspec.json.encode(question)
+        while True:
+            instances = self._instances.get(service)
+            if instances is None:
+                instances = await self._found(service, question.method, give_up)
+            key = service
+            if question.ask != "cancel":  # any server may have the call that is to end
+                key = f"{service}.{random.choice(instances)}"
+            with self._client_here().inquiry(STARTED, key, body=body) as inquiry:
+                left = await inquiry.ask(give_up - loop.time())
+                await inquiry.news(min(left, question.wait + _SILENT))
+            if inquiry.answers:
+                return _standing(inquiry.answers[0], question.method)
+            self._instances.pop(service, None)
+            if loop.time() >= give_up:
+                raise NoServer(
+                    f"no server answered in {timeout:g} s what is known of a started call",
+                    method=question.method,
+                )
+
+    async def _found(self, service: str, method: str, give_up: float) -> list[str]:
+        """The instances of a service, all of which take started calls."""
+        loop = asyncio.get_running_loop()
+        with self._client_here().inquiry(INFO, service) as inquiry:
+            while not inquiry.answers:
+                left = give_up - loop.time()
+                if left <= 0:
+                    raise NoServer("no server is there that could take the call", method=method)
+                left = await inquiry.ask(left)
+                await inquiry.news(min(left, 1.0))
+                if inquiry.is_unbound and not inquiry.answers:
+                    await inquiry.news(min(left, _TRIED_EVERY))
+            while await inquiry.news(_SETTLED):
+                pass
+        answers = [read_answer(body) for body in inquiry.answers]
+        unable = [answer.name or answer.instance for answer in answers if not answer.starts]
+        if unable:
+            raise Unimplemented(
+                f"not all of its servers can remember started calls ({', '.join(unable[:3])}):"
+                " serve with a store that outlives them, as once='sqlite:///path', Redis or"
+                " PostgreSQL",
+                method=method,
+                executed="no",
+            )
+        instances = list({answer.instance for answer in answers})
+        if len(self._instances) >= _KEPT:
+            self._instances.clear()
+        self._instances[service] = instances
+        return instances
+
+
+def _standing(body: bytes, method: str) -> Standing:
+    try:
+        standing = read_standing(body)
+    except ValueError as error:
+        raise InvalidResult(f"what a server says cannot be read: {error}", method=method) from error
+    if standing.state == "refused":
+        raise Busy(
+            "the server's store of idempotency keys cannot be used; try again later, or see the"
+            " server's log",
+            retry_after=1.0,
+            executed="no",
+            method=method,
+        )
+    return standing

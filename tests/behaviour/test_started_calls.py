@@ -1,0 +1,298 @@
+"""Started calls: they outlive their client, their server and their broker, and run once per key."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import leveret
+from leveret import (
+    CallStatus,
+    Cancelled,
+    DeadlineExceeded,
+    InvalidArgument,
+    MaybeExecuted,
+    PermissionDenied,
+    Rabbit,
+    RemoteError,
+    Service,
+    Unimplemented,
+    current_call,
+    method,
+)
+from leveret.once import OnceUnavailable, Outcome, SqliteOnce
+from tests.behaviour.crashing import crash
+from tests.behaviour.patience import until, until_found
+
+
+class Reports(Service):
+    """Writes reports, once it is let."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.opened = asyncio.Event()
+
+    @method(timeout=30)
+    async def write(self, number: int) -> str:
+        self.begun.append(number)
+        await self.opened.wait()
+        if number < 0:
+            raise ZeroDivisionError(str(number))
+        return f"report {number} for {current_call().metadata.get('who', 'all')}"
+
+    @method(timeout=30, idempotent=True)
+    async def read(self, number: int) -> int:
+        self.begun.append(number)
+        await self.opened.wait()
+        return number
+
+    @method(timeout=0.05)
+    async def hurry(self, number: int) -> int:
+        await self.opened.wait()
+        return number
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/once.db"
+
+
+@pytest.fixture
+async def reports(host: Rabbit, store: str) -> AsyncIterator[Reports]:
+    served = Reports()
+    async with host.serving(served, once=store):
+        yield served
+
+
+async def test_a_started_call_is_waited_for_by_another_process_after_its_client_is_gone(
+    reports: Reports, rabbitmq_url: str, client: Rabbit
+) -> None:
+    async with leveret.connect(rabbitmq_url) as starter:
+        remote = starter.remote(Reports).with_options(metadata={"who": "me"})
+        handle = await starter.start(remote.write, key="report-7")(7)
+        assert handle.key == "report-7"
+        await until(lambda: reports.begun == [7], "it runs")
+    handle = client.attach(client.remote(Reports).write, "report-7")
+    assert (await handle.peek()).state == "running"
+    result = asyncio.create_task(handle.result())
+    reports.opened.set()
+    assert await result == "report 7 for me"
+    assert await handle == "report 7 for me"
+    assert await handle.peek() == CallStatus(state="done")
+
+
+async def test_a_key_that_was_never_started_is_not_found(reports: Reports, client: Rabbit) -> None:
+    handle = client.attach(client.remote(Reports).write, "nothing")
+    assert await handle.peek() == CallStatus(state="not found")
+    with pytest.raises(InvalidArgument, match="no call was started with the key 'nothing'"):
+        await handle.result()
+    await handle.cancel()
+    assert await handle.peek() == CallStatus(state="not found")
+
+
+async def test_two_starts_with_one_key_run_once_and_other_arguments_are_refused(
+    reports: Reports, client: Rabbit
+) -> None:
+    start = client.start(client.remote(Reports).write, key="k")
+    reports.opened.set()
+    first, second = await asyncio.gather(start(1), start(1))
+    assert await first == await second == "report 1 for all"
+    other = await start(2)
+    with pytest.raises(InvalidArgument, match="other arguments"):
+        await other
+    assert await first == "report 1 for all"
+    assert reports.begun == [1]
+
+
+async def test_an_error_is_the_outcome_of_a_started_call(reports: Reports, client: Rabbit) -> None:
+    reports.opened.set()
+    handle = await client.start(client.remote(Reports).write, key="k")(-1)
+    with pytest.raises(RemoteError, match="-1"):
+        await handle
+    late = await client.start(client.remote(Reports).hurry, key="k")(1)
+    assert await late == 1
+
+
+async def test_the_methods_own_timeout_bounds_the_handler_and_that_of_result_only_the_wait(
+    reports: Reports, client: Rabbit
+) -> None:
+    handle = await client.start(client.remote(Reports).hurry, key="k")(1)
+    with pytest.raises(DeadlineExceeded) as caught:
+        await handle
+    assert (caught.value.where, caught.value.executed) == ("handler", "yes")
+    handle2 = await client.start(client.remote(Reports).read, key="k")(1)
+    with pytest.raises(DeadlineExceeded, match="it goes on"):
+        await handle2.result(timeout=0.01)
+    reports.opened.set()
+    assert await handle2 == 1
+
+
+async def test_a_started_call_waits_for_a_server_and_can_be_cancelled_before_it_begins(
+    host: Rabbit, client: Rabbit, other_host: Rabbit, store: str
+) -> None:
+    started = Reports()
+    remote = client.remote(Reports)
+    async with host.serving(started, once=store, concurrency=1):
+        handles = [await client.start(remote.read, key=f"k{n}")(n) for n in range(3)]
+        await until(lambda: started.begun == [0], "the first one runs")
+        assert (await handles[1].peek()).state == "waiting"
+        await handles[1].cancel()
+        await handles[0].cancel()
+        with pytest.raises(Cancelled):
+            await handles[0]
+        with pytest.raises(Cancelled):
+            await handles[1]
+        started.opened.set()
+        assert await handles[2] == 2
+    assert started.begun == [0, 2]
+
+
+async def test_servers_without_a_store_that_outlives_them_refuse_before_anything_is_sent(
+    host: Rabbit, client: Rabbit
+) -> None:
+    served = Reports()
+    async with host.serving(served):
+        with pytest.raises(Unimplemented, match="once='sqlite:///path'") as caught:
+            await client.start(client.remote(Reports).write, key="k")(1)
+        assert caught.value.executed == "no"
+    assert served.begun == []
+
+
+async def test_a_started_call_whose_server_dies_runs_again_only_if_that_does_no_harm(
+    mortal_host: Rabbit, other_host: Rabbit, client: Rabbit, tmp_path: Path
+) -> None:
+    path = tmp_path / "once.db"
+    one, two = Reports(), Reports()
+    remote = client.remote(Reports)
+    two.opened.set()
+    async with mortal_host.serving(one, once=SqliteOnce(path), grace=0):
+        harmless = await client.start(remote.read, key="k")(1)
+        harmful = await client.start(remote.write, key="k")(2)
+        await until(lambda: sorted(one.begun) == [1, 2], "both run")
+        crash(mortal_host)
+        end_leases(path)
+        async with other_host.serving(two, once=SqliteOnce(path)):
+            assert await harmless == 1
+            with pytest.raises(MaybeExecuted):
+                await harmful
+    assert two.begun == [1]
+
+
+def end_leases(path: Path) -> None:
+    """Have the time of all claims be over, as if it had passed."""
+    file = sqlite3.connect(path)
+    file.execute(
+        "UPDATE leveret_once SET lease_until = 0 WHERE key NOT LIKE CAST('started%' AS BLOB)"
+    )
+    file.commit()
+    file.close()
+
+
+async def test_a_drained_server_hands_started_calls_on(
+    host: Rabbit, other_host: Rabbit, client: Rabbit, store: str
+) -> None:
+    one, two = Reports(), Reports()
+    two.opened.set()
+    server = await host.serving(one, once=store, concurrency=1, grace=0.0)
+    handles = [
+        await client.start(client.remote(Reports).read, key=f"k{n}", keep=600)(n) for n in range(3)
+    ]
+    await until(lambda: len(one.begun) == 1, "one runs")
+    await server.close()
+    async with other_host.serving(two, once=store):
+        assert [await handle for handle in handles] == [0, 1, 2]
+    await until_found(lambda: asyncio.sleep(0, sorted(two.begun)), [0, 1, 2], "all ran there")
+
+
+async def test_what_is_no_remote_method_no_key_and_no_time_is_refused(client: Rabbit) -> None:
+    remote = client.remote(Reports)
+
+    async def write(number: int) -> str:
+        return str(number)
+
+    with pytest.raises(InvalidArgument, match=r"start takes a method of a remote"):
+        client.start(write, key="k")
+    with pytest.raises(InvalidArgument, match="idempotency_key must be text"):
+        client.start(remote.write, key="")
+    with pytest.raises(InvalidArgument, match="keep is a number of seconds"):
+        client.start(remote.write, key="k", keep=0)
+    with pytest.raises(InvalidArgument, match="Expected `int`, got `str`"):
+        await client.start(remote.write, key="k")("seven")  # type: ignore[arg-type]
+
+
+async def test_calls_are_started_by_name_and_from_a_handler_with_the_middleware_of_the_client(
+    reports: Reports, rabbitmq_url: str, host: Rabbit
+) -> None:
+    seen: list[str] = []
+
+    async def tells(call: leveret.OutgoingCall, call_next: leveret.ClientCallNext) -> object:
+        seen.append(call.method)
+        call.metadata["who"] = "you"
+        return await call_next(call)
+
+    reports.opened.set()
+    async with leveret.connect(rabbitmq_url, middleware=[tells]) as client:
+        discovered = await client.discover("reports")
+        handle = await client.start(discovered.write, key="k")(number=3)
+        assert await handle == "report 3 for you"
+        assert repr(handle) == "<started call 'k' of reports.write>"
+    assert seen == ["reports.write"]
+
+
+async def test_a_call_that_no_server_may_run_tells_whoever_asks_why(
+    host: Rabbit, client: Rabbit, store: str
+) -> None:
+    async with host.serving(Reports(), once=store, allow={"reports.write": ["nobody"]}):
+        remote = client.remote(Reports)
+        handle = await client.start(remote.write, key="k")(1)
+        with pytest.raises(PermissionDenied):
+            await handle
+        with pytest.raises(PermissionDenied):
+            await client.attach(remote.write, "k")
+
+
+async def test_a_server_that_cannot_remember_leaves_a_started_call_to_one_that_can(
+    host: Rabbit, other_host: Rabbit, client: Rabbit, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leveret.server.method_server._LEFT_AFTER", 0.01)
+    able, unable = Reports(), Reports()
+    able.opened.set()
+    server = await host.serving(able, once=store)
+    handle = await client.start(client.remote(Reports).read, key="warm")(0)
+    assert await handle == 0
+    async with other_host.serving(unable):
+        handles = [
+            await client.start(client.remote(Reports).read, key=f"k{n}")(n) for n in range(6)
+        ]
+        assert [await handle for handle in handles] == list(range(6))
+    await server.close()
+    assert unable.begun == []
+
+
+async def test_the_store_of_started_calls_may_go_away_and_come_back(
+    host: Rabbit, client: Rabbit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leveret.server.calls.run._STORE_AWAY", 0.01)
+    away = True
+
+    class Away(SqliteOnce):
+        async def begin(self, key: str, **options: Any) -> Outcome:
+            if away and not key.startswith(("started", "refused")):
+                failed.set()
+                raise OnceUnavailable("it is away")
+            return await super().begin(key, **options)
+
+    failed = asyncio.Event()
+    served = Reports()
+    served.opened.set()
+    async with host.serving(served, once=Away(tmp_path / "once.db")):
+        handle = await client.start(client.remote(Reports).read, key="k")(1)
+        await failed.wait()
+        away = False
+        assert await handle == 1
+    assert served.begun == [1]
