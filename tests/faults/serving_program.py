@@ -17,7 +17,7 @@ from leveret.once import store_of
 from tests.faults.diary import Diary
 from tests.faults.poison import Poison
 from tests.faults.scene import SOON
-from tests.faults.work import Keyed, Threaded, Work
+from tests.faults.work import Keyed, Stages, Threaded, Work
 
 
 async def main() -> None:
@@ -30,7 +30,7 @@ async def main() -> None:
     async with (
         leveret.connect(url, reconnect=SOON, wait_for_broker=30) as rabbit,
         rabbit.serving(
-            *(Work(diary), Keyed(diary), Threaded(diary), Poison(diary)),
+            *(Work(diary), Keyed(diary), Threaded(diary), Poison(diary), Stages(diary)),
             grace=float(grace),
             once=store_of(store),
         ),

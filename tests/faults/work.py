@@ -72,6 +72,42 @@ class Threaded(Work, name="threaded"):
         return answer_to(key, reply)
 
 
+class Stages(Service):
+    """Three methods that make a pipe, and three that have each of its stages run once."""
+
+    def __init__(self, diary: Diary) -> None:
+        self._diary = diary
+
+    @method(timeout=30, idempotent=True, expires=EXPIRES)
+    async def one(self, key: str) -> str:
+        return self._note(key, "one")
+
+    @method(timeout=30, idempotent=True, expires=EXPIRES)
+    async def two(self, key: str) -> str:
+        return self._note(key, "two")
+
+    @method(timeout=30, idempotent=True, expires=EXPIRES)
+    async def three(self, key: str) -> str:
+        return self._note(key, "three")
+
+    @method(timeout=30, once=True, expires=EXPIRES)
+    async def one_once(self, key: str) -> str:
+        return self._note(key, "one")
+
+    @method(timeout=30, once=True, expires=EXPIRES)
+    async def two_once(self, key: str) -> str:
+        return self._note(key, "two")
+
+    @method(timeout=30, once=True, expires=EXPIRES)
+    async def three_once(self, key: str) -> str:
+        return self._note(key, "three")
+
+    def _note(self, key: str, stage: str) -> str:
+        self._diary.write(f"{key}.{stage}", "began")
+        self._diary.write(f"{key}.{stage}", "ended")
+        return key
+
+
 def answer_to(key: str, reply: int) -> str:
     """The right result: the key, made as long as was asked."""
     return key + "y" * (reply - len(key))
