@@ -8,7 +8,8 @@ one end is right. In this order:
 2. No server for a while, which callers are told.
 3. Sockets that are full for a while: requests and replies wait for them, in bounded buffers.
 4. Calls of each kind: each has its result, or is told exactly what became of it.
-5. Keys of which something is known are asked for again: nothing runs twice.
+5. Keys of which something is known are asked for again: nothing runs twice, and other arguments
+   are refused.
 6. A rolling restart under load, of which no caller notices anything.
 7. Nothing to do for a while, in which no connection breaks.
 """
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
+from leveret import InvalidArgument
 from tests.faults.judgement import Call, told
 from tests.simulation.network import End, Network
 from tests.simulation.plan import PlannedCall
@@ -217,34 +219,40 @@ class Aftermath:
         if Keyed not in self._kinds:
             return
         system, diary = self._system, self._system.diary
-        cut_off = self._keyed("cut-off", seconds=1.0)
-        self._ended([cut_off])
-        orphan = self._keyed("orphan", seconds=1.0)
-        self._until(lambda: orphan.key in diary.entries or bool(orphan.ended))
+        cut_off, orphan = self._keyed("cut-off"), self._keyed("orphan")
+        self._ended([system.make(cut_off)])
+        orphaned = system.make(orphan)
+        self._until(lambda: orphan.key in diary.entries or bool(orphaned.ended))
         entry = diary.entries.get(orphan.key)
         for server in [s for s in system.servers if entry is not None and s.name in entry.servers]:
             system.servers.remove(server)
             server.process.kill()
             system.start_server()
-        self._ended([orphan])
+        self._ended([orphaned])
         self._wait(_CLAIM_ENDS)
-        for key in ("cut-off", "orphan"):
-            again = self._keyed(key, seconds=0.0)
-            self._ended([again])
-            if again.key in diary.entries:
-                yield f"a call ran whose key was used before: {again}"
+        for how in (cut_off, orphan):
+            began = self._times_begun(how.key)
+            again, other = system.make(how), system.make(replace(how, padding=1))
+            self._ended([again, other])
+            if self._times_begun(how.key) != began:
+                yield f"a call ran whose key was used before: {again}, {other}"
             elif told(again) == "no":
                 yield f"it is told that a key was not used, which was: {again}"
+            elif not isinstance(other.error, InvalidArgument):
+                yield f"its arguments are others than those of the key's first call: {other}"
 
-    def _keyed(self, key: str, *, seconds: float) -> Call:
-        how = self._call(
+    def _times_begun(self, key: str) -> int:
+        entry = self._system.diary.entries.get(key)
+        return 0 if entry is None else len(entry.began)
+
+    def _keyed(self, key: str) -> PlannedCall:
+        return self._call(
             Keyed,
             idempotent=False,
             timeout=0.5,
-            seconds=seconds,
+            seconds=1.0,
             options={"idempotency_key": key},
         )
-        return self._system.make(how)
 
     def _rolling_restart(self) -> Iterator[str]:
         world, system = self._world, self._system
