@@ -17,6 +17,7 @@ from leveret.client.middleware import OutgoingCall
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.breaker import Breaker
 from leveret.client.streams.remote_stream import RemoteStream
+from leveret.client.verbs.answers import Answers
 from leveret.client.verbs.handle import CallHandle, CallStatus
 from leveret.contract import Adaptive, Hedge, Progress, Retry, Service, method, service_schema
 from leveret.errors import (
@@ -63,6 +64,7 @@ __all__ = [
     "AMQPError",
     "Adaptive",
     "Allow",
+    "Answers",
     "Breaker",
     "Busy",
     "CallEnd",

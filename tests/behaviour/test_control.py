@@ -41,6 +41,7 @@ async def test_ping_is_answered_under_every_key_of_a_server(
                 "instance": server.instance,
                 "name": "shelf 3",
                 "services": ["echo", "fibonacci"],
+                "calls_for_all": True,
             }
 
 

@@ -11,7 +11,20 @@ from typing import Annotated, Any, assert_type
 
 import leveret
 import leveret.once
-from leveret import Breaker, DeclaredError, Hedge, Hook, Meta, Retry, Service, method
+from leveret import (
+    Answers,
+    Breaker,
+    CallError,
+    DeclaredError,
+    Hedge,
+    Hook,
+    Meta,
+    Progress,
+    Retry,
+    Service,
+    current_call,
+    method,
+)
 
 
 class OutOfStock(DeclaredError):
@@ -99,6 +112,12 @@ class Till(Service, name="till", types=[MONEY]):
     @method
     async def pay(self, price: Money, tip: Annotated[Money, MONEY]) -> Money:
         return price
+
+
+def heard(progress: Progress) -> None:
+    """What `on_progress` takes."""
+    assert_type(progress.fraction, float | None)
+    current_call().progress(progress.fraction, progress.text)
 
 
 class Contract(Service, name="arithmetic"):
@@ -284,6 +303,18 @@ async def any_method_of_a_remote_can_be_sent_one_way() -> None:
         await rabbit.send(fibonacci.fib)("x")  # type: ignore[arg-type]
         await rabbit.send(fibonacci.fib)(30, 31)  # type: ignore[call-arg]
         rabbit.send(fibonacci)  # type: ignore[arg-type]
+
+        answers = await rabbit.ask_all(fibonacci.fib, timeout=1)(30)
+        assert_type(answers, Answers[int])
+        assert_type(answers.results, dict[str, int])
+        assert_type(answers.errors, dict[str, CallError])
+        quick = rabbit.with_options(timeout=1)
+        assert_type(await quick.ask_all(fibonacci.bare, allow_effects=True)("x"), Answers[str])
+        await rabbit.ask_all(fibonacci.fib)("x")  # type: ignore[arg-type]
+        await rabbit.ask_all(fibonacci.bare)("x", 2)  # type: ignore[call-arg]
+        rabbit.ask_all(fibonacci.fib, retry=False)  # type: ignore[call-arg]
+        fibonacci.with_options(on_progress=heard)
+        fibonacci.with_options(on_progress=len)  # type: ignore[arg-type]
         fibonacci.with_options(expires_in=60)
         fibonacci.with_options(expires_in="a minute")  # type: ignore[arg-type]
 

@@ -18,6 +18,7 @@ PUBLIC: Final = {
             "AMQPError",
             "Adaptive",
             "Allow",
+            "Answers",
             "Breaker",
             "Busy",
             "CallEnd",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any, Final, ParamSpec, TypeVar, Unpack, cast
+from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack, cast
 
 from leveret.client.discovered import DiscoveredService
 from leveret.client.discovery import discover
@@ -15,6 +15,8 @@ from leveret.client.plain import PlainRemote
 from leveret.client.remote import RemoteMethod, remote_of, remote_of_spec
 from leveret.client.streams.method import RemoteStreamMethod
 from leveret.client.streams.remote_stream import RemoteStream
+from leveret.client.verbs.answers import Answers
+from leveret.client.verbs.ask_all import STALL, Asker, ask_all
 from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe import make_pipe
 from leveret.client.verbs.pipe_types import MakesPipes
@@ -31,12 +33,16 @@ _NAMED_METHODS: Final = 256
 """For how many methods the caller keeps what a call by name needs."""
 
 
+class ClientHere(Inquirer, Asker, Protocol):
+    """The client of a connection, as far as it is needed here."""
+
+
 class Caller:
     """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options."""
 
     def __init__(
         self,
-        client_here: Callable[[], Inquirer],
+        client_here: Callable[[], ClientHere],
         invocations: Invocations,
         options: CallOptions,
         starting: Starting,
@@ -72,6 +78,21 @@ class Caller:
             if len(self._named) < _NAMED_METHODS:
                 self._named[method] = remote
         return await remote(**arguments)
+
+    def ask_all(
+        self,
+        method: Callable[P, Awaitable[R]],
+        *,
+        timeout: float | None = None,
+        stall: float = STALL,
+        allow_effects: bool = False,
+    ) -> Callable[P, Coroutine[Any, Any, Answers[R]]]:
+        """Make a method of a remote run at every server; see `Rabbit.ask_all`.
+
+        :raises InvalidArgument: as `Rabbit.ask_all` says.
+        """
+        here = self._client_here
+        return ask_all(method, here, timeout=timeout, stall=stall, allow_effects=allow_effects)
 
     def send(
         self, method: Callable[P, Awaitable[object]]

@@ -7,11 +7,11 @@ It does not derive from the contract: only remote methods are reachable on it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import lru_cache
 from itertools import repeat
 from types import CodeType
-from typing import Any, ClassVar, Final, Self, TypeVar, Unpack, cast
+from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, Unpack, cast
 
 from msgspec import Struct, structs
 
@@ -35,6 +35,25 @@ R = TypeVar("R", bound="Remote")
 
 _CLASSES: Final = 1024
 """Of how many services the classes of remotes are kept."""
+
+
+class Invokes(Protocol):
+    """What makes the calls of a remote method: an `Invocation`, mostly."""
+
+    new_id: Callable[[], str]
+    """Gives a call id that no call has had."""
+    parameters: Callable[..., Any]
+    """Makes of arguments what is encoded; `TypeError` for arguments that do not fit."""
+
+    def call(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        terms: Terms,
+        ids: Iterator[str] | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """One call."""
+        ...
 
 
 class RemoteMethod:
@@ -65,7 +84,7 @@ class RemoteMethod:
 
     def __init__(
         self,
-        invocation: Invocation,
+        invocation: Invokes,
         spec: MethodSpec,
         options: CallOptions,
         made_by: tuple[Invocations, MakeCodec],
@@ -155,7 +174,7 @@ class RemoteMethod:
 
     def read_standing(self, standing: Standing) -> Any:
         """The result of a started call that is done, or the error that it ended with, raised."""
-        return self._invocation.recorded_result(standing, self._reply_metadata)
+        return self.invocation.recorded_result(standing, self._reply_metadata)
 
     def through_middleware(
         self,
@@ -190,14 +209,36 @@ class RemoteMethod:
 
     @property
     def invocation(self) -> Invocation:
-        """What makes its calls."""
+        """What makes its calls, where it `takes_verbs`."""
+        assert isinstance(self._invocation, Invocation)
         return self._invocation
+
+    @property
+    def takes_verbs(self) -> bool:
+        """Whether it is a method of a remote, and not what a verb has made of some."""
+        return isinstance(self._invocation, Invocation) and not self._invocation.is_pipe
 
     def has_options_beside(self, options: CallOptions) -> bool:
         """Whether its calls have what others with these options would not."""
         names = ("metadata", "idempotency_key", "reply_metadata", "on_progress")
         pairs = [(getattr(self._options, name), getattr(options, name)) for name in names]
         return any(own and own != other for own, other in pairs)
+
+    def through(
+        self,
+        make: Callable[[MethodSpec, CallOptions, MakeCodec, Invokes], Invokes],
+        *,
+        timeout: float | None = None,
+    ) -> RemoteMethod:
+        """The same method, whose calls are made in another way, inside of the same middleware.
+
+        :param make: makes what makes the calls, in place of the invocation that it is given.
+        :param timeout: seconds that each call may take, where it is not as for other calls.
+        :raises InvalidArgument: if it cannot be called so.
+        """
+        options = self._options.merged({"timeout": timeout})
+        invocation = make(self._spec, options, self._made_by[1], self._invocation)
+        return RemoteMethod(invocation, self._spec, options, self._made_by, self._middleware)
 
     def _terms_with(self, timeout: float, metadata: dict[str, str] | None) -> Terms:
         """The terms of a call.

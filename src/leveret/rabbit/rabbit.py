@@ -16,6 +16,8 @@ from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.call_policy import Policies
 from leveret.client.streams.remote_stream import RemoteStream
+from leveret.client.verbs.answers import Answers
+from leveret.client.verbs.ask_all import STALL
 from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.client.verbs.start import DAY, Starting
@@ -181,6 +183,34 @@ class Rabbit(AsyncOnly):
         :raises InvalidArgument: for anything but a method of a remote, or a key.
         """
         return self._caller.attach(method, key)
+
+    def ask_all(
+        self,
+        method: Callable[P, Awaitable[R]],
+        *,
+        timeout: float | None = None,
+        stall: float = STALL,
+        allow_effects: bool = False,
+    ) -> Callable[P, Coroutine[Any, Any, Answers[R]]]:
+        """Have every server run a method: `await rabbit.ask_all(cache.invalidate)("k")`.
+
+        It ends once all servers that are known to be there have answered. Each runs the call once,
+        at most; it is neither retried nor hedged.
+
+        :param timeout: seconds that it may take, instead of the method's.
+        :param stall: seconds without news from any server after which those that have not answered
+            count as missing. A handler that runs for long is news.
+        :param allow_effects: whether a method may be asked that is not idempotent: every server
+            runs it.
+        :raises InvalidArgument: for anything but a method of a remote, or one that is not
+            idempotent without `allow_effects`.
+
+        What it gives raises `NoServer` where there is no server, and other errors only if the
+        request was not sent. Afterwards `Answers` tell all, and who is missing.
+        """
+        return self._caller.ask_all(
+            method, timeout=timeout, stall=stall, allow_effects=allow_effects
+        )
 
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
         """Make a remote of a service without its class, of what its servers say of it.

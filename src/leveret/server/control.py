@@ -26,6 +26,7 @@ from leveret.transport.connection import Connection
 from leveret.wire.control import (
     AboutStarted,
     Answer,
+    CallForAll,
     Cancel,
     Confirmed,
     Contracts,
@@ -59,6 +60,8 @@ class ControlHandlers:
     """The caller of a call still waits."""
     query: Callable[[ReplyAddress, set[str]], None]
     """A client asks what became of these of its calls."""
+    call_for_all: Callable[[CallForAll], None]
+    """A call that every server of a service is to run."""
     rebind: Callable[[], None]
     """A client found that its requests do not reach a queue of this server."""
     ping: Callable[[], Ping]
@@ -80,6 +83,7 @@ class Control:
 
     :param keys: the routing keys that reach this server.
     :param restore: has this attached again.
+    :param on_attached: is told of each channel before messages come by it.
     """
 
     def __init__(
@@ -87,12 +91,14 @@ class Control:
         handlers: ControlHandlers,
         keys: Iterable[str],
         restore: Callable[[Control], None],
+        on_attached: Callable[[Channel, Connection], None],
     ) -> None:
         self.listening = asyncio.Event()
         """Set while messages come in."""
         self._handlers = handlers
         self._keys = tuple(keys)
         self._restore = restore
+        self._on_attached = on_attached
         self._channel: Channel | None = None
         self._queue = ""
         self._unanswered: deque[Inquiry] = deque()
@@ -107,6 +113,7 @@ class Control:
         :raises LeveretError: if that fails; the link tries again.
         """
         channel = self._channel = await connection.open_channel()
+        self._on_attached(channel, connection)
         try:
             await self._listen(channel)
         except BaseException:
@@ -213,6 +220,8 @@ class Control:
                 self._handlers.answered(body)
             case AboutStarted():
                 self._handlers.started(message)
+            case CallForAll():
+                self._handlers.call_for_all(message)
             case Rebind():
                 self._handlers.rebind()
             case Inquiry() if message.reply_to is not None:

@@ -645,6 +645,9 @@ class MethodServer:
             case Act.FAIL:
                 self.slots.discard(call)
                 self._fail(call, error)
+            case Act.HAND_BACK if call.incoming.for_all:
+                self.slots.discard(call)
+                self._fail(call, error)
             case Act.HAND_BACK:
                 self._forget(call)
                 if not detached:
@@ -670,7 +673,7 @@ class MethodServer:
         """
         error = stopped(call, call.state, in_thread=self._executor.in_thread)
         self._life.fire(call, Event.ABANDON)
-        if self.spec.idempotent:
+        if self.spec.idempotent and not call.incoming.for_all:
             self._forget(call)
         else:
             self._fail(call, error)

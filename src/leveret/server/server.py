@@ -25,6 +25,7 @@ from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.contracts import ContractCheck
 from leveret.server.control import Control, ControlHandlers
 from leveret.server.drain import Drain
+from leveret.server.for_all import CallsForAll
 from leveret.server.handlers.execution import Executor
 from leveret.server.lifespans import Lifespans
 from leveret.server.method_server import MethodServer, Shared
@@ -98,6 +99,7 @@ class Server:
         self._lifespans = Lifespans()
         self._watchdog = Watchdog(loop, self.calls, blocked_after=options.blocked_after)
         self._announcer = Announcer(loop, self._announce, clock, self._watchdog.watch)
+        self._for_all = CallsForAll(self.instance, is_here=lambda key: bool(self._table.find(key)))
         self._started_calls = StartedCalls(
             self._once,
             self.instance,
@@ -117,6 +119,7 @@ class Server:
             cancel=self._cancel,
             confirmed=self._confirmed,
             query=self._query,
+            call_for_all=self._for_all.take,
             rebind=self._rebind,
             ping=status.ping,
             info=status.info,
@@ -126,7 +129,12 @@ class Server:
             answered=self._answered,
         )
         """What control messages are given to."""
-        self._control = Control(self.control_handlers, self._control_keys(), self._restore)
+        self._control = Control(
+            self.control_handlers,
+            self._control_keys(),
+            self._restore,
+            self._for_all.attached,
+        )
         self._contracts = ContractCheck(
             mine=status.contracts, schemas=status.schemas, ask=self._control.ask
         )
@@ -216,6 +224,7 @@ class Server:
             guard=self._access.guard(spec),
             loop=self._loop,
         )
+        self._for_all.add(method)
         self._subscribe(method, NativeServer(), remembers=True, dead_letters=False)
         for queue, plain in options.plain.items():
             if plain.method == spec.key:
@@ -443,6 +452,7 @@ class Server:
             self._announcer.close()
             await self._started_calls.close()
             await self._link.release(self._control)
+            await self._for_all.close()
             await self._control.close()
             self._link.closed.remove_done_callback(self._fail)
         finally:

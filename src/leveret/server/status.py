@@ -63,7 +63,9 @@ class Status:
 
     def ping(self) -> Ping:
         """Who it is."""
-        return Ping(instance=self._instance, name=self._name, services=self._names())
+        return Ping(
+            instance=self._instance, name=self._name, services=self._names(), calls_for_all=True
+        )
 
     def info(self) -> Info:
         """What it serves."""

@@ -61,6 +61,17 @@ class Query(Struct, frozen=True, kw_only=True):
     """The calls."""
 
 
+class CallForAll(Struct, frozen=True, kw_only=True):
+    """A call that every server of a service is to run."""
+
+    service: str
+    """The service."""
+    method: str
+    """The method, without the service's name; "" if the message does not say."""
+    delivery: Delivery
+    """The message, which is a request as well."""
+
+
 class Rebind(Struct, frozen=True, kw_only=True):
     """A client found that requests do not reach their queue, though it is there."""
 
@@ -96,7 +107,9 @@ class AboutStarted(Struct, frozen=True, kw_only=True):
     """The client's name for its question."""
 
 
-Control: TypeAlias = Cancel | Confirmed | Query | Rebind | Inquiry | Answer | AboutStarted
+Control: TypeAlias = (
+    CallForAll | Cancel | Confirmed | Query | Rebind | Inquiry | Answer | AboutStarted
+)
 
 _decode_ids = msgspec.json.Decoder(set[str]).decode
 
@@ -110,12 +123,16 @@ def read(delivery: Delivery) -> Control | None:  # noqa: PLR0911 - a word, a cas
     reply_to = _address(properties.reply_to)
     call_id = properties.correlation_id or ""
     match properties.type:
-        case "cancel" | "go" if reply_to is None or not call_id:
+        case "cancel" | "go" | "call" if reply_to is None or not call_id:
             return None
         case "cancel":
             expiration = properties.expiration or ""
             seconds = int(expiration) / 1000 if expiration.isdecimal() else 0.0
             return Cancel(key=(reply_to, call_id), seconds=min(seconds, LONGEST_CANCEL))
+        case "call":
+            method = (properties.headers or {}).get("method")
+            named = method if isinstance(method, str) else ""
+            return CallForAll(service=delivery.routing_key, method=named, delivery=delivery)
         case "go":
             return Confirmed(key=(reply_to, call_id))
         case "ask":
@@ -189,6 +206,8 @@ class Ping(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The name that the server's connection has."""
     services: list[str]
     """What it serves."""
+    calls_for_all: bool = False
+    """Whether it runs calls that are for all servers of a service."""
     version: int = VERSION
     """The version of this answer."""
 
@@ -254,6 +273,8 @@ class ServerAnswer(Struct, frozen=True, kw_only=True):
     """What people call it."""
     services: list[str] = []
     """What it serves."""
+    calls_for_all: bool = False
+    """Whether it runs calls that are for all servers of a service."""
     schemas: dict[str, ServiceDescription] = {}
     """What each service is, by its name."""
     starts: bool = False

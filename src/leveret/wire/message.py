@@ -87,6 +87,8 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """Whether the caller sent the request before, and does not know what became of that."""
     waits: bool = False
     """Whether the caller waits for a server until the deadline, and says so."""
+    for_all: bool = False
+    """Whether every server of the service got it: it was in no queue, so none can take it back."""
     wants_progress: bool = False
     """Whether the caller wants to be told how far its call is."""
     attempts: int = 0

@@ -12,6 +12,8 @@ from leveret.amqp import methods
 from leveret.amqp.properties import Properties
 from leveret.broker import EmbeddedBroker
 from leveret.server.control import Control, ControlHandlers
+from leveret.transport.channel import Channel
+from leveret.transport.connection import Connection
 from leveret.transport.link import Link
 from leveret.wire.control import Contracts, Info, Ping, Stats
 from leveret.wire.message import ReplyAddress
@@ -35,11 +37,13 @@ class Scene:
         self.link = link
         self.heard: list[object] = []
         self.restored = 0
+        self.channels: list[tuple[Channel, Connection]] = []
         self.control = Control(
             ControlHandlers(
                 cancel=lambda key, seconds: self.heard.append(("cancel", key, seconds)),
                 confirmed=lambda key: self.heard.append(("confirmed", key)),
                 query=lambda reply_to, ids: self.heard.append(("query", reply_to, ids)),
+                call_for_all=lambda call: self.heard.append(("call", call.service, call.method)),
                 rebind=lambda: self.heard.append("rebind"),
                 ping=lambda: PING,
                 info=lambda: INFO,
@@ -50,6 +54,7 @@ class Scene:
             ),
             ("all", "desk"),
             self._restore,
+            lambda channel, connection: self.channels.append((channel, connection)),
         )
 
     def _restore(self, control: Control) -> None:
@@ -213,3 +218,10 @@ async def test_a_failed_attempt_leaves_no_channel(link: Link) -> None:
     async with asyncio.timeout(PATIENCE):
         while (channel := await link.connection.open_channel()).number != before:
             await channel.close()
+
+
+async def test_a_call_for_all_servers_is_handed_on(scene: Scene, raw: RawPeer) -> None:
+    await raw.listen()
+    raw.control("desk", "call", headers={"method": "work"})
+    await until(lambda: scene.heard == [("call", "desk", "work")], "the call comes")
+    assert [connection for _, connection in scene.channels] == [scene.link.connection]

@@ -33,6 +33,7 @@ def test_a_ping_tells_who_the_server_is() -> None:
         "instance": "b47af560",
         "name": "host:1",
         "services": ["desk"],
+        "calls_for_all": True,
     }
 
 

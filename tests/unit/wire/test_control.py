@@ -14,6 +14,7 @@ from leveret.wire.control import (
     QUERY,
     REBIND,
     Answer,
+    CallForAll,
     Cancel,
     Confirmed,
     Info,
@@ -68,7 +69,23 @@ def test_a_control_message_may_wait_for_a_millisecond_at_least() -> None:
     assert control.properties(CANCEL, reply_to=MINE, seconds=0).expiration == "1"
 
 
-@pytest.mark.parametrize("word", ["cancel", "go"])
+def test_a_call_for_all_servers_is_a_request_with_its_method() -> None:
+    message = delivery(
+        b"{}", type="call", reply_to="a", correlation_id="1", headers={"method": "shout"}
+    )
+    call = control.read(message)
+    assert isinstance(call, CallForAll)
+    assert (call.service, call.method) == (message.routing_key, "shout")
+    assert call.delivery is message
+    for headers in (None, {"method": 7}):
+        unnamed = control.read(
+            delivery(type="call", reply_to="a", correlation_id="1", headers=headers)
+        )
+        assert isinstance(unnamed, CallForAll)
+        assert unnamed.method == ""
+
+
+@pytest.mark.parametrize("word", ["cancel", "go", "call"])
 @pytest.mark.parametrize("names", [{}, {"reply_to": "a"}, {"correlation_id": "1"}])
 def test_what_names_no_call_is_for_none(word: str, names: dict[str, Any]) -> None:
     assert control.read(delivery(type=word, **names)) is None

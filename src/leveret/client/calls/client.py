@@ -21,6 +21,7 @@ from typing import Final
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.properties import Properties
 from leveret.body_parts import Body
+from leveret.client.calls.asking import Asking, Question
 from leveret.client.calls.control_sender import ControlSender
 from leveret.client.calls.exchanges import Exchanges
 from leveret.client.calls.flow import Flow
@@ -129,6 +130,18 @@ class Client:
         """Opens a question to servers about themselves: `inquiry(word, key)`."""
         self.query = self._control.query
         """Asks the servers of a queue for calls: `query(route, call_ids)`."""
+        self._probe = QueueProbe(lambda: self.connection, self._tasks.begin, loop.time)
+        self._asking = Asking(
+            self,
+            time=loop.time,
+            ready=self._ready_to_ask,
+            probe=self._probe.probe,
+            inquire=self._control.inquire,
+            query=self.query,
+            cancel=self._control.cancel_for_all,
+        )
+        self.ask_all = self._asking.ask
+        """Has every server of a service run a call: `ask_all(question, timeout)`."""
         acts: dict[Act, Callable[[Pending], None]] = {}
         self.table = CallTable(
             loop,
@@ -174,6 +187,7 @@ class Client:
             streamed=self._streams.received,
             fire=self.table.fire,
             time=loop.time,
+            gathered=self._asking.take,
             answered=self._inquiries.answered,
             confirm=self._control.confirm,
             passed=self._passed,
@@ -185,7 +199,6 @@ class Client:
             on_delivery=self._inbox.on_delivery,
             on_renamed=self._replies_are_lost,
         )
-        self._probe = QueueProbe(lambda: self.connection, self._tasks.begin, loop.time)
         self._returns = Returns(
             begin=self._tasks.begin,
             fire=self.table.fire,
@@ -342,6 +355,7 @@ class Client:
         """No reply will come any more: end all calls."""
         if self._flow.ended is None:
             self._flow.end(error)
+            self._asking.end()
             self.table.end_all(error)
 
     # -- the channel comes and goes -----------------------------------------------------------
@@ -491,9 +505,9 @@ class Client:
         if sent.type == CREDIT:
             self._streams.unreachable(name)
             return True
-        return self._inquiries.unbound(name)
+        return self._asking.unbound(name) or self._inquiries.unbound(name)
 
-    async def _ready_to_ask(self, inquiry: Inquiry, timeout: float) -> float:
+    async def _ready_to_ask(self, inquiry: Inquiry | Question, timeout: float) -> float:
         timeout = await self._flow.ready(inquiry, timeout)
         if not self._flow.is_open():
             raise self._flow.refusal(inquiry.route)

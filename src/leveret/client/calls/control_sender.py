@@ -77,6 +77,10 @@ class ControlSender:
             )
             self._send_message(server, message, b"")
 
+    def cancel_for_all(self, key: str, call_id: str, seconds: float) -> None:
+        """Nobody waits any more for a call that the servers under this key were asked to run."""
+        self._send(key, CANCEL, call_id, seconds)
+
     def confirm(self, key: str, call_id: str, waits: bool) -> None:
         """Answer a server, which listens under this key, whether a caller still waits."""
         self._send(key, CONFIRMED if waits else CANCEL, call_id, REPLY_GRACE)

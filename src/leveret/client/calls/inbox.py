@@ -35,6 +35,8 @@ class Inbox:
     :param get: gives the call of an id, or None if there is none any more.
     :param replied: gives a reply to its call.
     :param streamed: takes a message of a stream, of a call whose request reads such.
+    :param gathered: gives an answer to a call that all servers were asked to run, by the call's id;
+        False if there is no such call.
     :param answered: gives the answer to a question of this client, by its name; False if there is
         no such question.
     :param confirm: tells a server, which listens under a key, whether a caller still waits:
@@ -51,6 +53,7 @@ class Inbox:
         streamed: Callable[[Pending, StreamMessage], None],
         fire: Fire,
         time: Callable[[], float],
+        gathered: Callable[[str, Delivery], bool],
         answered: Callable[[str, bytes], bool],
         confirm: Callable[[str, str, bool], None],
         passed: Callable[[Pending, int], None],
@@ -63,6 +66,7 @@ class Inbox:
         self._streamed = streamed
         self._fire = fire
         self._time = time
+        self._gathered = gathered
         self._answered = answered
         self._confirm = confirm
         self._passed = passed
@@ -130,7 +134,7 @@ class Inbox:
 
     def _for_no_call(self, delivery: Delivery) -> None:
         name = delivery.properties.correlation_id or ""
-        if self._answered(name, delivery.body or b""):
+        if self._gathered(name, delivery) or self._answered(name, delivery.body or b""):
             return
         message = self._default_dialect.read(delivery)
         if not isinstance(message, Notice):

@@ -11,7 +11,7 @@ def remote_method_of(given: object, verb: str) -> RemoteMethod:
 
     :raises InvalidArgument: for anything else; the message says what to give.
     """
-    if isinstance(given, RemoteMethod) and not given.invocation.is_pipe:
+    if isinstance(given, RemoteMethod) and given.takes_verbs:
         return given
     raise InvalidArgument(
         f"{verb} takes a method of a remote, as in"

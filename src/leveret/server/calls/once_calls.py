@@ -157,7 +157,7 @@ class OnceCalls:
 
         :param user: whose request it is; another user's key is another key.
         """
-        if request.reply_to is None and request.started is None:
+        if request.for_all or (request.reply_to is None and request.started is None):
             return None
         given = request.idempotency_key
         if given is None:

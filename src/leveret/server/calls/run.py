@@ -254,7 +254,7 @@ class Runner:
         self, call: ServerCall, reply: bytes, claim: Claim | None, *, cut_off: bool
     ) -> None:
         """End a call that was cut off, or whose reply is to be recorded first."""
-        may_run_again = self._spec.idempotent or not call.entered
+        may_run_again = (self._spec.idempotent or not call.entered) and not call.incoming.for_all
         back = cut_off and call.stop is Stop.DRAIN and may_run_again
         packed_for = call.source.answers
         try:

@@ -26,6 +26,10 @@ PROGRESS: Final = "progress"
 """The caller wants to be told how far its call is."""
 STARTED: Final = "started"
 """The call outlives its caller: what it ends with is kept for this many milliseconds."""
+METHOD: Final = "method"
+"""Of a call that every server of a service runs: the method, without the service's name."""
+INSTANCE: Final = "instance"
+"""Of a reply to such a call: the server that it is from."""
 ATTEMPT: Final = "attempt"
 """How often the request was redelivered; servers of classic queues count it."""
 ON_BEHALF_OF: Final = "on-behalf-of"
@@ -149,6 +153,12 @@ def seconds_kept(headers: Headers) -> float | None:
     """For how many seconds the outcome of a started call is kept; None for any other call."""
     kept = (headers or {}).get(STARTED)
     return kept / 1000 if type(kept) is int and kept > 0 else None
+
+
+def instance_of(headers: Headers) -> str:
+    """The server that a reply to a call of all servers is from; "" if it does not say."""
+    instance = (headers or {}).get(INSTANCE)
+    return instance if isinstance(instance, str) else ""
 
 
 def was_handed_back(headers: Headers) -> bool:

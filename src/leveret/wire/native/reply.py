@@ -41,6 +41,7 @@ from leveret.wire.message import (
     StageReply,
 )
 from leveret.wire.native.headers import (
+    INSTANCE,
     METADATA,
     STAGE,
     attempts,
@@ -119,13 +120,19 @@ class ResultPacker:
 
 
 class ReplyPacker:
-    """Packs what the server of one method sends on one channel; see `wire.dialect.ReplyPacker`."""
+    """Packs what the server of one method sends on one channel; see `wire.dialect.ReplyPacker`.
 
-    def __init__(self, channel: int, frame_max: int, spec: MethodSpec) -> None:
+    :param instance: the server, where its replies have to say which one it is.
+    """
+
+    def __init__(
+        self, channel: int, frame_max: int, spec: MethodSpec, *, instance: str = ""
+    ) -> None:
         self._channel = channel
         self._frame_max = frame_max
         self._spec = spec
-        self._pack = partial(pack_reply, channel, frame_max)
+        self._instance = instance
+        self._pack = partial(pack_reply, channel, frame_max, instance=instance)
         self._results: dict[ReplyAddress, ResultPacker] = {}
 
     def result(
@@ -135,7 +142,13 @@ class ReplyPacker:
         reply_to = call.reply_to
         if reply_to is None:
             return b""
-        if metadata or call.stage or not call.call_id or content_type != self._spec.content_type:
+        if (
+            metadata
+            or call.stage
+            or self._instance
+            or not call.call_id
+            or content_type != self._spec.content_type
+        ):
             return self._pack(call, body, content_type, RESULT, metadata)
         packer = self._results.get(reply_to)
         if packer is None:
@@ -205,6 +218,8 @@ def pack_reply(
     metadata: Metadata | None = None,
     answer_to: str | None = None,
     stage: int = 0,
+    *,
+    instance: str = "",
 ) -> bytes:
     """One reply that is out of the ordinary: an error, a result with metadata, a notice.
 
@@ -225,6 +240,8 @@ def pack_reply(
         headers[METADATA] = dict(metadata)
     if call.stage:
         headers[STAGE] = stage or call.stage
+    if instance:
+        headers[INSTANCE] = instance
     properties = encode_properties(
         Properties(
             content_type=content_type,

@@ -41,6 +41,7 @@ class There:
             streamed=lambda call, message: None,
             fire=self._fire,
             time=lambda: self.now,
+            gathered=self._gathered,
             answered=self._answered,
             confirm=lambda key, call_id, waits: self.confirmed.append((key, call_id, waits)),
             passed=self._passed,
@@ -50,6 +51,9 @@ class There:
     def _passed(self, call: Pending, stage: int) -> None:
         call.request = call.request.stages[stage - 1]
         self.passed.append(stage)
+
+    def _gathered(self, name: str, _delivery: Delivery) -> bool:
+        return name == "asked of all"
 
     def _answered(self, name: str, body: bytes) -> bool:
         if name == "question":

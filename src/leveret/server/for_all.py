@@ -1,0 +1,239 @@
+"""Calls that every server of a service runs: they come by the control exchange, and by no queue.
+
+Such a call goes the way of all calls of its method: access, validation, places, middleware,
+deadline, cancel. But its request was delivered once and to each server, and the broker has it no
+more. So nothing is acknowledged, nothing is handed back to another server, and idempotency keys
+mean nothing; and each reply says which server it is from. A server that drains refuses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from msgspec import structs
+
+from leveret.amqp.frames import on_channel
+from leveret.contract import MethodSpec
+from leveret.errors import Busy, CallError, LeveretError, NoServer, Unimplemented
+from leveret.server.calls.life import ServerCall, Settle, Source
+from leveret.transport.channel import Channel
+from leveret.transport.connection import Connection
+from leveret.wire.control import CallForAll
+from leveret.wire.dialect import ReplyPacker as PacksReplies
+from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
+from leveret.wire.message import CallKey, Incoming
+from leveret.wire.native.names import CONTROL_EXCHANGE, ERROR
+from leveret.wire.native.reply import ReplyPacker, pack_reply
+from leveret.wire.native.request import read_request
+
+_NUMBER: Final = 1
+"""The channel that replies are packed for; the number of the channel of now is put in later."""
+_TIMEOUT: Final = 10.0
+"""Seconds that a call of an unknown method has which does not say how many."""
+_WAITING: Final = 1_000
+"""How many calls of each method wait for a place, and how many replies for the socket."""
+
+
+class Takes(Protocol):
+    """What serves a method."""
+
+    spec: MethodSpec
+    draining: bool
+
+    @property
+    def waiting(self) -> Sequence[ServerCall]:
+        """The calls that wait for a place."""
+        ...
+
+    def take(self, request: Incoming, source: Source, *, old: bool) -> None:
+        """A request is here."""
+
+    def attached(self, source: Source) -> None:
+        """Replies go out by this source."""
+
+
+class WayBack:
+    """Sends replies on the control channel of now, in order, as its socket takes them.
+
+    A reply that gets lost with a channel is asked for again by its caller.
+    """
+
+    def __init__(self) -> None:
+        self._channel: Channel | None = None
+        self._connection: Connection | None = None
+        self._waiting: deque[bytes] = deque(maxlen=_WAITING)
+        self._sending: asyncio.Task[None] | None = None
+
+    def attached(self, channel: Channel, connection: Connection) -> None:
+        """Messages come and go by this channel from now on."""
+        self._channel = channel
+        self._connection = connection
+        self._waiting.clear()
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection that replies leave by; None if there is none now."""
+        channel = self._channel
+        return None if channel is None or channel.closed is not None else self._connection
+
+    def send(self, frames: bytes, *, may_wait: bool = True) -> bool:
+        """Send frames that were packed for any channel; returns whether they left at once."""
+        channel = self._channel
+        if channel is None or channel.closed is not None or not frames:
+            return False
+        if channel.connection.writer.paused or self._waiting:
+            if may_wait:
+                self._waiting.append(frames)
+                if self._sending is None or self._sending.done():
+                    self._sending = channel.connection.loop.create_task(self._send(channel))
+            return False
+        channel.connection.send(on_channel(frames, channel.number))
+        return True
+
+    async def _send(self, channel: Channel) -> None:
+        try:
+            while self._waiting and channel is self._channel and channel.closed is None:
+                await channel.connection.writable()
+                if self._waiting and channel.closed is None:
+                    channel.connection.send(on_channel(self._waiting.popleft(), channel.number))
+        except LeveretError:
+            pass  # whoever waits for them asks again
+
+    async def close(self) -> None:
+        """Send nothing any more."""
+        self._channel = None
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.wait((self._sending,))
+
+
+class AnswersForAll:
+    """The way back of one method's calls (`Answers` of `calls/life.py`)."""
+
+    number = _NUMBER
+    remembers = True
+
+    def __init__(self, way: WayBack, packer: ReplyPacker, own_user: str) -> None:
+        self.packer: PacksReplies = packer
+        self.own_user = own_user
+        self._way = way
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be sent."""
+        return self._way.connection is not None
+
+    def reply(self, frames: bytes) -> None:
+        """Send a reply."""
+        self._way.send(frames)
+
+    def notice(self, frames: bytes) -> bool:
+        """Send a notice if the socket takes it; returns whether it did."""
+        return self._way.send(frames, may_wait=False)
+
+    def repeat(self, _name: str, frames: bytes) -> None:
+        """Send the reply to a call once more."""
+        self._way.send(frames)
+
+    def finish(self, _call: ServerCall, frames: bytes) -> bool:
+        """Send a call's reply. There is nothing to acknowledge."""
+        self._way.send(frames)
+        return True
+
+    def reject(self, _call: ServerCall, frames: bytes) -> None:
+        """Send a call's reply. There is nothing to dead-letter."""
+        self._way.send(frames)
+
+    def settle(self, tag: int, how: Settle) -> None:
+        """Nothing: the broker has forgotten the request."""
+
+    def hand_back(
+        self, _call: Incoming, _seconds: float, _user: str, _attempts: int | None
+    ) -> bool:
+        """Nothing: no other server is to run it."""
+        return True
+
+
+class CallsForAll:
+    """Gives such calls to what serves their methods.
+
+    :param instance: the server's name for itself.
+    :param is_here: whether a call of this key is here already.
+    """
+
+    def __init__(self, instance: str, is_here: Callable[[CallKey], bool]) -> None:
+        self._instance = instance
+        self._is_here = is_here
+        self._way = WayBack()
+        self._methods: dict[str, tuple[Takes, Source, AnswersForAll]] = {}
+
+    def add(self, method: Takes) -> None:
+        """Calls of this method may come."""
+        spec = method.spec
+        answers = AnswersForAll(self._way, self._packer(spec, 0), "")
+        source = Source(queue=f"{CONTROL_EXCHANGE} {spec.key}", answers=answers)
+        self._methods[spec.key] = method, source, answers
+        method.attached(source)
+
+    def attached(self, channel: Channel, connection: Connection) -> None:
+        """The control queue is consumed on this channel from now on."""
+        self._way.attached(channel, connection)
+        for method, _, answers in self._methods.values():
+            answers.packer = self._packer(method.spec, connection.frame_max)
+            answers.own_user = connection.user
+
+    async def close(self) -> None:
+        """Answer nobody any more."""
+        await self._way.close()
+
+    def take(self, call: CallForAll) -> None:
+        """A call is here. One that is here already came twice."""
+        found = self._methods.get(f"{call.service}.{call.method}")
+        timeout = _TIMEOUT if found is None else found[0].spec.timeout
+        read = read_request(call.delivery, time.time(), timeout)
+        request = structs.replace(
+            read,
+            for_all=True,
+            redelivered=False,
+            idempotency_key=None,
+            started=None,
+            stage=0,
+            then=(),
+        )
+        if self._is_here((request.reply_to, request.call_id)):
+            return
+        if found is None:
+            name = call.method or "no method"
+            self._refuse(request, Unimplemented(f"this server has no {call.service}.{name}"))
+            return
+        method, source, _ = found
+        if method.draining:
+            self._refuse(request, NoServer("this server stops, and takes no more calls"))
+        elif len(method.waiting) >= _WAITING:
+            self._refuse(request, Busy(f"{_WAITING} calls wait at this server already"))
+        else:
+            method.take(request, source, old=False)
+
+    def _refuse(self, request: Incoming, error: CallError) -> None:
+        """Answer a call that no method sees."""
+        connection = self._way.connection
+        if connection is not None:
+            error.executed = "no"
+            self._way.send(
+                pack_reply(
+                    _NUMBER,
+                    connection.frame_max,
+                    request,
+                    encode_failure(error),
+                    ERROR_CONTENT_TYPE,
+                    ERROR,
+                    instance=self._instance,
+                )
+            )
+
+    def _packer(self, spec: MethodSpec, frame_max: int) -> ReplyPacker:
+        return ReplyPacker(_NUMBER, frame_max, spec, instance=self._instance)
