@@ -18,6 +18,7 @@ from leveret import (
     InvalidArgument,
     MaybeExecuted,
     PermissionDenied,
+    Progress,
     Rabbit,
     RemoteError,
     Service,
@@ -40,6 +41,7 @@ class Reports(Service):
     @method(timeout=30)
     async def write(self, number: int) -> str:
         self.begun.append(number)
+        current_call().progress(0.5, "half of it")
         await self.opened.wait()
         if number < 0:
             raise ZeroDivisionError(str(number))
@@ -78,7 +80,9 @@ async def test_a_started_call_is_waited_for_by_another_process_after_its_client_
         assert handle.key == "report-7"
         await until(lambda: reports.begun == [7], "it runs")
     handle = client.attach(client.remote(Reports).write, "report-7")
-    assert (await handle.peek()).state == "running"
+    status = await handle.peek()
+    assert status.state == "running"
+    assert status.progress == Progress(fraction=0.5, text="half of it")
     result = asyncio.create_task(handle.result())
     reports.opened.set()
     assert await result == "report 7 for me"

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Delivery
 from leveret.amqp.frames import on_channel
@@ -46,6 +47,8 @@ log = logging.getLogger("leveret.server")
 
 _ASKED_FOR: Final = 10.0
 """Seconds that a question to other servers may wait for them."""
+_DELETED_WITHIN: Final = 1.0
+"""Seconds that the broker has to delete the queue of a server that ends."""
 _UNANSWERED: Final = 1_000
 """How many inquiries wait for a socket that takes nothing; further ones are not answered."""
 
@@ -193,13 +196,27 @@ class Control:
         )
 
     async def close(self) -> None:
-        """Listen no more. The link must have released this before."""
+        """Listen no more, and delete the queue: so whoever writes to it learns that at once.
+
+        The link must have released this before.
+        """
         if self._answering is not None:
             self._answering.cancel()
             await asyncio.wait((self._answering,))
         if self._channel is not None:
             self._channel.on_close = None
+            self._channel.on_cancel = None
+            await self._delete(self._channel)
             await self._channel.close()
+
+    async def _delete(self, channel: Channel) -> None:
+        """The broker does so at the end of the connection, which may live on for long."""
+        if channel.closed is None and self._queue and not channel.connection.blocked:
+            try:
+                async with asyncio.timeout(_DELETED_WITHIN):
+                    await channel.call(methods.Queue.Delete(queue=self._queue))
+            except (LeveretError, TimeoutError) as error:
+                log.debug("the control queue is not deleted: %s", error)
 
     # -- messages ----------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from leveret.amqp.frames import on_channel
-from leveret.contract import MethodSpec
+from leveret.contract import MethodSpec, Progress
 from leveret.errors import Busy, CallError, Cancelled, DeadlineExceeded
 from leveret.once import OnceStore
 from leveret.server.calls.endings import Endings
@@ -503,12 +503,26 @@ class MethodServer:
 
     def cancel_started(self, name: str) -> bool:
         """Cancel a started call by what its key is called in the store; False if it is not here."""
-        for call in tuple(self._calls):
+        call = self._started(name)
+        if call is not None:
+            self.stop(call, Stop.CALLER)
+        return call is not None
+
+    def progress_of_started(self, name: str) -> Progress | None:
+        """How far a started call is, if it runs here and its handler has said so."""
+        call = self._started(name)
+        return None if call is None or call.context is None else call.context.last_progress
+
+    def _started(self, name: str) -> ServerCall | None:
+        """A started call that is here; that which runs, if there are several with one key."""
+        found = None
+        for call in self._calls:
             is_started = call.incoming.started is not None
             if is_started and self._once.key(call.incoming, call.user) == name:
-                self.stop(call, Stop.CALLER)
-                return True
-        return False
+                if call.context is not None:
+                    return call
+                found = found or call
+        return found
 
     def _refuse(self, call: ServerCall, reply: bytes, then: Callable[[], object]) -> None:
         """Note why a started call is not run, and only then settle its request."""

@@ -22,9 +22,10 @@ from itertools import count
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import structs
 
 from leveret.backoff import Backoff
-from leveret.contract import MethodSpec
+from leveret.contract import MethodSpec, Progress
 from leveret.errors import CallError, Cancelled, MaybeExecuted
 from leveret.once import (
     Abandoned,
@@ -65,6 +66,10 @@ class StartsCalls(Protocol):
 
     def cancel_started(self, name: str) -> bool:
         """Cancel a started call by its name in the store; False if it is not here."""
+        ...
+
+    def progress_of_started(self, name: str) -> Progress | None:
+        """How far a started call is that runs here; None if nobody knows."""
         ...
 
 
@@ -135,7 +140,11 @@ class StartedCalls:
                 await call.cancel(f"{self._instance}.cancel{next(self._attempts)}")
                 return await call.look()
             case "look":
-                return await call.end(min(call.question.wait, LONGEST_WAIT))
+                standing = await call.end(min(call.question.wait, LONGEST_WAIT))
+                if standing.state != "running" or standing.runs_at != self._instance:
+                    return standing
+                progress = method.progress_of_started(call.name) or Progress()
+                return structs.replace(standing, fraction=progress.fraction, text=progress.text)
 
 
 class _Call:

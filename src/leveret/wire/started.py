@@ -55,6 +55,10 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the call is doing."""
     runs_at: str = ""
     """While it runs: the instance of its server."""
+    fraction: float | None = None
+    """While it runs at this server: how much its handler says is done."""
+    text: str = ""
+    """While it runs at this server: what its handler says is being done."""
     kind: str = ""
     """Once it is done: the `type` of its reply."""
     content_type: str = ""

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 from msgspec import Struct
 
 from leveret.client.verbs.started_servers import StartedServers
+from leveret.contract import Progress
 from leveret.errors import Busy, DeadlineExceeded, InvalidArgument, NoServer
 from leveret.wire.started import Standing, StartedQuestion
 
@@ -30,6 +31,8 @@ class CallStatus(Struct, frozen=True, kw_only=True):
     server for its turn."""
     server: str = ""
     """While it runs: the instance of its server."""
+    progress: Progress | None = None
+    """While it runs: what its handler said last of how far it is; None if nothing."""
 
 
 class CallHandle(Generic[R_co]):
@@ -105,10 +108,16 @@ class CallHandle(Generic[R_co]):
         :raises CallError: if no server says.
         """
         standing = await self._servers.ask(self._question("look"), _TIMEOUT)
+        if standing.runs_at and standing.runs_at != standing.instance:
+            there = await self._servers.ask_at(standing.runs_at, self._question("look"))
+            standing = there or standing
         state = standing.state
         if state == "unknown" or state == "refused":  # noqa: PLR1714 - mypy understands this
             return CallStatus(state="not found")
-        return CallStatus(state=state, server=standing.runs_at)
+        progress = None
+        if standing.fraction is not None or standing.text:
+            progress = Progress(fraction=standing.fraction, text=standing.text)
+        return CallStatus(state=state, server=standing.runs_at, progress=progress)
 
     async def cancel(self) -> None:
         """Have it end: before it begins, or by cancelling its handler. Its result tells.

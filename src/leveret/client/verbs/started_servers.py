@@ -64,17 +64,36 @@ class StartedServers:
             key = service
             if question.ask != "cancel":  # any server may have the call that is to end
                 key = f"{service}.{random.choice(instances)}"
-            with self._client_here().inquiry(STARTED, key, body=body) as inquiry:
-                left = await inquiry.ask(give_up - loop.time())
-                await inquiry.news(min(left, question.wait + _SILENT))
-            if inquiry.answers:
-                return _standing(inquiry.answers[0], question.method)
+            left = give_up - loop.time()
+            answer = await self._answer(key, body, left, question.wait + _SILENT)
+            if answer is not None:
+                return _standing(answer, question.method)
             self._instances.pop(service, None)
             if loop.time() >= give_up:
                 raise NoServer(
                     f"no server answered in {timeout:g} s what is known of a started call",
                     method=question.method,
                 )
+
+    async def ask_at(self, instance: str, question: StartedQuestion) -> Standing | None:
+        """What one server says of a call; None if it is silent.
+
+        :raises CallError: if it cannot be asked, or cannot use its store.
+        """
+        key = f"{question.method.partition('.')[0]}.{instance}"
+        answer = await self._answer(key, msgspec.json.encode(question), _SILENT, _SILENT)
+        return None if answer is None else _standing(answer, question.method)
+
+    async def _answer(self, key: str, body: bytes, timeout: float, patience: float) -> bytes | None:
+        """The first answer to a question; None if nobody gives one.
+
+        :param timeout: seconds until messages must go.
+        :param patience: seconds to wait for the answer.
+        """
+        with self._client_here().inquiry(STARTED, key, body=body) as inquiry:
+            left = await inquiry.ask(timeout)
+            await inquiry.news(min(left, patience))
+        return inquiry.answers[0] if inquiry.answers else None
 
     async def _found(self, service: str, method: str, give_up: float) -> list[str]:
         """The instances of a service, all of which take started calls."""
