@@ -61,7 +61,7 @@ PUBLIC: Final = {
             "SqliteOnce",
             "Taken",
         ),
-        "store_of",
+        *("UNANSWERED", "store_of"),
     ),
     "leveret.testing": (
         *("Broker", "Corrupt", "Cut", "Delay", "Fault", "FaultConnection", "FaultProxy", "Frame"),

@@ -136,6 +136,7 @@ def _method(service: str, name: str, described: Mapping[str, Any]) -> MethodSpec
         streams=described.get("streams") is True,
         upload=upload,
         resume=described.get("resume") is True,
+        keep_failed=described.get("keep_failed") is True,
     )
 
 

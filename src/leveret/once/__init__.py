@@ -17,6 +17,7 @@ from leveret.once.redis import RedisOnce
 from leveret.once.sqlite import SqliteOnce
 from leveret.once.store import (
     LARGE,
+    UNANSWERED,
     Abandoned,
     Begun,
     LastingStore,
@@ -31,6 +32,7 @@ __all__ = [
     "LARGE",
     "MAX_BODY",
     "MAX_KEY",
+    "UNANSWERED",
     "Abandoned",
     "Begun",
     "LastingStore",

@@ -22,6 +22,7 @@ from leveret.errors import LeveretError
 
 __all__ = [
     "LARGE",
+    "UNANSWERED",
     "Abandoned",
     "Begun",
     "LastingStore",
@@ -35,6 +36,9 @@ __all__ = [
 LARGE: Final = "large"
 """The `kind` of a record that says only that a reply was too large to keep. Its body is the size in
 bytes, as decimal digits."""
+
+UNANSWERED: Final = "unanswered"
+"""The `kind` of a record that says only that a one-way request was run: nobody has its reply."""
 
 
 class OnceUnavailable(LeveretError):

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from leveret.amqp.frames import on_channel
 from leveret.contract import MethodSpec, Progress
@@ -112,6 +112,10 @@ class Shared(Struct, frozen=True, kw_only=True):
     """Sends a reply whose own channel is gone, if another one is there."""
     publish_next: Publish
     """Publishes the request of the next stage of a pipe."""
+    keep_failed: Callable[[MethodSpec, ServerCall, CallError, str], None]
+    """Keeps the request of a one-way call that failed with this error, and has this key."""
+    failed_kept: Callable[[], Awaitable[None]]
+    """Waits until all of those are kept."""
     max_message_size: int
     """Bytes of the largest result."""
     send_tracebacks: bool
@@ -183,6 +187,7 @@ class MethodServer:
             discard=self.deadlines.discard,
             user_of=shared.user_of,
             reply_elsewhere=shared.reply_elsewhere,
+            keep_failed=self._keep_failed,
         )
         self._endings = shared.endings
         self._finish = self._settling.finish if shared.endings is None else self._finish_and_tell
@@ -249,10 +254,15 @@ class MethodServer:
             return
         if (request.redelivered or self.draining) and self._is_settled(request, source, seconds):
             return
-        call = ServerCall(
-            method=self._key, incoming=request, source=source, arrived=now, ends=now + seconds
-        )
         reply_to = request.reply_to
+        call = ServerCall(
+            method=self._key,
+            incoming=request,
+            source=source,
+            arrived=now,
+            ends=now + seconds,
+            one_way=reply_to is None,
+        )
         if reply_to is not None and request.call_id:  # as `name_of` does
             stage = request.stage or ""
             call.name = f"{request.call_id}\0{reply_to.exchange}{stage}\0{reply_to.key}"
@@ -403,7 +413,8 @@ class MethodServer:
             self._refuse(call, reply, lambda: self._reject(call, source, b""))
 
     def _reject(self, call: ServerCall, source: Source, reply: bytes) -> None:
-        source.answers.reject(call, reply)
+        if not self._settling.kept(call):
+            source.answers.reject(call, reply)
         if self._endings is not None:
             self._endings.gave_up(call, reply)
 
@@ -417,6 +428,7 @@ class MethodServer:
             user=self._shared.user_of(request, source.answers.own_user),
             arrived=now,
             ends=now + request.deadline - time.time(),
+            one_way=request.reply_to is None,
         )
 
     def _tell_of(self, request: Incoming, source: Source) -> None:
@@ -460,6 +472,8 @@ class MethodServer:
 
     def _expired(self, call: ServerCall) -> None:
         """The deadline has passed: that of the call, or that of its caller to say that it waits."""
+        if call.state is State.WAITING and call.one_way and self._begin_time(call):
+            return  # its handler's time has not begun
         if call.state is not State.ASKED:
             self.stop(call, Stop.DEADLINE)
         elif self._still_waits(call) and call.ends > self._clock():
@@ -537,6 +551,20 @@ class MethodServer:
         self._refusals.add(task)
         task.add_done_callback(self._refusals.discard)
 
+    # -- one-way calls -----------------------------------------------------------------------------
+
+    def _begin_time(self, call: ServerCall) -> bool:
+        """Give a one-way call that has not begun all of its method's time; False if it expired."""
+        self.deadlines.discard(call.tick, call)
+        now = time.time()
+        seconds = min(self.spec.timeout, call.incoming.expires - now)
+        if seconds <= 0:
+            return False
+        call.incoming = structs.replace(call.incoming, deadline=now + seconds)
+        call.ends = self._clock() + seconds
+        call.tick = self.deadlines.add(call.ends, call)
+        return True
+
     # -- places ------------------------------------------------------------------------------------
 
     def _admit(self, call: ServerCall) -> None:
@@ -574,6 +602,8 @@ class MethodServer:
     def _start_waiting(self) -> None:
         """Begin what waits while there are places, unless too little time is left for it."""
         while (call := self.slots.next()) is not None:
+            if call.one_way:
+                self._begin_time(call)
             now = self._clock()
             try:
                 if call.ends - now <= self._doubtful:
@@ -631,6 +661,13 @@ class MethodServer:
             self._finish(call, reply)
         else:
             self._refuse(call, reply, partial(self._finish, call, b""))
+
+    def _keep_failed(self, call: ServerCall) -> None:
+        """Keep the request of a one-way call that failed."""
+        error, call.failure = call.failure, None
+        assert error is not None
+        key = self._once.given(call.incoming) or ""
+        self._shared.keep_failed(self.spec, call, error, key)
 
     def _answer(self, call: ServerCall, error: CallError) -> None:
         """Answer a call that has not ended."""
@@ -701,7 +738,7 @@ class MethodServer:
         await self._prefetch.settled()
 
     async def finish(self) -> None:
-        """Wait until no call is here."""
+        """Wait until no call is here, and what failed of them is kept."""
         while self._calls or self._refusals:
             calls = tuple(self._calls)
             for call in calls:
@@ -714,6 +751,7 @@ class MethodServer:
             tasks += self._refusals
             # Those whose callers were asked and have not answered yet end by themselves.
             await (asyncio.wait(tasks) if tasks else asyncio.sleep(_LOOK_AGAIN))
+        await self._shared.failed_kept()
 
     # -- what callers are told meanwhile -----------------------------------------------------------
 

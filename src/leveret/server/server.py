@@ -25,6 +25,7 @@ from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.contracts import ContractCheck
 from leveret.server.control import Control, ControlHandlers
 from leveret.server.drain import Drain
+from leveret.server.failed_requests import FailedRequests
 from leveret.server.for_all import CallsForAll
 from leveret.server.handlers.execution import Executor
 from leveret.server.lifespans import Lifespans
@@ -96,6 +97,9 @@ class Server:
         self._table = CallTable()
         self._kept = KeptReplies(clock)
         self._next_requests = NextRequests(link.connected, pack_next)
+        self._failed_requests = FailedRequests(
+            loop, lambda: link.connection, instance=self.instance
+        )
         self._lifespans = Lifespans()
         self._watchdog = Watchdog(loop, self.calls, blocked_after=options.blocked_after)
         self._announcer = Announcer(loop, self._announce, clock, self._watchdog.watch)
@@ -216,6 +220,8 @@ class Server:
                 user_of=self._access.user_of,
                 reply_elsewhere=self._control.reply,
                 publish_next=self._next_requests.publish,
+                keep_failed=self._failed_requests.keep,
+                failed_kept=self._failed_requests.kept,
                 max_message_size=self._max_message_size,
                 send_tracebacks=options.send_tracebacks,
                 endings=self._endings,
@@ -245,6 +251,7 @@ class Server:
             method,
             remembers=remembers,
             dead_letters=dead_letters,
+            keeps_failed=method.spec.keep_failed and remembers,
             ready=self._control.listening.wait,
             restore=self._restore,
             deleted=self._declare_again,
@@ -445,6 +452,7 @@ class Server:
                 task.cancel()
             for method in self.methods.values():
                 method.close()
+            await self._failed_requests.close()
             for queue in self.subscriptions:
                 await self._link.release(queue)
                 await queue.close()

@@ -68,6 +68,7 @@ class Subscription:
 
     :param remembers: whether the call ids in this queue are unique, as the dialect promises.
     :param dead_letters: whether failed requests are dead-lettered instead of answered.
+    :param keeps_failed: whether one-way requests that failed are kept in a queue of their own.
     :param ready: waits until callers can be asked about old requests.
     :param restore: has this attached again.
     :param deleted: is told that the queue was deleted, or its node went down.
@@ -81,6 +82,7 @@ class Subscription:
         *,
         remembers: bool,
         dead_letters: bool = False,
+        keeps_failed: bool = False,
         ready: Callable[[], Awaitable[object]],
         restore: Callable[[Subscription], None],
         deleted: Callable[[Subscription], None],
@@ -96,6 +98,7 @@ class Subscription:
         self._takes = takes
         self._remembers = remembers
         self._dead_letters = dead_letters
+        self._keeps_failed = keeps_failed
         self._ready = ready
         self._restore = restore
         self._deleted = deleted
@@ -164,7 +167,12 @@ class Subscription:
             on_sent=self._takes.sent,
         )
         if self.source is None:
-            self.source = Source(queue=self.queue, answers=outbox, dead_letters=self._dead_letters)
+            self.source = Source(
+                queue=self.queue,
+                answers=outbox,
+                dead_letters=self._dead_letters,
+                keeps_failed=self._keeps_failed,
+            )
         else:
             self.source.answers = outbox
         try:

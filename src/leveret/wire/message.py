@@ -8,6 +8,7 @@ publish it again as a `Copy`. A client reads a delivery from its reply queue as 
 from __future__ import annotations
 
 from enum import Enum
+from math import inf
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -103,6 +104,9 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """Why the body cannot be read; "" if nothing is known to be wrong with it."""
     started: float | None = None
     """For how many seconds its outcome is kept, if the call outlives its caller."""
+    expires: float = inf
+    """Of a request without `reply_to`: when no server is to begin it any more, in seconds since
+    1970. The `deadline` of such a request is only its handler's, and begins when that does."""
 
 
 class Next(Struct, frozen=True, kw_only=True, gc=False):

@@ -25,6 +25,10 @@ from tests.behaviour.raw import RawPeer
 from tests.unit.server.calls.making import NOBODY
 
 
+async def _nothing_to_wait_for() -> None:
+    """No failed request is being kept."""
+
+
 class Desk(Service):
     """Works until it is let go; some work does not let itself be cancelled."""
 
@@ -74,6 +78,8 @@ class Scene:
                 user_of=lambda request, _own_user: request.user,
                 reply_elsewhere=lambda _frames: None,
                 publish_next=NOBODY.publish,
+                keep_failed=lambda *_: None,
+                failed_kept=_nothing_to_wait_for,
                 max_message_size=1000,
                 send_tracebacks=False,
             ),

@@ -7,10 +7,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from leveret import Adaptive, CallEnd, CurrentCall, Service, method
 from leveret.contract import spec_of
+from leveret.errors import CallError
 from leveret.once import MemoryOnce
 from leveret.server.calls.endings import Endings
 from leveret.server.calls.kept_replies import KeptReplies
@@ -70,6 +72,10 @@ class Announcer:
         self.watching = True
 
 
+async def _at_once() -> None:
+    """Nothing is to be waited for."""
+
+
 class Scene:
     """The server of one method."""
 
@@ -84,6 +90,7 @@ class Scene:
             (before, after)
         )
         self.elsewhere: list[bytes] = []
+        self.failed: list[tuple[ServerCall, CallError, str]] = []
         self.kept = KeptReplies(time.monotonic)
         self.early = EarlyCancels(time.monotonic)
         self.server = MethodServer(
@@ -100,6 +107,8 @@ class Scene:
                 user_of=lambda request, _own_user: request.user,
                 reply_elsewhere=self.elsewhere.append,
                 publish_next=NOBODY.publish,
+                keep_failed=lambda _spec, call, error, key: self.failed.append((call, error, key)),
+                failed_kept=_at_once,
                 max_message_size=1000,
                 send_tracebacks=False,
                 endings=Endings([self._ended], time.monotonic) if told else None,
@@ -525,3 +534,49 @@ async def test_the_end_of_a_request_that_killed_its_servers_is_told() -> None:
     scene.take("2", redelivered=True, headers={"attempt": 5})
     assert scene.told() == [("1", "handed back", ""), ("2", "failed", "ABORTED")]
     await over(scene)
+
+
+async def test_a_one_way_request_that_fails_is_kept_where_its_queue_keeps_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene = Scene()
+    scene.take("1", body=b"[]", reply_to=None)
+    assert scene.failed == []
+    assert scene.answers.sent[-1] == ("finish", b"")
+    scene.source.keeps_failed = True
+    scene.take("2", body=b"[]", reply_to=None)
+    [(call, error, key)] = scene.failed
+    assert (call.id, error.code, error.executed, key) == ("2", "INVALID_ARGUMENT", "no", "")
+    assert len(scene.answers.sent) == 1
+    scene.take("3", body=b"[]")  # somebody waits for this one
+    assert len(scene.failed) == 1
+    assert scene.source.failed == 2
+    assert caplog.text.count("a one-way request failed") == 2
+
+
+async def test_a_one_way_request_that_may_have_run_is_kept_and_one_that_expired_is_not() -> None:
+    scene = Scene()
+    scene.source.keeps_failed = True
+    scene.take("1", redelivered=True, reply_to=None, expiration=None)
+    assert [(call.id, error.code) for call, error, _ in scene.failed] == [("1", "ABORTED")]
+    scene.take("2", seconds=-1, reply_to=None)
+    assert len(scene.failed) == 1
+    assert scene.answers.sent == [("finish", b"")]
+
+
+async def test_the_time_of_a_one_way_call_begins_with_its_handler() -> None:
+    scene = Scene()
+    scene.server.slots = type(scene.server.slots)(1, lambda _now: 0, adapts=False)
+    first = scene.take("1")
+    assert first is not None
+    now = time.time()
+    waits = request("2", headers={}, now=now, reply_to=None, expiration=None)
+    scene.server.take(waits, scene.source, old=False)
+    [call] = scene.server.waiting
+    before = call.ends
+    scene.server._expired(call)
+    assert scene.server.waiting == (call,)
+    assert call.ends > before
+    call.incoming = msgspec.structs.replace(call.incoming, expires=time.time() - 1)
+    scene.server._expired(call)
+    assert call.state is State.ENDED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import msgspec
@@ -407,10 +408,25 @@ def test_a_deadline_is_trusted_as_far_as_the_time_to_live(
     deadline: float | None, expiration: str | None, left: float, timeout: float
 ) -> None:
     headers = None if deadline is None else {"CC": [], "deadline": int((NOW + deadline) * 1000)}
-    call = NATIVE[1].read(delivery(headers=headers, expiration=expiration), NOW, 7.0)
+    message = delivery(headers=headers, expiration=expiration, reply_to="leveret.reply.test")
+    call = NATIVE[1].read(message, NOW, 7.0)
     assert call.deadline == pytest.approx(NOW + left)
     assert call.timeout == timeout
     assert call.only_if_free == (expiration == "0")
+
+
+@pytest.mark.parametrize(
+    ("deadline", "expiration", "left", "expires"),
+    [(None, None, 7, inf), (60, "60000", 7, 60), (5, "5000", 5, 5), (None, "5000", 5, inf)],
+)
+def test_who_waits_for_no_reply_gives_the_handler_the_time_of_its_method(
+    deadline: float | None, expiration: str | None, left: float, expires: float
+) -> None:
+    headers = {} if deadline is None else {"deadline": int((NOW + deadline) * 1000)}
+    call = NATIVE[1].read(delivery(headers=headers, expiration=expiration), NOW, 7.0)
+    assert call.deadline == pytest.approx(NOW + left)
+    assert call.timeout == left
+    assert call.expires == pytest.approx(NOW + expires)
 
 
 def test_records_of_the_wire_are_frozen() -> None:

@@ -380,6 +380,8 @@ class Source(Struct, eq=False, kw_only=True):
     """The way back of now; of the last channel while there is none."""
     dead_letters: bool = False
     """Whether its failed requests go to the dead-letter exchange, and nobody is told."""
+    keeps_failed: bool = False
+    """Whether its one-way requests that failed are kept in a queue of their own."""
     finished: int = 0
     """How many of its requests were answered."""
     failed: int = 0
@@ -436,8 +438,10 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """Why it is to end before its handler does."""
     entered: bool = False
     """Whether its handler has begun: RUNNING is behind it, whatever came after."""
+    one_way: bool = False
+    """Whether nobody waits for a reply."""
     dead_letter: bool = False
-    """Whether it has failed, and its request is to be dead-lettered instead of answered."""
+    """Whether it has failed, and its request is to be dead-lettered or kept, and not answered."""
     task: asyncio.Task[None] | None = None
     """What runs it, once it has a place."""
     context: CurrentCall | None = None

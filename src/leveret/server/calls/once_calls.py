@@ -39,6 +39,7 @@ from leveret.errors import (
 )
 from leveret.once import (
     MAX_KEY,
+    UNANSWERED,
     Abandoned,
     Begun,
     LastingStore,
@@ -157,15 +158,11 @@ class OnceCalls:
 
         :param user: whose request it is; another user's key is another key.
         """
-        if request.for_all or (request.reply_to is None and request.started is None):
+        if request.for_all:
             return None
-        given = request.idempotency_key
+        given = self.given(request)
         if given is None:
-            if not self._spec.once or request.reply_to is None:
-                return None
-            given = f"{request.reply_to.key}/{request.call_id}"
-            if request.stage:  # a method may be a stage of one pipe twice
-                given += f"/{request.stage}"
+            return None
         if not user and request.on_behalf_of is not None:
             # Nobody knows whose it is. By whom it was passed on, and for whom, keeps users apart.
             whose = f"{quote(request.user, safe='')}>{quote(request.on_behalf_of, safe='')}"
@@ -196,6 +193,18 @@ class OnceCalls:
                 *(shown(call), error),
                 extra=fields_of(call),
             )
+
+    def given(self, request: Incoming) -> str | None:
+        """The key of a request as its caller knows it; None if it has none."""
+        if request.idempotency_key is not None:
+            return request.idempotency_key
+        if not self._spec.once:
+            return None
+        if request.reply_to is None and not request.call_id:
+            return None
+        given = f"{'' if request.reply_to is None else request.reply_to.key}/{request.call_id}"
+        # A method may be a stage of one pipe twice.
+        return f"{given}/{request.stage}" if request.stage else given
 
     async def begin(self, call: ServerCall, key: str) -> Claim | Recorded:
         """Claim a key, or find the reply it was given.
@@ -318,6 +327,8 @@ def _doubt(reason: str) -> MaybeExecuted:
 
 
 def _record(reply: bytes) -> Recorded:
+    if not reply:
+        return Recorded(kind=UNANSWERED, content_type="", body=b"")
     properties, body = published(reply)
     metadata = (properties.headers or {}).get("metadata")
     return Recorded(

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Final
 
 from msgspec import Struct, structs
 
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
 from leveret.contract import MethodSpec
-from leveret.errors import Busy, CallError, ContractError, InvalidArgument, InvalidResult
-from leveret.once import LARGE, Recorded
+from leveret.errors import (
+    Busy,
+    CallError,
+    ContractError,
+    InvalidArgument,
+    InvalidResult,
+    RemoteError,
+)
+from leveret.once import LARGE, UNANSWERED, Recorded
 from leveret.server.calls.life import Answer, ServerCall
 from leveret.server.calls.outcome import executed, may_run_elsewhere
 from leveret.wire.context import CurrentCall
@@ -125,7 +133,10 @@ class Replies:
             error.executed = "maybe"
         if self._notes_errors and call.answer is Answer.OWED:
             call.failure = error
-        call.dead_letter = call.source.dead_letters
+        if call.one_way:
+            self._note_failed(call, error)
+        else:
+            call.dead_letter = call.source.dead_letters
         packer = call.source.answers.packer
         if context is not None and context.has_reply_metadata:
             try:
@@ -143,6 +154,13 @@ class Replies:
 
     def recorded(self, call: ServerCall, recorded: Recorded) -> bytes:
         """The reply that a call with the same idempotency key was given."""
+        if recorded.kind == UNANSWERED:
+            if call.one_way:
+                return b""
+            return self.error(
+                call,
+                InvalidResult("the call ran before as a one-way request, whose reply nobody has"),
+            )
         if recorded.kind == LARGE:
             size = recorded.body.decode("ascii", "replace")
             return self.error(
@@ -162,6 +180,25 @@ class Replies:
             recorded.metadata,
             is_error=is_error,
         )
+
+    def _note_failed(self, call: ServerCall, error: CallError) -> None:
+        """A one-way request failed. Nobody is told, so the log says so, and it may be kept.
+
+        One that has expired is not kept: its sender said that it is of no use any more.
+        """
+        if call.answer is not Answer.OWED:
+            return  # it is what follows from the failure
+        source = call.source
+        call.dead_letter = source.dead_letters
+        if not isinstance(error, RemoteError):  # which is counted and logged as it is raised
+            source.failed += 1
+            log.warning(
+                "%s: a one-way request failed: %s", shown(call), error, extra=fields_of(call)
+            )
+        is_of_use = error.executed != "no" or call.incoming.expires > time.time()
+        if source.keeps_failed and is_of_use and call.incoming.body is not None:
+            call.failure = error
+            call.dead_letter = True
 
     def _bad_result(self, call: ServerCall, context: CurrentCall, why: str) -> bytes:
         log.error("%s: %s", shown(call), why, extra=fields_of(call))

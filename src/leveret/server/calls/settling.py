@@ -40,6 +40,7 @@ class Settling:
     :param discard: takes it out of its bucket in the wheel of deadlines.
     :param user_of: whose request it is, as a server with this user may believe.
     :param reply_elsewhere: sends a reply whose own channel is gone, if another one is there.
+    :param keep_failed: keeps the request of a one-way call that failed, and acknowledges it then.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Settling:
         discard: Callable[[int, ServerCall], None],
         user_of: Callable[[Incoming, str], str],
         reply_elsewhere: Callable[[bytes], None],
+        keep_failed: Callable[[ServerCall], None],
     ) -> None:
+        self._keep_failed = keep_failed
         self._spec = spec
         self._life = life
         self._clock = life.clock
@@ -98,7 +101,8 @@ class Settling:
             call.answer = Answer.GIVEN
             if call.holding is _HELD:  # else whoever gets it next sees to it
                 self._life.move(call, HoldingEvent.SETTLED)
-                source.answers.settle(call.tag, Settle.REJECT)
+                if not self.kept(call):
+                    source.answers.settle(call.tag, Settle.REJECT)
             return True
         match ending(call, back=back):
             case Ending.REQUEUE:
@@ -122,6 +126,13 @@ class Settling:
                 return source.answers.finish(call, b"")
             case Ending.DROP:
                 source.finished += 1
+        return True
+
+    def kept(self, call: ServerCall) -> bool:
+        """Keep the request of a one-way call that failed; False if it is not to be kept."""
+        if not (call.one_way and call.dead_letter and call.source.keeps_failed):
+            return False
+        self._keep_failed(call)
         return True
 
     def forget(self, call: ServerCall) -> None:

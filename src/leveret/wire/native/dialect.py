@@ -12,6 +12,7 @@ from leveret.wire.dialect import ClientChannel, Metadata
 from leveret.wire.dialect import RequestPacker as PacksRequests
 from leveret.wire.failures import decode_failure
 from leveret.wire.message import Reply, Stage
+from leveret.wire.native.failed import declare_failed_queue
 from leveret.wire.native.headers import (
     IDEMPOTENCY_KEY,
     PROGRESS,
@@ -95,8 +96,10 @@ class NativeServer:
         return ReplyPacker(channel, frame_max, spec)
 
     async def declare(self, channel: Channel, spec: MethodSpec) -> None:
-        """Declare the request queue and bind it."""
+        """Declare the request queue and bind it; and the queue of its failed requests."""
         await declare_request_queue(channel, spec)
+        if spec.keep_failed:
+            await declare_failed_queue(channel, spec)
 
     async def bind(self, channel: Channel, spec: MethodSpec) -> None:
         """Bind the request queue, which is there."""

@@ -7,6 +7,8 @@ differs is joined to it per call.
 from __future__ import annotations
 
 import struct
+import time
+from math import inf
 from typing import Final
 
 from msgspec import structs
@@ -189,13 +191,16 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         problem="" if encoding is None else problem_of(encoding),
     )
     if headers is None or (usual == _USUAL_HEADERS and "CC" in headers and at is not None):
-        return call
+        return call if reply_to else _one_way(call, at, now, timeout)
     stage = STAGE_OF_NO_PIPE
     if call.content_type == OF_A_STAGE:
         stage = read_stage(headers, properties)
     started = seconds_kept(headers)
-    if started is not None and call.reply_to is None:
-        call = structs.replace(call, reply_to=_NOWHERE)
+    if not reply_to:
+        if started is None:
+            call = _one_way(call, at, now, timeout)
+        else:
+            call = structs.replace(call, reply_to=_NOWHERE)
     return structs.replace(
         call,
         started=started,
@@ -210,6 +215,19 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         wants_progress=does_want_progress(headers),
         attempts=attempts(headers),
         delivery_count=delivery_count(headers),
+    )
+
+
+def _one_way(call: Incoming, at: object, now: float, timeout: float) -> Incoming:
+    """A request that nobody waits for: its handler has the method's own time, at the most.
+
+    :param at: the header that says when it expires.
+    """
+    return structs.replace(
+        call,
+        deadline=min(call.deadline, now + timeout),
+        timeout=min(call.timeout, timeout),
+        expires=at / 1000 if type(at) is int else inf,
     )
 
 
@@ -230,7 +248,11 @@ def pack_copy(copy: Copy, *, channel: int, frame_max: int, exchange: str, key: s
     if copy.attempts is not None:
         headers[ATTEMPT] = copy.attempts
     expiration = properties.expiration
-    if expiration is not None and not request.only_if_free:
+    if request.reply_to is None:
+        # What is left of its handler's time is not how long it may wait.
+        if request.expires < inf:
+            expiration = str(max(int((request.expires - time.time()) * 1000), 0))
+    elif expiration is not None and not request.only_if_free:
         expiration = str(int(copy.seconds * 1000))
     packed = encode_properties(
         structs.replace(

@@ -21,6 +21,7 @@ class Scene:
         self.removed: list[ServerCall] = []
         self.discarded: list[tuple[int, ServerCall]] = []
         self.elsewhere: list[bytes] = []
+        self.failed: list[ServerCall] = []
         self.answers = Answers()
         self.kept = KeptReplies(lambda: self.now)
         self.settling = Settling(
@@ -31,6 +32,7 @@ class Scene:
             discard=lambda tick, call: self.discarded.append((tick, call)),
             user_of=lambda _request, _own_user: "ann",
             reply_elsewhere=self.elsewhere.append,
+            keep_failed=self.failed.append,
         )
 
     def call(self, holding: Holding = Holding.HELD, **properties: Any) -> ServerCall:
@@ -157,3 +159,20 @@ def test_what_was_passed_on_is_acknowledged_and_the_notice_of_it_kept(
     assert scene.kept.find(name("1")) == (passed.source.queue, b"passed")
     unacked = scene.kept.unacked(passed.source.queue)
     assert unacked == ([] if holding is Holding.HELD else [(name("1"), b"passed")])
+
+
+def test_a_one_way_call_that_failed_is_kept_where_its_queue_keeps_them(scene: Scene) -> None:
+    ended = scene.call()
+    ended.one_way = ended.dead_letter = True
+    assert scene.settling.finish(ended, b"")
+    assert (scene.failed, scene.answers.sent) == ([], [("reject", ended.tag)])
+    kept = scene.call()
+    kept.one_way = kept.dead_letter = kept.source.keeps_failed = True
+    assert scene.settling.finish(kept, b"")
+    assert scene.failed == [kept]
+    assert len(scene.answers.sent) == 1
+    assert kept.holding is Holding.SETTLED
+    away = scene.call(Holding.DETACHED)
+    away.one_way = away.dead_letter = away.source.keeps_failed = True
+    assert scene.settling.finish(away, b"")
+    assert scene.failed == [kept]  # whoever gets it next sees to it

@@ -1,0 +1,276 @@
+"""One-way requests that failed: kept with their errors, run again, or dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+import leveret
+from leveret import Rabbit, RemoteError, Service, Unimplemented, current_call, method
+from leveret.amqp import methods
+from leveret.amqp.events import Delivery
+from leveret.client.failed_requests import FailedRequests
+from leveret.testing import Cut, FaultProxy, after_frame
+from leveret.wire.native.failed import Failure, read_failure
+from tests.behaviour.crashing import crash
+from tests.behaviour.patience import until, until_found
+from tests.behaviour.raw import RawPeer
+from tests.behaviour.users import Users
+from tests.brokers import Broker
+
+KEY = "post.deliver"
+FAILED = f"leveret.{KEY}.failed"
+
+
+class Post(Service):
+    """Delivers letters, but for those that it cannot read."""
+
+    def __init__(self) -> None:
+        self.unreadable: set[str] = set()
+        self.delivered: list[str] = []
+        self.began = asyncio.Event()
+
+    @method(one_way=True, keep_failed=True, timeout=30)
+    async def deliver(self, letter: str) -> None:
+        if letter == "endless":
+            self.began.set()
+            await asyncio.Event().wait()
+        if letter in self.unreadable:
+            raise ValueError(f"{letter!r} is torn")
+        self.delivered.append(letter)
+
+    @method(keep_failed=True, timeout=0.3, concurrency=1)
+    async def weigh(self, letter: str) -> int:
+        if letter == "endless":
+            await asyncio.Event().wait()
+        self.delivered.append(current_call().metadata.get("by", letter))
+        return len(letter) if letter else 1 // 0
+
+
+@asynccontextmanager
+async def failed_requests(rabbit: Rabbit, key: str = KEY) -> AsyncIterator[FailedRequests]:
+    requests = await FailedRequests.open(rabbit.calls.connection, key)
+    try:
+        yield requests
+    finally:
+        await requests.close()
+
+
+async def failed(rabbit: Rabbit, key: str = KEY) -> list[Delivery]:
+    """What is in the queue of failed requests now."""
+    async with failed_requests(rabbit, key) as requests:
+        return [delivery async for delivery in requests.each()]
+
+
+async def one_failed(rabbit: Rabbit, key: str = KEY) -> tuple[Delivery, Failure]:
+    """The only failed request, once it is there."""
+    found: list[Delivery] = []
+
+    async def count() -> int:
+        found[:] = await failed(rabbit, key)
+        return len(found)
+
+    await until_found(count, 1, "one request is kept")
+    failure = read_failure(found[0].properties)
+    assert failure is not None
+    return found[0], failure
+
+
+async def retry(rabbit: Rabbit) -> None:
+    """Have one failed request run again; all that there are, and there is one."""
+    retried = 0
+
+    async def again() -> int:
+        nonlocal retried
+        async with failed_requests(rabbit) as requests:
+            async for delivery in requests.each():
+                await requests.retry(delivery)
+                retried += 1
+        return retried
+
+    await until_found(again, 1, "one is retried")
+
+
+async def until_none_is_kept(rabbit: Rabbit) -> None:
+    async def count() -> int:
+        return len(await failed(rabbit))
+
+    await until_found(count, 0, "none is kept")
+
+
+async def test_what_a_handler_raised_is_kept_with_its_request_and_runs_when_it_is_retried(
+    client: Rabbit, host: Rabbit
+) -> None:
+    post = Post()
+    post.unreadable = {"a"}
+    async with host.serving(post) as server:
+        remote = client.remote(Post).with_options(metadata={"by": "me"}, expires_in=600)
+        await remote.deliver("a")
+        delivery, failure = await one_failed(client)
+        assert delivery.body == b'{"letter":"a"}'
+        properties = delivery.properties
+        assert properties.delivery_mode == 2
+        assert (properties.expiration, properties.reply_to) == (None, None)
+        assert sorted(properties.headers or ()) == ["failed", "metadata"]
+        assert (failure.code, failure.type, failure.executed) == ("INTERNAL", "ValueError", "yes")
+        assert (failure.message, failure.attempts) == ("'a' is torn", 1)
+        assert failure.instance == server.instance
+        await retry(client)
+
+        async def attempts() -> list[int]:
+            found = [read_failure(each.properties) for each in await failed(client)]
+            return [each.attempts for each in found if each is not None]
+
+        await until_found(attempts, [2], "it has failed again")
+        post.unreadable.clear()
+        await retry(client)
+        await until(lambda: post.delivered == ["a"], "it is delivered")
+        await until_none_is_kept(client)
+
+
+async def test_failed_requests_can_be_dropped_and_those_that_were_looked_at_stay(
+    client: Rabbit, host: Rabbit
+) -> None:
+    post = Post()
+    post.unreadable = {"a", "b"}
+    async with host.serving(post):
+        remote = client.remote(Post)
+        await remote.deliver("a")
+        await one_failed(client)
+        await remote.deliver("b")
+
+    async def bodies() -> set[bytes | None]:
+        return {delivery.body for delivery in await failed(client)}
+
+    await until_found(bodies, {b'{"letter":"a"}', b'{"letter":"b"}'}, "both are kept")
+
+    async def left_when_the_first_is_dropped() -> set[bytes | None]:
+        async with failed_requests(client) as requests:
+            async for delivery in requests.each():
+                if delivery.body == b'{"letter":"a"}':
+                    requests.drop(delivery)
+        return await bodies()
+
+    await until_found(left_when_the_first_is_dropped, {b'{"letter":"b"}'}, "one is left")
+    with pytest.raises(Unimplemented, match="keep_failed=True") as caught:
+        await failed(client, "post.nothing")
+    assert caught.value.method == "post.nothing"
+
+
+async def test_requests_that_are_not_fit_to_run_or_run_for_too_long_are_kept(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Post()):
+        raw.request(KEY, b'{"parcel":1}')
+        _, failure = await one_failed(client)
+        assert (failure.code, failure.executed) == ("INVALID_ARGUMENT", "no")
+        await client.send(client.remote(Post).weigh)("endless")
+        _, failure = await one_failed(client, "post.weigh")
+        assert (failure.code, failure.executed) == ("DEADLINE_EXCEEDED", "yes")
+
+
+async def test_a_request_that_may_not_be_sent_by_its_user_is_kept_in_that_users_name(
+    client: Rabbit, host: Rabbit, broker: Broker
+) -> None:
+    async with (
+        host.serving(Post(), allow={"post": ["guest"]}),
+        Users(broker).connect("stranger") as stranger,
+    ):
+        await stranger.remote(Post).deliver("a")
+        delivery, failure = await one_failed(client)
+        assert (failure.code, failure.executed) == ("PERMISSION_DENIED", "no")
+        assert (delivery.properties.headers or {})["on-behalf-of"] == "stranger"
+        assert delivery.properties.user_id == "guest"
+
+
+async def test_what_has_expired_and_what_somebody_waits_for_is_not_kept(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    post = Post()
+    async with host.serving(post):
+        raw.request("post.weigh", b'{"letter":"a"}', headers={"deadline": 1_000})
+        with pytest.raises(RemoteError, match="ZeroDivisionError"):
+            await client.remote(Post).weigh("")
+        await client.send(client.remote(Post).weigh)("last")
+        await until(lambda: post.delivered == ["", "last"], "the last one has run")
+    assert await failed(client, "post.weigh") == []
+
+
+async def test_a_request_whose_server_died_is_kept_unless_it_may_run_twice(
+    client: Rabbit, host: Rabbit, rabbitmq_url: str
+) -> None:
+    dying = Post()
+    async with leveret.connect(rabbitmq_url) as other, other.serving(dying, grace=0):
+        await client.remote(Post).deliver("endless")
+        await dying.began.wait()
+        async with host.serving(Post()):
+            crash(other)
+            delivery, failure = await one_failed(client)
+            assert (failure.code, failure.executed) == ("ABORTED", "maybe")
+            assert delivery.body == b'{"letter":"endless"}'
+
+
+async def test_a_queue_of_failed_requests_that_somebody_deleted_is_declared_again(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    post = Post()
+    post.unreadable = {"a"}
+    async with host.serving(post):
+        await raw.channel.call(methods.Queue.Delete(queue=FAILED))
+        await client.remote(Post).deliver("a")
+
+        async def kept() -> int:
+            try:
+                return len(await failed(client))
+            except Unimplemented:
+                return -1
+
+        await until_found(kept, 1, "the queue is there again, with the request")
+
+
+async def test_a_retry_that_breaks_in_the_middle_loses_nothing_and_its_key_runs_once(
+    client: Rabbit, host: Rabbit, raw: RawPeer, broker_url: str
+) -> None:
+    post = Post()
+    post.unreadable = {"a"}
+    async with host.serving(post):
+        await client.remote(Post).with_options(idempotency_key="letter 1").deliver("a")
+        _, failure = await one_failed(client)
+        assert failure.key == "letter 1"
+        post.unreadable.clear()
+
+        async def ready() -> int | None:
+            return (await raw.channel.look_at_queue(FAILED)).message_count
+
+        await until_found(ready, 1, "nobody looks at it any more")
+        async with (
+            FaultProxy(broker_url) as proxy,
+            leveret.connect(proxy.url) as cut,
+            failed_requests(cut) as requests,
+        ):
+            taken = await anext(requests.each())
+            # The broker has the copy, and nobody hears so.
+            proxy.when(after_frame(1, "to_broker", kind="body"), Cut())
+            with pytest.raises(leveret.ConnectionLost):
+                await requests.retry(taken)
+        await one_failed(client)
+        await retry(client)
+        await until(lambda: bool(post.delivered), "it is delivered")
+        await client.remote(Post).deliver("after")
+        await until(lambda: "after" in post.delivered, "what came after it is delivered")
+        assert post.delivered == ["a", "after"]
+        await until_none_is_kept(client)
+
+
+async def test_a_key_runs_a_one_way_request_once(client: Rabbit, host: Rabbit) -> None:
+    post = Post()
+    async with host.serving(post):
+        keyed = client.remote(Post).with_options(idempotency_key="letter 1")
+        await keyed.deliver("a")
+        await keyed.deliver("a")
+        await client.remote(Post).deliver("b")
+        await until(lambda: "b" in post.delivered, "the last one is delivered")
+        assert post.delivered == ["a", "b"]
