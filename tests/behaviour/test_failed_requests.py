@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +16,47 @@ from leveret.amqp.events import Delivery
 from leveret.client.failed_requests import FailedRequests
 from leveret.testing import Cut, FaultProxy, after_frame
 from leveret.wire.native.failed import Failure, read_failure
+from tests.behaviour.cli_commands import Commands
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.users import Users
 from tests.brokers import Broker
+
+MORTAL = '''
+import asyncio, os
+from pathlib import Path
+from leveret import Service, method
+
+class Mortal(Service):
+    """Does not live for long."""
+
+    @method(one_way=True, keep_failed=True, timeout=60)
+    async def deliver(self, letter: str) -> None:
+        os.kill(os.getpid(), 9)
+
+    @method(one_way=True, keep_failed=True, idempotent=True, timeout=60)
+    async def carry(self, letter: str) -> None:
+        Path("carries").touch()
+        await asyncio.Event().wait()
+'''
+"""A service whose server is killed in a handler, by nobody who asks it."""
+
+
+class Mortal(Service):
+    """The same contract, which notes what it runs."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+
+    @method(one_way=True, keep_failed=True, timeout=60)
+    async def deliver(self, letter: str) -> None:
+        self.ran.append(letter)
+
+    @method(one_way=True, keep_failed=True, idempotent=True, timeout=60)
+    async def carry(self, letter: str) -> None:
+        self.ran.append(letter)
+
 
 KEY = "post.deliver"
 FAILED = f"leveret.{KEY}.failed"
@@ -274,3 +311,20 @@ async def test_a_key_runs_a_one_way_request_once(client: Rabbit, host: Rabbit) -
         await client.remote(Post).deliver("b")
         await until(lambda: "b" in post.delivered, "the last one is delivered")
         assert post.delivered == ["a", "b"]
+
+
+async def test_a_server_that_is_killed_in_its_handler_loses_no_one_way_request(
+    client: Rabbit, host: Rabbit, tmp_path: Path, rabbitmq_url: str
+) -> None:
+    async with Commands(tmp_path, rabbitmq_url) as commands:
+        (tmp_path / "mortal.py").write_text(MORTAL)
+        await commands.serve("mortal:Mortal")
+        remote = client.remote(Mortal)
+        await remote.carry("a")
+        await until((tmp_path / "carries").exists, "the idempotent one runs")
+        await remote.deliver("b")
+        mortal = Mortal()
+        async with host.serving(mortal):
+            _, failure = await one_failed(client, "mortal.deliver")
+            assert (failure.code, failure.executed) == ("ABORTED", "maybe")
+            await until(lambda: mortal.ran == ["a"], "the other one runs again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from math import inf
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from leveret import Busy, DeadlineExceeded, DeclaredError, RemoteError
+from leveret.amqp.properties import Properties
 from leveret.contract import Progress
 from leveret.wire.dialect import ClientDialect, ServerDialect
 from leveret.wire.message import Bounce, Copy, Incoming, Notice, NoticeKind, Reply
@@ -186,6 +188,20 @@ def test_a_copy_of_a_copy_names_its_user_once(ends: tuple[ClientDialect, ServerD
     twice = packer.copy(Copy(request=call, seconds=1.0, user="ann", own_user="ann"))
     headers = delivered(twice).properties.headers or {}
     assert not {"on-behalf-of", "handed-back"} & headers.keys()
+
+
+def test_the_copy_of_a_one_way_request_waits_as_long_as_the_request_was_to() -> None:
+    def again(expiration: str | None, headers: dict[str, Any]) -> Properties:
+        sent = delivery(expiration=expiration, headers=headers, delivery_mode=2)
+        request = NATIVE[1].read(sent, NOW, 7.0)
+        copy = Copy(request=request, seconds=2.0, user="ann", own_user="srv", has_original=True)
+        return delivered(reply_packer(NATIVE).copy(copy)).properties
+
+    assert (again(None, {}).expiration, again(None, {}).delivery_mode) == (None, 2)
+    assert again("5000", {}).expiration == "5000"
+    later = int((time.time() + 1000) * 1000)
+    assert 2_000 < int(again("9000000", {"deadline": later}).expiration or "") <= 1_000_000
+    assert again("9000000", {"deadline": 5}).expiration == "0"
 
 
 def test_the_queue_of_a_method_is_the_dialects() -> None:
