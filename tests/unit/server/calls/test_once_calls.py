@@ -18,7 +18,9 @@ def test_a_method_with_keys_of_its_own_has_one_for_each_stage_of_a_pipe() -> Non
     stage = structs.replace(request("1"), stage=2)
     assert keys().key(stage, "ann") == "desk.pay ann replies/1/2"
     assert keys("work").key(stage, "ann") is None
-    assert keys().key(structs.replace(request("1"), reply_to=None), "ann") is None
+    one_way = structs.replace(request("1"), reply_to=None)
+    assert keys().key(one_way, "ann") == "desk.pay ann /1"
+    assert keys().key(structs.replace(one_way, call_id=""), "ann") is None
 
 
 def test_users_whom_nobody_can_verify_do_not_share_keys() -> None:
