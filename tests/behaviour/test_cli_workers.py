@@ -13,6 +13,7 @@ import pytest
 import leveret
 from leveret.testing import RabbitMQ
 from tests.behaviour.cli_commands import Command, Commands, is_alive
+from tests.behaviour.cli_service import Desk
 from tests.behaviour.patience import until
 
 SERVED = "cli_service:Desk"
@@ -34,7 +35,11 @@ async def test_workers_share_the_calls_and_name_their_lines_in_the_log(commands:
     server, pids = await commands.serve_with_workers(SERVED)
     async with leveret.connect(commands.url) as rabbit:
         answered = {await rabbit.call("desk.process") for _ in range(20)}
+        asking = rabbit.ask_all(rabbit.remote(Desk).process)
+        everybody = await asking()
     assert answered == set(pids)
+    assert set(everybody.results.values()) == set(pids)  # each is a server of its own
+    assert everybody.missing == 0
     await server.says(r"\[worker 1\] leveret\.server: serving desk")
     await server.says(r"\[worker 2\] leveret\.server: serving desk")
     server.terminate()

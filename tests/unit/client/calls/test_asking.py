@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -62,6 +63,7 @@ class Scene:
         self.route = Route("cache.drop", "leveret.cache.drop", "cache")
         self.finding = {"state": QueueState.THERE, "consumers": 1, **finding}
         self.answers_probes = True
+        self.on_query: Callable[[], object] = lambda: None
         self.sent: list[tuple[Any, ...]] = []
         self.connection = SimpleNamespace(open_channel=self._open)
         self.channel = ClientChannel(
@@ -80,9 +82,13 @@ class Scene:
             ready=self._ready,
             probe=self._probe,
             inquire=lambda *args: self.sent.append(("inquire", *args[:3])),
-            query=lambda route, ids: self.sent.append(("query", route.key, ids)),
+            query=self._query,
             cancel=lambda key, call_id, _seconds: self.sent.append(("cancel", key, call_id)),
         )
+
+    def _query(self, route: Route, ids: list[str]) -> None:
+        self.sent.append(("query", route.key, ids))
+        self.on_query()
 
     async def _open(self) -> Channel:
         return self.channel_of_call
@@ -218,6 +224,28 @@ async def test_it_waits_no_longer_than_for_news() -> None:
     gathering = await task
     assert (gathering.missing, gathering.missing_instances) == (1, ())
     assert ("query", "cache.drop", ["1"]) in scene.sent
+
+
+async def test_a_handler_that_runs_for_longer_than_the_stall_time_is_waited_for() -> None:
+    scene = Scene()
+    task = await scene.begun(stall=0.01)
+    scene.confirm()
+    scene.on_query = lambda: scene.say("1", "accepted")
+    await until(lambda: sum(sent[0] == "query" for sent in scene.sent) > 5, "it is asked for")
+    assert not task.done()
+    scene.say("1", "result", b"7")
+    assert (await task).is_complete
+
+
+async def test_a_client_without_a_connection_waits_for_one() -> None:
+    scene = Scene()
+    scene.is_attached = False
+    task = await scene.begun(stall=0.01)
+    scene.confirm()
+    await until(lambda: sum(sent[0] == "query" for sent in scene.sent) > 5, "it is asked for")
+    assert not task.done()
+    scene.is_attached = True
+    assert (await task).missing == 1
 
 
 async def test_a_client_that_is_closed_tells_what_it_has() -> None:
