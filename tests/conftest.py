@@ -11,7 +11,7 @@
 `rabbitmq_cluster`  three nodes that are one broker, all of them up; the test may stop and kill them
 
 `pytest -k embedded` needs no RabbitMQ at all. Each test that runs on one is marked `rabbitmq`; the
-tests whose coverage is measured are marked `measured`.
+tests whose coverage is measured are marked `measured` (tests/measured.py).
 
 Where LEVERET_URL names a broker, its state is not ours to change: then all tests share its default
 vhost, one after the other.
@@ -25,7 +25,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Client, Listener
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -33,11 +32,13 @@ from xdist.workermanage import WorkerController
 
 from leveret.testing import RabbitMQUnavailable
 from tests.brokers import KINDS, Broker, Loop, OnEmbedded, OnRabbitMQ
+from tests.measured import Measuring, is_measured
 from tests.rabbitmq.broker import RabbitMQ
 from tests.rabbitmq.cluster import RabbitMQCluster
 from tests.vhosts import Vhosts
 
 _DESK = pytest.StashKey["BrokerDesk"]()
+_MEASURING: Final = Measuring()
 
 
 class BrokerDesk:
@@ -221,29 +222,6 @@ def _is_on_rabbitmq(item: pytest.Item) -> bool:
 _LONGEST_ID: Final = 200
 """Characters of a parameter that are shown in full in the id of its test."""
 
-_UNIT: Final = Path(__file__).parent / "unit"
-_MEASURED: Final = frozenset(
-    {
-        "test_calls.py",
-        "test_cancelling.py",
-        "test_consuming.py",
-        "test_control.py",
-        "test_declaring.py",
-        "test_draining.py",
-        "test_embedded_url.py",
-        "test_handler_errors.py",
-        "test_metadata.py",
-        "test_once.py",
-        "test_publishing.py",
-        "test_redelivery.py",
-        "test_retries.py",
-        "test_unavailable.py",
-    }
-)
-"""The behaviour tests whose coverage is measured, on the embedded broker, beside all unit tests.
-
-Python before 3.14 traces branches at twice the processor time, so the other tests run without."""
-
 
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Cut what is long: pytest puts a test's id into the environment, which has little room."""
@@ -252,34 +230,18 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return None
 
 
-def _has_measured(file: Path) -> bool:
-    return file.is_relative_to(_UNIT) or file.name in _MEASURED
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    if session.config.pluginmanager.has_plugin("dsession"):
+        _MEASURING.end()  # this process leads a run of pytest-xdist, whose workers it has started
+    with _MEASURING.rests():
+        return (yield)
 
 
-def _is_measured(item: pytest.Item) -> bool:
-    """Whether a test shows what tests come by. Those of Hypothesis take very long when traced."""
-    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-        return False
-    return _has_measured(item.path)
-
-
-def _has_unmeasured(file: Path) -> bool:
-    """Whether a file of tests may have one that is not measured."""
-    return not file.is_relative_to(_UNIT) or any(
-        word in file.read_text("utf-8") for word in ("hypothesis", "rabbitmq")
-    )
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where only the measured tests are to run, or only the others, leave files alone without any.
-
-    Each of pytest-xdist's workers imports what it collects, and traced, that takes twice as long.
-    """
-    asked = {"measured": _has_measured, "not measured": _has_unmeasured}
-    has_some = asked.get(config.option.markexpr)
-    if has_some is None or not collection_path.match("test_*.py"):
-        return None
-    return None if has_some(collection_path) else True
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    if item.get_closest_marker("measured") is None:
+        _MEASURING.end()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -296,7 +258,9 @@ def _unicode(text: str) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests on RabbitMQ, and those whose coverage is measured; begin with the long ones.
+    """Mark tests on RabbitMQ, and those whose coverage is measured.
+
+    Where coverage.py measures, those come first; then those of one group, and the long ones.
 
     One cluster is enough, and one broker that tests may stop: one pytest-xdist worker has all tests
     of each. It has to be told before pytest-xdist looks, hence `tryfirst`.
@@ -304,10 +268,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _is_on_rabbitmq(item):
             item.add_marker(pytest.mark.rabbitmq)
-        elif _is_measured(item):
+        elif is_measured(item):
             item.add_marker(pytest.mark.measured)
-        if item.get_closest_marker("measured") is None and not _has_unmeasured(item.path):
-            raise pytest.UsageError(f"`-m 'not measured'` would miss {item.nodeid}")
         names = getattr(item, "fixturenames", ())
         if "rabbitmq_cluster" in names:
             item.add_marker(pytest.mark.xdist_group("rabbitmq_cluster"))
@@ -316,5 +278,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if {"own_rabbitmq", "private_rabbitmq"} & set(names):
             item.add_marker(pytest.mark.xdist_group("own_rabbitmq"))
             item.add_marker(pytest.mark.timeout(300), append=False)
-    # One that begins last keeps one worker busy while the others have nothing left to do.
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    measures = _MEASURING.goes_on
+
+    def turn(item: pytest.Item) -> tuple[bool, bool, bool]:
+        # A long one that begins last keeps one worker busy while the others have nothing to do.
+        has = item.get_closest_marker
+        return (
+            measures and has("measured") is None,
+            has("xdist_group") is None,
+            has("slow") is None,
+        )
+
+    items.sort(key=turn)

@@ -104,6 +104,22 @@ def test_what_can_never_fit_says_why(given: Any, taken: Any, why: str) -> None:
     assert misfit(schema(given), schema(taken)) == why
 
 
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, "null"),
+        (True, "boolean"),
+        (1, "integer"),
+        (1.5, "number"),
+        ("a", "string"),
+        ({}, "object"),
+    ],
+)
+def test_one_of_several_values_is_of_its_type(value: object, kind: str) -> None:
+    assert misfit({"const": value}, {"type": [kind, "array"]}) == ""
+    assert misfit({"enum": [value, value]}, {"type": "array"}).endswith("is not array")
+
+
 def test_a_field_that_is_not_known_there_is_a_misfit_where_none_may_be() -> None:
     closed = {**schema(Named)["$defs"]["Named"], "additionalProperties": False}
     assert "may have 'x'" in misfit(

@@ -280,3 +280,25 @@ def test_an_implementation_cannot_change_the_name_on_the_wire() -> None:
 def test_a_remote_method_cannot_be_overridden_by_what_is_no_method() -> None:
     with pytest.raises(ContractError, match=r"Shop\.run: only a function can be remote"):
         new_class("Shop", (Contract,), {}, lambda body: body.update(run=None))
+
+
+async def nothing(self: Any, n: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (works, {}, "a one-way method has no reply, so it returns nothing: annotate it `-> None`"),
+        (nothing, {"idempotent": True, "hedge": 0.1}, "for a one-way request, so drop hedge="),
+        (
+            nothing,
+            {"keep_failed": True, "name": "n" * 236},
+            r"the name of the queue of failed requests, leveret\.shop\.n+\.failed, would be 256",
+        ),
+    ],
+)
+def test_what_no_one_way_method_can_be_is_refused(
+    function: Any, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ContractError, match=message):
+        define(method(one_way=True, **options)(function))
