@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -148,9 +149,25 @@ async def a_key_with_other_arguments(on: Stage) -> object:
         return await shop.buy("carrot", 2)
 
 
+@ends_with("InvalidArgument")
+async def nothing_was_started(on: Stage) -> object:
+    with TemporaryDirectory() as folder:
+        async with on.host.serving(Shop(), once=f"sqlite:///{folder}/once.db"):
+            return await on.client.attach(on.client.remote(Shop).buy, "order 17")
+
+
 @ends_with("Unimplemented")
 async def no_such_method(on: Stage) -> object:
     return await on.client.call("fibonacci.fob", n=30)
+
+
+@ends_with("Unimplemented")
+async def no_store_that_lasts(on: Stage) -> object:
+    async with (
+        leveret.connect(on.url, name="till") as host,
+        host.serving(Shop()),
+    ):
+        return await on.client.start(on.client.remote(Shop).buy, key="a")("carrot", 1)
 
 
 @ends_with("NoServer")

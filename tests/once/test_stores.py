@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from leveret.once import LARGE, MAX_KEY, Abandoned, Begun, OnceStore, Recorded, Taken
+from leveret.once import LARGE, MAX_KEY, Abandoned, Begun, LastingStore, OnceStore, Recorded, Taken
 from tests.behaviour.patience import at_once, until_found
 from tests.once.conftest import Another, Make
 from tests.once.outcomes import LONG, REPLY, SHORT, abandon, begin, finish
@@ -138,6 +138,21 @@ async def test_a_repeated_request_is_answered_as_the_first_was(
     assert await finish(store, "a", reply=reply)
     for owner in ("a", "b"):
         assert await begin(store, owner) == reply
+
+
+async def test_a_look_tells_what_is_known_and_leaves_it_so(store: OnceStore, kind: str) -> None:
+    assert isinstance(store, LastingStore) is (kind != "memory")
+    if not isinstance(store, LastingStore):
+        return
+    assert await store.look("k") is None
+    await begin(store, "a")
+    taken = await store.look("k")
+    assert isinstance(taken, Taken)
+    assert taken.owner == "a"
+    await finish(store, "a")
+    assert await store.look("k") == REPLY
+    await abandon(store, "b", key="left")
+    assert await store.look("left") == Abandoned(owner="b")
 
 
 async def test_a_record_tells_who_ran_the_request(store: OnceStore) -> None:

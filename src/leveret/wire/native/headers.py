@@ -150,8 +150,11 @@ def stage_of(headers: Headers) -> int:
 
 
 def seconds_kept(headers: Headers) -> float | None:
-    """For how many seconds the outcome of a started call is kept; None for any other call."""
-    kept = (headers or {}).get(STARTED)
+    """For how many seconds the outcome of a started call is kept; None for any other call.
+
+    Without a key nobody could ask for it.
+    """
+    kept = None if idempotency_key(headers) is None else (headers or {}).get(STARTED)
     return kept / 1000 if type(kept) is int and kept > 0 else None
 
 
