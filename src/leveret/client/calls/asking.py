@@ -172,6 +172,10 @@ class Asking:
 
     # -- what comes in --------------------------------------------------------------------------
 
+    def __len__(self) -> int:
+        """How many questions go on."""
+        return len(self.open) // 2
+
     def take(self, name: str, delivery: Delivery) -> bool:
         """Take a message of the reply queue; False if it is for no question."""
         asked = self.open.get(name)
@@ -283,20 +287,21 @@ class Asking:
         If the channel ends for another reason, servers may have it, and may answer later.
 
         :raises PermissionDenied: if the client's user may not send it.
+        :raises CallError: if it was not sent.
         """
-        channel: Channel | None = None
+        end = self._time() + seconds
+        channel = await self._open_channel(question, seconds)
+        left = max(end - self._time(), 0.001)
         try:
-            async with asyncio.timeout(seconds):
-                channel = await self._network.connection.open_channel()
-                await channel.select_confirms()
-                confirm = _Confirm(channel)
-                channel.publish(
-                    CONTROL_EXCHANGE,
-                    question.route.control_key,
-                    self._properties(question, seconds),
-                    bytes(question.body),
-                    mandatory=True,
-                )
+            confirm = _Confirm(channel)
+            channel.publish(
+                CONTROL_EXCHANGE,
+                question.route.control_key,
+                self._properties(question, left),
+                bytes(question.body),
+                mandatory=True,
+            )
+            async with asyncio.timeout(left):
                 return await confirm.reached_anybody
         except TimeoutError:
             return True  # its time is over
@@ -310,9 +315,27 @@ class Asking:
                 ) from error
             return True
         finally:
-            if channel is not None:
-                channel.on_close = None
-                channel.abandon()
+            channel.on_close = None
+            channel.abandon()
+
+    async def _open_channel(self, question: Question, seconds: float) -> Channel:
+        """:raises CallError: why there is no channel for it."""
+        key = question.route.key
+        try:
+            async with asyncio.timeout(seconds):
+                channel = await self._network.connection.open_channel()
+                try:
+                    await channel.select_confirms()
+                except BaseException:
+                    channel.abandon()
+                    raise
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"not sent in {seconds:g} s: the broker does not answer", where="client", method=key
+            ) from None
+        except LeveretError as error:
+            raise ConnectionLost(f"not sent: {error}", executed="no", method=key) from error
+        return channel
 
     def _properties(self, question: Question, seconds: float) -> Properties:
         channel = self._network.channel

@@ -265,7 +265,7 @@ class Client:
     @property
     def in_flight(self) -> int:
         """How many calls wait for their replies, or for a look at their queue."""
-        return len(self._calls) + self._vacancy.looking
+        return len(self._calls) + self._vacancy.looking + len(self._asking)
 
     @property
     def sent(self) -> int:

@@ -38,12 +38,18 @@ class Channel:
         self.published: list[Any] = []
         self.abandoned = False
         self.refuses = refuses
+        self.fails: BaseException | None = None
+        self.hangs = False
         self.on_return: Any = None
         self.on_confirm: Any = None
         self.on_close: Any = None
         self.connection = SimpleNamespace(loop=asyncio.get_running_loop())
 
-    async def select_confirms(self) -> None: ...
+    async def select_confirms(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fails is not None:
+            raise self.fails
 
     def publish(self, *args: Any, mandatory: bool) -> None:
         assert mandatory
@@ -166,6 +172,20 @@ async def test_what_keeps_it_from_being_sent_is_an_error() -> None:
     assert late.value.where == "client"
 
 
+async def test_what_has_no_channel_is_not_sent() -> None:
+    scene = Scene()
+    scene.channel_of_call.fails = ChannelClosed(ReplyCode.NOT_ALLOWED, "no channel is left")
+    with pytest.raises(ConnectionLost, match="no channel is left") as caught:
+        await scene.asking.ask(scene.question(), 60)
+    assert caught.value.executed == "no"
+    assert scene.channel_of_call.abandoned
+    scene.channel_of_call.hangs = True
+    with pytest.raises(DeadlineExceeded) as late:
+        await scene.asking.ask(scene.question(), 0.01)
+    assert (late.value.where, late.value.executed) == ("client", "no")
+    assert (scene.channel_of_call.published, len(scene.asking)) == ([], 0)
+
+
 async def test_the_request_goes_to_all_and_a_ping_beside_it() -> None:
     scene = Scene()
     task = await scene.begun(headers={"metadata": {"a": "b"}})
@@ -176,6 +196,7 @@ async def test_the_request_goes_to_all_and_a_ping_beside_it() -> None:
     assert (properties.user_id, properties.app_id) == ("ann", None)
     assert list(properties.headers) == ["method", "metadata", "deadline"]
     assert scene.sent == [("inquire", "ping", "cache", "1?")]
+    assert len(scene.asking) == 1
     scene.confirm()
     assert scene.say("1", "result", b"7")
     gathering = await task
