@@ -19,7 +19,16 @@ from leveret.client.policy.breaker import Breaker
 from leveret.client.streams.remote_stream import RemoteStream
 from leveret.client.verbs.answers import Answers
 from leveret.client.verbs.handle import CallHandle, CallStatus
-from leveret.contract import Adaptive, Hedge, Progress, Retry, Service, method, service_schema
+from leveret.contract import (
+    Adaptive,
+    Hedge,
+    Item,
+    Progress,
+    Retry,
+    Service,
+    method,
+    service_schema,
+)
 from leveret.errors import (
     AMQPError,
     Busy,
@@ -92,6 +101,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidResult",
     "InvalidURL",
+    "Item",
     "LeveretError",
     "MaybeExecuted",
     "Meta",

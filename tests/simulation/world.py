@@ -140,9 +140,7 @@ class Pause:
             return 0.0
         if self.suspended:
             return self.till - self.since
-        return max(
-            0.0, min(self.till, end) - max(self.since, start)
-        )  # a span may end before it starts
+        return min(self.till, end) - max(self.since, start)
 
 
 class Process:

@@ -16,11 +16,14 @@ from leveret.contract.progress import Progress
 from leveret.contract.schema import method_schema, service_schema
 from leveret.contract.service import Service, handler_of, spec_of, usable_spec_of
 from leveret.contract.specification import Executor, MethodSpec, QueueOptions, ServiceSpec, Upload
+from leveret.contract.stream_items import CursoredItem, Item
 
 __all__ = [
     "Adaptive",
+    "CursoredItem",
     "Executor",
     "Hedge",
+    "Item",
     "MethodSpec",
     "Progress",
     "QueueOptions",

@@ -21,7 +21,8 @@ from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Delivery
 from leveret.amqp.frames import on_channel
 from leveret.amqp.properties import Properties
-from leveret.errors import ChannelClosed, LeveretError
+from leveret.errors import ChannelClosed, LeveretError, MaybeExecuted
+from leveret.streaming import Credit
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.wire.control import (
@@ -31,6 +32,7 @@ from leveret.wire.control import (
     Cancel,
     Confirmed,
     Contracts,
+    GivesCredit,
     Info,
     Inquiry,
     Ping,
@@ -39,8 +41,9 @@ from leveret.wire.control import (
     Stats,
     read,
 )
+from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
 from leveret.wire.message import CallKey, ReplyAddress
-from leveret.wire.native.names import CONTROL_EXCHANGE, RESULT
+from leveret.wire.native.names import CONTROL_EXCHANGE, ERROR, RESULT
 from leveret.wire.native.topology import bind_control_queue
 
 log = logging.getLogger("leveret.server")
@@ -61,6 +64,8 @@ class ControlHandlers:
     """The caller of a call waits no more; its request may still come for so many seconds."""
     confirmed: Callable[[CallKey], None]
     """The caller of a call still waits."""
+    credited: Callable[[CallKey, Credit], None]
+    """The caller of a call that streams says what it has, and what it takes."""
     query: Callable[[ReplyAddress, set[str]], None]
     """A client asks what became of these of its calls."""
     call_for_all: Callable[[CallForAll], None]
@@ -195,6 +200,20 @@ class Control:
             body,
         )
 
+    def unknown_stream(self, key: CallKey) -> None:
+        """Tell a caller that its stream is not here; it asks again where the socket is full."""
+        channel, (reply_to, call_id) = self._channel, key
+        if channel is None or channel.closed is not None or channel.connection.writer.paused:
+            return
+        assert reply_to is not None
+        error = MaybeExecuted("the stream is not at this server any more")
+        channel.publish(
+            reply_to.exchange,
+            reply_to.key,
+            Properties(content_type=ERROR_CONTENT_TYPE, correlation_id=call_id, type=ERROR),
+            encode_failure(error),
+        )
+
     async def close(self) -> None:
         """Listen no more, and delete the queue: so whoever writes to it learns that at once.
 
@@ -220,7 +239,7 @@ class Control:
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def _on_message(self, delivery: Delivery) -> None:
+    def _on_message(self, delivery: Delivery) -> None:  # noqa: C901 - a word, a case
         try:
             message = read(delivery)
         except ValueError as error:
@@ -231,6 +250,8 @@ class Control:
                 self._handlers.cancel(key, seconds)
             case Confirmed(key=key):
                 self._handlers.confirmed(key)
+            case GivesCredit(key=key, credit=credit):
+                self._handlers.credited(key, credit)
             case Query(reply_to=reply_to, call_ids=call_ids):
                 self._handlers.query(reply_to, call_ids)
             case Answer(body=body):

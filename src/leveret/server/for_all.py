@@ -127,6 +127,21 @@ class AnswersForAll:
         """Whether anything can be sent."""
         return self._way.connection is not None
 
+    @property
+    def paused(self) -> bool:
+        """Whether the socket takes nothing."""
+        connection = self._way.connection
+        return connection is not None and connection.writer.paused
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more.
+
+        :raises LeveretError: if the connection ends.
+        """
+        connection = self._way.connection
+        if connection is not None:
+            await connection.writable()
+
     def reply(self, frames: bytes) -> None:
         """Send a reply."""
         self._way.send(frames)

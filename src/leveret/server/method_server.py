@@ -14,13 +14,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
+from math import inf
 from typing import Final, Protocol
 
 from msgspec import Struct, structs
 
 from leveret.amqp.frames import on_channel
 from leveret.contract import MethodSpec, Progress
-from leveret.errors import Busy, CallError, Cancelled, DeadlineExceeded
+from leveret.errors import Busy, CallError, Cancelled, DeadlineExceeded, InvalidArgument
 from leveret.once import OnceStore
 from leveret.server.calls.endings import Endings
 from leveret.server.calls.intake import (
@@ -61,10 +62,12 @@ from leveret.server.load.limiter import Limiter
 from leveret.server.load.prefetch import Consumes, Prefetch
 from leveret.server.load.slots import Slots
 from leveret.server.outbox import Unsent
+from leveret.server.streams.registry import Streams
+from leveret.server.streams.stream import ServerStream
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.context import CurrentCall
 from leveret.wire.log_fields import fields_of, shown
-from leveret.wire.message import Incoming, Notice, NoticeKind
+from leveret.wire.message import CallKey, Incoming, Notice, NoticeKind
 from leveret.wire.timing import CONFIRM_WITHIN, CONFIRM_WITHIN_WAITS
 
 log = logging.getLogger("leveret.server")
@@ -98,6 +101,8 @@ class Shared(Struct, frozen=True, kw_only=True):
     """The calls that are here."""
     kept: RecordStore
     """Replies that may have to be sent again."""
+    streams: Streams
+    """Those of them that stream."""
     early_cancels: EarlyCancels
     """Cancels that overtook their requests."""
     announcer: Announces
@@ -153,6 +158,8 @@ class MethodServer:
         self._calls = shared.table.of(spec.key)
         self._kept = shared.kept
         self._early = shared.early_cancels
+        self._streams = shared.streams
+        self._has_streams = spec.streams or spec.upload is not None
         self._announcer = shared.announcer
         self._executor = executor
         self._guard = guard
@@ -208,6 +215,7 @@ class MethodServer:
             partial(Reporter, loop),
             passing.pass_on,
             self._begin_its_time,
+            self._begin_stream,
             send_tracebacks=shared.send_tracebacks,
         ).run
 
@@ -316,7 +324,14 @@ class MethodServer:
             self._check_time_left(request, seconds, now)
         if self._early.until and self._early.take(call.key):
             raise Cancelled("the caller cancelled before a server took it", executed="no")
-        return self._replies.arguments(request)
+        arguments = self._replies.arguments(request)
+        if self._has_streams:
+            call.stream = self._stream_of(call, now)
+        return arguments
+
+    def caller_gone(self, key: CallKey) -> None:
+        """The broker has no queue for what was sent to a caller."""
+        self._streams.returned(key)
 
     def sent(self, call: ServerCall) -> None:
         """The reply of a call has left that had to wait for the socket: its place is free."""
@@ -326,6 +341,8 @@ class MethodServer:
     def attached(self, source: Source) -> None:
         """Requests come again, and replies go out: those that could not be sent go out first."""
         self._settling.attached(source)
+        if self._has_streams:
+            self._streams.attached(source)
 
     def note_broker_limit(self, size: int) -> None:
         """The broker closed a channel, as it takes no larger reply than this, in bytes."""
@@ -350,11 +367,82 @@ class MethodServer:
             for call in lost:
                 self.stop(call, Stop.DRAIN)  # nobody can be answered any more
 
+    # -- what streams ------------------------------------------------------------------------------
+
+    def _stream_of(self, call: ServerCall, now: float) -> ServerStream:
+        """The streams of a call that is to be run.
+
+        :raises InvalidArgument: if its caller does not take them.
+        """
+        spec, request = self.spec, call.incoming.stream
+        if spec.streams and (request is None or not request.items):
+            raise InvalidArgument(
+                f"{self._key} streams its results, and this caller takes one result only; call it"
+                " with `async for`, by a client that knows streams"
+            )
+        if spec.upload is not None and (request is None or not request.uploads):
+            raise InvalidArgument(
+                f"{self._key} is given {spec.upload.name!r} item by item, and this caller sends"
+                " none; call it by a client that knows streams"
+            )
+        assert request is not None
+        if not call.name:
+            raise InvalidArgument(f"{self._key} streams: a call needs an id and a reply address")
+        replies = self._replies
+        replies.codec(call.incoming.content_type)
+        return ServerStream(
+            call,
+            request,
+            sender=self._answer_to,
+            encode=replies.item if spec.streams else None,
+            decode=None if spec.upload is None else replies.uploaded,
+            now=now,
+        )
+
+    def _begin_stream(self, call: ServerCall, context: CurrentCall) -> None:
+        """The handler of a call begins that streams: its request is not needed any more.
+
+        It would be held for longer than the broker waits; and half a stream is not run again.
+        """
+        stream = call.stream
+        assert isinstance(stream, ServerStream)
+        if call.name in self._streams:  # its caller sent the request twice
+            call.answer = Answer.GIVEN
+            self._acknowledge(call)
+            raise asyncio.CancelledError
+        self._acknowledge(call)
+        self._streams.add(stream)
+        stream.begin(self._clock(), lambda: self._first_sent(call, stream.total, context))
+
+    def _acknowledge(self, call: ServerCall) -> None:
+        if call.holding is Holding.HELD:
+            self._life.move(call, HoldingEvent.SETTLED)
+            call.source.answers.settle(call.tag, Settle.ACK)
+
+    def _first_sent(self, call: ServerCall, total: float | None, context: CurrentCall) -> None:
+        """The caller of a stream has heard of it: from now on it may take until `total`."""
+        self.deadlines.discard(call.tick, call)
+        if total is None:
+            call.ends = context.deadline = inf
+        else:
+            call.ends = self._clock() + total - time.time()
+            context.deadline = total
+            call.tick = self.deadlines.add(call.ends, call)
+
+    def drain_streams(self) -> None:
+        """End the streams that go on at another server."""
+        for call in tuple(self._calls):
+            if self.spec.resume and call.streams:
+                self.stop(call, Stop.DRAIN)
+
     # -- a request that is not simply begun --------------------------------------------------------
 
     def _is_settled(self, request: Incoming, source: Source, seconds: float) -> bool:
         """See to a request that comes again, or while this drains; False if it is as any other."""
         name = name_of((request.reply_to, request.call_id), request.stage)
+        if name in self._streams:  # it was acknowledged on a channel that had ended
+            source.answers.settle(request.delivery.delivery_tag, Settle.ACK)
+            return True
         call = kept = None
         if request.redelivered:
             call = self._table.delivered_again(self._key, name)
@@ -395,6 +483,8 @@ class MethodServer:
         call.incoming = request
         call.source = source
         act = self._life.fire(call, Event.REDELIVERED)
+        if call.streams:
+            self._acknowledge(call)
         if act is Act.ASK:
             source.answers.reply(self._question(call))
         elif act is Act.ADMIT:
@@ -704,8 +794,15 @@ class MethodServer:
                 if not detached:
                     self._settling.hand_back(call.incoming, call.source, call.ends - self._clock())
             case Act.ANSWER | Act.ANSWER_CANCEL:
-                self._measures.record_cut_off(self._clock() - call.started)
+                if call.stream is None:
+                    self._measures.record_cut_off(self._clock() - call.started)
                 self._answer(call, error)
+        self._cut_off(call, act)
+
+    def _cut_off(self, call: ServerCall, act: Act) -> None:
+        """Cancel the task of a call that is stopped, as far as it can be."""
+        if call.stream is not None:
+            call.stream.stop()
         unstoppable = self._executor.in_thread and call.state is State.RUNNING
         if act in {Act.CANCEL, Act.ANSWER_CANCEL} and call.task is not None and not unstoppable:
             call.task.cancel()
@@ -724,7 +821,7 @@ class MethodServer:
         """
         error = stopped(call, call.state, in_thread=self._executor.in_thread)
         self._life.fire(call, Event.ABANDON)
-        if self.spec.idempotent and not call.incoming.for_all:
+        if self.spec.idempotent and not call.incoming.for_all and not call.streams:
             self._forget(call)
         else:
             self._fail(call, error)
@@ -735,6 +832,8 @@ class MethodServer:
         """Hand back what waits for a place, and change no prefetch any more."""
         for call in self.waiting:
             self.stop(call, Stop.DRAIN)
+        if self.spec.resume:
+            self.drain_streams()
         await self._prefetch.settled()
 
     async def finish(self) -> None:

@@ -26,13 +26,14 @@ from msgspec import Struct
 from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Content
 from leveret.amqp.frames import ack, nack, on_channel
+from leveret.amqp.methods import Basic
 from leveret.amqp.properties import Properties
 from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
 from leveret.wire.context import CurrentCall
 from leveret.wire.dialect import ReplyPacker
 from leveret.wire.log_fields import fields_of, fields_of_method, shown
-from leveret.wire.message import Copy, Incoming
+from leveret.wire.message import CallKey, Copy, Incoming, ReplyAddress
 
 log = logging.getLogger("leveret.server")
 
@@ -104,6 +105,7 @@ class Outbox:
     :param method: the method whose requests come by it, as "service.method".
     :param own_user: the broker's user that this server has there.
     :param remembers: whether the call ids of its requests are unique.
+    :param on_gone: is told of each caller whose queue is gone, as the broker returned an item.
     :param on_sent: called with each call for which `finish` returned False, once its reply left.
     """
 
@@ -117,6 +119,7 @@ class Outbox:
         own_user: str,
         remembers: bool,
         on_sent: Callable[[ServerCall], None],
+        on_gone: Callable[[CallKey], None],
     ) -> None:
         self.packer = packer
         self.own_user = own_user
@@ -129,6 +132,7 @@ class Outbox:
         self._writer = port.writer
         self._send: Callable[[bytes], None] = port.send
         self._on_sent = on_sent
+        self._on_gone = on_gone
         self._finished: list[int] = []
         self._unsent: deque[Unsent] = deque()
         self._repeats: dict[str, bytes] = {}
@@ -145,6 +149,18 @@ class Outbox:
     def is_open(self) -> bool:
         """Whether anything can be sent: the channel is open."""
         return not self._closed
+
+    @property
+    def paused(self) -> bool:
+        """Whether the socket takes nothing, or something waits for it."""
+        return self._must_wait()
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more.
+
+        :raises LeveretError: if the connection ends.
+        """
+        await self._port.writable()
 
     # -- what is published -------------------------------------------------------------------------
 
@@ -350,10 +366,19 @@ class Outbox:
         self._progress.set()
 
     def on_return(self, returned: Content) -> None:
-        """The broker has no way to the queue of a copy. The confirm of the copy follows."""
-        tag = self._copies.get(_name(returned.properties))
+        """The broker has no way to a queue: that of a copy, or that of a caller.
+
+        The confirm of a copy follows.
+        """
+        properties = returned.properties
+        tag = self._copies.get(_name(properties))
         if tag is not None:
             self._unrouted.add(tag)
+        elif isinstance(returned.method, Basic.Return):
+            reply_to = ReplyAddress(
+                exchange=returned.method.exchange, key=returned.method.routing_key
+            )
+            self._on_gone((reply_to, properties.correlation_id or ""))
 
     def close(self, *, open_channel: bool) -> list[Unsent]:
         """Send what is due, and nothing from then on; returns what has not been sent.

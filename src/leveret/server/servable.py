@@ -26,9 +26,6 @@ def read_services(services: tuple[Service, ...]) -> list[ServiceSpec]:
         spec = usable_spec_of(service)
         if spec.name in specs:
             raise ContractError(f"two services are named {spec.name!r}; give one name=...")
-        for method in spec.methods.values():
-            if method.streams or method.upload is not None:
-                raise ContractError(f"{method.key} streams, which this version cannot serve yet")
         specs[spec.name] = spec
     return list(specs.values())
 
@@ -42,10 +39,16 @@ def check_concurrency(concurrency: object) -> None:
 
 def check_plain(plain: Mapping[str, PlainQueue], specs: list[ServiceSpec]) -> None:
     """:raises ContractError: if a queue is to serve a method that is not there."""
-    known = {method.key for spec in specs for method in spec.methods.values()}
+    known = {method.key: method for spec in specs for method in spec.methods.values()}
     for queue, options in plain.items():
         if options.method not in known:
             raise ContractError(
                 f"plain={{{queue!r}: {options.method!r}}}: there is no such method; there are"
                 f" {', '.join(sorted(known))}"
+            )
+        method = known[options.method]
+        if method.streams or method.upload is not None:
+            raise ContractError(
+                f"plain={{{queue!r}: {options.method!r}}}: it streams, and the clients of such a"
+                " queue take one reply"
             )

@@ -34,9 +34,12 @@ from leveret.server.options import GRACE, ServeOptions
 from leveret.server.servable import check_plain, read_services
 from leveret.server.started import StartedCalls
 from leveret.server.status import QueueStatus, Status
+from leveret.server.streams.inbox import Inbox
+from leveret.server.streams.registry import Streams
 from leveret.server.subscription import Subscription
 from leveret.server.topology import TopologyCheck
 from leveret.server.watchdog import Watchdog
+from leveret.streaming import Credit
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
 from leveret.wire.channel_errors import explained, forbidden, is_down, is_missing_exchange
@@ -95,6 +98,7 @@ class Server:
             told = (*told, log_call)
         self._endings = Endings(told, clock) if told else None
         self._table = CallTable()
+        self._streams = Streams(loop, self._stream_left, clock)
         self._kept = KeptReplies(clock)
         self._next_requests = NextRequests(link.connected, pack_next)
         self._failed_requests = FailedRequests(
@@ -122,6 +126,7 @@ class Server:
         self.control_handlers = ControlHandlers(
             cancel=self._cancel,
             confirmed=self._confirmed,
+            credited=self._credited,
             query=self._query,
             call_for_all=self._for_all.take,
             rebind=self._rebind,
@@ -139,6 +144,7 @@ class Server:
             self._restore,
             self._for_all.attached,
         )
+        self._inbox = self._made_inbox()
         self._contracts = ContractCheck(
             mine=status.contracts, schemas=status.schemas, ask=self._control.ask
         )
@@ -213,6 +219,7 @@ class Server:
                 life=self.life,
                 table=self._table,
                 kept=self._kept,
+                streams=self._streams,
                 early_cancels=self.early_cancels,
                 announcer=self._announcer,
                 once=self._once,
@@ -270,6 +277,8 @@ class Server:
                 if isinstance(outcome, BaseException):
                     raise outcome
             await self._control.attach(connection)
+            if self._inbox is not None:
+                await self._inbox.attach(connection)
             for queue, is_there in zip(self.subscriptions, prepared, strict=True):
                 if is_there:
                     await queue.start()
@@ -335,6 +344,19 @@ class Server:
             yield spec.name
             yield f"{spec.name}.{self.instance}"
 
+    def _made_inbox(self) -> Inbox | None:
+        """Where uploads come in, if a method is given any."""
+        methods = [spec for service in self._services for spec in service.methods.values()]
+        keys = [f"{spec.key}@{self.instance}" for spec in methods if spec.upload is not None]
+        if not keys:
+            return None
+        return Inbox(
+            keys,
+            self._streams.uploaded,
+            listening=self._streams.listens_again,
+            restore=self._restore,
+        )
+
     def _cancel(self, key: CallKey, seconds: float) -> None:
         """A caller waits no more; its request may still come for so many seconds."""
         calls = self._table.find(key)
@@ -347,6 +369,15 @@ class Server:
         """A caller that was asked still waits."""
         for call in self._table.find(key):
             self.methods[call.method].confirmed(call)
+
+    def _credited(self, key: CallKey, credit: Credit) -> None:
+        """The caller of a stream says what it has."""
+        if not self._streams.credited(key, credit) and self._table.find(key) is None:
+            self._control.unknown_stream(key)
+
+    def _stream_left(self, call: ServerCall) -> None:
+        """Nobody waits for a stream any more: its caller is silent, or its queue is gone."""
+        self.methods[call.method].stop(call, Stop.CALLER)
 
     def _query(self, reply_to: ReplyAddress, call_ids: set[str]) -> None:
         """A client asks what became of its calls: tell of those here, and repeat replies."""
@@ -450,6 +481,7 @@ class Server:
             self._watchdog.stop()
             for task in tuple(self._declaring):
                 task.cancel()
+            self._streams.close()
             for method in self.methods.values():
                 method.close()
             await self._failed_requests.close()
@@ -459,6 +491,9 @@ class Server:
             await self._next_requests.close()
             self._announcer.close()
             await self._started_calls.close()
+            if self._inbox is not None:
+                await self._link.release(self._inbox)
+                await self._inbox.close()
             await self._link.release(self._control)
             await self._for_all.close()
             await self._control.close()

@@ -23,7 +23,7 @@ from leveret.transport.connection import Connection
 from leveret.wire.channel_errors import size_at_fault
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.log_fields import fields_of_method
-from leveret.wire.message import Incoming
+from leveret.wire.message import CallKey, Incoming
 from leveret.wire.timing import NO_SERVER_EARLIEST
 
 log = logging.getLogger("leveret.server")
@@ -49,6 +49,9 @@ class Takes(Protocol):
 
         :param old: whether it was in the queue before this server.
         """
+
+    def caller_gone(self, key: CallKey) -> None:
+        """The broker has no queue for what was sent to a caller."""
 
     def sent(self, call: ServerCall) -> None:
         """The reply of a call has left that had to wait for the socket."""
@@ -165,6 +168,7 @@ class Subscription:
             own_user=connection.user,
             remembers=self._remembers,
             on_sent=self._takes.sent,
+            on_gone=self._takes.caller_gone,
         )
         if self.source is None:
             self.source = Source(

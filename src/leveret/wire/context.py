@@ -41,6 +41,7 @@ class CurrentCall:
         "_report",
         "_sent",
         "caller",
+        "cursor",
         "deadline",
         "id",
         "method",
@@ -71,6 +72,9 @@ class CurrentCall:
         """The name the caller gave itself (`connect(name=...)`), "" if none.
 
         Nobody checks it: `user` is who it is."""
+        self.cursor = "" if request.stream is None else request.stream.cursor
+        """Where a stream goes on that broke: the cursor of the last item that its caller has
+        (`leveret.Item`); "" at the begin."""
         self.redelivered = request.redelivered or request.attempts > 0
         """Whether another server may have begun this call; only idempotent methods see True."""
         self._sent = request.metadata

@@ -6,13 +6,15 @@ Control, describes all of them. Anybody can send them, so `read` takes whatever 
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict, TypeGuard
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
+from leveret.streaming import Credit
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.started import StartedQuestion, read_question
 
@@ -50,6 +52,15 @@ class Confirmed(Struct, frozen=True, kw_only=True):
 
     key: CallKey
     """The call."""
+
+
+class GivesCredit(Struct, frozen=True, kw_only=True):
+    """The caller of a call that streams says what it has, and what it takes."""
+
+    key: CallKey
+    """The call."""
+    credit: Credit
+    """What it says."""
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -108,13 +119,13 @@ class AboutStarted(Struct, frozen=True, kw_only=True):
 
 
 Control: TypeAlias = (
-    CallForAll | Cancel | Confirmed | Query | Rebind | Inquiry | Answer | AboutStarted
+    CallForAll | Cancel | Confirmed | GivesCredit | Query | Rebind | Inquiry | Answer | AboutStarted
 )
 
 _decode_ids = msgspec.json.Decoder(set[str]).decode
 
 
-def read(delivery: Delivery) -> Control | None:  # noqa: PLR0911 - a word, a case
+def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911 - a word, a case
     """A control message; None for one that names no call, where it should name one.
 
     :raises ValueError: if its type is unknown or its body cannot be read.
@@ -123,7 +134,7 @@ def read(delivery: Delivery) -> Control | None:  # noqa: PLR0911 - a word, a cas
     reply_to = _address(properties.reply_to)
     call_id = properties.correlation_id or ""
     match properties.type:
-        case "cancel" | "go" | "call" if reply_to is None or not call_id:
+        case "cancel" | "go" | "call" | "credit" if reply_to is None or not call_id:
             return None
         case "cancel":
             expiration = properties.expiration or ""
@@ -135,6 +146,9 @@ def read(delivery: Delivery) -> Control | None:  # noqa: PLR0911 - a word, a cas
             return CallForAll(service=delivery.routing_key, method=named, delivery=delivery)
         case "go":
             return Confirmed(key=(reply_to, call_id))
+        case "credit":
+            credit = _credit(properties.headers or {})
+            return None if credit is None else GivesCredit(key=(reply_to, call_id), credit=credit)
         case "ask":
             return _query(delivery.body or b"", reply_to)
         case "bind":
@@ -161,6 +175,18 @@ def _about_started(
         reply_to=reply_to,
         correlation_id=name,
     )
+
+
+def _credit(headers: Mapping[str, Any]) -> Credit | None:
+    """What a receiver of items says that it takes; None if it says it in no way of ours."""
+    got, upto, size = (headers.get(name) for name in ("got", "upto", "bytes"))
+    if not (_is_count(got) and _is_count(upto) and _is_count(size)):
+        return None
+    return Credit(got=got, upto=upto, size=size, again=headers.get("again") is True)
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value >= 0
 
 
 def _query(body: bytes, reply_to: ReplyAddress | None) -> Query | None:

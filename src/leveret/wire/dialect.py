@@ -18,6 +18,7 @@ from leveret.amqp.events import Delivery
 from leveret.body_parts import Body
 from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError
+from leveret.streaming import Credit
 from leveret.transport.channel import Channel
 from leveret.wire.message import Bounce, Copy, Incoming, Notice, Reply, ReplyAddress
 from leveret.wire.stream_messages import Received
@@ -144,6 +145,40 @@ class ClientDialect(Protocol):
 # -- the server's end --------------------------------------------------------------------------
 
 
+class StreamPacker(Protocol):
+    """Packs what a server sends of one call that streams, on one channel."""
+
+    def item(self, number: int, body: Body, cursor: str = "") -> bytes:
+        """The frames of one item of the results.
+
+        :raises ValueError: if the cursor cannot be sent.
+        """
+        ...
+
+    def end(self, count: int, metadata: Metadata | None = None, *, moved: bool = False) -> bytes:
+        """The frames of the end of the results, after so many items.
+
+        :param moved: whether the handler had not ended: the stream may go on at another server.
+        :raises TypeError, ValueError: if the metadata cannot be sent.
+        """
+        ...
+
+    def error(self, count: int, error: CallError, metadata: Metadata | None = None) -> bytes:
+        """The frames of an error after so many items.
+
+        :raises TypeError, ValueError: if the metadata cannot be sent.
+        """
+        ...
+
+    def progress(self, number: int) -> bytes:
+        """The frames of a sign of life, after the item with this number."""
+        ...
+
+    def credit(self, credit: Credit) -> bytes:
+        """The frames that tell the caller what may come of its upload."""
+        ...
+
+
 class ReplyPacker(Protocol):
     """Packs what the server of one queue sends on one channel.
 
@@ -183,6 +218,14 @@ class ReplyPacker(Protocol):
 
     def notice(self, call: Incoming, notice: Notice) -> bytes:
         """The frames of a notice, b"" where the dialect has none or the request names no call."""
+        ...
+
+    def stream(self, call: Incoming, sender: str) -> StreamPacker:
+        """What packs the messages of a call that streams.
+
+        :param sender: "service.instance", where the caller's answers go.
+        :raises ValueError: if the dialect has no streams, or the request names no call.
+        """
         ...
 
     def copy(self, copy: Copy) -> bytes:

@@ -49,6 +49,21 @@ class Stage(Struct, frozen=True, kw_only=True, gc=False):
     """Whether a second request does no harm: the method is idempotent, or has a key."""
 
 
+class StreamRequest(Struct, frozen=True, kw_only=True, gc=False):
+    """What a request says of the streams that it begins."""
+
+    items: int = 0
+    """The highest number that an item of the results may have at first; 0: it takes none."""
+    size: int = 0
+    """Bytes of item bodies that may come at first."""
+    uploads: bool = False
+    """Whether its caller uploads."""
+    total: float | None = None
+    """When all has to be over, in seconds since 1970."""
+    cursor: str = ""
+    """Where to go on; "" at the begin."""
+
+
 class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """A request, as a server reads it."""
 
@@ -107,6 +122,29 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     expires: float = inf
     """Of a request without `reply_to`: when no server is to begin it any more, in seconds since
     1970. The `deadline` of such a request is only its handler's, and begins when that does."""
+    stream: StreamRequest | None = None
+    """What it says of streams; None for a call with one result."""
+
+
+class UploadMessage(Struct, frozen=True, kw_only=True, gc=False):
+    """An item of an upload, its end, or a sign of life of its sender."""
+
+    key: CallKey
+    """The call."""
+    number: int
+    """Which one it is; of the end, how many there were; of a sign, the highest that was sent."""
+    is_end: bool
+    """Whether it is the end."""
+    is_sign: bool
+    """Whether it is a sign of life."""
+    content_type: str | None
+    """The encoding of the body; None leaves it to the method."""
+    body: bytes | None
+    """The encoded item; None if it was larger than the server takes."""
+    body_size: int
+    """The size of the body in bytes."""
+    problem: str = ""
+    """Why the body cannot be read; "" if nothing is known to be wrong with it."""
 
 
 class Next(Struct, frozen=True, kw_only=True, gc=False):

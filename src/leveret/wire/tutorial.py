@@ -21,7 +21,7 @@ from leveret.body_parts import Body
 from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError, RemoteError
 from leveret.transport.channel import Channel
-from leveret.wire.dialect import ClientChannel, Metadata
+from leveret.wire.dialect import ClientChannel, Metadata, StreamPacker
 from leveret.wire.error_texts import safe_str, shortened
 from leveret.wire.message import Copy, Incoming, Notice, Reply
 from leveret.wire.native.headers import metadata_of, problem_of
@@ -165,6 +165,10 @@ class TutorialReplyPacker:
     def notice(self, call: Incoming, notice: Notice) -> bytes:
         """The tutorial's clients would take a notice for the answer."""
         return b""
+
+    def stream(self, call: Incoming, sender: str) -> StreamPacker:
+        """:raises ValueError: the tutorial's protocol has no streams."""
+        raise ValueError("the tutorial's protocol has no streams")
 
     def copy(self, copy: Copy) -> bytes:
         """The request once more, to its queue."""

@@ -42,6 +42,7 @@ class Scene:
             ControlHandlers(
                 cancel=lambda key, seconds: self.heard.append(("cancel", key, seconds)),
                 confirmed=lambda key: self.heard.append(("confirmed", key)),
+                credited=lambda key, credit: self.heard.append(("credited", key, credit)),
                 query=lambda reply_to, ids: self.heard.append(("query", reply_to, ids)),
                 call_for_all=lambda call: self.heard.append(("call", call.service, call.method)),
                 rebind=lambda: self.heard.append("rebind"),

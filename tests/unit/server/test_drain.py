@@ -17,6 +17,7 @@ from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.drain import Drain
 from leveret.server.handlers.execution import Executor
 from leveret.server.method_server import MethodServer, Shared
+from leveret.server.streams.registry import Streams
 from leveret.server.subscription import Subscription
 from leveret.transport.link import Link
 from leveret.wire.native.dialect import NativeServer
@@ -71,6 +72,7 @@ class Scene:
                 life=Life(time.monotonic),
                 table=self.table,
                 kept=KeptReplies(time.monotonic),
+                streams=Streams(asyncio.get_running_loop(), lambda _call: None, time.monotonic),
                 early_cancels=EarlyCancels(time.monotonic),
                 announcer=Announcer(),
                 once=MemoryOnce(),

@@ -29,6 +29,7 @@ from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.handlers.execution import Executor
 from leveret.server.method_server import MethodServer, Shared
 from leveret.server.outbox import Unsent
+from leveret.server.streams.registry import Streams
 from leveret.wire.message import Incoming
 from leveret.wire.native.reply import ReplyPacker
 from tests.behaviour.patience import until
@@ -100,6 +101,7 @@ class Scene:
                 life=self.life,
                 table=self.table,
                 kept=self.kept,
+                streams=Streams(asyncio.get_running_loop(), lambda _call: None, time.monotonic),
                 early_cancels=self.early,
                 announcer=Announcer(),
                 once=MemoryOnce(),

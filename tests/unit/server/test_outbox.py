@@ -15,6 +15,7 @@ from leveret.errors import ConnectionLost
 from leveret.server import outbox
 from leveret.server.calls.life import ServerCall, Settle, Source
 from leveret.server.outbox import Outbox
+from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.reply import ReplyPacker
 from tests.unit.server.calls.making import SPEC, call, name, request
 
@@ -70,6 +71,7 @@ class Scene:
     def __init__(self) -> None:
         self.port = Port()
         self.left: list[ServerCall] = []
+        self.gone: list[CallKey] = []
         packer = ReplyPacker(7, 0, SPEC)
         self.outbox = Outbox(
             7,
@@ -79,6 +81,7 @@ class Scene:
             own_user="server",
             remembers=True,
             on_sent=self.left.append,
+            on_gone=self.gone.append,
         )
         self.source = Source(queue="leveret.desk.work", answers=self.outbox)
 
@@ -174,6 +177,7 @@ async def test_a_copy_that_finds_no_queue_has_its_original_requeued(scene: Scene
         scene.outbox.on_return(
             Content(channel=7, method=method, properties=returned, body=b"", body_size=0)
         )
+    assert scene.gone == [(ReplyAddress(exchange="leveret", key="desk.work"), "of nobody")]
     scene.outbox.on_confirm(2, True, True)  # what was returned is confirmed as well
     assert scene.port.sent[-1] == frames.nack(7, 1)
     assert scene.acks() == [(2, False)]

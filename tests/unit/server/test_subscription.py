@@ -12,7 +12,7 @@ from leveret.server.calls.life import ServerCall, Source
 from leveret.server.outbox import Unsent
 from leveret.server.subscription import Subscription
 from leveret.transport.link import Link
-from leveret.wire.message import Incoming
+from leveret.wire.message import CallKey, Incoming
 from leveret.wire.native.dialect import NativeServer
 from tests.behaviour.patience import until
 from tests.behaviour.raw import RawPeer
@@ -41,6 +41,9 @@ class Method:
     def take(self, request: Incoming, source: Source, *, old: bool) -> None:
         self.requests.append(request)
         self.taken.append((request.call_id, old))
+
+    def caller_gone(self, key: CallKey) -> None:
+        pass
 
     def sent(self, call: ServerCall) -> None:
         pass

@@ -37,6 +37,8 @@ class Endings:
         :param reply: the frames of its reply, b"" if there is none.
         :param back: whether another server is to run it.
         """
+        if call.stream is not None and call.entered:
+            return self._end(call, call.stream.size)
         found = ending(call, back=back)
         gone = found in {Ending.HAND_BACK, Ending.REQUEUE}
         gone = gone or (found is Ending.DROP and call.answer is Answer.OWED)

@@ -47,7 +47,7 @@ time of day, as it comes from another computer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -268,6 +268,8 @@ class Ending(Enum):
     """Give another server a copy, which counts as never delivered: its handler had not begun."""
     KEEP = "keep"
     """Keep the reply for when the request comes again, and send it now as well."""
+    STREAM = "stream"
+    """Send the end of the stream: its request was acknowledged when its handler began."""
     DROP = "drop"
     """Nothing: whoever gets the request next sees to it."""
 
@@ -320,6 +322,60 @@ class Settle(Enum):
     """The broker dead-letters it."""
 
 
+class CallStream(Protocol):
+    """The streams of a call."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the items of its results that were sent."""
+        ...
+
+    @property
+    def has_results(self) -> bool:
+        """Whether its results stream."""
+        ...
+
+    def begin(self, now: float, on_first: Callable[[], None]) -> None:
+        """Its handler begins, at this moment of the server's clock.
+
+        :param on_first: is called once, when the caller is told something.
+        """
+
+    async def send(self, item: object, now: Callable[[], float]) -> None:
+        """Send an item of the results; returns once the next one may be made.
+
+        :raises InvalidResult: if it does not fit.
+        """
+
+    async def next_uploaded(self, now: Callable[[], float]) -> object:
+        """The next item of the upload.
+
+        :raises StopAsyncIteration: after the last one.
+        :raises CallError: if it cannot go on.
+        """
+
+    def pack_end(self, metadata: Mapping[str, str] | None, *, moved: bool = False) -> bytes:
+        """The frames of the end of the results.
+
+        :param moved: whether the handler had not ended.
+        :raises TypeError, ValueError: if the metadata cannot be sent.
+        """
+        ...
+
+    def pack_error(self, error: CallError, metadata: Mapping[str, str] | None) -> bytes:
+        """The frames of an error in place of the end.
+
+        :raises TypeError, ValueError: if the metadata cannot be sent.
+        """
+        ...
+
+    def finish(self, frames: bytes, now: float) -> None:
+        """The handler has ended: send these frames as the end, and keep them until they arrive."""
+
+    def stop(self) -> None:
+        """The call is stopped: whoever waits for the caller waits no longer."""
+
+
 class Answers(Protocol):
     """The way back of one delivery: what is sent on the channel that it came by.
 
@@ -334,6 +390,17 @@ class Answers(Protocol):
     """The broker's user that this server has there, "" if it is unknown."""
     remembers: bool
     """Whether call ids are unique, so that a reply may be repeated to whoever asks for its id."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the socket takes nothing, or something waits for it."""
+        ...
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more.
+
+        :raises LeveretError: if the connection ends.
+        """
 
     @property
     def is_open(self) -> bool:
@@ -451,6 +518,13 @@ class ServerCall(Struct, eq=False, kw_only=True):
     error may hold the frames that it came through, and so the call."""
     answer_size: int = 0
     """Bytes of the reply that it was given before its end; 0 if it was not."""
+    stream: CallStream | None = None
+    """What streams of it, if anything does."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether its handler has begun to stream; its request is acknowledged by then."""
+        return self.stream is not None and self.entered
 
     @property
     def id(self) -> str:
@@ -535,6 +609,8 @@ def ending(call: ServerCall, *, back: bool) -> Ending:
 
     :param back: whether another server is to run it.
     """
+    if call.streams:
+        return Ending.STREAM
     if call.stop is Stop.DRAIN and call.holding is Holding.DETACHED:
         return Ending.DROP  # nobody can be answered any more, and the broker has the request
     found = ENDINGS[call.holding, back, call.answer]

@@ -8,7 +8,15 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec, method_codec
+from leveret.body_parts import Body
+from leveret.codec import (
+    DECODE_ERRORS,
+    ENCODE_ERRORS,
+    ItemCodec,
+    MethodCodec,
+    item_codec,
+    method_codec,
+)
 from leveret.contract import MethodSpec
 from leveret.errors import (
     Busy,
@@ -19,13 +27,13 @@ from leveret.errors import (
     RemoteError,
 )
 from leveret.once import LARGE, UNANSWERED, Recorded
-from leveret.server.calls.life import Answer, ServerCall
+from leveret.server.calls.life import Answer, CallStream, ServerCall
 from leveret.server.calls.outcome import executed, may_run_elsewhere
 from leveret.wire.context import CurrentCall
 from leveret.wire.error_texts import safe_str
 from leveret.wire.failures import decode_failure
 from leveret.wire.log_fields import fields_of, shown
-from leveret.wire.message import Incoming
+from leveret.wire.message import Incoming, UploadMessage
 
 log = logging.getLogger("leveret.server")
 
@@ -49,6 +57,7 @@ class Replies:
         self._whose = "of the server's max_message_size"
         self._codec = method_codec(spec.content_type, spec.parameters, spec.result)
         self._codecs: dict[str, MethodCodec] = {}
+        self._item_codecs: dict[str, ItemCodec] = {}
 
     def note_broker_limit(self, size: int) -> None:
         """The broker takes no larger body than this. A result that is larger is told instead."""
@@ -102,6 +111,8 @@ class Replies:
 
         :param from_handler: whether it is the handler's own result, and no middleware changed it.
         """
+        if call.stream is not None and call.stream.has_results:
+            return self._end(call, call.stream, context)
         incoming = call.incoming
         codec = self._codec
         if incoming.content_type != codec.content_type:
@@ -137,6 +148,8 @@ class Replies:
             self._note_failed(call, error)
         else:
             call.dead_letter = call.source.dead_letters
+        if call.stream is not None and call.entered:
+            return _stream_error(call.stream, error, context)
         packer = call.source.answers.packer
         if context is not None and context.has_reply_metadata:
             try:
@@ -151,6 +164,75 @@ class Replies:
             call.failure = error
         incoming = structs.replace(call.incoming, stage=call.incoming.stage + 1)
         return call.source.answers.packer.error(incoming, error)
+
+    def item(self, call: ServerCall, item: Any) -> Body:
+        """The body of an item of the results.
+
+        :raises InvalidResult: if it does not fit, or is too large.
+        """
+        codec = self._codec
+        if call.incoming.content_type != codec.content_type:
+            codec = self.codec(call.incoming.content_type)
+        try:
+            body = codec.encode_result(item)
+        except ENCODE_ERRORS as error:
+            raise InvalidResult(
+                f"an item does not fit its annotation: {safe_str(error)}"
+            ) from error
+        if len(body) > self._most:
+            raise InvalidResult(
+                f"an item takes {len(body)} bytes, more than the {self._most} {self._whose}"
+            )
+        return body
+
+    def uploaded(self, message: UploadMessage) -> Any:
+        """An item of the upload.
+
+        :raises InvalidArgument: if it cannot be read.
+        """
+        if message.body is None:
+            raise InvalidArgument(
+                f"item {message.number} of the upload takes {message.body_size} bytes, more than"
+                " the server's max_message_size"
+            )
+        if message.problem:
+            raise InvalidArgument(f"item {message.number} of the upload has {message.problem}")
+        try:
+            return self._items(message.content_type).decode(message.body)
+        except DECODE_ERRORS as error:
+            why = safe_str(error) or type(error).__name__
+            raise InvalidArgument(f"item {message.number} of the upload: {why}") from error
+
+    def _items(self, content_type: str | None) -> ItemCodec:
+        """The codec of the items of an upload.
+
+        :raises InvalidArgument: if there is none.
+        """
+        upload = self._spec.upload
+        assert upload is not None
+        content_type = content_type or self._spec.content_type
+        codec = self._item_codecs.get(content_type)
+        if codec is None:
+            try:
+                codec = item_codec(content_type, upload.item)
+            except ContractError as error:
+                raise InvalidArgument(str(error)) from error
+            if len(self._item_codecs) < _CODECS:
+                self._item_codecs[content_type] = codec
+        return codec
+
+    def moved(self, stream: CallStream) -> bytes:
+        """The end of a stream whose handler had not ended: it may go on at another server."""
+        return stream.pack_end(None, moved=True)
+
+    def _end(self, call: ServerCall, stream: CallStream, context: CurrentCall) -> bytes:
+        metadata = context.reply_metadata if context.has_reply_metadata else None
+        try:
+            return stream.pack_end(metadata)
+        except (TypeError, ValueError) as error:
+            context.reply_metadata.clear()
+            why = f"the handler's reply_metadata cannot be sent: {error}"
+            return self._bad_result(call, context, why)
 
     def recorded(self, call: ServerCall, recorded: Recorded) -> bytes:
         """The reply that a call with the same idempotency key was given."""
@@ -203,6 +285,15 @@ class Replies:
     def _bad_result(self, call: ServerCall, context: CurrentCall, why: str) -> bytes:
         log.error("%s: %s", shown(call), why, extra=fields_of(call))
         return self.error(call, InvalidResult(why, executed=executed(call)), context)
+
+
+def _stream_error(stream: CallStream, error: CallError, context: CurrentCall | None) -> bytes:
+    if context is not None and context.has_reply_metadata:
+        try:
+            return stream.pack_error(error, context.reply_metadata)
+        except (TypeError, ValueError):  # here the error is what matters
+            pass
+    return stream.pack_error(error, None)
 
 
 def _misfit(result: Any, why: str, *, from_handler: bool) -> str:

@@ -56,6 +56,15 @@ class Invoked(Protocol):
     def enter(self) -> None:
         """The handler begins now: what fails from here on has run."""
 
+    async def send(self, item: Any) -> None:
+        """The handler gave an item of its results; returns once it may give the next one."""
+
+    async def uploaded(self) -> Any:
+        """The next item of the upload.
+
+        :raises StopAsyncIteration: after the last one.
+        """
+
 
 class Handler(Protocol):
     """A method's handler, with the middleware around it."""
@@ -101,11 +110,19 @@ _NO_STOP: Final = Stop.NONE
 class _Entering:
     """A call whose handler has yet to begin."""
 
-    __slots__ = ("_call", "_life", "returned")
+    __slots__ = ("_call", "_context", "_life", "_on_begin", "returned")
 
-    def __init__(self, life: Life, call: ServerCall) -> None:
+    def __init__(
+        self,
+        life: Life,
+        call: ServerCall,
+        context: CurrentCall,
+        on_begin: Callable[[ServerCall, CurrentCall], None],
+    ) -> None:
         self._life = life
         self._call = call
+        self._context = context
+        self._on_begin = on_begin
         self.returned: Any = _NOT_SEEN
 
     def enter(self) -> None:
@@ -113,8 +130,22 @@ class _Entering:
 
         A middleware that did not wait for it may have ended the call before.
         """
-        if self._call.state in {State.BEGUN, State.RUNNING}:
-            self._life.fire(self._call, Event.ENTER)
+        call = self._call
+        if call.state in {State.BEGUN, State.RUNNING}:
+            begins = call.stream is not None and not call.entered
+            self._life.fire(call, Event.ENTER)
+            if begins:
+                self._on_begin(call, self._context)
+
+    async def send(self, item: Any) -> None:
+        """Send an item of the results, once its caller takes it."""
+        assert self._call.stream is not None
+        await self._call.stream.send(item, self._life.clock)
+
+    async def uploaded(self) -> Any:
+        """The next item of the upload."""
+        assert self._call.stream is not None
+        return await self._call.stream.next_uploaded(self._life.clock)
 
 
 class Runner:
@@ -124,6 +155,7 @@ class Runner:
     :param reporter: makes what tells the caller of a call how far it is.
     :param pass_on: passes the result of a stage of a pipe on.
     :param bound: has the method's own timeout of a started call begin now.
+    :param on_begin: what sees to the delivery of a call whose handler begins to stream.
     """
 
     def __init__(
@@ -138,6 +170,7 @@ class Runner:
         reporter: Callable[[ServerCall], Callable[[Progress], None]],
         pass_on: PassOn,
         bound: Callable[[ServerCall], None],
+        on_begin: Callable[[ServerCall, CurrentCall], None],
         *,
         send_tracebacks: bool,
     ) -> None:
@@ -154,6 +187,7 @@ class Runner:
         self._reporter = reporter
         self._pass_on = pass_on
         self._bound = bound
+        self._on_begin = on_begin
         self._send_tracebacks = send_tracebacks
 
     def run(self, call: ServerCall) -> Coroutine[Any, Any, None]:
@@ -215,7 +249,7 @@ class Runner:
                 reply = await self._begin(call, context)
         except asyncio.CancelledError:
             cut_off = True
-            reply = self._replies.error(call, self._stopped(call), context)
+            reply = self._cut_off(call, context)
         except BaseException as error:
             if isinstance(error, GeneratorExit) and not _is_current(call.task):
                 claim = None  # thrown away: the loop is gone, and the connection with it
@@ -233,14 +267,22 @@ class Runner:
 
     async def _begin(self, call: ServerCall, context: CurrentCall) -> bytes:
         """Call a handler behind its middleware, or in a thread or process; returns the reply."""
-        entering = _Entering(self._life, call)
+        entering = _Entering(self._life, call, context, self._on_begin)
         self._life.fire(call, Event.BEGIN)
         assert call.arguments is not None
         result = await self._invoke(call.arguments, context, entering)
-        self._measures.record(self._clock() - call.started)
+        if call.stream is None:  # else it took as long as its caller, which tells nothing
+            self._measures.record(self._clock() - call.started)
         seen = entering.returned
         from_handler = call.entered and (seen is result or seen is _NOT_SEEN)
         return self._replies.result(call, context, result, from_handler=from_handler)
+
+    def _cut_off(self, call: ServerCall, context: CurrentCall) -> bytes:
+        """The reply to a call that was stopped."""
+        stream = call.stream
+        if stream is not None and stream.has_results and call.streams and call.stop is Stop.DRAIN:
+            return self._replies.moved(stream)
+        return self._replies.error(call, self._stopped(call), context)
 
     def _raised(self, call: ServerCall, error: BaseException, context: CurrentCall) -> bytes:
         """The reply to a call whose handler, or the middleware around it, raised."""
@@ -255,6 +297,7 @@ class Runner:
     ) -> None:
         """End a call that was cut off, or whose reply is to be recorded first."""
         may_run_again = (self._spec.idempotent or not call.entered) and not call.incoming.for_all
+        may_run_again = may_run_again and not call.streams
         back = cut_off and call.stop is Stop.DRAIN and may_run_again
         packed_for = call.source.answers
         try:
@@ -333,6 +376,13 @@ class _Nobody:
 
     def enter(self) -> None:
         """Nothing."""
+
+    async def send(self, item: Any) -> None:
+        """Nothing."""
+
+    async def uploaded(self) -> Any:
+        """Nothing comes."""
+        raise StopAsyncIteration
 
 
 _NOBODY = _Nobody()

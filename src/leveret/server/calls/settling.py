@@ -16,6 +16,7 @@ from leveret.server.calls.intake import may_be_copied, times_delivered
 from leveret.server.calls.kept_replies import RecordStore
 from leveret.server.calls.life import (
     Answer,
+    CallStream,
     Ending,
     Holding,
     HoldingEvent,
@@ -82,6 +83,8 @@ class Settling:
         self._discard(call.tick, call)
         source = call.source
         if back or call.dead_letter or call.holding is not _HELD:
+            if call.stream is not None and call.entered:
+                return self._finish_stream(call.stream, call, reply)
             return self._finish_otherwise(call, reply, back=back)
         call.holding = _SETTLED
         source.finished += 1
@@ -135,6 +138,16 @@ class Settling:
         self._keep_failed(call)
         return True
 
+    def _finish_stream(self, stream: CallStream, call: ServerCall, reply: bytes) -> bool:
+        """End what streams. Its request was acknowledged long ago, or it is the broker's."""
+        call.source.finished += 1
+        if call.answer is not _GIVEN:
+            call.answer = _GIVEN
+            if not stream.has_results:
+                self._remember(call, reply)
+            stream.finish(reply, self._clock())
+        return True
+
     def forget(self, call: ServerCall) -> None:
         """A call is not here any more, and nobody is answered."""
         self._remove(call)
@@ -143,7 +156,12 @@ class Settling:
     def answer(self, call: ServerCall, reply: bytes) -> None:
         """Answer a call that is owed a reply and has not ended; what comes after it is dropped."""
         call.answer = Answer.GIVEN
-        if not call.dead_letter:
+        if call.stream is not None and call.entered:
+            stream = call.stream
+            if not stream.has_results:
+                self._remember(call, reply)
+            stream.finish(reply, self._clock())
+        elif not call.dead_letter:
             call.answer_size = body_size(reply)
             self._remember(call, reply)
             call.source.answers.reply(reply)

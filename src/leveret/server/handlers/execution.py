@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
@@ -12,6 +13,13 @@ from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
 from leveret.contract import MethodSpec, Service, handler_of
+from leveret.errors import ContractError
+from leveret.server.handlers.streaming import (
+    Uploaded,
+    UploadedOffTheLoop,
+    stream_off_the_loop,
+    stream_on_loop,
+)
 from leveret.server.handlers.threads import ThreadPool
 from leveret.wire.context import CurrentCall
 
@@ -28,6 +36,15 @@ class Invoked(Protocol):
 
     def enter(self) -> None:
         """The handler begins now."""
+
+    async def send(self, item: Any) -> None:
+        """The handler gave an item of its results; returns once it may give the next one."""
+
+    async def uploaded(self) -> Any:
+        """The next item of the upload.
+
+        :raises StopAsyncIteration: after the last one.
+        """
 
 
 Invoke = Callable[[Struct, CurrentCall, Invoked], Awaitable[Any]]
@@ -70,9 +87,10 @@ class Executor:
         self.spec = spec
         self.concurrency = concurrency
         """How many calls can run at a time."""
-        self.in_thread = spec.executor == "thread"
-        """Whether handlers run in threads, which cannot be stopped."""
-        self.enters_at_once = spec.executor == "loop" and not middleware
+        self.in_thread = spec.executor == "thread" and not spec.streams
+        """Whether handlers run in threads, which cannot be stopped but between two items."""
+        plain = not spec.streams and spec.upload is None
+        self.enters_at_once = spec.executor == "loop" and not middleware and plain
         """Whether a handler begins as soon as it is invoked."""
         self._handler = handler_of(service, spec)
         self._threads: ThreadPool | None = None
@@ -80,6 +98,10 @@ class Executor:
         if spec.executor == "thread":
             self._threads = ThreadPool(concurrency, spec.key)
         elif spec.executor == "process":
+            if not plain:
+                raise ContractError(
+                    f"{spec.key}: what streams cannot run in a process yet; use a thread"
+                )
             self.concurrency = min(concurrency, os.cpu_count() or 1)
             from leveret.server.handlers.processes import ProcessPool  # noqa: PLC0415
 
@@ -101,20 +123,67 @@ class Executor:
     def _invoke(self) -> Invoke:
         handler, spec = self._handler, self.spec
         if spec.executor != "loop":
-            return self._off_the_loop
+            return self._stream_off_the_loop if spec.streams else self._off_the_loop
+        if spec.streams or spec.upload is not None:
+            return self._stream_on_loop
         if spec.keyword_only:
             return lambda arguments, _context, _invoked: handler(**asdict(arguments))
         if not spec.parameters.__struct_fields__:
             return lambda _arguments, _context, _invoked: handler()
         return lambda arguments, _context, _invoked: handler(*astuple(arguments))
 
-    async def _off_the_loop(self, arguments: Struct, context: CurrentCall, invoked: Invoked) -> Any:
-        args: tuple[Any, ...] = ()
-        kwargs: dict[str, Any] = {}
-        if self.spec.keyword_only:
+    async def _stream_on_loop(
+        self, arguments: Struct, _context: CurrentCall, invoked: Invoked
+    ) -> Any:
+        args, kwargs = self._given(arguments, Uploaded(invoked))
+        invoked.enter()
+        if not self.spec.streams:
+            return await self._handler(*args, **kwargs)
+        await stream_on_loop(self._handler(*args, **kwargs), invoked)
+        return None
+
+    async def _stream_off_the_loop(
+        self, arguments: Struct, context: CurrentCall, invoked: Invoked
+    ) -> None:
+        assert self._threads is not None
+        threads, handler, seen = self._threads, self._handler, copy_context()
+        loop = asyncio.get_running_loop()
+        args, kwargs = self._given(arguments, UploadedOffTheLoop(invoked, loop))
+        begun = False
+
+        def begins() -> None:
+            nonlocal begun
+            if not begun:
+                begun = True
+                invoked.enter()
+
+        def run(step: Callable[[], Any]) -> Awaitable[Any]:
+            return threads.run(lambda: seen.run(_in_thread, context, step, (), {}), begins)
+
+        await stream_off_the_loop(lambda: handler(*args, **kwargs), invoked, run)
+
+    def _given(self, arguments: Struct, upload: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What the handler is called with, by position and by keyword.
+
+        :param upload: what is uploaded; not looked at if nothing is.
+        """
+        spec = self.spec
+        if spec.keyword_only:
             kwargs = asdict(arguments)
-        else:
-            args = astuple(arguments)
+            if spec.upload is not None:
+                kwargs[spec.upload.name] = upload
+            return (), kwargs
+        args = astuple(arguments)
+        if spec.upload is not None and spec.upload.position is not None:
+            at = spec.upload.position
+            args = (*args[:at], upload, *args[at:])
+        return args, {}
+
+    async def _off_the_loop(self, arguments: Struct, context: CurrentCall, invoked: Invoked) -> Any:
+        upload = None
+        if self.spec.upload is not None:
+            upload = UploadedOffTheLoop(invoked, asyncio.get_running_loop())
+        args, kwargs = self._given(arguments, upload)
         if self._processes is not None:
             return await self._processes.run(context, args, kwargs, invoked.enter)
         assert self._threads is not None

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
-from leveret.wire.message import MAX_STAGES
+from leveret.wire.message import MAX_STAGES, StreamRequest
 
 DEADLINE: Final = "deadline"
 """When the caller stops waiting, in milliseconds since 1970. It is the last header of a request:
@@ -167,6 +167,32 @@ def instance_of(headers: Headers) -> str:
 def was_handed_back(headers: Headers) -> bool:
     """Whether the message is a copy of a request that a server has."""
     return bool((headers or {}).get(HANDED_BACK))
+
+
+def stream_request(headers: Headers) -> StreamRequest | None:
+    """What a request says of streams; None if it says nothing."""
+    found = headers or {}
+    items, uploads = found.get(CREDIT_ITEMS), found.get(UPLOADS) is True
+    if not uploads and not _is_count(items):
+        return None
+    size, total, cursor = found.get(CREDIT_BYTES), found.get(TOTAL), found.get(CURSOR)
+    return StreamRequest(
+        items=items if _is_count(items) else 0,
+        size=size if _is_count(size) else 0,
+        uploads=uploads,
+        total=total / 1000 if type(total) is int else None,
+        cursor=cursor if isinstance(cursor, str) else "",
+    )
+
+
+def number_of(headers: Headers) -> int | None:
+    """The number of a message of a stream; None if it has none."""
+    number = (headers or {}).get(NUMBER)
+    return number if _is_count(number) else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value >= 0
 
 
 def bounce_reason(headers: Headers) -> str:

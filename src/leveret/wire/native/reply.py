@@ -63,6 +63,7 @@ from leveret.wire.native.names import (
     RESULT,
 )
 from leveret.wire.native.request import pack_copy
+from leveret.wire.native.stream import StreamPacker
 from leveret.wire.progress import decode_progress, encode_progress
 
 _ADDRESSES: Final = 1024
@@ -185,6 +186,16 @@ class ReplyPacker:
             return self._pack(call, b"", ERROR_CONTENT_TYPE, PASSED, stage=call.stage + 1)
         body = NOT_BEGUN if notice.kind is NoticeKind.WAITS else b""
         return self._pack(call, body, ERROR_CONTENT_TYPE, ACCEPTED)
+
+    def stream(self, call: Incoming, sender: str) -> StreamPacker:
+        """What packs the messages of a call that streams."""
+        return StreamPacker(
+            self._channel,
+            self._frame_max,
+            call,
+            sender,
+            call.content_type or self._spec.content_type,
+        )
 
     def copy(self, copy: Copy) -> bytes:
         """The request once more, by way of the exchange, where its CC matches nothing."""

@@ -54,6 +54,7 @@ from leveret.wire.native.headers import (
     on_behalf_of,
     problem_of,
     seconds_kept,
+    stream_request,
 )
 from leveret.wire.native.names import CALL, EXCHANGE
 from leveret.wire.native.stages import OF_A_STAGE, STAGE_OF_NO_PIPE, read_stage
@@ -215,6 +216,7 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         wants_progress=does_want_progress(headers),
         attempts=attempts(headers),
         delivery_count=delivery_count(headers),
+        stream=stream_request(headers),
     )
 
 

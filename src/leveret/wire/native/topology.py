@@ -103,6 +103,14 @@ async def bind_control_queue(channel: Channel, queue: str, key: str) -> None:
     await _bind(channel, queue, CONTROL_EXCHANGE, key)
 
 
+async def bind_upload_queue(channel: Channel, queue: str, key: str) -> None:
+    """See that the items of uploads with this key reach a server's queue.
+
+    :raises ChannelClosed: as `bind_request_queue` does.
+    """
+    await _bind(channel, queue, EXCHANGE, key)
+
+
 async def _bind(channel: Channel, queue: str, exchange: str, key: str) -> None:
     try:
         await channel.bind_queue(queue, exchange, key)

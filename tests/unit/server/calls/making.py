@@ -65,7 +65,11 @@ class Answers:
         self.remembers = True
         self.is_open = True
         self.full = False
+        self.paused = False
         self.sent: list[tuple[str, Any]] = []
+
+    async def writable(self) -> None:
+        self.paused = False
 
     def reply(self, frames: bytes) -> None:
         self.sent.append(("reply", frames))

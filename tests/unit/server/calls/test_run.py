@@ -51,6 +51,7 @@ class Scene:
         self.now = 10.0
         self.ended: list[Ended] = []
         self.passed: list[tuple[bytes, bool]] = []
+        self.begun: list[ServerCall] = []
         self.states: list[State] = []
         self.measures = Measures()
         self.reports: list[Progress] = []
@@ -70,6 +71,7 @@ class Scene:
             lambda _call: self.reports.append,
             self._pass_on,
             self.bounded.append,
+            lambda call, _context: self.begun.append(call),
             send_tracebacks=False,
         )
         self._life = life

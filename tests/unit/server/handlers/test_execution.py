@@ -52,10 +52,17 @@ class Invoked:
 
     def __init__(self) -> None:
         self.entered = 0
+        self.sent: list[Any] = []
         self.returned: Any = None
 
     def enter(self) -> None:
         self.entered += 1
+
+    async def send(self, item: Any) -> None:
+        self.sent.append(item)
+
+    async def uploaded(self) -> Any:
+        raise StopAsyncIteration
 
 
 @asynccontextmanager

@@ -1,0 +1,111 @@
+"""Handlers that stream: asked for one item after the other, and closed where they run.
+
+An item is asked for once its caller takes the one before. A handler that is left early, because
+its caller went away or the server stops, is closed in its own task or thread, so that its `finally`
+and `with` blocks run there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+__all__ = ["Streaming", "Uploaded", "UploadedOffTheLoop", "stream_off_the_loop", "stream_on_loop"]
+
+_END: Final = object()
+
+
+class Streaming(Protocol):
+    """A call that streams."""
+
+    async def send(self, item: Any) -> None:
+        """The handler gave an item; returns once it may give the next one."""
+
+    async def uploaded(self) -> Any:
+        """The next item of the upload.
+
+        :raises StopAsyncIteration: after the last one.
+        """
+
+
+class Uploaded(AsyncIterator[Any]):
+    """What a caller uploads, for a handler on the event loop."""
+
+    def __init__(self, call: Streaming) -> None:
+        self._call = call
+
+    async def __anext__(self) -> Any:
+        return await self._call.uploaded()
+
+
+class UploadedOffTheLoop(Iterator[Any]):
+    """What a caller uploads, for a handler in a thread.
+
+    :param loop: the loop of the server.
+    """
+
+    def __init__(self, call: Streaming, loop: asyncio.AbstractEventLoop) -> None:
+        self._call = call
+        self._loop = loop
+
+    def __next__(self) -> Any:
+        try:
+            item = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
+        except concurrent.futures.CancelledError:
+            raise asyncio.CancelledError from None  # the call was stopped
+        if item is _END:
+            raise StopIteration
+        return item
+
+    async def _next(self) -> Any:
+        try:
+            return await self._call.uploaded()
+        except StopAsyncIteration:
+            return _END
+
+
+async def stream_on_loop(items: AsyncIterator[Any], call: Streaming) -> None:
+    """Send all that a handler on the event loop gives."""
+    try:
+        async for item in items:
+            await call.send(item)
+    finally:
+        close = getattr(items, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def stream_off_the_loop(
+    begin: Callable[[], Iterator[Any]],
+    call: Streaming,
+    run: Callable[[Callable[[], Any]], Awaitable[Any]],
+) -> None:
+    """Send all that a handler in a thread gives.
+
+    :param begin: makes its iterator.
+    :param run: runs a function in a thread.
+    """
+    items: Iterator[Any] = await _whole(run(begin))
+    try:
+        while (item := await _whole(run(lambda: next(items, _END)))) is not _END:
+            await call.send(item)
+    finally:
+        close = getattr(items, "close", None)
+        if close is not None:
+            with suppress(ValueError):  # it still runs, as this task was cancelled once more
+                await _whole(run(close))
+
+
+async def _whole(step: Awaitable[Any]) -> Any:
+    """The outcome of a step in a thread. A thread cannot be stopped, so a cancel waits for it."""
+    job = asyncio.ensure_future(step)
+    try:
+        return await asyncio.shield(job)
+    except asyncio.CancelledError:
+        await asyncio.wait([job])
+        if not job.cancelled():
+            job.exception()
+        raise

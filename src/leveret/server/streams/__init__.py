@@ -1,0 +1,1 @@
+"""Calls that stream, at a server: their results, and what is uploaded."""

@@ -1,0 +1,316 @@
+"""The server's end of one call that streams: results, an upload, and whether its caller is there.
+
+What the rules are is in `leveret.streaming`, which is pure; here things are sent and waited for.
+All of it happens on the event loop. A handler in a thread or a process is asked for one item after
+the other by whoever runs it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from leveret.amqp.frames import on_channel
+from leveret.body_parts import Body
+from leveret.contract import CursoredItem
+from leveret.errors import CallError, InvalidArgument, InvalidResult, LeveretError
+from leveret.server.calls.life import Answers, ServerCall, Stop
+from leveret.streaming import Credit, Due, Liveness, ReceivingHalf, SendingHalf, SendingState
+from leveret.streaming.receiving import Act
+from leveret.wire.dialect import Metadata, StreamPacker
+from leveret.wire.message import StreamRequest, UploadMessage
+
+_END: Final = object()
+
+
+class ServerStream:
+    """One call that streams.
+
+    :param sender: "service.instance", by which the caller answers.
+    :param encode: makes a body of an item of the results; raises `InvalidResult`. None: they do not
+        stream.
+    :param decode: makes an item of a message of the upload; raises `InvalidArgument`. None: there
+        is none.
+    :param now: seconds on a clock that goes on steadily, as in all methods.
+    """
+
+    def __init__(
+        self,
+        call: ServerCall,
+        request: StreamRequest,
+        *,
+        sender: str,
+        encode: Callable[[ServerCall, Any], Body] | None,
+        decode: Callable[[UploadMessage], Any] | None,
+        now: float,
+    ) -> None:
+        self.call = call
+        self.total = request.total
+        """When all has to be over, in seconds since 1970; None: at no time."""
+        self.results = None if encode is None else SendingHalf(request.items, request.size)
+        self.upload = None if decode is None else ReceivingHalf()
+        self.ended = False
+        """Whether the handler has ended, and the caller was sent its end."""
+        self._sender = sender
+        self._encode = encode
+        self._decode = decode
+        self._on_first: Callable[[], None] = _nothing
+        self._alive = Liveness(now)
+        self._spoke = False
+        self._packer: StreamPacker | None = None
+        self._packed_for: Answers | None = None
+        self._waker: asyncio.Future[None] | None = None
+        self._inbox: deque[tuple[Any, int]] = deque()
+        self._upload_error: CallError | None = None
+        self._taker: asyncio.Future[None] | None = None
+
+    @property
+    def packer(self) -> StreamPacker:
+        """What packs for the channel of now."""
+        answers = self.call.source.answers
+        if self._packer is None or self._packed_for is not answers:
+            self._packer = answers.packer.stream(self.call.incoming, self._sender)
+            self._packed_for = answers
+        return self._packer
+
+    @property
+    def has_results(self) -> bool:
+        """Whether its results stream."""
+        return self.results is not None
+
+    @property
+    def count(self) -> int:
+        """How many items of the results were sent."""
+        return 0 if self.results is None else self.results.number
+
+    @property
+    def size(self) -> int:
+        """Bytes of their bodies."""
+        return 0 if self.results is None else self.results.size
+
+    # -- the handler begins, gives items, and ends ---------------------------------------------
+
+    def begin(self, now: float, on_first: Callable[[], None]) -> None:
+        """The handler begins. From here on its caller is told that it goes on.
+
+        :param on_first: is called once, when the caller is told something.
+        """
+        self._on_first = on_first
+        self._alive = Liveness(now)
+        if self.upload is not None:
+            self._give_credit(now)
+
+    async def send(self, item: Any, now: Callable[[], float]) -> None:
+        """Send an item of the results; returns once the next one may be made.
+
+        :raises InvalidResult: if it does not fit.
+        """
+        call, half = self.call, self.results
+        assert half is not None
+        assert self._encode is not None
+        cursor = ""
+        if type(item) is CursoredItem:
+            cursor, item = item.cursor, item.value
+        body = self._encode(call, item)
+        while not half.may_send:
+            self._check()
+            await self._credit()
+        self._check()
+        answers = call.source.answers
+        try:
+            frames = self.packer.item(half.number + 1, body, cursor)
+        except (TypeError, ValueError) as error:
+            raise InvalidResult(f"item {half.number + 1} cannot be sent: {error}") from error
+        half.add(frames, len(body))
+        answers.reply(frames)
+        self._alive.moved(now())
+        self._speaks()
+        while answers.paused and answers.is_open:
+            try:
+                await answers.writable()
+            except LeveretError:
+                return  # the connection has ended; what is kept is sent on the next one
+
+    def finish(self, frames: bytes, now: float) -> None:
+        """The handler has ended: send the end, or the error or the one result in its place."""
+        self.ended = True
+        self._inbox.clear()
+        if self.results is not None and self.results.state is SendingState.OPEN:
+            self.results.end(frames)
+        if frames:
+            self.call.source.answers.reply(frames)
+        self._alive.heard(now)  # 30 s more to say that it has the end
+        self._alive.moved(now)
+
+    def stop(self) -> None:
+        """The call is stopped: whoever waits for an item of the upload, or for credit, goes on."""
+        _wake(self._taker)
+        _wake(self._waker)
+
+    def leave(self) -> None:
+        """Nobody waits for what was sent any more."""
+        if self.results is not None:
+            self.results.leave()
+        self.stop()
+
+    def _check(self) -> None:
+        """Go no further once the call was stopped, also where a handler ignored that."""
+        if self.call.stop is not Stop.NONE:
+            raise asyncio.CancelledError
+
+    async def _credit(self) -> None:
+        self._waker = asyncio.get_running_loop().create_future()
+        await self._waker
+
+    def _speaks(self) -> None:
+        if not self._spoke:
+            self._spoke = True
+            self._on_first()
+
+    # -- what is packed for its end ------------------------------------------------------------
+
+    def pack_end(self, metadata: Metadata | None, *, moved: bool = False) -> bytes:
+        """The frames of the end.
+
+        :raises TypeError, ValueError: if the metadata cannot be sent.
+        """
+        return self.packer.end(self.count, metadata, moved=moved)
+
+    def pack_error(self, error: CallError, metadata: Metadata | None) -> bytes:
+        """The frames of an error.
+
+        :raises TypeError, ValueError: if the metadata cannot be sent.
+        """
+        return self.packer.error(self.count, error, metadata)
+
+    # -- what comes from the caller ------------------------------------------------------------
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is to be sent any more, and nothing will come."""
+        return self.ended and (self.results is None or self.results.state is SendingState.DONE)
+
+    def credited(self, credit: Credit, now: float) -> None:
+        """The caller says what it has, and what it takes."""
+        self._alive.heard(now)
+        half = self.results
+        if half is None:
+            return
+        try:
+            again = half.credit(credit)
+        except ValueError:
+            return
+        self._send_again(again)
+        _wake(self._waker)
+
+    def uploaded(self, message: UploadMessage, now: float) -> None:
+        """An item of the upload came, or its end."""
+        self._alive.heard(now)
+        half = self.upload
+        if half is None or self.ended or self._decode is None:
+            return
+        match self._act(half, message):
+            case Act.TAKE:
+                try:
+                    self._inbox.append((self._decode(message), message.body_size))
+                except InvalidArgument as error:
+                    self._fails(error)
+                _wake(self._taker)
+            case Act.FINISH:
+                self._inbox.append((_END, 0))
+                self._give_credit(now)
+                _wake(self._taker)
+            case Act.ASK:
+                self._give_credit(now, again=True)
+            case Act.ACKNOWLEDGE:
+                self._give_credit(now)
+            case Act.BREAK:
+                self._fails(InvalidArgument("its upload ended before its last item"))
+
+    @staticmethod
+    def _act(half: ReceivingHalf, message: UploadMessage) -> Act:
+        if message.is_end:
+            return half.end(message.number)
+        return half.sign(message.number) if message.is_sign else half.item(message.number)
+
+    def _fails(self, error: CallError) -> None:
+        if self._upload_error is None:
+            self._upload_error = error
+        _wake(self._taker)
+
+    async def next_uploaded(self, now: Callable[[], float]) -> Any:
+        """The next item of the upload.
+
+        :raises StopAsyncIteration: after the last one.
+        :raises CallError: if it cannot go on.
+        """
+        half = self.upload
+        assert half is not None
+        while not self._inbox:
+            self._check()
+            if self._upload_error is not None:
+                raise self._upload_error
+            self._taker = asyncio.get_running_loop().create_future()
+            await self._taker
+        item, size = self._inbox[0]
+        if item is _END:
+            raise StopAsyncIteration
+        self._inbox.popleft()
+        if half.took(size):
+            self._give_credit(now())
+        return item
+
+    # -- the channel, and time -----------------------------------------------------------------
+
+    def attached(self, now: float) -> None:
+        """Its channel is there again: what may have been lost with the last one goes once more."""
+        self.listens_again(now)
+        half = self.results
+        if half is not None:
+            self._send_again(half.unacknowledged())
+        _wake(self._waker)
+
+    def listens_again(self, now: float) -> None:
+        """What came meanwhile of the upload is lost: ask for it."""
+        if self.upload is not None and not self.ended and self._spoke:
+            self._give_credit(now, again=True)
+
+    def tick(self, now: float) -> Due:
+        """Say that this side is there, if that is due; returns what was due."""
+        due = self._alive.due(now)
+        if due is Due.SAY:
+            self._alive.said_again(now)
+            if self.ended:
+                if self.results is not None:
+                    self._send_again(self.results.unacknowledged()[-1:])
+                return due
+            if self.upload is not None:
+                self._give_credit(now, said=True)
+            if self.results is not None:
+                self.call.source.answers.notice(self.packer.progress(self.count))
+                self._speaks()
+        return due
+
+    def _give_credit(self, now: float, *, again: bool = False, said: bool = False) -> None:
+        assert self.upload is not None
+        credit = self.upload.credit(again=again)
+        self.call.source.answers.reply(self.packer.credit(credit))
+        if not said:
+            self._alive.moved(now)
+        self._speaks()
+
+    def _send_again(self, messages: list[bytes]) -> None:
+        answers = self.call.source.answers
+        for frames in messages:
+            answers.reply(on_channel(frames, answers.number))
+
+
+def _nothing() -> None:
+    """Nobody has to be told."""
+
+
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
