@@ -193,6 +193,16 @@ class RemoteMethod:
         chain = compose(self._middleware, innermost)
         return self._through_middleware(chain, args, kwargs)
 
+    def twin(self, invocation: Invocation, **changes: Any) -> RemoteMethod:
+        """The same with another invocation, and with some options changed."""
+        options = structs.replace(self._options, **changes)
+        return RemoteMethod(invocation, self._spec, options, self._made_by, self._middleware)
+
+    @property
+    def options(self) -> CallOptions:
+        """How its calls are made."""
+        return self._options
+
     def one_way(self) -> RemoteMethod:
         """The same method, whose calls send one-way requests and return None.
 

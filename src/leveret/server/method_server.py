@@ -201,7 +201,12 @@ class MethodServer:
         self.repeat = self._settling.repeat
         """Sends a reply once more: `repeat(queue, name, frames)`; False if the queue is not its."""
         passing = Passing(
-            spec, shared.life, self._replies, shared.publish_next, self._settling.passed
+            spec,
+            shared.life,
+            self._replies,
+            shared.publish_next,
+            self._settling.passed,
+            lambda: self.draining,
         )
         self._refusals: set[asyncio.Task[None]] = set()
         self._run = Runner(
@@ -213,7 +218,7 @@ class MethodServer:
             self._measures,
             self._end,
             partial(Reporter, loop),
-            passing.pass_on,
+            passing,
             self._begin_its_time,
             self._begin_stream,
             send_tracebacks=shared.send_tracebacks,

@@ -95,7 +95,7 @@ class CallHandle(Generic[R_co]):
     async def _looked(self, wait: float) -> Standing | None:
         """How it stands, once it has ended or after a while; None if no server says."""
         try:
-            return await self._servers.ask(self._question("look", wait), wait + _TIMEOUT)
+            return await self._asked("look", wait)
         except Busy:
             await asyncio.sleep(min(wait, 1.0))
         except NoServer:
@@ -107,10 +107,7 @@ class CallHandle(Generic[R_co]):
 
         :raises CallError: if no server says.
         """
-        standing = await self._servers.ask(self._question("look"), _TIMEOUT)
-        if standing.runs_at and standing.runs_at != standing.instance:
-            there = await self._servers.ask_at(standing.runs_at, self._question("look"))
-            standing = there or standing
+        standing = await self._peeked()
         state = standing.state
         if state == "unknown" or state == "refused":  # noqa: PLR1714 - mypy understands this
             return CallStatus(state="not found")
@@ -124,7 +121,25 @@ class CallHandle(Generic[R_co]):
 
         :raises CallError: if no server answers.
         """
-        await self._servers.ask(self._question("cancel"), _TIMEOUT)
+        await self._asked("cancel")
+
+    async def _asked(self, ask: Literal["look", "cancel"], wait: float = 0.0) -> Standing:
+        """What a server says of it.
+
+        :raises CallError: if none does.
+        """
+        return await self._servers.ask(self._question(ask, wait), wait + _TIMEOUT)
+
+    async def _peeked(self) -> Standing:
+        """What the server says of it that runs it, or any other.
+
+        :raises CallError: if none does.
+        """
+        standing = await self._asked("look")
+        if standing.runs_at and standing.runs_at != standing.instance:
+            there = await self._servers.ask_at(standing.runs_at, self._question("look"))
+            standing = there or standing
+        return standing
 
     def _question(self, ask: Literal["look", "cancel"], wait: float = 0.0) -> StartedQuestion:
         return StartedQuestion(

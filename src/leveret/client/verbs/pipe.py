@@ -23,7 +23,9 @@ from leveret.contract import MethodSpec, method_schema
 from leveret.contract.fitting import misfit
 from leveret.errors import CallError, ContractError, InvalidArgument, InvalidResult, Unimplemented
 from leveret.wire.message import MAX_STAGES, Reply, Stage, StageReply
+from leveret.wire.native.dialect import NativeClient
 from leveret.wire.native.stages import OF_A_STAGE
+from leveret.wire.native.started import StartedClient
 
 _KEPT: Final = 256
 """How many pipes are kept for calls to come."""
@@ -44,17 +46,50 @@ def make_pipe(
     _check_options(options, stages, invocations)
     kept = invocations.pipes
     shape = (*(id(one.invocation) for one in stages), *options.shape)
-    made = kept.get(shape)
-    if made is None:
+    invocation = kept.get(shape)
+    if invocation is None:
         if len(kept) >= _KEPT:
             kept.clear()
-        # The ids stay taken, as the invocations are kept beside.
-        made = kept[shape] = (stages, _invocation_of(stages, invocations, options))
-    invocation = made[1]
+        # The ids stay taken, as the stages are kept in the invocation.
+        invocation = kept[shape] = _invocation_of(stages, invocations, options)
     if options.idempotency_key is not None:
-        options = structs.replace(options, idempotency_key=f"{options.idempotency_key}/1")
+        options = structs.replace(options, idempotency_key=key_of_stage(options.idempotency_key, 1))
     made_by = invocations, typed_codec
     return RemoteMethod(invocation, invocation.spec, options, made_by, invocations.middleware)
+
+
+def started_pipe(pipe: RemoteMethod, key: str, keep: float) -> RemoteMethod:
+    """What starts a pipe, as `RemoteMethod.started` is what starts a method."""
+    made = pipe.invocation
+    assert isinstance(made, PipeInvocation)
+    changes: dict[str, Any] = {
+        "idempotency_key": key_of_stage(key, 1),
+        "expires_in": keep,
+        "retry": False,
+        "hedge": False,
+    }
+    options = structs.replace(pipe.options, **changes)
+    starting = _invocation_of(made.stages, made.invocations, options, keep=keep)
+    return pipe.twin(starting, **changes)
+
+
+def stages_of(method: RemoteMethod) -> list[RemoteMethod]:
+    """The stages of a pipe; of a method, that alone."""
+    made = method.invocation
+    return made.stages if isinstance(made, PipeInvocation) else [method]
+
+
+def key_of_stage(key: str, stage: int) -> str:
+    """The key of a stage of a pipe that has a key."""
+    return f"{key}/{stage}"
+
+
+def check_key_of_pipe(key: str) -> None:
+    """:raises InvalidArgument: if a pipe cannot have such a key."""
+    if len(key_of_stage(key, MAX_STAGES).encode()) > MAX_KEY:
+        raise InvalidArgument(
+            f"the idempotency_key of a pipe has at most {MAX_KEY - 3} bytes; got {key!r}"
+        )
 
 
 def _check_options(
@@ -69,11 +104,8 @@ def _check_options(
             "a pipe has no content type: each stage has that of its remote,"
             " rabbit.remote(...).with_options(content_type=...)"
         )
-    key = options.idempotency_key
-    if key is not None and len(f"{key}/{MAX_STAGES}".encode()) > MAX_KEY:
-        raise InvalidArgument(
-            f"the idempotency_key of a pipe has at most {MAX_KEY - 3} bytes; got {key!r}"
-        )
+    if options.idempotency_key is not None:
+        check_key_of_pipe(options.idempotency_key)
     for stage in stages:
         if stage.spec.one_way or stage.spec.streams or stage.spec.upload is not None:
             raise ContractError(
@@ -91,8 +123,16 @@ def _check_options(
 
 
 def _invocation_of(
-    stages: list[RemoteMethod], invocations: Invocations, options: CallOptions
+    stages: list[RemoteMethod],
+    invocations: Invocations,
+    options: CallOptions,
+    *,
+    keep: float | None = None,
 ) -> PipeInvocation:
+    """What makes the calls of a pipe.
+
+    :param keep: for how many seconds its outcome is kept, if it is what starts pipes.
+    """
     specs = tuple(stage.spec for stage in stages)
     content_types = [stage.invocation.content_type for stage in stages]
     then = [
@@ -108,6 +148,11 @@ def _invocation_of(
     _check_priority(specs[0], options)
     headers = NATIVE.stages(then, content_types[0])
     has_key = options.idempotency_key is not None
+    dialect: NativeClient = NATIVE if keep is None else StartedClient(keep)
+    first, last = stages[0].invocation, stages[-1].invocation
+    codec = structs.replace(last.codec, encode_arguments=first.codec.encode_arguments)
+    if keep is not None:  # what stands for the reply, once the broker has the request
+        codec = structs.replace(codec, decode_result=lambda _body: None)
     policy = invocations.policy(spec, options)
     new_key = policy is not None and spec.once and not has_key
 
@@ -115,7 +160,7 @@ def _invocation_of(
         routes = [sender.route(one.key, NATIVE) for one in specs]
         return Request(
             sender.channel,
-            NATIVE,
+            dialect,
             routes[0],
             key=specs[0].key,
             content_type=OF_A_STAGE,
@@ -125,24 +170,25 @@ def _invocation_of(
             names_key=has_key or new_key,
             wait_for_server=options.wait_for_server,
             wait_for_connection=options.wait_for_connection,
+            one_way=keep is not None,
             in_pipe=InPipe(headers=headers, routes=routes[1:]),
         )
 
-    first, last = stages[0].invocation, stages[-1].invocation
     return PipeInvocation(
         invocations.here,
         invocations.new_id,
         make_request,
         method=spec.key,
         parameters=first.parameters,
-        codec=structs.replace(last.codec, encode_arguments=first.codec.encode_arguments),
+        codec=codec,
         make_codec=last.make_codec,
         default_content_type=content_types[-1],
         raises={},
         policy=policy,
         new_key=new_key,
         spec=spec,
-        stages=specs,
+        stages=stages,
+        invocations=invocations,
     )
 
 
@@ -150,19 +196,26 @@ class PipeInvocation(Invocation):
     """The calls of one pipe.
 
     :param spec: of the pipe: what it takes is of its first stage, what it gives of its last.
-    :param stages: those of its stages.
+    :param stages: its stages.
+    :param invocations: those of its client.
     """
 
-    __slots__ = ("_stages", "spec")
+    __slots__ = ("invocations", "spec", "stages")
 
     is_pipe = True
 
     def __init__(
-        self, *args: Any, spec: MethodSpec, stages: tuple[MethodSpec, ...], **kwargs: Any
+        self,
+        *args: Any,
+        spec: MethodSpec,
+        stages: list[RemoteMethod],
+        invocations: Invocations,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.spec = spec
-        self._stages = stages
+        self.stages = stages
+        self.invocations = invocations
 
     def _result(
         self,
@@ -181,7 +234,7 @@ class PipeInvocation(Invocation):
         return Unimplemented(reply.problem, executed=executed)
 
     def _failure(self, call: Pending, reply: Reply) -> CallError:
-        stage = self._stages[call.request.stage - 1]
+        stage = self.stages[call.request.stage - 1].spec
         failure = call.request.dialect.error(reply, stage.raises, stage.key)
         return self._at_stage(call, failure)
 
@@ -192,12 +245,18 @@ class PipeInvocation(Invocation):
 
     def _at_stage(self, call: Pending, error: CallError) -> CallError:
         """An error of the stage that a call is at, as one of the whole pipe."""
-        error.stage = call.request.stage
-        error.method = self._stages[error.stage - 1].key
+        stage = call.request.stage
+        error.method = self.stages[stage - 1].spec.key
         error.call_id = call.id
-        if error.stage > 1 and error.executed == "no":
-            error.executed = "maybe"  # the stages before it ran
-        return error
+        return at_stage(error, stage)
+
+
+def at_stage(error: CallError, stage: int) -> CallError:
+    """An error of a stage as one of the whole pipe."""
+    error.stage = stage
+    if stage > 1 and error.executed == "no":
+        error.executed = "maybe"  # the stages before it ran
+    return error
 
 
 def _spec_of_all(specs: tuple[MethodSpec, ...]) -> MethodSpec:

@@ -6,6 +6,16 @@ from leveret.client.remote import RemoteMethod
 from leveret.errors import InvalidArgument
 
 
+def startable(given: object, verb: str) -> RemoteMethod:
+    """What was given to `rabbit.<verb>`, if it is a method of a remote, or a pipe of some.
+
+    :raises InvalidArgument: for anything else.
+    """
+    if isinstance(given, RemoteMethod) and given.invocation.is_pipe:
+        return given
+    return remote_method_of(given, verb)
+
+
 def remote_method_of(given: object, verb: str) -> RemoteMethod:
     """What was given to `rabbit.<verb>`, if it is a method of a remote.
 

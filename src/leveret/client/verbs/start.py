@@ -7,12 +7,20 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
 from leveret.client.options import check_key
+from leveret.client.remote import RemoteMethod
 from leveret.client.verbs.handle import CallHandle
-from leveret.client.verbs.remote_methods import remote_method_of
+from leveret.client.verbs.pipe import (
+    check_key_of_pipe,
+    key_of_stage,
+    stages_of,
+    started_pipe,
+)
+from leveret.client.verbs.pipe_handle import PipeHandle, StageOfHandle
+from leveret.client.verbs.remote_methods import startable
 from leveret.client.verbs.started_servers import Inquirer, StartedServers
 from leveret.errors import InvalidArgument
 from leveret.wire.context import find_current_call, within_current_call
-from leveret.wire.started import Standing, StartedQuestion
+from leveret.wire.started import StartedQuestion
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,14 +51,20 @@ class Starting:
 
         :raises InvalidArgument: for anything but a method of a remote, a key or a time.
         """
-        remote = remote_method_of(method, "start")
+        remote = startable(method, "start")
         check_key(key)
+        if remote.invocation.is_pipe:
+            check_key_of_pipe(key)
         if not 0.001 <= keep <= LONGEST_KEPT:
             raise InvalidArgument(
                 f"keep is a number of seconds, up to {LONGEST_KEPT:.0f}; got {keep!r}"
             )
 
-        starting = remote.started(key, keep)
+        if remote.invocation.is_pipe:
+            starting = started_pipe(remote, key, keep)
+        else:
+            starting = remote.started(key, keep)
+        called = _keys_of(remote, key)
 
         async def send(arguments: Mapping[str, Any], metadata: dict[str, str]) -> CallHandle[R]:
             timeout = remote.given_timeout or _STARTED_WITHIN
@@ -60,13 +74,14 @@ class Starting:
             give_up = loop.time() + timeout
             remote.invocation.encoded(arguments)
             call_id = remote.invocation.new_id()
-            expect = StartedQuestion(
-                ask="expect", method=remote.spec.key, key=key, start=call_id, keep=keep
-            )
-            await self._servers.ask(expect, timeout)
+            for stage, its_key in called:
+                expect = StartedQuestion(
+                    ask="expect", method=stage.spec.key, key=its_key, start=call_id, keep=keep
+                )
+                await self._servers.ask(expect, max(give_up - loop.time(), _LEAST))
             left = max(give_up - loop.time(), _LEAST)
             await starting.request(call_id, arguments, metadata, left)
-            return self._handle(remote.spec.key, key, call_id, remote.read_standing)
+            return self._handle(remote, key, call_id)
 
         def start(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, CallHandle[R]]:
             return remote.through_middleware(send, args, kwargs)
@@ -78,11 +93,24 @@ class Starting:
 
         :raises InvalidArgument: for anything but a method of a remote, or a key.
         """
-        remote = remote_method_of(method, "attach")
+        remote = startable(method, "attach")
         check_key(key)
-        return self._handle(remote.spec.key, key, "", remote.read_standing)
+        return self._handle(remote, key, "")
 
-    def _handle(
-        self, method: str, key: str, call_id: str, read: Callable[[Standing], R]
-    ) -> CallHandle[R]:
-        return CallHandle(method, key, call_id, self._servers, read)
+    def _handle(self, remote: RemoteMethod, key: str, call_id: str) -> CallHandle[Any]:
+        servers = self._servers
+        if not remote.invocation.is_pipe:
+            return CallHandle(remote.spec.key, key, call_id, servers, remote.read_standing)
+        stages = [
+            StageOfHandle(handle=self._handle(stage, its_key, call_id), read=stage.read_standing)
+            for stage, its_key in _keys_of(remote, key)
+        ]
+        return PipeHandle(remote.spec.key, key, call_id, servers, stages)
+
+
+def _keys_of(remote: RemoteMethod, key: str) -> list[tuple[RemoteMethod, str]]:
+    """The methods that a started call goes through, each with its key there."""
+    if not remote.invocation.is_pipe:
+        return [(remote, key)]
+    stages = enumerate(stages_of(remote), start=1)
+    return [(stage, key_of_stage(key, number)) for number, stage in stages]

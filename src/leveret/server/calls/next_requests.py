@@ -80,7 +80,7 @@ class NextRequests:
     async def publish(self, notice: bytes, request: Next) -> Fate:
         """Publish a request, and return what becomes of it.
 
-        :param notice: what tells the caller so, packed for any channel.
+        :param notice: what tells the caller so, packed for any channel; b"" if nobody waits.
         :raises TypeError, ValueError: if it cannot be packed.
         """
         try:
@@ -91,12 +91,14 @@ class NextRequests:
         except LeveretError:
             return Fate.UNSENT
         frames = self._pack(request, channel=channel.number, frame_max=connection.frame_max)
-        connection.send(on_channel(notice, channel.number) + frames)
+        if notice:
+            connection.send(on_channel(notice, channel.number))
+            self._confirms.skip()
+        connection.send(frames)
         loop = asyncio.get_running_loop()
         before = request.request
         name = _name(before.delivery.properties, before.stage + 1)
         published = _Published(fate=loop.create_future(), name=name)
-        self._confirms.skip()
         self._confirms.add(published)
         return await published.fate
 

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -55,6 +57,8 @@ _CODECS: Final = 64
 """For how many next stages a method keeps what encodes its result as their arguments."""
 _MOST_TRIES: Final = 5
 """How often a request is published whose channel ends each time."""
+_ANSWERED_WITHIN: Final = 5.0
+"""Seconds after which the broker counts as silent about the next request of a started call."""
 _PAUSES: Final = Backoff(first=0.05, most=0.5)
 """In seconds, between two attempts."""
 
@@ -64,6 +68,7 @@ class Passing:
 
     :param publish: publishes the request of the next stage, and tells what became of it.
     :param passed: is told of a call whose next stage the broker has, and of the notice of that.
+    :param draining: whether the server takes no more requests.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Passing:
         replies: Replies,
         publish: Publish,
         passed: Callable[[ServerCall, bytes], None],
+        draining: Callable[[], bool],
     ) -> None:
         self._spec = spec
         self._life = life
@@ -80,6 +86,7 @@ class Passing:
         self._replies = replies
         self._publish = publish
         self._passed = passed
+        self._draining = draining
         self._codecs: dict[tuple[str, str], tuple[MethodCodec, type[msgspec.Struct]]] = {}
 
     async def pass_on(self, call: ServerCall, reply: bytes, *, again: bool) -> bytes:
@@ -97,16 +104,59 @@ class Passing:
         try:
             arguments = self._arguments(stage, properties.content_type, body)
         except ENCODE_ERRORS as error:
-            log.error(
-                "%s: its result cannot be passed on to %s: %s",
-                *(shown(call), stage.method, safe_str(error)),
-                extra=fields_of(call),
-            )
-            return self._replies.error(
-                call,
-                InvalidResult(f"its result cannot be passed on to {stage.method}: {error}"),
-            )
+            return self._unfit(call, stage, error)
         return await self._publish_next(call, stage, arguments, again=again)
+
+    def fitting(self, call: ServerCall, reply: bytes) -> bytes:
+        """The reply that is to be recorded of a started call.
+
+        It is an error if the next stage cannot take the result: nobody could be told of that later.
+        """
+        properties, body = published(reply)
+        if properties.type != _RESULT:
+            return reply
+        stage = call.incoming.then[0]
+        try:
+            self._arguments(stage, properties.content_type, body)
+        except ENCODE_ERRORS as error:
+            return self._unfit(call, stage, error)
+        return reply
+
+    async def pass_on_started(self, call: ServerCall, reply: bytes, *, again: bool) -> bool:
+        """Pass on the result of a started call, which is recorded, however long that takes.
+
+        Nobody waits who could be told of a queue that is full or missing. So the request is
+        acknowledged only once the broker has the next one.
+
+        :param reply: the frames of what it ended with. An error is not passed on.
+        :param again: as in `pass_on`.
+        :returns: False if its request is to go back to the broker: this server stops.
+        """
+        properties, body = published(reply)
+        if properties.type != _RESULT:
+            return True
+        self._life.fire(call, Event.FORWARD)
+        stage = call.incoming.then[0]
+        arguments = self._arguments(stage, properties.content_type, body)
+        resent = again or may_have_run(call.incoming)
+        for attempt in count(1):
+            left = call.incoming.deadline - time.time()
+            if left <= 0:
+                return True  # its time is over, and it is forgotten
+            request = self._next(call, arguments, left, resent=resent)
+            if await self._fate(b"", request, min(left, _ANSWERED_WITHIN)) is Fate.TAKEN:
+                return True
+            if self._draining():
+                return False
+            resent = True
+            await asyncio.sleep(_PAUSES.pause(attempt))
+        raise AssertionError("count ends")
+
+    def _unfit(self, call: ServerCall, stage: Stage, error: Exception) -> bytes:
+        """The reply to a call whose result the next stage cannot take."""
+        why = f"its result cannot be passed on to {stage.method}: {safe_str(error)}"
+        log.error("%s: %s", shown(call), why, extra=fields_of(call))
+        return self._replies.error(call, InvalidResult(why))
 
     def _arguments(self, stage: Stage, content_type: str | None, body: bytes) -> Body:
         """The arguments of the next stage."""
@@ -149,16 +199,9 @@ class Passing:
         tries = 0
         resent = again or may_have_run(call.incoming)
         while (left := call.ends - self._clock()) > 0:
-            request = Next(
-                request=call.incoming,
-                body=arguments,
-                seconds=left,
-                user=call.user,
-                own_user=call.source.answers.own_user,
-                resent=resent,
-            )
+            request = self._next(call, arguments, left, resent=resent)
             tries += 1
-            match await self._fate(notice, request):
+            match await self._fate(notice, request, left):
                 case Fate.TAKEN:
                     return None
                 case Fate.REFUSED:
@@ -180,10 +223,20 @@ class Passing:
             where="unknown" if tries else "queue",
         )
 
-    async def _fate(self, notice: bytes, request: Next) -> Fate:
+    def _next(self, call: ServerCall, arguments: Body, seconds: float, *, resent: bool) -> Next:
+        return Next(
+            request=call.incoming,
+            body=arguments,
+            seconds=seconds,
+            user=call.user,
+            own_user=call.source.answers.own_user,
+            resent=resent,
+        )
+
+    async def _fate(self, notice: bytes, request: Next, timeout: float) -> Fate:
         """Publish a request once."""
         try:
-            async with asyncio.timeout(request.seconds):
+            async with asyncio.timeout(timeout):
                 return await self._publish(notice, request)
         except TimeoutError:
             return Fate.UNKNOWN

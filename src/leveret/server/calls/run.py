@@ -88,11 +88,19 @@ class Measures(Protocol):
         """A handler ended by itself."""
 
 
-class PassOn(Protocol):
-    """Passes the result of a stage of a pipe on, instead of sending it: `Passing.pass_on`."""
+class PassesOn(Protocol):
+    """Passes the results of stages of pipes on, instead of sending them: `Passing`."""
 
-    def __call__(self, call: ServerCall, reply: bytes, /, *, again: bool) -> Awaitable[bytes]:
+    async def pass_on(self, call: ServerCall, reply: bytes, *, again: bool) -> bytes:
         """Returns the frames of the reply; an error is not passed on."""
+        ...
+
+    def fitting(self, call: ServerCall, reply: bytes) -> bytes:
+        """The reply that is to be recorded of a started call."""
+        ...
+
+    async def pass_on_started(self, call: ServerCall, reply: bytes, *, again: bool) -> bool:
+        """Pass on what is recorded; False if its request is to go back to the broker."""
         ...
 
 
@@ -153,7 +161,7 @@ class Runner:
 
     :param on_end: what sees to the delivery of a call that ended.
     :param reporter: makes what tells the caller of a call how far it is.
-    :param pass_on: passes the result of a stage of a pipe on.
+    :param passing: passes the results of stages of pipes on.
     :param bound: has the method's own timeout of a started call begin now.
     :param on_begin: what sees to the delivery of a call whose handler begins to stream.
     """
@@ -168,7 +176,7 @@ class Runner:
         measures: Measures,
         on_end: Callable[[ServerCall, Ended], None],
         reporter: Callable[[ServerCall], Callable[[Progress], None]],
-        pass_on: PassOn,
+        passing: PassesOn,
         bound: Callable[[ServerCall], None],
         on_begin: Callable[[ServerCall, CurrentCall], None],
         *,
@@ -185,7 +193,7 @@ class Runner:
         self._measures = measures
         self._on_end = on_end
         self._reporter = reporter
-        self._pass_on = pass_on
+        self._passing = passing
         self._bound = bound
         self._on_begin = on_begin
         self._send_tracebacks = send_tracebacks
@@ -206,11 +214,14 @@ class Runner:
             if not isinstance(found, Claim):
                 back = call.stop is Stop.DRAIN
                 reply = found.reply
+                then = call.incoming.then
                 if call.incoming.started is not None:
+                    if then and found.recorded and not back:
+                        back = not await self._passing.pass_on_started(call, reply, again=True)
                     back = back or await self._put_back(call, found)
                     reply = b""  # its caller asks the store
-                elif call.incoming.then and not back:
-                    reply = await self._pass_on(call, reply, again=True)
+                elif then and not back:
+                    reply = await self._passing.pass_on(call, reply, again=True)
                 packed_for = call.source.answers
                 self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))
                 return
@@ -309,12 +320,18 @@ class Runner:
                 forgotten = back or (cut_off and self._spec.idempotent and not is_started)
                 remaining = call.ends - self._clock()
                 ran = (call.entered or is_started) and not forgotten
+                passes = call.incoming.then and not cut_off
+                if is_started and passes:
+                    reply = self._passing.fitting(call, reply)
                 settled = await claim.settle(call, reply, remaining, ran=ran)
                 if is_started:
-                    reply = b""  # its caller asks the store
                     back = back or (self._spec.idempotent and not settled)
-            if call.incoming.then and not cut_off and call.state is not State.ENDED:
-                reply = await self._pass_on(call, reply, again=False)
+                    if passes and settled and call.state is not State.ENDED:
+                        back = not await self._passing.pass_on_started(call, reply, again=False)
+                    reply = b""  # its caller asks the store
+            is_over = cut_off or call.state is State.ENDED or call.incoming.started is not None
+            if call.incoming.then and not is_over:
+                reply = await self._passing.pass_on(call, reply, again=False)
                 packed_for = call.source.answers
         finally:
             self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))

@@ -30,6 +30,7 @@ from leveret.wire.native.headers import (
     THEN,
     Headers,
     idempotency_key,
+    seconds_kept,
     stage_of,
 )
 from leveret.wire.native.names import EXCHANGE
@@ -115,7 +116,8 @@ def read_stage(headers: Headers, properties: Properties) -> ReadStage:
         or not isinstance(content_type, str)
         or len(stages) < len(then)
         or number + len(then) > MAX_STAGES
-        or not (properties.reply_to and properties.correlation_id)
+        or not properties.correlation_id
+        or (properties.reply_to is None and seconds_kept(headers) is None)
     ):
         return ReadStage(number=number or 1, content_type="", problem=_UNREADABLE)
     return ReadStage(number=number, then=stages, content_type=content_type)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+import leveret
 from leveret import InvalidArgument, Service, method
 from leveret.client.calls.request import Request
 from leveret.client.invocations import Invocations
 from leveret.client.options import CallOptions
 from leveret.client.policy.call_policy import Policies
 from leveret.client.remote import RemoteMethod, remote_of
-from leveret.client.verbs.remote_methods import remote_method_of
+from leveret.client.verbs.remote_methods import remote_method_of, startable
+from tests.behaviour.services import Echo
 
 
 class Shop(Service):
@@ -35,3 +37,18 @@ def test_a_method_of_a_remote_is_given_back() -> None:
 def test_anything_else_is_refused_with_what_to_give(given: object) -> None:
     with pytest.raises(InvalidArgument, match=r"start takes a method of a remote, as in rabbit"):
         remote_method_of(given, "start")
+
+
+async def test_a_pipe_can_be_started_and_nothing_else_is_done_with_it() -> None:
+    async with leveret.connect("embedded://") as rabbit:
+        echo = rabbit.remote(Echo).echo
+        pipe = rabbit.pipe(echo, echo)
+        assert startable(pipe, "start") is pipe
+        assert startable(echo, "start") is echo
+        for given in (pipe, None):
+            with pytest.raises(InvalidArgument, match="takes a method of a remote"):
+                remote_method_of(given, "send")
+        with pytest.raises(InvalidArgument, match="takes a method of a remote"):
+            startable(None, "start")
+        with pytest.raises(InvalidArgument, match="at most 252 bytes"):
+            rabbit.start(pipe, key="k" * 253)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from msgspec import structs
@@ -51,7 +52,10 @@ class Scene:
             ends=15.0,
             state=State.RUNNING,
         )
-        self.passing = Passing(SPEC, self.life, self.replies, self._publish, self._passed)
+        self.draining = False
+        self.passing = Passing(
+            SPEC, self.life, self.replies, self._publish, self._passed, lambda: self.draining
+        )
 
     async def _publish(self, notice: bytes, request: Next) -> Fate:
         self.now += 0.5
@@ -222,6 +226,48 @@ async def test_the_next_stages_of_strangers_take_no_memory_without_end() -> None
         await scene.end()
         await asyncio.sleep(0)
     assert len(scene.passing._codecs) <= 64
+
+
+async def started(scene: Scene, reply: bytes | None = None) -> bool:
+    left = time.time() + 100
+    scene.call.incoming = structs.replace(scene.call.incoming, started=100.0, deadline=left)
+    return await scene.passing.pass_on_started(
+        scene.call, scene.result() if reply is None else reply, again=False
+    )
+
+
+async def test_a_started_call_is_passed_on_however_long_that_takes() -> None:
+    scene = Scene(*[Fate.UNROUTED, Fate.REFUSED, Fate.UNKNOWN, Fate.UNSENT] * 5)
+    assert await started(scene)
+    sent = scene.next.published
+    assert len(sent) == 21
+    assert [one.resent for one in sent] == [False] + [True] * 20
+    assert 90 < sent[0].seconds <= 100
+    assert scene.passed == []
+
+
+async def test_a_started_call_goes_back_where_its_server_stops() -> None:
+    scene = Scene(Fate.REFUSED)
+    scene.draining = True
+    assert not await started(scene)
+
+
+async def test_a_started_call_without_time_is_forgotten_and_an_error_is_its_end() -> None:
+    scene = Scene()
+    scene.call.incoming = structs.replace(scene.call.incoming, started=1.0, deadline=0.0)
+    assert await scene.passing.pass_on_started(scene.call, scene.result(), again=True)
+    assert await started(scene, scene.replies.error(scene.call, InvalidArgument("no")))
+    assert not scene.next.published
+
+
+async def test_what_does_not_fit_the_next_stage_is_recorded_as_an_error() -> None:
+    scene = Scene()
+    reply = scene.result()
+    assert scene.passing.fitting(scene.call, reply) == reply
+    error = scene.replies.error(scene.call, InvalidArgument("no"))
+    assert scene.passing.fitting(scene.call, error) == error
+    scene = Scene(then=structs.replace(STAMP, content_type="application/octet-stream"))
+    assert published(scene.passing.fitting(scene.call, reply))[0].type == "error"
 
 
 def test_a_call_passes_its_result_on_from_wherever_it_has_it() -> None:

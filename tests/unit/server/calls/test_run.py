@@ -69,16 +69,23 @@ class Scene:
             self.measures,
             self._end,
             lambda _call: self.reports.append,
-            self._pass_on,
+            self,
             self.bounded.append,
             lambda call, _context: self.begun.append(call),
             send_tracebacks=False,
         )
         self._life = life
 
-    async def _pass_on(self, _call: ServerCall, reply: bytes, *, again: bool) -> bytes:
+    async def pass_on(self, call: ServerCall, reply: bytes, *, again: bool) -> bytes:
         self.passed.append((reply, again))
         return b"passed"
+
+    def fitting(self, call: ServerCall, reply: bytes) -> bytes:
+        return reply
+
+    async def pass_on_started(self, call: ServerCall, reply: bytes, *, again: bool) -> bool:
+        self.passed.append((reply, again))
+        return True
 
     def _end(self, call: ServerCall, ended: Ended) -> None:
         self._life.fire(call, Event.END)

@@ -1,0 +1,91 @@
+"""`PipeHandle`: a started pipe, whose stages leave their outcomes one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from msgspec import Struct, structs
+
+from leveret.client.verbs.handle import CallHandle
+from leveret.client.verbs.pipe import at_stage
+from leveret.client.verbs.started_servers import StartedServers
+from leveret.errors import CallError
+from leveret.wire.started import Standing
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class StageOfHandle(Struct, frozen=True, kw_only=True):
+    """A stage of a started pipe."""
+
+    handle: CallHandle[Any]
+    """It as a started call of its own."""
+    read: Callable[[Standing], Any]
+    """Makes of an answer its result, or raises its error."""
+
+
+class PipeHandle(CallHandle[R_co]):
+    """A pipe that outlives its caller. It is at the first stage that has not passed its result on.
+
+    :param stages: its stages, in their order.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        key: str,
+        start: str,
+        servers: StartedServers,
+        stages: Sequence[StageOfHandle],
+    ) -> None:
+        super().__init__(method, key, start, servers, self._read_stage)
+        self._stages = stages
+        self._at = 0
+
+    def __repr__(self) -> str:
+        return f"<started pipe {self.key!r} of {self.method}>"
+
+    def _read_stage(self, standing: Standing) -> R_co:
+        """What the stage that ended the pipe ended with."""
+        try:
+            result: R_co = self._stages[self._at].read(standing)
+        except CallError as error:
+            raise at_stage(error, self._at + 1) from error.__cause__
+        return result
+
+    async def _asked(self, ask: Literal["look", "cancel"], wait: float = 0.0) -> Standing:
+        if ask == "cancel":
+            return await self._cancel()
+        last = len(self._stages) - 1
+        while True:
+            standing = await self._at_stage(self._at, "look", wait)
+            if standing.state == "unknown":
+                return await self._without_its_first(standing)
+            if self._at == last or standing.state != "done" or standing.kind == "error":
+                return standing
+            self._at += 1
+
+    async def _peeked(self) -> Standing:
+        standing = await self._asked("look")
+        if standing.state != "running":
+            return standing
+        return await self._stages[self._at].handle._peeked()  # noqa: SLF001 - its own kind
+
+    async def _without_its_first(self, unknown: Standing) -> Standing:
+        """The pipe may be over, and its earlier stages forgotten. Or a result is on its way."""
+        last = len(self._stages) - 1
+        standing = await self._at_stage(last, "look", 0.0)
+        if standing.state == "done":
+            self._at = last
+            return standing
+        return structs.replace(unknown, state="waiting") if self._at else unknown
+
+    async def _cancel(self) -> Standing:
+        """Have each stage end: that which runs, and those that wait for their requests."""
+        for number in range(len(self._stages)):
+            standing = await self._at_stage(number, "cancel", 0.0)
+        return standing
+
+    async def _at_stage(self, number: int, ask: Literal["look", "cancel"], wait: float) -> Standing:
+        return await self._stages[number].handle._asked(ask, wait)  # noqa: SLF001 - its own kind
