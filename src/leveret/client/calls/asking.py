@@ -368,7 +368,7 @@ class Asking:
                 return
             if now >= ask_at:
                 # Who runs it says so again, and who has replied sends the reply again.
-                self._query(question.route, [question.id])
                 gathering.asked(now)
+                self._query(question.route, [question.id])
                 ask_at = now + every
             await asked.news(min(until, ask_at) - now)
