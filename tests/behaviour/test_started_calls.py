@@ -26,6 +26,7 @@ from leveret import (
     current_call,
     method,
 )
+from leveret.client.calls.life import Event, Pending, State
 from leveret.once import OnceUnavailable, Outcome, SqliteOnce
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until, until_found
@@ -199,6 +200,23 @@ def end_leases(path: Path) -> None:
     file.close()
 
 
+@pytest.mark.parametrize("step", [Event.SEND, Event.TAKEN], ids=["sends", "hears the confirm"])
+async def test_a_client_that_dies_while_it_starts_a_call_can_start_it_again(
+    reports: Reports, mortal_client: Rabbit, client: Rabbit, step: Event
+) -> None:
+    def die(call: Pending, _before: State, event: Event, *_: object) -> None:
+        if event is step:
+            crash(mortal_client)
+
+    reports.opened.set()
+    mortal_client.calls.table.on_transition = die
+    start = mortal_client.start(mortal_client.remote(Reports).write, key="k")
+    await asyncio.gather(start(7), return_exceptions=True)  # nobody knows whether it was started
+    again = await client.start(client.remote(Reports).write, key="k")(7)
+    assert await again == "report 7 for all"
+    assert reports.begun == [7]
+
+
 async def test_a_drained_server_hands_started_calls_on(
     host: Rabbit, other_host: Rabbit, client: Rabbit, store: str
 ) -> None:
@@ -266,6 +284,8 @@ async def test_a_server_that_cannot_remember_leaves_a_started_call_to_one_that_c
     host: Rabbit, other_host: Rabbit, client: Rabbit, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("leveret.server.method_server._LEFT_AFTER", 0.01)
+    # A server that is only slow must not have the client look for others: it finds the unable one.
+    monkeypatch.setattr("leveret.client.verbs.started_servers._SILENT", 60.0)
     able, unable = Reports(), Reports()
     able.opened.set()
     server = await host.serving(able, once=store)

@@ -85,7 +85,7 @@ async def test_the_claim_of_a_process_that_is_killed_stays_until_its_lease_is_ov
 async def test_a_file_that_another_program_locks_is_a_clear_error_and_works_afterwards(
     path: Path,
 ) -> None:
-    async with SqliteOnce(path, timeout=0.5) as store:
+    async with SqliteOnce(path, timeout=2) as store:
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(OnceUnavailable, match="database is locked"):
