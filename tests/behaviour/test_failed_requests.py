@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 
 import leveret
-from leveret import Rabbit, RemoteError, Service, Unimplemented, current_call, method
+from leveret import Rabbit, Reconnect, RemoteError, Service, Unimplemented, current_call, method
 from leveret.amqp import methods
 from leveret.amqp.events import Delivery
 from leveret.client.failed_requests import FailedRequests
+from leveret.server.subscription import Subscription
 from leveret.testing import Cut, FaultProxy, after_frame
 from leveret.wire.native.failed import Failure, read_failure
 from tests.behaviour.cli_commands import Commands
@@ -69,22 +71,36 @@ class Post(Service):
         self.unreadable: set[str] = set()
         self.delivered: list[str] = []
         self.began = asyncio.Event()
+        self.opened = asyncio.Event()
 
     @method(one_way=True, keep_failed=True, timeout=30)
     async def deliver(self, letter: str) -> None:
         if letter == "endless":
             self.began.set()
             await asyncio.Event().wait()
+        if letter == "patient":
+            await self.opened.wait()
         if letter in self.unreadable:
             raise ValueError(f"{letter!r} is torn")
         self.delivered.append(letter)
 
-    @method(keep_failed=True, timeout=0.3, concurrency=1)
+    @method(keep_failed=True, timeout=30, concurrency=1)
     async def weigh(self, letter: str) -> int:
-        if letter == "endless":
-            await asyncio.Event().wait()
         self.delivered.append(current_call().metadata.get("by", letter))
         return len(letter) if letter else 1 // 0
+
+    @method(keep_failed=True, timeout=0.3)
+    async def hang(self) -> None:
+        await asyncio.Event().wait()
+
+
+SOON = Reconnect(first=0.01, most=0.05)
+
+
+@pytest.fixture
+async def proxy(broker_url: str) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(broker_url) as made:
+        yield made
 
 
 @asynccontextmanager
@@ -204,22 +220,23 @@ async def test_requests_that_are_not_fit_to_run_or_run_for_too_long_are_kept(
         raw.request(KEY, b'{"parcel":1}')
         _, failure = await one_failed(client)
         assert (failure.code, failure.executed) == ("INVALID_ARGUMENT", "no")
-        await client.send(client.remote(Post).weigh)("endless")
-        _, failure = await one_failed(client, "post.weigh")
-        assert (failure.code, failure.executed) == ("DEADLINE_EXCEEDED", "yes")
+        await client.send(client.remote(Post).with_options(timeout=30).hang)()
+        _, failure = await one_failed(client, "post.hang")
+        assert failure.code == "DEADLINE_EXCEEDED"
 
 
 async def test_a_request_that_may_not_be_sent_by_its_user_is_kept_in_that_users_name(
     client: Rabbit, host: Rabbit, broker: Broker
 ) -> None:
+    name = f"stranger-{secrets.token_hex(4)}"  # users are the whole broker's
     async with (
         host.serving(Post(), allow={"post": ["guest"]}),
-        Users(broker).connect("stranger") as stranger,
+        Users(broker).connect(name) as stranger,
     ):
         await stranger.remote(Post).deliver("a")
         delivery, failure = await one_failed(client)
         assert (failure.code, failure.executed) == ("PERMISSION_DENIED", "no")
-        assert (delivery.properties.headers or {})["on-behalf-of"] == "stranger"
+        assert (delivery.properties.headers or {})["on-behalf-of"] == name
         assert delivery.properties.user_id == "guest"
 
 
@@ -328,3 +345,38 @@ async def test_a_server_that_is_killed_in_its_handler_loses_no_one_way_request(
             _, failure = await one_failed(client, "mortal.deliver")
             assert (failure.code, failure.executed) == ("ABORTED", "maybe")
             await until(lambda: mortal.ran == ["a"], "the other one runs again")
+
+
+def _finished(queue: Subscription) -> int:
+    """How many requests of a queue were settled."""
+    return 0 if queue.source is None else queue.source.finished
+
+
+async def test_a_server_whose_connection_breaks_knows_what_it_runs_and_what_it_has_run(
+    client: Rabbit, raw: RawPeer, proxy: FaultProxy
+) -> None:
+    post = Post()
+    async with (
+        leveret.connect(proxy.url, reconnect=SOON) as other,
+        other.serving(post) as server,
+    ):
+        remote = client.remote(Post)
+        proxy.stall("to_broker")  # so that no acknowledgement arrives
+        await remote.deliver("done")
+        await until(lambda: post.delivered == ["done"], "the first has run")
+        await remote.deliver("patient")
+        await until(lambda: len(server.calls()) == 1, "the second runs")
+        proxy.cut()
+        proxy.resume()
+        (queue,) = (queue for queue in server.subscriptions if queue.spec.key == KEY)
+        await until(lambda: server.calls()[0].incoming.redelivered, "the second comes again")
+        await until(lambda: _finished(queue) == 2, "the first comes again, and is acknowledged")
+        post.opened.set()
+        await until(lambda: _finished(queue) == 3, "the second has run")
+
+    async def waiting() -> int | None:
+        return (await raw.channel.look_at_queue("leveret.post.deliver")).message_count
+
+    await until_found(waiting, 0, "both are acknowledged")
+    await until_none_is_kept(client)
+    assert post.delivered == ["done", "patient"]

@@ -141,6 +141,6 @@ def check_stream_options(spec: MethodSpec, where: str) -> None:
         )
     if not spec.streams and spec.upload is None:
         return
-    for option in ("retry", "hedge", "once", "one_way"):
+    for option in ("retry", "hedge", "once", "one_way", "keep_failed"):
         if getattr(spec, option):
             raise ContractError(f"{where}: {option} is for calls that do not stream; drop it")

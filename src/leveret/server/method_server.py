@@ -46,6 +46,7 @@ from leveret.server.calls.life import (
     State,
     Stop,
     name_of,
+    name_of_one_way,
 )
 from leveret.server.calls.once_calls import OnceCalls
 from leveret.server.calls.outcome import stopped
@@ -275,6 +276,9 @@ class MethodServer:
             arrived=now,
             ends=now + seconds,
             one_way=reply_to is None,
+            name=name_of_one_way(request.call_id, request.user, request.body)
+            if reply_to is None
+            else "",
         )
         if reply_to is not None and request.call_id:  # as `name_of` does
             stage = request.stage or ""
@@ -445,6 +449,8 @@ class MethodServer:
     def _is_settled(self, request: Incoming, source: Source, seconds: float) -> bool:
         """See to a request that comes again, or while this drains; False if it is as any other."""
         name = name_of((request.reply_to, request.call_id), request.stage)
+        if request.reply_to is None:
+            name = name_of_one_way(request.call_id, request.user, request.body)
         if name in self._streams:  # it was acknowledged on a channel that had ended
             source.answers.settle(request.delivery.delivery_tag, Settle.ACK)
             return True

@@ -181,8 +181,8 @@ class Outbox:
         return True
 
     def repeat(self, name: str, frames: bytes) -> None:
-        """Send the reply to a call once more, which was packed for any channel."""
-        if self._closed:
+        """Send the reply to a call once more, which was packed for any channel; b"" is none."""
+        if self._closed or not frames:
             return
         if self._must_wait():
             self._repeats[name] = frames

@@ -216,6 +216,8 @@ async def test_a_repeated_reply_is_moved_to_this_channel(scene: Scene) -> None:
     of_another = frames.ack(3, 1)
     scene.outbox.repeat(name("1"), of_another)
     assert scene.port.sent == [frames.ack(7, 1)]
+    scene.outbox.repeat(name("2"), b"")  # nobody waited for it
+    assert scene.port.sent == [frames.ack(7, 1)]
 
 
 # -- a socket that takes nothing -------------------------------------------------------------------

@@ -470,6 +470,15 @@ def name_of(key: CallKey, stage: int = 0) -> str:
     return f"{call_id}\0{reply_to.exchange}{stage or ''}\0{reply_to.key}"
 
 
+def name_of_one_way(call_id: str, user: str, body: bytes | None) -> str:
+    """What a request without a reply address is known by, should it come again; "" without an id.
+
+    Its id should be nobody else's, but no client is forced to see to that. So its user and its body
+    are a part of the name, which holds in this process only.
+    """
+    return f"{call_id}\0\0\0{user}\0{hash(body)}" if call_id else ""
+
+
 class ServerCall(Struct, eq=False, kw_only=True):
     """One call, from its delivery to its end."""
 

@@ -92,7 +92,7 @@ class Settling:
             return source.answers.finish(call, b"")
         call.answer = _GIVEN
         answers = source.answers
-        if call.name and answers.remembers and reply:  # as in `_remember`
+        if call.name and answers.remembers and (reply or call.one_way):  # as in `_remember`
             self._kept.add_sent(source.queue, call.name, reply)
         return answers.finish(call, reply)
 
@@ -194,12 +194,12 @@ class Settling:
 
     def _remember(self, call: ServerCall, reply: bytes) -> None:
         """A reply leaves. Whether it arrives nobody knows."""
-        if call.name and reply and call.source.answers.remembers:
+        if call.name and (reply or call.one_way) and call.source.answers.remembers:
             self._kept.add_sent(call.source.queue, call.name, reply)
 
     def keep(self, call: ServerCall, reply: bytes) -> None:
         """A reply could not be sent, or its request not be acknowledged."""
-        if reply and call.name:
+        if call.name and (reply or call.one_way):
             self._kept.add_unacked(call.source.queue, call.name, reply, call.ends)
 
     def repeat(self, queue: str, name: str, frames: bytes) -> bool:

@@ -176,3 +176,14 @@ def test_a_one_way_call_that_failed_is_kept_where_its_queue_keeps_them(scene: Sc
     away.one_way = away.dead_letter = away.source.keeps_failed = True
     assert scene.settling.finish(away, b"")
     assert scene.failed == [kept]  # whoever gets it next sees to it
+
+
+def test_a_one_way_call_that_could_not_be_acknowledged_is_known_when_it_comes_again(
+    scene: Scene,
+) -> None:
+    for holding in (Holding.HELD, Holding.DETACHED):
+        ended = scene.call(holding)
+        ended.one_way, ended.name = True, f"one-way {holding.value}"
+        assert scene.settling.finish(ended, b"")
+        assert scene.kept.find(ended.name) == (ended.source.queue, b"")
+    assert scene.elsewhere in ([], [b""])
