@@ -200,9 +200,11 @@ class OnceCalls:
             return request.idempotency_key
         if not self._spec.once:
             return None
-        if request.reply_to is None and not request.call_id:
+        given = f"/{request.call_id}"
+        if request.reply_to is not None:
+            given = f"{request.reply_to.key}/{request.call_id}"
+        elif not request.call_id:
             return None
-        given = f"{'' if request.reply_to is None else request.reply_to.key}/{request.call_id}"
         # A method may be a stage of one pipe twice.
         return f"{given}/{request.stage}" if request.stage else given
 
