@@ -66,6 +66,14 @@ class Cache(Service):
             raise
         return self.entries
 
+    @method(idempotent=True)
+    async def watch(self) -> AsyncIterator[int]:
+        yield self.entries
+
+    @method(idempotent=True)
+    async def fill(self, entries: AsyncIterator[int]) -> int:
+        return sum([entry async for entry in entries])
+
     @method(once=True)
     async def count(self) -> int:
         self.calls += 1
@@ -200,8 +208,9 @@ async def test_who_cannot_be_asked_is_an_error_before_anything_is_sent(
         client.ask_all(remote.count)
     with pytest.raises(InvalidArgument, match="idempotency_key"):
         client.ask_all(remote.with_options(idempotency_key="k").invalidate)
-    with pytest.raises(InvalidArgument, match="method of a remote"):
-        client.ask_all(Cache().invalidate)
+    for no_method in (Cache().invalidate, remote.watch, remote.fill):
+        with pytest.raises(InvalidArgument, match="method of a remote|it streams"):
+            client.ask_all(no_method)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument):
         await client.ask_all(remote.invalidate)(7)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="stall"):

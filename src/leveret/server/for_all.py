@@ -226,7 +226,9 @@ class CallsForAll:
             self._refuse(request, Unimplemented(f"this server has no {call.service}.{name}"))
             return
         method, source, _ = found
-        if method.draining:
+        if method.spec.streams or method.spec.upload is not None:
+            self._refuse(request, Unimplemented("a stream cannot be asked of all servers"))
+        elif method.draining:
             self._refuse(request, NoServer("this server stops, and takes no more calls"))
         elif len(method.waiting) >= _WAITING:
             self._refuse(request, Busy(f"{_WAITING} calls wait at this server already"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -120,6 +121,10 @@ async def test_what_cannot_be_run_is_refused() -> None:
     unknown = Scene()
     unknown.ask(method="fly")
     assert (unknown.error().code, unknown.error().executed) == ("UNIMPLEMENTED", "no")
+    streams = Scene()
+    streams.method.spec = replace(SPEC, streams=True)
+    streams.ask()
+    assert (streams.error().code, streams.error().executed) == ("UNIMPLEMENTED", "no")
     drains = Scene()
     drains.method.draining = True
     drains.ask()
