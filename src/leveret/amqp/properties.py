@@ -35,6 +35,7 @@ _CACHED_SIZE: Final = 256
 """Bytes of the longest of them. Both together bound what strangers can make it hold."""
 
 _DEADLINE: Final = b"\x08deadlinel"
+_NUMBER: Final = b"\x01nl"
 _METADATA: Final = b"\x08metadataF"
 
 _K = TypeVar("_K")
@@ -152,6 +153,9 @@ class PropertiesParser:
         self, data: bytes, start: int, table: int, stop: int, flags: int
     ) -> tuple[_Head, dict[str, Any]]:
         """Read what stands before the headers, and the headers: data[table:stop]."""
+        if stop - table == 11 and data[table : table + 3] == _NUMBER:  # an item of a stream
+            number = int.from_bytes(data[stop - 8 : stop], signed=True)
+            return self._head_of(data, start, table, flags), {"n": number}
         whole = data[start : stop - 8]
         known = self._blocks.get(whole)
         if known is not None:

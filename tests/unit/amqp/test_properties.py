@@ -151,6 +151,16 @@ def test_a_header_table_longer_than_its_frame_is_refused() -> None:
         PropertiesParser().parse(data, 0, 20)
 
 
+@FAST
+@given(number=st.integers(min_value=-(2**63), max_value=2**63 - 1))
+def test_the_number_of_an_item_alone_in_a_table_is_read_like_any_entry(number: int) -> None:
+    table = b"\x01nl" + number.to_bytes(8, signed=True)
+    packed = b"\x20\x00" + len(table).to_bytes(4) + table
+    assert PropertiesParser().parse(packed, 0, len(packed)) == Properties(headers={"n": number})
+    other = b"\x20\x00" + len(table).to_bytes(4) + table.replace(b"\x01n", b"\x01m", 1)
+    assert PropertiesParser().parse(other, 0, len(other)) == Properties(headers={"m": number})
+
+
 # A `deadline` at a table's end is read on its own where what stands before is a whole table.
 
 
