@@ -356,3 +356,15 @@ async def test_a_stream_that_resumes_goes_on_after_its_last_cursor(
     with pytest.raises(leveret.StreamBroken, match="its server stops") as caught:
         await taking  # the last item had no cursor
     assert caught.value.received == 4
+
+
+async def test_a_stream_can_wait_for_the_first_server_of_its_method(
+    client: Rabbit, rabbitmq_url: str
+) -> None:
+    taking = collected(client.remote(Feed).with_options(wait_for_server=True).watch(1))
+    await until(lambda: client.calls.sent > 1, "it was sent more than once")
+    async with scripted_server(rabbitmq_url) as server:
+        request = await server.request()
+        server.items(request, 1)
+        server.end(request, 1)
+        assert await taking == [10]

@@ -56,6 +56,8 @@ _SOONEST: Final = 0.05
 """Seconds that lie between two probes of a queue, at least, where a call has little time."""
 _SOON: Final = 0.1
 """The same where no call has."""
+_NOT_LOOKED_AFTER: Final = (State.STREAMING, State.ENDED)
+"""The states of calls of which no queue can tell any more."""
 
 
 class _Overdue:
@@ -191,7 +193,7 @@ class Monitor:
 
     def _is_due(self, call: Pending) -> None:
         """A call has waited for long enough to be looked after."""
-        if call.state is State.ENDED:
+        if call.state in _NOT_LOOKED_AFTER:
             return
         route = call.route
         overdue = self._overdue.get(route)
@@ -223,7 +225,8 @@ class Monitor:
         overdue.calls = {
             i: c
             for i, c in overdue.calls.items()
-            if c.state is not State.ENDED and c.route is route  # a pipe goes on to other queues
+            if c.state not in _NOT_LOOKED_AFTER
+            and c.route is route  # a pipe goes on to other queues
         }
         if not overdue.calls:
             del self._overdue[route]

@@ -320,8 +320,7 @@ class RemoteStream(Generic[T_co]):
         """
         loop = get_running_loop()
         if not self._go_on_until:
-            has_place = self._cursor is not None or not self._received
-            if not (self._opener.resumes and type(failure) is StreamBroken and has_place):
+            if not (self._may_resume(failure) or self._may_wait(failure)):
                 await self._fail(failure)
             self._go_on_until = loop.time() + self._terms.timeout
             self._tries = 0
@@ -339,6 +338,22 @@ class RemoteStream(Generic[T_co]):
                 failure = error
             else:
                 return
+
+    def _may_resume(self, failure: BaseException) -> bool:
+        """Whether it can go on elsewhere after a failure."""
+        has_place = self._cursor is not None or not self._received
+        return self._opener.resumes and type(failure) is StreamBroken and has_place
+
+    def _may_wait(self, failure: BaseException) -> bool:
+        """Whether it waits for the first server of its method, which has no queue yet."""
+        opened = self._opened
+        return (
+            isinstance(failure, Unimplemented)
+            and failure.executed == "no"
+            and opened is not None
+            and opened.call.request.wait_for_server
+            and opened.sending is None
+        )
 
     def _stopped(self) -> StreamBroken:
         broken = StreamBroken("its server stops, and ended the stream", method=self._method)

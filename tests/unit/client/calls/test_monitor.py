@@ -213,6 +213,20 @@ async def test_a_queue_whose_calls_are_served_is_probed_once_a_second() -> None:
     assert 9 <= len(there.probed) <= 12
 
 
+async def test_a_stream_that_a_server_sends_is_not_looked_after() -> None:
+    there = There()
+    call = there.send(timeout=60)
+    there.fire(call, Event.BEGINS)
+    await there.loop.advance(10.0)
+    assert there.probed == []
+    later = there.send(timeout=60)
+    await there.loop.advance(0.4)
+    there.fire(later, Event.BEGINS)
+    probed = len(there.probed)
+    await there.loop.advance(10.0)
+    assert len(there.probed) == probed
+
+
 async def test_a_queue_with_requests_that_wait_is_probed_four_times_a_second() -> None:
     there = There()
     route = a_route()
