@@ -412,6 +412,7 @@ class Client:
             route.connection_changed()
             if call.state is State.STREAMING:
                 self.table.fire(call, Event.RESUMES)
+                waiting.setdefault(route, []).append(call.id)  # its one result may be lost
             elif call.state is not State.UNSENT and route.control_key:
                 waiting.setdefault(route, []).append(call.id)
                 if call.request.repeatable:

@@ -148,17 +148,19 @@ class Streams:
 
     def _say(self, call: Pending, stream: Stream, *, again: bool = False) -> None:
         stream.liveness.moved(self._time())
-        if stream.results or stream.is_over:
+        if stream.results or stream.is_over or again:
             self._credit(stream.server, call, stream.half.credit(again=again))
         if again and stream.upload is not None:
             stream.upload.say()
 
     def _repeat(self, call: Pending, stream: Stream, *, again: bool = False) -> None:
         """Say once more what was said, as it may have got lost."""
-        if stream.results:
+        upload = stream.upload
+        if stream.results or upload is None or upload.is_done:
+            # Where one result is awaited, this asks whether the server knows the call.
             self._credit(stream.server, call, stream.half.credit(again=again))
-        if stream.upload is not None:
-            stream.upload.say()
+        if upload is not None:
+            upload.say()
 
     def _once_more(self, call: Pending, stream: Stream) -> None:
         if call.state is State.STREAMING and stream.returned_at:

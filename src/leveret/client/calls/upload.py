@@ -51,6 +51,11 @@ class Upload:
         """The rules of what it sends."""
         return self._half
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the server has all of it, and its end."""
+        return self._half.state is SendingState.DONE
+
     def begin(self, server: str) -> None:
         """A server has the call; all is sent to it."""
         self._packer = self._packer_for(server)

@@ -67,11 +67,15 @@ class UploadChannel:
                 pass  # what is sent next has the channel opened again
 
     async def _open(self) -> None:
-        try:
-            channel = await self._connection().open_channel()
-        except LeveretError as error:
-            log.debug("uploads cannot go on now: %s", error)
-            return
+        while True:
+            connection = self._connection()
+            try:
+                channel = await connection.open_channel()
+                break
+            except LeveretError as error:
+                log.debug("uploads cannot go on now: %s", error)
+                if connection is self._connection():
+                    return  # what has to be sent is sent again on the next one
         channel.on_return = self._on_return
         channel.on_close = self._on_close
         self._channel = channel

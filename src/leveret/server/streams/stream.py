@@ -49,7 +49,10 @@ class ServerStream:
         self.call = call
         self.total = request.total
         """When all has to be over, in seconds since 1970; None: at no time."""
-        self.results = None if encode is None else SendingHalf(request.items, request.size)
+        self.has_results = encode is not None
+        """Whether its results stream; otherwise one result is its end."""
+        self.results = SendingHalf(request.items, request.size)
+        """What is sent, and kept until the caller has it: the end, or what is in its place, too."""
         self.upload = None if decode is None else ReceivingHalf()
         self.ended = False
         """Whether the handler has ended, and the caller was sent its end."""
@@ -76,19 +79,14 @@ class ServerStream:
         return self._packer
 
     @property
-    def has_results(self) -> bool:
-        """Whether its results stream."""
-        return self.results is not None
-
-    @property
     def count(self) -> int:
         """How many items of the results were sent."""
-        return 0 if self.results is None else self.results.number
+        return self.results.number
 
     @property
     def size(self) -> int:
         """Bytes of their bodies."""
-        return 0 if self.results is None else self.results.size
+        return self.results.size
 
     # -- the handler begins, gives items, and ends ---------------------------------------------
 
@@ -108,7 +106,6 @@ class ServerStream:
         :raises InvalidResult: if it does not fit.
         """
         call, half = self.call, self.results
-        assert half is not None
         assert self._encode is not None
         cursor = ""
         if type(item) is CursoredItem:
@@ -137,7 +134,9 @@ class ServerStream:
         """The handler has ended: send the end, or the error or the one result in its place."""
         self.ended = True
         self._inbox.clear()
-        if self.results is not None and self.results.state is SendingState.OPEN:
+        if not frames:
+            self.results.leave()
+        elif self.results.state is SendingState.OPEN:
             self.results.end(frames)
         if frames:
             self.call.source.answers.reply(frames)
@@ -151,8 +150,7 @@ class ServerStream:
 
     def leave(self) -> None:
         """Nobody waits for what was sent any more."""
-        if self.results is not None:
-            self.results.leave()
+        self.results.leave()
         self.stop()
 
     def _check(self) -> None:
@@ -190,16 +188,13 @@ class ServerStream:
     @property
     def is_done(self) -> bool:
         """Whether nothing is to be sent any more, and nothing will come."""
-        return self.ended and (self.results is None or self.results.state is SendingState.DONE)
+        return self.ended and self.results.state is SendingState.DONE
 
     def credited(self, credit: Credit, now: float) -> None:
         """The caller says what it has, and what it takes."""
         self._alive.heard(now)
-        half = self.results
-        if half is None:
-            return
         try:
-            again = half.credit(credit)
+            again = self.results.credit(credit)
         except ValueError:
             return
         self._send_again(again)
@@ -267,9 +262,7 @@ class ServerStream:
     def attached(self, now: float) -> None:
         """Its channel is there again: what may have been lost with the last one goes once more."""
         self.listens_again(now)
-        half = self.results
-        if half is not None:
-            self._send_again(half.unacknowledged())
+        self._send_again(self.results.unacknowledged())
         _wake(self._waker)
 
     def listens_again(self, now: float) -> None:
@@ -283,12 +276,11 @@ class ServerStream:
         if due is Due.SAY:
             self._alive.said_again(now)
             if self.ended:
-                if self.results is not None:
-                    self._send_again(self.results.unacknowledged()[-1:])
+                self._send_again(self.results.unacknowledged()[-1:])
                 return due
             if self.upload is not None:
                 self._give_credit(now, said=True)
-            if self.results is not None:
+            if self.has_results:
                 self.call.source.answers.notice(self.packer.progress(self.count))
                 self._speaks()
         return due
