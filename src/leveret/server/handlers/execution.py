@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import Any, Final, Protocol
@@ -13,7 +13,6 @@ from msgspec import Struct
 from msgspec.structs import asdict, astuple
 
 from leveret.contract import MethodSpec, Service, handler_of
-from leveret.errors import ContractError
 from leveret.server.handlers.streaming import (
     Uploaded,
     UploadedOffTheLoop,
@@ -21,6 +20,7 @@ from leveret.server.handlers.streaming import (
     stream_on_loop,
 )
 from leveret.server.handlers.threads import ThreadPool
+from leveret.server.handlers.worker_streams import Mark
 from leveret.wire.context import CurrentCall
 
 CallNext = Callable[[CurrentCall], Awaitable[Any]]
@@ -60,8 +60,20 @@ class Processes(Protocol):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         begins: Callable[[], None],
+        upload: Iterator[Any] | None = None,
     ) -> Any:
         """Run a handler in a process."""
+
+    async def stream(
+        self,
+        call: CurrentCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        begins: Callable[[], None],
+        upload: Iterator[Any] | None,
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """Send all that a handler in a process gives."""
 
     async def warm_up(self) -> None:
         """Start the first process."""
@@ -98,10 +110,6 @@ class Executor:
         if spec.executor == "thread":
             self._threads = ThreadPool(concurrency, spec.key)
         elif spec.executor == "process":
-            if not plain:
-                raise ContractError(
-                    f"{spec.key}: what streams cannot run in a process yet; use a thread"
-                )
             self.concurrency = min(concurrency, os.cpu_count() or 1)
             from leveret.server.handlers.processes import ProcessPool  # noqa: PLC0415
 
@@ -145,10 +153,14 @@ class Executor:
     async def _stream_off_the_loop(
         self, arguments: Struct, context: CurrentCall, invoked: Invoked
     ) -> None:
+        upload = UploadedOffTheLoop(invoked, asyncio.get_running_loop())
+        if self._processes is not None:
+            args, kwargs = self._given(arguments, Mark.UPLOAD)
+            await self._processes.stream(context, args, kwargs, invoked.enter, upload, invoked.send)
+            return
         assert self._threads is not None
         threads, handler, seen = self._threads, self._handler, copy_context()
-        loop = asyncio.get_running_loop()
-        args, kwargs = self._given(arguments, UploadedOffTheLoop(invoked, loop))
+        args, kwargs = self._given(arguments, upload)
         begun = False
 
         def begins() -> None:
@@ -183,9 +195,10 @@ class Executor:
         upload = None
         if self.spec.upload is not None:
             upload = UploadedOffTheLoop(invoked, asyncio.get_running_loop())
-        args, kwargs = self._given(arguments, upload)
         if self._processes is not None:
-            return await self._processes.run(context, args, kwargs, invoked.enter)
+            args, kwargs = self._given(arguments, Mark.UPLOAD)
+            return await self._processes.run(context, args, kwargs, invoked.enter, upload)
+        args, kwargs = self._given(arguments, upload)
         assert self._threads is not None
         handler, seen = self._handler, copy_context()
         # The thread sees current_call() as the handler on the loop does.

@@ -14,13 +14,15 @@ import asyncio
 import atexit
 import multiprocessing
 import pickle
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from leveret.contract import MethodSpec, Service
 from leveret.errors import ContractError
-from leveret.server.handlers.worker_process import NAME, NO_GUARD, Worker
+from leveret.server.handlers.worker_process import NAME, NO_GUARD, Answer, Worker
+from leveret.server.handlers.worker_streams import Mark, Step
 from leveret.wire.context import CurrentCall
 
 T = TypeVar("T")
@@ -60,30 +62,65 @@ class ProcessPool:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         begins: Callable[[], None],
+        upload: Iterator[Any] | None = None,
     ) -> Any:
         """The result, or what was raised; cancelling this kills the process it runs in.
 
         :param begins: called when there is a process for it, before the handler begins.
+        :param upload: what `Mark.UPLOAD` stands for among the arguments, read in a thread.
         :raises ContractError: if there is none, as a new one dies at its start.
         """
+        async with self._borrowed() as worker:
+            begins()
+            answer = await self._in_thread(worker, worker.run, call, args, kwargs, upload)
+        return _value(call, answer)
+
+    async def stream(
+        self,
+        call: CurrentCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        begins: Callable[[], None],
+        upload: Iterator[Any] | None,
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        """Send all that a handler gives, as `run` runs it.
+
+        One that is left between two items is closed in its process; cancelling this while it makes
+        one kills the process.
+        """
+        async with self._borrowed() as worker:
+            begins()
+            answer = await self._in_thread(worker, worker.run, call, args, kwargs, upload)
+            _value(call, answer)
+            over = False
+            try:
+                while not over:
+                    over = True  # also by an error
+                    answer = await self._in_thread(worker, worker.step, Step.NEXT, call, upload)
+                    item = _value(call, answer)
+                    if item is not Mark.END:
+                        over = False
+                        await send(item)
+            finally:
+                if not over and worker.alive:
+                    await self._in_thread(worker, worker.step, Step.CLOSE, call, upload)
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[Worker]:
+        """A worker that is ready, for a block."""
         worker = self._worker()
         self._busy.add(worker)
         try:
             if not worker.ready:
                 await self._in_thread(worker, worker.start)
-            begins()
-            ok, value, metadata = await self._in_thread(worker, worker.run, call, args, kwargs)
+            yield worker
         finally:
             self._busy.discard(worker)
             if worker.alive and not self._closed:
                 self._idle.append(worker)
             else:
                 worker.kill()
-        if metadata:
-            call.reply_metadata.update(metadata)
-        if ok:
-            return value
-        raise value
 
     async def _in_thread(self, worker: Worker, wait: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
         """What a worker does, waited for in a thread; cancelling this kills the worker."""
@@ -132,3 +169,13 @@ class ProcessPool:
             worker.reap()  # those that are busy are reaped by the threads that wait for them
         self._idle.clear()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _value(call: CurrentCall, answer: Answer) -> Any:
+    """What a handler gave; or it is raised."""
+    ok, value, metadata = answer
+    if metadata:
+        call.reply_metadata.update(metadata)
+    if ok:
+        return value
+    raise value

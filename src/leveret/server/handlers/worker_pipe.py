@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 from leveret.contract import Progress
 from leveret.wire.timing import REPORTED_EVERY
@@ -23,6 +23,12 @@ from leveret.wire.timing import REPORTED_EVERY
 
 class Pipe(Protocol):
     """As much of a `multiprocessing.connection.Connection` as is needed here."""
+
+    def recv(self) -> Any:
+        """Wait for one message.
+
+        :raises EOFError: if nobody is at the other end.
+        """
 
     def send_bytes(self, buf: bytes, /) -> None:
         """Send one message.
@@ -60,6 +66,21 @@ class WorkerPipe:
                 self._timer = threading.Timer(rest, self._send_later)
                 self._timer.daemon = True
                 self._timer.start()
+
+    def send(self, said: bytes) -> None:
+        """Say something that is not the end of a call.
+
+        :raises OSError: if nobody is at the other end.
+        """
+        with self._lock:
+            self._pipe.send_bytes(said)
+
+    def hear(self) -> Any:
+        """What the server says, in answer.
+
+        :raises EOFError: if nobody is at the other end.
+        """
+        return self._pipe.recv()
 
     def answer(self, answer: bytes) -> None:
         """Send what the call ended with; no report of it follows.

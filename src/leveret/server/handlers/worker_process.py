@@ -14,7 +14,9 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.context import SpawnProcess
 from typing import Any, Final
@@ -22,6 +24,14 @@ from typing import Any, Final
 from leveret.contract import Progress, handler_of, spec_of
 from leveret.errors import ContractError, RemoteError
 from leveret.server.handlers.worker_pipe import WorkerPipe
+from leveret.server.handlers.worker_streams import (
+    Mark,
+    Outcome,
+    Step,
+    stream,
+    taken,
+    with_upload,
+)
 from leveret.wire.context import CurrentCall, set_current_call
 from leveret.wire.error_texts import safe_str
 
@@ -33,6 +43,10 @@ _READY: Final = b"ready"
 """What a worker says once it has imported what it needs."""
 _EVERY: Final = 1.0
 """Seconds between two looks whether the other process lives."""
+
+
+Answer = tuple[bool, Any, dict[str, str]]
+"""Whether a handler went well; its result, or what it raised; and its reply metadata."""
 
 
 class Worker:
@@ -68,15 +82,34 @@ class Worker:
         self.ready = True
 
     def run(
-        self, call: CurrentCall, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bool, Any, dict[str, str]]:
-        """In a thread: one call, there and back; `call` gets the reports of its handler."""
+        self,
+        call: CurrentCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        upload: Iterator[Any] | None,
+    ) -> Answer:
+        """In a thread: one call, there and back; `call` gets the reports of its handler.
+
+        One that streams has only begun then.
+        """
+        return self._ask((call.portable(), args, kwargs), call, upload)
+
+    def step(self, step: Step, call: CurrentCall, upload: Iterator[Any] | None) -> Answer:
+        """In a thread: the next item of a call that streams, or `Mark.END`."""
+        return self._ask(step, call, upload)
+
+    def _ask(self, question: Any, call: CurrentCall, upload: Iterator[Any] | None) -> Answer:
         try:
-            self._pipe.send((call.portable(), args, kwargs))
-            while isinstance(said := pickle.loads(self._receive()), Progress):  # noqa: S301 - from our own child
-                call.report(said)
-            answer: tuple[bool, Any, dict[str, str]] = said
-            return answer
+            self._pipe.send(question)
+            while True:
+                said = pickle.loads(self._receive())  # noqa: S301 - from our own child
+                if isinstance(said, Progress):
+                    call.report(said)
+                elif said is Mark.TAKING:
+                    self._pipe.send(self._taken(upload))
+                else:
+                    answer: Answer = said
+                    return answer
         except (EOFError, OSError):
             self.alive = False
             self._process.join()
@@ -85,6 +118,15 @@ class Worker:
                 executed="maybe",
             )
             return False, error, {}
+
+    def _taken(self, upload: Iterator[Any] | None) -> Outcome:
+        """The next item of the upload; a call that was stopped meanwhile ends with its process."""
+        assert upload is not None
+        try:
+            return taken(upload, _portable)
+        except BaseException:
+            self.kill()
+            raise
 
     def _receive(self) -> bytes:
         """What it says next. A child of its own may hold the pipe open for longer than it lives.
@@ -135,7 +177,8 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as does systemd's stop
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     service, attribute = pickle.loads(pickled)  # noqa: S301 - from our own parent
-    function = handler_of(service, spec_of(service).methods[attribute])
+    spec = spec_of(service).methods[attribute]
+    function = handler_of(service, spec)
     pipe.send_bytes(_READY)
     out = WorkerPipe(pipe)
     while True:
@@ -145,8 +188,14 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
             return
         call.listen(out.begin())
         set_current_call(call)
+        answered = partial(_packed, call)
         try:
-            answer = pickle.dumps((True, function(*args, **kwargs), call.reply_metadata))
+            if spec.streams:
+                outcome = stream(with_upload(function, args, kwargs, out), answered, out)
+            else:
+                outcome = True, with_upload(function, args, kwargs, out)()
+            answer = answered(outcome)
+            del outcome
         except BaseException as error:  # noqa: BLE001 - the parent is told of any
             answer = pickle.dumps((False, _portable(error), call.reply_metadata))
         finally:
@@ -156,6 +205,10 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
             out.answer(answer)
         except OSError:
             return
+
+
+def _packed(call: CurrentCall, outcome: Outcome) -> bytes:
+    return pickle.dumps((*outcome, call.reply_metadata))
 
 
 def _end_with(parent: int) -> None:

@@ -20,6 +20,9 @@ class Pipe:
         self.sent: list[Any] = []
         self.is_broken = False
 
+    def recv(self) -> Any:
+        return "heard"
+
     def send_bytes(self, buf: bytes, /) -> None:
         if self.is_broken:
             raise BrokenPipeError
@@ -94,3 +97,10 @@ def test_a_report_to_a_server_that_is_gone_does_no_harm() -> None:
     out.begin()(report("a"))
     with pytest.raises(OSError):
         out.answer(b"")
+
+
+def test_a_worker_says_and_hears_something_while_its_call_goes_on() -> None:
+    pipe = Pipe()
+    out = WorkerPipe(pipe)
+    out.send(pickle.dumps("said"))
+    assert (pipe.sent, out.hear()) == (["said"], "heard")

@@ -1,0 +1,109 @@
+"""How a worker process streams: what it and its server say to each other over their pipe.
+
+The server asks for one item after the other (`Step.NEXT`), or has the handler closed (`CLOSE`). A
+handler that takes an upload asks the server for each item of it (`Mark.TAKING`), and gets a pair:
+whether there is one, and the item, or the error that it is to raise, or None after the last one.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import partial
+from typing import Any, Final, Protocol
+
+Outcome = tuple[bool, Any]
+"""Whether something went well, and what came of it or was raised."""
+
+_END: Final = object()
+
+
+class Step(Enum):
+    """What a server says to a worker that streams."""
+
+    NEXT = "next"
+    """Make the next item."""
+    CLOSE = "close"
+    """No more are wanted."""
+
+
+class Mark(Enum):
+    """What stands for something that does not travel itself."""
+
+    UPLOAD = "upload"
+    """Among the arguments: the upload."""
+    TAKING = "taking"
+    """In place of an answer: the handler wants the next item of the upload."""
+    END = "end"
+    """In place of an item: there are no more."""
+
+
+class Asks(Protocol):
+    """The worker's end of the pipe."""
+
+    def send(self, said: bytes) -> None:
+        """Say something that is not the end of the call."""
+
+    def hear(self) -> Any:
+        """What the server says.
+
+        :raises EOFError: if it is gone.
+        """
+
+
+class UploadInWorker(Iterator[Any]):
+    """What a caller uploads, for a handler in a worker process."""
+
+    def __init__(self, pipe: Asks) -> None:
+        self._pipe = pipe
+
+    def __next__(self) -> Any:
+        self._pipe.send(pickle.dumps(Mark.TAKING))
+        ok, item = self._pipe.hear()
+        if ok:
+            return item
+        raise StopIteration if item is None else item
+
+
+def with_upload(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], pipe: Asks
+) -> Callable[[], Any]:
+    """A handler with its arguments, and an upload in place of its mark among them."""
+
+    def real(value: Any) -> Any:
+        return UploadInWorker(pipe) if value is Mark.UPLOAD else value
+
+    given = {name: real(value) for name, value in kwargs.items()}
+    return partial(function, *map(real, args), **given)
+
+
+def stream(
+    begin: Callable[[], Iterator[Any]], answer: Callable[[Outcome], bytes], pipe: Asks
+) -> Outcome:
+    """In a worker: make items as they are asked for; returns how that ended.
+
+    :param begin: makes the iterator.
+    :param answer: packs what is said of an item.
+    """
+    items = begin()
+    pipe.send(answer((True, None)))
+    while pipe.hear() is Step.NEXT:
+        item = next(items, _END)
+        if item is _END:
+            return True, Mark.END
+        pipe.send(answer((True, item)))
+    close = getattr(items, "close", None)
+    if close is not None:
+        close()
+    return True, Mark.END
+
+
+def taken(upload: Iterator[Any], portable: Callable[[BaseException], Exception]) -> Outcome:
+    """At a server: the next item of an upload, as `UploadInWorker` reads it."""
+    try:
+        return True, next(upload)
+    except StopIteration:
+        return False, None
+    except Exception as error:  # noqa: BLE001 - the handler is told of any
+        return False, portable(error)
