@@ -46,6 +46,7 @@ _BEHAVIOUR: Final = frozenset(
         "test_retries.py",
         "test_started_calls.py",
         "test_streams_client.py",
+        "test_streams_on_the_wire.py",
         "test_streams_server.py",
         "test_unavailable.py",
         "test_uploads_client.py",

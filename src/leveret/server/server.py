@@ -372,7 +372,7 @@ class Server:
 
     def _credited(self, key: CallKey, credit: Credit) -> None:
         """The caller of a stream says what it has."""
-        if not self._streams.credited(key, credit) and self._table.find(key) is None:
+        if not self._streams.credited(key, credit) and not self._table.find(key):
             self._control.unknown_stream(key)
 
     def _stream_left(self, call: ServerCall) -> None:

@@ -96,7 +96,7 @@ class Worker:
 
     def step(self, step: Step, call: CurrentCall, upload: Iterator[Any] | None) -> Answer:
         """In a thread: the next item of a call that streams, or `Mark.END`."""
-        return self._ask(step, call, upload)
+        return self._ask((step, call.deadline), call, upload)
 
     def _ask(self, question: Any, call: CurrentCall, upload: Iterator[Any] | None) -> Answer:
         try:
@@ -191,7 +191,9 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
         answered = partial(_packed, call)
         try:
             if spec.streams:
-                outcome = stream(with_upload(function, args, kwargs, out), answered, out)
+                outcome = stream(
+                    with_upload(function, args, kwargs, out), answered, out, partial(_bound, call)
+                )
             else:
                 outcome = True, with_upload(function, args, kwargs, out)()
             answer = answered(outcome)
@@ -205,6 +207,10 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
             out.answer(answer)
         except OSError:
             return
+
+
+def _bound(call: CurrentCall, deadline: float) -> None:
+    call.deadline = deadline
 
 
 def _packed(call: CurrentCall, outcome: Outcome) -> bytes:

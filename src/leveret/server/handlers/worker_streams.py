@@ -1,6 +1,7 @@
 """How a worker process streams: what it and its server say to each other over their pipe.
 
-The server asks for one item after the other (`Step.NEXT`), or has the handler closed (`CLOSE`). A
+The server asks for one item after the other (`Step.NEXT`), or has the handler closed (`CLOSE`), and
+says with it until when the call may take: that is later once its caller heard of it. A
 handler that takes an upload asks the server for each item of it (`Mark.TAKING`), and gets a pair:
 whether there is one, and the item, or the error that it is to raise, or None after the last one.
 """
@@ -79,16 +80,24 @@ def with_upload(
 
 
 def stream(
-    begin: Callable[[], Iterator[Any]], answer: Callable[[Outcome], bytes], pipe: Asks
+    begin: Callable[[], Iterator[Any]],
+    answer: Callable[[Outcome], bytes],
+    pipe: Asks,
+    bound: Callable[[float], None],
 ) -> Outcome:
     """In a worker: make items as they are asked for; returns how that ended.
 
     :param begin: makes the iterator.
     :param answer: packs what is said of an item.
+    :param bound: is told until when the call may take, in seconds since 1970.
     """
     items = begin()
     pipe.send(answer((True, None)))
-    while pipe.hear() is Step.NEXT:
+    while True:
+        step, deadline = pipe.hear()
+        bound(deadline)
+        if step is Step.CLOSE:
+            break
         item = next(items, _END)
         if item is _END:
             return True, Mark.END

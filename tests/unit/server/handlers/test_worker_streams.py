@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 import pytest
@@ -47,18 +48,21 @@ def numbers(closed: list[bool]) -> Iterator[int]:
 
 def test_items_are_made_as_they_are_asked_for() -> None:
     closed: list[bool] = []
-    pipe = Pipe(Step.NEXT, Step.NEXT, Step.NEXT)
-    assert stream(lambda: numbers(closed), packed, pipe) == (True, Mark.END)
+    deadlines: list[float] = []
+    pipe = Pipe((Step.NEXT, 5.0), (Step.NEXT, inf), (Step.NEXT, inf))
+    assert stream(lambda: numbers(closed), packed, pipe, deadlines.append) == (True, Mark.END)
+    assert deadlines == [5.0, inf, inf]
     assert pipe.said == [(True, None), (True, 1), (True, 2)]
     assert closed == [True]
 
 
 def test_a_handler_that_is_left_is_closed() -> None:
     closed: list[bool] = []
-    pipe = Pipe(Step.NEXT, Step.CLOSE)
-    assert stream(lambda: numbers(closed), packed, pipe) == (True, Mark.END)
+    pipe = Pipe((Step.NEXT, inf), (Step.CLOSE, inf))
+    assert stream(lambda: numbers(closed), packed, pipe, lambda _deadline: None) == (True, Mark.END)
     assert closed == [True]
-    assert stream(lambda: iter([1]), packed, Pipe(Step.CLOSE)) == (True, Mark.END)
+    pipe = Pipe((Step.CLOSE, inf))
+    assert stream(lambda: iter([1]), packed, pipe, lambda _deadline: None) == (True, Mark.END)
 
 
 def test_an_upload_is_asked_for_item_by_item() -> None:
