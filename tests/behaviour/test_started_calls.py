@@ -114,6 +114,20 @@ async def test_two_starts_with_one_key_run_once_and_other_arguments_are_refused(
     assert reports.begun == [1]
 
 
+async def test_a_second_start_takes_no_place_while_the_first_runs(
+    host: Rabbit, client: Rabbit, store: str
+) -> None:
+    reports = Reports()
+    async with host.serving(reports, once=store, concurrency=2):
+        write = client.remote(Reports).write
+        handles = [await client.start(write, key="k")(1) for _ in range(4)]
+        await client.start(write, key="another")(2)
+        await until(lambda: sorted(reports.begun) == [1, 2], "both run")
+        reports.opened.set()
+        assert [await handle for handle in handles] == ["report 1 for all"] * 4
+    assert sorted(reports.begun) == [1, 2]
+
+
 async def test_an_error_is_the_outcome_of_a_started_call(reports: Reports, client: Rabbit) -> None:
     reports.opened.set()
     handle = await client.start(client.remote(Reports).write, key="k")(-1)

@@ -47,6 +47,7 @@ from leveret.once import (
     OnceUnavailable,
     Outcome,
     Recorded,
+    Taken,
 )
 from leveret.server.calls.life import ServerCall
 from leveret.wire.log_fields import fields_of, shown
@@ -61,6 +62,9 @@ SAME: Final = "same"
 _HASH: Final = 64
 """The length of a hash of arguments."""
 _MARK: Final = 16
+"""The length of what stands for a call id."""
+_PARTS: Final = 4
+"""Of the owner of a started call's claim: instance, attempt, call id and arguments."""
 _SPARE: Final = 5.0
 """Seconds by which a claim outlives the call's deadline: its handler is cancelled there."""
 
@@ -91,6 +95,22 @@ def was_begun_by(owner: str, call_id: str) -> bool:
     """
     parts = owner.split(".")
     return len(parts[-1]) != _HASH or mark_of(call_id) in parts[2:-1]
+
+
+def _is_another_start(request: Incoming, owner: str) -> bool:
+    """Whether a request need not wait for the end of another started call with its key.
+
+    The request of that one is with its server still, and comes again if the server dies. But one
+    that was with a server before may be that request.
+    """
+    is_new = not request.redelivered and not request.attempts
+    is_started = len(owner.split(".")) == _PARTS
+    return (
+        request.started is not None
+        and is_new
+        and is_started
+        and not was_begun_by(owner, request.call_id)
+    )
 
 
 class Claim:
@@ -290,6 +310,8 @@ class OnceCalls:
         except asyncio.CancelledError:
             await claim.settle(call, b"", remaining, ran=False)
             raise
+        if isinstance(outcome, Taken) and _is_another_start(call.incoming, outcome.owner):
+            return Recorded(kind=SAME, content_type="", body=b"")
         return outcome
 
     async def _store_begin(self, claim: Claim, remaining: float, *, takeover: bool) -> Outcome:
