@@ -137,6 +137,8 @@ class UploadMessage(Struct, frozen=True, kw_only=True, gc=False):
     """Whether it is the end."""
     is_sign: bool
     """Whether it is a sign of life."""
+    user: str
+    """The broker's user that published it, verified by the broker; "" if it is unknown."""
     content_type: str | None
     """The encoding of the body; None leaves it to the method."""
     body: bytes | None

@@ -114,6 +114,7 @@ def test_uploads_are_read_and_what_is_none_is_left() -> None:
         number=2,
         is_end=False,
         is_sign=False,
+        user="",
         content_type="text/plain",
         body=b"3",
         body_size=1,

@@ -60,9 +60,9 @@ class Streams:
         return True
 
     def uploaded(self, message: UploadMessage) -> None:
-        """Something of an upload came."""
+        """Something of an upload came; it counts if it is of the user who called."""
         stream = self._of.get(name_of(message.key))
-        if stream is not None:
+        if stream is not None and stream.call.user in ("", message.user):
             stream.uploaded(message, self._clock())
 
     def returned(self, key: CallKey) -> None:

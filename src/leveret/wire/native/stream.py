@@ -170,6 +170,7 @@ def read_upload(delivery: Delivery) -> UploadMessage | None:
         number=number,
         is_end=properties.type == END,
         is_sign=properties.type == PROGRESS,
+        user=properties.user_id or "",
         content_type=properties.content_type,
         body=delivery.body,
         body_size=delivery.body_size,

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from leveret.contract import Item
 from leveret.errors import InvalidArgument, InvalidResult, MaybeExecuted
@@ -66,6 +67,7 @@ class Scene:
             number=number,
             is_end=is_end,
             is_sign=is_sign,
+            user="",
             content_type=None,
             body=body,
             body_size=len(body),
@@ -229,11 +231,14 @@ async def test_a_registry_looks_after_its_streams_and_gives_up_who_is_gone() -> 
         number=1,
         is_end=False,
         is_sign=False,
+        user="",
         content_type=None,
         body=b"a",
         body_size=1,
     )
-    streams.uploaded(message)
+    scene.call.user = "ann"
+    streams.uploaded(structs.replace(message, user="eve", body=b"e"))
+    streams.uploaded(structs.replace(message, user="ann"))
     assert await scene.take() == b"a"
     await scene.send("a")
     assert scene.sent == [("credit", 0), ("item", 1)]
