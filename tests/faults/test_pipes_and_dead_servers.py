@@ -8,7 +8,6 @@ from pathlib import Path
 
 import leveret
 from leveret import CallError, DeadlineExceeded, MaybeExecuted
-from tests.behaviour.patience import until
 from tests.faults.diary import Diary
 from tests.faults.programs import Programs
 from tests.faults.scene import SOON
@@ -28,6 +27,7 @@ async def test_none_is_lost_and_none_with_keys_runs_twice(
     """Every fourth has keys: of those, one whose server died with its key says "maybe"."""
     store = f"sqlite:///{tmp_path / 'keys'}"
     outcomes: dict[str, object] = {}
+    reached = {100: asyncio.Event(), 200: asyncio.Event()}
     numbers = iter(range(_PIPES))
     async with (
         Programs(broker_url, diary.path, store=store) as programs,
@@ -49,12 +49,14 @@ async def test_none_is_lost_and_none_with_keys_runs_twice(
                     outcomes[key] = await (plain if number % 4 else keyed)(key)
                 except (MaybeExecuted, DeadlineExceeded) as error:
                     outcomes[key] = error
+                if len(outcomes) in reached:
+                    reached[len(outcomes)].set()
 
         async with asyncio.TaskGroup() as group:
             for _ in range(_AT_A_TIME):
                 group.create_task(call())
-            for kill in (1, 2):
-                await until(lambda: len(outcomes) >= 100 * kill, "some have ended")  # noqa: B023
+            for some_have_ended in reached.values():
+                await some_have_ended.wait()
                 await programs.kill(programs.running[0])
                 await programs.start()
     assert len(outcomes) == _PIPES

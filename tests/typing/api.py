@@ -387,6 +387,9 @@ async def pipes(rabbit: leveret.Rabbit) -> None:
         *(show, parse, stages.halve, show, parse, stages.halve, show, parse),
     )
     assert_type(await long("7"), int)
+    handle = await rabbit.start(pipe, key="k")("7", base=8)
+    assert_type(handle, leveret.CallHandle[str])
+    assert_type(await rabbit.attach(pipe, "k"), str)
     await pipe(7)  # type: ignore[arg-type]
     await pipe("7", base="8")  # type: ignore[arg-type]
     rabbit.pipe(stages.parse, stages.parse)  # type: ignore[arg-type]

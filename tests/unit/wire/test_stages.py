@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from leveret.wire.native.dialect import NativeClient
 from leveret.wire.native.reply import ReplyPacker, read_reply
 from leveret.wire.native.request import RequestPacker, read_request
 from leveret.wire.native.stages import OF_A_STAGE, pack_next
+from leveret.wire.native.started import StartedClient
 from tests.unit.wire.messages import CHANNEL, FRAME_MAX, NOW, SHOUT, delivered, delivery
 
 NATIVE = NativeClient()
@@ -124,6 +126,20 @@ def test_a_pipe_that_cannot_be_read_is_a_problem_of_its_request(headers: dict[st
 def test_a_pipe_that_nobody_waits_for_is_refused() -> None:
     changed = structs.replace(sent(STAMP).properties, reply_to=None)
     assert read(delivery(b"{}", **structs.asdict(changed))).problem
+
+
+def test_a_started_pipe_is_passed_on_with_what_makes_it_one() -> None:
+    packer = StartedClient(60).packer(CHANNEL, key="words.shout", content_type=OF_A_STAGE)
+    headers = NATIVE.stages((STAMP, PRESS), "application/json")
+    headers += StartedClient(60).headers(None, "key/1")
+    first = read_request(delivered(packer.pack(b"1f", 0, 0, b"{}", headers)), time.time(), 7.0)
+    assert (first.started, first.stage, first.then) == (60.0, 1, (STAMP, PRESS))
+    request = passed(first)
+    assert request.properties.delivery_mode == 2
+    assert request.properties.reply_to is None
+    second = read_request(request, time.time(), 7.0)
+    assert (second.started, second.stage, second.then) == (60.0, 2, (PRESS,))
+    assert (second.idempotency_key, second.problem) == ("key/2", "")
 
 
 def test_a_request_of_another_content_type_is_of_no_pipe() -> None:

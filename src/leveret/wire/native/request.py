@@ -206,7 +206,7 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         call,
         started=started,
         stage=stage.number,
-        then=stage.then if started is None else (),  # no client starts pipes
+        then=stage.then,
         content_type=stage.content_type or call.content_type,
         problem=stage.problem or call.problem,
         on_behalf_of=on_behalf_of(headers),
