@@ -53,7 +53,9 @@ test-oldest-dependencies:  ## The tests without a RabbitMQ, with the oldest pack
 	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct \
 	    --editable '.[arrow,cli,redis,postgres]'
 	@$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --group test
+	@# The oldest typer calls what a newer click, which it takes, deprecates.
 	$(OLDEST)/bin/python -m pytest -n auto --dist loadgroup -m 'not rabbitmq' \
+	    -W "ignore:'click:DeprecationWarning" \
 	    tests/behaviour tests/once $(filter-out tests/unit/testing,$(wildcard tests/unit/*))
 
 soak: $(VENV)/.ready-test  ## Load with random faults for MINUTES (1); nothing may be lost, hang, run twice or grow
