@@ -47,12 +47,15 @@ class ScriptedServer:
         await channel.consume(inbox, self._uploads.put_nowait, no_ack=True)
 
     async def uploaded(self, kind: str = "") -> tuple[str | None, int, bytes | None]:
-        """The next message of an upload, or the next of a type: its type, number and body."""
+        """The next message of an upload: its type, number and body.
+
+        :param kind: the type that it is to have; "": any but a sign of life.
+        """
         async with asyncio.timeout(PATIENCE):
             while True:
                 came = await self._uploads.get()
                 properties = came.properties
-                if not kind or properties.type == kind:
+                if properties.type == kind or (not kind and properties.type != "progress"):
                     return properties.type, (properties.headers or {})["n"], came.body
 
     async def request(self) -> Delivery:
@@ -74,10 +77,6 @@ class ScriptedServer:
             headers = (await self.control("credit")).properties.headers or {}
             if wanted.items() <= headers.items():
                 return headers
-
-    def said(self) -> list[str | None]:
-        """The types of the control messages that came and were not asked for."""
-        return [self._control.get_nowait().properties.type for _ in range(self._control.qsize())]
 
     def items(self, request: Delivery, *numbers: int, **headers: Any) -> None:
         """Send items whose values are ten times their numbers."""

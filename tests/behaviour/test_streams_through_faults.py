@@ -9,9 +9,16 @@ import pytest
 
 import leveret
 from leveret import Item, Rabbit, Service, current_call, method
-from tests.behaviour.patience import until
+from leveret.client.calls import streams
+from tests.behaviour.patience import PATIENCE, until
 
 ITEMS = 400
+
+
+@pytest.fixture(autouse=True)
+def servers_may_be_away_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that reconnects on a busy machine is not given up."""
+    monkeypatch.setattr(streams, "AWAY_FOR", PATIENCE)
 
 
 class Feed(Service, name="cut_feed"):
