@@ -33,6 +33,8 @@ from tests.faults.judgement import Verdict
 from tests.faults.oracle import How, Oracle
 from tests.faults.programs import Programs
 from tests.faults.scene import SOON
+from tests.faults.started import StartedJudge
+from tests.faults.streams import Counting, StreamJudge
 from tests.faults.work import Keyed, Threaded, Work
 from tests.once.servers import RedisServer
 from tests.rabbitmq.broker import RabbitMQ
@@ -44,6 +46,8 @@ _PATIENT: Final = 25.0
 _START: Final = 60.0
 """Seconds in which a server process starts though faults meet each of its attempts to connect."""
 _CALLERS: Final = 24
+_STREAMERS: Final = 8
+_STARTERS: Final = 2
 _PROGRAMS: Final = 2
 _KEYED: Final = 0.25
 """How many of the calls have a key, by which they run once."""
@@ -94,7 +98,7 @@ class Chaos:
         to_servers += "?heartbeat=2"  # by which servers notice that their broker vanished
         host = await enter(leveret.connect(to_servers, reconnect=SOON))
         store = self.store.url
-        services = [kind(self._diary) for kind in (Work, Keyed, Threaded)]
+        services = [*(kind(self._diary) for kind in (Work, Keyed, Threaded)), Counting()]
         await enter(host.serving(*services, grace=5, once=RedisOnce(store)))
         self.programs = await enter(
             Programs(to_servers, self._diary.path, store=store, patience=_START)
@@ -118,11 +122,16 @@ class Chaos:
             await self._round(min(left, _ROUND))
 
     async def _round(self, seconds: float) -> None:
+        streams, started = StreamJudge(), StartedJudge()
         async with Oracle(self._diary) as oracle:
             self._stopped = False
             async with asyncio.TaskGroup() as group:
                 for number in range(_CALLERS):
                     group.create_task(self._calls(oracle, number))
+                for number in range(_STREAMERS):
+                    group.create_task(self._streams(streams, number))
+                for number in range(_STARTERS):
+                    group.create_task(self._starts(started, number))
                 try:
                     async with asyncio.TaskGroup() as harm:
                         faults = self._faults
@@ -132,7 +141,11 @@ class Chaos:
                 finally:
                     self._stopped = True
             verdict = await oracle.verdict()
+            await started.judge(self.clients[-1])
+            started.compare(self._diary.read())
             worst = oracle.lag.worst
+        verdict.add_streams(streams.verdict)
+        verdict.add_started(started)
         self.verdict.add(verdict)
         self._diary.clear()
         self.looks.append(await self._footprint())
@@ -148,6 +161,20 @@ class Chaos:
                 call.cancel()
             await asyncio.wait((call,))
             await asyncio.sleep(dice.uniform(0, 0.05))
+
+    async def _streams(self, judge: StreamJudge, number: int) -> None:
+        dice = random.Random(self._dice.random())
+        client = self.clients[number % len(self.clients)]
+        while not self._stopped:
+            await judge.any_stream(client, dice)
+            await asyncio.sleep(dice.uniform(0, 0.2))
+
+    async def _starts(self, judge: StartedJudge, number: int) -> None:
+        dice = random.Random(self._dice.random())
+        client = self.clients[number % len(self.clients)]
+        while not self._stopped:
+            await judge.start(client, dice)
+            await asyncio.sleep(dice.uniform(0, 0.5))
 
     async def _harm(self, oracle: Oracle, seconds: float, kind: Weights, pause: float) -> None:
         """One fault after the other, with pauses of up to `pause` seconds."""

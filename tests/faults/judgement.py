@@ -15,6 +15,8 @@ from typing import Final
 from leveret import CallError
 from leveret.errors import Executed
 from tests.faults.diary import Entry
+from tests.faults.started import StartedJudge
+from tests.faults.streams import StreamVerdict
 
 LATE: Final = 0.1
 """Seconds after its deadline by which a call has to have ended."""
@@ -24,6 +26,14 @@ GIVEN_UP: Final = re.compile(r"the request was taken ([6-9]|\d\d+) times, ")
 """What is said of a request that may have killed six servers: that one is not lost."""
 LOOP: Final = 0.02
 """Seconds before the deadline from which on a late loop delays its end."""
+
+_BROKEN: Final = (
+    *("lost", "hung", "ran_twice", "wrong_executed"),
+    *("items_lost", "items_doubled", "started_lost"),
+)
+"""The counts that are 0 where the promise was kept."""
+_COUNTED: Final = ("calls", "streams", "started", "faults", *_BROKEN)
+"""What `make chaos` prints."""
 
 
 @dataclass(slots=True)
@@ -68,13 +78,18 @@ class Verdict:
     hung: int = 0
     ran_twice: int = 0
     wrong_executed: int = 0
+    streams: int = 0
+    items_lost: int = 0
+    items_doubled: int = 0
+    started: int = 0
+    started_lost: int = 0
     maybe: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     complaints: list[str] = field(default_factory=list)
 
     def add(self, other: Verdict) -> None:
         """Sum up."""
-        for name in ("calls", "results", "faults", "lost", "hung", "ran_twice", "wrong_executed"):
+        for name in (*_COUNTED, "results"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.maybe += other.maybe
         self.errors += other.errors
@@ -83,12 +98,26 @@ class Verdict:
     @property
     def kept(self) -> bool:
         """Whether the promise was kept in each call."""
-        return not (self.lost or self.hung or self.ran_twice or self.wrong_executed)
+        return not any(getattr(self, name) for name in _BROKEN)
 
     def counts(self) -> dict[str, int]:
         """The numbers that `make chaos` prints."""
-        names = ("calls", "faults", "lost", "hung", "ran_twice", "wrong_executed")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in _COUNTED}
+
+    def add_streams(self, streams: StreamVerdict) -> None:
+        """What became of the streams of a round."""
+        self.streams += streams.streams
+        self.items_lost += streams.lost
+        self.items_doubled += streams.doubled
+        self.hung += streams.hung
+        self.complaints += streams.complaints[:20]
+
+    def add_started(self, judge: StartedJudge) -> None:
+        """What became of the started calls of a round."""
+        self.started += len(judge.started)
+        self.started_lost += judge.lost
+        self.ran_twice += judge.ran_twice
+        self.complaints += judge.complaints[:20]
 
     def __str__(self) -> str:
         shown = "\n  ".join(self.complaints[:20])

@@ -17,6 +17,7 @@ from leveret.once import store_of
 from tests.faults.diary import Diary
 from tests.faults.poison import Poison
 from tests.faults.scene import SOON
+from tests.faults.streams import Counting
 from tests.faults.work import Keyed, Stages, Threaded, Work
 
 
@@ -31,6 +32,7 @@ async def main() -> None:
         leveret.connect(url, reconnect=SOON, wait_for_broker=30) as rabbit,
         rabbit.serving(
             *(Work(diary), Keyed(diary), Threaded(diary), Poison(diary), Stages(diary)),
+            Counting(),
             grace=float(grace),
             once=store_of(store),
         ),

@@ -52,14 +52,20 @@ class ServerProcess:
 
 
 @asynccontextmanager
-async def running_server(name: str, queue: str, url: str) -> AsyncIterator[ServerProcess]:
-    """Start a server, and wait until it takes calls. It is killed at the end if it still runs."""
+async def running_server(
+    name: str, queue: str, url: str, *, once: str
+) -> AsyncIterator[ServerProcess]:
+    """Start a server, and wait until it takes calls. It is killed at the end if it still runs.
+
+    :param once: the URL of its store of idempotency keys.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "leveret.demo.server",
         name,
         queue,
+        once,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=os.environ | {"LEVERET_URL": url, "PYTHONUNBUFFERED": "1"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -23,7 +24,14 @@ from leveret import (
 )
 from leveret.broker import EmbeddedBroker
 from leveret.demo.fibonacci import Fibonacci
+from leveret.demo.lasting import (
+    show_a_pipe,
+    show_a_started_call,
+    show_a_stream,
+    show_progress,
+)
 from leveret.demo.narration import SurpriseError, expect, fails, section, show, tell
+from leveret.demo.photos import Photos
 from leveret.demo.server_process import ServerEndedError, ServerProcess, running_server
 from leveret.demo.tidying import tidied
 from leveret.demo.warehouse import OutOfStock, Warehouse
@@ -55,7 +63,7 @@ def run_demo(url: str | None = None) -> int:
 async def _run(url: str | None, where: str) -> None:
     if url is not None:
         tell(f"Leveret on {where}", indent=0)
-        async with tidied(url, Fibonacci, Warehouse, plain=QUEUE):
+        async with tidied(url, Fibonacci, Warehouse, Photos, plain=QUEUE):
             await tell_all(url)
         return
     async with EmbeddedBroker() as broker:
@@ -71,30 +79,53 @@ async def tell_all(url: str) -> None:
     """Tell the whole story, from the start of two servers to their end."""
     began = time.monotonic()
     async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leveret-demo-"))
+        servers = Servers(stack, url, f"sqlite:///{folder}/once.db")
         rabbit = await stack.enter_async_context(leveret.connect(url, name="demo"))
         section("Two servers, each a process of its own")
-        one, other = await start(stack, url, "server 1", "server 2")
+        one, other = await servers.start("server 1", "server 2")
         await show_two_paths(rabbit)
         await show_sharing(rabbit)
         await show_cpu_bound_work(rabbit)
+        await show_a_stream(rabbit)
+        await show_progress(rabbit)
+        await show_a_started_call(url)
+        await show_a_pipe(rabbit)
         section("Calls that fail say why, and whether the handler ran")
         await show_wrong_calls(rabbit)
         await show_what_handlers_raise(rabbit)
         await show_impatience(rabbit, one, other)
         survivor = await show_a_killed_server(rabbit, one, other)
-        (another,) = await start(stack, url, "server 3")
+        (another,) = await servers.start("server 3")
         await show_a_drain(rabbit, survivor, another)
     print(f"All of it went as told, in {time.monotonic() - began:.1f} s.")
 
 
-async def start(stack: AsyncExitStack, url: str, *names: str) -> list[ServerProcess]:
-    """Start servers; those that still run are killed at the end of the demo."""
-    servers = await asyncio.gather(
-        *(stack.enter_async_context(running_server(name, QUEUE, url)) for name in names)
-    )
-    for server in servers:
-        tell(f"{server.name} serves fibonacci and warehouse (process {server.pid})")
-    return servers
+class Servers:
+    """The servers of the demo.
+
+    :param stack: kills those that still run at the end.
+    :param once: the URL of their store of idempotency keys, which started calls stand on.
+    """
+
+    def __init__(self, stack: AsyncExitStack, url: str, once: str) -> None:
+        self._stack = stack
+        self._url = url
+        self._once = once
+
+    async def start(self, *names: str) -> list[ServerProcess]:
+        """Start servers, and wait until they take calls."""
+        servers = await asyncio.gather(
+            *(
+                self._stack.enter_async_context(
+                    running_server(name, QUEUE, self._url, once=self._once)
+                )
+                for name in names
+            )
+        )
+        for server in servers:
+            tell(f"{server.name} serves fibonacci, photos and warehouse (process {server.pid})")
+        return servers
 
 
 async def show_two_paths(rabbit: Rabbit) -> None:
