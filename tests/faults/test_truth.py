@@ -114,7 +114,9 @@ async def test_a_keyed_request_that_comes_again_may_have_run_though_the_store_is
         leveret.connect(broker_url) as rabbit,
         rabbit.serving(Till(), once=Away()),
     ):
-        failure = await raw.failure()
+        question = await raw.reply()
+        assert question.properties.type == "claim"
+        failure = await raw.failure()  # once nobody has answered
     assert failure["code"] == "RESOURCE_EXHAUSTED"
     assert failure.get("executed", "maybe") == "maybe", failure
 

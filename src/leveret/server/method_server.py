@@ -296,7 +296,7 @@ class MethodServer:
         if request.started is not None:
             self._take_started(call)
             return
-        if old and self._ask(call, seconds):
+        if (old or request.redelivered or request.attempts) and self._ask(call, seconds, old=old):
             return
         call.tick = self.deadlines.add(call.ends, call)
         if self.slots.acquire():
@@ -537,8 +537,15 @@ class MethodServer:
         if self._endings is not None:
             self._endings.handed_back(self._call_of(request, source))
 
-    def _ask(self, call: ServerCall, seconds: float) -> bool:
-        """Ask the caller whether it still waits; False if its dialect knows no such question."""
+    def _ask(self, call: ServerCall, seconds: float, *, old: bool) -> bool:
+        """Ask the caller whether it still waits; False if its dialect knows no such question.
+
+        The caller of a request that was there before this server may have been told that no server
+        listens. The caller of one that another server had may have been answered by that one, which
+        then lost its connection before its acknowledgement was read: a refusal, mostly, which says
+        that the handler did not run.
+        """
+        call.old = old
         question = self._question(call)
         if not question:
             return False
@@ -549,12 +556,14 @@ class MethodServer:
         return True
 
     def _still_waits(self, call: ServerCall) -> bool:
-        """Whether the caller of an old request can be thought to wait, though it says nothing.
+        """Whether the caller of such a request can be thought to wait, though it says nothing.
 
         It may be cut off, and to run the request does no harm. But a caller that does not wait for
-        a server may have been told that there was none, and that its handler did not run.
+        a server may have been told that there was none, and that its handler did not run. A caller
+        whose request another server had hardly was: the answer would have had to get through, and
+        not the acknowledgement in the same write.
         """
-        return self.spec.idempotent and call.incoming.waits
+        return not call.old or (self.spec.idempotent and call.incoming.waits)
 
     def _question(self, call: ServerCall) -> bytes:
         notice = Notice(kind=NoticeKind.CONFIRM, answer_to=self._answer_to)
@@ -577,15 +586,15 @@ class MethodServer:
             return  # its handler's time has not begun
         if call.state is not State.ASKED:
             self.stop(call, Stop.DEADLINE)
+        elif call.holding is Holding.DETACHED:
+            self._life.fire(call, Event.UNCONFIRMED)
+            self._forget(call)  # whoever gets its request next asks its caller
         elif self._still_waits(call) and call.ends > self._clock():
             self.confirmed(call)
         else:
             error = stopped(call, call.state, in_thread=False)
             self._life.fire(call, Event.UNCONFIRMED)
-            if call.holding is Holding.DETACHED:
-                self._forget(call)  # whoever gets its request next asks its caller
-            else:
-                self._fail(call, error)
+            self._fail(call, error)
 
     # -- started calls -----------------------------------------------------------------------------
 

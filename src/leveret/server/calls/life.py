@@ -516,6 +516,8 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """Whether its handler has begun: RUNNING is behind it, whatever came after."""
     one_way: bool = False
     """Whether nobody waits for a reply."""
+    old: bool = False
+    """Whether its caller is asked as the request was in the queue before this server."""
     dead_letter: bool = False
     """Whether it has failed, and its request is to be dead-lettered or kept, and not answered."""
     task: asyncio.Task[None] | None = None
