@@ -7,13 +7,16 @@ import gc
 from collections.abc import Coroutine
 from typing import Any, TypeVar, cast
 
+import pytest
+
 from leveret.amqp import methods
+from leveret.client.calls import probe as probe_module
 from leveret.client.calls.probe import DEAD_AFTER, MOST_AT_ONCE, BrokerLiveness, QueueProbe
 from leveret.client.calls.route import Route
 from leveret.client.calls.tasks import Tasks
 from leveret.errors import ConnectionLost, LeveretError
 from leveret.transport.connection import Connection
-from tests.behaviour.patience import until
+from tests.behaviour.patience import PATIENCE, until
 
 T = TypeVar("T")
 
@@ -145,6 +148,13 @@ def a_route() -> Route:
     return Route("gate.once", "leveret.gate.once", "gate")
 
 
+@pytest.fixture
+def no_probe_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a quarter second may pass before the answer is looked at."""
+    monkeypatch.setattr(probe_module, "_HANGS_AFTER", PATIENCE)
+
+
+@pytest.mark.usefixtures("no_probe_hangs")
 async def test_a_probe_is_sent_before_anything_is_awaited_and_each_has_a_channel() -> None:
     scene, routes = Scene(), [a_route() for _ in range(4)]
     probing = [scene.probe(route) for route in routes]
@@ -163,6 +173,7 @@ async def test_a_probe_is_sent_before_anything_is_awaited_and_each_has_a_channel
     assert routes[0].finding.consumers == 7
 
 
+@pytest.mark.usefixtures("no_probe_hangs")
 async def test_more_probes_than_that_wait_for_their_turn() -> None:
     scene = Scene()
     routes = [a_route() for _ in range(MOST_AT_ONCE + 1)]
