@@ -21,8 +21,9 @@ from leveret import (
     method,
 )
 from leveret.amqp.properties import Properties
+from leveret.server import method_server
 from tests.behaviour.crashing import crash
-from tests.behaviour.patience import at_once, until
+from tests.behaviour.patience import PATIENCE, at_once, until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
 
@@ -61,9 +62,10 @@ async def test_an_idempotent_call_is_run_again_when_its_server_vanished(
 
 
 async def test_a_request_is_not_run_again_whose_caller_was_told_that_it_was_refused(
-    client: Rabbit, host: Rabbit, raw: RawPeer
+    client: Rabbit, host: Rabbit, raw: RawPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its server refused it, and vanished before it had acknowledged it."""
+    monkeypatch.setattr(method_server, "CONFIRM_WITHIN_WAITS", PATIENCE)  # on a busy machine too
     twice = Twice()
     async with host.serving(Twice()):
         pass
