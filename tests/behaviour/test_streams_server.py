@@ -6,9 +6,11 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 
 import pytest
 
+import leveret
 from leveret import (
     CallError,
     Cancelled,
@@ -27,6 +29,7 @@ from leveret import (
     method,
 )
 from leveret.server.calls.life import ServerCall
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until, until_found
 from tests.behaviour.raw import RawPeer
 
@@ -272,6 +275,31 @@ async def test_a_stream_that_cannot_resume_breaks_with_its_server(
     await serving.__aexit__(None, None, None)
     assert caught.value.received == len(received)
     assert caught.value.executed != "no"
+
+
+async def test_a_server_that_dies_breaks_its_streams_but_for_those_that_resume(
+    rabbitmq_url: str, host: Rabbit, client: Rabbit
+) -> None:
+    remote = client.remote(Feed)
+    ticks: list[int] = []
+    numbers: list[int] = []
+    async with AsyncExitStack() as stack:
+        dying = await stack.enter_async_context(leveret.connect(rabbitmq_url, reconnect=False))
+        await stack.enter_async_context(dying.serving(Feed(), grace=0))
+        ticking = asyncio.create_task(into(ticks, remote.ticks(0)))
+        counting = asyncio.create_task(into(numbers, remote.endless()))
+        await until(lambda: min(len(ticks), len(numbers)) > 100, "both stream")
+        await stack.enter_async_context(host.serving(Feed()))
+        crash(dying)
+        with pytest.raises(StreamBroken) as caught:
+            await counting
+        assert (caught.value.received, caught.value.executed) == (len(numbers), "maybe")
+        assert numbers == list(range(1, len(numbers) + 1))
+        before = len(ticks)
+        await until(lambda: len(ticks) > before + 200, "the other goes on at the other server")
+        ticking.cancel()
+        await asyncio.wait([ticking])
+        assert ticks == list(range(1, len(ticks) + 1))
 
 
 async def test_a_request_is_acknowledged_when_its_handler_begins(
