@@ -48,6 +48,7 @@ class Stream:
         "_waiter",
         "error",
         "extend",
+        "is_asked_again",
         "is_over",
         "items",
         "liveness",
@@ -93,6 +94,8 @@ class Stream:
         """When it has to be over, on the event loop's clock."""
         self.returned_at = 0.0
         """When the broker first found that its server cannot be reached; 0 while it can."""
+        self.is_asked_again = False
+        """Whether its server is asked again in a moment, as it could not be reached."""
         self.tell: Callable[[], None] = _nobody
         """Sends its credit to the server."""
         self.extend: Callable[[float], None] = _no_deadline

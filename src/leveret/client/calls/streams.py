@@ -125,7 +125,8 @@ class Streams:
             stream.returned_at = now
         if now >= max(stream.returned_at + AWAY_FOR, self._patient_until):
             self._gone(call, f"its server {stream.server} is gone")
-        else:
+        elif not stream.is_asked_again:  # all of an upload may come back at once
+            stream.is_asked_again = True
             self._loop.call_later(_SENT_AGAIN_AFTER, self._once_more, call, stream)
         return True
 
@@ -163,6 +164,7 @@ class Streams:
             upload.say()
 
     def _once_more(self, call: Pending, stream: Stream) -> None:
+        stream.is_asked_again = False
         if call.state is State.STREAMING and stream.returned_at:
             self._repeat(call, stream, again=True)
 

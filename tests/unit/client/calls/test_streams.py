@@ -117,6 +117,7 @@ async def test_a_server_that_cannot_be_reached_is_given_up_after_a_moment() -> N
     call = there.call()
     there.streams.received(call, item(1))
     assert there.streams.unreachable(call.id)
+    assert there.streams.unreachable(call.id)
     await there.loop.advance(0.3)
     assert there.said == [("feed.s1", Credit(got=1, upto=64, size=1024, again=True))]
     there.streams.received(call, item(2))  # it is back
