@@ -13,7 +13,7 @@ import pytest
 from tests.simulation.network import Network
 from tests.simulation.stand_ins import in_place
 from tests.simulation.trace import Trace
-from tests.simulation.world import EPOCH, Process, Stuck, World
+from tests.simulation.world import EPOCH, Pause, Process, Stuck, World
 
 
 class Heard(asyncio.Protocol):
@@ -167,6 +167,14 @@ def test_a_suspended_process_has_lost_its_own_time_but_not_the_time_of_day() -> 
     assert after - before < 0.2
     assert then - at > 5.0
     assert at >= EPOCH
+
+
+def test_a_pause_makes_nothing_late_in_a_span_that_ended_before_it_started() -> None:
+    """As from shortly before a deadline to the end of a call that ended long before."""
+    pause = Pause(since=1.0, till=5.0, suspended=False)
+    assert pause.within(4.0, 2.0) == 0.0
+    assert pause.within(2.0, 4.0) == 2.0
+    assert pause.within(4.0, 9.0) == 1.0
 
 
 def test_a_refused_connection_is_refused() -> None:

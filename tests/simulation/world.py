@@ -140,7 +140,9 @@ class Pause:
             return 0.0
         if self.suspended:
             return self.till - self.since
-        return min(self.till, end) - max(self.since, start)
+        return max(
+            0.0, min(self.till, end) - max(self.since, start)
+        )  # a span may end before it starts
 
 
 class Process:
