@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from itertools import product
+from typing import cast
 
 import pytest
 
@@ -16,6 +17,7 @@ from leveret.server.calls.life import (
     WITH_TASK,
     Act,
     Answer,
+    CallStream,
     Ending,
     Event,
     Holding,
@@ -255,6 +257,19 @@ def test_what_had_begun_is_never_handed_back_as_if_it_had_not() -> None:
     over = call()
     over.entered = True
     assert ending(over, back=True) is Ending.REQUEUE
+
+
+@pytest.mark.parametrize(("holding", "back", "answer"), ENDINGS)
+def test_a_call_that_has_begun_to_stream_ends_with_its_streams(
+    holding: Holding, back: bool, answer: Answer
+) -> None:
+    """Its request is acknowledged, so nothing becomes of that."""
+    over = call()
+    over.holding, over.answer = holding, answer
+    over.stream = cast("CallStream", object())
+    assert ending(over, back=back) is ENDINGS[holding, back, answer]
+    over.entered = True
+    assert ending(over, back=back) is Ending.STREAM
 
 
 def test_nobody_is_answered_twice() -> None:
