@@ -157,13 +157,13 @@ class Invocation:
         "_make_codec",
         "_make_request",
         "_method",
+        "_new_id",
         "_new_key",
+        "_parameters",
         "_policy",
         "_raises",
         "_request",
         "_sender",
-        "new_id",
-        "parameters",
     )
 
     is_pipe = False
@@ -185,9 +185,8 @@ class Invocation:
         policy: CallPolicy | None = None,
         new_key: bool = False,
     ) -> None:
-        self.new_id = new_id
-        self.parameters = parameters
-        """Makes of arguments what the codec encodes; `TypeError` for arguments that do not fit."""
+        self._new_id = new_id
+        self._parameters = parameters
         self._here = here
         self._sender: Sender | None = None
         self._request: Request
@@ -204,6 +203,16 @@ class Invocation:
         self._expected = expected
         self._policy = policy
         self._new_key = new_key
+
+    @property
+    def new_id(self) -> Callable[[], str]:
+        """Gives a call id that no call has had."""
+        return self._new_id
+
+    @property
+    def parameters(self) -> Callable[..., Any]:
+        """Makes of arguments what the codec encodes; `TypeError` for arguments that do not fit."""
+        return self._parameters
 
     async def call(  # noqa: C901, PLR0912, PLR0915 - the hot path: one coroutine is faster than two
         self,
@@ -225,7 +234,7 @@ class Invocation:
             headers, timeout, ids = attempt.headers, attempt.timeout, attempt.ids
         else:
             try:
-                body = self._encode(self.parameters(*args, **kwargs))
+                body = self._encode(self._parameters(*args, **kwargs))
             except ENCODE_ERRORS as error:
                 raise InvalidArgument(str(error), method=self._method) from error
             timeout = terms.timeout
@@ -305,7 +314,7 @@ class Invocation:
         :raises InvalidArgument: if they do not fit.
         """
         try:
-            return self._encode(self.parameters(**arguments))
+            return self._encode(self._parameters(**arguments))
         except ENCODE_ERRORS as error:
             raise InvalidArgument(str(error), method=self._method) from error
 
@@ -343,7 +352,7 @@ class Invocation:
         """What makes an attempt within so many seconds."""
         first = request = self._request
         headers = terms.headers
-        ids = RequestIds(self.new_id()) if ids is None else ids
+        ids = RequestIds(self._new_id()) if ids is None else ids
         if self._new_key:
             key = secrets.token_urlsafe(16)
             headers += request.dialect.headers(idempotency_key=key)

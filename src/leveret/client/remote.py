@@ -40,10 +40,15 @@ _CLASSES: Final = 1024
 class Invokes(Protocol):
     """What makes the calls of a remote method: an `Invocation`, mostly."""
 
-    new_id: Callable[[], str]
-    """Gives a call id that no call has had."""
-    parameters: Callable[..., Any]
-    """Makes of arguments what is encoded; `TypeError` for arguments that do not fit."""
+    @property
+    def new_id(self) -> Callable[[], str]:
+        """Gives a call id that no call has had."""
+        ...
+
+    @property
+    def parameters(self) -> Callable[..., Any]:
+        """Makes of arguments what is encoded; `TypeError` for arguments that do not fit."""
+        ...
 
     def call(
         self,

@@ -150,25 +150,23 @@ class AnswersForAll:
         """Send a notice if the socket takes it; returns whether it did."""
         return self._way.send(frames, may_wait=False)
 
-    def repeat(self, _name: str, frames: bytes) -> None:
+    def repeat(self, name: str, frames: bytes) -> None:
         """Send the reply to a call once more."""
         self._way.send(frames)
 
-    def finish(self, _call: ServerCall, frames: bytes) -> bool:
+    def finish(self, call: ServerCall, frames: bytes) -> bool:
         """Send a call's reply. There is nothing to acknowledge."""
         self._way.send(frames)
         return True
 
-    def reject(self, _call: ServerCall, frames: bytes) -> None:
+    def reject(self, call: ServerCall, frames: bytes) -> None:
         """Send a call's reply. There is nothing to dead-letter."""
         self._way.send(frames)
 
     def settle(self, tag: int, how: Settle) -> None:
         """Nothing: the broker has forgotten the request."""
 
-    def hand_back(
-        self, _call: Incoming, _seconds: float, _user: str, _attempts: int | None
-    ) -> bool:
+    def hand_back(self, call: Incoming, seconds: float, user: str, attempts: int | None) -> bool:
         """Nothing: no other server is to run it."""
         return True
 

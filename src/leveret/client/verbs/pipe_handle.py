@@ -83,9 +83,10 @@ class PipeHandle(CallHandle[R_co]):
 
     async def _cancel(self) -> Standing:
         """Have each stage end: that which runs, and those that wait for their requests."""
-        for number in range(len(self._stages)):
-            standing = await self._at_stage(number, "cancel", 0.0)
-        return standing
+        *earlier, last = range(len(self._stages))
+        for number in earlier:
+            await self._at_stage(number, "cancel", 0.0)
+        return await self._at_stage(last, "cancel", 0.0)
 
     async def _at_stage(self, number: int, ask: Literal["look", "cancel"], wait: float) -> Standing:
         return await self._stages[number].handle._asked(ask, wait)  # noqa: SLF001 - its own kind
