@@ -108,7 +108,7 @@ async def test_a_store_of_keys_that_does_not_exist_is_refused(commands: Commands
         *("serve", SERVED, "--once", "mongodb://secret@host", "--log-level", "critical")
     )
     assert ran.process.returncode not in {0, None}
-    assert "a store of idempotency keys is redis://" in ran.error
+    assert "a store of idempotency keys is sqlite:///path" in ran.error
     assert "secret" not in ran.error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -67,11 +67,11 @@ async def test_an_upload_waits_for_credit_and_is_sent_in_order_with_its_end(
     assert client.in_flight == 0
 
 
-@pytest.mark.parametrize("source", [[1, 2], (n for n in (1, 2)), range(1, 3)])
+@pytest.mark.parametrize("source", [lambda: [1, 2], lambda: iter((1, 2)), lambda: range(1, 3)])
 async def test_plain_iterables_are_uploaded_as_well(
-    client: Rabbit, server: ScriptedServer, source: Any
+    client: Rabbit, server: ScriptedServer, source: Callable[[], Any]
 ) -> None:
-    summing = asyncio.ensure_future(client.remote(Feed).watch(a=7, items=source))
+    summing = asyncio.ensure_future(client.remote(Feed).watch(a=7, items=source()))
     request = await server.request()
     server.give(request, got=0, upto=9)
     assert [(await server.uploaded())[0] for _ in range(3)] == ["item", "item", "end"]
