@@ -48,11 +48,15 @@ async def serve(commands: Commands, *args: str) -> Command:
     return server
 
 
-async def until_version(rabbit: Rabbit, version: int) -> None:
+async def until_version(rabbit: Rabbit, version: int, server: Command) -> None:
     """Call until the new code answers; each call must get an answer."""
-    async with asyncio.timeout(45):
-        while await rabbit.call("desk.version") != version:  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(45):
+            while await rabbit.call("desk.version") != version:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
+    except leveret.CallError as error:
+        error.add_note("\n".join(("the server said:", *server.lines)))
+        raise
 
 
 async def test_changed_code_takes_over_without_a_lost_call(commands: Commands) -> None:
@@ -61,7 +65,7 @@ async def test_changed_code_takes_over_without_a_lost_call(commands: Commands) -
         meeting = await commands.meeting()
         for version in (2, 3):  # files of one size, the second written soon after the first
             write(commands, version)
-            await until_version(rabbit, version)
+            await until_version(rabbit, version, server)
             # Both new workers: one that is not ready would be drained without a word by a change.
             ready = await server.says(r"\(pid (\d+)\) is ready", 2 * version)
         await server.says(r"desk\.py changed; starting anew", 2)
@@ -89,7 +93,7 @@ async def test_broken_code_is_told_and_the_old_serves_until_it_is_mended(
         await server.says("waiting for the next change; until then the old code serves on")
         assert await rabbit.call("desk.version") == 1
         write(commands, 2)
-        await until_version(rabbit, 2)
+        await until_version(rabbit, 2, server)
     server.interrupt()
     assert await server.ends() == 0
 
@@ -116,7 +120,7 @@ async def test_a_change_while_new_workers_start_starts_newer_ones(commands: Comm
     write(commands, 2)
     async with leveret.connect(commands.url) as rabbit:
         await server.says("is ready")
-        await until_version(rabbit, 2)
+        await until_version(rabbit, 2, server)
     server.terminate()
     assert await server.ends() == 0
 
@@ -135,7 +139,7 @@ async def test_a_module_that_the_service_imports_is_watched_too(commands: Comman
     async with leveret.connect(commands.url) as rabbit:
         assert await rabbit.call("desk.version") == 7
         (package / "__init__.py").write_text("NUMBER = 8\n")
-        await until_version(rabbit, 8)
+        await until_version(rabbit, 8, server)
     await server.says(r"inner/__init__\.py changed")
 
 
