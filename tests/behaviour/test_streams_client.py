@@ -12,6 +12,7 @@ import pytest
 import leveret
 from leveret import OutgoingCall, Rabbit, Service
 from leveret.client.calls import streams
+from leveret.streaming.credit import WINDOW_ITEMS
 from tests.behaviour.patience import until
 from tests.behaviour.scripted_streams import ScriptedServer, scripted_server
 
@@ -53,11 +54,15 @@ async def test_items_come_in_order_and_then_the_end(client: Rabbit, server: Scri
     taking = collected(client.remote(Feed).watch(3))
     request = await server.request()
     headers = request.properties.headers or {}
-    assert (request.body, headers["credit"], headers["credit-bytes"]) == (b'{"a":3}', 64, 1024**2)
+    assert (request.body, headers["credit"], headers["credit-bytes"]) == (
+        b'{"a":3}',
+        WINDOW_ITEMS,
+        1024**2,
+    )
     server.items(request, 1, 2, 3)
     server.end(request, 3)
     assert await taking == [10, 20, 30]
-    assert (await server.credit(got=4))["upto"] >= 64  # the end is acknowledged
+    assert (await server.credit(got=4))["upto"] >= WINDOW_ITEMS  # the end is acknowledged
     assert client.in_flight == 0
 
 
@@ -151,12 +156,11 @@ async def test_credit_follows_what_the_consumer_takes(
     stream = client.remote(Feed).watch(1)
     first = asyncio.ensure_future(anext(stream))
     request = await server.request()
-    server.items(request, *range(1, 65))
+    server.items(request, *range(1, WINDOW_ITEMS + 1))
     assert await first == 10
-    for _ in range(30):
+    for _ in range(WINDOW_ITEMS // 2 - 1):
         await anext(stream)
-    await anext(stream)
-    while (await server.credit())["upto"] < 32 + 64:
+    while (await server.credit())["upto"] < WINDOW_ITEMS // 2 + WINDOW_ITEMS:
         pass
     await stream.aclose()  # type: ignore[attr-defined]
 

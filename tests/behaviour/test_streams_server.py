@@ -29,6 +29,7 @@ from leveret import (
     method,
 )
 from leveret.server.calls.life import ServerCall
+from leveret.streaming.credit import WINDOW_ITEMS
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until, until_found
 from tests.behaviour.raw import RawPeer
@@ -148,7 +149,7 @@ async def test_a_consumer_that_stops_costs_one_window_and_an_early_end_closes_th
             if i == 3:
                 break
         await until(lambda: feed.closed == ["endless"], "the handler is closed")
-        assert feed.made <= 64 + 64 + 1
+        assert feed.made <= 2 * WINDOW_ITEMS + 1
         async for i in remote.count_in_thread(100_000):
             if i == 3:
                 break
@@ -384,16 +385,16 @@ async def test_a_handler_that_stops_taking_stops_its_caller(host: Rabbit, client
 
     async def giving() -> AsyncIterator[int]:
         nonlocal given
-        for i in range(300):
+        for i in range(1000):
             given += 1
             yield i
 
     async with host.serving(sums):
         summing = asyncio.create_task(client.remote(Sums).slow(giving()))
-        await until(lambda: given >= 64, "a window is given")
-        assert given <= 64 + 2
+        await until(lambda: given >= WINDOW_ITEMS, "a window is given")
+        assert given <= WINDOW_ITEMS + 2
         sums.gate.set()
-        assert await summing == sum(range(300))
+        assert await summing == sum(range(1000))
         with pytest.raises(InvalidArgument, match=r"sums.sum is given 'numbers' item by item"):
             await client.call("sums.sum")
         with pytest.raises(InvalidArgument, match="item 1 of the upload"):

@@ -6,8 +6,9 @@ from typing import Final
 
 from msgspec import Struct
 
-WINDOW_ITEMS: Final = 64
-"""How many items a receiver lets come beyond those that its consumer took."""
+WINDOW_ITEMS: Final = 256
+"""How many items a receiver lets come beyond those that its consumer took. With 64, a stream of
+small items is slower on RabbitMQ by a quarter, as it waits for credit."""
 WINDOW_BYTES: Final = 1024 * 1024
 """How many bytes of item bodies it lets come likewise; the last item may go beyond that."""
 

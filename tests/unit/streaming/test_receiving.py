@@ -64,9 +64,9 @@ def test_a_gap_is_asked_for_once_and_with_each_credit_until_it_is_filled() -> No
     half = half_in(State.WHOLE)
 
     assert [half.item(5), half.item(6)] == [Act.ASK, Act.DROP]
-    assert half.credit() == Credit(got=3, upto=64, size=1024 * 1024, again=True)
+    assert half.credit() == Credit(got=3, upto=256, size=1024 * 1024, again=True)
     assert [half.item(4), half.item(5), half.item(6)] == [Act.TAKE] * 3
-    assert half.credit() == Credit(got=6, upto=64, size=1024 * 1024)
+    assert half.credit() == Credit(got=6, upto=256, size=1024 * 1024)
 
 
 def test_credit_is_due_when_half_of_the_items_are_taken() -> None:
@@ -106,5 +106,5 @@ def test_the_end_is_acknowledged_as_one_number_more_and_needs_no_more_credit() -
 
 def test_who_was_cut_off_says_what_it_has_and_asks_for_the_rest() -> None:
     assert half_in(State.WHOLE).credit(again=True) == Credit(
-        got=3, upto=64, size=1024 * 1024, again=True
+        got=3, upto=256, size=1024 * 1024, again=True
     )
