@@ -42,9 +42,12 @@ def write(commands: Commands, version: int | str) -> None:
     (commands.folder / "desk.py").write_text(CODE.format(version=version))
 
 
-async def serve(commands: Commands, *args: str) -> Command:
-    server = await commands.start("serve", "desk:Desk", "--reload", *args)
-    await server.says("is ready")
+async def serve(commands: Commands, *args: str, workers: int = 1) -> Command:
+    """Serve, with all workers ready."""
+    server = await commands.start(
+        *("serve", "desk:Desk", "--reload", "--workers", str(workers)), *args
+    )
+    await server.says("is ready", workers)
     return server
 
 
@@ -60,7 +63,7 @@ async def until_version(rabbit: Rabbit, version: int, server: Command) -> None:
 
 
 async def test_changed_code_takes_over_without_a_lost_call(commands: Commands) -> None:
-    server = await serve(commands, "--workers", "2")
+    server = await serve(commands, workers=2)
     async with leveret.connect(commands.url) as rabbit:
         meeting = await commands.meeting()
         for version in (2, 3):  # files of one size, the second written soon after the first
@@ -121,6 +124,36 @@ async def test_a_change_while_new_workers_start_starts_newer_ones(commands: Comm
     async with leveret.connect(commands.url) as rabbit:
         await server.says("is ready")
         await until_version(rabbit, 2, server)
+    server.terminate()
+    assert await server.ends() == 0
+
+
+@pytest.mark.embedded_only
+async def test_a_change_while_one_of_the_first_workers_starts_costs_no_call(
+    commands: Commands,
+) -> None:
+    (commands.folder / "desk.py").write_text(
+        CODE.format(version=1)
+        + """
+    async def __aenter__(self):
+        try:
+            os.close(os.open("one-is-here", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            pathlib.Path("other-starts").touch()
+            await asyncio.sleep(3600)
+
+    async def __aexit__(self, *error):
+        pass
+"""
+    )
+    server = await commands.start("serve", "desk:Desk", "--reload", "--workers", "2")
+    await server.says("is ready")
+    await until((commands.folder / "other-starts").exists, "the other worker starts")
+    async with leveret.connect(commands.url) as rabbit:
+        assert await rabbit.call("desk.version") == 1
+        write(commands, 2)
+        await until_version(rabbit, 2, server)
+    await server.says("the workers with the old code have ended")
     server.terminate()
     assert await server.ends() == 0
 

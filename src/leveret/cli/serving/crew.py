@@ -119,6 +119,11 @@ class Crew:
             self._workers.discard(worker)
             self._any_served = self._any_served or worker.ready_at is not None
 
+    @property
+    def has_served(self) -> bool:
+        """Whether any of its workers has been ready."""
+        return bool(self._served)
+
     def _note_ready(self, number: int) -> None:
         self._served.add(number)
         if len(self._served) == self._count:

@@ -97,13 +97,15 @@ class _Reloader:
             elif code not in _UNMENDABLE:
                 log.error("waiting for the next change")
             return code
+        elif self._serving is None and crew.has_served:
+            self._serving = crew  # its code is already outdated, and nothing else serves
         elif not self._stopping.is_set():
             crew.drain("")  # its code is already outdated
         return DONE
 
     def _ended(self, crew: Crew) -> None:
         self._crews.pop(crew, None)
-        if crew.ready.is_set() and crew is not self._serving:
+        if crew.has_served and crew is not self._serving:
             log.info("the workers with the old code have ended")
 
     def _drain(self) -> None:
