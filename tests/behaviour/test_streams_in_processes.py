@@ -23,7 +23,7 @@ class Crunching(Service):
     def crunch(self, what: str, numbers: Iterator[int], noted_in: str = "") -> Iterator[int]:
         assert current_call().method == "crunching.crunch"
         try:
-            for number in numbers if what == "double" else range(200):
+            for number in numbers if what == "double" else range(1000):
                 yield Item(2 * number, cursor=str(number))
                 if what == "die":
                     os._exit(3)
@@ -56,7 +56,7 @@ async def test_streams_come_from_processes_and_go_to_them(
     note = tmp_path / "closed"
     nothing: Any = given(0)
     async with host.serving(Crunching()) as server:
-        assert [i async for i in crunch("count", nothing)] == list(range(0, 400, 2))
+        assert [i async for i in crunch("count", nothing)] == list(range(0, 2000, 2))
         async for i in crunch("count", nothing, noted_in=str(note)):
             if i == 4:
                 # While it makes an item, its process would be killed.

@@ -95,7 +95,7 @@ class StreamJudge:
 
     async def any_stream(self, client: Rabbit, dice: random.Random) -> None:
         """One stream of some kind, of some length and pace."""
-        n = dice.choice((0, 1, 5, 64, 65, 300))
+        n = dice.choice((0, 1, 5, 256, 257, 300))
         pause = dice.choice((0.0, 0.0, 0.002, 0.02))
         match dice.randrange(4):
             case 0:

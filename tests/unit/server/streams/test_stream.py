@@ -162,21 +162,21 @@ async def test_an_upload_is_taken_in_order_and_its_caller_is_told() -> None:
     assert scene.sent == [("credit", (1, True))]
     scene.upload(1, is_sign=True)
     assert scene.sent == []
-    for number in range(2, 40):
+    for number in range(2, 200):
         scene.upload(number, b"b")
-    for _ in range(2, 40):
+    for _ in range(2, 200):
         assert await scene.take() == b"b"
-    assert ("credit", 39) in scene.sent
-    scene.upload(39, b"", is_end=True)
-    assert scene.sent == [("credit", 40)]
+    assert ("credit", 199) in scene.sent
+    scene.upload(199, b"", is_end=True)
+    assert scene.sent == [("credit", 200)]
     for _ in range(2):
         with pytest.raises(StopAsyncIteration):
             await scene.take()
-    scene.upload(39, b"", is_end=True)
-    assert scene.sent == [("credit", 40)]
+    scene.upload(199, b"", is_end=True)
+    assert scene.sent == [("credit", 200)]
     scene.stream.finish(b"", scene.now)
     assert scene.stream.is_done
-    scene.upload(40)
+    scene.upload(200)
     assert scene.sent == []
 
 
