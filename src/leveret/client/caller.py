@@ -89,6 +89,8 @@ class Caller:
     ) -> Callable[P, Coroutine[Any, Any, Answers[R]]]:
         """Make a method of a remote run at every server; see `Rabbit.ask_all`.
 
+        The options of the method's remote hold, not those of this.
+
         :raises InvalidArgument: as `Rabbit.ask_all` says.
         """
         here = self._client_here
@@ -98,6 +100,8 @@ class Caller:
         self, method: Callable[P, Awaitable[object]]
     ) -> Callable[P, Coroutine[Any, Any, None]]:
         """Make a method of a remote send one-way requests; see `Rabbit.send`.
+
+        The options of the method's remote hold, not those of this.
 
         :raises InvalidArgument: for anything but a method of a remote.
         """
@@ -119,7 +123,10 @@ class Caller:
     def start(
         self, method: Callable[P, Awaitable[R]], *, key: str, keep: float = DAY
     ) -> Callable[P, Coroutine[Any, Any, CallHandle[R]]]:
-        """Make a method of a remote start calls that outlive their caller; see `Rabbit.start`."""
+        """Make a method of a remote start calls that outlive their caller; see `Rabbit.start`.
+
+        The options of the method's remote hold, not those of this.
+        """
         return self._starting.start(method, key, keep)
 
     def attach(self, method: Callable[P, Awaitable[R]], key: str) -> CallHandle[R]:
