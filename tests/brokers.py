@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import threading
 from collections.abc import Coroutine
@@ -47,6 +48,9 @@ class Broker(Protocol):
     def limit_channels(self, name: str, most: int) -> None:
         """How many channels a user who is there may have from now on."""
 
+    def queues(self) -> list[str]:
+        """The names of all queues of the vhost."""
+
 
 class OnRabbitMQ:
     """A vhost on the run's RabbitMQ, or the default one of a broker that is not ours."""
@@ -87,6 +91,13 @@ class OnRabbitMQ:
         self._rabbitmq.evaluate(
             f'rabbit_auth_backend_internal:set_user_limits(<<"{name}">>, {limits}, <<"leveret">>)'
         )
+
+    def queues(self) -> list[str]:
+        names = self._rabbitmq.evaluate(
+            f'[io_lib:format("~ts", [element(4, amqqueue:get_name(Queue))]) '
+            f'|| Queue <- rabbit_amqqueue:list(<<"{self.vhost}">>)]'
+        )
+        return re.findall(r'"([^"]*)"', names)
 
     def close(self) -> None:
         for name in self._users:
@@ -160,6 +171,9 @@ class OnEmbedded:
 
     def limit_channels(self, name: str, most: int) -> None:
         self._users[name] = msgspec.structs.replace(self._users[name], max_channels=most)
+
+    def queues(self) -> list[str]:
+        return list(self.broker.node.vhosts[self.vhost].queues)
 
     def close(self) -> None:
         """Stop it; no task of it stays, and nothing failed in it unseen."""

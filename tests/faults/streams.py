@@ -7,12 +7,13 @@ items were received. No stream hangs once its broker and its servers are back.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from leveret import CallError, Rabbit, Service, method
+from leveret import CallError, Item, Rabbit, Service, current_call, method
 from tests.faults.work import EXPIRES
 
 HUNG: Final = 90.0
@@ -33,6 +34,14 @@ class Counting(Service):
             if pause:
                 await asyncio.sleep(pause)
             yield number, "x" * padding
+
+    @method(timeout=_FIRST_ITEM, concurrency=1000, expires=EXPIRES, resume=True)
+    async def follow(self, n: int, pause: float) -> AsyncIterator[tuple[int, int]]:
+        """1 to n, and the process that sends; another server can go on."""
+        for number in range(int(current_call().cursor or 0) + 1, n + 1):
+            if pause:
+                await asyncio.sleep(pause)
+            yield Item((number, os.getpid()), cursor=str(number))
 
     @method(timeout=_FIRST_ITEM, concurrency=1000, expires=EXPIRES)
     async def check(self, numbers: AsyncIterator[int]) -> list[int]:
