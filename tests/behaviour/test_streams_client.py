@@ -358,6 +358,20 @@ async def test_a_stream_that_resumes_goes_on_after_its_last_cursor(
     assert caught.value.received == 4
 
 
+async def test_a_stream_that_waited_is_not_sent_again_once_a_server_had_it(
+    client: Rabbit, rabbitmq_url: str
+) -> None:
+    """It may have run, and its method neither resumes nor is idempotent."""
+    taking = collected(client.remote(Feed).with_options(wait_for_server=True).watch(1))
+    await until(lambda: client.calls.sent > 1, "it was sent more than once")
+    async with scripted_server(rabbitmq_url) as server:
+        request = await server.request()
+        server.send(request, "progress", 0)  # its handler runs
+        server.fail(request, 0, "ABORTED", "maybe")
+        with pytest.raises(leveret.StreamBroken):
+            await taking
+
+
 async def test_a_stream_can_wait_for_the_first_server_of_its_method(
     client: Rabbit, rabbitmq_url: str
 ) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 import leveret
 from leveret import Rabbit, Service
+from leveret.backoff import Backoff
 from leveret.client.calls import streams
+from leveret.client.streams import method, remote_stream
 from tests.behaviour.patience import until
 from tests.behaviour.scripted_streams import ScriptedServer, scripted_server
 
@@ -31,6 +33,18 @@ class Chat(Service, name="feed"):
     def watch(self, items: AsyncIterator[int]) -> AsyncIterator[int]:
         """Takes items, gives items."""
         raise NotImplementedError
+
+
+async def plain_source() -> AsyncIterator[int]:
+    """One item."""
+    yield 1
+
+
+async def made(contract: type, remote: Any, source: AsyncIterator[int]) -> Any:
+    """What comes of a call of `Feed` or of `Chat`."""
+    if contract is Feed:
+        return await remote.watch(7, source)
+    return [item async for item in remote.watch(source)]
 
 
 @pytest.fixture
@@ -65,6 +79,46 @@ async def test_an_upload_waits_for_credit_and_is_sent_in_order_with_its_end(
     server.answer(request, b"15")
     assert await summing == 15
     assert client.in_flight == 0
+
+
+@pytest.mark.parametrize("contract", [Feed, Chat])
+async def test_an_upload_can_wait_for_the_first_server_of_its_method(
+    client: Rabbit, rabbitmq_url: str, contract: type[Feed | Chat]
+) -> None:
+    """Its source is begun once, when that server takes it."""
+    waiting: Any = client.remote(contract).with_options(wait_for_server=True)
+    call = asyncio.ensure_future(made(contract, waiting, plain_source()))
+    await until(lambda: client.calls.sent > 2, "it was sent more than twice")
+    async with scripted_server(rabbitmq_url) as server:
+        await server.take_uploads()
+        request = await server.request()
+        server.give(request, got=0, upto=9)
+        assert [await server.uploaded() for _ in range(2)] == [("item", 1, b"1"), ("end", 1, b"")]
+        if contract is Feed:
+            server.answer(request, b"15")
+            assert await call == 15
+        else:
+            server.items(request, 1)
+            server.end(request, 1)
+            assert await call == [10]
+    await until(lambda: client.in_flight == 0, "no call is left")
+
+
+@pytest.mark.parametrize("contract", [Feed, Chat])
+async def test_an_upload_that_no_server_takes_in_time_leaves_its_source_as_it_was(
+    client: Rabbit, contract: type[Feed | Chat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (method, remote_stream):  # it is not worth while to try again
+        monkeypatch.setattr(module, "PAUSES", Backoff(first=1000, most=1000, jitter=0))
+    source = plain_source()
+    waiting: Any = client.remote(contract).with_options(wait_for_server=True, timeout=30)
+    with pytest.raises(leveret.DeadlineExceeded, match="no server came up in time") as caught:
+        await made(contract, waiting, source)
+    assert (caught.value.executed, caught.value.where) == ("no", "queue")
+    at_once = client.remote(Feed)
+    with pytest.raises(leveret.Unimplemented):
+        await at_once.watch(7, source)
+    assert [number async for number in source] == [1]
 
 
 @pytest.mark.parametrize("source", [lambda: [1, 2], lambda: iter((1, 2)), lambda: range(1, 3)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from itertools import count
 from typing import Any
 
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
@@ -11,7 +12,7 @@ from leveret.client.options import CallOptions, check_timeout
 from leveret.client.request_ids import RequestIds, ids_within, within_call
 from leveret.client.signatures import DocOfMethod, SignatureOfMethod
 from leveret.client.streams.opening import StreamOpener, StreamTerms
-from leveret.client.streams.remote_stream import Plan, RemoteStream
+from leveret.client.streams.remote_stream import PAUSES, Plan, RemoteStream
 from leveret.client.streams.sending import Source, is_source
 from leveret.contract import MethodSpec, given_arguments
 from leveret.errors import InvalidArgument
@@ -170,15 +171,26 @@ class RemoteUploadMethod(RemoteStreamMethod):
         terms: StreamTerms,
         ids: RequestIds,
     ) -> Any:
-        opener = self._opener
+        opener, loop = self._opener, asyncio.get_running_loop()
         body = opener.encode(args, kwargs)
-        opened = await opener.open(body, terms, ids, until=opener.until(terms), source=source)
-        try:
-            await opened.stream.wait()
-        finally:
-            opened.stop()
-            if opened.sending is not None:
-                await asyncio.wait((opened.sending,))
+        until, left = opener.until(terms), terms.timeout
+        give_up = loop.time() + left
+        for tries in count(1):  # more than one only while the method's first server is awaited
+            opened = await opener.open(body, terms, ids, until=until, source=source, timeout=left)
+            try:
+                await opened.stream.wait()
+            finally:
+                opened.stop()
+                if opened.sending is not None:
+                    await asyncio.wait((opened.sending,))
+            missing = opener.waits(opened)
+            if missing is None:
+                break
+            pause = PAUSES.pause(tries)
+            left = min(give_up, until) - loop.time() - pause
+            if left <= 0:
+                raise opener.came_too_late(missing)
+            await asyncio.sleep(pause)
         metadata = opened.stream.metadata
         if terms.reply_metadata is not None and metadata:
             terms.reply_metadata.update(metadata)

@@ -28,6 +28,7 @@ from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, ItemCodec, MethodCodec
 from leveret.errors import (
     CallError,
     ContractError,
+    DeadlineExceeded,
     DeclaredError,
     InvalidArgument,
     InvalidResult,
@@ -157,16 +158,18 @@ class StreamOpener:
         until: float = inf,
         cursor: str | None = None,
         source: Source | None = None,
+        timeout: float = inf,
     ) -> Opened:
         """Send the request of a stream.
 
         :param until: when the stream has to be over, on the event loop's clock.
         :param cursor: where to go on.
         :param source: what is uploaded, once a server takes it.
+        :param timeout: seconds until its first message, if that is less than the terms say.
         :raises CallError: if it is not sent.
         """
         loop = get_running_loop()
-        timeout = terms.timeout
+        timeout = min(timeout, terms.timeout)
         if find_current_call() is not None:
             timeout = within_current_call(timeout, self.method)
         sender = self._here()
@@ -226,6 +229,28 @@ class StreamOpener:
         elif not self._streams:
             until = min(stream.until, get_running_loop().time() + timeout)
             stream.extend(until + REPLY_GRACE)
+
+    def waits(self, opened: Opened) -> Unimplemented | None:
+        """What the broker said, if the call waits for the first server of its method.
+
+        The method has no queue yet; so its request is to be sent again in a moment, if it was told
+        to wait.
+        """
+        failure = opened.stream.error
+        call = opened.call
+        if isinstance(failure, Unimplemented) and call.request.wait_for_server:
+            may_run = failure.executed != "no" or call.doubtful or opened.stream.server
+            return None if may_run else failure
+        return None
+
+    def came_too_late(self, failure: Unimplemented) -> DeadlineExceeded:
+        """What a call ends with that has waited for the first server of its method in vain."""
+        late = DeadlineExceeded(
+            f"no server came up in time: {failure.message}", where="queue", method=self.method
+        )
+        late.call_id = failure.call_id
+        late.__cause__ = failure
+        return late
 
     def until(self, terms: StreamTerms) -> float:
         """When a stream that begins now has to be over, on the event loop's clock; inf: never."""

@@ -39,7 +39,7 @@ __all__ = ["RemoteStream"]
 
 T_co = TypeVar("T_co", covariant=True)
 
-_PAUSES: Final = Backoff(first=0.05, most=1.0)
+PAUSES: Final = Backoff(first=0.05, most=1.0)
 """In seconds, between two attempts to go on with a stream elsewhere."""
 _CURABLE: Final = (
     StreamBroken,
@@ -103,7 +103,8 @@ class RemoteStream(Generic[T_co]):
         self._until = inf
         self._received = 0
         self._cursor: str | None = None
-        self._go_on_until = 0.0  # how long to try, where the stream is to go on elsewhere
+        self._go_on_until = 0.0  # how long to try, where another request is to be sent
+        self._resumes = False  # whether that goes on with a stream that broke
         self._tries = 0
         self._is_busy = False  # a consumer waits
         self._is_over = False
@@ -303,7 +304,7 @@ class RemoteStream(Generic[T_co]):
         except CallError as error:
             await self._fail(error)
 
-    async def _open(self, cursor: str | None) -> None:
+    async def _open(self, cursor: str | None, timeout: float = inf) -> None:
         self._opened = await self._opener.open(
             self._body,
             self._terms,
@@ -311,29 +312,38 @@ class RemoteStream(Generic[T_co]):
             until=self._until,
             cursor=cursor,
             source=self._plan.source,
+            timeout=timeout,
         )
 
     async def _go_on(self, failure: BaseException) -> None:
         """Send another request, which goes on after the last cursor, if the method can.
 
+        One that waits for the first server of its method is not sent again once a server has taken
+        it, unless its method resumes.
+
         :raises BaseException: if it cannot.
         """
         loop = get_running_loop()
-        if not self._go_on_until:
-            if not (self._may_resume(failure) or self._may_wait(failure)):
+        if not (self._go_on_until and self._resumes):
+            self._resumes = self._may_resume(failure)
+            if not (self._resumes or self._may_wait()):
                 await self._fail(failure)
+        if not self._go_on_until:
             self._go_on_until = loop.time() + self._terms.timeout
             self._tries = 0
         while True:
-            pause = _PAUSES.pause(self._tries) if self._tries else 0.0
+            pause = PAUSES.pause(self._tries) if self._tries else 0.0
             curable = isinstance(failure, _CURABLE)
-            if not curable or loop.time() + pause >= self._go_on_until:
+            left = self._go_on_until - loop.time() - pause
+            if not curable or left <= 0:
+                if isinstance(failure, Unimplemented) and not self._resumes:
+                    failure = self._opener.came_too_late(failure)
                 await self._fail(failure)
             if pause:
                 await asyncio.sleep(pause)
             self._tries += 1
             try:
-                await self._open(self._cursor)
+                await self._open(self._cursor, left)
             except CallError as error:
                 failure = error
             else:
@@ -344,16 +354,9 @@ class RemoteStream(Generic[T_co]):
         has_place = self._cursor is not None or not self._received
         return self._opener.resumes and type(failure) is StreamBroken and has_place
 
-    def _may_wait(self, failure: BaseException) -> bool:
+    def _may_wait(self) -> bool:
         """Whether it waits for the first server of its method, which has no queue yet."""
-        opened = self._opened
-        return (
-            isinstance(failure, Unimplemented)
-            and failure.executed == "no"
-            and opened is not None
-            and opened.call.request.wait_for_server
-            and opened.sending is None
-        )
+        return self._opened is not None and self._opener.waits(self._opened) is not None
 
     def _stopped(self) -> StreamBroken:
         broken = StreamBroken("its server stops, and ended the stream", method=self._method)

@@ -26,11 +26,15 @@ async def send_items(
 ) -> None:
     """Send all items of a source, and the end.
 
-    No item is drawn before the server takes it. If the call ends first, the source is closed.
+    No item is drawn before the server takes it. If the call ends first, the source is closed, but
+    for one of which no item was asked for: it is as it was, and can be given to another call.
 
     :raises InvalidArgument: if an item does not fit the contract.
     :raises BaseException: what the source raises.
     """
+    await upload.room()
+    if upload.is_over:
+        return
     items = source if isinstance(source, AsyncIterable) else _in_turns(source)
     iterator = aiter(items)
     try:

@@ -73,6 +73,14 @@ async def test_a_call_that_ends_first_closes_the_source() -> None:
     assert (closed, len(port.sent)) == ([True], 2)
 
 
+async def test_a_call_that_no_server_takes_leaves_the_source_as_it_was() -> None:
+    port = Port()
+    source = iter([1])
+    port.upload.stop()
+    await port.sending(source)
+    assert (list(source), port.sent) == ([1], [])
+
+
 async def test_a_call_that_ends_while_the_socket_is_full_sends_nothing_more() -> None:
     port = Port()
     port.give(2)
