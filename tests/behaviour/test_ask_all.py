@@ -161,6 +161,9 @@ async def test_every_server_answers_by_its_name(client: Rabbit, farm: Farm) -> N
     with_metadata = remote.with_options(metadata={"a": "b"})
     seen = (await client.with_options(timeout=20).ask_all(with_metadata.who)()).results
     assert seen[one]["a"] == "b"
+    with_metadata = remote.with_options(metadata={"a": "c"})
+    seen = (await client.with_options(metadata={"a": "b"}).ask_all(with_metadata.who)()).results
+    assert seen[one]["a"] == "b"
     again = await client.ask_all(remote.invalidate, timeout=20)(key="k")
     assert (again.results, again.missing) == (answers.results, 0)
     # An ordinary call is one server's.

@@ -97,6 +97,11 @@ async def test_a_one_way_request_is_persistent_and_has_no_address_for_replies(
     await client.send(remote.with_options(expires_in=60, metadata={"by": "me"}).count)("b")
     properties = (await taken.get()).properties
     assert properties.expiration == "60000"
+    # What the connection's `with_options` was given holds before what the remote's was.
+    expiring = client.with_options(priority=1).with_options(expires_in=5, metadata=None)
+    await expiring.send(remote.with_options(metadata={"by": "me"}).count)("c")
+    properties = (await taken.get()).properties
+    assert (properties.expiration, properties.priority) == ("5000", 1)
     assert sorted(properties.headers or ()) == ["deadline", "metadata"]
 
 

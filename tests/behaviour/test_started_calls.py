@@ -91,6 +91,16 @@ async def test_a_started_call_is_waited_for_by_another_process_after_its_client_
     assert await handle.peek() == CallStatus(state="done")
 
 
+async def test_options_of_the_connection_hold_for_what_is_started(
+    reports: Reports, client: Rabbit
+) -> None:
+    reports.opened.set()
+    remote = client.remote(Reports).with_options(metadata={"who": "others"}, timeout=20)
+    caller = client.with_options(metadata={"who": "me"}, idempotency_key="not this one")
+    assert await (await caller.start(remote.write, key="k")(7)) == "report 7 for me"
+    assert await client.attach(remote.write, "k") == "report 7 for me"
+
+
 async def test_a_key_that_was_never_started_is_not_found(reports: Reports, client: Rabbit) -> None:
     handle = client.attach(client.remote(Reports).write, "nothing")
     assert await handle.peek() == CallStatus(state="not found")

@@ -92,7 +92,7 @@ async def test_a_started_pipe_outlives_its_client_and_runs_once_per_key(
         async with leveret.connect(rabbitmq_url) as starter:
             caller = starter.with_options(metadata={"who": "me"})
             stages = starter.remote(Cut).wood, starter.remote(Build).table
-            three = caller.pipe(*stages, starter.remote(Build).length)
+            three = starter.pipe(*stages, starter.remote(Build).length)
             handle = await caller.start(three, key="k")("oak")
             assert handle.key == "k"
             await until(lambda: served.ran == ["oak planks"], "the second stage runs")

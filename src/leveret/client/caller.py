@@ -38,7 +38,11 @@ class ClientHere(Inquirer, Asker, Protocol):
 
 
 class Caller:
-    """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options."""
+    """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options.
+
+    :param given: the options that `with_options` was given: verbs have them for methods of remotes
+        whose own options are others.
+    """
 
     def __init__(
         self,
@@ -46,11 +50,13 @@ class Caller:
         invocations: Invocations,
         options: CallOptions,
         starting: Starting,
+        given: GivenOptions | None = None,
     ) -> None:
         self._starting = starting
         self._client_here = client_here
         self._invocations = invocations
         self._options = options
+        self._given: GivenOptions = given or {}
         self._named: dict[str, RemoteMethod] = {}
 
     def remote(self, contract: Callable[..., S]) -> S:
@@ -89,23 +95,29 @@ class Caller:
     ) -> Callable[P, Coroutine[Any, Any, Answers[R]]]:
         """Make a method of a remote run at every server; see `Rabbit.ask_all`.
 
-        The options of the method's remote hold, not those of this.
+        What `with_options` was given here holds, and else the options of the method's remote.
 
         :raises InvalidArgument: as `Rabbit.ask_all` says.
         """
-        here = self._client_here
-        return ask_all(method, here, timeout=timeout, stall=stall, allow_effects=allow_effects)
+        return ask_all(
+            method,
+            self._client_here,
+            self._given,
+            timeout=timeout,
+            stall=stall,
+            allow_effects=allow_effects,
+        )
 
     def send(
         self, method: Callable[P, Awaitable[object]]
     ) -> Callable[P, Coroutine[Any, Any, None]]:
         """Make a method of a remote send one-way requests; see `Rabbit.send`.
 
-        The options of the method's remote hold, not those of this.
+        What `with_options` was given here holds, and else the options of the method's remote.
 
         :raises InvalidArgument: for anything but a method of a remote.
         """
-        return send(method)
+        return send(method, self._given)
 
     def stream(self, method: str, /, **arguments: Any) -> RemoteStream[Any]:
         """Stream from "service.method" without its contract; arguments and items are plain values.
@@ -125,13 +137,13 @@ class Caller:
     ) -> Callable[P, Coroutine[Any, Any, CallHandle[R]]]:
         """Make a method of a remote start calls that outlive their caller; see `Rabbit.start`.
 
-        The options of the method's remote hold, not those of this.
+        What `with_options` was given here holds, and else the options of the method's remote.
         """
-        return self._starting.start(method, key, keep)
+        return self._starting.start(method, key, keep, self._given)
 
     def attach(self, method: Callable[P, Awaitable[R]], key: str) -> CallHandle[R]:
         """The call that was started with a key; see `Rabbit.attach`."""
-        return self._starting.attach(method, key)
+        return self._starting.attach(method, key, self._given)
 
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
         """Make a remote of a service without its class, of what its servers say of it.
@@ -170,6 +182,9 @@ class Caller:
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """The same with other options for its calls; `Service.with_options` lists them."""
+        changes = {name: value for name, value in options.items() if value is not None}
+        given = cast("GivenOptions", {**self._given, **changes})
         return Caller(
-            self._client_here, self._invocations, self._options.merged(options), self._starting
+            *(self._client_here, self._invocations, self._options.merged(options)),
+            *(self._starting, given),
         )

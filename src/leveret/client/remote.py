@@ -198,6 +198,18 @@ class RemoteMethod:
         chain = compose(self._middleware, innermost)
         return self._through_middleware(chain, args, kwargs)
 
+    def changed(self, options: GivenOptions) -> RemoteMethod:
+        """The same method with some options changed.
+
+        :raises InvalidArgument: if it cannot be called with them.
+        """
+        if not options:
+            return self
+        invocations, make_codec = self._made_by
+        merged = self._options.merged(options)
+        invocation = invocations.of(self._spec, merged, make_codec)
+        return RemoteMethod(invocation, self._spec, merged, self._made_by, self._middleware)
+
     def twin(self, invocation: Invocation, **changes: Any) -> RemoteMethod:
         """The same with another invocation, and with some options changed."""
         options = structs.replace(self._options, **changes)

@@ -225,7 +225,11 @@ class Rabbit(AsyncOnly):
         return await self._caller.discover(service, timeout=timeout)
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
-        """Make remotes and calls by name with other options; `Service.with_options` lists them."""
+        """The same calls, remotes and verbs with other options, as in `Service.with_options`.
+
+        Verbs (`send`, `start`, `attach`, `ask_all`) take a method of a remote, which has options of
+        its own; those that are given here hold before these.
+        """
         return self._caller.with_options(**options)
 
     @property

@@ -13,7 +13,7 @@ from leveret.client.calls.listener import Listener
 from leveret.client.calls.route import Route
 from leveret.client.invocation import Terms
 from leveret.client.invocations import NATIVE, MakeCodec
-from leveret.client.options import MAX_TIMEOUT, CallOptions
+from leveret.client.options import MAX_TIMEOUT, CallOptions, GivenOptions
 from leveret.client.remote import Invokes, RemoteMethod
 from leveret.client.verbs.answers import Answers
 from leveret.client.verbs.remote_methods import remote_method_of
@@ -55,6 +55,7 @@ class Asker(Protocol):
 def ask_all(
     method: Callable[P, Awaitable[R]],
     client_here: Callable[[], Asker],
+    options: GivenOptions,
     *,
     timeout: float | None,
     stall: float,
@@ -62,10 +63,11 @@ def ask_all(
 ) -> Callable[P, Coroutine[Any, Any, Answers[R]]]:
     """Make of a remote method what has every server run it, with the same parameters.
 
+    :param options: that hold instead of those of its remote.
     :raises InvalidArgument: for anything but a method of a remote, for one that is not idempotent
         without `allow_effects`, and for options that such a call cannot have.
     """
-    remote = remote_method_of(method, "ask_all")
+    remote = remote_method_of(method, "ask_all").changed(options)
     _check_stall(stall)
 
     def made(

@@ -15,7 +15,7 @@ from leveret.client.calls.life import Pending
 from leveret.client.calls.request import InPipe, Request
 from leveret.client.invocation import Invocation, Sender
 from leveret.client.invocations import NATIVE, Invocations, typed_codec
-from leveret.client.options import MAX_KEY, MAX_TIMEOUT, CallOptions
+from leveret.client.options import MAX_KEY, MAX_TIMEOUT, CallOptions, GivenOptions
 from leveret.client.remote import RemoteMethod
 from leveret.client.verbs.remote_methods import remote_method_of
 from leveret.codec import argument_codec
@@ -56,6 +56,20 @@ def make_pipe(
         options = structs.replace(options, idempotency_key=key_of_stage(options.idempotency_key, 1))
     made_by = invocations, typed_codec
     return RemoteMethod(invocation, invocation.spec, options, made_by, invocations.middleware)
+
+
+def changed_pipe(pipe: RemoteMethod, options: GivenOptions) -> RemoteMethod:
+    """The same pipe with some options changed, as `RemoteMethod.changed` has it for a method.
+
+    :raises InvalidArgument: if it cannot be called with them.
+    """
+    if not options:
+        return pipe
+    made = pipe.invocation
+    assert isinstance(made, PipeInvocation)
+    merged = pipe.options.merged(options)
+    _check_options(merged, made.stages, made.invocations)
+    return pipe.twin(_invocation_of(made.stages, made.invocations, merged), **options)
 
 
 def started_pipe(pipe: RemoteMethod, key: str, keep: float) -> RemoteMethod:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, ParamSpec
 
+from leveret.client.options import GivenOptions
 from leveret.client.verbs.remote_methods import remote_method_of
 
 P = ParamSpec("P")
 
 
 def send(
-    method: Callable[P, Awaitable[object]],
+    method: Callable[P, Awaitable[object]], options: GivenOptions
 ) -> Callable[P, Coroutine[Any, Any, None]]:
     """Make of a remote method what sends its requests one-way, with the same parameters.
 
+    :param options: that hold instead of those of its remote.
     :raises InvalidArgument: for anything but a method of a remote.
     """
-    return remote_method_of(method, "send").one_way()
+    return remote_method_of(method, "send").changed(options).one_way()

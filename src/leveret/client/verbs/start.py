@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
-from leveret.client.options import check_key
+from leveret.client.options import GivenOptions, check_key
 from leveret.client.remote import RemoteMethod
 from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe import (
+    changed_pipe,
     check_key_of_pipe,
     key_of_stage,
     stages_of,
@@ -45,13 +46,14 @@ class Starting:
         self._servers = StartedServers(client_here)
 
     def start(
-        self, method: Callable[P, Awaitable[R]], key: str, keep: float
+        self, method: Callable[P, Awaitable[R]], key: str, keep: float, options: GivenOptions
     ) -> Callable[P, Coroutine[Any, Any, CallHandle[R]]]:
         """Make of a remote method what starts its calls, with the same parameters.
 
+        :param options: that hold instead of those of its remote.
         :raises InvalidArgument: for anything but a method of a remote, a key or a time.
         """
-        remote = startable(method, "start")
+        remote = _with(options, startable(method, "start"))
         check_key(key)
         if remote.invocation.is_pipe:
             check_key_of_pipe(key)
@@ -88,12 +90,15 @@ class Starting:
 
         return start
 
-    def attach(self, method: Callable[P, Awaitable[R]], key: str) -> CallHandle[R]:
+    def attach(
+        self, method: Callable[P, Awaitable[R]], key: str, options: GivenOptions
+    ) -> CallHandle[R]:
         """The started call with this key.
 
+        :param options: that hold instead of those of the method's remote.
         :raises InvalidArgument: for anything but a method of a remote, or a key.
         """
-        remote = startable(method, "attach")
+        remote = _with(options, startable(method, "attach"))
         check_key(key)
         return self._handle(remote, key, "")
 
@@ -106,6 +111,11 @@ class Starting:
             for stage, its_key in _keys_of(remote, key)
         ]
         return PipeHandle(remote.spec.key, key, call_id, servers, stages)
+
+
+def _with(options: GivenOptions, remote: RemoteMethod) -> RemoteMethod:
+    changed = changed_pipe if remote.invocation.is_pipe else RemoteMethod.changed
+    return changed(remote, options)
 
 
 def _keys_of(remote: RemoteMethod, key: str) -> list[tuple[RemoteMethod, str]]:

@@ -81,7 +81,7 @@ def remote(client: Client, *middleware: Any, **options: Any) -> Any:
 
 def asking(client: Client, given: Any, **options: Any) -> Any:
     options = {"timeout": None, "stall": 2.0, "allow_effects": False, **options}
-    return ask_all(given, lambda: client, **options)
+    return ask_all(given, lambda: client, {}, **options)
 
 
 async def test_it_takes_methods_that_may_run_everywhere() -> None:

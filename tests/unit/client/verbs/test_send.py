@@ -12,4 +12,4 @@ def test_what_is_no_method_of_a_remote_cannot_be_sent() -> None:
     async def local() -> None: ...
 
     with pytest.raises(InvalidArgument, match=r"rabbit\.send\(rabbit\.remote\(Service\)\.method\)"):
-        send(local)
+        send(local, {})
