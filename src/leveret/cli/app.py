@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from leveret.cli.commands import broker, call, demo, failed, schema, serve
+from leveret.cli.commands import broker, call, demo, diff, failed, schema, serve
 from leveret.cli.commands.version import print_version, version
 from leveret.cli.exits import codes_help
 
@@ -41,5 +41,6 @@ app.command(epilog=codes_help(call.CODES))(call.call)
 app.command(epilog=codes_help(broker.CODES))(broker.broker)
 app.command(epilog=codes_help(demo.CODES))(demo.demo)
 app.command(epilog=codes_help(schema.CODES))(schema.schema)
+app.command(epilog=codes_help(diff.CODES))(diff.diff)
 app.add_typer(failed.app, name="failed", help="One-way requests that failed: look, retry, drop.")
 app.command()(version)

@@ -44,7 +44,7 @@ INTERRUPTED: Final = 130
 EXIT_CODES: Final[dict[int, str]] = {
     DONE: "done (a server: drained within its grace)",
     1: "the handler failed: RemoteError, a declared error, InvalidResult (the demo: something went"
-    " otherwise than it tells)",
+    " otherwise than it tells; diff: the new contract breaks what the old one allows)",
     USAGE: "wrong usage, or InvalidURL",
     3: "InvalidArgument",
     4: "Unimplemented",

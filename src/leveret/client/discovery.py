@@ -1,4 +1,4 @@
-"""Asks the servers of a service what it is: the contract, for a caller that has no class of it.
+"""Asks servers what they serve: the contract of a service, for whoever has no class of it.
 
 Each server answers with its own description, and nobody tells how many there are. So after the
 first answer the client waits a little for others, as long as the first one took. Where servers
@@ -10,17 +10,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from leveret.client.calls.inquiries import Inquiry
+from leveret.client.calls.inquiries import MOST_ANSWERS, Inquiry
 from leveret.contract import ServiceSpec, described_service, differences, fingerprint
 from leveret.contract.limits import check_service_name
 from leveret.errors import CallError, ContractError, InvalidArgument, NoServer
 from leveret.wire.context import find_current_call, within_current_call
 from leveret.wire.control import INFO, PING, ServerAnswer, ServiceDescription, read_answer
 
-__all__ = ["Inquirer", "discover"]
+__all__ = ["Inquirer", "LiveServer", "LiveService", "discover", "survey"]
 
 log = logging.getLogger("leveret.client")
 
@@ -46,6 +48,26 @@ class Inquirer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveServer:
+    """A server that answered."""
+
+    instance: str
+    """Eight hexadecimal digits, drawn at its start."""
+    name: str
+    """What people call it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveService:
+    """A service as those who serve it say that it is."""
+
+    description: dict[str, Any]
+    """As `service_schema` gives it; of a method that most of its servers have."""
+    servers: tuple[LiveServer, ...]
+    """Who serves it, of those that answered."""
+
+
 async def discover(
     client: Inquirer,
     service: str,
@@ -63,6 +85,85 @@ async def discover(
     :raises CallError: if the question cannot be sent.
     :raises ContractError: if what they answer cannot be read.
     """
+    answers = await _answers(
+        client,
+        service,
+        timeout=timeout,
+        wait_for_server=wait_for_server,
+        wait_for_connection=wait_for_connection,
+    )
+    descriptions = _descriptions(service, answers)
+    if not descriptions:
+        raise ContractError(f"what servers say of the service {service!r} cannot be read")
+    return described_service(_agreed(service, descriptions))
+
+
+async def survey(
+    client: Inquirer, names: Iterable[str] = (), *, timeout: float
+) -> dict[str, LiveService]:
+    """Find out what services there are, or what these are, and who serves them; by name.
+
+    A question takes the answers of a hundred servers; the log says so if there may be more.
+
+    :param names: the services that must be there; without any, all that are.
+    :param timeout: seconds that each question may take, at most.
+    :raises InvalidArgument: if one is no name of a service.
+    :raises NoServer: if no server of one answers.
+    :raises CallError: if a question cannot be sent.
+    """
+    wanted = tuple(dict.fromkeys(names))
+    found: dict[str, LiveService] = {}
+    for name in wanted:
+        bodies = await _answers(
+            client, name, timeout=timeout, wait_for_server=False, wait_for_connection=True
+        )
+        found |= {key: one for key, one in _live(bodies).items() if key == name}
+        if name not in found:
+            raise ContractError(f"what servers say of the service {name!r} cannot be read")
+    if not wanted:
+        with client.inquiry(INFO, "all") as inquiry:
+            await _ask(inquiry, timeout, wait_for_server=False)
+        found = _live(inquiry.answers)
+    return dict(sorted(found.items()))
+
+
+def _live(bodies: list[bytes]) -> dict[str, LiveService]:
+    if len(bodies) >= MOST_ANSWERS:
+        log.warning("the answers of %d servers are used; there may be more", len(bodies))
+    answers = sorted(
+        {answer.instance: answer for answer in _readable(bodies)}.values(),
+        key=lambda answer: (answer.name, answer.instance),
+    )
+    names = {name for answer in answers for name in answer.schemas}
+    return {
+        name: LiveService(
+            description=_agreed(
+                name, [answer.schemas[name] for answer in answers if name in answer.schemas]
+            ),
+            servers=tuple(
+                LiveServer(instance=answer.instance, name=answer.name)
+                for answer in answers
+                if name in answer.schemas
+            ),
+        )
+        for name in names
+    }
+
+
+async def _answers(
+    client: Inquirer,
+    service: str,
+    *,
+    timeout: float,
+    wait_for_server: bool,
+    wait_for_connection: bool,
+) -> list[bytes]:
+    """What the servers of a service say of themselves.
+
+    :raises InvalidArgument: if it is no name of a service.
+    :raises NoServer: if none answers.
+    :raises CallError: if the question cannot be sent.
+    """
     try:
         check_service_name(service, "discover")
     except ContractError:
@@ -77,10 +178,7 @@ async def discover(
         if inquiry.is_unbound:
             raise NoServer(await _who_is_there(client, service))
         raise NoServer(f"no server of the service {service!r} answered in {timeout:g} s")
-    descriptions = _descriptions(service, inquiry.answers)
-    if not descriptions:
-        raise ContractError(f"what servers say of the service {service!r} cannot be read")
-    return described_service(_agreed(service, descriptions))
+    return inquiry.answers
 
 
 async def _ask(inquiry: Inquiry, timeout: float, *, wait_for_server: bool) -> None:
@@ -129,9 +227,11 @@ async def _who_is_there(client: Inquirer, service: str) -> str:
     names = {name for answer in _readable(inquiry.answers) for name in answer.services}
     if names:
         shown = ", ".join(sorted(names)[:_MOST_NAMED])
+        near = get_close_matches(service, names, 1)
+        question = f"Did you mean {near[0]!r}?" if near else "Is the name right?"
         return (
-            f"no server of the service {service!r} is there; those that are serve {shown}. Is the"
-            " name right?"
+            f"no server of the service {service!r} is there; those that are serve {shown}."
+            f" {question}"
         )
     nor = ", nor of any other" if inquiry.is_unbound else ""
     return (

@@ -1,25 +1,49 @@
-"""Whether what one method gives is what another one takes, as their JSON Schemas say. Pure.
+"""Whether what one side gives is what the other takes, as their JSON Schemas say. Pure.
 
 Two stages of a pipe may be of services that know nothing of each other, and their classes may have
 the same name and other fields, or other names and the same fields. So the schemas are compared, as
-they travel. Only what can never fit is a misfit: bounds, patterns and sizes are for the server to
-check, which sees the value.
+they travel. There are two questions. Of a pipe: can it never fit (`misfit`)? Then bounds, patterns
+and sizes are for the server to check, which sees the value. Of two versions of a contract: does
+every value fit (`misfits`)? Then they count, and so does what may be absent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from enum import StrEnum
+from typing import Any, Final
 
-__all__ = ["misfit"]
+import msgspec
 
-Schema: TypeAlias = dict[str, Any]
+from leveret.contract.bounds import beyond
+from leveret.contract.typed_schema import ANYTHING, FORMS, Schema, Typed
+
+__all__ = ["Misfit", "Why", "misfit", "misfits"]
 
 _DEEPEST: Final = 32
-"""How far types are followed that refer to themselves or are very deep."""
-_ANYTHING: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
-_FORMS: Final = ("format", "contentEncoding")
-"""What makes strings of different types: a date is no text, though JSON writes it so."""
+"""How far types are followed that are very deep."""
+
+
+class Why(StrEnum):
+    """What kind of misfit it is."""
+
+    NEVER = "never"
+    """No value of what is given fits there, or one of its alternatives does not."""
+    WIDER = "wider"
+    """Some values of what is given do not fit."""
+    ABSENT = "absent"
+    """A member that is needed is one that may be left out."""
+    UNREAD = "unread"
+    """A member is given that nobody reads. It fits all the same."""
+
+
+class Misfit(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a value may not fit."""
+
+    why: Why
+    """What kind it is."""
+    text: str
+    """The place, from `$` on, and what is wrong there."""
 
 
 def misfit(given: Schema, taken: Schema) -> str:
@@ -28,140 +52,176 @@ def misfit(given: Schema, taken: Schema) -> str:
     :param given: the schema of what is given, with its definitions in it.
     :param taken: the schema of what is taken, likewise.
     """
-    return _misfit(_Typed(given, given), _Typed(taken, taken), "$", 0)
+    found = _Fitting(exact=False).misfits(Typed(given, given), Typed(taken, taken), "$", 0)
+    return next((one.text for one in found), "")
 
 
-class _Typed:
-    """A schema inside another, which has its definitions."""
-
-    __slots__ = ("_whole", "schema")
-
-    def __init__(self, schema: Schema, whole: Schema) -> None:
-        self._whole = whole
-        while "$ref" in schema:
-            schema = _definition(whole, schema["$ref"])
-        self.schema = schema
-
-    def part(self, schema: Schema) -> _Typed:
-        """A schema that stands in this one."""
-        return _Typed(schema, self._whole)
-
-    def alternatives(self) -> list[_Typed]:
-        """The schemas of which a value has to have one."""
-        found = self.schema.get("anyOf") or self.schema.get("oneOf")
-        if not found:
-            return [self]
-        return [one for entry in found for one in self.part(entry).alternatives()]
-
-    def types(self) -> frozenset[str]:
-        """The JSON types that a value may be of."""
-        named = self.schema.get("type")
-        if isinstance(named, str):
-            return frozenset({named})
-        if isinstance(named, list):
-            return frozenset(named)
-        values = self.schema.get("enum", [self.schema["const"]] if "const" in self.schema else None)
-        return _ANYTHING if values is None else frozenset(map(_type_of, values))
+def misfits(given: Typed, taken: Typed) -> list[Misfit]:
+    """Why not every value of one schema is one of another; nothing where each is."""
+    return list(dict.fromkeys(_Fitting(exact=True).misfits(given, taken, "$", 0)))
 
 
-def _definition(whole: Schema, reference: str) -> Schema:
-    found: Any = whole
-    for name in reference.removeprefix("#").strip("/").split("/"):
-        found = found.get(name, {}) if name else found
-    return found if isinstance(found, dict) and found.get("$ref") != reference else {}
+class _Fitting:
+    """Holds two schemas against each other.
+
+    :param exact: whether every value has to fit, or any.
+    """
+
+    def __init__(self, *, exact: bool) -> None:
+        self._exact = exact
+        self._known: dict[tuple[int, int], list[Misfit]] = {}
+        """The result for two schemas, by identity; none while they are looked at, as in a type
+        that refers to itself."""
+
+    def misfits(self, given: Typed, taken: Typed, where: str, depth: int) -> Iterator[Misfit]:
+        """Yield why values of one type may be none of the other."""
+        if depth > _DEEPEST:
+            return
+        takes = taken.alternatives()
+        for one in given.alternatives():
+            reasons = [self._of_two(one, other, where, depth) for other in takes]
+            fits = [all(reason.why is Why.UNREAD for reason in found) for found in reasons]
+            if any(fits):
+                yield from reasons[fits.index(True)]
+            elif len(reasons) == 1:
+                yield from reasons[0]
+            elif (kindred := _kindred(one, takes)) is not None:
+                yield from reasons[kindred]
+            else:
+                yield Misfit(why=Why.NEVER, text=f"{_named(one, where)} is none of them")
+
+    def _of_two(self, given: Typed, taken: Typed, where: str, depth: int) -> list[Misfit]:
+        """The same for schemas without alternatives, each two of which are looked at once."""
+        which = id(given.schema), id(taken.schema)
+        found = self._known.get(which)
+        if found is None:
+            self._known[which] = []
+            found = self._known[which] = list(self._of_one(given, taken, where, depth))
+        return found
+
+    def _of_one(self, given: Typed, taken: Typed, where: str, depth: int) -> Iterator[Misfit]:
+        one, other = given.schema, taken.schema
+        never = f"{_named(given, where)} is not {taken.in_words()}"
+        buffers = one.get("x-leveret-buffer"), other.get("x-leveret-buffer")
+        if any(buffers) and (self._exact or given.types() != ANYTHING):
+            if not self._same_buffer(*buffers):
+                yield Misfit(why=Why.NEVER, text=never)
+        elif given.types() == ANYTHING or taken.types() >= ANYTHING:
+            if self._exact and not taken.types() >= ANYTHING:
+                text = f"{_named(given, where)} may be other than {taken.in_words()}"
+                yield Misfit(why=Why.WIDER, text=text)
+        elif not _same_kind(given, taken):
+            yield Misfit(why=Why.NEVER, text=never)
+        elif (unlisted := self._unlisted(given, taken)) is not None:
+            yield Misfit(why=Why.WIDER, text=f"{_named(given, where)} {unlisted}")
+        else:
+            for text in beyond(one, other) if self._exact else ():
+                yield Misfit(why=Why.WIDER, text=f"{where} may {text}")
+            yield from self._inside(given, taken, where, depth)
+
+    def _unlisted(self, given: Typed, taken: Typed) -> str | None:
+        """What is wrong with values where they are listed."""
+        allowed, values = taken.values(), given.values()
+        if allowed is None:
+            return None
+        if values is None:
+            return f"may be none of {allowed}" if self._exact else None
+        new = [value for value in values if value not in allowed]
+        if not new:
+            return None
+        return f"may be {', '.join(map(repr, new))}" if self._exact else f"may be none of {allowed}"
+
+    def _same_buffer(self, one: Schema | None, other: Schema | None) -> bool:
+        if one is None or other is None or one.get("kind") != other.get("kind"):
+            return False
+        types, allowed = one.get("dtype"), other.get("dtype")
+        if self._exact:
+            return not allowed or (bool(types) and set(types or ()) <= set(allowed))
+        return not types or not allowed or bool(set(types) & set(allowed))
+
+    def _inside(self, given: Typed, taken: Typed, where: str, depth: int) -> Iterator[Misfit]:
+        one, other = given.schema, taken.schema
+        if "array" in given.types():
+            for mine, theirs in self._items(one, other):
+                inside = given.part(mine), taken.part(theirs)
+                yield from self.misfits(*inside, f"{where}[...]", depth + 1)
+        properties, wanted = given.parts("properties"), taken.parts("properties")
+        if "properties" in one and "properties" in other:
+            yield from self._members(given, taken, where, depth)
+        elif isinstance(other.get("additionalProperties"), dict):
+            values = taken.part(other["additionalProperties"])
+            if isinstance(one.get("additionalProperties"), dict):
+                inside = given.part(one["additionalProperties"]), values
+                yield from self.misfits(*inside, f"{where}[...]", depth + 1)
+            for name, member in properties.items() if self._exact else ():
+                yield from self.misfits(member, values, f"{where}.{name}", depth + 1)
+        elif self._exact and wanted and "object" in given.types():
+            for name in taken.required():
+                yield Misfit(why=Why.ABSENT, text=f"{where} may lack {name!r}")
+
+    def _items(self, one: Schema, other: Schema) -> Iterator[tuple[Any, Any]]:
+        """The schemas of items that stand in the same place."""
+        first, second = one.get("prefixItems", ()), other.get("prefixItems", ())
+        yield from zip(first, second, strict=False)
+        rest, others = one.get("items"), other.get("items")
+        if isinstance(rest, dict) and isinstance(others, dict):
+            yield rest, others
+        if self._exact and isinstance(others, dict):
+            yield from ((item, others) for item in first[len(second) :])
+        if self._exact and isinstance(rest, dict):
+            yield from ((rest, item) for item in second[len(first) :])
+
+    def _members(self, given: Typed, taken: Typed, where: str, depth: int) -> Iterator[Misfit]:
+        properties, wanted = given.parts("properties"), taken.parts("properties")
+        there = set(given.required())
+        for name in taken.required():
+            if name not in properties:
+                yield Misfit(why=Why.NEVER, text=f"{where} has no {name!r}")
+            elif self._exact and name not in there:
+                yield Misfit(why=Why.ABSENT, text=f"{where} may lack {name!r}")
+        for name, member in properties.items():
+            if name in wanted:
+                yield from self.misfits(member, wanted[name], f"{where}.{name}", depth + 1)
+            elif taken.schema.get("additionalProperties") is False:
+                text = f"{where} may have {name!r}, which is not known there"
+                yield Misfit(why=Why.NEVER, text=text)
+            elif self._exact and not taken.schema.get("additionalProperties"):
+                yield Misfit(why=Why.UNREAD, text=f"{where} has {name!r}, which nobody reads")
 
 
-def _misfit(given: _Typed, taken: _Typed, where: str, depth: int) -> str:
-    if depth > _DEEPEST:
-        return ""
-    takes = taken.alternatives()
-    for one in given.alternatives():
-        reasons = [_misfit_of_one(one, other, where, depth) for other in takes]
-        if all(reasons):
-            return reasons[0] if len(reasons) == 1 else f"{_named(one, where)} is none of them"
-    return ""
-
-
-def _misfit_of_one(given: _Typed, taken: _Typed, where: str, depth: int) -> str:
-    """The same for schemas without alternatives."""
-    one, other = given.schema, taken.schema
+def _same_kind(given: Typed, taken: Typed) -> bool:
+    """Whether the JSON types are those that are taken, and text is of the same form."""
     gives, takes = given.types(), taken.types()
     if "number" in takes:
         takes |= {"integer"}
-    if gives != _ANYTHING and not gives <= takes:
-        return f"{_named(given, where)} is not {_in_words(taken)}"
-    if gives == _ANYTHING or takes >= _ANYTHING:
-        return ""
-    buffers = one.get("x-leveret-buffer"), other.get("x-leveret-buffer")
-    if any(buffers) and not _same_buffer(*buffers):
-        return f"{_named(given, where)} is not {_in_words(taken)}"
-    if "string" in gives and any(one.get(form) != other.get(form) for form in _FORMS):
-        return f"{_named(given, where)} is not {_in_words(taken)}"
-    allowed = other.get("enum", [other["const"]] if "const" in other else None)
-    values = one.get("enum", [one["const"]] if "const" in one else None)
-    if allowed is not None and values is not None and not all(v in allowed for v in values):
-        return f"{_named(given, where)} may be none of {allowed}"
-    return next(filter(None, _misfits_inside(given, taken, where, depth)), "")
+    forms_differ = any(given.schema.get(form) != taken.schema.get(form) for form in FORMS)
+    return gives <= takes and not ("string" in gives and forms_differ)
 
 
-def _misfits_inside(given: _Typed, taken: _Typed, where: str, depth: int) -> Iterator[str]:
-    one, other = given.schema, taken.schema
-    if isinstance(one.get("items"), dict) and isinstance(other.get("items"), dict):
-        inside = given.part(one["items"]), taken.part(other["items"])
-        yield _misfit(*inside, f"{where}[...]", depth + 1)
-    for entries in zip(one.get("prefixItems", ()), other.get("prefixItems", ()), strict=False):
-        yield _misfit(given.part(entries[0]), taken.part(entries[1]), f"{where}[...]", depth + 1)
-    properties, wanted = one.get("properties"), other.get("properties")
-    if properties is None or wanted is None:
-        maps = one.get("additionalProperties"), other.get("additionalProperties")
-        if isinstance(maps[0], dict) and isinstance(maps[1], dict):
-            yield _misfit(given.part(maps[0]), taken.part(maps[1]), f"{where}[...]", depth + 1)
-        return
-    for name in other.get("required", ()):
-        if name not in properties:
-            yield f"{where} has no {name!r}"
-    for name, entry in properties.items():
-        if name in wanted:
-            part = given.part(entry), taken.part(wanted[name])
-            yield _misfit(*part, f"{where}.{name}", depth + 1)
-        elif other.get("additionalProperties") is False:
-            yield f"{where} may have {name!r}, which is not known there"
+def _kindred(one: Typed, others: list[Typed]) -> int | None:
+    """Which alternative one is the counterpart of, if any.
+
+    That is the only one of its JSON types; of several the one with its tag, or with its title.
+    """
+    alike = [at for at, other in enumerate(others) if one.types() & other.types()]
+    for marks in (_tags, _title):
+        if len(alike) > 1:
+            mine = marks(one)
+            alike = [at for at in alike if mine & marks(others[at])] or alike
+    return alike[0] if len(alike) == 1 else None
 
 
-def _same_buffer(one: Schema | None, other: Schema | None) -> bool:
-    if one is None or other is None or one.get("kind") != other.get("kind"):
-        return False
-    types, allowed = one.get("dtype"), other.get("dtype")
-    return not types or not allowed or bool(set(types) & set(allowed))
+def _tags(typed: Typed) -> set[tuple[str, str]]:
+    """The members of an object that have one value only, each with that."""
+    members = typed.parts("properties").items()
+    listed = ((name, member.values() or ()) for name, member in members)
+    return {(name, repr(values[0])) for name, values in listed if len(values) == 1}
 
 
-def _type_of(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-    return "object"
+def _title(typed: Typed) -> set[str]:
+    return {str(typed.schema["title"])} if "title" in typed.schema else set()
 
 
-def _named(typed: _Typed, where: str) -> str:
-    words = _in_words(typed)
+def _named(typed: Typed, where: str) -> str:
+    words = typed.in_words()
     return words if where == "$" else f"{where}, {words},"
-
-
-def _in_words(typed: _Typed) -> str:
-    schema = typed.schema
-    form = next((str(schema[form]) for form in _FORMS if form in schema), "")
-    types = typed.types()
-    name = "anything" if types == _ANYTHING else " or ".join(sorted(types))
-    if "properties" in schema and "title" in schema:
-        return f"a {schema['title']}"
-    if "x-leveret-buffer" in schema:
-        return f"a {schema['x-leveret-buffer'].get('kind', 'buffer')}"
-    return f"{name} ({form})" if form else name

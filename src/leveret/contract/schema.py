@@ -54,10 +54,27 @@ def _method(spec: MethodSpec) -> dict[str, Any]:
         "content_type": spec.content_type,
         "priority_levels": spec.queue.max_priority,
         **{name: True for name in ("one_way", "keep_failed") if getattr(spec, name)},
+        **_options(spec),
         **_by_keyword(spec),
         **_streams(spec),
         **method_schema(spec),
     }
+
+
+def _options(spec: MethodSpec) -> dict[str, Any]:
+    """What else was chosen of its queue and its calls; what was not is left out."""
+    queue = spec.queue
+    found: dict[str, Any] = {}
+    if queue.type != "classic":
+        found["queue_type"] = queue.type
+    for name in ("max_length", "expires"):
+        if getattr(queue, name) is not None:
+            found[name] = getattr(queue, name)
+    for name in ("retry", "hedge"):
+        policy = getattr(spec, name)
+        if policy is not None:
+            found[name] = policy and msgspec.to_builtins(policy)
+    return found
 
 
 def _streams(spec: MethodSpec) -> dict[str, Any]:

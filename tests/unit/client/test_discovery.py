@@ -20,7 +20,7 @@ from leveret import (
     service_schema,
 )
 from leveret.client.calls.inquiries import Inquiries, Inquiry
-from leveret.client.discovery import discover
+from leveret.client.discovery import LiveServer, LiveService, discover, survey
 from leveret.contract import ServiceSpec
 
 
@@ -44,6 +44,12 @@ class New(Service, name="shop"):
 def info(instance: str, *services: type[Service]) -> bytes:
     schemas = {service.__leveret__.name: service_schema(service) for service in services}
     return msgspec.json.encode({"instance": instance, "services": [*schemas], "schemas": schemas})
+
+
+class Depot(Service, name="depot"):
+    @method
+    async def count(self) -> int:
+        return 1
 
 
 class Servers:
@@ -152,3 +158,36 @@ async def test_a_name_that_no_service_can_have_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgument, match="a service is named"):
         await servers.discover(name)
     assert not servers.asked
+
+
+async def found(servers: Servers, *names: str) -> dict[str, LiveService]:
+    return await survey(servers, names, timeout=60.0)
+
+
+async def test_a_survey_tells_what_there_is_and_who_serves_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers = [info("2", New, Depot), info("1", New), b"{", info("1", New)]
+    servers = Servers({"info": [answers]})
+    there = await found(servers)
+    assert servers.asked == ["info all"]
+    assert list(there) == ["depot", "shop"]
+    assert there["depot"].servers == (LiveServer(instance="2", name=""),)
+    assert [server.instance for server in there["shop"].servers] == ["1", "2"]
+    assert there["shop"].description == service_schema(New)
+    many = [info(f"{number:x}", Depot) for number in range(100)]
+    assert len((await found(Servers({"info": [many]})))["depot"].servers) == 100
+    assert caplog.messages == ["the answers of 100 servers are used; there may be more"]
+    assert await found(Servers({"info": [None]})) == {}
+
+
+async def test_a_survey_of_services_by_name_needs_all_of_them() -> None:
+    servers = Servers({"info": [[info("1", Old, Depot)], [info("1", Old, Depot)]]})
+    assert list(await found(servers, "shop", "depot", "shop")) == ["depot", "shop"]
+    assert servers.asked == ["info shop", "info depot"]
+    ping = msgspec.json.encode({"services": ["depot", "shop"]})
+    servers = Servers({"info": [None], "ping": [[ping]]})
+    with pytest.raises(NoServer, match=r"serve depot, shop\. Did you mean 'shop'\?"):
+        await found(servers, "shp")
+    with pytest.raises(ContractError, match="of the service 'depot' cannot be read"):
+        await found(Servers({"info": [[b"{}"]]}), "depot")

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from leveret import Meta
-from leveret.contract.fitting import misfit
+from leveret.contract.fitting import misfit, misfits
+from leveret.contract.typed_schema import Typed
 
 
 class Point(msgspec.Struct):
@@ -147,3 +148,97 @@ def test_arrays_and_tables_fit_their_own_kind(
 def test_a_schema_that_refers_to_nothing_or_to_itself_says_nothing() -> None:
     assert misfit({"$ref": "#/$defs/gone"}, {"type": "string"}) == ""
     assert misfit({"$ref": "#"}, {"type": "string"}) == ""
+
+
+# -- every value ---------------------------------------------------------------------------------
+
+
+class Twins(msgspec.Struct):
+    """A type that refers to itself twice: looking at all of it has no end."""
+
+    left: Twins | None = None
+    right: Twins | None = None
+    size: int = 0
+
+
+class OtherTwins(msgspec.Struct):
+    left: OtherTwins | None = None
+    right: OtherTwins | None = None
+    size: str = ""
+
+
+class Cat(msgspec.Struct, tag=True):
+    lives: int
+
+
+class Dog(msgspec.Struct, tag=True):
+    name: str
+
+
+class NewCat(msgspec.Struct, tag="Cat"):
+    lives: Annotated[int, Meta(le=9)]
+
+
+def said(given: Any, taken: Any) -> list[str]:
+    one, other = (it if isinstance(it, dict) else schema(it) for it in (given, taken))
+    return [f"{it.why}: {it.text}" for it in misfits(Typed(one, one), Typed(other, other))]
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (int, int),
+        (int, float),
+        (int, Any),
+        (Literal["red"], str),
+        (Literal["red"], Literal["red", "blue"]),
+        (Annotated[int, Meta(ge=5)], Annotated[int, Meta(gt=3)]),
+        (int, int | None),
+        (tuple[int, int], list[int]),
+        (Point, Point),
+        (Twins, Twins),
+        (Cat | Dog, Cat | Dog),
+        (Point, dict[str, int]),
+        (dict[str, int], dict[str, float]),
+        ({"x-leveret-buffer": {"kind": "Table"}}, {"x-leveret-buffer": {"kind": "Table"}}),
+    ],
+)
+def test_where_every_value_fits_nothing_is_said(given: Any, taken: Any) -> None:
+    assert said(given, taken) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "taken", "why"),
+    [
+        (Any, int, "wider: anything may be other than integer"),
+        (int, Annotated[int, Meta(ge=5)], "wider: $ may be less than 5"),
+        (str, Literal["red"], "wider: string may be none of ['red']"),
+        (Literal["red", "blue"], Literal["red"], "wider: string may be 'blue'"),
+        (list[int], tuple[int, int], "wider: $ may have fewer than 2 items"),
+        (dict[str, int], Point, "absent: $ may lack 'x'"),
+        (Place, Point, "unread: $ has 'name', which nobody reads"),
+        (Spot, Point, "unread: $ has 'more', which nobody reads"),
+        (Twins, OtherTwins, "never: $.size, integer, is not string"),
+        (Cat | Dog, NewCat | Dog, "wider: $.lives may be more than 9"),
+        (Spot, dict[str, int], "never: $.more, array, is not integer"),
+        (tuple[int, str], list[int], "never: $[...], string, is not integer"),
+        (
+            {"x-leveret-buffer": {"kind": "ndarray"}},
+            {"x-leveret-buffer": {"kind": "ndarray", "dtype": ["int8"]}},
+            "never: a ndarray is not a ndarray",
+        ),
+    ],
+)
+def test_what_may_not_fit_is_said(given: Any, taken: Any, why: str) -> None:
+    assert why in said(given, taken)
+
+
+def test_a_member_that_may_be_left_out_is_not_one_that_is_there() -> None:
+    optional = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    assert said(optional, {**optional, "required": ["x"]}) == ["absent: $ may lack 'x'"]
+    assert said({**optional, "required": ["x"]}, optional) == []
+
+
+def test_a_pipe_of_types_that_refer_to_themselves_twice_is_checked_at_once() -> None:
+    assert misfit(schema(Twins), schema(Twins)) == ""
+    assert misfit(schema(Twins), schema(OtherTwins)) == "$.size, integer, is not string"

@@ -16,7 +16,7 @@ from leveret.client.calls.route import Route
 
 _OF_USE: Final = 1.0
 """Seconds for which a question is of use. After that it is asked again."""
-_MOST_ANSWERS: Final = 100
+MOST_ANSWERS: Final = 100
 """How many answers a question takes. Each server may give one."""
 
 
@@ -132,7 +132,7 @@ class Inquiry:
 
         :returns: False if nothing came within so many seconds, or no more answers are taken.
         """
-        if len(self.answers) >= _MOST_ANSWERS:
+        if len(self.answers) >= MOST_ANSWERS:
             return False
         timer = asyncio.get_running_loop().call_later(seconds, self._over.set)
         try:
@@ -145,7 +145,7 @@ class Inquiry:
 
     def answered(self, body: bytes) -> None:
         """Take an answer."""
-        if len(self.answers) < _MOST_ANSWERS:
+        if len(self.answers) < MOST_ANSWERS:
             self.answers.append(body)
             self._tell()
 

@@ -1,0 +1,115 @@
+"""Contracts by what a command line says: a class, a file, or what servers say of themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import msgspec
+import typer
+
+import leveret
+from leveret.cli.exits import INTERRUPTED, UNEXPECTED, exit_code
+from leveret.cli.options import refuse_embedded, refuse_empty
+from leveret.cli.printing import print_error
+from leveret.cli.targets import TargetError, find_target
+from leveret.client.discovery import LiveService, survey
+from leveret.contract import service_schema
+from leveret.errors import Cancelled, LeveretError
+
+__all__ = [
+    "Descriptions",
+    "descriptions_of",
+    "live_services",
+    "of_class",
+    "one_line_errors",
+]
+
+log = logging.getLogger("leveret.cli")
+
+Descriptions: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""Services by name, as `service_schema` describes them."""
+
+LIVE: Final = "live:"
+"""What stands before the name of a service that is to be asked for."""
+_ASKED: Final = 5.0
+"""Seconds that servers have to say what they serve."""
+
+
+def of_class(target: str) -> dict[str, Any]:
+    """The description of the service that `module:Service` names.
+
+    :raises TargetError: if it cannot be loaded.
+    :raises ContractError: if it is no service.
+    """
+    return service_schema(find_target(target))
+
+
+def descriptions_of(side: str, url: str | None) -> Descriptions:
+    """The services that one word names: `live:NAME`, a file, or `module:Service`.
+
+    :raises LeveretError: if they cannot be had.
+    """
+    if side.startswith(LIVE):
+        found = live_services(url, [side.removeprefix(LIVE)])
+        return {name: service.description for name, service in found.items()}
+    if ":" not in side or Path(side).is_file():
+        return _of_file(Path(side))
+    description = of_class(side)
+    return {description["service"]: description}
+
+
+def live_services(url: str | None, names: Iterable[str] = ()) -> dict[str, LiveService]:
+    """The services that servers serve now, or these.
+
+    :raises LeveretError: if they cannot be asked, or one of the names is nobody's.
+    """
+    refuse_empty("--url", "LEVERET_URL", url)
+    refuse_embedded(url)
+
+    async def ask() -> dict[str, LiveService]:
+        async with leveret.connect(url) as rabbit:
+            return await survey(rabbit.calls, names, timeout=_ASKED)
+
+    # Not on uvloop: loading it takes longer than it saves here.
+    return asyncio.run(ask())
+
+
+def _of_file(path: Path) -> Descriptions:
+    """What `leveret schema` wrote.
+
+    :raises TargetError: if it is something else.
+    """
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise TargetError(f"{path} cannot be read: {error}") from None
+    several = found.get("services") if isinstance(found, dict) else None
+    services = several.values() if isinstance(several, dict) else [found]
+    if not all(isinstance(it, dict) and {"service", "methods"} <= it.keys() for it in services):
+        raise TargetError(f"{path} is no contract: it is to be what `leveret schema` prints")
+    return {str(it["service"]): it for it in services}
+
+
+@contextmanager
+def one_line_errors(*, as_json: bool = False) -> Iterator[None]:
+    """Print an error of this block in one line, and exit with the code of its kind."""
+    try:
+        yield
+    except LeveretError as error:
+        log.debug("it failed", exc_info=True)
+        print_error(error, as_json=as_json)
+        raise typer.Exit(exit_code(error)) from None
+    except KeyboardInterrupt:
+        print_error(Cancelled("interrupted"), as_json=as_json)
+        raise typer.Exit(INTERRUPTED) from None
+    except (typer.Exit, typer.BadParameter):
+        raise
+    except Exception as error:
+        log.debug("unexpected", exc_info=True)
+        print_error(error, as_json=as_json)
+        raise typer.Exit(UNEXPECTED) from None
