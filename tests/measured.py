@@ -46,6 +46,7 @@ _BEHAVIOUR: Final = frozenset(
         "test_publishing.py",
         "test_redelivery.py",
         "test_retries.py",
+        "test_seen_from_outside.py",
         "test_started_calls.py",
         "test_streams_client.py",
         "test_streams_on_the_wire.py",

@@ -17,6 +17,8 @@ from leveret.client.middleware import OutgoingCall
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.breaker import Breaker
 from leveret.client.streams.remote_stream import RemoteStream
+from leveret.client.survey import Pong, StatsSurvey, Survey
+from leveret.client.totals import MethodTotals
 from leveret.client.verbs.answers import Answers
 from leveret.client.verbs.handle import CallHandle, CallStatus
 from leveret.contract import (
@@ -66,8 +68,10 @@ from leveret.server.server import Server
 from leveret.transport.credentials import Credentials
 from leveret.transport.link import ConnectionEvent, State
 from leveret.transport.reconnect import Reconnect
+from leveret.version import __version__ as __version__
 from leveret.wire.context import CurrentCall, current_call
 from leveret.wire.plain_queue import PlainQueue
+from leveret.wire.stats import QueueStats, RunningCall, ServerCalls, ServerIdentity, ServerStats
 
 __all__ = [
     "AMQPError",
@@ -105,25 +109,34 @@ __all__ = [
     "LeveretError",
     "MaybeExecuted",
     "Meta",
+    "MethodTotals",
     "NoServer",
     "OutgoingCall",
     "PermissionDenied",
     "PlainQueue",
     "PlainRemote",
+    "Pong",
     "Progress",
     "ProtocolError",
+    "QueueStats",
     "Rabbit",
     "Reconnect",
     "RemoteError",
     "RemoteStream",
     "Retry",
+    "RunningCall",
     "Server",
     "ServerCallNext",
+    "ServerCalls",
+    "ServerIdentity",
     "ServerMiddleware",
+    "ServerStats",
     "Service",
     "Serving",
     "State",
+    "StatsSurvey",
     "StreamBroken",
+    "Survey",
     "TopologyError",
     "Unauthenticated",
     "Unimplemented",
@@ -134,6 +147,3 @@ __all__ = [
     "run",
     "service_schema",
 ]
-
-__version__ = "0.1.0"
-"""The version. pyproject.toml reads it from here."""

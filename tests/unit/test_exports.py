@@ -40,6 +40,8 @@ PUBLIC: Final = {
             "Meta",
             "NoServer",
         ),
+        *("MethodTotals", "Pong", "QueueStats", "RunningCall", "ServerCalls", "ServerIdentity"),
+        *("ServerStats", "StatsSurvey", "Survey"),
         *("OutgoingCall", "PermissionDenied", "PlainQueue", "PlainRemote", "Progress"),
         "ProtocolError",
         *("Rabbit", "Reconnect", "RemoteError", "RemoteStream", "Retry", "Server"),

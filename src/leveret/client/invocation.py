@@ -34,6 +34,7 @@ from leveret.errors import (
     InvalidResult,
     Unimplemented,
 )
+from leveret.observe import ClientCounters
 from leveret.wire.context import find_current_call, within_current_call
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.failures import decode_failure
@@ -143,12 +144,14 @@ class Invocation:
     :param raises: the errors that the contract declares, by code.
     :param expected: what a result is where there is no contract, for errors.
     :param policy: makes the attempts of a call; None where there is only one.
+    :param counters: what is counted of its calls.
     :param new_key: whether all attempts of a call share an idempotency key made for it.
     """
 
     __slots__ = (
         "_codec",
         "_content_type",
+        "_counters",
         "_decode",
         "_default_content_type",
         "_encode",
@@ -181,10 +184,12 @@ class Invocation:
         make_codec: Callable[[str], MethodCodec],
         default_content_type: str,
         raises: Mapping[str, type[DeclaredError]],
+        counters: ClientCounters,
         expected: str = "",
         policy: CallPolicy | None = None,
         new_key: bool = False,
     ) -> None:
+        self._counters = counters
         self._new_id = new_id
         self._parameters = parameters
         self._here = here
@@ -229,65 +234,84 @@ class Invocation:
         :raises CallError: however it fails.
         """
         loop = get_running_loop()
-        if attempt is not None:
-            sender, request, body = attempt.sender, attempt.request, attempt.body
-            headers, timeout, ids = attempt.headers, attempt.timeout, attempt.ids
+        counters = self._counters
+        began = loop.time()
+        if attempt is None:
+            counters.started += 1
         else:
-            try:
-                body = self._encode(self._parameters(*args, **kwargs))
-            except ENCODE_ERRORS as error:
-                raise InvalidArgument(str(error), method=self._method) from error
-            timeout = terms.timeout
-            if find_current_call() is not None:
-                timeout = within_current_call(timeout, self._method)
-            last = self._sender
-            if last is not None and loop is last.takes_from:
-                sender = last
+            counters.attempts += 1
+        try:
+            if attempt is not None:
+                sender, request, body = attempt.sender, attempt.request, attempt.body
+                headers, timeout, ids = attempt.headers, attempt.timeout, attempt.ids
             else:
-                sender = self._sender_here()
-            # A body that is too large is refused: no fault of the service.
-            if self._policy is not None and len(body) <= sender.max_message_size:
-                return await self._policy.run(self._attempts(sender, body, terms, ids), timeout)
-            request, headers = self._request, terms.headers
-        waits = request.wait_for_server
-        end = loop.time() + timeout if waits else 0.0
-        tries = 0
-        while True:  # more than once only while a method's first server is awaited
-            if sender.held or request.looks_first:
-                ready = sender.ready(request, timeout)
-                timeout = await (_once_more(ready) if tries else ready)
-            sink: asyncio.Future[Reply] = loop.create_future()
-            call = sender.send(request, body, timeout, sink, headers, ids)
-            if terms.on_progress is not None:
-                call.listener = Listener(terms.on_progress, loop, self._method)
-            if not waits:
-                body = b""  # it is not to be kept while the call waits
-            try:
-                reply = await sink
-                break
-            except Unimplemented as error:
-                if not waits or (request.needs_key and error.executed != "no"):
-                    raise  # another request would have another key, and run again
-                tries += 1
-                if ids is None:
-                    ids = RequestIds(call.id, sent=1)
-                timeout = await self._pause(error, tries, end - loop.time())
-            except BaseException:
-                sender.abandon(call)
-                raise
-        # The common reply, without a detour.
-        if (
-            not reply.is_error
-            and reply.content_type == self._content_type
-            and reply.metadata is None
-            and not reply.problem
-            and reply.body is not None
-        ):
-            try:
-                return self._decode(reply.body)
-            except DECODE_ERRORS as error:
-                raise self._misfit(call, reply.body, error) from error
-        return self._result(sender, call, reply, terms.reply_metadata)
+                try:
+                    body = self._encode(self._parameters(*args, **kwargs))
+                except ENCODE_ERRORS as error:
+                    raise InvalidArgument(str(error), method=self._method) from error
+                timeout = terms.timeout
+                if find_current_call() is not None:
+                    timeout = within_current_call(timeout, self._method)
+                last = self._sender
+                if last is not None and loop is last.takes_from:
+                    sender = last
+                else:
+                    sender = self._sender_here()
+                # A body that is too large is refused: no fault of the service.
+                if self._policy is not None and len(body) <= sender.max_message_size:
+                    counters.policed += 1
+                    attempts = self._attempts(sender, body, terms, ids)
+                    result = await self._policy.run(attempts, timeout)
+                    counters.answered(loop.time() - began)
+                    return result
+                request, headers = self._request, terms.headers
+            waits = request.wait_for_server
+            end = loop.time() + timeout if waits else 0.0
+            tries = 0
+            while True:  # more than once only while a method's first server is awaited
+                if sender.held or request.looks_first:
+                    ready = sender.ready(request, timeout)
+                    timeout = await (_once_more(ready) if tries else ready)
+                sink: asyncio.Future[Reply] = loop.create_future()
+                call = sender.send(request, body, timeout, sink, headers, ids)
+                if terms.on_progress is not None:
+                    call.listener = Listener(terms.on_progress, loop, self._method)
+                if not waits:
+                    body = b""  # it is not to be kept while the call waits
+                try:
+                    reply = await sink
+                    break
+                except Unimplemented as error:
+                    if not waits or (request.needs_key and error.executed != "no"):
+                        raise  # another request would have another key, and run again
+                    tries += 1
+                    if ids is None:
+                        ids = RequestIds(call.id, sent=1)
+                    timeout = await self._pause(error, tries, end - loop.time())
+                except BaseException:
+                    sender.abandon(call)
+                    raise
+            # The common reply, without a detour.
+            if (
+                not reply.is_error
+                and reply.content_type == self._content_type
+                and reply.metadata is None
+                and not reply.problem
+                and reply.body is not None
+            ):
+                try:
+                    result = self._decode(reply.body)
+                except DECODE_ERRORS as error:
+                    raise self._misfit(call, reply.body, error) from error
+            else:
+                result = self._result(sender, call, reply, terms.reply_metadata)
+        except BaseException as error:
+            if attempt is None:
+                counters.failed(error, loop.time() - began)
+            raise
+        if attempt is None:
+            counters.answered(loop.time() - began)
+        return result
 
     @property
     def codec(self) -> MethodCodec:

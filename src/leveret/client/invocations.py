@@ -30,6 +30,7 @@ from leveret.codec import (
 )
 from leveret.contract import MethodSpec, given_struct
 from leveret.errors import ContractError, InvalidArgument
+from leveret.observe import ClientMethods
 from leveret.wire.native.dialect import NativeClient
 from leveret.wire.native.names import call_ids
 from leveret.wire.native.one_way import OneWayClient
@@ -88,6 +89,8 @@ class Invocations:
         self.new_id = call_ids().__next__
         """Gives a call id that no call has had, to a call whose id is known before it is sent."""
         self.middleware = middleware
+        self.counters = ClientMethods()
+        """What is counted of its calls, method by method."""
         self._policies = policies
         self.pipes: dict[tuple[Any, ...], Any] = {}
         """The pipes that were made of its methods, for `verbs/pipe.py`."""
@@ -197,6 +200,7 @@ class Invocations:
             make_codec=lambda content_type: make_codec(spec, content_type),
             default_content_type=codec.content_type if one_way else spec.content_type,
             raises=spec.raises,
+            counters=self.counters.of(spec.key),
             policy=policy,
             new_key=new_key,
         )
@@ -235,6 +239,7 @@ class Invocations:
             make_codec=lambda content_type: make_codec(spec, content_type),
             default_content_type=spec.content_type,
             raises=spec.raises,
+            counters=self.counters.of(spec.key),
             streams=spec.streams,
             resumes=spec.resume,
             uploads=_upload_codec(spec, codec.content_type),

@@ -73,6 +73,7 @@ class PlainRemote(Generic[R]):
             make_codec=lambda _content_type: codec,
             default_content_type=TEXT_CONTENT_TYPE,
             raises={},
+            counters=invocations.counters.of(self._name),
             expected="text of the type asked for",
             policy=invocations.policy(_Method(key=self._name, service=self._name), options),
         )

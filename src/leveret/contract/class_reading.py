@@ -36,13 +36,21 @@ from leveret.snake_case import snake_case
 __all__ = ["read_service"]
 
 
-def read_service(cls: type, given_name: str | None, given_types: Any) -> ServiceSpec:
+def read_service(
+    cls: type,
+    given_name: str | None,
+    given_types: Any,
+    given_version: str | None = None,
+    given_metadata: Any = None,
+) -> ServiceSpec:
     """Read a class that derives from `Service`.
 
     A plain `def` that overrides a remote method is replaced by its awaitable form.
 
     :param given_name: its `name=`, None if it has none.
     :param given_types: its `types=`.
+    :param given_version: its `version=`; a base's holds where it has none, as with the next.
+    :param given_metadata: its `metadata=`.
 
     :raises ContractError: for a class that cannot work; the message names what and why.
     """
@@ -66,7 +74,23 @@ def read_service(cls: type, given_name: str | None, given_types: Any) -> Service
             dict.fromkeys(name for spec in methods.values() for name in spec.type_variables)
         ),
         hooks=hooks,
+        version=_version(cls, given_version, where),
+        metadata=_metadata(cls, given_metadata, where),
     )
+
+
+def _version(cls: type, given: object, where: str) -> str:
+    if given is None:
+        return next((spec.version for _, spec in _service_bases(cls) if spec.version), "")
+    limits.check_version(given, where)
+    return str(given)
+
+
+def _metadata(cls: type, given: object, where: str) -> Mapping[str, str]:
+    if given is None:
+        inherited = (spec.metadata for _, spec in _service_bases(cls) if spec.metadata)
+        return next(inherited, {})
+    return MappingProxyType(limits.service_metadata(given, where))
 
 
 def _service_bases(cls: type) -> Iterator[tuple[type, ServiceSpec]]:

@@ -19,18 +19,24 @@ __all__ = [
     "check_attribute",
     "check_method_name",
     "check_service_name",
+    "check_version",
     "content_type",
     "errors_by_code",
     "flag",
     "keep_failed",
     "one_way",
     "queue_options",
+    "service_metadata",
     "timeout",
 ]
 
 MAX_SECONDS: Final = 4_294_967
 """AMQP and RabbitMQ hold times as milliseconds in 32 bits: 49 days."""
 
+MAX_VERSION: Final = 64
+"""Characters of a service's version."""
+MAX_METADATA: Final = 32
+"""How many entries the metadata of a service has."""
 MAX_NAME_BYTES: Final = 255
 """AMQP's short string, which queue names and routing keys are (AMQP 0-9-1, section 4.2.5.3)."""
 
@@ -56,6 +62,34 @@ def check_service_name(name: object, where: str) -> None:
         )
     if len(name) > MAX_NAME_BYTES - len("leveret..x"):
         raise ContractError(f"{where}: the service name {name!r} is too long; shorten it")
+
+
+def check_version(version: object, where: str) -> None:
+    """Refuse a version that is not a short text.
+
+    :raises ContractError: for such a version.
+    """
+    if not isinstance(version, str) or not 0 < len(version) <= MAX_VERSION:
+        raise ContractError(
+            f"{where}: version must be a text of 1 to {MAX_VERSION} characters, as in"
+            f' version="1.4.2"; got {version!r}'
+        )
+
+
+def service_metadata(metadata: object, where: str) -> dict[str, str]:
+    """Return what a class says of itself, once it is known to be short texts.
+
+    :raises ContractError: if it is not.
+    """
+    is_text = isinstance(metadata, Mapping) and all(
+        isinstance(part, str) for pair in metadata.items() for part in pair
+    )
+    if not isinstance(metadata, Mapping) or not is_text or len(metadata) > MAX_METADATA:
+        raise ContractError(
+            f"{where}: metadata must map up to {MAX_METADATA} texts to texts, as in"
+            f' metadata={{"team": "stock"}}; got {metadata!r}'
+        )
+    return dict(metadata)
 
 
 def check_attribute(attribute: str, where: str) -> None:

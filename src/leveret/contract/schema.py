@@ -39,6 +39,7 @@ def service_schema(service: ServiceSpec | type[Service] | Service) -> dict[str, 
     return {
         "service": spec.name,
         "doc": spec.doc,
+        **({"version": spec.version} if spec.version else {}),
         "methods": {method.name: _method(method) for method in spec.methods.values()},
     }
 

@@ -28,16 +28,25 @@ class Service(ABC):
     `class Shop(Service, types=[Hook(Money, str, encode=str, decode=Money.parse)])` says how values
     of types travel that Leveret does not know, in all methods of the service and of its subclasses.
 
+    `class Shop(Service, version="1.4.2", metadata={"team": "stock"})` says what those who look at
+    its servers see beside its name. Neither is part of the contract.
+
     :raises ContractError: when a subclass is defined that cannot work.
     """
 
     __leveret__: ClassVar[ServiceSpec]
 
     def __init_subclass__(
-        cls, *, name: str | None = None, types: Collection[Hook[Any]] = (), **kwargs: Any
+        cls,
+        *,
+        name: str | None = None,
+        types: Collection[Hook[Any]] = (),
+        version: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
-        cls.__leveret__ = read_service(cls, name, types)
+        cls.__leveret__ = read_service(cls, name, types, version, metadata)
 
     def with_options(
         self,

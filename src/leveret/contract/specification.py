@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -131,3 +131,7 @@ class ServiceSpec:
     """Those of its methods. A service that has some can be neither served nor called."""
     hooks: tuple[Hook[Any], ...] = ()
     """How types of its own travel. The annotations of its methods have those that hold in them."""
+    version: str = ""
+    """Its version, as its author counts; "" if the class does not say."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What else the class says of itself to those who look at its servers."""

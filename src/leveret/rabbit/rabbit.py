@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -12,22 +12,34 @@ from leveret.client.calls.client import Client
 from leveret.client.discovered import DiscoveredService
 from leveret.client.invocations import Invocations
 from leveret.client.middleware import Middleware
-from leveret.client.options import CallOptions, GivenOptions
+from leveret.client.options import CallOptions, GivenOptions, check_timeout
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.call_policy import Policies
 from leveret.client.streams.remote_stream import RemoteStream
+from leveret.client.survey import (
+    Pong,
+    StatsSurvey,
+    Survey,
+    ask_calls,
+    ask_ping,
+    ask_servers,
+    ask_stats,
+    ask_stop,
+)
 from leveret.client.verbs.answers import Answers
 from leveret.client.verbs.ask_all import STALL
 from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.client.verbs.start import DAY, Starting
 from leveret.contract import Service
+from leveret.observe import ClientCounters
 from leveret.rabbit.connection import BrokerConnection
 from leveret.rabbit.serving import Serving, serve_until_stopped
 from leveret.server.options import GivenServeOptions, ServeOptions
 from leveret.server.server import Server
 from leveret.transport.link import Link, State
 from leveret.transport.opening import default_name
+from leveret.wire.stats import ServerCalls, ServerIdentity
 
 __all__ = ["Rabbit"]
 
@@ -48,7 +60,7 @@ class Rabbit(AsyncOnly):
         policies: Policies,
     ) -> None:
         self._connection = connection
-        invocations = Invocations(connection.client_here, middleware, policies)
+        self._invocations = invocations = Invocations(connection.client_here, middleware, policies)
         starting = Starting(connection.client_here)
         self._made = Caller(connection.client_here, invocations, options, starting)
 
@@ -117,6 +129,11 @@ class Rabbit(AsyncOnly):
         """How many late, duplicate or unknown replies were dropped: no call waited for them."""
         client = self._connection.client
         return 0 if client is None else client.late
+
+    @property
+    def counters(self) -> Mapping[str, ClientCounters]:
+        """What is counted of its calls, by "service.method"; for tools that show it."""
+        return self._invocations.counters.by_method
 
     # -- calling ------------------------------------------------------------------------------
 
@@ -245,6 +262,70 @@ class Rabbit(AsyncOnly):
         says at which `error.stage`.
         """
         return self._caller.pipe
+
+    # -- looking at servers -------------------------------------------------------------------
+
+    async def servers(
+        self, service: type[Service] | str | None = None, *, timeout: float = 1.0
+    ) -> Survey[ServerIdentity]:
+        """Which servers are there, with their versions, contracts and processes.
+
+        It ends as soon as all have answered that the broker knows of; `missing` says of which
+        services some have not.
+
+        :param service: a service class, a name as in "orders", or one server's as in
+            "orders.b47af560"; None: all.
+        :param timeout: seconds that they have to answer.
+        :raises InvalidArgument: if there cannot be such a service.
+        :raises CallError: if they cannot be asked.
+        """
+        return await ask_servers(self._client(), service, check_timeout(timeout))
+
+    async def ping(
+        self, service: type[Service] | str | None = None, *, timeout: float = 1.0
+    ) -> Survey[Pong]:
+        """How long the servers take to answer; as `servers` otherwise."""
+        return await ask_ping(self._client(), service, check_timeout(timeout))
+
+    async def stats(
+        self, service: type[Service] | str | None = None, *, timeout: float = 1.0
+    ) -> StatsSurvey:
+        """What the servers have counted since they began; `methods()` sums it by method.
+
+        The rest is as in `servers`.
+        """
+        return await ask_stats(self._client(), service, check_timeout(timeout))
+
+    async def running_calls(
+        self, service: type[Service] | str | None = None, *, timeout: float = 1.0
+    ) -> Survey[ServerCalls]:
+        """Which calls the servers have now: since when, for whom, how far; as `servers` otherwise.
+
+        Each server tells of a thousand at most, the oldest, and of how many there are.
+        """
+        return await ask_calls(self._client(), service, check_timeout(timeout))
+
+    async def stop_calls(
+        self,
+        call_ids: Iterable[str],
+        service: type[Service] | str | None = None,
+        *,
+        timeout: float = 1.0,
+    ) -> list[str]:
+        """Have servers cancel calls, whoever made them: their callers get `Cancelled`.
+
+        :param call_ids: as `running_calls` tells them.
+        :param service: whose servers are asked; None: all.
+        :returns: the ids of the calls that were there.
+        :raises CallError: if they cannot be asked.
+        """
+        return await ask_stop(self._client(), call_ids, service, check_timeout(timeout))
+
+    def _client(self) -> Client:
+        self._connection.check_opened()
+        return self._connection.client_here()
+
+    # -- servers of the tutorial's kind -------------------------------------------------------
 
     @overload
     def plain(self, queue: str, **options: Unpack[GivenOptions]) -> PlainRemote[str]: ...

@@ -29,6 +29,7 @@ from leveret.wire.control import (
     AboutStarted,
     Answer,
     CallForAll,
+    Calls,
     Cancel,
     Confirmed,
     Contracts,
@@ -39,6 +40,8 @@ from leveret.wire.control import (
     Query,
     Rebind,
     Stats,
+    StopCalls,
+    Stopped,
     read,
 )
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
@@ -80,6 +83,10 @@ class ControlHandlers:
     """How it stands."""
     contracts: Callable[[], Contracts]
     """The hashes of its contracts."""
+    calls: Callable[[], Calls]
+    """Which calls it has."""
+    stop: Callable[[set[str]], Stopped]
+    """Somebody wants these calls cancelled."""
     started: Callable[[AboutStarted], None]
     """A client asks about a started call."""
     answered: Callable[[bytes], None]
@@ -264,6 +271,10 @@ class Control:
                 self._handlers.rebind()
             case Inquiry() if message.reply_to is not None:
                 self._inquired(message)
+            case StopCalls():
+                stopped = self._handlers.stop(message.call_ids)
+                if message.reply_to is not None and stopped.stopped:
+                    self._say(message.reply_to, message.correlation_id, stopped)
 
     def _inquired(self, inquiry: Inquiry) -> None:
         """Answer now, or once the socket takes it: what waits is the question, which is small."""
@@ -292,15 +303,19 @@ class Control:
             "info": self._handlers.info,
             "stats": self._handlers.stats,
             "contracts": self._handlers.contracts,
+            "calls": self._handlers.calls,
         }
         assert inquiry.reply_to is not None
-        channel.publish(
-            inquiry.reply_to.exchange,
-            inquiry.reply_to.key,
-            Properties(
-                content_type="application/json",
-                correlation_id=inquiry.correlation_id,
-                type=RESULT,
-            ),
-            msgspec.json.encode(answers[inquiry.about]()),
-        )
+        _publish(channel, inquiry.reply_to, inquiry.correlation_id, answers[inquiry.about]())
+
+    def _say(self, reply_to: ReplyAddress, name: str | None, answer: Ping) -> None:
+        """Answer at once; where the socket is full, nobody is told."""
+        channel = self._channel
+        if channel is None or channel.closed is not None or channel.connection.writer.paused:
+            return
+        _publish(channel, reply_to, name, answer)
+
+
+def _publish(channel: Channel, reply_to: ReplyAddress, name: str | None, answer: Ping) -> None:
+    properties = Properties(content_type="application/json", correlation_id=name, type=RESULT)
+    channel.publish(reply_to.exchange, reply_to.key, properties, msgspec.json.encode(answer))

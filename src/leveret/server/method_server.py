@@ -45,6 +45,7 @@ from leveret.server.calls.life import (
     Source,
     State,
     Stop,
+    goes_elsewhere,
     name_of,
     name_of_one_way,
 )
@@ -76,6 +77,7 @@ log = logging.getLogger("leveret.server")
 # What each call comes by: Python 3.11 takes five times as long to find a member of an Enum.
 _STARTED: Final = State.STARTED
 _ENDED: Final = State.ENDED
+_HELD: Final = Holding.HELD
 
 _LEFT_AFTER: Final = 1.0
 """Seconds after which a started call goes back that this server cannot remember."""
@@ -198,7 +200,7 @@ class MethodServer:
             keep_failed=self._keep_failed,
         )
         self._endings = shared.endings
-        self._finish = self._settling.finish if shared.endings is None else self._finish_and_tell
+        self._settle = self._settling.finish if shared.endings is None else self._settle_and_tell
         self.repeat = self._settling.repeat
         """Sends a reply once more: `repeat(queue, name, frames)`; False if the queue is not its."""
         passing = Passing(
@@ -274,6 +276,7 @@ class MethodServer:
             incoming=request,
             source=source,
             arrived=now,
+            queued=0.0 if request.only_if_free else request.timeout - seconds,
             ends=now + seconds,
             one_way=reply_to is None,
             name=name_of_one_way(request.call_id, request.user, request.body)
@@ -448,6 +451,7 @@ class MethodServer:
 
     def _is_settled(self, request: Incoming, source: Source, seconds: float) -> bool:
         """See to a request that comes again, or while this drains; False if it is as any other."""
+        source.counters.redelivered += request.redelivered
         name = name_of((request.reply_to, request.call_id), request.stage)
         if request.reply_to is None:
             name = name_of_one_way(request.call_id, request.user, request.body)
@@ -514,6 +518,7 @@ class MethodServer:
             self._refuse(call, reply, lambda: self._reject(call, source, b""))
 
     def _reject(self, call: ServerCall, source: Source, reply: bytes) -> None:
+        self._count(call, reply, back=False)
         if not self._settling.kept(call):
             source.answers.reject(call, reply)
         if self._endings is not None:
@@ -522,18 +527,21 @@ class MethodServer:
     def _call_of(self, request: Incoming, source: Source) -> ServerCall:
         """The call of a request that is not begun here."""
         now = self._clock()
+        seconds = request.deadline - time.time()
         return ServerCall(
             method=self._key,
             incoming=request,
             source=source,
             user=self._shared.user_of(request, source.answers.own_user),
             arrived=now,
-            ends=now + request.deadline - time.time(),
+            queued=0.0 if request.only_if_free else request.timeout - seconds,
+            ends=now + seconds,
             one_way=request.reply_to is None,
         )
 
     def _tell_of(self, request: Incoming, source: Source) -> None:
-        """Tell of a request that was handed back as soon as it came."""
+        """Count and tell of a request that was handed back as soon as it came."""
+        source.counters.handed_back += 1
         if self._endings is not None:
             self._endings.handed_back(self._call_of(request, source))
 
@@ -756,7 +764,32 @@ class MethodServer:
         if self._finish(call, reply, back=ended.back):
             self._leave()
 
-    def _finish_and_tell(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
+    def _finish(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
+        """Count a call that has ended, answer and settle it: `Settling.finish`."""
+        self._count(call, reply, back=back)
+        return self._settle(call, reply, back=back)
+
+    def _count(self, call: ServerCall, reply: bytes, *, back: bool) -> None:
+        """Count a call that has ended, before its request is settled."""
+        counters = call.source.counters
+        if (back or call.holding is not _HELD) and goes_elsewhere(call, back=back):
+            counters.handed_back += 1
+            return
+        now, started, stream = self._clock(), call.started, call.stream
+        size_out = len(reply) + call.answer_size
+        if stream is not None:
+            size_out += stream.size
+        counters.ended(
+            call.code,
+            call.incoming.caller,
+            now,
+            call.queued + (started or now) - call.arrived,
+            now - started if started and stream is None else None,
+            call.incoming.body_size,
+            size_out,
+        )
+
+    def _settle_and_tell(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
         """`Settling.finish`, where somebody wants to know how calls end."""
         assert self._endings is not None
         end = self._endings.of(call, reply, back=back)
@@ -831,6 +864,7 @@ class MethodServer:
         """A call is not here any more, and nobody is answered."""
         self.slots.discard(call)
         self._settling.forget(call)
+        call.source.counters.handed_back += 1
         if self._endings is not None:
             self._endings.handed_back(call)
 

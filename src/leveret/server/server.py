@@ -7,11 +7,13 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator
+from typing import Final
 
 from leveret.amqp.codes import ReplyCode
 from leveret.codec import TEXT, method_codec
 from leveret.contract import MethodSpec, Service
 from leveret.errors import AMQPError, ChannelClosed, ConnectionLost, LeveretError
+from leveret.observe import ServerCounters
 from leveret.once import MemoryOnce, OnceStore
 from leveret.server.access import Access
 from leveret.server.access_log import log_call
@@ -43,6 +45,7 @@ from leveret.streaming import Credit
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
 from leveret.wire.channel_errors import explained, forbidden, is_down, is_missing_exchange
+from leveret.wire.control import Stopped
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
@@ -51,6 +54,9 @@ from leveret.wire.native.topology import restore_exchanges
 from leveret.wire.tutorial import TutorialServer
 
 log = logging.getLogger("leveret.server")
+
+_NOTHING: Final = ServerCounters()
+"""What is counted of a queue that has had no channel yet."""
 
 
 class Server:
@@ -115,11 +121,12 @@ class Server:
             self._tell,
             loop,
         )
-        status = Status(
+        self._status = status = Status(
             self.instance,
             name,
             self._services,
-            self._queues,
+            self.queues,
+            self.calls,
             clock,
             starts=lambda: self._started_calls.are_taken,
         )
@@ -134,6 +141,8 @@ class Server:
             info=status.info,
             stats=status.stats,
             contracts=status.contracts,
+            calls=status.calls,
+            stop=self._stop_named,
             started=self._started_calls.asked,
             answered=self._answered,
         )
@@ -391,6 +400,13 @@ class Server:
                     queue, frames = kept
                     any(method.repeat(queue, name, frames) for method in self.methods.values())
 
+    def _stop_named(self, call_ids: set[str]) -> Stopped:
+        """Somebody wants calls cancelled, whoever their callers are."""
+        here = [call for call in self.calls() if call.id in call_ids]
+        for call in here:
+            self.methods[call.method].stop(call, Stop.CALLER)
+        return self._status.stopped({call.id for call in here})
+
     def _tell(self, reply_to: ReplyAddress, name: str, body: bytes) -> None:
         self._control.tell(reply_to, name, body)
 
@@ -409,19 +425,22 @@ class Server:
             method.announce(before)
         return True
 
-    def _queues(self) -> Iterator[QueueStatus]:
+    def queues(self) -> Iterator[QueueStatus]:
+        """How each queue stands that it takes requests from, with what is counted there."""
         for queue in self.subscriptions:
             method, source = self.methods[queue.spec.key], queue.source
             calls = [call for call in method.calls if call.source is source]
             waiting = sum(call.state is State.WAITING for call in calls)
             yield QueueStatus(
                 queue=queue.queue,
+                method=queue.spec.key,
                 finished=0 if source is None else source.finished,
                 failed=0 if source is None else source.failed,
                 running=len(calls) - waiting,
                 waiting=waiting,
                 concurrency=method.slots.limit,
                 adapts=method.slots.adapts,
+                counters=_NOTHING if source is None else source.counters,
             )
 
     # -- drain --------------------------------------------------------------------------------

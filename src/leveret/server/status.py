@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
+import platform
+import socket
+import time
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any
+from itertools import islice
+from math import inf
+from typing import Any, TypedDict
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from leveret.contract import ServiceSpec, fingerprint, service_schema
-from leveret.wire.control import Contracts, Info, MethodStats, Ping, Stats
+from leveret.observe import BOUNDS, Histogram, ServerCounters
+from leveret.server.calls.life import ServerCall
+from leveret.version import __version__
+from leveret.wire.control import Calls, Contracts, Info, Ping, Stats, Stopped
+from leveret.wire.stats import (
+    MOST_CALLS,
+    NO_TIMES,
+    CallerStats,
+    ErrorStats,
+    HistogramStats,
+    Process,
+    QueueStats,
+    RunningCall,
+)
 
 log = logging.getLogger("leveret.server")
 
@@ -20,6 +40,8 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
 
     queue: str
     """Its name."""
+    method: str
+    """The method that it serves, as "service.method"."""
     finished: int
     """How many of its requests were answered."""
     failed: int
@@ -32,6 +54,23 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
     """How many calls of its method may run at a time now."""
     adapts: bool
     """Whether that number follows the load."""
+    counters: ServerCounters
+    """What is counted of its requests."""
+
+
+class _Identity(TypedDict):
+    """What all answers have."""
+
+    instance: str
+    name: str
+    services: list[str]
+    calls_for_all: bool
+    versions: dict[str, str]
+    hashes: dict[str, str]
+    metadata: dict[str, dict[str, str]]
+    queues: dict[str, str]
+    started: float
+    process: Process
 
 
 class Status:
@@ -40,6 +79,7 @@ class Status:
     :param instance: the server's name for itself, which no other has.
     :param name: the name that people gave it.
     :param queues: how each queue stands at this moment.
+    :param calls: the calls that are here.
     :param clock: seconds that go on steadily.
     :param starts: whether it takes started calls.
     """
@@ -50,6 +90,7 @@ class Status:
         name: str,
         services: Iterable[ServiceSpec],
         queues: Callable[[], Iterable[QueueStatus]],
+        calls: Callable[[], Iterable[ServerCall]],
         clock: Callable[[], float],
         starts: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -57,33 +98,54 @@ class Status:
         self._name = name
         self._services = tuple(services)
         self._queues = queues
+        self._calls = calls
         self._clock = clock
         self._starts = starts
         self._started = clock()
+        self._started_at = time.time()
+        self._process = Process(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            python=platform.python_version(),
+            leveret=__version__,
+        )
 
     def ping(self) -> Ping:
         """Who it is."""
-        return Ping(
-            instance=self._instance, name=self._name, services=self._names(), calls_for_all=True
-        )
+        return Ping(**self._identity())
 
     def info(self) -> Info:
         """What it serves."""
         return Info(
-            instance=self._instance,
-            name=self._name,
-            services=self._names(),
+            **self._identity(),
             schemas={spec.name: service_schema(spec) for spec in self._services},
             starts=self._starts(),
         )
 
     def contracts(self) -> Contracts:
         """The hashes of its contracts."""
-        return Contracts(
-            instance=self._instance,
-            name=self._name,
-            services=self._names(),
-            contracts=self._fingerprints,
+        return Contracts(**self._identity(), contracts=self._fingerprints)
+
+    def calls(self) -> Calls:
+        """Which calls it has."""
+        now, calls = self._clock(), sorted(self._calls(), key=lambda call: call.arrived)
+        return Calls(
+            **self._identity(),
+            calls=[_running(call, now) for call in islice(calls, MOST_CALLS)],
+            total=len(calls),
+        )
+
+    def stopped(self, call_ids: Iterable[str]) -> Stopped:
+        """Which calls were here that were to be cancelled."""
+        return Stopped(**self._identity(), stopped=sorted(call_ids))
+
+    def stats(self) -> Stats:
+        """How it stands."""
+        return Stats(
+            **self._identity(),
+            uptime=self._clock() - self._started,
+            bounds=list(BOUNDS),
+            methods={status.queue: _stats_of(status) for status in self._queues()},
         )
 
     def schemas(self) -> dict[str, dict[str, Any]]:
@@ -102,24 +164,86 @@ class Status:
     def _fingerprints(self) -> dict[str, str]:
         return {key: fingerprint(method) for key, method in self.schemas().items()}
 
-    def stats(self) -> Stats:
-        """How it stands."""
-        return Stats(
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        """By service, a hash of the hashes of its methods."""
+        return {
+            spec.name: _hash(f"{key} {it}" for key, it in self._of(spec).items())
+            for spec in self._services
+        }
+
+    def _of(self, spec: ServiceSpec) -> dict[str, str]:
+        keys = sorted(method.key for method in spec.methods.values())
+        return {key: self._fingerprints[key] for key in keys if key in self._fingerprints}
+
+    def _identity(self) -> _Identity:
+        return _Identity(
             instance=self._instance,
             name=self._name,
-            services=self._names(),
-            uptime=self._clock() - self._started,
-            methods={
-                status.queue: MethodStats(
-                    finished=status.finished,
-                    failed=status.failed,
-                    running=status.running,
-                    concurrency=status.concurrency,
-                    waiting=status.waiting if status.adapts else UNSET,
-                )
-                for status in self._queues()
-            },
+            services=[spec.name for spec in self._services],
+            calls_for_all=True,
+            versions={spec.name: spec.version for spec in self._services if spec.version},
+            hashes=self._hashes,
+            metadata={spec.name: dict(spec.metadata) for spec in self._services if spec.metadata},
+            queues={spec.name: queue for spec in self._services for queue in _first_queue(spec)},
+            started=self._started_at,
+            process=self._process,
         )
 
-    def _names(self) -> list[str]:
-        return [spec.name for spec in self._services]
+
+def _first_queue(spec: ServiceSpec) -> list[str]:
+    return [method.queue_name for method in spec.methods.values()][:1]
+
+
+def _hash(lines: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _stats_of(status: QueueStatus) -> QueueStats:
+    counters = status.counters
+    error = counters.last_error
+    return QueueStats(
+        method=status.method,
+        finished=status.finished,
+        failed=status.failed,
+        running=status.running,
+        concurrency=status.concurrency,
+        adapts=status.adapts,
+        waiting=status.waiting,
+        handled=dict(counters.handled),
+        handed_back=counters.handed_back,
+        redelivered=counters.redelivered,
+        handler=_histogram(counters.handler),
+        queue=_histogram(counters.queue),
+        bytes_in=counters.bytes_in,
+        bytes_out=counters.bytes_out,
+        callers={
+            name: CallerStats(handled=counts.handled, failed=counts.failed)
+            for name, counts in counters.callers.by_name.items()
+        },
+        last_error=None
+        if error is None
+        else ErrorStats(code=error.code, message=error.message, call=error.call_id, at=error.at),
+    )
+
+
+def _histogram(histogram: Histogram) -> HistogramStats:
+    if not histogram.count:
+        return NO_TIMES
+    return HistogramStats(counts=list(histogram.counts), seconds=histogram.total)
+
+
+def _running(call: ServerCall, now: float) -> RunningCall:
+    progress = None if call.context is None else call.context.last_progress
+    return RunningCall(
+        id=call.id,
+        method=call.method,
+        state=call.state.value,
+        caller=call.incoming.caller,
+        user=call.user,
+        age=now - call.arrived,
+        left=None if call.ends == inf else call.ends - now,
+        redelivered=call.incoming.redelivered,
+        fraction=None if progress is None else progress.fraction,
+        text="" if progress is None else progress.text,
+    )

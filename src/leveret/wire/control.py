@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict, TypeGuard
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.streaming import Credit
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.started import StartedQuestion, read_question
+from leveret.wire.stats import Process, QueueStats, RunningCall
 
 CANCEL: Final = "cancel"
 """The caller of a call waits no more."""
@@ -30,6 +31,12 @@ INFO: Final = "info"
 """A client asks servers what they serve."""
 PING: Final = "ping"
 """A client asks servers who they are."""
+STATS: Final = "stats"
+"""A client asks servers how they stand."""
+CALLS: Final = "calls"
+"""A client asks servers which calls they have."""
+STOP: Final = "stop"
+"""A client has servers cancel calls; the body is a JSON array of their ids."""
 
 LONGEST_CANCEL: Final = 3600.0
 """A server remembers the cancel of a request that it has not seen for this many seconds at most."""
@@ -90,8 +97,19 @@ class Rebind(Struct, frozen=True, kw_only=True):
 class Inquiry(Struct, frozen=True, kw_only=True):
     """Somebody asks about the server itself."""
 
-    about: Literal["ping", "info", "stats", "contracts"]
+    about: Literal["ping", "info", "stats", "contracts", "calls"]
     """What is asked for."""
+    reply_to: ReplyAddress | None
+    """Where the answer goes; None if nobody waits for one."""
+    correlation_id: str | None
+    """The asker's name for its question."""
+
+
+class StopCalls(Struct, frozen=True, kw_only=True):
+    """Somebody who has looked at the calls of servers wants some of them cancelled."""
+
+    call_ids: set[str]
+    """The calls."""
     reply_to: ReplyAddress | None
     """Where the answer goes; None if nobody waits for one."""
     correlation_id: str | None
@@ -119,7 +137,16 @@ class AboutStarted(Struct, frozen=True, kw_only=True):
 
 
 Control: TypeAlias = (
-    CallForAll | Cancel | Confirmed | GivesCredit | Query | Rebind | Inquiry | Answer | AboutStarted
+    CallForAll
+    | Cancel
+    | Confirmed
+    | GivesCredit
+    | Query
+    | Rebind
+    | Inquiry
+    | StopCalls
+    | Answer
+    | AboutStarted
 )
 
 _decode_ids = msgspec.json.Decoder(set[str]).decode
@@ -157,7 +184,13 @@ def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911 - a word,
             return _about_started(delivery, reply_to, call_id)
         case "result":
             return Answer(body=delivery.body or b"")
-        case "ping" | "info" | "stats" | "contracts" as about:
+        case "stop":
+            return StopCalls(
+                call_ids=_ids(delivery.body or b"", "stop"),
+                reply_to=reply_to,
+                correlation_id=properties.correlation_id,
+            )
+        case "ping" | "info" | "stats" | "contracts" | "calls" as about:
             return Inquiry(about=about, reply_to=reply_to, correlation_id=properties.correlation_id)
         case unknown:
             raise ValueError(f"a message of the unknown type {unknown!r}")
@@ -189,11 +222,15 @@ def _is_count(value: object) -> TypeGuard[int]:
     return type(value) is int and value >= 0
 
 
-def _query(body: bytes, reply_to: ReplyAddress | None) -> Query | None:
+def _ids(body: bytes, word: str) -> set[str]:
     try:
-        call_ids = _decode_ids(body)
+        return _decode_ids(body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"a query that cannot be read: {error}") from error
+        raise ValueError(f"a message {word!r} that cannot be read: {error}") from error
+
+
+def _query(body: bytes, reply_to: ReplyAddress | None) -> Query | None:
+    call_ids = _ids(body, QUERY)
     return None if reply_to is None else Query(reply_to=reply_to, call_ids=call_ids)
 
 
@@ -202,7 +239,7 @@ def properties(
 ) -> Properties:
     """The properties of a control message from a client.
 
-    :param word: `CANCEL`, `CONFIRMED`, `QUERY`, `REBIND`, `INFO` or `PING`.
+    :param word: `CANCEL`, `CONFIRMED`, `QUERY`, `REBIND`, `INFO`, `PING`, `STATS`, `CALLS`, `STOP`.
     :param call_id: the call, or what the client calls its question.
     :param seconds: how long it may wait for its server.
     :param user: who asks, where that matters.
@@ -234,6 +271,18 @@ class Ping(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What it serves."""
     calls_for_all: bool = False
     """Whether it runs calls that are for all servers of a service."""
+    versions: dict[str, str] = {}
+    """The versions of those services that have one."""
+    hashes: dict[str, str] = {}
+    """By service, a hash of its contract."""
+    metadata: dict[str, dict[str, str]] = {}
+    """By service, what its class says of itself, where it does."""
+    queues: dict[str, str] = {}
+    """By service, the name of a queue that each of its servers consumes."""
+    started: float = 0.0
+    """When it started, in seconds since 1970."""
+    process: Process = Process()
+    """Where it runs."""
     version: int = VERSION
     """The version of this answer."""
 
@@ -254,28 +303,31 @@ class Contracts(Ping, frozen=True, kw_only=True, omit_defaults=True):
     """A hash of the contract of each method, by "service.method"."""
 
 
-class MethodStats(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a server tells of one queue."""
-
-    finished: int
-    """The calls that ended since the server's start."""
-    failed: int
-    """Those of them whose handler raised an error that its contract does not declare."""
-    running: int
-    """The calls whose handlers run."""
-    concurrency: int
-    """How many may run at a time now."""
-    waiting: int | UnsetType = UNSET
-    """The calls that wait for a place; only where the concurrency adapts to the load."""
-
-
 class Stats(Ping, frozen=True, kw_only=True, omit_defaults=True):
     """A server's answer to "stats"."""
 
     uptime: float
     """Seconds since the server's start."""
-    methods: dict[str, MethodStats]
+    bounds: list[float]
+    """The upper bounds of the buckets of all histograms, in seconds."""
+    methods: dict[str, QueueStats]
     """By the name of the queue."""
+
+
+class Calls(Ping, frozen=True, kw_only=True, omit_defaults=True):
+    """A server's answer to "calls"."""
+
+    calls: list[RunningCall]
+    """The calls that it has, the oldest first, up to `MOST_CALLS`."""
+    total: int
+    """How many it has."""
+
+
+class Stopped(Ping, frozen=True, kw_only=True, omit_defaults=True):
+    """A server's answer to "stop"."""
+
+    stopped: list[str]
+    """The ids of the calls that it had, and has cancelled."""
 
 
 # -- and what is read of that by clients and other servers --------------------------------------

@@ -15,7 +15,7 @@ from leveret.server.control import Control, ControlHandlers
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
-from leveret.wire.control import Contracts, Info, Ping, Stats
+from leveret.wire.control import Calls, Contracts, Info, Ping, Stats, Stopped
 from leveret.wire.message import ReplyAddress
 from leveret.wire.native.reply import pack_reply
 from tests.behaviour.patience import PATIENCE, until
@@ -27,7 +27,10 @@ INFO = Info(instance="b47af560", name="shelf 3", services=["desk"], schemas={"de
 CONTRACTS = Contracts(
     instance="b47af560", name="shelf 3", services=["desk"], contracts={"desk.work": "1f"}
 )
-STATS = Stats(instance="b47af560", name="shelf 3", services=["desk"], uptime=1.0, methods={})
+CALLS = Calls(instance="b47af560", name="shelf 3", services=["desk"], calls=[], total=0)
+STATS = Stats(
+    instance="b47af560", name="shelf 3", services=["desk"], uptime=1.0, bounds=[], methods={}
+)
 
 
 class Scene:
@@ -50,6 +53,8 @@ class Scene:
                 info=lambda: INFO,
                 stats=lambda: STATS,
                 contracts=lambda: CONTRACTS,
+                calls=lambda: CALLS,
+                stop=self._stopped,
                 started=self.heard.append,
                 answered=lambda body: self.heard.append(("answered", body)),
             ),
@@ -57,6 +62,11 @@ class Scene:
             self._restore,
             lambda channel, connection: self.channels.append((channel, connection)),
         )
+
+    def _stopped(self, call_ids: set[str]) -> Stopped:
+        self.heard.append(("stop", call_ids))
+        here = sorted(call_ids & {"c-1"})
+        return Stopped(instance="b47af560", name="shelf 3", services=["desk"], stopped=here)
 
     def _restore(self, control: Control) -> None:
         self.restored += 1

@@ -19,13 +19,13 @@ from leveret.wire.control import (
     Confirmed,
     Info,
     Inquiry,
-    MethodStats,
     Ping,
     Query,
     Rebind,
     Stats,
 )
 from leveret.wire.message import ReplyAddress
+from leveret.wire.stats import QueueStats
 from tests.unit.wire.messages import MINE, delivery
 
 
@@ -97,7 +97,7 @@ def test_a_query_that_nobody_waits_for_is_for_none() -> None:
 
 @pytest.mark.parametrize("body", [None, b"", b"{}", b"[1]", b"[" * 100_000, b"\xff"])
 def test_a_query_that_cannot_be_read_is_refused(body: bytes | None) -> None:
-    with pytest.raises(ValueError, match="a query that cannot be read"):
+    with pytest.raises(ValueError, match="that cannot be read"):
         control.read(delivery(body, type="ask", reply_to="a"))
 
 
@@ -107,7 +107,7 @@ def test_an_unknown_message_is_refused(kind: str | None) -> None:
         control.read(delivery(type=kind))
 
 
-@pytest.mark.parametrize("about", ["ping", "info", "stats", "contracts"])
+@pytest.mark.parametrize("about", ["ping", "info", "stats", "contracts", "calls"])
 def test_anybody_may_inquire(about: Any) -> None:
     address = ReplyAddress(exchange="", key="a")
     assert control.read(delivery(type=about, reply_to="a", correlation_id="7")) == Inquiry(
@@ -120,18 +120,19 @@ def test_anybody_may_inquire(about: Any) -> None:
 
 def test_answers_are_the_json_of_protocol_1() -> None:
     who: dict[str, Any] = {"instance": "0a1b2c3d", "name": "n", "services": ["words"]}
-    calls = MethodStats(finished=1, failed=0, running=2, concurrency=3)
-    waiting = MethodStats(finished=1, failed=0, running=2, concurrency=3, waiting=0)
+    calls = QueueStats(finished=1, failed=0, running=2, concurrency=3)
+    waiting = QueueStats(finished=1, failed=0, running=2, concurrency=3, waiting=4)
     assert msgspec.json.encode(Ping(**who)) == (
         b'{"instance":"0a1b2c3d","name":"n","services":["words"]}'
     )
     assert msgspec.json.encode(Info(**who, schemas={"words": {}})) == (
         b'{"instance":"0a1b2c3d","name":"n","services":["words"],"schemas":{"words":{}}}'
     )
-    assert msgspec.json.encode(Stats(**who, uptime=1.5, methods={"q": calls, "r": waiting})) == (
-        b'{"instance":"0a1b2c3d","name":"n","services":["words"],"uptime":1.5,"methods":'
-        b'{"q":{"finished":1,"failed":0,"running":2,"concurrency":3},'
-        b'"r":{"finished":1,"failed":0,"running":2,"concurrency":3,"waiting":0}}}'
+    stats = Stats(**who, uptime=1.5, bounds=[1.0], methods={"q": calls, "r": waiting})
+    assert msgspec.json.encode(stats) == (
+        b'{"instance":"0a1b2c3d","name":"n","services":["words"],"uptime":1.5,"bounds":[1.0],'
+        b'"methods":{"q":{"finished":1,"failed":0,"running":2,"concurrency":3},'
+        b'"r":{"finished":1,"failed":0,"running":2,"concurrency":3,"waiting":4}}}'
     )
 
 

@@ -37,7 +37,7 @@ from leveret.client.calls.reply_queue import ReplyQueue
 from leveret.client.calls.request import Request
 from leveret.client.calls.resends import Resends
 from leveret.client.calls.returns import Returns
-from leveret.client.calls.route import Route
+from leveret.client.calls.route import QueueState, Route
 from leveret.client.calls.sinks import CONFIRMED, Sink
 from leveret.client.calls.streams import Streams
 from leveret.client.calls.table import CallTable, Hook
@@ -306,6 +306,17 @@ class Client:
         return route
 
     # -- it begins and ends -------------------------------------------------------------------
+
+    async def count_servers(self, queue: str, seconds: float) -> int | None:
+        """How many servers consume a queue, by the broker's count; None if it does not say."""
+        route = Route(queue, queue)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._probe.probe(route)
+        except TimeoutError:
+            return None
+        is_known = route.finding.state in {QueueState.THERE, QueueState.MISSING}
+        return route.finding.consumers if is_known else None
 
     async def start(self) -> None:
         """Open the channel and the reply queue.

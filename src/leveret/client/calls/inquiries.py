@@ -17,7 +17,7 @@ from leveret.client.calls.route import Route
 _OF_USE: Final = 1.0
 """Seconds for which a question is of use. After that it is asked again."""
 MOST_ANSWERS: Final = 100
-"""How many answers a question takes. Each server may give one."""
+"""How many answers a question takes, if nothing else is said. Each server may give one."""
 
 
 class Inquiries:
@@ -40,11 +40,18 @@ class Inquiries:
         self._open: dict[str, Inquiry] = {}
 
     def open(
-        self, word: str, key: str, *, wait_for_connection: bool = True, body: bytes = b""
+        self,
+        word: str,
+        key: str,
+        *,
+        wait_for_connection: bool = True,
+        body: bytes = b"",
+        most: int = MOST_ANSWERS,
     ) -> Inquiry:
         """A question to the servers under a routing key; open in a `with` block.
 
-        :param word: "info", "ping" or "started".
+        :param word: "info", "ping", "stats", "calls", "stop" or "started".
+        :param most: how many answers it takes.
         """
         return Inquiry(
             self._open,
@@ -54,6 +61,7 @@ class Inquiries:
             key,
             wait_for_connection=wait_for_connection,
             body=body,
+            most=most,
         )
 
     def answered(self, name: str, body: bytes) -> bool:
@@ -86,9 +94,14 @@ class Inquiry:
         *,
         wait_for_connection: bool,
         body: bytes = b"",
+        most: int = MOST_ANSWERS,
     ) -> None:
         self.answers: list[bytes] = []
         """The bodies of the answers, as they came."""
+        self.answered_at: list[float] = []
+        """When each of them came, on the event loop's clock."""
+        self.asked_at = 0.0
+        """When it was asked last, likewise."""
         self.is_unbound = False
         """Whether the broker said of the latest question that nobody listens under its key."""
         self.wait_for_connection = wait_for_connection
@@ -101,6 +114,8 @@ class Inquiry:
         self._word = word
         self._key = key
         self._body = body
+        self._most = most
+        self._loop = asyncio.get_running_loop()
         self._name = secrets.token_urlsafe(12)
         self._is_news = False
         self._over = asyncio.Event()  # the wait for news
@@ -124,6 +139,7 @@ class Inquiry:
         """
         left = await self._ready(self, timeout)
         self.is_unbound = False
+        self.asked_at = self._loop.time()
         self._ask(self._word, self._key, self._name, _OF_USE, self._body)
         return left
 
@@ -132,9 +148,9 @@ class Inquiry:
 
         :returns: False if nothing came within so many seconds, or no more answers are taken.
         """
-        if len(self.answers) >= MOST_ANSWERS:
+        if len(self.answers) >= self._most:
             return False
-        timer = asyncio.get_running_loop().call_later(seconds, self._over.set)
+        timer = self._loop.call_later(seconds, self._over.set)
         try:
             await self._over.wait()
         finally:
@@ -145,8 +161,9 @@ class Inquiry:
 
     def answered(self, body: bytes) -> None:
         """Take an answer."""
-        if len(self.answers) < MOST_ANSWERS:
+        if len(self.answers) < self._most:
             self.answers.append(body)
+            self.answered_at.append(self._loop.time())
             self._tell()
 
     def unbound(self) -> None:

@@ -36,6 +36,7 @@ from leveret.errors import (
     StreamBroken,
     Unimplemented,
 )
+from leveret.observe import ClientCounters
 from leveret.streaming.credit import WINDOW_BYTES, WINDOW_ITEMS
 from leveret.wire.context import find_current_call, within_current_call
 from leveret.wire.message import Reply
@@ -105,6 +106,7 @@ class StreamOpener:
         Leveret does not speak.
     :param default_content_type: that of an item that does not name its own.
     :param raises: the errors that the contract declares, by code.
+    :param counters: what is counted of its streams.
     :param streams: whether its results stream.
     :param resumes: whether a stream that broke goes on after its last cursor.
     :param uploads: the codec of what is uploaded; None if nothing is.
@@ -122,10 +124,13 @@ class StreamOpener:
         make_codec: Callable[[str], MethodCodec],
         default_content_type: str,
         raises: Mapping[str, type[DeclaredError]],
+        counters: ClientCounters,
         streams: bool = True,
         resumes: bool = False,
         uploads: ItemCodec | None = None,
     ) -> None:
+        self.counters = counters
+        """What is counted of its streams."""
         self.new_id = new_id
         self.method = method
         self.parameters = parameters

@@ -100,6 +100,8 @@ class RemoteStream(Generic[T_co]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._body: Body = b""
         self._ids = RequestIds("")
+        self._began = 0.0
+        self._is_counted = False
         self._until = inf
         self._received = 0
         self._cursor: str | None = None
@@ -170,6 +172,7 @@ class RemoteStream(Generic[T_co]):
         loop, opened = self._loop, self._opened
         if self._is_over or loop is None or loop.is_closed():
             return
+        self._count(asyncio.CancelledError())
         try:
             if opened is not None:
                 # In a moment: this may run anywhere, in another thread as well.
@@ -267,6 +270,8 @@ class RemoteStream(Generic[T_co]):
     async def _begin(self) -> None:
         plan = self._plan
         self._loop = loop = get_running_loop()
+        self._began = loop.time()
+        self._opener.counters.started += 1
         if plan.chain is None:
             self._ids = RequestIds(plan.opener.new_id())
             try:
@@ -369,6 +374,7 @@ class RemoteStream(Generic[T_co]):
         self._abandon()
         around, left = self._around, self._left
         self._is_over = True
+        self._count(error)
         self._stream = None
         if left is not None and not left.done():
             if error is None:
@@ -396,6 +402,7 @@ class RemoteStream(Generic[T_co]):
         if opened is not None and self._is_busy:
             opened.stream.set_exception(Cancelled("the stream was closed", method=self._method))
         self._is_over = True
+        self._count(asyncio.CancelledError())
         self._stream = None
         if self._left is not None:
             _settle(self._left)
@@ -406,9 +413,23 @@ class RemoteStream(Generic[T_co]):
         self._why.received = self._received
         self._abandon()
         self._is_over = True
+        self._count(self._why)
         self._stream = None
         if self._left is not None:
             self._left.cancel()
+
+    def _count(self, error: BaseException | None) -> None:
+        """Count the stream, once, if it has begun."""
+        loop = self._loop
+        if loop is None or self._is_counted:
+            return
+        self._is_counted = True
+        took = loop.time() - self._began
+        counters = self._opener.counters
+        if error is None:
+            counters.answered(took)
+        else:
+            counters.failed(error, took)
 
     def _abandon(self) -> None:
         opened = self._opened

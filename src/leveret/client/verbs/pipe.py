@@ -198,6 +198,7 @@ def _invocation_of(
         make_codec=last.make_codec,
         default_content_type=content_types[-1],
         raises={},
+        counters=invocations.counters.of(spec.key),
         policy=policy,
         new_key=new_key,
         spec=spec,

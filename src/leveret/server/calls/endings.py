@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from leveret.amqp.frames import body_size
 from leveret.errors import Executed
 from leveret.server.call_end import CallEnd, CallEnded, Outcome
-from leveret.server.calls.life import Answer, Ending, ServerCall, ending
+from leveret.server.calls.life import Answer, ServerCall, goes_elsewhere
 from leveret.wire.context import CurrentCall
 from leveret.wire.log_fields import fields_of, shown
 
@@ -39,10 +39,7 @@ class Endings:
         """
         if call.stream is not None and call.entered:
             return self._end(call, call.stream.size)
-        found = ending(call, back=back)
-        gone = found in {Ending.HAND_BACK, Ending.REQUEUE}
-        gone = gone or (found is Ending.DROP and call.answer is Answer.OWED)
-        if gone and not (call.dead_letter and not back):
+        if goes_elsewhere(call, back=back):
             return self._back(call)
         size = call.answer_size
         if call.answer is Answer.OWED and not call.dead_letter:
@@ -79,14 +76,11 @@ class Endings:
         now, incoming = self._clock(), call.incoming
         error = call.failure if outcome == "failed" else None
         executed: Executed = "yes" if call.entered else "no"
-        queued = 0.0
-        if not incoming.only_if_free:  # else nobody knows how long its caller would have waited
-            queued = max(incoming.timeout - (call.ends - call.arrived), 0.0)
         return CallEnd(
             outcome=outcome,
             error=error,
             executed=executed if error is None else error.executed,
-            queued=queued,
+            queued=max(call.queued, 0.0),
             waited=(call.started or now) - call.arrived,
             ran=now - call.started if call.started else 0.0,
             request_size=incoming.body_size,

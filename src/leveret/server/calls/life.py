@@ -51,9 +51,10 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from leveret.errors import CallError
+from leveret.observe import OK, ServerCounters
 from leveret.wire.context import CurrentCall
 from leveret.wire.dialect import ReplyPacker
 from leveret.wire.log_fields import fields_of, shown
@@ -453,6 +454,8 @@ class Source(Struct, eq=False, kw_only=True):
     """How many of its requests were answered."""
     failed: int = 0
     """How many of those had a handler that raised what its contract does not declare."""
+    counters: ServerCounters = field(default_factory=ServerCounters)
+    """What is counted of its requests."""
 
 
 def name_of(key: CallKey, stage: int = 0) -> str:
@@ -496,6 +499,8 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """The decoded arguments."""
     arrived: float = 0.0
     """When it was delivered first."""
+    queued: float = 0.0
+    """Seconds from its sending to then, by both clocks; 0.0 where its request does not say."""
     ends: float = 0.0
     """Its deadline."""
     started: float = 0.0
@@ -524,6 +529,8 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """What runs it, once it has a place."""
     context: CurrentCall | None = None
     """What its handler sees of it, once it has begun; `last_progress` says how far it is."""
+    code: str = OK
+    """The code of the error that it ends with, if it does."""
     failure: CallError | None = None
     """What its caller is told, if that is an error, and somebody wants to know how calls end. An
     error may hold the frames that it came through, and so the call."""
@@ -628,3 +635,14 @@ def ending(call: ServerCall, *, back: bool) -> Ending:
     if found is Ending.HAND_BACK and call.entered:
         return Ending.REQUEUE
     return found
+
+
+def goes_elsewhere(call: ServerCall, *, back: bool) -> bool:
+    """Whether the request of a call that has ended is another server's, or the broker's.
+
+    :param back: whether another server is to run it.
+    """
+    found = ending(call, back=back)
+    gone = found is Ending.HAND_BACK or found is Ending.REQUEUE
+    gone = gone or (found is Ending.DROP and call.answer is Answer.OWED)
+    return gone and not (call.dead_letter and not back)

@@ -26,11 +26,12 @@ from leveret.errors import (
     InvalidResult,
     RemoteError,
 )
+from leveret.observe import LastError
 from leveret.once import LARGE, UNANSWERED, Recorded
 from leveret.server.calls.life import Answer, CallStream, ServerCall
 from leveret.server.calls.outcome import executed, may_run_elsewhere
 from leveret.wire.context import CurrentCall
-from leveret.wire.error_texts import safe_str
+from leveret.wire.error_texts import safe_str, shortened
 from leveret.wire.failures import decode_failure
 from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Incoming, UploadMessage
@@ -39,6 +40,8 @@ log = logging.getLogger("leveret.server")
 
 _CODECS: Final = 16
 """How many codecs beside its own a method keeps for callers that choose another content type."""
+_LONGEST_MESSAGE: Final = 500
+"""Characters of an error's message that statistics tell."""
 
 
 class Replies:
@@ -142,8 +145,8 @@ class Replies:
         """
         if error.executed == "no" and may_run_elsewhere(call):
             error.executed = "maybe"
-        if self._notes_errors and call.answer is Answer.OWED:
-            call.failure = error
+        if call.answer is Answer.OWED:
+            self._note(call, error)
         if call.one_way:
             self._note_failed(call, error)
         else:
@@ -160,8 +163,8 @@ class Replies:
 
     def error_of_next(self, call: ServerCall, error: CallError) -> bytes:
         """The reply that tells of an error of the next stage of a pipe, which did not get there."""
-        if self._notes_errors and call.answer is Answer.OWED:
-            call.failure = error
+        if call.answer is Answer.OWED:
+            self._note(call, error)
         incoming = structs.replace(call.incoming, stage=call.incoming.stage + 1)
         return call.source.answers.packer.error(incoming, error)
 
@@ -252,8 +255,8 @@ class Replies:
                 ),
             )
         is_error = recorded.kind == "error"
-        if is_error and self._notes_errors:
-            call.failure = decode_failure(recorded.body, self._spec.raises, "")
+        if is_error:
+            self._note(call, decode_failure(recorded.body, self._spec.raises, ""))
         call.dead_letter = call.source.dead_letters and is_error
         return call.source.answers.packer.recorded(
             call.incoming,
@@ -262,6 +265,18 @@ class Replies:
             recorded.metadata,
             is_error=is_error,
         )
+
+    def _note(self, call: ServerCall, error: CallError) -> None:
+        """A call ends with an error."""
+        call.code = str(error.code)
+        call.source.counters.last_error = LastError(
+            code=call.code,
+            message=shortened(error.message, _LONGEST_MESSAGE),
+            call_id=call.id,
+            at=time.time(),
+        )
+        if self._notes_errors:
+            call.failure = error
 
     def _note_failed(self, call: ServerCall, error: CallError) -> None:
         """A one-way request failed. Nobody is told, so the log says so, and it may be kept.

@@ -1,0 +1,275 @@
+"""Asks all servers, or those of a service, about themselves, and says who did not answer.
+
+Nobody tells how many servers there are. The broker counts the consumers of a queue, though, and
+each server names a queue for each of its services. So once the answers become rare, the queues are
+looked at: as long as more servers consume one than have answered, the others are waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from leveret.client.calls.inquiries import Inquiry
+from leveret.client.totals import MethodTotals, totals
+from leveret.contract import Service, usable_spec_of
+from leveret.contract.limits import check_service_name
+from leveret.errors import ContractError, InvalidArgument
+from leveret.wire.control import CALLS, PING, STATS, STOP
+from leveret.wire.stats import (
+    ServerCalls,
+    ServerIdentity,
+    ServerStats,
+    ServerStopped,
+    read_as,
+)
+
+__all__ = [
+    "Pong",
+    "StatsSurvey",
+    "Survey",
+    "ask_calls",
+    "ask_ping",
+    "ask_servers",
+    "ask_stats",
+    "ask_stop",
+]
+
+log = logging.getLogger("leveret.client")
+
+ALL: Final = "all"
+"""The routing key of every server."""
+_MOST: Final = 2_000
+"""How many servers are heard."""
+_SETTLED: Final = 0.15
+"""Seconds without another answer after which the queues are looked at."""
+_COUNTED_WITHIN: Final = 1.0
+"""Seconds that the broker has to say who consumes a queue."""
+
+A = TypeVar("A")
+I = TypeVar("I", bound=ServerIdentity)  # noqa: E741 - an identity
+
+
+class Surveyor(Protocol):
+    """The client, as far as it is needed here."""
+
+    def inquiry(
+        self,
+        word: str,
+        key: str,
+        *,
+        wait_for_connection: bool = True,
+        body: bytes = b"",
+        most: int = 100,
+    ) -> Inquiry:
+        """A question to the servers under a routing key."""
+        ...
+
+    async def count_servers(self, queue: str, seconds: float) -> int | None:
+        """How many servers consume a queue, by the broker's count; None if it does not say."""
+        ...
+
+
+class Survey(Struct, Generic[A], frozen=True, kw_only=True):
+    """What servers said of themselves, and how many did not."""
+
+    servers: list[A]
+    """The answers, by service, name and instance."""
+    missing: dict[str, int]
+    """By service, how many of its servers did not answer, by the broker's count of consumers."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no server is known not to have answered."""
+        return not self.missing
+
+
+class StatsSurvey(Survey[ServerStats], frozen=True, kw_only=True):
+    """How servers stand, and how many did not say."""
+
+    def methods(self) -> dict[str, MethodTotals]:
+        """By method, the sums over the servers that answered."""
+        return totals(self.servers)
+
+
+class Pong(Struct, frozen=True, kw_only=True):
+    """A server's answer to a ping."""
+
+    server: ServerIdentity
+    """Who it is."""
+    seconds: float
+    """From the question to its answer."""
+
+
+def key_of(service: type[Service] | str | None) -> str:
+    """The routing key of the servers of a service; None: of all servers.
+
+    :raises InvalidArgument: if there cannot be such a service.
+    :raises ContractError: if the class is no service.
+    """
+    if service is None:
+        return ALL
+    if not isinstance(service, str):
+        return usable_spec_of(service).name
+    name, _, instance = service.partition(".")
+    try:
+        check_service_name(name, "service")
+    except ContractError:
+        raise InvalidArgument(
+            'a service is named as its class is in snake case, as in "shop_floor", or one of its'
+            f' servers as in "shop_floor.b47af560"; got {service!r}'
+        ) from None
+    return f"{name}.{instance}" if instance else name
+
+
+async def ask_ping(
+    client: Surveyor, service: type[Service] | str | None, timeout: float
+) -> Survey[Pong]:
+    """Ask servers who they are."""
+    asked = _Asked(client, PING, service, ServerIdentity)
+    await asked.run(timeout)
+    pongs = [Pong(server=server, seconds=seconds) for server, seconds in asked.heard()]
+    return Survey(servers=pongs, missing=asked.missing)
+
+
+async def ask_servers(
+    client: Surveyor, service: type[Service] | str | None, timeout: float
+) -> Survey[ServerIdentity]:
+    """Ask servers who they are; as `ask_ping` without the times."""
+    asked = _Asked(client, PING, service, ServerIdentity)
+    await asked.run(timeout)
+    return Survey(servers=asked.answers(), missing=asked.missing)
+
+
+async def ask_stats(
+    client: Surveyor, service: type[Service] | str | None, timeout: float
+) -> StatsSurvey:
+    """Ask servers how they stand."""
+    asked = _Asked(client, STATS, service, ServerStats)
+    await asked.run(timeout)
+    return StatsSurvey(servers=asked.answers(), missing=asked.missing)
+
+
+async def ask_calls(
+    client: Surveyor, service: type[Service] | str | None, timeout: float
+) -> Survey[ServerCalls]:
+    """Ask servers which calls they have."""
+    asked = _Asked(client, CALLS, service, ServerCalls)
+    await asked.run(timeout)
+    return Survey(servers=asked.answers(), missing=asked.missing)
+
+
+async def ask_stop(
+    client: Surveyor, call_ids: Iterable[str], service: type[Service] | str | None, timeout: float
+) -> list[str]:
+    """Have servers cancel calls; returns the ids of those that were there."""
+    wanted = {str(call_id) for call_id in call_ids}
+    body = msgspec.json.encode(sorted(wanted))
+    stopped: set[str] = set()
+    with client.inquiry(STOP, key_of(service), body=body, most=_MOST) as inquiry:
+        left = await inquiry.ask(timeout)
+        end = asyncio.get_running_loop().time() + left
+        read = 0
+        while stopped < wanted and left > 0 and await inquiry.news(left):
+            for answer in _readable(ServerStopped, inquiry.answers[read:]):
+                stopped.update(wanted & set(answer.stopped))
+            read = len(inquiry.answers)
+            if inquiry.is_unbound:
+                break
+            left = end - asyncio.get_running_loop().time()
+    return sorted(stopped)
+
+
+class _Asked(Generic[I]):
+    """One question to servers, and what has come of it."""
+
+    def __init__(
+        self, client: Surveyor, word: str, service: type[Service] | str | None, kind: type[I]
+    ) -> None:
+        key = key_of(service)
+        self._queues: dict[str, str] = {}
+        """By service, a queue that each of its servers consumes."""
+        if isinstance(service, type):
+            queues = [method.queue_name for method in usable_spec_of(service).methods.values()]
+            self._queues[key] = queues[0]
+        self.missing: dict[str, int] = {}
+        self._client = client
+        self._key = key
+        self._kind = kind
+        self._inquiry = client.inquiry(word, key, most=_MOST)
+        self._by_instance: dict[str, tuple[I, float]] = {}
+
+    async def run(self, timeout: float) -> None:
+        """Ask, until all have answered or so many seconds are over."""
+        loop = asyncio.get_running_loop()
+        with self._inquiry as inquiry:
+            end = loop.time() + await inquiry.ask(timeout)
+            first = True
+            while (left := end - loop.time()) > 0:
+                is_news = await inquiry.news(left if first else min(left, _SETTLED))
+                first = False
+                if inquiry.is_unbound and not inquiry.answers:
+                    return
+                if is_news:
+                    continue
+                self._read()
+                await self._look(min(_COUNTED_WITHIN, max(end - loop.time(), 0.05)))
+                if not self.missing:
+                    return
+            self._read()
+            await self._look(_COUNTED_WITHIN)
+
+    def _read(self) -> None:
+        inquiry = self._inquiry
+        for body, at in zip(inquiry.answers, inquiry.answered_at, strict=True):
+            for answer in _readable(self._kind, [body]):
+                seconds = at - inquiry.asked_at
+                self._by_instance.setdefault(answer.instance, (answer, seconds))
+
+    async def _look(self, seconds: float) -> None:
+        """Compare how many have answered with how many consume the queues that they name."""
+        answered: Counter[str] = Counter()
+        queues = self._queues
+        for server, _ in self._by_instance.values():
+            answered.update(server.services)
+            queues.update(server.queues)
+        name, _, instance = self._key.partition(".")
+        if name != ALL:
+            queues = {service: queue for service, queue in queues.items() if service == name}
+        if instance:
+            queues = {}
+        names = list(queues)
+        counts = await asyncio.gather(
+            *(self._client.count_servers(queues[name], seconds) for name in names)
+        )
+        self.missing = {
+            name: count - answered[name]
+            for name, count in zip(names, counts, strict=True)
+            if count is not None and count > answered[name]
+        }
+
+    def heard(self) -> list[tuple[I, float]]:
+        """Who answered, after how many seconds."""
+        return sorted(self._by_instance.values(), key=lambda pair: _order(pair[0]))
+
+    def answers(self) -> list[I]:
+        """What they said."""
+        return [answer for answer, _ in self.heard()]
+
+
+def _order(server: ServerIdentity) -> tuple[list[str], str, str]:
+    return sorted(server.services), server.name, server.instance
+
+
+def _readable(kind: type[I], bodies: Iterable[bytes]) -> Iterator[I]:
+    for body in bodies:
+        try:
+            yield read_as(kind, body)
+        except ValueError as error:
+            log.debug("what a server says of itself cannot be read: %s", error)

@@ -1,0 +1,49 @@
+"""A histogram of durations."""
+
+from __future__ import annotations
+
+import pytest
+
+from leveret.observe import BOUNDS, Histogram
+
+
+def of(*seconds: float) -> Histogram:
+    histogram = Histogram()
+    for each in seconds:
+        histogram.record(each)
+    return histogram
+
+
+def test_a_duration_is_in_the_first_bucket_whose_bound_it_does_not_exceed() -> None:
+    histogram = of(0.0, BOUNDS[0], BOUNDS[0] * 1.01, 1e9)
+    assert histogram.counts[0] == 2
+    assert histogram.counts[1] == 1
+    assert histogram.counts[-1] == 1
+    assert histogram.count == 4
+
+
+def test_the_mean_is_of_all_that_were_recorded() -> None:
+    assert of(1.0, 3.0).mean == 2.0
+    assert of().mean == 0.0
+
+
+def test_a_quantile_is_inside_of_the_bucket_that_has_it() -> None:
+    histogram = of(*[0.002] * 50, *[0.2] * 50)
+    assert 0.001 < histogram.quantile(0.5) <= 0.002_5
+    assert 0.1 < histogram.quantile(0.95) <= 0.25
+    assert of().quantile(0.5) == 0.0
+    assert of(0.000_1).quantile(0.5) <= BOUNDS[0]
+
+
+def test_of_what_is_longer_than_the_last_bound_no_more_is_known() -> None:
+    assert of(1e9).quantile(0.5) == BOUNDS[-1]
+
+
+def test_histograms_add_up_and_those_with_other_buckets_are_left_out() -> None:
+    histogram, other = of(0.002), of(0.002, 3.0)
+    histogram.add(other.counts, other.total)
+    assert histogram.count == 3
+    assert histogram.total == pytest.approx(3.004)
+    histogram.add([], 0.0)
+    histogram.add([1, 2], 9.0)
+    assert histogram.count == 3
