@@ -35,11 +35,13 @@ class Upload:
     :param packer_for: makes what packs it for the server that has the call.
     """
 
-    __slots__ = ("_half", "_packer", "_packer_for", "_port", "_waiter", "is_over")
+    __slots__ = ("_half", "_packer", "_packer_for", "_port", "_waiter", "is_over", "sending")
 
     def __init__(self, port: Sends, packer_for: Callable[[str], Packs]) -> None:
         self.is_over = False
         """Whether nothing more is to be sent, as the call has ended."""
+        self.sending: asyncio.Task[None] | None = None
+        """What draws the items from their source; it is cancelled when the call has ended."""
         self._half = SendingHalf()
         self._port = port
         self._packer_for = packer_for
@@ -109,6 +111,8 @@ class Upload:
             self.is_over = True
             self._half.leave()
             self._wake()
+            if self.sending is not None:  # its source may wait for a long time
+                self.sending.cancel()
 
     def _pack(self, kind: str, number: int, body: Body = b"") -> bytes:
         assert self._packer is not None, "nothing is sent before a server has the call"

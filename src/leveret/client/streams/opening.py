@@ -216,6 +216,7 @@ class StreamOpener:
         sending = sender.uploads.begin(
             send_items(source, upload, self._uploads.encode, sender.uploads.writable)
         )
+        upload.sending = sending
         sending.add_done_callback(partial(self._sent, opened, terms.timeout))
         return structs.replace(opened, sending=sending)
 

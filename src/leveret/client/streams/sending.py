@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+)
 from typing import Any, Final, TypeAlias
 
 from leveret.body_parts import Body
@@ -64,10 +71,14 @@ async def send_items(
 
 async def _in_turns(source: Iterable[Any]) -> AsyncIterator[Any]:
     """The items of a plain iterable."""
-    for number, item in enumerate(source, 1):
-        yield item
-        if number % _AT_ONCE == 0:
-            await asyncio.sleep(0)
+    try:
+        for number, item in enumerate(source, 1):
+            yield item
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+    finally:
+        if isinstance(source, Generator):  # not a file, say: that may be read on
+            source.close()
 
 
 def is_source(given: object) -> bool:

@@ -17,13 +17,16 @@ import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
 from leveret.contract import MethodSpec, Service
 from leveret.errors import ContractError
 from leveret.server.handlers.worker_process import NAME, NO_GUARD, Answer, Worker
 from leveret.server.handlers.worker_streams import Mark, Step
 from leveret.wire.context import CurrentCall
+
+CLOSES_WITHIN: Final = 1.0
+"""Seconds that a handler in a process has to end the item that it makes, once it is not wanted."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -66,13 +69,18 @@ class ProcessPool:
     ) -> Any:
         """The result, or what was raised; cancelling this kills the process it runs in.
 
+        A handler that is given an upload has a moment to end by itself.
+
         :param begins: called when there is a process for it, before the handler begins.
         :param upload: what `Mark.UPLOAD` stands for among the arguments, read in a thread.
         :raises ContractError: if there is none, as a new one dies at its start.
         """
         async with self._borrowed() as worker:
             begins()
-            answer = await self._in_thread(worker, worker.run, call, args, kwargs, upload)
+            patience = 0.0 if upload is None else CLOSES_WITHIN
+            answer = await self._in_thread(
+                worker, worker.run, call, args, kwargs, upload, patience=patience
+            )
         return _value(call, answer)
 
     async def stream(
@@ -86,24 +94,26 @@ class ProcessPool:
     ) -> None:
         """Send all that a handler gives, as `run` runs it.
 
-        One that is left between two items is closed in its process; cancelling this while it makes
-        one kills the process.
+        One that is left is closed in its process, between two items. If it makes one, it has a
+        moment to end that; then the process is killed.
         """
         async with self._borrowed() as worker:
             begins()
-            answer = await self._in_thread(worker, worker.run, call, args, kwargs, upload)
-            _value(call, answer)
-            over = False
             try:
-                while not over:
-                    over = True  # also by an error
-                    answer = await self._in_thread(worker, worker.step, Step.NEXT, call, upload)
+                answer = await self._in_thread(
+                    worker, worker.begin, call, args, kwargs, upload, patience=CLOSES_WITHIN
+                )
+                _value(call, answer)
+                while True:
+                    answer = await self._in_thread(
+                        worker, worker.step, Step.NEXT, call, upload, patience=CLOSES_WITHIN
+                    )
                     item = _value(call, answer)
-                    if item is not Mark.END:
-                        over = False
-                        await send(item)
+                    if item is Mark.END:
+                        return
+                    await send(item)
             finally:
-                if not over and worker.alive:
+                if worker.is_open and worker.alive:
                     await self._in_thread(worker, worker.step, Step.CLOSE, call, upload)
 
     @asynccontextmanager
@@ -122,13 +132,23 @@ class ProcessPool:
             else:
                 worker.kill()
 
-    async def _in_thread(self, worker: Worker, wait: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
-        """What a worker does, waited for in a thread; cancelling this kills the worker."""
+    async def _in_thread(
+        self, worker: Worker, wait: Callable[[Unpack[Ts]], T], *args: *Ts, patience: float = 0.0
+    ) -> T:
+        """What a worker does, waited for in a thread; cancelling this kills the worker.
+
+        :param patience: how many seconds it then has to end by itself.
+        """
         job = asyncio.get_running_loop().run_in_executor(self._threads, wait, *args)
         try:
             return await asyncio.shield(job)
         except asyncio.CancelledError:
-            worker.kill()
+            try:
+                if patience:
+                    await asyncio.wait([job], timeout=patience)
+            finally:
+                if not job.done():
+                    worker.kill()
             # The thread ends once its process is dead; what it says no longer matters.
             await asyncio.wait([job])
             if not job.cancelled():

@@ -61,6 +61,8 @@ class Worker:
         )
         self.alive = True
         self.ready = False
+        self.is_open = False
+        """Whether it has a handler that streams, and waits between two items of it."""
 
     def start(self) -> None:
         """In a thread: start it, and return once it has imported what it needs.
@@ -88,15 +90,27 @@ class Worker:
         kwargs: dict[str, Any],
         upload: Iterator[Any] | None,
     ) -> Answer:
-        """In a thread: one call, there and back; `call` gets the reports of its handler.
-
-        One that streams has only begun then.
-        """
+        """In a thread: one call, there and back; `call` gets the reports of its handler."""
         return self._ask((call.portable(), args, kwargs), call, upload)
+
+    def begin(
+        self,
+        call: CurrentCall,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        upload: Iterator[Any] | None,
+    ) -> Answer:
+        """In a thread: begin a call that streams."""
+        answer = self.run(call, args, kwargs, upload)
+        self.is_open = answer[0]
+        return answer
 
     def step(self, step: Step, call: CurrentCall, upload: Iterator[Any] | None) -> Answer:
         """In a thread: the next item of a call that streams, or `Mark.END`."""
-        return self._ask((step, call.deadline), call, upload)
+        self.is_open = False
+        answer = self._ask((step, call.deadline), call, upload)
+        self.is_open = answer[0] and answer[1] is not Mark.END
+        return answer
 
     def _ask(self, question: Any, call: CurrentCall, upload: Iterator[Any] | None) -> Answer:
         try:
@@ -106,7 +120,8 @@ class Worker:
                 if isinstance(said, Progress):
                     call.report(said)
                 elif said is Mark.TAKING:
-                    self._pipe.send(self._taken(upload))
+                    assert upload is not None
+                    self._pipe.send(taken(upload, _portable))
                 else:
                     answer: Answer = said
                     return answer
@@ -118,15 +133,6 @@ class Worker:
                 executed="maybe",
             )
             return False, error, {}
-
-    def _taken(self, upload: Iterator[Any] | None) -> Outcome:
-        """The next item of the upload; a call that was stopped meanwhile ends with its process."""
-        assert upload is not None
-        try:
-            return taken(upload, _portable)
-        except BaseException:
-            self.kill()
-            raise
 
     def _receive(self) -> bytes:
         """What it says next. A child of its own may hold the pipe open for longer than it lives.

@@ -8,6 +8,7 @@ whether there is one, and the item, or the error that it is to raise, or None af
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -114,5 +115,7 @@ def taken(upload: Iterator[Any], portable: Callable[[BaseException], Exception])
         return True, next(upload)
     except StopIteration:
         return False, None
+    except asyncio.CancelledError as stopped:  # as a handler in a thread gets it
+        return False, asyncio.CancelledError(*stopped.args)
     except Exception as error:  # noqa: BLE001 - the handler is told of any
         return False, portable(error)

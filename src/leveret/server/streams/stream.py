@@ -18,6 +18,7 @@ from leveret.contract import CursoredItem
 from leveret.errors import CallError, InvalidArgument, InvalidResult, LeveretError
 from leveret.server.calls.life import Answers, ServerCall, Stop
 from leveret.streaming import Credit, Due, Liveness, ReceivingHalf, SendingHalf, SendingState
+from leveret.streaming.credit import WINDOW_BYTES, WINDOW_ITEMS
 from leveret.streaming.receiving import Act
 from leveret.wire.dialect import Metadata, StreamPacker
 from leveret.wire.message import StreamRequest, UploadMessage
@@ -53,7 +54,7 @@ class ServerStream:
         """Whether its results stream; otherwise one result is its end."""
         self.results = SendingHalf(request.items, request.size)
         """What is sent, and kept until the caller has it: the end, or what is in its place, too."""
-        self.upload = None if decode is None else ReceivingHalf()
+        self.upload = None if decode is None else ReceivingHalf(WINDOW_ITEMS, WINDOW_BYTES)
         self.ended = False
         """Whether the handler has ended, and the caller was sent its end."""
         self._sender = sender
@@ -140,6 +141,8 @@ class ServerStream:
             self.results.end(frames)
         if frames:
             self.call.source.answers.reply(frames)
+        if self.call.stop is Stop.CALLER:
+            self.results.leave()  # it has cancelled: it will not say that it has the end
         self._alive.heard(now)  # 30 s more to say that it has the end
         self._alive.moved(now)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -79,6 +79,56 @@ async def test_a_call_that_no_server_takes_leaves_the_source_as_it_was() -> None
     port.upload.stop()
     await port.sending(source)
     assert (list(source), port.sent) == ([1], [])
+
+
+async def test_a_call_that_ends_while_its_source_is_silent_closes_it() -> None:
+    port, closed = Port(), []
+    waits = asyncio.Event()
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            waits.set()
+            await asyncio.Event().wait()
+            yield 1
+        finally:
+            closed.append(True)
+
+    sending = port.upload.sending = port.sending(source())
+    port.give(2)
+    await waits.wait()
+    port.upload.stop()
+    await asyncio.wait([sending])
+    assert (closed, port.sent) == ([True], [])
+
+
+async def test_a_plain_generator_is_closed_and_no_other_iterable_is() -> None:
+    port, closed = Port(), []
+
+    def source() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append(True)
+
+    class File:
+        def __iter__(self) -> Iterator[int]:
+            return iter([1, 2])
+
+        def close(self) -> None:
+            raise AssertionError("it is its owner's")
+
+    numbers = source()
+    port.give(2)
+    sending = port.sending(numbers)
+    await port.is_full.wait()
+    port.upload.stop()
+    await sending
+    assert closed == [True]
+    port = Port()
+    port.give(9)
+    await port.sending(File())
+    assert len(port.sent) == 3
 
 
 async def test_a_call_that_ends_while_the_socket_is_full_sends_nothing_more() -> None:

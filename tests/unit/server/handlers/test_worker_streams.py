@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import Iterator
 from math import inf
@@ -96,3 +97,14 @@ def test_a_server_gives_items_and_errors_and_the_end() -> None:
     assert (ok, str(error)) == (False, "broken")
     assert isinstance(error, RuntimeError)
     assert taken(iter(()), portable) == (False, None)
+
+
+def test_a_handler_that_waits_for_an_upload_is_told_that_its_call_was_stopped() -> None:
+    def stopped() -> Iterator[int]:
+        raise asyncio.CancelledError
+        yield 1
+
+    ok, error = taken(stopped(), lambda _error: Exception("not asked for"))
+    assert (ok, type(error)) == (False, asyncio.CancelledError)
+    with pytest.raises(asyncio.CancelledError):
+        next(UploadInWorker(Pipe((ok, error))))

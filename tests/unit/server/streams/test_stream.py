@@ -148,6 +148,15 @@ async def test_a_call_that_is_stopped_sends_no_more() -> None:
     assert taking.cancelled()
 
 
+async def test_nothing_is_kept_for_a_caller_that_has_cancelled() -> None:
+    scene = Scene()
+    scene.begin()
+    await scene.send("a")
+    scene.call.stop = Stop.CALLER
+    scene.stream.finish(scene.stream.pack_error(MaybeExecuted("so"), None), scene.now)
+    assert (scene.stream.is_done, scene.stream.results.kept) == (True, 0)
+
+
 async def test_an_upload_is_taken_in_order_and_its_caller_is_told() -> None:
     scene = Scene(results=False)
     scene.begin()
