@@ -17,7 +17,7 @@ import logging
 import random
 import sys
 import tempfile
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, Self
@@ -30,12 +30,14 @@ from tests.faults.chaos_faults import ChaosFaults, Weights
 from tests.faults.diary import Diary
 from tests.faults.footprint import Footprint, leaks
 from tests.faults.judgement import Verdict
+from tests.faults.one_way import Notes, OneWayJudge
 from tests.faults.oracle import How, Oracle
+from tests.faults.pipes import PipeJudge
 from tests.faults.programs import Programs
 from tests.faults.scene import SOON
 from tests.faults.started import StartedJudge
 from tests.faults.streams import Counting, StreamJudge
-from tests.faults.work import Keyed, Threaded, Work
+from tests.faults.work import Errands, Keyed, Stages, Threaded, Work
 from tests.once.servers import RedisServer
 from tests.rabbitmq.broker import RabbitMQ
 
@@ -48,6 +50,8 @@ _START: Final = 60.0
 _CALLERS: Final = 24
 _STREAMERS: Final = 8
 _STARTERS: Final = 2
+_PIPERS: Final = 4
+_SENDERS: Final = 2
 _PROGRAMS: Final = 2
 _KEYED: Final = 0.25
 """How many of the calls have a key, by which they run once."""
@@ -64,6 +68,10 @@ _IMPATIENT: Final[tuple[dict[str, Any], ...]] = (
     {"if_busy": "fail"},
     {"retry": _RETRY},
 )
+
+
+Act = Callable[[Rabbit, random.Random], Awaitable[None]]
+"""Something that a client does, as the dice say."""
 
 
 def _say(text: str) -> None:
@@ -98,7 +106,8 @@ class Chaos:
         to_servers += "?heartbeat=2"  # by which servers notice that their broker vanished
         host = await enter(leveret.connect(to_servers, reconnect=SOON))
         store = self.store.url
-        services = [*(kind(self._diary) for kind in (Work, Keyed, Threaded)), Counting()]
+        kinds = (Work, Keyed, Threaded, Errands, Stages, Notes)
+        services = [*(kind(self._diary) for kind in kinds), Counting()]
         await enter(host.serving(*services, grace=5, once=RedisOnce(store)))
         self.programs = await enter(
             Programs(to_servers, self._diary.path, store=store, patience=_START)
@@ -122,16 +131,20 @@ class Chaos:
             await self._round(min(left, _ROUND))
 
     async def _round(self, seconds: float) -> None:
-        streams, started = StreamJudge(), StartedJudge()
+        streams, started, pipes, sent = StreamJudge(), StartedJudge(), PipeJudge(), OneWayJudge()
         async with Oracle(self._diary) as oracle:
             self._stopped = False
             async with asyncio.TaskGroup() as group:
                 for number in range(_CALLERS):
                     group.create_task(self._calls(oracle, number))
                 for number in range(_STREAMERS):
-                    group.create_task(self._streams(streams, number))
+                    group.create_task(self._again_and_again(streams.any_stream, number, 0.2))
                 for number in range(_STARTERS):
-                    group.create_task(self._starts(started, number))
+                    group.create_task(self._again_and_again(started.start, number, 0.5))
+                for number in range(_PIPERS):
+                    group.create_task(self._again_and_again(pipes.call, number, 0.1))
+                for number in range(_SENDERS):
+                    group.create_task(self._again_and_again(sent.send, number, 0.2))
                 try:
                     async with asyncio.TaskGroup() as harm:
                         faults = self._faults
@@ -142,10 +155,16 @@ class Chaos:
                     self._stopped = True
             verdict = await oracle.verdict()
             await started.judge(self.clients[-1])
-            started.compare(self._diary.read())
+            await sent.all_have_run(self._diary.read)
+            diary = self._diary.read()
+            started.compare(diary)
+            pipes.compare(diary)
+            sent.compare(diary)
             worst = oracle.lag.worst
         verdict.add_streams(streams.verdict)
         verdict.add_started(started)
+        verdict.add_pipes(pipes)
+        verdict.add_one_way(sent)
         self.verdict.add(verdict)
         self._diary.clear()
         self.looks.append(await self._footprint())
@@ -162,19 +181,13 @@ class Chaos:
             await asyncio.wait((call,))
             await asyncio.sleep(dice.uniform(0, 0.05))
 
-    async def _streams(self, judge: StreamJudge, number: int) -> None:
+    async def _again_and_again(self, act: Act, number: int, pause: float) -> None:
+        """One after the other, with pauses of up to `pause` seconds."""
         dice = random.Random(self._dice.random())
         client = self.clients[number % len(self.clients)]
         while not self._stopped:
-            await judge.any_stream(client, dice)
-            await asyncio.sleep(dice.uniform(0, 0.2))
-
-    async def _starts(self, judge: StartedJudge, number: int) -> None:
-        dice = random.Random(self._dice.random())
-        client = self.clients[number % len(self.clients)]
-        while not self._stopped:
-            await judge.start(client, dice)
-            await asyncio.sleep(dice.uniform(0, 0.5))
+            await act(client, dice)
+            await asyncio.sleep(dice.uniform(0, pause))
 
     async def _harm(self, oracle: Oracle, seconds: float, kind: Weights, pause: float) -> None:
         """One fault after the other, with pauses of up to `pause` seconds."""

@@ -22,11 +22,15 @@ from tests.rabbitmq.broker import RabbitMQ
 _GONE: Final[tuple[Gone, ...]] = ("broker", "client", "network")
 _ONE_WAY: Final[tuple[Direction, ...]] = ("to_broker", "to_client")
 _WAYS: Final[tuple[Directions, ...]] = (*_ONE_WAY, "both")
-_QUEUES: Final = tuple(
-    f"leveret.{service}.{method}"
-    for service in ("work", "keyed", "threaded")
-    for method in ("again", "once")
+_QUEUES: Final = (
+    *(
+        f"leveret.{service}.{method}"
+        for service in ("work", "keyed", "threaded")
+        for method in ("again", "once")
+    ),
+    *(f"leveret.stages.{stage}" for stage in ("one", "two", "two_once", "three")),
 )
+"""Those that may be lost. With a queue of started calls or of one-way requests those are lost."""
 
 Fault = Callable[[], Coroutine[Any, Any, None]]
 Weights = dict[Fault, int]

@@ -15,6 +15,8 @@ from typing import Final
 from leveret import CallError
 from leveret.errors import Executed
 from tests.faults.diary import Entry
+from tests.faults.one_way import OneWayJudge
+from tests.faults.pipes import PipeJudge
 from tests.faults.started import StartedJudge
 from tests.faults.streams import StreamVerdict
 
@@ -29,10 +31,10 @@ LOOP: Final = 0.02
 
 _BROKEN: Final = (
     *("lost", "hung", "ran_twice", "wrong_executed"),
-    *("items_lost", "items_doubled", "started_lost"),
+    *("items_lost", "items_doubled", "started_lost", "pipes_lost", "one_way_lost"),
 )
 """The counts that are 0 where the promise was kept."""
-_COUNTED: Final = ("calls", "streams", "started", "faults", *_BROKEN)
+_COUNTED: Final = ("calls", "streams", "started", "pipes", "one_way", "faults", *_BROKEN)
 """What `make chaos` prints."""
 
 
@@ -83,6 +85,11 @@ class Verdict:
     items_doubled: int = 0
     started: int = 0
     started_lost: int = 0
+    pipes: int = 0
+    pipes_lost: int = 0
+    one_way: int = 0
+    """Requests that the broker has confirmed."""
+    one_way_lost: int = 0
     maybe: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     complaints: list[str] = field(default_factory=list)
@@ -117,6 +124,23 @@ class Verdict:
         self.started += len(judge.started)
         self.started_lost += judge.lost
         self.ran_twice += judge.ran_twice
+        self.complaints += judge.complaints[:20]
+
+    def add_pipes(self, judge: PipeJudge) -> None:
+        """What became of the pipes of a round."""
+        self.pipes += len(judge.pipes)
+        self.pipes_lost += judge.lost
+        self.hung += judge.hung
+        self.ran_twice += judge.ran_twice
+        self.wrong_executed += judge.wrong_executed
+        self.complaints += judge.complaints[:20]
+
+    def add_one_way(self, judge: OneWayJudge) -> None:
+        """What became of the one-way requests of a round."""
+        self.one_way += judge.confirmed
+        self.one_way_lost += judge.lost
+        self.ran_twice += judge.ran_twice
+        self.wrong_executed += judge.wrong_executed
         self.complaints += judge.complaints[:20]
 
     def __str__(self) -> str:

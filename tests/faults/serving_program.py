@@ -15,10 +15,11 @@ import sys
 import leveret
 from leveret.once import store_of
 from tests.faults.diary import Diary
+from tests.faults.one_way import Notes
 from tests.faults.poison import Poison
 from tests.faults.scene import SOON
 from tests.faults.streams import Counting
-from tests.faults.work import Keyed, Stages, Threaded, Work
+from tests.faults.work import Errands, Keyed, Stages, Threaded, Work
 
 
 async def main() -> None:
@@ -31,8 +32,8 @@ async def main() -> None:
     async with (
         leveret.connect(url, reconnect=SOON, wait_for_broker=30) as rabbit,
         rabbit.serving(
-            *(Work(diary), Keyed(diary), Threaded(diary), Poison(diary), Stages(diary)),
-            Counting(),
+            *(Work(diary), Keyed(diary), Threaded(diary), Errands(diary), Poison(diary)),
+            *(Stages(diary), Notes(diary), Counting()),
             grace=float(grace),
             once=store_of(store),
         ),

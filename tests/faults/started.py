@@ -14,7 +14,7 @@ from typing import Final
 
 from leveret import CallError, Rabbit
 from tests.faults.diary import Entry
-from tests.faults.work import Keyed, answer_to
+from tests.faults.work import Errands, answer_to
 
 _KEPT: Final = 600.0
 """Seconds for which records are kept: longer than a round."""
@@ -45,8 +45,8 @@ class StartedJudge:
         """Start one; one that could not be started is nobody's."""
         key = f"started-{secrets.token_hex(6)}"
         idempotent = dice.random() < 0.5
-        keyed = client.remote(Keyed)
-        method = keyed.again if idempotent else keyed.once
+        errands = client.remote(Errands)
+        method = errands.again if idempotent else errands.once
         try:
             await client.start(method, key=key, keep=_KEPT)(
                 key, dice.choice((0.0, 0.05, 0.4)), "", _REPLY
@@ -57,9 +57,9 @@ class StartedJudge:
 
     async def judge(self, client: Rabbit) -> None:
         """Fetch the end of each by another client."""
-        keyed = client.remote(Keyed)
+        errands = client.remote(Errands)
         for call in self.started:
-            method = keyed.again if call.idempotent else keyed.once
+            method = errands.again if call.idempotent else errands.once
             try:
                 result = await client.attach(method, call.key).result(timeout=_PATIENT)
             except CallError as error:

@@ -13,7 +13,7 @@ from tests.faults.programs import Programs
 from tests.faults.scene import SOON
 from tests.faults.work import Stages
 
-_PIPES = 400
+_PIPES = 1000
 _AT_A_TIME = 100
 _TIMEOUT = 120.0
 """Seconds; two servers start in the meantime, on a busy machine."""
@@ -27,7 +27,7 @@ async def test_none_is_lost_and_none_with_keys_runs_twice(
     """Every fourth has keys: of those, one whose server died with its key says "maybe"."""
     store = f"sqlite:///{tmp_path / 'keys'}"
     outcomes: dict[str, object] = {}
-    reached = {100: asyncio.Event(), 200: asyncio.Event()}
+    reached = {300: asyncio.Event(), 600: asyncio.Event()}
     numbers = iter(range(_PIPES))
     async with (
         Programs(broker_url, diary.path, store=store) as programs,

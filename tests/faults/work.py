@@ -54,6 +54,10 @@ class Keyed(Work, name="keyed"):
         return await self._work(key, seconds, reply)
 
 
+class Errands(Keyed, name="errands"):
+    """The same for calls that are started: nobody deletes its queues, which would lose them."""
+
+
 class Threaded(Work, name="threaded"):
     """The same work in threads, of which there are few."""
 

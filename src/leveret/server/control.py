@@ -25,6 +25,7 @@ from leveret.errors import ChannelClosed, LeveretError, MaybeExecuted
 from leveret.streaming import Credit
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
+from leveret.transport.states import ChannelState
 from leveret.wire.control import (
     AboutStarted,
     Answer,
@@ -191,14 +192,14 @@ class Control:
 
         Such a reply is kept, and sent again once its queue is back.
         """
-        channel = self._channel
-        if channel is not None and channel.closed is None and not channel.connection.writer.paused:
+        channel = self._writable()
+        if channel is not None:
             channel.connection.send(on_channel(frames, channel.number))
 
     def tell(self, reply_to: ReplyAddress, name: str, body: bytes) -> None:
         """Answer a question about a started call; where the socket is full, it is asked again."""
-        channel = self._channel
-        if channel is None or channel.closed is not None or channel.connection.writer.paused:
+        channel = self._writable()
+        if channel is None:
             return
         channel.publish(
             reply_to.exchange,
@@ -209,8 +210,8 @@ class Control:
 
     def unknown_stream(self, key: CallKey) -> None:
         """Tell a caller that its stream is not here; it asks again where the socket is full."""
-        channel, (reply_to, call_id) = self._channel, key
-        if channel is None or channel.closed is not None or channel.connection.writer.paused:
+        channel, (reply_to, call_id) = self._writable(), key
+        if channel is None:
             return
         assert reply_to is not None
         error = MaybeExecuted("the stream is not at this server any more")
@@ -220,6 +221,13 @@ class Control:
             Properties(content_type=ERROR_CONTENT_TYPE, correlation_id=call_id, type=ERROR),
             encode_failure(error),
         )
+
+    def _writable(self) -> Channel | None:
+        """The channel, if messages can leave by it at this moment."""
+        channel = self._channel
+        if channel is None or channel.state is not ChannelState.OPEN:
+            return None
+        return None if channel.connection.writer.paused else channel
 
     async def close(self) -> None:
         """Listen no more, and delete the queue: so whoever writes to it learns that at once.

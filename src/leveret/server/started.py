@@ -99,6 +99,7 @@ class StartedCalls:
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
         self._attempts = count()
+        self._is_closed = False
 
     @property
     def are_taken(self) -> bool:
@@ -108,7 +109,7 @@ class StartedCalls:
     def asked(self, about: AboutStarted) -> None:
         """Answer a question in a task of its own."""
         method = self._methods.get(about.question.method)
-        if method is None or self._store is None or len(self._tasks) >= _MOST:
+        if self._is_closed or method is None or self._store is None or len(self._tasks) >= _MOST:
             return  # others answer, or who asks asks again
         task = self._loop.create_task(self._tell(about, method, self._store))
         self._tasks.add(task)
@@ -116,6 +117,7 @@ class StartedCalls:
 
     async def close(self) -> None:
         """Answer nobody any more."""
+        self._is_closed = True
         for task in tuple(self._tasks):
             task.cancel()
         if self._tasks:

@@ -108,6 +108,20 @@ async def test_a_server_that_does_not_listen_asks_nothing(scene: Scene) -> None:
     assert scene.heard == []
 
 
+async def test_a_server_that_has_stopped_listening_answers_nothing(
+    scene: Scene, raw: RawPeer
+) -> None:
+    """What was looked up may be there only now; who asked for it asks another one."""
+    caller = ReplyAddress(exchange="", key=raw.reply_queue)
+    channel = scene.control._channel
+    assert channel is not None
+    channel.abandon()  # as `close` does; the broker has not answered yet
+    scene.control.tell(caller, "question 1", b"")
+    scene.control.unknown_stream((caller, "call 1"))
+    scene.control.reply(a_reply("call 2", raw))
+    await scene.link.connection.open_channel()  # the connection goes on
+
+
 async def test_what_callers_say_reaches_its_handler(scene: Scene, raw: RawPeer) -> None:
     raw.control("desk", "cancel", correlation_id="call 1", expiration="2500")
     raw.control("all", "go", correlation_id="call 2")

@@ -102,6 +102,13 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         await scene.calls.close()
 
 
+async def test_who_asks_once_it_is_closed_is_not_answered(scene: Scene) -> None:
+    await scene.calls.close()
+    before = asyncio.all_tasks()
+    scene.asked(StartedQuestion(ask="look", method="desk.write", key="k"))
+    assert asyncio.all_tasks() == before
+
+
 async def test_a_call_is_unknown_then_waits_runs_and_is_done(scene: Scene) -> None:
     assert (await scene.look()).state == "unknown"
     assert (await scene.expect("one")).state == "waiting"
