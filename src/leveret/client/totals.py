@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from leveret.observe import OK, Histogram
 from leveret.wire.stats import CallerStats, ErrorStats, QueueStats, ServerStats
 
-__all__ = ["MethodTotals", "totals"]
+__all__ = ["MethodTotals", "method_of", "totals"]
 
 
 class MethodTotals(Struct, eq=False, kw_only=True):
@@ -80,14 +80,18 @@ class MethodTotals(Struct, eq=False, kw_only=True):
             self.last_error = error
 
 
+def method_of(queue: str, stats: QueueStats) -> str:
+    """Which method a queue is of. Servers of before this was told name the queue only."""
+    return stats.method or queue.removeprefix("leveret.")
+
+
 def totals(servers: Iterable[ServerStats]) -> dict[str, MethodTotals]:
     """Sum what servers say of their queues, by method, in the order of the methods' names."""
     found: dict[str, MethodTotals] = {}
     for server in servers:
         here: set[str] = set()
         for queue, stats in server.methods.items():
-            # A server of before this was told names the queue only.
-            method = stats.method or queue.removeprefix("leveret.")
+            method = method_of(queue, stats)
             one = found.setdefault(method, MethodTotals(method=method))
             one.servers += method not in here
             here.add(method)
