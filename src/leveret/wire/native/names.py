@@ -60,9 +60,11 @@ def call_ids() -> Iterator[str]:
     """Call ids without end, of 16 characters each: 96 random bits, drawn in batches.
 
     A server learns a client's reply queue from its first request. It must not be able to guess the
-    ids of calls to other servers, and answer those.
+    ids of calls to other servers, and answer those. None begins with "-": a command line would take
+    it for an option (`leveret failed show`).
     """
     while True:
         drawn = urlsafe_b64encode(os.urandom(_IDS_AT_ONCE * _ID_BYTES)).decode()
         for start in range(0, len(drawn), 16):
-            yield drawn[start : start + 16]
+            if drawn[start] != "-":
+                yield drawn[start : start + 16]
