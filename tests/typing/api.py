@@ -85,9 +85,23 @@ class Feed(Service):
     async def either(self) -> Any:
         return 1
 
+    @method
+    def anything(self, n: int) -> Any:
+        return n
+
+    @method
+    def total_in_thread(self, numbers: Iterator[int]) -> int:
+        return sum(numbers)
+
 
 class Feeding(Feed):
     async def later(self, n: int) -> AsyncIterator[float]:
+        yield n / 2
+
+
+class FeedingInThread(Feed):
+    @method
+    def later(self, n: int) -> Iterator[float]:
         yield n / 2
 
 
@@ -176,7 +190,15 @@ async def what_streams_is_typed_as_its_iterator(numbers: AsyncIterator[int]) -> 
         async for number in feed.watch(after=3):
             assert_type(number, int)
         squares: AsyncIterator[int] = feed.squares(3)
-        assert_type([square async for square in squares], list[int])
+        assert_type([square async for square in feed.squares(3)], list[int])
+        assert_type(await anext(feed.squares(3)), int)
+        assert_type(await feed.total(squares), int)
+        texts: AsyncIterator[str] = feed.squares(3)  # type: ignore[assignment]
+        assert_type(await feed.total(texts), int)  # type: ignore[arg-type]
+        assert_type(await feed.anything(1), Any)
+        feed.anything("1")  # type: ignore[arg-type]
+        await feed.squares(3)  # type: ignore[misc]
+        assert_type(await feed.total_in_thread(squares), int)  # type: ignore[arg-type]
         assert_type(await feed.total(numbers, start=1), int)
         assert_type(await feed.either(), Any)
         assert_type(Feeding().later(1), AsyncIterator[float])

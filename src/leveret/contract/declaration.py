@@ -37,8 +37,21 @@ Remote = Callable[P, Coroutine[Any, Any, R]]
 C = TypeVar("C", bound=Coroutine[Any, Any, Any])
 A = TypeVar("A", bound=AsyncIterator[Any])
 I = TypeVar("I", bound=Iterator[Any])  # noqa: E741 - as the others: the first letter
-# Where a method gives `Any`, all overloads match. Checkers take that for ambiguous, and the method
-# for untyped, unless all take the same there: a variable. So the items of an `Iterator` are `Any`.
+I_co = TypeVar("I_co", bound=Iterator[Any], covariant=True)
+
+
+class ItemsOf(Protocol[I_co]):
+    """What type checkers see where a plain `def` gives an `Iterator[T]`: an `AsyncIterator[T]`.
+
+    Where a method gives `Any`, all overloads of `method` match. Checkers take that for ambiguous,
+    and the method for untyped, unless all take the same there: a variable. So the iterator is one,
+    and what its items are is found out here.
+    """
+
+    def __aiter__(self: ItemsOf[Iterator[T]]) -> AsyncIterator[T]: ...
+    def __anext__(self: ItemsOf[Iterator[T]]) -> Coroutine[Any, Any, T]: ...
+
+
 # The ignores below: what gives an iterator could be given to the last overload as well.
 
 DEFAULTS: Final[Mapping[str, Any]] = {
@@ -92,7 +105,7 @@ class MethodDecorator(Protocol):
     @overload
     def __call__(  # type: ignore[overload-overlap]
         self, function: Callable[P, I], /
-    ) -> Callable[P, AsyncIterator[Any]]: ...
+    ) -> Callable[P, ItemsOf[I]]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Remote[P, R]: ...
 
@@ -106,7 +119,7 @@ def method(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappi
 @overload
 def method(  # type: ignore[overload-overlap]
     function: Callable[P, I], /
-) -> Callable[P, AsyncIterator[Any]]: ...
+) -> Callable[P, ItemsOf[I]]: ...
 @overload
 def method(function: Callable[P, R], /) -> Remote[P, R]: ...
 @overload
