@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from leveret import (
     Item,
     Rabbit,
     RemoteError,
+    Retry,
     ServerCallNext,
     Service,
     StreamBroken,
@@ -205,6 +207,25 @@ async def test_a_caller_that_takes_one_result_is_refused(
         with pytest.raises(InvalidArgument, match=r"feed.count streams its results") as caught:
             await client.call("feed.count", n=3)
         assert caught.value.executed == "no"
+
+
+async def test_what_is_for_calls_with_one_result_is_refused_before_anything_is_sent(
+    client: Rabbit,
+) -> None:
+    feed, sums = client.remote(Feed), client.remote(Sums)
+    for options in (
+        {"retry": Retry()},
+        {"hedge": 0.1},
+        {"idempotency_key": "k"},
+        {"on_progress": print},
+    ):
+        for remote, name in ((feed, "count"), (sums, "sum")):
+            with pytest.raises(InvalidArgument, match="is for calls that do not stream"):
+                getattr(remote.with_options(**options), name)
+    streams: list[Any] = [feed.count, feed.count_in_thread, sums.sum, sums.echo]
+    for method_ in streams:
+        with pytest.raises(InvalidArgument, match="it streams, and cannot be asked of all servers"):
+            client.ask_all(method_, allow_effects=True)
 
 
 async def test_a_handler_that_refuses_to_be_cancelled_is_not_asked_for_more(

@@ -18,7 +18,13 @@ from leveret.contract import MethodSpec, given_arguments
 from leveret.errors import InvalidArgument
 from leveret.wire.dialect import ClientDialect
 
-_NOT_FOR_STREAMS = ("idempotency_key", "retry", "hedge")
+_NOT_FOR_STREAMS = {
+    "idempotency_key": "",
+    "retry": "",
+    "hedge": "",
+    "on_progress": "; what comes of a stream, or what was drawn of an upload, says how far it is",
+}
+"""Options that are for calls with one result, and what there is in their place."""
 
 
 class RemoteStreamMethod:
@@ -26,7 +32,7 @@ class RemoteStreamMethod:
 
     :param opener: that of the method with these options.
     :param dialect: packs the metadata.
-    :raises InvalidArgument: for options that are for calls with one result, and if the metadata
+    :raises InvalidArgument: for options that are for calls that do not stream, and if the metadata
         cannot be sent.
     """
 
@@ -43,10 +49,10 @@ class RemoteStreamMethod:
         dialect: ClientDialect,
         middleware: tuple[Middleware, ...] = (),
     ) -> None:
-        for name in _NOT_FOR_STREAMS:
+        for name, instead in _NOT_FOR_STREAMS.items():
             if getattr(options, name):
                 raise InvalidArgument(
-                    f"{name} is for calls with one result, and this method streams",
+                    f"{name} is for calls that do not stream, and this method does{instead}",
                     method=spec.key,
                 )
         self._spec = spec
