@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -223,9 +224,13 @@ async def test_what_is_for_calls_with_one_result_is_refused_before_anything_is_s
             with pytest.raises(InvalidArgument, match="is for calls that do not stream"):
                 getattr(remote.with_options(**options), name)
     streams: list[Any] = [feed.count, feed.count_in_thread, sums.sum, sums.echo]
-    for method_ in streams:
-        with pytest.raises(InvalidArgument, match="it streams, and cannot be asked of all servers"):
-            client.ask_all(method_, allow_effects=True)
+    for each in streams:
+        for verb in (client.ask_all, client.send, partial(client.start, key="k")):
+            with pytest.raises(
+                InvalidArgument, match="is for methods that do not stream"
+            ) as caught:
+                verb(each)
+            assert caught.value.method == each.key
 
 
 async def test_a_handler_that_refuses_to_be_cancelled_is_not_asked_for_more(

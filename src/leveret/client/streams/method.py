@@ -67,6 +67,11 @@ class RemoteStreamMethod:
         """The name of the method in Python."""
         return self._spec.attribute
 
+    @property
+    def key(self) -> str:
+        """What it calls: "service.method"."""
+        return self._spec.key
+
     def __get__(self, instance: object, owner: type | None = None) -> RemoteStreamMethod:
         """Itself: `help` takes what has this for a routine, and shows its signature."""
         return self

@@ -89,8 +89,6 @@ def _check_stall(stall: object) -> None:
 
 def _check(spec: MethodSpec, options: CallOptions, *, allow_effects: bool) -> None:
     """:raises InvalidArgument: if not every server may be asked."""
-    if spec.streams or spec.upload is not None:
-        raise InvalidArgument("it streams, and cannot be asked of all servers", method=spec.key)
     if not (spec.idempotent or allow_effects):
         raise InvalidArgument(
             "it is not idempotent, and ask_all has every server run it; say so if that is what you"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leveret.client.remote import RemoteMethod
+from leveret.client.streams.method import RemoteStreamMethod
 from leveret.errors import InvalidArgument
 
 
@@ -23,6 +24,11 @@ def remote_method_of(given: object, verb: str) -> RemoteMethod:
     """
     if isinstance(given, RemoteMethod) and given.takes_verbs:
         return given
+    if isinstance(given, RemoteStreamMethod):
+        raise InvalidArgument(
+            f"{verb} is for methods that do not stream, and this one does; call it",
+            method=given.key,
+        )
     raise InvalidArgument(
         f"{verb} takes a method of a remote, as in"
         f" rabbit.{verb}(rabbit.remote(Service).method)(...); got {given!r:.80}"
