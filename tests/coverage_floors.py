@@ -28,6 +28,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "leveret/codec": 98,
     "leveret/contract": 99,
     "leveret/demo": 45,
+    "leveret/metrics": 95,
     "leveret/observe": 98,
     "leveret/once": 59,
     "leveret/rabbit": 92,

@@ -238,8 +238,6 @@ class Invocation:
         began = loop.time()
         if attempt is None:
             counters.started += 1
-        else:
-            counters.attempts += 1
         try:
             if attempt is not None:
                 sender, request, body = attempt.sender, attempt.request, attempt.body
@@ -259,7 +257,6 @@ class Invocation:
                     sender = self._sender_here()
                 # A body that is too large is refused: no fault of the service.
                 if self._policy is not None and len(body) <= sender.max_message_size:
-                    counters.policed += 1
                     attempts = self._attempts(sender, body, terms, ids)
                     result = await self._policy.run(attempts, timeout)
                     counters.answered(loop.time() - began)
@@ -377,12 +374,15 @@ class Invocation:
         first = request = self._request
         headers = terms.headers
         ids = RequestIds(self._new_id()) if ids is None else ids
+        counters, further = self._counters, 0
         if self._new_key:
             key = secrets.token_urlsafe(16)
             headers += request.dialect.headers(idempotency_key=key)
 
         async def attempt(timeout: float) -> Any:
-            nonlocal request
+            nonlocal request, further
+            counters.retries += further
+            further = 1
             one = _Attempt(
                 sender=sender,
                 request=request,

@@ -5,19 +5,29 @@ call counts it, at the place where it ends.
 """
 
 from leveret.observe.callers import OTHERS, CallerCounts, Callers
-from leveret.observe.client_counters import ClientCounters, ClientMethods
+from leveret.observe.client_counters import OTHER, ClientCounters, ClientMethods
 from leveret.observe.histogram import BOUNDS, Histogram
+from leveret.observe.process import PROCESS, ConnectionCounters, ServedQueues
 from leveret.observe.server_counters import OK, LastError, ServerCounters
+from leveret.observe.snapshot import Called, Served, Snapshot, total
 
 __all__ = [
     "BOUNDS",
     "OK",
+    "OTHER",
     "OTHERS",
+    "PROCESS",
+    "Called",
     "CallerCounts",
     "Callers",
     "ClientCounters",
     "ClientMethods",
+    "ConnectionCounters",
     "Histogram",
     "LastError",
+    "Served",
+    "ServedQueues",
     "ServerCounters",
+    "Snapshot",
+    "total",
 ]

@@ -28,10 +28,8 @@ class ClientCounters(Struct, eq=False, kw_only=True):
     """How many ended, by code and `executed`. Those that succeeded are in `succeeded`."""
     succeeded: int = 0
     """How many ended with their result."""
-    attempts: int = 0
-    """How many requests were made of calls that a policy may make several of."""
-    policed: int = 0
-    """How many calls those are: what is more than that were retries and hedges."""
+    retries: int = 0
+    """How many requests went beside or after the first of a call: retries and hedges."""
     seconds: Histogram = field(default_factory=Histogram)
     """How long they took, with all that they waited for."""
 
@@ -57,11 +55,6 @@ class ClientCounters(Struct, eq=False, kw_only=True):
             key = OTHER, key[1]
         self.handled[key] = self.handled.get(key, 0) + 1
         self.seconds.record(seconds)
-
-    @property
-    def retries(self) -> int:
-        """How many requests went beside or after the first of a call."""
-        return max(self.attempts - self.policed, 0)
 
     @property
     def in_flight(self) -> int:

@@ -34,6 +34,8 @@ class LastError(Struct, frozen=True, kw_only=True):
 class ServerCounters(Struct, eq=False, kw_only=True):
     """The requests of one queue, since the server began."""
 
+    started: int = 0
+    """How many came, however they came."""
     handled: dict[str, int] = field(default_factory=dict)
     """How many calls ended here, by the code of their error, `OK` without one."""
     handed_back: int = 0
@@ -50,6 +52,10 @@ class ServerCounters(Struct, eq=False, kw_only=True):
     """Bytes of arguments."""
     bytes_out: int = 0
     """Bytes of replies, with the frames around them, and of the items of streams."""
+    items_in: int = 0
+    """Items of uploads, of calls that have ended."""
+    items_out: int = 0
+    """Items of streams, of calls that have ended."""
     callers: Callers = field(default_factory=Callers)
     """Who called."""
     last_error: LastError | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from leveret.client.calls.client import Client
+from leveret.observe import ConnectionCounters
 from leveret.rabbit.opened import Opened
 from leveret.rabbit.options import ConnectionOptions
 from leveret.transport.address import Address
@@ -32,6 +33,8 @@ class BrokerConnection:
 
     def __init__(self, address: Address | str, options: ConnectionOptions) -> None:
         self.options = options
+        self.counters = ConnectionCounters()
+        """What is counted of all that it opens."""
         self._address = address
         self._opened: Opened | None = None
         self._is_closed = False
@@ -132,7 +135,7 @@ class BrokerConnection:
             await opened.close()
 
     def _begin(self) -> Opened:
-        opened = self._opened = Opened(self._address, self.options)
+        opened = self._opened = Opened(self._address, self.options, self.counters)
         self._is_closed = False
         return opened
 

@@ -12,9 +12,10 @@ from weakref import WeakSet
 
 from leveret.client.calls.client import Client
 from leveret.errors import ConnectionLost, LeveretError
+from leveret.observe import ConnectionCounters
 from leveret.rabbit.options import ConnectionOptions
 from leveret.transport.address import Address
-from leveret.transport.link import Link, State
+from leveret.transport.link import ConnectionEvent, Link, State
 from leveret.transport.opening import default_name
 from leveret.wire.native.topology import declare_exchanges
 
@@ -37,15 +38,23 @@ class Opened:
     Making one begins to connect, in a task that `ready` waits for, and `close` ends.
 
     :param address: the broker, or the name of an embedded one.
+    :param counters: what is counted of its connections.
     """
 
-    def __init__(self, address: Address | str, options: ConnectionOptions) -> None:
+    def __init__(
+        self,
+        address: Address | str,
+        options: ConnectionOptions,
+        counters: ConnectionCounters | None = None,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         """The event loop that it belongs to."""
         self.servers: WeakSet[Closable] = WeakSet()
         """What serves on it, and is drained when it closes. A server that runs is kept by its
         connection."""
         self._options = options
+        self._counters = counters or ConnectionCounters()
+        self._was_connected = False
         self._address, self._leave_embedded = _reach(address)
         self.link = Link(
             self._address,
@@ -53,13 +62,14 @@ class Opened:
             max_message_size=options.max_message_size,
             reconnect=options.reconnect,
             prepare=declare_exchanges,
-            on_event=options.on_connection,
+            on_event=self._changed,
         )
         self.client = Client(
             self.link,
             name=options.name,
             max_in_flight=options.max_in_flight,
             max_message_size=options.max_message_size,
+            on_late=self._late,
         )
         self._is_closed = False
         self._waiting = 0
@@ -103,6 +113,17 @@ class Opened:
                 self._opening.cancel()
                 await asyncio.wait((self._opening,))
             await self._close()
+
+    def _changed(self, event: ConnectionEvent) -> None:
+        """The state of the link has changed."""
+        if event.state is State.CONNECTED:
+            self._counters.reconnects += self._was_connected
+            self._was_connected = True
+        if self._options.on_connection is not None:
+            self._options.on_connection(event)
+
+    def _late(self) -> None:
+        self._counters.late_replies += 1
 
     async def _open(self) -> None:
         try:

@@ -32,7 +32,7 @@ from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.client.verbs.start import DAY, Starting
 from leveret.contract import Service
-from leveret.observe import ClientCounters
+from leveret.observe import PROCESS, ClientCounters
 from leveret.rabbit.connection import BrokerConnection
 from leveret.rabbit.serving import Serving, serve_until_stopped
 from leveret.server.options import GivenServeOptions, ServeOptions
@@ -61,6 +61,7 @@ class Rabbit(AsyncOnly):
     ) -> None:
         self._connection = connection
         self._invocations = invocations = Invocations(connection.client_here, middleware, policies)
+        PROCESS.add_client(self, invocations.counters, connection.counters)
         starting = Starting(connection.client_here)
         self._made = Caller(connection.client_here, invocations, options, starting)
 

@@ -264,6 +264,7 @@ class MethodServer:
         :param old: whether it was in the queue before this server.
         """
         now = self._clock()
+        source.counters.started += 1
         seconds = request.deadline - time.time()
         if request.started is not None and not self._once.lasts:
             self._leave_to_others(request, source)
@@ -779,6 +780,8 @@ class MethodServer:
         size_out = len(reply) + call.answer_size
         if stream is not None:
             size_out += stream.size
+            counters.items_in += stream.taken
+            counters.items_out += stream.count
         counters.ended(
             call.code,
             call.incoming.caller,

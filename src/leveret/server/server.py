@@ -6,14 +6,13 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
 
 from leveret.amqp.codes import ReplyCode
 from leveret.codec import TEXT, method_codec
 from leveret.contract import MethodSpec, Service
 from leveret.errors import AMQPError, ChannelClosed, ConnectionLost, LeveretError
-from leveret.observe import ServerCounters
+from leveret.observe import PROCESS
 from leveret.once import MemoryOnce, OnceStore
 from leveret.server.access import Access
 from leveret.server.access_log import log_call
@@ -44,6 +43,7 @@ from leveret.server.watchdog import Watchdog
 from leveret.streaming import Credit
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
+from leveret.transport.link import State as LinkState
 from leveret.wire.channel_errors import explained, forbidden, is_down, is_missing_exchange
 from leveret.wire.control import Stopped
 from leveret.wire.dialect import ServerDialect
@@ -54,9 +54,6 @@ from leveret.wire.native.topology import restore_exchanges
 from leveret.wire.tutorial import TutorialServer
 
 log = logging.getLogger("leveret.server")
-
-_NOTHING: Final = ServerCounters()
-"""What is counted of a queue that has had no channel yet."""
 
 
 class Server:
@@ -162,8 +159,9 @@ class Server:
             restore=restore_exchanges,
             queues=lambda: (self._control, *self.subscriptions),
         )
-        self._started = False
-        """Whether it serves, or did: from then on what breaks is restored."""
+        self._started = self._has_ended = False
+        """Whether it serves, or did: from then on what breaks is restored. And whether it has let
+        go of what it served with."""
         self._declaring: set[asyncio.Task[None]] = set()
         self._drain: Drain | None = None
         self._drained: asyncio.Task[None] | None = None
@@ -194,6 +192,9 @@ class Server:
             while not await self._attach(await self._connected()):
                 pass  # the connection broke meanwhile: begin anew on the next one
             self._started = True
+            PROCESS.add_server(
+                self, tuple((queue.spec.key, queue.counters) for queue in self.subscriptions)
+            )
             self._topology.start()
             self._contracts.start()
         except BaseException:
@@ -429,7 +430,8 @@ class Server:
         """How each queue stands that it takes requests from, with what is counted there."""
         for queue in self.subscriptions:
             method, source = self.methods[queue.spec.key], queue.source
-            calls = [call for call in method.calls if call.source is source]
+            # A copy, made in one step: a thread that collects metrics may look as well.
+            calls = [call for call in tuple(method.calls) if call.source is source]
             waiting = sum(call.state is State.WAITING for call in calls)
             yield QueueStatus(
                 queue=queue.queue,
@@ -440,8 +442,26 @@ class Server:
                 waiting=waiting,
                 concurrency=method.slots.limit,
                 adapts=method.slots.adapts,
-                counters=_NOTHING if source is None else source.counters,
+                counters=queue.counters,
             )
+
+    def loads(self) -> Iterable[QueueStatus]:
+        """How its queues stand, for metrics; nothing once it has ended."""
+        return () if self._has_ended else self.queues()
+
+    @property
+    def unready(self) -> str:
+        """Why it takes no new calls at this moment; "" if it does."""
+        if self._has_ended or self._drain is not None:
+            return "draining"
+        if not self._started:
+            return "starting"
+        if self.failed.done():
+            return f"failed: {self.failed.exception()}"
+        if self._link.state is not LinkState.CONNECTED:
+            return f"{self._link.state}: {self._link.failure}"
+        missing = sorted(queue.queue for queue in self.subscriptions if not queue.consumes)
+        return f"no consumer of {', '.join(missing)}" if missing else ""
 
     # -- drain --------------------------------------------------------------------------------
 
@@ -494,6 +514,7 @@ class Server:
 
     async def _stop(self) -> None:
         """Let go of everything, in whatever state."""
+        self._has_ended = True
         try:
             await self._topology.close()
             await self._contracts.close()

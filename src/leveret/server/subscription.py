@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from leveret.amqp.events import Delivery
 from leveret.contract import MethodSpec
 from leveret.errors import LeveretError
+from leveret.observe import ServerCounters
 from leveret.server.calls.life import ServerCall, Source
 from leveret.server.outbox import Outbox, Unsent
 from leveret.transport.channel import Channel, unanswered
@@ -95,6 +96,8 @@ class Subscription:
         """The queue's name."""
         self.source: Source | None = None
         """What its calls know it by, once it has had a channel."""
+        self.counters = ServerCounters()
+        """What is counted of its requests."""
         self.changing = False
         """Whether another prefetch is being asked for."""
         self._dialect = dialect
@@ -115,6 +118,12 @@ class Subscription:
 
     def __str__(self) -> str:
         return f"the queue {self.queue}"
+
+    @property
+    def consumes(self) -> bool:
+        """Whether the broker gives it requests now."""
+        channel = self._channel
+        return channel is not None and channel.closed is None and bool(channel.consumers)
 
     @property
     def connection(self) -> Connection:
@@ -176,6 +185,7 @@ class Subscription:
                 answers=outbox,
                 dead_letters=self._dead_letters,
                 keeps_failed=self._keeps_failed,
+                counters=self.counters,
             )
         else:
             self.source.answers = outbox

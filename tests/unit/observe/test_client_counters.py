@@ -27,14 +27,6 @@ def test_calls_count_by_code_and_by_what_was_executed() -> None:
     assert counters.seconds.count == 5
 
 
-def test_what_is_more_than_a_request_for_each_call_was_tried_again() -> None:
-    counters = ClientCounters()
-    counters.policed, counters.attempts = 2, 5
-    assert counters.retries == 3
-    counters.policed = 7  # of calls whose circuit is open no request is made
-    assert counters.retries == 0
-
-
 def test_codes_that_servers_make_up_are_told_apart_up_to_a_number() -> None:
     counters = ClientCounters()
     for number in range(MOST_OUTCOMES + 10):

@@ -81,6 +81,7 @@ class Client:
     and leaves the table in exactly one place, whatever ends it.
 
     :param on_transition: sees each step of each call.
+    :param on_late: told of each reply for which no call waits.
     """
 
     held: bool
@@ -94,6 +95,7 @@ class Client:
         max_in_flight: int,
         max_message_size: int,
         on_transition: Hook | None = None,
+        on_late: Callable[[], None] = lambda: None,
     ) -> None:
         self.link = link
         self.loop = loop = link.loop
@@ -192,6 +194,7 @@ class Client:
             confirm=self._control.confirm,
             passed=self._passed,
             default_dialect=NativeClient(),
+            on_late=on_late,
         )
         self.reply_queue = ReplyQueue(
             name_for=reply_queue_name,

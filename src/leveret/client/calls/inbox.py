@@ -43,6 +43,7 @@ class Inbox:
         `confirm(key, call_id, waits)`.
     :param passed: told of a call that is at a later stage of its pipe, and at which.
     :param default_dialect: the dialect of messages that name no call.
+    :param on_late: told of each message that is for no call.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Inbox:
         confirm: Callable[[str, str, bool], None],
         passed: Callable[[Pending, int], None],
         default_dialect: ClientDialect,
+        on_late: Callable[[], None] = lambda: None,
     ) -> None:
         self.late = 0
         """How many messages were for no call: they were late, repeated or forged."""
@@ -71,6 +73,7 @@ class Inbox:
         self._confirm = confirm
         self._passed = passed
         self._default_dialect = default_dialect
+        self._on_late = on_late
 
     def on_delivery(self, delivery: Delivery) -> None:
         """Take a message of the reply queue."""
@@ -139,6 +142,7 @@ class Inbox:
         message = self._default_dialect.read(delivery)
         if not isinstance(message, Notice):
             self.late += 1
+            self._on_late()
         elif message.kind is NoticeKind.CONFIRM:
             self._confirm(message.answer_to, name, False)
 

@@ -327,6 +327,16 @@ class CallStream(Protocol):
     """The streams of a call."""
 
     @property
+    def count(self) -> int:
+        """How many items of its results were sent."""
+        ...
+
+    @property
+    def taken(self) -> int:
+        """How many items of its upload the handler took."""
+        ...
+
+    @property
     def size(self) -> int:
         """Bytes of the items of its results that were sent."""
         ...

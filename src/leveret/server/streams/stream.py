@@ -85,6 +85,11 @@ class ServerStream:
         return self.results.number
 
     @property
+    def taken(self) -> int:
+        """How many items of the upload the handler took."""
+        return 0 if self.upload is None else self.upload.taken
+
+    @property
     def size(self) -> int:
         """Bytes of their bodies."""
         return self.results.size
