@@ -21,7 +21,9 @@ from leveret import (
     method,
 )
 from leveret.client.middleware import CallNext, OutgoingCall
+from leveret.once import MemoryOnce, OnceUnavailable, Outcome
 from leveret.testing import FaultProxy
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
 from tests.behaviour.raw import RawPeer
 
@@ -50,6 +52,49 @@ class Audit(Service):
     @method(one_way=True, timeout=30, max_length=1)
     async def rare(self, event: str) -> None:
         self.noted.append(event)
+
+
+class Ledger(Service):
+    """Books things once."""
+
+    def __init__(self) -> None:
+        self.booked: list[str] = []
+
+    @method(one_way=True, once=True, idempotent=True, timeout=0.2)
+    async def book(self, what: str) -> None:
+        self.booked.append(what)
+
+
+class Narrow(Service):
+    """Takes one event at a time, and few may wait."""
+
+    def __init__(self, *, hangs: bool = False) -> None:
+        self.noted: list[str] = []
+        self._hangs = hangs
+
+    @method(one_way=True, idempotent=True, concurrency=1, max_length=2, timeout=60)
+    async def note(self, event: str) -> None:
+        self.noted.append(event)
+        if self._hangs:
+            await asyncio.Event().wait()
+
+
+class Failing(MemoryOnce):
+    """A store that is out of reach for a while."""
+
+    failures = 0
+
+    @property
+    def shared(self) -> bool:
+        return True
+
+    async def begin(
+        self, key: str, *, owner: str, lease: float, keep: float, takeover: bool = False
+    ) -> Outcome:
+        if self.failures:
+            self.failures -= 1
+            raise OnceUnavailable.because("the store", "it is away")
+        return await super().begin(key, owner=owner, lease=lease, keep=keep, takeover=takeover)
 
 
 @pytest.fixture
@@ -174,3 +219,43 @@ async def test_who_is_not_told_in_time_learns_that_it_may_have_been_sent(
             await remote.with_options(timeout=0.2).record("a")
         assert late.value.executed == "maybe"
         proxy.resume()
+
+
+async def test_a_request_with_a_key_waits_for_the_store_and_for_a_server_that_died_with_its_key(
+    client: Rabbit, host: Rabbit
+) -> None:
+    """Its sender would never hear that it did not run."""
+    ledger, store = Ledger(), Failing()
+    store.failures = 1
+    async with host.serving(ledger, once=store):
+        remote = client.remote(Ledger)
+        await client.send(remote.book)("a")
+        await until(lambda: bool(store._done), "the store is there again")
+        (key,) = store._done
+        del store._done[key]
+        other = key.rpartition(" ")[0] + " b"
+        await store.begin(other, owner="gone.0", lease=0.5, keep=60)
+        await client.send(remote.with_options(idempotency_key="b").book)("b")
+        await until(lambda: ledger.booked == ["a", "b"], "the claim of the dead server has ended")
+
+
+async def test_no_request_of_a_server_that_died_is_lost_where_its_queue_is_full(
+    client: Rabbit, mortal_host: Rabbit, other_host: Rabbit
+) -> None:
+    """The next server would count that it was delivered before, and its copy finds no place."""
+    one, two = Narrow(hangs=True), Narrow()
+    remote = client.remote(Narrow)
+    sent: list[str] = []
+
+    async def fill() -> None:
+        for number in range(100):
+            await client.send(remote.note)(str(number))
+            sent.append(str(number))
+
+    async with mortal_host.serving(one, grace=0):
+        with pytest.raises(Busy):
+            await fill()
+        await until(lambda: bool(one.noted), "the first one runs")
+        crash(mortal_host)
+        async with other_host.serving(two):
+            await until(lambda: set(two.noted) == set(sent), "all of them have run")

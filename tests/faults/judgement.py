@@ -29,12 +29,12 @@ GIVEN_UP: Final = re.compile(r"the request was taken ([6-9]|\d\d+) times, ")
 LOOP: Final = 0.02
 """Seconds before the deadline from which on a late loop delays its end."""
 
-_BROKEN: Final = (
+BROKEN: Final = (
     *("lost", "hung", "ran_twice", "wrong_executed"),
     *("items_lost", "items_doubled", "started_lost", "pipes_lost", "one_way_lost"),
 )
 """The counts that are 0 where the promise was kept."""
-_COUNTED: Final = ("calls", "streams", "started", "pipes", "one_way", "faults", *_BROKEN)
+_COUNTED: Final = ("calls", "streams", "started", "pipes", "one_way", "faults", *BROKEN)
 """What `make chaos` prints."""
 
 
@@ -105,7 +105,7 @@ class Verdict:
     @property
     def kept(self) -> bool:
         """Whether the promise was kept in each call."""
-        return not any(getattr(self, name) for name in _BROKEN)
+        return not any(getattr(self, name) for name in BROKEN)
 
     def counts(self) -> dict[str, int]:
         """The numbers that `make chaos` prints."""

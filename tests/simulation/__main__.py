@@ -46,11 +46,12 @@ def _jobs(options: argparse.Namespace, seed: int) -> Iterator[Job]:
 
 
 def _seeds_of(path: Path) -> Iterable[Job]:
-    """The collection of runs that once failed: a seed and a number of calls in each line."""
+    """The collection of runs that once failed: a seed and a number of calls in each line,
+    and a word where there was nothing but calls."""
     for line in path.read_text().splitlines():
         text = line.partition("#")[0].split()
         if text:
-            yield Job(int(text[0]), int(text[1]))
+            yield Job(int(text[0]), int(text[1]), only_calls=text[2:] == ["calls"])
 
 
 def _main(options: argparse.Namespace) -> int:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from leveret.broker.model.queues import Queue
 from leveret.broker.model.vhost import VHost
 from leveret.broker.node import Node
+
+_PERSISTENT: Final = 2
+"""The delivery mode of messages that outlive their broker (AMQP 0-9-1, basic class)."""
 
 
 def restore(before: Node, after: Node) -> None:
     """Give a new node the durable exchanges, queues and bindings of the one before.
 
     Quorum queues have their messages, those that were delivered and not acknowledged among them.
-    Requests are not persistent, so classic queues have none.
+    Classic queues have those that are persistent.
     """
     for session in tuple(before.sessions):
         session.lost()  # what its client held goes back to the queues
@@ -34,8 +39,7 @@ def _restore(old: VHost, new: VHost) -> None:
     for queue in old.queues.values():
         if queue.durable and queue.exclusive_to is None:
             made = new.declare_queue(queue.name, None, durable=True, arguments=queue.arguments)
-            if queue.options.quorum:
-                _restore_messages(queue, made)
+            _restore_messages(queue, made)
     for exchange in old.exchanges.values():
         for binding in exchange.bindings.values():
             found = new.queues.get(binding.destination.name)
@@ -48,6 +52,8 @@ def _restore(old: VHost, new: VHost) -> None:
 def _restore_messages(old: Queue, new: Queue) -> None:
     kept = []
     while (entry := old.get(no_ack=False)) is not None:
+        if not old.options.quorum and entry.message.properties.delivery_mode != _PERSISTENT:
+            continue
         kept.append(entry)
         entry.message.places = 0
         new.publish(entry.message)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from leveret.amqp import methods
 from leveret.broker.model.arguments import Overflow, read_options
+from leveret.broker.node import Node
 from tests.simulation.network import Network, Refusal, Wire
 from tests.simulation.once import SharedRecords
-from tests.simulation.plan import PlannedFault
+from tests.simulation.plan import Plan, PlannedFault
 from tests.simulation.programs import BrokerProgram, ClientProgram, OperatorProgram, ServerProgram
-from tests.simulation.work import Work
 from tests.simulation.world import Process, World
 
 T = TypeVar("T")
@@ -25,6 +25,13 @@ _CLOCK: Final = 0.4
 """Seconds by which a clock is ahead or behind at most."""
 _UNBOUNDED: Final = ("leveret.work.again", "leveret.quorum.again")
 """The queues of calls that must have a result: a full queue would refuse them."""
+
+_METHODS: Final[Mapping[str, tuple[str, ...]]] = {
+    "results": ("feed.count", "feed.resumed"),
+    "uploads": ("talk.check", "talk.echo"),
+    "pipe": ("stages.again", "stages.more", "stages.once", "stages.keyed"),
+}
+"""Methods that are served because of what clients do beside calls."""
 
 
 class Battlefield(Protocol):
@@ -50,19 +57,22 @@ class Battlefield(Protocol):
 class Faults:
     """Strikes, and mends.
 
-    :param kinds: the services that are served.
+    :param plan: the run: what is served.
     :param over: when the last fault is to be mended, in seconds of the world.
     """
 
-    def __init__(self, field: Battlefield, kinds: Sequence[type[Work]], over: float) -> None:
+    def __init__(self, field: Battlefield, plan: Plan, over: float) -> None:
         self.struck = 0
         """How many there were."""
         self._field = field
         self._over = over
-        self._queues = tuple(
+        self._bounded = tuple(
             f"leveret.{kind.__name__.lower()}.{method}"
-            for kind in kinds
+            for kind in plan.kinds
             for method in ("again", "once")
+        )
+        self._queues = self._bounded + tuple(
+            f"leveret.{method}" for verb in plan.verbs for method in _METHODS.get(verb, ())
         )
         self._mending: list[Callable[[], None]] = []
 
@@ -265,17 +275,18 @@ class Faults:
         broker = self._field.broker
         if not broker.process.alive:
             return "it is away already"
-        node = broker.broker.node
-        before = node if dice.random() < 0.7 else None
-        broker.process.kill(dice.randint(0, _HANDLES))
-        self._after(dice.uniform(0.05, 1.5), lambda: self._start_broker(before))
+        before = broker.broker.node if dice.random() < 0.7 else None
+        process = broker.process
+        process.kill(dice.randint(0, _HANDLES))
+        self._after(dice.uniform(0.05, 1.5), lambda: self._start_broker(process, before))
         return "durable things stay" if before is not None else "all is lost"
 
-    def _start_broker(self, before: Any) -> None:
+    def _start_broker(self, ended: Process, before: Node | None) -> None:
+        """Start it in place of a process that is dead by then, unless another fault has."""
         broker = self._field.broker
-        if broker.process.alive:
-            broker.process.kill()
-        broker.start(before)
+        if broker.process is ended:
+            ended.kill()
+            broker.start(before)
 
     def stop_broker(self, dice: random.Random) -> object:
         broker = self._field.broker
@@ -284,7 +295,7 @@ class Faults:
         node = broker.broker.node
         process = broker.process
         process.call(lambda: process.loop.create_task(broker.stop()))
-        self._after(dice.uniform(1.2, 2.0), lambda: self._start_broker(node))
+        self._after(dice.uniform(1.2, 2.0), lambda: self._start_broker(process, node))
         return ""
 
     def block(self, dice: random.Random) -> object:
@@ -329,7 +340,7 @@ class Faults:
         """A bound on a queue that its servers know nothing of."""
         broker = self._field.broker
         process = broker.process
-        name = dice.choice([queue for queue in self._queues if queue not in _UNBOUNDED])
+        name = dice.choice([queue for queue in self._bounded if queue not in _UNBOUNDED])
         length = dice.randint(0, 5)
         overflow = dice.choice((Overflow.REJECT_PUBLISH, Overflow.DROP_HEAD))
 

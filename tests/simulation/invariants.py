@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Protocol
 
 from leveret.client.calls.client import Client
+from leveret.client.calls.life import State as StateOfCall
 from leveret.server.calls.life import WITH_TASK, State
 from leveret.server.server import Server
+from tests.simulation.deeds import Deed
 from tests.simulation.network import Network
 from tests.simulation.programs import BrokerProgram, ClientProgram, ServerProgram
-from tests.simulation.work import NARROW
+from tests.simulation.streams import Uploads
+from tests.simulation.work import NARROW, MemoryDiary
 from tests.simulation.world import Process, World
 
 OUTLIVES: Final = 0.2
@@ -28,6 +31,8 @@ class Watched(Protocol):
     broker: BrokerProgram
     clients: list[ClientProgram]
     all_servers: list[ServerProgram]
+    diary: MemoryDiary
+    deeds: list[Deed]
 
 
 def at_any_time(system: Watched) -> Iterator[str]:
@@ -61,15 +66,16 @@ def _of_buffers(network: Network) -> Iterator[str]:
 
 def _of_client(client: Client, process: Process) -> Iterator[str]:
     table = client.table
-    if table.deadlines != len(table.by_id):
-        yield f"{table.deadlines} deadlines for {len(table.by_id)} calls"
+    streaming = sum(call.state is StateOfCall.STREAMING for call in table.by_id.values())
+    if not len(table.by_id) - streaming <= table.deadlines <= len(table.by_id):
+        yield f"{table.deadlines} deadlines for {len(table.by_id)} calls, {streaming} stream"
     now = process.clock()
     paused = max((pause.till for pause in process.pauses), default=0.0)
     if process.world.now < paused + OUTLIVES:
         return
     for call in table.by_id.values():
         late = now - call.started - call.timeout
-        if late > OUTLIVES:
+        if late > OUTLIVES and call.state is not StateOfCall.STREAMING:
             yield f"call {call.id} of {call.method} is there {late:.3f} s after its deadline"
 
 
@@ -91,19 +97,39 @@ def at_rest(system: Watched) -> Iterator[str]:
     for client in system.clients:
         if client.rabbit is not None and client.rabbit.in_flight:
             yield f"{client.name}: {client.rabbit.in_flight} calls are in flight"
+        if client.rabbit is not None and len(client.rabbit.calls._streams):
+            yield f"{client.name}: {len(client.rabbit.calls._streams)} streams are looked after"
     for program in system.all_servers:
         if program.process.alive and program.server is not None and program.serves:
             for left in _of_server(program.server):
                 yield f"{program.name}: {left}"
+    yield from _of_handlers(system)
+    yield from _of_deeds(system)
     for vhost in system.broker.broker.node.vhosts.values():
         for queue in vhost.queues.values():
             if queue.ready and queue.name.startswith("leveret.") and not _is_reply(queue.name):
                 yield f"the broker: {queue.ready} messages wait in {queue.name}"
 
 
+def _of_handlers(system: Watched) -> Iterator[str]:
+    alive = {program.name for program in system.all_servers if program.process.alive}
+    for (key, server), count in system.diary.running.items():
+        if count and server in alive:
+            yield f"{server}: {count} handlers of {key} are at work"
+
+
+def _of_deeds(system: Watched) -> Iterator[str]:
+    alive = {program.name for program in system.clients if program.process.alive}
+    for deed in system.deeds:
+        if isinstance(deed, Uploads) and deed.sources_open and deed.client in alive:
+            yield f"{deed.client}: a source is not closed: {deed}"
+
+
 def _of_server(server: Server) -> Iterable[str]:
     for call in server.calls():
         yield f"{call.method} (call {call.id}) is {call.state.value!r}"
+    if len(server._streams):
+        yield f"{len(server._streams)} streams are looked after"
 
 
 def _is_reply(name: str) -> bool:

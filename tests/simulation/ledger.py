@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 from leveret.broker.model.messages import Entry, Message
 from leveret.broker.model.queues import Queue
 from leveret.broker.session.channel import Channel
-from leveret.wire.native.headers import ATTEMPT, DEADLINE
+from leveret.wire.native.headers import ATTEMPT, CREDIT_ITEMS, DEADLINE, UPLOADS
 from leveret.wire.native.names import CALL, ERROR, RESULT
 from tests.simulation.world import World
 
@@ -20,6 +21,8 @@ _CLOCKS: Final = 0.5
 _LATER: Final = 8.0
 """Seconds by which the deadline of a copy may be later: its client's clock was set, or it was
 suspended meanwhile, more than once perhaps."""
+
+_KEY: Final = re.compile(rb'"(?:key|way)":"([^"/]+)')
 
 Key = tuple[str, str]
 """The reply address and the call id of a request."""
@@ -37,6 +40,8 @@ class Ledger:
         self._copies: Counter[Key] = Counter()
         self._answered: set[Key] = set()
         self._deadlines: dict[Key, float] = {}
+        self.dropped_at: dict[str, float] = {}
+        """When requests were dropped last, by the keys of their calls."""
 
     def published(self, message: Message) -> None:
         """Somebody publishes this, whether there is a queue for it or not."""
@@ -63,14 +68,22 @@ class Ledger:
         if message.properties.type == CALL:
             self._answered.add(_key(message))
 
+    def dropped(self, messages: Iterable[Message]) -> None:
+        """The broker was told to forget these, by a deletion or a policy."""
+        for message in messages:
+            if (found := _KEY.search(bytes(message.body))) is not None:
+                self.dropped_at[found[1].decode()] = self._world.now
+
     def acknowledged(self, queue: Queue, message: Message) -> None:
         """A server has it forgotten."""
         if message.properties.type != CALL:
             return
         key = _key(message)
         self._copies[key] -= 1
-        if self._copies[key] > 0 or key in self._answered:
+        if self._copies[key] > 0 or key in self._answered or _streams(message):
             return
+        if not message.properties.reply_to:
+            return  # nobody waits for an answer: what became of it is judged when the run is over
         if self._world.wall() < _deadline(message) - _CLOCKS:
             self._world.complain(
                 "ledger", f"a request of {queue.name} is acknowledged, and nobody has answered it"
@@ -81,6 +94,12 @@ def _key(message: Message) -> Key:
     return message.properties.reply_to or "", message.properties.correlation_id or ""
 
 
+def _streams(message: Message) -> bool:
+    """Whether a server has it forgotten as soon as its handler begins."""
+    headers = message.properties.headers or {}
+    return CREDIT_ITEMS in headers or UPLOADS in headers
+
+
 def _deadline(message: Message) -> float:
     """As the request says, in seconds since 1970."""
     at: int = (message.properties.headers or {}).get(DEADLINE, 0)
@@ -88,12 +107,11 @@ def _deadline(message: Message) -> float:
 
 
 @contextmanager
-def watched(world: World) -> Iterator[None]:
-    """Have a ledger kept of all brokers that run in it."""
-    ledger = Ledger(world)
+def watched(ledger: Ledger) -> Iterator[None]:
+    """Have it kept of all brokers that run."""
     channel: Any = Channel
     queue: Any = Queue
-    before = channel._publish, queue.publish, queue._die, queue.ack
+    before = channel._publish, queue.publish, queue._die, queue.ack, queue._discard
 
     def on_publish(self: Any, message: Message, *args: Any) -> Any:
         ledger.published(message)
@@ -108,14 +126,21 @@ def watched(world: World) -> Iterator[None]:
 
     def on_death(self: Queue, entry: Entry, reason: Any) -> None:
         ledger.died(entry.message)
+        ledger.dropped((entry.message,))
         before[2](self, entry, reason)
 
     def on_ack(self: Queue, entry: Entry) -> None:
         ledger.acknowledged(self, entry.message)
         before[3](self, entry)
 
+    def on_discard(self: Queue, entries: Iterable[Entry]) -> None:
+        gone = list(entries)
+        ledger.dropped(entry.message for entry in gone)
+        before[4](self, gone)
+
     channel._publish, queue.publish, queue._die, queue.ack = on_publish, on_take, on_death, on_ack
+    queue._discard = on_discard
     try:
         yield
     finally:
-        channel._publish, queue.publish, queue._die, queue.ack = before
+        channel._publish, queue.publish, queue._die, queue.ack, queue._discard = before

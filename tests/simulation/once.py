@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Final, Self
 
-from leveret.once import MemoryOnce, OnceUnavailable, Outcome, Recorded
+from leveret.once import Abandoned, MemoryOnce, OnceUnavailable, Outcome, Recorded, Taken
 
 _LATENCY: Final = 0.001
 """Seconds that a question and its answer take at most, each."""
@@ -23,9 +23,24 @@ class SharedRecords:
 
     def __init__(self, clock: Callable[[], float], dice: random.Random) -> None:
         self.records = MemoryOnce(max_entries=100_000, clock=clock)
+        self._clock = clock
         self.away = False
         """Whether it answers nobody."""
         self.dice = dice
+
+    def look(self, key: str) -> Recorded | Taken | Abandoned | None:
+        """What is known of a key, as a store that lasts says it."""
+        records, now = self.records, self._clock()
+        done = records._record(key, now)
+        if done is not None:
+            return done.recorded
+        claim = records._claim(key, now)
+        if claim is None:
+            return None
+        left = claim.lease_until - now
+        return (
+            Taken(owner=claim.owner, remaining=left) if left > 0 else Abandoned(owner=claim.owner)
+        )
 
 
 class SimulatedOnce:
@@ -61,6 +76,12 @@ class SimulatedOnce:
         await self._travel()
         await self._store.records.release(key, owner=owner)
         await self._travel()
+
+    async def look(self, key: str) -> Recorded | Taken | Abandoned | None:
+        await self._travel()
+        found = self._store.look(key)
+        await self._travel()
+        return found
 
     async def wait(self, key: str, timeout: float) -> Recorded | None:
         loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from leveret import Retry
@@ -27,6 +27,10 @@ _IMPATIENT: Final[tuple[dict[str, Any], ...]] = (
     {"retry": _RETRY},
 )
 _MISBEHAVIOUR: Final[tuple[Conduct, ...]] = ("deaf", "deaf", "raises", "refuses", "exits", "yields")
+
+VERBS: Final = ("results", "uploads", "one_way", "started", "pipe")
+"""What clients do beside calls, one of `System`'s deeds each."""
+_DEEDS_PER_CALL: Final = 0.12
 
 WEIGHTS: Final[Mapping[str, int]] = {
     "cut": 20,
@@ -84,6 +88,25 @@ class PlannedCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedDeed:
+    """Something else that a client does."""
+
+    at: float
+    """When it is begun, in seconds from the start."""
+    client: int
+    """Which client does it."""
+    key: str
+    verb: str
+    """One of `VERBS`."""
+    kinds: tuple[type[Work], ...]
+    """The services whose methods it may use."""
+    seed: str
+    """Of what it draws."""
+    calm: bool = False
+    """Whether no fault is to be expected: then it must end well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFault:
     """One fault."""
 
@@ -113,10 +136,17 @@ class Plan:
     servers: int
     """How many there are, but for those that are killed and not replaced yet."""
     clients: int
+    verbs: tuple[str, ...] = ()
+    """What clients do beside calls."""
+    deeds: tuple[PlannedDeed, ...] = ()
+    """That, one by one."""
 
 
-def plan(seed: int, calls: int) -> Plan:
-    """Draw a run of so many calls."""
+def plan(seed: int, calls: int, *, only_calls: bool = False) -> Plan:
+    """Draw a run of so many calls.
+
+    :param only_calls: draw nothing else, as runs were drawn before there was anything else.
+    """
     dice = random.Random(f"{seed} plan")
     # Few or many calls at a time, and few or many faults, so that each meets some peace as well.
     span = max(2.0, calls / _CALLS_PER_SECOND * dice.uniform(0.6, 1.6))
@@ -132,7 +162,31 @@ def plan(seed: int, calls: int) -> Plan:
         PlannedFault(number=number, at=at, kind=kind, seed=f"{seed} fault {number}")
         for number, (at, kind) in enumerate(zip(strikes, harms, strict=True))
     )
-    return Plan(seed, made, faults, span, kinds, servers, clients)
+    drawn = Plan(seed, made, faults, span, kinds, servers, clients)
+    return drawn if only_calls else _with_deeds(drawn)
+
+
+def _with_deeds(drawn: Plan) -> Plan:
+    """The run with what else its clients do; some do nothing else."""
+    seed, span = drawn.seed, drawn.span
+    dice = random.Random(f"{seed} deeds")
+    verbs = tuple(dice.sample(VERBS, dice.choice((0, 1, 1, 2, 2))))
+    if not verbs:
+        return drawn
+    times = sorted(_time(dice, span) for _ in range(round(len(drawn.calls) * _DEEDS_PER_CALL)))
+    deeds = tuple(
+        PlannedDeed(
+            at=at,
+            client=dice.randrange(drawn.clients),
+            key=f"{verb}-{number:x}",
+            verb=verb,
+            kinds=drawn.kinds,
+            seed=f"{seed} deed {number}",
+        )
+        for number, at in enumerate(times)
+        for verb in (dice.choice(verbs),)
+    )
+    return replace(drawn, verbs=verbs, deeds=deeds)
 
 
 def _time(dice: random.Random, span: float) -> float:

@@ -7,16 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import leveret
-from leveret import CallError, LeveretError, Rabbit, Reconnect
+from leveret import CallError, LeveretError, Rabbit, Reconnect, Service
 from leveret.amqp import methods
 from leveret.broker.embedded import EmbeddedBroker
 from leveret.broker.node import Node
 from leveret.transport.opening import open_connection
 from leveret.transport.url import parse_url
 from tests.faults.judgement import Call
+from tests.simulation.deeds import Deed
 from tests.simulation.disk import restore
 from tests.simulation.network import Network
 from tests.simulation.once import SharedRecords, SimulatedOnce
+from tests.simulation.outliving import Started
 from tests.simulation.plan import PlannedCall
 from tests.simulation.work import Work, answer_to
 from tests.simulation.world import Process, World
@@ -41,6 +43,8 @@ class BrokerProgram:
         self._world = world
         self._network = network
         self._starts = 0
+        self.lost_at = -1.0
+        """When it lost all that it had last."""
 
     def start(self, before: Node | None = None) -> None:
         """Start it.
@@ -48,6 +52,8 @@ class BrokerProgram:
         :param before: whose durable things it has; None for none.
         """
         self._starts += 1
+        if before is None:
+            self.lost_at = self._world.now
         process = Process(self._world, f"broker-{self._starts}", self._network.of, booted=-1.0)
         self.process = process
         self.broker = broker = EmbeddedBroker(HOST, PORT)
@@ -72,7 +78,7 @@ class ServerProgram:
         world: World,
         network: Network,
         name: str,
-        services: Sequence[Work],
+        services: Sequence[Service],
         store: SharedRecords,
     ) -> None:
         self.name = name
@@ -132,6 +138,7 @@ class ClientProgram:
         network: Network,
         name: str,
         ended: Callable[[Call], None],
+        done: Callable[[Deed], None],
     ) -> None:
         self.name = name
         self.process = Process(world, name, network.of)
@@ -139,8 +146,11 @@ class ClientProgram:
         self.ended = False
         self.calls: list[tuple[Call, PlannedCall]] = []
         """The calls that it was given, and that have not ended."""
+        self.deeds: list[Deed] = []
+        """What else it was given to do, and has not done."""
         self._world = world
         self._on_end = ended
+        self._on_done = done
         self._remotes: dict[object, Work] = {}
         self._stop: asyncio.Event
         self._connected: asyncio.Event
@@ -202,6 +212,27 @@ class ClientProgram:
             call.overdue = True  # the world's clock tells
             self.calls.remove((call, how))
             self._on_end(call)
+
+    def do(self, deed: Deed) -> None:
+        """Do something else, as soon as it is connected."""
+        self.deeds.append(deed)
+        deed.client = self.name
+        self.process.call(lambda: self.process.loop.create_task(self._do(deed)))
+
+    async def _do(self, deed: Deed) -> None:
+        try:
+            await self._connected.wait()
+            assert self.rabbit is not None
+            await deed.run(self.rabbit)
+        finally:
+            self.deeds.remove(deed)
+            self._on_done(deed)
+
+    async def fetch(self, call: Started) -> None:
+        """Get the outcome of a started call."""
+        await self._connected.wait()
+        assert self.rabbit is not None
+        await call.fetch(self.rabbit)
 
     def _remote(self, how: PlannedCall) -> Work:
         """Kept, as users keep theirs."""

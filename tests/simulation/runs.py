@@ -25,6 +25,8 @@ class Job:
     """The numbers of the faults that it has; None for all."""
     trace: str | None = None
     """The file that gets its trace."""
+    only_calls: bool = False
+    """Whether clients do nothing else."""
 
 
 def begin_process() -> None:
@@ -33,13 +35,14 @@ def begin_process() -> None:
     gc.freeze()  # what is imported need not be looked through after each run
     gc.disable()
     logging.getLogger("leveret").propagate = False
+    logging.getLogger("leveret").addHandler(logging.NullHandler())
     logging.getLogger("leveret").setLevel(logging.ERROR)
     logging.getLogger("asyncio").disabled = True
 
 
 def do(job: Job) -> tuple[Job, Outcome]:
     """Run it, in a process of the pool."""
-    planned = plan(job.seed, job.calls)
+    planned = plan(job.seed, job.calls, only_calls=job.only_calls)
     if job.faults is not None:
         chosen = tuple(fault for fault in planned.faults if fault.number in job.faults)
         planned = replace(planned, faults=chosen)
@@ -51,7 +54,7 @@ def do(job: Job) -> tuple[Job, Outcome]:
 
 def shrink(job: Job) -> list[str]:
     """The shortest schedule that fails in the same way, in words."""
-    planned = plan(job.seed, job.calls)
+    planned = plan(job.seed, job.calls, only_calls=job.only_calls)
     kinds = run(planned).kinds
     shortest = shrunk(planned, lambda fewer: bool(run(fewer).kinds & kinds))
     outcome = run(shortest)

@@ -15,8 +15,16 @@ from typing import Any, Final
 from tests.simulation.loop import number_anew
 from tests.simulation.world import World
 
-_OF_THE_DEAD: Final = ("no running event loop", "coroutine ignored GeneratorExit")
+_OF_THE_DEAD: Final = (
+    "no running event loop",
+    "coroutine ignored GeneratorExit",
+    "aclose(): asynchronous generator is already running",
+    "async generator ignored GeneratorExit",
+)
 """What coroutines say that are closed at an await, and await something else on their way out."""
+
+_ELSEWHERE: Final = "was created in a different Context"
+"""What context variables say that are reset by a coroutine which is closed outside of its task."""
 
 
 @contextmanager
@@ -77,4 +85,6 @@ def buried() -> Iterator[list[str]]:
 def is_of_the_dead(unraisable: Any) -> bool:
     """Whether a finalizer raised only because what it ends was in the middle of something."""
     error = unraisable.exc_value
+    if isinstance(error, ValueError):
+        return str(error).endswith(_ELSEWHERE)
     return isinstance(error, RuntimeError) and str(error) in _OF_THE_DEAD

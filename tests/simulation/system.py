@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TextIO
 
-from tests.faults.judgement import Call, Judge, Verdict
+from leveret import CallError, Service
+from tests.faults.judgement import BROKEN, Call, Judge, Verdict
 from tests.simulation.aftermath import Aftermath
+from tests.simulation.deeds import Deed, Here
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import at_any_time, at_rest
-from tests.simulation.ledger import watched
+from tests.simulation.ledger import Ledger, watched
 from tests.simulation.network import Network
 from tests.simulation.once import SharedRecords
-from tests.simulation.plan import PATIENT, Plan, PlannedCall, PlannedFault
+from tests.simulation.outliving import OneWay, Started
+from tests.simulation.pipes import Piped, Stages
+from tests.simulation.plan import PATIENT, Plan, PlannedCall, PlannedDeed, PlannedFault
 from tests.simulation.programs import (
     BrokerProgram,
     ClientProgram,
@@ -22,6 +28,7 @@ from tests.simulation.programs import (
     ServerProgram,
 )
 from tests.simulation.stand_ins import buried, in_place
+from tests.simulation.streams import Feed, Results, Talk, Uploads
 from tests.simulation.trace import Trace
 from tests.simulation.work import MemoryDiary
 from tests.simulation.world import Process, Stuck, World
@@ -74,9 +81,24 @@ class Outcome:
     def kinds(self) -> frozenset[str]:
         """Which kinds of promises were broken."""
         verdict = self.verdict
-        names = ("lost", "hung", "ran_twice", "wrong_executed")
-        kinds = {name for name in names if getattr(verdict, name)}
+        kinds = {name for name in BROKEN if getattr(verdict, name)}
         return frozenset(kinds | ({"broken"} if self.broken else set()))
+
+
+_DEEDS: Final[Mapping[str, Callable[[PlannedDeed, Here], Deed]]] = {
+    "results": Results,
+    "uploads": Uploads,
+    "one_way": OneWay,
+    "started": Started,
+    "pipe": Piped,
+}
+"""By their verbs."""
+_SERVICES: Final[Mapping[str, type[Feed | Talk | Stages]]] = {
+    "results": Feed,
+    "uploads": Talk,
+    "pipe": Stages,
+}
+"""What else is served, by the verbs that need it."""
 
 
 class System:
@@ -88,17 +110,19 @@ class System:
         self.network = Network(self.world, plan.seed)
         self.diary = MemoryDiary(lambda: self.world.now)
         self.store = SharedRecords(lambda: self.world.now, self.world.random)
+        self.ledger = Ledger(self.world)
         self.calls: list[Call] = []
+        self.deeds: list[Deed] = []
         self.processes: list[Process] = []
         self.servers: list[ServerProgram] = []
         self.clients: list[ClientProgram] = []
         self.all_servers: list[ServerProgram] = []
         self._client_of: dict[str, Process] = {}
         self._started = 0
-        self._left = len(plan.calls)
+        self._left = len(plan.calls) + len(plan.deeds)
         self.broker = BrokerProgram(self.world, self.network)
         self.operator = OperatorProgram(self.world, self.network)
-        self.faults = Faults(self, plan.kinds, 0.0)
+        self.faults = Faults(self, plan, 0.0)
 
     def run(self) -> Outcome:
         """From the first connection to the last."""
@@ -113,15 +137,18 @@ class System:
             world.run(self._is_up)
             start = world.now
             over = start + self.plan.span
-            self.faults = Faults(self, self.plan.kinds, over)
+            self.faults = Faults(self, self.plan, over)
             for planned in self.plan.calls:
                 world.at(start + planned.at, self._make, planned)
+            for deed in self.plan.deeds:
+                world.at(start + deed.at, self._do, deed)
             for fault in self.plan.faults:
                 world.at(start + fault.at, self._strike, fault)
             world.at(over, self.faults.mend_all)
             self._look()
             world.run(lambda: world.now >= over and not self._left)
             self._wait(_LATEST)
+            self._fetch()
             broken += self._settled()
             if not broken and self.plan.seed % _AFTERMATH_EVERY == 1:
                 broken += self._aftermath()
@@ -176,7 +203,8 @@ class System:
         """Start one more server."""
         self._started += 1
         name = f"server-{self._started}"
-        services = [kind(self.diary, name) for kind in self.plan.kinds]
+        services: list[Service] = [kind(self.diary, name) for kind in self.plan.kinds]
+        services += [_SERVICES[v](self.diary, name) for v in self.plan.verbs if v in _SERVICES]
         server = ServerProgram(self.world, self.network, name, services, self.store)
         self.servers.append(server)
         self.all_servers.append(server)
@@ -184,7 +212,8 @@ class System:
 
     def _new_client(self) -> ClientProgram:
         self._started += 1
-        client = ClientProgram(self.world, self.network, f"client-{self._started}", self._ended)
+        name = f"client-{self._started}"
+        client = ClientProgram(self.world, self.network, name, self._ended, self._done)
         self.processes.append(client.process)
         return client
 
@@ -198,6 +227,12 @@ class System:
                 self._ended(call)
             else:
                 self._give(new, call, how)
+        for deed in client.deeds:
+            if deed.at.began:
+                deed.at.left = True
+                self._done(deed)
+            else:
+                new.do(deed)
 
     # -- calls -------------------------------------------------------------------------------
 
@@ -227,12 +262,66 @@ class System:
         self._left -= 1
         self.world.trace.note(self.world.now, "call", str(call))
 
+    # -- what else is done -------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Seconds on the world's clock."""
+        return self.world.now
+
+    def _do(self, planned: PlannedDeed) -> None:
+        deed = _DEEDS[planned.verb](planned, self)
+        self.deeds.append(deed)
+        self.clients[planned.client].do(deed)
+
+    def do(self, planned: PlannedDeed) -> Deed:
+        """Do something in the aftermath."""
+        self._left += 1
+        deed = _DEEDS[planned.verb](planned, self)
+        self.clients[planned.client].do(deed)
+        return deed
+
+    def _done(self, deed: Deed) -> None:
+        self._left -= 1
+        self.world.trace.note(self.world.now, "deed", str(deed))
+
+    def _fetch(self) -> None:
+        """Have the outcomes of all started calls told to a client, now that all is mended."""
+        client = self.clients[0]
+        started = [deed for deed in self.deeds if isinstance(deed, Started)]
+        tasks: list[asyncio.Task[None]] = []
+
+        def begin() -> None:
+            tasks.extend(client.process.loop.create_task(client.fetch(call)) for call in started)
+
+        client.process.call(begin)
+        self.world.run(lambda: len(tasks) == len(started) and all(t.done() for t in tasks))
+
+    def was_dropped(self, key: str, since: float) -> bool:
+        """Whether the broker forgot a request since then because it was told to."""
+        return self.broker.lost_at > since or self.ledger.dropped_at.get(key, -1.0) > since
+
+    def paused(self, name: str, start: float, end: float) -> float:
+        """The seconds of a span in which this process stood still."""
+        return sum(
+            pause.within(start, end)
+            for process in self.processes
+            if process.name == name
+            for pause in process.pauses
+        )
+
     # -- the judgement -----------------------------------------------------------------------
 
     def _judge(self, *, ended_early: bool) -> Verdict:
         judge = Judge(self._paused, begins_late=_CLOCKS)
         calls = [call for call in self.calls if call.ended] if ended_early else self.calls
-        return judge.verdict(calls, self.diary.entries, self.faults.struck)
+        verdict = judge.verdict(calls, self.diary.entries, self.faults.struck)
+        for deed in self.deeds:
+            setattr(verdict, deed.counted, getattr(verdict, deed.counted) + 1)
+            verdict.results += deed.at.error is None and not deed.at.left
+            if deed.at.ended or deed.at.left or not ended_early:
+                _judge(deed, verdict)
+        return verdict
 
     def _paused(self, call: Call, start: float, end: float) -> float:
         """The seconds of a span in which its client or a server of it stood still."""
@@ -264,6 +353,16 @@ class System:
         ]
 
 
+def _judge(deed: Deed, verdict: Verdict) -> None:
+    for name, broken in deed.broken():
+        setattr(verdict, name, getattr(verdict, name) + 1)
+        verdict.complaints.append(f"{name}: {deed}: {broken}")
+    error = deed.at.error
+    if error is not None:
+        told = f" {error.executed}" if isinstance(error, CallError) else ""
+        verdict.errors[f"{deed.planned.verb} {type(error).__name__}{told}"] += 1
+
+
 def run(plan: Plan, file: TextIO | None = None) -> Outcome:
     """Run a plan, in a world of its own."""
     with buried() as others:
@@ -278,7 +377,7 @@ def _run(plan: Plan, trace: Trace) -> Outcome:
     handler = _Mistakes(system.world)
     log.addHandler(handler)
     try:
-        with in_place(system.world, plan.seed), watched(system.world):
+        with in_place(system.world, plan.seed), watched(system.ledger):
             return system.run()
     finally:
         log.removeHandler(handler)

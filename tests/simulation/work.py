@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, Literal
 
 from leveret import DeclaredError, Service, method
 from tests.faults.diary import Entry, What
+from tests.faults.streams import Tally
 
 Conduct = Literal["", "deaf", "raises", "refuses", "exits", "yields", "talks"]
 """How a handler behaves: well; it does not hear that it is cancelled; it raises an error of its
@@ -37,6 +39,12 @@ class MemoryDiary:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.entries: dict[str, Entry] = {}
+        self.running: Counter[tuple[str, str]] = Counter()
+        """How many handlers of a call are at work at a server, by the call's key and the server."""
+        self.uploads: dict[str, list[Tally]] = {}
+        """What came of each upload to a handler that saw its end, by its call's key."""
+        self.tallies: list[tuple[str, Tally]] = []
+        """What came of each upload to any handler."""
         self._clock = clock
 
     def write(self, key: str, what: What, server: str) -> None:
@@ -46,7 +54,10 @@ class MemoryDiary:
         if what == "began":
             entry.began.append(now)
             entry.servers.append(server)
-        elif what == "ended":
+            self.running[key, server] += 1
+            return
+        self.running[key, server] -= 1
+        if what == "ended":
             entry.ended.append(now)
         else:
             entry.broke_off.append(now)

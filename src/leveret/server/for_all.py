@@ -166,7 +166,14 @@ class AnswersForAll:
     def settle(self, tag: int, how: Settle) -> None:
         """Nothing: the broker has forgotten the request."""
 
-    def hand_back(self, call: Incoming, seconds: float, user: str, attempts: int | None) -> bool:
+    def hand_back(
+        self,
+        call: Incoming,
+        seconds: float,
+        user: str,
+        attempts: int | None,
+        refused: Callable[[], None] | None = None,
+    ) -> bool:
         """Nothing: no other server is to run it."""
         return True
 

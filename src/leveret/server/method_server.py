@@ -79,6 +79,8 @@ _STARTED: Final = State.STARTED
 _ENDED: Final = State.ENDED
 _HELD: Final = Holding.HELD
 
+_NOT_BEGUN: Final = (State.WAITING, State.CLAIMING)
+"""Where a call waits for a place, or for its key."""
 _LEFT_AFTER: Final = 1.0
 """Seconds after which a started call goes back that this server cannot remember."""
 _LOOK_AGAIN: Final = 0.2
@@ -486,12 +488,20 @@ class MethodServer:
         else:
             times, _ = times_delivered(request, self.spec)
             user = self._shared.user_of(request, answers.own_user)
+            uncounted = partial(self._run_uncounted, request, source, times)
             # One that cannot be counted could come for ever.
-            if decision is Decision.GIVE_UP or not answers.hand_back(request, seconds, user, times):
+            if decision is Decision.GIVE_UP or not answers.hand_back(
+                request, seconds, user, times, uncounted
+            ):
                 self._give_up(request, source, times)
             else:
                 self._tell_of(request, source)
         return True
+
+    def _run_uncounted(self, request: Incoming, source: Source, times: int) -> None:
+        """Run a request that nobody waits for, as its queue is too full to count it."""
+        counted = structs.replace(request, redelivered=False, attempts=times)
+        self.take(counted, source, old=False)
 
     def _go_on(self, call: ServerCall, request: Incoming, source: Source) -> None:
         """The request of a call that is here has come again: it can be answered once more."""
@@ -591,7 +601,7 @@ class MethodServer:
 
     def _expired(self, call: ServerCall) -> None:
         """The deadline has passed: that of the call, or that of its caller to say that it waits."""
-        if call.state is State.WAITING and call.one_way and self._begin_time(call):
+        if call.one_way and call.state in _NOT_BEGUN and self._begin_time(call):
             return  # its handler's time has not begun
         if call.state is not State.ASKED:
             self.stop(call, Stop.DEADLINE)
@@ -615,7 +625,10 @@ class MethodServer:
             self._announcer.watch()
 
     def _begin_its_time(self, call: ServerCall) -> None:
-        """A started call is run now: its method's own timeout bounds it from here on."""
+        """A call that nobody waits for is run now: its method's timeout bounds it from here on."""
+        if call.incoming.started is None:
+            self._begin_time(call)
+            return
         self.deadlines.discard(call.tick, call)
         call.ends = self._clock() + self.spec.timeout
         call.tick = self.deadlines.add(call.ends, call)

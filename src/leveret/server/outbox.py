@@ -19,7 +19,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -39,6 +40,12 @@ log = logging.getLogger("leveret.server")
 
 _CONFIRM_TIMEOUT: Final = 5.0
 """Seconds that the broker has to take and confirm the last messages of a server that drains."""
+_NO_PLACE: Final = 1.0
+"""Seconds until a request goes back whose copy found no place."""
+
+PutBack: TypeAlias = Callable[[bytes, str, Callable[[bool], None]], None]
+"""Publishes the copy of a request, with its correlation id, and tells whether the broker has it."""
+
 _REPLY: Final = 0
 """Noted beside a published reply; beside a request handed back stands its delivery tag."""
 
@@ -106,6 +113,7 @@ class Outbox:
     :param own_user: the broker's user that this server has there.
     :param remembers: whether the call ids of its requests are unique.
     :param on_gone: is told of each caller whose queue is gone, as the broker returned an item.
+    :param put_back: publishes a request again that nobody waits for.
     :param on_sent: called with each call for which `finish` returned False, once its reply left.
     """
 
@@ -120,6 +128,7 @@ class Outbox:
         remembers: bool,
         on_sent: Callable[[ServerCall], None],
         on_gone: Callable[[CallKey], None],
+        put_back: PutBack,
     ) -> None:
         self.packer = packer
         self.own_user = own_user
@@ -133,6 +142,7 @@ class Outbox:
         self._send: Callable[[bytes], None] = port.send
         self._on_sent = on_sent
         self._on_gone = on_gone
+        self._put_back = put_back
         self._finished: list[int] = []
         self._unsent: deque[Unsent] = deque()
         self._repeats: dict[str, bytes] = {}
@@ -216,18 +226,29 @@ class Outbox:
             self.reply(frames)
             self.settle(call.tag, Settle.REJECT)
 
-    def hand_back(self, call: Incoming, seconds: float, user: str, attempts: int | None) -> bool:
+    def hand_back(
+        self,
+        call: Incoming,
+        seconds: float,
+        user: str,
+        attempts: int | None,
+        refused: Callable[[], None] | None = None,
+    ) -> bool:
         """Publish a request again in place of this delivery, so that it counts as never delivered.
 
-        While the server drains, the original is acknowledged once the broker has confirmed the
-        copy. It goes back to its queue if the broker refuses the copy, or has no way to the queue.
+        While the server drains, or where nobody waits for the call, the original is acknowledged
+        once the broker has confirmed the copy. It goes back to its queue if the broker refuses the
+        copy, or has no way to the queue.
 
         :param seconds: what is left of its time to live.
         :param user: whose request it is.
         :param attempts: how many servers have had it, if that is to be counted.
+        :param refused: sees to a request that nobody waits for, and that did not find a place. By
+            default it goes back in a moment, as it would come again at once.
         :returns: False, and nothing is done, if it has headers that only its sender could pack.
         """
         tag = call.delivery.delivery_tag
+        nobody_waits = call.reply_to is None or call.started is not None
         try:
             frames = self.packer.copy(
                 Copy(
@@ -235,7 +256,7 @@ class Outbox:
                     seconds=seconds,
                     user=user,
                     own_user=self.own_user,
-                    has_original=self._confirms is not None,
+                    has_original=nobody_waits or self._confirms is not None,
                     attempts=attempts,
                 )
             )
@@ -247,6 +268,10 @@ class Outbox:
                 extra=fields_of(named),
             )
             return False
+        if nobody_waits and self._confirms is None:
+            name = call.delivery.properties.correlation_id or ""
+            self._put_back(frames, name, partial(self._copied, tag, refused))
+            return True
         if self._confirms is not None:
             self._copies[_name(call.delivery.properties)] = tag
         if self._must_wait():
@@ -254,6 +279,18 @@ class Outbox:
         else:
             self._publish(frames, tag)
         return True
+
+    def _copied(self, tag: int, refused: Callable[[], None] | None, taken: bool) -> None:
+        """The broker has the copy of a request that nobody waits for, or has refused it."""
+        if self._closed:
+            return
+        if taken:
+            self.settle(tag, Settle.ACK)
+        elif refused is not None:
+            refused()
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_NO_PLACE, self.settle, tag, Settle.REQUEUE)
 
     def _publish(self, frames: bytes, handed_back: int) -> None:
         self._send(frames)

@@ -32,6 +32,7 @@ from leveret.server.handlers.execution import Executor
 from leveret.server.lifespans import Lifespans
 from leveret.server.method_server import MethodServer, Shared
 from leveret.server.options import GRACE, ServeOptions
+from leveret.server.put_back import PutBack
 from leveret.server.servable import check_plain, read_services
 from leveret.server.started import StartedCalls
 from leveret.server.status import QueueStatus, Status
@@ -107,6 +108,7 @@ class Server:
         self._failed_requests = FailedRequests(
             loop, lambda: link.connection, instance=self.instance
         )
+        self._put_back = PutBack(loop, lambda: link.connection)
         self._lifespans = Lifespans()
         self._watchdog = Watchdog(loop, self.calls, blocked_after=options.blocked_after)
         self._announcer = Announcer(loop, self._announce, clock, self._watchdog.watch)
@@ -238,7 +240,7 @@ class Server:
                 reply_elsewhere=self._control.reply,
                 publish_next=self._next_requests.publish,
                 keep_failed=self._failed_requests.keep,
-                failed_kept=self._failed_requests.kept,
+                failed_kept=self._failed_kept,
                 max_message_size=self._max_message_size,
                 send_tracebacks=options.send_tracebacks,
                 endings=self._endings,
@@ -269,12 +271,18 @@ class Server:
             remembers=remembers,
             dead_letters=dead_letters,
             keeps_failed=method.spec.keep_failed and remembers,
+            put_back=self._put_back,
             ready=self._control.listening.wait,
             restore=self._restore,
             deleted=self._declare_again,
         )
         method.serve_queue(subscription)
         self.subscriptions.append(subscription)
+
+    async def _failed_kept(self) -> None:
+        """Wait until what failed is kept, and what goes back has gone."""
+        await self._failed_requests.kept()
+        await self._put_back.finished()
 
     async def _attach(self, connection: Connection) -> bool:
         """Serve over this connection; False if it breaks before that, and comes back."""
@@ -525,6 +533,7 @@ class Server:
             for method in self.methods.values():
                 method.close()
             await self._failed_requests.close()
+            await self._put_back.close()
             for queue in self.subscriptions:
                 await self._link.release(queue)
                 await queue.close()

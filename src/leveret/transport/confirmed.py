@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Content
+from leveret.amqp.frames import on_channel
 from leveret.amqp.properties import Properties
 from leveret.errors import LeveretError
 from leveret.transport.channel import Channel
@@ -83,10 +84,22 @@ class ConfirmedPublisher:
         :raises ValueError, TypeError: if its properties cannot be packed.
         """
         self._channel.publish(exchange, key, properties, body, mandatory=True)
-        published = _Published(
-            name=properties.correlation_id or "",
-            answered=self._channel.connection.loop.create_future(),
-        )
+        return await self._outcome(properties.correlation_id or "")
+
+    async def repeat(self, frames: bytes, name: str) -> Outcome:
+        """Publish a message whose frames were packed for any channel, mandatory, as `publish` does.
+
+        :param name: its correlation id.
+        :raises LeveretError: as `publish`.
+        """
+        await self._channel.connection.writable()
+        self._channel.check_open()
+        self._channel.connection.send(on_channel(frames, self._channel.number))
+        return await self._outcome(name)
+
+    async def _outcome(self, name: str) -> Outcome:
+        """What the broker does with the message that was published just now."""
+        published = _Published(name=name, answered=self._channel.connection.loop.create_future())
         self._ledger.add(published)
         if not await published.answered:
             return Outcome.REFUSED

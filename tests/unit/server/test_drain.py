@@ -94,6 +94,7 @@ class Scene:
             NativeServer(),
             self.method,
             remembers=True,
+            put_back=lambda *_: None,
             ready=_at_once,
             restore=link.restore,
             deleted=link.restore,

@@ -17,6 +17,7 @@ from leveret.server.calls.life import ServerCall, Settle, Source
 from leveret.server.outbox import Outbox
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.reply import ReplyPacker
+from tests.behaviour.patience import until
 from tests.unit.server.calls.making import SPEC, call, name, request
 
 
@@ -72,6 +73,7 @@ class Scene:
         self.port = Port()
         self.left: list[ServerCall] = []
         self.gone: list[CallKey] = []
+        self.put_back: list[tuple[bytes, str, Callable[[bool], None]]] = []
         packer = ReplyPacker(7, 0, SPEC)
         self.outbox = Outbox(
             7,
@@ -82,6 +84,7 @@ class Scene:
             remembers=True,
             on_sent=self.left.append,
             on_gone=self.gone.append,
+            put_back=lambda *copy: self.put_back.append(copy),
         )
         self.source = Source(queue="leveret.desk.work", answers=self.outbox)
 
@@ -186,6 +189,30 @@ async def test_a_copy_that_finds_no_queue_has_its_original_requeued(scene: Scene
 async def test_while_a_server_does_not_drain_a_copy_is_acknowledged_with_it(scene: Scene) -> None:
     assert scene.outbox.hand_back(scene.call(1).incoming, 3.0, "", 2)
     assert scene.acks() == [(1, False)]
+
+
+async def test_a_request_that_nobody_waits_for_is_kept_until_the_broker_has_its_copy(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_NO_PLACE", 0.0)
+    refused: list[str] = []
+    for tag in (1, 2, 3, 4):
+        one_way = structs.replace(scene.call(tag).incoming, reply_to=None)
+        then = (lambda: refused.append("3")) if tag == 3 else None
+        assert scene.outbox.hand_back(one_way, 3.0, "", 1, then)
+    assert scene.acks() == []
+    assert [named for _, named, _ in scene.put_back] == ["1", "2", "3", "4"]
+    (_, _, first), (_, _, second), (_, _, third), (_, _, last) = scene.put_back
+    first(True)
+    assert scene.acks() == [(1, False)]
+    third(False)
+    assert refused == ["3"]
+    second(False)
+    await until(lambda: scene.port.sent[-1] == frames.nack(7, 2), "it goes back in a moment")
+    sent = list(scene.port.sent)
+    scene.outbox.close(open_channel=True)
+    last(True)
+    assert scene.port.sent == sent
 
 
 async def test_a_request_that_cannot_be_packed_is_not_handed_back_and_named_in_the_log(

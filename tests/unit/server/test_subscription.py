@@ -73,6 +73,7 @@ class Scene:
             NativeServer(),
             self.method,
             remembers=True,
+            put_back=lambda *_: None,
             ready=self.can_ask.wait,
             restore=self._restore,
             deleted=self._deleted,

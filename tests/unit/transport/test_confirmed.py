@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from leveret.amqp.events import Content
+from leveret.amqp.frames import on_channel, publish_prefix
 from leveret.amqp.methods import Basic
 from leveret.amqp.properties import Properties
 from leveret.errors import ConnectionLost, LeveretError
@@ -25,6 +26,8 @@ class Line:
         self.closed: LeveretError | None = None
         self.published: list[tuple[str, str, bool]] = []
         self.confirms = False
+        self.number = 3
+        self.sent: list[bytes] = []
         self.on_confirm: Callable[[int, bool, bool], None]
         self.on_return: Callable[[Content], None]
         self.on_close: Callable[[LeveretError], None]
@@ -42,6 +45,16 @@ class Line:
         self, exchange: str, key: str, properties: Properties, body: bytes, *, mandatory: bool
     ) -> None:
         self.published.append((exchange, key, mandatory))
+
+    async def writable(self) -> None:
+        pass
+
+    def check_open(self) -> None:
+        if self.closed is not None:
+            raise self.closed
+
+    def send(self, frames: bytes) -> None:
+        self.sent.append(frames)
 
     def give_back(self, name: str | None) -> None:
         properties = Properties(correlation_id=name)
@@ -101,3 +114,16 @@ async def test_who_waits_is_told_that_the_channel_has_ended_and_who_is_gone_is_n
         await waits
     await there.publisher.close()
     assert not there.publisher.is_open
+
+
+async def test_a_message_that_was_packed_before_is_published_on_its_channel() -> None:
+    there = await There.open()
+    packed = publish_prefix(9, "leveret", "desk.work", mandatory=True)
+    repeating = asyncio.create_task(there.publisher.repeat(packed, "a"))
+    await asyncio.sleep(0)
+    assert there.line.sent == [on_channel(packed, 3)]
+    there.line.on_confirm(1, False, False)
+    assert await repeating is Outcome.REFUSED
+    await there.publisher.close()
+    with pytest.raises(LeveretError, match="closed"):
+        await there.publisher.repeat(packed, "b")

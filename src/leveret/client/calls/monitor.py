@@ -222,12 +222,11 @@ class Monitor:
         if route.is_probed or overdue.is_looked_after:
             self._check_at(overdue, now + _SOON)
             return
-        overdue.calls = {
-            i: c
-            for i, c in overdue.calls.items()
-            if c.state not in _NOT_LOOKED_AFTER
-            and c.route is route  # a pipe goes on to other queues
-        }
+        waiting = [c for c in overdue.calls.values() if c.state not in _NOT_LOOKED_AFTER]
+        overdue.calls = {call.id: call for call in waiting if call.route is route}
+        for call in waiting:
+            if call.route is not route:  # a pipe goes on to other queues, and begins anew
+                self._is_due(call)
         if not overdue.calls:
             del self._overdue[route]
             return

@@ -441,7 +441,14 @@ class Answers(Protocol):
     def settle(self, tag: int, how: Settle) -> None:
         """Settle a delivery without a reply."""
 
-    def hand_back(self, call: Incoming, seconds: float, user: str, attempts: int | None) -> bool:
+    def hand_back(
+        self,
+        call: Incoming,
+        seconds: float,
+        user: str,
+        attempts: int | None,
+        refused: Callable[[], None] | None = None,
+    ) -> bool:
         """Publish a request again in place of this delivery; see `ReplyPacker.copy`.
 
         :returns: False, and nothing is done, if it cannot be packed.

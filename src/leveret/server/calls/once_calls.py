@@ -238,9 +238,7 @@ class OnceCalls:
         elsewhere = call.incoming.redelivered or call.incoming.resent
         executed: Executed = "no"
         while True:
-            # The time of a started call begins with its claim: it waits for as long as it must.
-            is_started = call.incoming.started is not None
-            remaining = self._spec.timeout if is_started else call.ends - self._clock()
+            remaining = self._remaining(call)
             if remaining <= 0:
                 raise DeadlineExceeded(
                     "the deadline passed while the key of this call was asked for",
@@ -270,6 +268,12 @@ class OnceCalls:
             if recorded is not None:
                 _check_arguments(recorded, arguments)
                 return recorded
+
+    def _remaining(self, call: ServerCall) -> float:
+        """The seconds of a call; where nobody waits for it, they begin with its claim."""
+        if call.one_way or call.incoming.started is not None:
+            return self._spec.timeout
+        return call.ends - self._clock()
 
     def _owner(self, call: ServerCall, arguments: str) -> str:
         """What a claim of this call is known by."""

@@ -107,7 +107,8 @@ class PassesOn(Protocol):
 _NOT_SEEN = object()
 
 _STORE_AWAY: Final = 1.0
-"""Seconds for which a started call is kept that cannot be claimed, as the store fails."""
+"""Seconds for which a call that nobody waits for is kept that cannot be claimed, as the store
+fails."""
 
 # What each call comes by: Python 3.11 takes five times as long to find a member of an Enum.
 _STARTED: Final = State.STARTED
@@ -162,7 +163,7 @@ class Runner:
     :param on_end: what sees to the delivery of a call that ended.
     :param reporter: makes what tells the caller of a call how far it is.
     :param passing: passes the results of stages of pipes on.
-    :param bound: has the method's own timeout of a started call begin now.
+    :param bound: has the method's own timeout begin now, of a call that nobody waits for.
     :param on_begin: what sees to the delivery of a call whose handler begins to stream.
     """
 
@@ -220,13 +221,15 @@ class Runner:
                         back = not await self._passing.pass_on_started(call, reply, again=True)
                     back = back or await self._put_back(call, found)
                     reply = b""  # its caller asks the store
+                elif call.one_way and found.unknown:
+                    back = back or await self._put_back(call, found)
                 elif then and not back:
                     reply = await self._passing.pass_on(call, reply, again=True)
                 packed_for = call.source.answers
                 self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))
                 return
             claim = found
-            if call.incoming.started is not None:
+            if call.one_way or call.incoming.started is not None:
                 self._bound(call)
             self._life.fire(call, Event.CLAIMED)
         await self._run(call, claim)
@@ -348,8 +351,9 @@ class Runner:
                 return found
             await found.settle(call, b"", call.ends - self._clock(), ran=False)
         except CallError as error:
-            unknown = isinstance(error, Busy)
-            return _NotRun(reply=self._replies.error(call, error), unknown=unknown)
+            if isinstance(error, Busy):
+                return self._unknown(call, error)
+            return _NotRun(reply=self._replies.error(call, error))
         except asyncio.CancelledError:
             pass
         except Exception as error:
@@ -359,15 +363,26 @@ class Runner:
                 exc_info=error,
                 extra=fields_of(call),
             )
-            return _NotRun(reply=self._replies.error(call, unusable("maybe")), unknown=True)
+            return self._unknown(call, unusable("maybe"))
         return _NotRun(reply=self._replies.error(call, self._stopped(call)))
 
+    def _unknown(self, call: ServerCall, error: CallError) -> _NotRun:
+        """What becomes of a call that the store could not tell of."""
+        reply = b"" if call.one_way else self._replies.error(call, error)  # it has not failed
+        return _NotRun(reply=reply, unknown=True)
+
     async def _put_back(self, call: ServerCall, found: _NotRun) -> bool:
-        """Whether a started call that is not run goes back; else it is noted why, if it is new."""
-        if found.unknown:
-            await asyncio.sleep(_STORE_AWAY)
-        else:
-            await self._once.refuse(call, b"" if found.recorded else found.reply)
+        """Whether a call that nobody waits for, and that is not run, goes back.
+
+        Else it is noted why a started call is not run, if it is new.
+        """
+        try:
+            if found.unknown:
+                await asyncio.sleep(_STORE_AWAY)
+            else:
+                await self._once.refuse(call, b"" if found.recorded else found.reply)
+        except asyncio.CancelledError:
+            return True  # this server stops: another one sees to it
         return found.unknown
 
     def _deadline(self, call: ServerCall) -> float:

@@ -539,3 +539,17 @@ async def test_a_pipe_is_looked_after_in_the_queue_of_its_stage() -> None:
     await there.judged()
     assert there.probed[0][0] == "leveret.gate.b"
     assert there.events[-1] == (call.id, Event.NO_SERVER)
+
+
+async def test_a_pipe_that_begins_anew_is_looked_after_in_the_queue_of_its_first_stage() -> None:
+    there = There()
+    first, second = a_route("a"), a_route("b")
+    call = there.send(route=first, in_pipe=InPipe(headers=b"", routes=[second]))
+    await there.loop.advance(PROBE_AFTER + LATE)
+    call.request = call.request.stages[1]
+    there.monitor.passed(call)
+    await there.loop.advance(3 * PROBE_AFTER)  # it is looked after in the second queue only
+    call.request = call.request.first
+    there.probed.clear()
+    await there.loop.advance(3 * PROBE_AFTER)
+    assert there.probed[-1][0] == "leveret.gate.a"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from leveret import Service, method
@@ -91,7 +92,14 @@ class Answers:
     def settle(self, tag: int, how: Settle) -> None:
         self.sent.append((how.value, tag))
 
-    def hand_back(self, call: Incoming, seconds: float, user: str, attempts: int | None) -> bool:
+    def hand_back(
+        self,
+        call: Incoming,
+        seconds: float,
+        user: str,
+        attempts: int | None,
+        refused: Callable[[], None] | None = None,
+    ) -> bool:
         self.sent.append(("hand back", attempts))
         return True
 
