@@ -118,6 +118,7 @@ $(VENV)/.ready-test: $(VENV)/.ready
 	@echo "installing the tools of the tests"
 	@# Not compiled: most of it is never imported, and what is, then.
 	@$(PIP) --no-compile --group test
+	@$(BIN)/python -m tests.asyncapi_parser
 	@$(BIN)/python -m pyright --version > $(VENV)/pyright.log 2>&1 || { cat $(VENV)/pyright.log; exit 1; }
 	@touch $@
 

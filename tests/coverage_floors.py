@@ -21,6 +21,7 @@ import msgspec
 FLOORS: Final[Mapping[str, int]] = {
     "leveret/amqp": 99,
     "leveret/annotations": 99,
+    "leveret/asyncapi": 99,
     "leveret/broker": 95,
     "leveret/cli": 58,
     "leveret/client": 94,
@@ -28,6 +29,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "leveret/codec": 98,
     "leveret/contract": 99,
     "leveret/demo": 45,
+    "leveret/documents": 99,
     "leveret/metrics": 95,
     "leveret/observe": 98,
     "leveret/once": 59,

@@ -1,10 +1,11 @@
-"""The commands that tell of contracts: of a class, of a file, and of what servers say."""
+"""The commands that tell of contracts, of what servers say. tests/unit/cli has those of classes."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import leveret
@@ -12,7 +13,6 @@ from leveret import Service, method
 from tests.behaviour.cli_commands import Commands
 from tests.behaviour.cli_service import Desk
 
-DESK = "cli_service:Desk"
 NEXT = """
 from leveret import Service, method
 
@@ -48,31 +48,6 @@ async def served(commands: Commands) -> AsyncIterator[Commands]:
 # -- diff ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.embedded_only
-async def test_diff_of_a_file_and_a_class_ends_with_1_where_something_breaks(
-    commands: Commands,
-) -> None:
-    file = commands.folder / "desk.json"
-    file.write_bytes((await commands.run("schema", DESK)).out)
-    same = await commands.run("diff", "desk.json", DESK)
-    assert (same.text, same.lines, same.process.returncode) == ("no difference\n", [], 0)
-    broken = await commands.run("diff", "desk.json", "next_desk:Desk")
-    assert broken.process.returncode == 1
-    said = broken.text.splitlines()
-    assert "break    desk.fib: it is not idempotent any more" in broken.text
-    assert "fine     desk.fib: the argument quick is new [argument-added]" in said
-    assert said[-1] == "7 breaks, 0 warnings"
-    told = await commands.run("diff", DESK, "next_desk:Desk", "--json")
-    assert told.json["breaks"] == 7
-    assert told.json["changes"][-1] == {
-        "level": "fine",
-        "method": "desk.fib",
-        "rule": "argument-wider",
-        "text": "argument n may be more than it could",
-    }
-    assert told.process.returncode == 1
-
-
 async def test_diff_holds_what_servers_have_against_a_class(commands: Commands) -> None:
     async with leveret.connect(commands.url) as rabbit, rabbit.serving(OldDesk()):
         diff = await commands.run("diff", "live:desk", "next_desk:Desk")
@@ -86,15 +61,30 @@ async def test_diff_holds_what_servers_have_against_a_class(commands: Commands) 
         assert "[argument-removed]" in back.text
 
 
-@pytest.mark.embedded_only
-async def test_diff_says_which_side_cannot_be_had(commands: Commands) -> None:
-    gone = await commands.run("diff", "gone.json", DESK)
-    assert (gone.process.returncode, gone.text) == (11, "")
-    assert "gone.json cannot be read" in gone.error
-    (commands.folder / "other.json").write_text("{}")
-    other = await commands.run("diff", "other.json", DESK, "--json")
-    assert other.process.returncode == 11
-    assert "is no contract" in other.error
-    nobody = await commands.run("diff", "live:desk", DESK)
+# -- describe, docs, asyncapi ----------------------------------------------------------------------
+
+
+async def test_describe_tells_what_servers_say_and_who_they_are(served: Commands) -> None:
+    service = await served.run("describe", "desk")
+    assert service.process.returncode == 0, service.lines
+    said = service.text.splitlines()
+    assert said[:2] == ["desk", "  Answers, fails and waits, as it is told."]
+    assert "  async def fib(self, n: int) -> int" in said
+    assert "1 server answered" in said
+    told = await served.run("describe", "desk.fib", "--json")
+    assert told.json["arguments"]["properties"]["n"]["maximum"] == 10_000
+    assert [set(server) for server in told.json["servers"]] == [{"instance", "name"}]
+    nobody = await served.run("describe", "dsk")
     assert nobody.process.returncode == 5
-    assert "no server of the service 'desk' is there" in nobody.error
+    assert "Did you mean 'desk'?" in nobody.error
+
+
+async def test_documents_are_of_all_that_is_served_or_of_some(served: Commands) -> None:
+    live = await served.run("docs", "--live")
+    assert "# desk\n" in live.text
+    assert "| served by | instance |" in live.text
+    asyncapi = await served.run("asyncapi", "--live", "desk", "-o", "desk.json")
+    assert asyncapi.process.returncode == 0, asyncapi.lines
+    document = msgspec.json.decode((served.folder / "desk.json").read_bytes())
+    assert document["asyncapi"] == "3.1.0"
+    assert set(document["operations"]) == {spec.key for spec in Desk.__leveret__.methods.values()}

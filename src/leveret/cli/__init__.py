@@ -1,4 +1,4 @@
-"""The command line: `leveret serve`, `call`, `schema`, `diff`, `broker`, `demo`, `version`.
+"""The command line: `leveret serve`, `call`, `describe`, `diff`, `broker`, `demo` and others.
 
 This module only starts `app`, so that nothing but the command itself imports typer.
 """

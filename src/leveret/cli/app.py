@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from leveret.cli.commands import broker, call, demo, diff, failed, schema, serve
+from leveret.cli.commands import (
+    asyncapi,
+    broker,
+    call,
+    demo,
+    describe,
+    diff,
+    docs,
+    failed,
+    schema,
+    serve,
+)
 from leveret.cli.commands.version import print_version, version
 from leveret.cli.exits import codes_help
 
@@ -41,6 +52,9 @@ app.command(epilog=codes_help(call.CODES))(call.call)
 app.command(epilog=codes_help(broker.CODES))(broker.broker)
 app.command(epilog=codes_help(demo.CODES))(demo.demo)
 app.command(epilog=codes_help(schema.CODES))(schema.schema)
+app.command(epilog=codes_help(describe.CODES))(describe.describe)
+app.command(epilog=codes_help(docs.CODES))(docs.docs)
+app.command(epilog=codes_help(asyncapi.CODES))(asyncapi.asyncapi)
 app.command(epilog=codes_help(diff.CODES))(diff.diff)
 app.add_typer(failed.app, name="failed", help="One-way requests that failed: look, retry, drop.")
 app.command()(version)

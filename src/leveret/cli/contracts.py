@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 import typer
@@ -15,24 +15,56 @@ import typer
 import leveret
 from leveret.cli.exits import INTERRUPTED, UNEXPECTED, exit_code
 from leveret.cli.options import refuse_embedded, refuse_empty
-from leveret.cli.printing import print_error
+from leveret.cli.printing import print_error, print_result
 from leveret.cli.targets import TargetError, find_target
-from leveret.client.discovery import LiveService, survey
+from leveret.client.discovery import LiveServer, LiveService, survey
 from leveret.contract import service_schema
+from leveret.documents import Server, ServicePage, read_page
 from leveret.errors import Cancelled, LeveretError
 
 __all__ = [
     "Descriptions",
+    "Live",
+    "Output",
+    "Targets",
+    "Told",
+    "chosen",
     "descriptions_of",
     "live_services",
     "of_class",
     "one_line_errors",
+    "page_of",
+    "write",
 ]
 
 log = logging.getLogger("leveret.cli")
 
 Descriptions: TypeAlias = Mapping[str, Mapping[str, Any]]
 """Services by name, as `service_schema` describes them."""
+
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="MODULE:SERVICE",
+        help="Service classes; with --live, names of services, or none for all that are served.",
+        show_default=False,
+    ),
+]
+Live = Annotated[bool, typer.Option("--live", help="Ask the servers that run, by LEVERET_URL.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Write it there.", show_default="stdout"),
+]
+
+
+class Told(NamedTuple):
+    """A service that a command is to tell of."""
+
+    description: Mapping[str, Any]
+    """As `service_schema` gives it."""
+    servers: tuple[LiveServer, ...] | None
+    """Who serves it, where servers were asked."""
+
 
 LIVE: Final = "live:"
 """What stands before the name of a service that is to be asked for."""
@@ -61,6 +93,48 @@ def descriptions_of(side: str, url: str | None) -> Descriptions:
         return _of_file(Path(side))
     description = of_class(side)
     return {description["service"]: description}
+
+
+def chosen(targets: Iterable[str] | None, url: str | None, *, live: bool) -> list[Told]:
+    """The services that a command is to tell of, each once, in the order that they are named.
+
+    :raises LeveretError: if one cannot be had.
+    :raises typer.BadParameter: if none is named, and no servers are to be asked.
+    """
+    if live:
+        found = live_services(url, targets or ())
+        return [Told(service.description, service.servers) for service in found.values()]
+    if not targets:
+        raise typer.BadParameter("name a service class, as module:Service, or give --live")
+    classes = {(it := of_class(target))["service"]: it for target in targets}
+    return [Told(description, None) for description in classes.values()]
+
+
+def page_of(told: Told) -> ServicePage:
+    """What a document tells of a service.
+
+    :raises ContractError: if its description cannot be read.
+    """
+    servers = told.servers
+    if servers is None:
+        return read_page(told.description)
+    return read_page(
+        told.description, [Server(instance=it.instance, name=it.name) for it in servers]
+    )
+
+
+def write(text: str, output: Path | None) -> None:
+    """Write a document to a file, or print it.
+
+    :raises typer.BadParameter: if the file cannot be written.
+    """
+    if output is None:
+        print_result(text.removesuffix("\n"), as_json=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"{output} cannot be written: {error}") from None
 
 
 def live_services(url: str | None, names: Iterable[str] = ()) -> dict[str, LiveService]:

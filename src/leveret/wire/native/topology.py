@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.amqp.events import Delivery
-from leveret.contract import MethodSpec
+from leveret.contract import MethodSpec, QueueOptions
 from leveret.errors import ChannelClosed
 from leveret.transport.channel import Channel
 from leveret.wire.channel_errors import explained, is_missing_exchange
@@ -121,9 +121,13 @@ async def _bind(channel: Channel, queue: str, exchange: str, key: str) -> None:
 
 
 def queue_arguments(spec: MethodSpec) -> dict[str, Any]:
+    """The arguments of a method's request queue."""
+    return arguments_of(spec.queue)
+
+
+def arguments_of(options: QueueOptions) -> dict[str, Any]:
     """The arguments of a request queue. What it dead-letters goes back to the caller."""
     arguments: dict[str, Any] = {"x-dead-letter-exchange": ""}
-    options = spec.queue
     if options.type == "quorum":
         arguments["x-queue-type"] = "quorum"
     if options.max_length is not None:

@@ -1,0 +1,169 @@
+"""A whole document, and two rules of AsyncAPI that its parser does not check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from jsonschema import Draft7Validator
+
+from leveret import CallError, ContractError, InvalidArgument, RemoteError, service_schema
+from leveret.asyncapi import asyncapi
+from leveret.wire.failures import encode_failure
+from leveret.wire.native.topology import queue_arguments
+from tests.unit.asyncapi.services import Closed, Depot, Item, OutOfStock, Shop
+
+DOCUMENT: dict[str, Any] = msgspec.json.decode(
+    msgspec.json.encode(asyncapi([service_schema(Shop), service_schema(Depot)]))
+)
+
+
+def found(reference: str) -> Any:
+    at: Any = DOCUMENT
+    for name in reference.removeprefix("#/").split("/"):
+        at = at[name]
+    return at
+
+
+def references(tree: Any) -> Iterator[str]:
+    if isinstance(tree, dict):
+        if isinstance(tree.get("$ref"), str):
+            yield tree["$ref"]
+        for branch in tree.values():
+            yield from references(branch)
+    elif isinstance(tree, list):
+        for branch in tree:
+            yield from references(branch)
+
+
+def fitting(key: str, kind: str, body: Any) -> list[str]:
+    """The messages of a method's replies of one AMQP type that a body is."""
+    messages = [found(it["$ref"]) for it in DOCUMENT["operations"][key]["reply"]["messages"]]
+    names = [found(it["$ref"])["name"] if "$ref" in it else it["name"] for it in messages]
+    return [
+        name
+        for name in names
+        if (message := DOCUMENT["components"]["messages"][name])["bindings"]["amqp"]["messageType"]
+        == kind
+        and Draft7Validator({**DOCUMENT, **message.get("payload", {})}).is_valid(body)
+    ]
+
+
+def test_every_reference_leads_somewhere_and_operations_to_messages_of_their_channels() -> None:
+    for reference in references(DOCUMENT):
+        found(reference)
+    for operation in DOCUMENT["operations"].values():
+        channel = operation["channel"]["$ref"]
+        assert all(it["$ref"].startswith(f"{channel}/messages/") for it in operation["messages"])
+        if "reply" in operation:
+            reply = operation["reply"]
+            there = f"{reply['channel']['$ref']}/messages/"
+            assert all(it["$ref"].startswith(there) for it in reply["messages"])
+
+
+def test_a_reply_channel_has_no_address_where_requests_say_it() -> None:
+    replies = [it["reply"] for it in DOCUMENT["operations"].values() if "reply" in it]
+    assert len(replies) == len(Shop.__leveret__.methods) - 1 + len(Depot.__leveret__.methods)
+    for reply in replies:
+        assert reply["address"] == {"location": "$message.header#/reply_to"}
+        assert found(reply["channel"]["$ref"])["address"] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OutOfStock(sku="a"), "shop.order.error.OUT_OF_STOCK"),
+        (OutOfStock(sku="a", left=2), "shop.order.error.OUT_OF_STOCK"),
+        (Closed(), "shop.order.error.CLOSED"),
+        (InvalidArgument("no"), "error"),
+        (RemoteError("no", type_name="KeyError"), "error"),
+    ],
+)
+def test_an_error_that_a_server_sends_is_one_and_only_one_of_the_messages(
+    error: CallError, message: str
+) -> None:
+    body = msgspec.json.decode(encode_failure(error))
+    assert fitting("shop.order", "error", body) == [message]
+
+
+def test_a_result_or_an_item_is_one_and_only_one_of_the_messages() -> None:
+    item = msgspec.to_builtins(Item(sku="a", price=Decimal("1.5"), parent=None))
+    assert fitting("shop.order", "result", item) == ["shop.order.result"]
+    assert fitting("shop.order", "result", {**item, "sku": ""}) == []
+    assert fitting("shop.watch", "item", item) == ["shop.watch.item"]
+    assert fitting("shop.watch", "result", item) == []
+
+
+def test_the_arguments_of_a_call_are_checked_by_the_document() -> None:
+    payload = DOCUMENT["components"]["messages"]["shop.pets.request"]["payload"]
+    Draft7Validator.check_schema(payload)
+    good = {
+        "pet": {"type": "Cat", "lives": 9},
+        "size": {"width": 1},
+        "pair": [1],
+        "raw": "AAAA",
+        "kind": 1,
+        "counts": {"a": [1]},
+        "both": [1, "a"],
+        "some": [1],
+        "anything": None,
+    }
+    validator = Draft7Validator({**DOCUMENT, **payload})
+    assert validator.is_valid(good)
+    for name, bad in {"pet": {"type": "Cow"}, "both": [1, 2], "pair": [1, "a", 3]}.items():
+        assert not validator.is_valid({**good, name: bad}), name
+
+
+def test_a_queue_is_told_with_the_arguments_that_servers_declare_it_with() -> None:
+    for spec in Shop.__leveret__.methods.values():
+        queue = DOCUMENT["channels"][spec.key]["x-leveret"]["queue"]
+        assert queue["name"] == spec.queue_name
+        assert queue["arguments"] == queue_arguments(spec)
+
+
+def test_what_asyncapi_has_no_notion_of_is_an_extension() -> None:
+    told = {key: it["x-leveret"] for key, it in DOCUMENT["operations"].items() if "x-leveret" in it}
+    assert told["shop.order"]["timeout"] == 3
+    assert told["shop.order"]["idempotent"] is True
+    assert told["shop.order"]["retry"]["attempts"] == 4
+    assert told["shop.order"]["errors"] == ["OUT_OF_STOCK", "CLOSED"]
+    assert told["shop.pets"]["retry"] is False
+    assert [told[f"shop.{name}"].get("stream") for name in ("watch", "put", "turn", "buy")] == [
+        "items",
+        "upload",
+        "both",
+        None,
+    ]
+    assert told["shop.put"]["upload"] == {"name": "items", "operation": "shop.put.upload"}
+    note = DOCUMENT["operations"]["shop.note"]
+    assert "reply" not in note
+    assert note["bindings"]["amqp"]["deliveryMode"] == 2
+    assert {"name": "one-way"} in note["tags"]
+
+
+def test_two_classes_of_one_name_are_two_schemas() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    assert "price" in schemas["Item"]["properties"]
+    assert "weight" in schemas["Item_2"]["properties"]
+
+
+def test_title_and_version_are_those_that_are_given_or_of_the_contracts() -> None:
+    assert DOCUMENT["info"]["title"] == "shop, depot"
+    given = asyncapi([service_schema(Depot)], title="All", version="1.2")
+    assert (given["info"]["title"], given["info"]["version"]) == ("All", "1.2")
+    one = asyncapi([service_schema(Depot)])["info"]["version"]
+    assert one != DOCUMENT["info"]["version"]
+    assert one == asyncapi([service_schema(Depot)])["info"]["version"]
+    assert asyncapi([])["channels"] == {}
+
+
+@pytest.mark.parametrize(
+    "description",
+    [{}, {"service": "a", "methods": {"b": {}}}, {"service": "a", "methods": {"b": None}}],
+)
+def test_what_is_no_description_is_an_error(description: dict[str, Any]) -> None:
+    with pytest.raises(ContractError, match="cannot be read"):
+        asyncapi([description])
