@@ -176,12 +176,12 @@ class StreamJudge:
         try:
             async with asyncio.timeout(HUNG):
                 await consume()
-        except TimeoutError:
-            verdict.complain(what, "hung", f"it has not ended after {HUNG:g} s")
-        except CallError as error:
+        except CallError as error:  # a `DeadlineExceeded` is a `TimeoutError` as well
             if tally is not None and error.received != tally.received:
                 told = f"{tally.received} items came, and {error.received} were told of: {error!r}"
                 verdict.complain(what, "lost", told)
+        except TimeoutError:
+            verdict.complain(what, "hung", f"it has not ended after {HUNG:g} s")
         if tally is not None:
             verdict.complain(what, "lost", "numbers did not arrive", tally.lost)
             verdict.complain(what, "doubled", "numbers arrived twice", tally.doubled)

@@ -18,6 +18,8 @@ _SILENT: Final = 2.0
 """Seconds after which a server that should have answered counts as gone."""
 _SETTLED: Final = 0.1
 """Seconds without another answer after which the servers that there are have answered."""
+_ASKED_EVERY: Final = 1.0
+"""Seconds between two questions, while no server answers."""
 _TRIED_EVERY: Final = 0.25
 """Seconds between two questions, while no server is there."""
 _KEPT: Final = 1_000
@@ -104,7 +106,7 @@ class StartedServers:
                 if left <= 0:
                     raise NoServer("no server is there that could take the call", method=method)
                 left = await inquiry.ask(left)
-                await inquiry.news(min(left, 1.0))
+                await inquiry.news(min(left, _ASKED_EVERY))
                 if inquiry.is_unbound and not inquiry.answers:
                     await inquiry.news(min(left, _TRIED_EVERY))
             while await inquiry.news(_SETTLED):
