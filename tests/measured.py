@@ -51,6 +51,7 @@ _BEHAVIOUR: Final = frozenset(
         "test_streams_client.py",
         "test_streams_on_the_wire.py",
         "test_streams_server.py",
+        "test_tracing.py",
         "test_unavailable.py",
         "test_uploads_client.py",
     }

@@ -24,6 +24,7 @@ from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
 from leveret.client.policy.call_policy import CallPolicy
 from leveret.client.request_ids import RequestIds
+from leveret.client.tracing import TracedCall
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec
 from leveret.errors import (
     CallError,
@@ -98,6 +99,15 @@ class Sender(Protocol):
         """The caller is gone: tell the server that has the request, if one has."""
 
 
+class TracedTerms(Struct, frozen=True, kw_only=True, gc=False):
+    """How the attempts of a call that is traced are told apart."""
+
+    call: TracedCall
+    """The call."""
+    headers: Callable[[Mapping[str, str]], bytes]
+    """Packs the headers of an attempt, of its carrier."""
+
+
 class Terms(Struct, frozen=True, kw_only=True, gc=False):
     """In what calls of one invocation may differ, beside their arguments."""
 
@@ -109,6 +119,8 @@ class Terms(Struct, frozen=True, kw_only=True, gc=False):
     """A dict that gets what the handler sent beside its result."""
     on_progress: OnProgress | None = None
     """Told how far the call is. Then the headers ask for that."""
+    traced: TracedTerms | None = None
+    """What traces its attempts, if anything does."""
 
 
 class _Attempt(Struct, frozen=True, kw_only=True):
@@ -379,7 +391,16 @@ class Invocation:
             key = secrets.token_urlsafe(16)
             headers += request.dialect.headers(idempotency_key=key)
 
+        traced = terms.traced
+        key_headers = headers[len(terms.headers) :]
+
         async def attempt(timeout: float) -> Any:
+            if traced is None:
+                return await untraced_attempt(timeout, headers)
+            with traced.call.attempt() as carrier:
+                return await untraced_attempt(timeout, traced.headers(carrier) + key_headers)
+
+        async def untraced_attempt(timeout: float, headers: bytes) -> Any:
             nonlocal request, further
             counters.retries += further
             further = 1

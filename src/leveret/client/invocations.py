@@ -18,6 +18,7 @@ from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions
 from leveret.client.policy.call_policy import CallPolicy, PolicedMethod, Policies
 from leveret.client.streams.opening import StreamOpener, StreamSender
+from leveret.client.tracing import ClientTracing
 from leveret.codec import (
     RAW,
     TEXT,
@@ -89,6 +90,8 @@ class Invocations:
         self.new_id = call_ids().__next__
         """Gives a call id that no call has had, to a call whose id is known before it is sent."""
         self.middleware = middleware
+        self.tracing: ClientTracing | None = None
+        """What traces its calls, if anything does."""
         self.counters = ClientMethods()
         """What is counted of its calls, method by method."""
         self._policies = policies
@@ -240,6 +243,7 @@ class Invocations:
             default_content_type=spec.content_type,
             raises=spec.raises,
             counters=self.counters.of(spec.key),
+            tracing=lambda: self.tracing,
             streams=spec.streams,
             resumes=spec.resume,
             uploads=_upload_codec(spec, codec.content_type),

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, Protocol, Self, TypeVar, Unpack, cast
 
 from msgspec import Struct, structs
 
-from leveret.client.invocation import Invocation, Terms
+from leveret.client.invocation import Invocation, Terms, TracedTerms
 from leveret.client.invocations import NATIVE, Invocations, MakeCodec, typed_codec
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
 from leveret.client.options import (
@@ -24,9 +24,10 @@ from leveret.client.options import (
     GivenOptions,
     check_timeout,
 )
-from leveret.client.request_ids import ids_within, within_call
+from leveret.client.request_ids import ids_within, traced_within, within_call
 from leveret.client.signatures import DocOfMethod, SignatureOfMethod, signature_of
 from leveret.client.streams.method import RemoteStreamMethod, RemoteUploadMethod
+from leveret.client.tracing import ClientTracing, TracedCall
 from leveret.contract import MethodSpec, Service, ServiceSpec, given_arguments, usable_spec_of
 from leveret.errors import InvalidArgument
 from leveret.wire.started import Standing
@@ -136,7 +137,10 @@ class RemoteMethod:
 
         :raises CallError: however it fails, once it is awaited.
         """
-        if self._chain is None:
+        tracing = self._made_by[0].tracing
+        if tracing is not None and tracing.is_wanted():
+            call = self._traced(tracing, args, kwargs)
+        elif self._chain is None:
             call = self._invocation.call(args, kwargs, self._terms)
         else:
             call = self._through_middleware(self._chain, args, kwargs)
@@ -174,8 +178,14 @@ class RemoteMethod:
 
         :raises CallError: if it does not.
         """
-        terms = self._terms_with(timeout, metadata)
-        await self._invocation.call((), dict(arguments), terms, repeat(call_id))
+        tracing = self._made_by[0].tracing
+        if tracing is None or not tracing.is_wanted():
+            terms = self._terms_with(timeout, metadata)
+            await self._invocation.call((), dict(arguments), terms, repeat(call_id))
+            return
+        with tracing.call(self._name) as traced:
+            terms = self._terms_with(timeout, {**metadata, **traced.carrier})
+            await self._invocation.call((), dict(arguments), terms, repeat(call_id))
 
     def read_standing(self, standing: Standing) -> Any:
         """The result of a started call that is done, or the error that it ended with, raised."""
@@ -286,8 +296,35 @@ class RemoteMethod:
             on_progress=self._on_progress,
         )
 
+    async def _traced(
+        self, tracing: ClientTracing, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """One call that is traced, with the middleware inside of its span."""
+        with tracing.call(self._name) as traced:
+            if self._chain is not None:
+                return await self._through_middleware(self._chain, args, kwargs, traced)
+            metadata = {**(self._metadata or {}), **traced.carrier}
+            terms = self._traced_terms(self._terms.timeout, metadata, traced)
+            return await self._invocation.call(args, kwargs, terms)
+
+    def _traced_terms(self, timeout: float, metadata: dict[str, str], traced: TracedCall) -> Terms:
+        """The terms of a call that is traced.
+
+        :raises InvalidArgument: if the metadata cannot be sent.
+        """
+
+        def headers(carrier: Mapping[str, str]) -> bytes:
+            return self._terms_with(timeout, {**metadata, **carrier}).headers
+
+        terms = self._terms_with(timeout, metadata)
+        return structs.replace(terms, traced=TracedTerms(call=traced, headers=headers))
+
     async def _through_middleware(
-        self, chain: CallNext, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        chain: CallNext,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        traced: TracedCall | None = None,
     ) -> Any:
         try:
             arguments = self._invocation.parameters(*args, **kwargs)
@@ -300,14 +337,19 @@ class RemoteMethod:
             self._terms.timeout,
             self._invocation.new_id(),
         )
-        with within_call(call.id):
+        if traced is not None:
+            call.metadata.update(traced.carrier)
+        with within_call(call.id, traced):
             return await chain(call)
 
     def _innermost(self, call: OutgoingCall) -> Coroutine[Any, Any, Any]:
         """The call as the middleware left it."""
         terms = self._terms
         timeout, metadata = call.timeout, call.metadata
-        if timeout != terms.timeout:
+        traced = traced_within(call.id)
+        if traced is not None:
+            terms = self._traced_terms(check_timeout(timeout), metadata, traced)
+        elif timeout != terms.timeout:
             terms = self._terms_with(check_timeout(timeout), metadata)
         elif metadata != self._metadata and (metadata or self._metadata):
             terms = self._terms_with(timeout, metadata)

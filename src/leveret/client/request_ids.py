@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["RequestIds", "ids_within", "within_call"]
+from leveret.client.tracing import TracedCall
+
+__all__ = ["RequestIds", "ids_within", "traced_within", "within_call"]
 
 
 class RequestIds:
@@ -21,10 +23,12 @@ class RequestIds:
     :param sent: how many of its requests were sent.
     """
 
-    __slots__ = ("_given", "first")
+    __slots__ = ("_given", "first", "traced")
 
     def __init__(self, first: str, *, sent: int = 0) -> None:
         self.first = first
+        self.traced: TracedCall | None = None
+        """What traces the call, if anything does."""
         self._given = sent
 
     def __iter__(self) -> Iterator[str]:
@@ -39,13 +43,27 @@ _ids: ContextVar[RequestIds | None] = ContextVar("leveret_request_ids", default=
 
 
 @contextmanager
-def within_call(call_id: str) -> Iterator[None]:
-    """What runs within this is on its way to send the requests of a call: its middleware."""
-    token = _ids.set(RequestIds(call_id))
+def within_call(call_id: str, traced: TracedCall | None = None) -> Iterator[None]:
+    """What runs within this is on its way to send the requests of a call: its middleware.
+
+    :param traced: what traces the call, if anything does.
+    """
+    ids = RequestIds(call_id)
+    ids.traced = traced
+    token = _ids.set(ids)
     try:
         yield
     finally:
         _ids.reset(token)
+
+
+def traced_within(call_id: str) -> TracedCall | None:
+    """What traces a call that has come through its middleware; None if nothing does.
+
+    :param call_id: what the call is named by now.
+    """
+    ids = _ids.get()
+    return ids.traced if ids is not None and ids.first == call_id else None
 
 
 def ids_within(call_id: str, new_id: Callable[[], str]) -> RequestIds:

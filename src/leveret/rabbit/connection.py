@@ -46,6 +46,11 @@ class BrokerConnection:
         return f"{named}, {self.state}, {url}"
 
     @property
+    def address(self) -> Address | str:
+        """The broker, or the name of an embedded one."""
+        return self._address
+
+    @property
     def state(self) -> State:
         """Connecting, connected, reconnecting or closed."""
         if self._opened is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
 
@@ -35,6 +36,7 @@ from leveret.contract import Service
 from leveret.observe import PROCESS, ClientCounters
 from leveret.rabbit.connection import BrokerConnection
 from leveret.rabbit.serving import Serving, serve_until_stopped
+from leveret.rabbit.traced import client_tracing, server_tracing
 from leveret.server.options import GivenServeOptions, ServeOptions
 from leveret.server.server import Server
 from leveret.transport.link import Link, State
@@ -62,6 +64,7 @@ class Rabbit(AsyncOnly):
         self._connection = connection
         self._invocations = invocations = Invocations(connection.client_here, middleware, policies)
         PROCESS.add_client(self, invocations.counters, connection.counters)
+        invocations.tracing = client_tracing(connection.address)
         starting = Starting(connection.client_here)
         self._made = Caller(connection.client_here, invocations, options, starting)
 
@@ -82,6 +85,8 @@ class Rabbit(AsyncOnly):
         await self.close()
 
     async def _open(self) -> Self:
+        if self._invocations.tracing is None:
+            self._invocations.tracing = client_tracing(self._connection.address)
         await self._connection.open()
         return self
 
@@ -419,4 +424,5 @@ class Rabbit(AsyncOnly):
             options,
             name=connection.name or default_name(),
             max_message_size=connection.max_message_size,
+            traced=partial(server_tracing, self._connection.address),
         )

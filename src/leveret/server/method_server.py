@@ -66,6 +66,7 @@ from leveret.server.load.slots import Slots
 from leveret.server.outbox import Unsent
 from leveret.server.streams.registry import Streams
 from leveret.server.streams.stream import ServerStream
+from leveret.server.tracing import ServerTracing
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.context import CurrentCall
 from leveret.wire.log_fields import fields_of, shown
@@ -130,6 +131,8 @@ class Shared(Struct, frozen=True, kw_only=True):
     """Bytes of the largest result."""
     send_tracebacks: bool
     """Whether callers get the traceback of an exception that the contract does not declare."""
+    tracing: ServerTracing | None = None
+    """Traces the calls; None if nobody wants that."""
     endings: Endings | None = None
     """Tells how each call ended; None if nobody wants to know."""
 
@@ -202,6 +205,7 @@ class MethodServer:
             keep_failed=self._keep_failed,
         )
         self._endings = shared.endings
+        self._tracing = shared.tracing
         self._settle = self._settling.finish if shared.endings is None else self._settle_and_tell
         self.repeat = self._settling.repeat
         """Sends a reply once more: `repeat(queue, name, frames)`; False if the queue is not its."""
@@ -226,6 +230,7 @@ class MethodServer:
             passing,
             self._begin_its_time,
             self._begin_stream,
+            None if shared.tracing is None else shared.tracing.begin,
             send_tracebacks=shared.send_tracebacks,
         ).run
 
@@ -788,6 +793,8 @@ class MethodServer:
         counters = call.source.counters
         if (back or call.holding is not _HELD) and goes_elsewhere(call, back=back):
             counters.handed_back += 1
+            if self._tracing is not None:
+                self._tracing.ended(call, gone=True)
             return
         now, started, stream = self._clock(), call.started, call.stream
         size_out = len(reply) + call.answer_size
@@ -804,6 +811,8 @@ class MethodServer:
             call.incoming.body_size,
             size_out,
         )
+        if self._tracing is not None:
+            self._tracing.ended(call, gone=False)
 
     def _settle_and_tell(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
         """`Settling.finish`, where somebody wants to know how calls end."""
@@ -881,6 +890,8 @@ class MethodServer:
         self.slots.discard(call)
         self._settling.forget(call)
         call.source.counters.handed_back += 1
+        if self._tracing is not None:
+            self._tracing.ended(call, gone=True)
         if self._endings is not None:
             self._endings.handed_back(call)
 

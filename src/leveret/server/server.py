@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from leveret.amqp.codes import ReplyCode
 from leveret.codec import TEXT, method_codec
@@ -40,6 +40,7 @@ from leveret.server.streams.inbox import Inbox
 from leveret.server.streams.registry import Streams
 from leveret.server.subscription import Subscription
 from leveret.server.topology import TopologyCheck
+from leveret.server.tracing import ServerTracing
 from leveret.server.watchdog import Watchdog
 from leveret.streaming import Credit
 from leveret.transport.connection import Connection
@@ -62,6 +63,7 @@ class Server:
 
     :param name: what the server calls itself, for people who ask it.
     :param max_message_size: bytes of the largest body that it takes or sends.
+    :param traced: gives what traces the calls of an instance by a clock, if anything does.
     :raises ContractError: if a service cannot be served, or an option names nothing that is.
     """
 
@@ -73,6 +75,7 @@ class Server:
         *,
         name: str,
         max_message_size: int,
+        traced: Callable[[str, Callable[[], float]], ServerTracing | None] = lambda *_: None,
     ) -> None:
         clock = time.monotonic
         loop = link.loop
@@ -101,6 +104,7 @@ class Server:
         if options.access_log:
             told = (*told, log_call)
         self._endings = Endings(told, clock) if told else None
+        self._tracing = traced(self.instance, clock)
         self._table = CallTable()
         self._streams = Streams(loop, self._stream_left, clock)
         self._kept = KeptReplies(clock)
@@ -244,6 +248,7 @@ class Server:
                 max_message_size=self._max_message_size,
                 send_tracebacks=options.send_tracebacks,
                 endings=self._endings,
+                tracing=self._tracing,
             ),
             adaptive=options.concurrency is None,
             guard=self._access.guard(spec),

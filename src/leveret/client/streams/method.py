@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from itertools import count
 from typing import Any
 
@@ -91,6 +91,7 @@ class RemoteStreamMethod:
             outgoing=self._outgoing,
             chain=self._around if self._middleware else None,
             terms_with=self._changed,
+            with_carrier=self._with_carrier,
         )
         return RemoteStream(plan)
 
@@ -124,6 +125,11 @@ class RemoteStreamMethod:
         :raises InvalidArgument: for a timeout or metadata that cannot be.
         """
         return self._terms_with(check_timeout(call.timeout), call.metadata)
+
+    def _with_carrier(self, carrier: Mapping[str, str]) -> StreamTerms:
+        """The terms with what whoever traces it sends along."""
+        metadata = {**(self._options.metadata or {}), **carrier}
+        return self._terms_with(self._terms.timeout, metadata)
 
     def _terms_with(self, timeout: float, metadata: dict[str, str] | None) -> StreamTerms:
         headers = b""
@@ -161,10 +167,39 @@ class RemoteUploadMethod(RemoteStreamMethod):
     async def _call(
         self, source: Source | None, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        counters, loop = self._opener.counters, asyncio.get_running_loop()
+        began = loop.time()
+        counters.started += 1
+        tracing = self._opener.tracing()
+        try:
+            if tracing is None or not (tracing.traces_streams and tracing.is_wanted()):
+                result = await self._send(source, args, kwargs, {})
+            else:
+                with tracing.call(self._spec.key) as traced:
+                    result = await self._send(source, args, kwargs, traced.carrier)
+        except BaseException as error:
+            counters.failed(error, loop.time() - began)
+            raise
+        counters.answered(loop.time() - began)
+        return result
+
+    async def _send(
+        self,
+        source: Source | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        carrier: Mapping[str, str],
+    ) -> Any:
+        """The call, through the middleware if there is any.
+
+        :param carrier: what whoever traces it sends along.
+        """
         if not self._middleware:
             ids = RequestIds(self._opener.new_id())
-            return await self._upload(source, args, kwargs, self._terms, ids)
+            terms = self._with_carrier(carrier) if carrier else self._terms
+            return await self._upload(source, args, kwargs, terms, ids)
         call = self._outgoing(args, kwargs)
+        call.metadata.update(carrier)
 
         async def innermost(changed: OutgoingCall) -> Any:
             terms = self._changed(changed)

@@ -24,6 +24,7 @@ from leveret.client.calls.upload import Upload
 from leveret.client.calls.upload_channel import UploadChannel
 from leveret.client.invocation import Sender
 from leveret.client.streams.sending import Source, send_items
+from leveret.client.tracing import ClientTracing
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, ItemCodec, MethodCodec
 from leveret.errors import (
     CallError,
@@ -107,6 +108,7 @@ class StreamOpener:
     :param default_content_type: that of an item that does not name its own.
     :param raises: the errors that the contract declares, by code.
     :param counters: what is counted of its streams.
+    :param tracing: gives what traces them, if anything does.
     :param streams: whether its results stream.
     :param resumes: whether a stream that broke goes on after its last cursor.
     :param uploads: the codec of what is uploaded; None if nothing is.
@@ -125,10 +127,13 @@ class StreamOpener:
         default_content_type: str,
         raises: Mapping[str, type[DeclaredError]],
         counters: ClientCounters,
+        tracing: Callable[[], ClientTracing | None] = lambda: None,
         streams: bool = True,
         resumes: bool = False,
         uploads: ItemCodec | None = None,
     ) -> None:
+        self.tracing = tracing
+        """Gives what traces its streams, if anything does."""
         self.counters = counters
         """What is counted of its streams."""
         self.new_id = new_id

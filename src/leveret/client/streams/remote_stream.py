@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from math import inf
 from types import TracebackType
 from typing import Any, Final, Generic, NoReturn, Self, TypeVar
@@ -24,6 +24,7 @@ from leveret.client.middleware import CallNext, OutgoingCall
 from leveret.client.request_ids import RequestIds
 from leveret.client.streams.opening import Opened, StreamOpener, StreamTerms
 from leveret.client.streams.sending import Source
+from leveret.client.tracing import TracedCall
 from leveret.errors import (
     Busy,
     CallError,
@@ -59,6 +60,7 @@ class Plan:
     :param source: what is uploaded, if anything is.
     :param chain: makes of what is innermost the middleware around it; None if there is none.
     :param terms_with: gives the terms with another timeout and other metadata.
+    :param with_carrier: gives the terms with more metadata, of whoever traces the stream.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Plan:
         outgoing: Callable[[tuple[Any, ...], dict[str, Any]], OutgoingCall],
         chain: Callable[[CallNext], CallNext] | None,
         terms_with: Callable[[OutgoingCall], StreamTerms],
+        with_carrier: Callable[[Mapping[str, str]], StreamTerms],
     ) -> None:
         self.opener = opener
         self.args = args
@@ -81,6 +84,7 @@ class Plan:
         self.outgoing = outgoing
         self.chain = chain
         self.terms_with = terms_with
+        self.with_carrier = with_carrier
 
 
 class RemoteStream(Generic[T_co]):
@@ -102,6 +106,7 @@ class RemoteStream(Generic[T_co]):
         self._ids = RequestIds("")
         self._began = 0.0
         self._is_counted = False
+        self._traced: TracedCall | None = None
         self._until = inf
         self._received = 0
         self._cursor: str | None = None
@@ -272,7 +277,12 @@ class RemoteStream(Generic[T_co]):
         self._loop = loop = get_running_loop()
         self._began = loop.time()
         self._opener.counters.started += 1
+        tracing = self._opener.tracing()
+        if tracing is not None and tracing.traces_streams and tracing.is_wanted():
+            self._traced = tracing.stream(self._method)
         if plan.chain is None:
+            if self._traced is not None:
+                self._terms = plan.with_carrier(self._traced.carrier)
             self._ids = RequestIds(plan.opener.new_id())
             try:
                 self._body = plan.opener.encode(plan.args, plan.kwargs)
@@ -282,6 +292,8 @@ class RemoteStream(Generic[T_co]):
                 await self._fail(error)
             return
         call = plan.outgoing(plan.args, plan.kwargs)
+        if self._traced is not None:
+            call.metadata.update(self._traced.carrier)
         begun: asyncio.Future[OutgoingCall] = loop.create_future()
         left: asyncio.Future[None] = loop.create_future()
         self._left = left
@@ -424,6 +436,8 @@ class RemoteStream(Generic[T_co]):
         if loop is None or self._is_counted:
             return
         self._is_counted = True
+        if self._traced is not None:
+            self._traced.ended(error, items=self._received)
         took = loop.time() - self._began
         counters = self._opener.counters
         if error is None:

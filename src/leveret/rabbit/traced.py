@@ -1,0 +1,42 @@
+"""Whether OpenTelemetry is to trace a connection: only if the program has imported it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from leveret.client.tracing import ClientTracing
+from leveret.server.tracing import ServerTracing
+from leveret.transport.address import Address
+
+_IMPORTED = ("opentelemetry.trace", "leveret.tracing")
+"""A program that has imported neither pays for neither."""
+
+
+def client_tracing(address: Address | str) -> ClientTracing | None:
+    """What traces the calls of a connection to this broker; None if nothing does."""
+    if not any(name in sys.modules for name in _IMPORTED):
+        return None
+    from leveret.tracing import telemetry  # noqa: PLC0415
+    from leveret.tracing.client_spans import ClientSpans  # noqa: PLC0415
+
+    made = telemetry(*_server(address))
+    return None if made is None else ClientSpans(made)
+
+
+def server_tracing(
+    address: Address | str, instance: str, clock: Callable[[], float]
+) -> ServerTracing | None:
+    """What traces the calls of a server; None if nothing does."""
+    if not any(name in sys.modules for name in _IMPORTED):
+        return None
+    from leveret.tracing import telemetry  # noqa: PLC0415
+    from leveret.tracing.server_spans import ServerSpans  # noqa: PLC0415
+
+    made = telemetry(*_server(address))
+    return None if made is None else ServerSpans(made, instance, clock)
+
+
+def _server(address: Address | str) -> tuple[str, int]:
+    """The broker as it is configured: the conventions want no address of a socket."""
+    return ("", 0) if isinstance(address, str) else address.hosts[0]

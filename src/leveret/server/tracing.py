@@ -1,0 +1,20 @@
+"""What the server needs of whoever traces its calls; `leveret.tracing` has it for OpenTelemetry."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from leveret.server.calls.life import ServerCall
+
+
+class ServerTracing(Protocol):
+    """Traces the calls of one server."""
+
+    def begin(self, call: ServerCall) -> None:
+        """The task of a call begins: what runs in it from here on belongs to the call."""
+
+    def ended(self, call: ServerCall, *, gone: bool) -> None:
+        """A call is over here.
+
+        :param gone: whether its request is another server's now.
+        """
