@@ -100,10 +100,7 @@ class Server:
         self._access = Access(options.allow, options.trusted_servers, self._services)
         check_plain(options.plain, self._services)
         self._once: OnceStore = MemoryOnce() if options.once is None else options.once
-        told = call_ended_of(options.middleware)
-        if options.access_log:
-            told = (*told, log_call)
-        self._endings = Endings(told, clock) if told else None
+        self._endings = _endings(options, clock)
         self._tracing = traced(self.instance, clock)
         self._table = CallTable()
         self._streams = Streams(loop, self._stream_left, clock)
@@ -554,6 +551,14 @@ class Server:
             self._link.closed.remove_done_callback(self._fail)
         finally:
             await self._lifespans.leave()
+
+
+def _endings(options: ServeOptions, clock: Callable[[], float]) -> Endings | None:
+    """What tells how calls end; None if nobody wants to know."""
+    told = call_ended_of(options.middleware)
+    if options.access_log:
+        told = (*told, log_call)
+    return Endings(told, clock) if told else None
 
 
 def _lost(error: LeveretError) -> LeveretError:
