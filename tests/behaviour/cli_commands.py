@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
-from tests.behaviour.forked_commands import ForkedCommand
+from tests.behaviour.forked_programs import ForkedProgram
 from tests.behaviour.patience import PATIENCE, until
 
 _STARTS = 3
@@ -23,7 +23,7 @@ _STARTS = 3
 class Command:
     """One `leveret ...`, running or ended."""
 
-    def __init__(self, process: asyncio.subprocess.Process | ForkedCommand) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | ForkedProgram) -> None:
         self.process = process
         self.out = b""
         self.lines: list[str] = []
@@ -111,8 +111,8 @@ class Commands:
     async def start(self, *args: str, stdin: bytes = b"", url: str | None = None) -> Command:
         """Start `leveret *args`: a fork of a process that has imported it."""
         return self._keep(
-            await ForkedCommand.start(
-                args, folder=self.folder, environment=self._environment(url), stdin=stdin
+            await ForkedProgram.start(
+                "leveret", args, folder=self.folder, environment=self._environment(url), stdin=stdin
             )
         )
 
@@ -132,7 +132,7 @@ class Commands:
     def _environment(self, url: str | None = None) -> dict[str, str]:
         return os.environ | {"LEVERET_URL": self.url if url is None else url, "COLUMNS": "200"}
 
-    def _keep(self, process: asyncio.subprocess.Process | ForkedCommand) -> Command:
+    def _keep(self, process: asyncio.subprocess.Process | ForkedProgram) -> Command:
         command = Command(process)
         self._all.append(command)
         return command

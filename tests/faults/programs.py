@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from asyncio.subprocess import PIPE, Process
+import os
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.faults import serving_program
+from tests.behaviour.forked_programs import ForkedProgram
 
 _ROOT: Final = Path(__file__).parents[2]
+_STDERR: Final = 2
 _ATTEMPTS: Final = 5
 _PATIENCE: Final = 20.0
 """Seconds after which a program that does not start or end is stuck, if no fault keeps it."""
@@ -35,7 +35,7 @@ class Programs:
         store: str = "memory",
         patience: float = _PATIENCE,
     ) -> None:
-        self.running: list[Process] = []
+        self.running: list[ForkedProgram] = []
         self._url = url
         self._diary = diary
         self._grace = grace
@@ -66,7 +66,6 @@ class Programs:
         for _ in range(_ATTEMPTS):  # as a supervisor does, where a fault meets the start itself
             program = await self._spawn()
             self.running.append(program)
-            assert program.stdout is not None
             async with asyncio.timeout(self._patience):
                 line = await program.stdout.readline()
             if line == b"serving\n" or may_die:
@@ -74,27 +73,23 @@ class Programs:
             await self.kill(program)
         raise AssertionError(f"after {_ATTEMPTS} attempts, no server has started")
 
-    async def _spawn(self) -> Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            serving_program.__name__,
-            self._url,
-            str(self._diary),
-            f"program-{next(self._numbers)}",
-            str(self._grace),
-            self._store,
-            stdout=PIPE,
-            cwd=_ROOT,
+    async def _spawn(self) -> ForkedProgram:
+        arguments = (self._url, str(self._diary), f"program-{next(self._numbers)}")
+        return await ForkedProgram.start(
+            "tests.faults.serving_program",
+            (*arguments, str(self._grace), self._store),
+            folder=_ROOT,
+            environment=os.environ,
+            stderr=_STDERR,
         )
 
-    async def kill(self, program: Process) -> None:
+    async def kill(self, program: ForkedProgram) -> None:
         """SIGKILL one; wait until it is gone."""
         if program.returncode is None:
             program.kill()
         await self._gone(program)
 
-    async def end(self, program: Process) -> None:
+    async def end(self, program: ForkedProgram) -> None:
         """SIGTERM one; wait until it has drained."""
         program.terminate()
         assert await self._gone(program) == 0, f"the program {program.pid} failed"
@@ -105,8 +100,9 @@ class Programs:
             await self.start()
             await self.end(program)
 
-    async def _gone(self, program: Process) -> int:
+    async def _gone(self, program: ForkedProgram) -> int:
         async with asyncio.timeout(self._patience):
             code = await program.wait()
+            await program.stdout.read()  # to its end, so that nothing of it is left open
         self.running.remove(program)
         return code
