@@ -56,6 +56,10 @@ class Science(Service):
     async def mirror(self, samples: list[Sample]) -> list[Sample]:
         return samples[::-1]
 
+
+class Counting(Service):
+    """Runs in a process, which imports pandas: not each server of a test need start one."""
+
     @method(executor="process")
     def total(self, points: np.ndarray[tuple[int, Literal[2]], np.dtype[np.int32]]) -> int:
         return int(points.sum())
@@ -132,8 +136,8 @@ async def test_bodies_that_lie_are_invalid_arguments(client: Rabbit, host: Rabbi
 
 
 async def test_a_handler_in_a_process_has_them(client: Rabbit, host: Rabbit) -> None:
-    async with host.serving(Science()):
-        assert await client.remote(Science).total(np.array([[1, 2], [3, 4]], "i4")) == 10
+    async with host.serving(Counting()):
+        assert await client.remote(Counting).total(np.array([[1, 2], [3, 4]], "i4")) == 10
 
 
 def test_what_cannot_travel_is_refused_when_the_class_is_defined() -> None:
@@ -163,7 +167,8 @@ def test_what_cannot_travel_is_refused_when_the_class_is_defined() -> None:
 
 def test_the_content_type_is_that_of_the_types() -> None:
     methods = leveret.service_schema(Science)["methods"]
-    assert {one["content_type"] for one in methods.values()} == {BUFFERS}
+    counting = leveret.service_schema(Counting)["methods"]
+    assert {one["content_type"] for one in (*methods.values(), *counting.values())} == {BUFFERS}
     assert methods["scale"]["arguments"]["properties"]["values"]["x-leveret-buffer"] == {
         "kind": "ndarray",
         "dtype": ["float64"],

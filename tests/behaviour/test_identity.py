@@ -33,6 +33,10 @@ class Door(Service):
     def who_to_a_thread(self) -> str:
         return current_call().user
 
+
+class BackDoor(Service):
+    """Tells a process of its own, which not each server of a test need start."""
+
     @method(executor="process", concurrency=1)
     def who_to_a_process(self) -> str:
         return current_call().user
@@ -69,9 +73,9 @@ async def test_the_user_is_who_has_logged_in(users: Users, host: Rabbit) -> None
 
 async def test_handlers_off_the_loop_see_the_user_too(users: Users, host: Rabbit) -> None:
     alice = name("alice")
-    async with host.serving(Door()), users.connect(alice) as rabbit:
+    async with host.serving(Door(), BackDoor()), users.connect(alice) as rabbit:
         assert await rabbit.remote(Door).who_to_a_thread() == alice
-        assert await rabbit.remote(Door).with_options(timeout=30).who_to_a_process() == alice
+        assert await rabbit.remote(BackDoor).with_options(timeout=30).who_to_a_process() == alice
 
 
 async def test_clients_of_the_tutorials_protocol_have_users_as_well(
