@@ -57,7 +57,7 @@ EXIT_CODES: Final[dict[int, str]] = {
     11: "a service that cannot be loaded or served: no such module, ContractError",
     12: "TopologyError",
     13: "another end of AMQP",
-    CANNOT_LISTEN: "a broker that cannot listen: the port is in use, or the host is another's",
+    CANNOT_LISTEN: "it cannot listen: the port is in use, or the host is another's",
     UNEXPECTED: "unexpected: a service's start raised, or did not end when told to; or a bug",
     INTERRUPTED: "Ctrl-C",
 }

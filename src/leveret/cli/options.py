@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 
 from leveret.cli.arguments import BadArgument, names_of, pairs_of
+from leveret.cli.endpoints import Endpoint, endpoint_of
 from leveret.cli.exits import USAGE
 from leveret.cli.printing import print_error
 from leveret.errors import InvalidURL
 
 __all__ = [
     "Url",
+    "read_endpoint",
     "read_pairs",
     "read_users",
     "refuse_embedded",
@@ -51,6 +53,14 @@ def read_users(words: Iterable[str] | None, option: str) -> dict[str, tuple[str,
     """Read a repeatable option of the form `what=user,user`; raises as `read_pairs`."""
     try:
         return {what: names_of(users) for what, users in read_pairs(words, option).items()}
+    except BadArgument as error:
+        raise typer.BadParameter(f"{option}: {error}") from None
+
+
+def read_endpoint(word: str | None, option: str) -> Endpoint | None:
+    """Read an option of the form `[HOST]:PORT`, None if it is not given; raises as `read_pairs`."""
+    try:
+        return None if word is None else endpoint_of(word)
     except BadArgument as error:
         raise typer.BadParameter(f"{option}: {error}") from None
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from leveret.cli.exits import CANNOT_LISTEN
 from leveret.cli.logs import LogFormat, LogLevel, tell_end
-from leveret.cli.options import read_pairs, read_users, refuse_embedded, refuse_empty
+from leveret.cli.options import read_endpoint, read_pairs, read_users, refuse_embedded, refuse_empty
+from leveret.cli.serving.monitoring import CannotListen, MonitorOptions
 from leveret.cli.serving.process import ServerProcess
-from leveret.cli.serving.request import ServeRequest
+from leveret.cli.serving.request import Ending, ServeRequest
 from leveret.cli.serving.supervisor import supervise
+from leveret.cli.serving.systemd import SystemManager
 from leveret.cli.settings import read_settings
 from leveret.rabbit.options import MAX_MESSAGE_SIZE
 
 __all__ = ["CODES", "serve"]
 
-CODES: Final = (0, 2, 8, 9, 10, 11, 12, 13, 70, 130)
+CODES: Final = (0, 2, 8, 9, 10, 11, 12, 13, 14, 70, 130)
 """The exit codes that it can have."""
 
 
@@ -110,6 +114,22 @@ def serve(
         str | None,
         typer.Option(show_default="host and process", help="The name of the connection."),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST]:PORT",
+            help="Metrics for Prometheus at http://HOST:PORT/metrics, of all workers; without a"
+            " host, for this machine alone.",
+        ),
+    ] = None,
+    health: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST]:PORT",
+            help="/livez and /readyz there: whether it lives, and whether all workers serve. It may"
+            " be the place of --metrics.",
+        ),
+    ] = None,
     reload: Annotated[
         bool,
         typer.Option(
@@ -169,22 +189,35 @@ def serve(
         log_level=log_level,
         log_format=log_format,
     )
-    if reload:
-        raise typer.Exit(_serve_reloading(request, workers))
-    if workers > 1:
-        request.configure_logging("supervisor")
-        raise typer.Exit(supervise(request, workers))
-    request.configure_logging()
-    ending = ServerProcess(request).run()
+    monitor = MonitorOptions(
+        metrics=read_endpoint(metrics, "--metrics"), health=read_endpoint(health, "--health")
+    )
+    if metrics is not None and not find_spec("prometheus_client"):
+        raise typer.BadParameter(
+            "--metrics needs prometheus_client: pip install 'leveret[metrics]'"
+        )
+    ending = _run(request, workers, monitor, reload=reload)
     if ending.error:
         tell_end(ending.error, log_format)
     raise typer.Exit(ending.code)
 
 
-def _serve_reloading(request: ServeRequest, workers: int) -> int:
+def _run(request: ServeRequest, workers: int, monitor: MonitorOptions, *, reload: bool) -> Ending:
+    if not reload and workers == 1:
+        request.configure_logging()
+        return ServerProcess(request, monitor=monitor, manager=SystemManager()).run()
+    request.configure_logging("supervisor")
+    try:
+        if reload:
+            return Ending(code=_serve_reloading(request, workers, monitor))
+        return Ending(code=supervise(request, workers, monitor, SystemManager()))
+    except CannotListen as error:
+        return Ending(code=CANNOT_LISTEN, error=str(error))
+
+
+def _serve_reloading(request: ServeRequest, workers: int, monitor: MonitorOptions) -> int:
     from leveret.cli.serving.reloading import (  # noqa: PLC0415 - only here is watchfiles needed
         serve_reloading,
     )
 
-    request.configure_logging("supervisor")
-    return serve_reloading(request, workers)
+    return serve_reloading(request, workers, monitor)

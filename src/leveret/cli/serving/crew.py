@@ -21,6 +21,7 @@ from leveret.cli.printing import describe
 from leveret.cli.serving.process import STOP_MARGIN
 from leveret.cli.serving.request import Ending, ServeRequest
 from leveret.cli.serving.worker_process import WorkerProcess
+from leveret.cli.serving.worker_reports import WorkerReports
 
 __all__ = ["Crew", "RestartPauses"]
 
@@ -57,6 +58,7 @@ class Crew:
     `ready` is set once all of them have been ready.
 
     :param workers: how many.
+    :param reports: those who ask workers how they stand.
     :param flags: options of their interpreters.
     :param outlasts_broker: whether it goes on where no broker can be reached at its start.
     """
@@ -65,6 +67,7 @@ class Crew:
         self,
         request: ServeRequest,
         workers: int,
+        reports: WorkerReports,
         *,
         flags: tuple[str, ...] = (),
         outlasts_broker: bool = False,
@@ -72,6 +75,7 @@ class Crew:
         self.ready = asyncio.Event()
         self._request = request
         self._count = workers
+        self._reports = reports
         self._flags = flags
         self._outlasts_broker = outlasts_broker
         self._served: set[int] = set()
@@ -110,6 +114,7 @@ class Crew:
     async def _watch(self, worker: WorkerProcess) -> Ending:
         """Wait for a worker's end."""
         self._workers.add(worker)
+        self._reports.add(worker)
         worker.on_ready = self._note_ready
         if self._stopping.is_set():  # `drain` was called while this worker started
             worker.terminate()
@@ -117,6 +122,7 @@ class Crew:
             return await worker.ended()
         finally:
             self._workers.discard(worker)
+            self._reports.discard(worker)
             self._any_served = self._any_served or worker.ready_at is not None
 
     @property

@@ -14,13 +14,29 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import leveret
-from leveret.cli.exits import CUT_SHORT, DONE, INTERRUPTED, UNEXPECTED, exit_code
+from leveret.cli.exits import (
+    CANNOT_LISTEN,
+    CUT_SHORT,
+    DONE,
+    INTERRUPTED,
+    UNEXPECTED,
+    exit_code,
+)
 from leveret.cli.printing import describe
+from leveret.cli.serving.monitoring import (
+    CannotListen,
+    Exposition,
+    Health,
+    Monitoring,
+    MonitorOptions,
+)
 from leveret.cli.serving.request import Ending, ServeRequest
 from leveret.cli.serving.stopping import end_process_after, enforce_stop
+from leveret.cli.serving.systemd import SystemManager
 from leveret.cli.targets import TargetError, load_middleware, load_services
 from leveret.contract import Service
 from leveret.errors import (
@@ -58,10 +74,22 @@ class ServerProcess:
     """Serves in this process until SIGINT or SIGTERM; a second signal cuts the drain short.
 
     :param on_ready: called once, when it serves.
+    :param monitor: where it answers those who monitor it.
+    :param manager: who started it, and wants to know how it stands; a worker's is its supervisor's.
     """
 
-    def __init__(self, request: ServeRequest, on_ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        request: ServeRequest,
+        on_ready: Callable[[], None] = lambda: None,
+        *,
+        monitor: MonitorOptions | None = None,
+        manager: SystemManager | None = None,
+    ) -> None:
         self._request = request
+        self._monitor = monitor or MonitorOptions()
+        self._manager = manager or SystemManager({})
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._on_ready = on_ready
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -83,6 +111,8 @@ class ServerProcess:
             if self._server is not None:  # SIGINT itself is handled here by then
                 return Ending(code=INTERRUPTED, error="a handler raised KeyboardInterrupt")
             return Ending(code=INTERRUPTED, error="interrupted before it served")
+        except CannotListen as error:
+            return Ending(code=CANNOT_LISTEN, error=str(error), permanent=True)
         except Exception as error:
             log.debug("the server ended with an error", exc_info=True)
             permanent = self._server is None and isinstance(error, _PERMANENT)
@@ -92,7 +122,18 @@ class ServerProcess:
         return Ending(code=DONE)
 
     async def _run(self, services: Sequence[Service], loaded: GivenServeOptions) -> None:
-        self._stopped = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._stopped = self._loop.create_future()
+        self._manager.watch()
+        try:
+            async with Monitoring(self._monitor, self):
+                await self._serve_until_signal(services, loaded)
+        finally:
+            self._manager.close()
+
+    async def _serve_until_signal(
+        self, services: Sequence[Service], loaded: GivenServeOptions
+    ) -> None:
         self._serving = asyncio.create_task(self._serve(services, loaded))
         with enforce_stop(self._on_signal, limit=self._limit, margin=STOP_MARGIN):
             try:
@@ -114,6 +155,7 @@ class ServerProcess:
         async with rabbit, rabbit.serving(*services, **options) as server:
             self._server = server
             self._on_ready()
+            self._manager.ready()
             await self._until_stopped(server)
 
     async def _until_stopped(self, server: Server) -> None:
@@ -134,6 +176,41 @@ class ServerProcess:
         if server.failed.done():
             server.failed.result()
 
+    # -- for those who monitor it ---------------------------------------------------------------
+
+    @property
+    def unready(self) -> str:
+        """Why it takes no new calls at this moment; "" if it does."""
+        if self._server is not None:
+            return self._server.unready
+        return "stopping" if self._stopping else "starting"
+
+    def ask_unready(self, tell: Callable[[str], None]) -> None:
+        """Have the event loop say how it stands: if it stands still, it does not. For threads.
+
+        Before it runs there is no call, and this thread says so.
+        """
+        loop = self._loop
+        if loop is None:
+            tell("starting")
+            return
+        with suppress(RuntimeError):  # it has ended
+            loop.call_soon_threadsafe(lambda: tell(self.unready))
+
+    async def health(self) -> Health:
+        """How it stands. That it answers says that it lives."""
+        return Health(unready=[why] if (why := self.unready) else [])
+
+    async def exposition(self) -> Exposition:
+        """Its metrics."""
+        from leveret.metrics.exposition import (  # noqa: PLC0415 - of the extra `metrics`
+            exposition_of_process,
+        )
+
+        return exposition_of_process
+
+    # -- its end ---------------------------------------------------------------------------------
+
     def _limit(self) -> tuple[float, int]:
         """Seconds that a stop may take, and the exit code if it takes longer."""
         if self._server is None:  # there is no call to wait for
@@ -146,6 +223,7 @@ class ServerProcess:
     def _on_signal(self) -> None:
         if not self._stopping:
             self._stopping = True
+            self._manager.stopping()
             if self._server is None:
                 assert self._serving is not None
                 self._serving.cancel()

@@ -15,8 +15,10 @@ from typing import Final
 from leveret.cli.exits import DONE, UNREACHABLE
 from leveret.cli.serving.changes import Changes, watched
 from leveret.cli.serving.crew import Crew
+from leveret.cli.serving.monitoring import Monitoring, MonitorOptions
 from leveret.cli.serving.request import ServeRequest
 from leveret.cli.serving.supervisor import handle_signals
+from leveret.cli.serving.worker_reports import WorkerReports
 
 __all__ = ["serve_reloading"]
 
@@ -30,15 +32,27 @@ _UNMENDABLE: Final = frozenset({2, UNREACHABLE, 10})
 """Exit codes that no change of the code mends: a bad URL, no broker, a refused login."""
 
 
-def serve_reloading(request: ServeRequest, workers: int) -> int:
-    """Serve until SIGINT or SIGTERM, with new workers after each change; returns the exit code."""
-    return asyncio.run(_Reloader(request, workers, Changes(watched(request.targets))).run())
+def serve_reloading(request: ServeRequest, workers: int, monitor: MonitorOptions) -> int:
+    """Serve until SIGINT or SIGTERM, with new workers after each change; returns the exit code.
+
+    :raises CannotListen: if it cannot listen where it is to be monitored.
+    """
+    return asyncio.run(_run(request, workers, monitor))
+
+
+async def _run(request: ServeRequest, workers: int, monitor: MonitorOptions) -> int:
+    reports = WorkerReports(workers)
+    async with Monitoring(monitor, reports):
+        return await _Reloader(request, workers, Changes(watched(request.targets)), reports).run()
 
 
 class _Reloader:
     """Starts one crew of workers after the other."""
 
-    def __init__(self, request: ServeRequest, workers: int, changes: Changes) -> None:
+    def __init__(
+        self, request: ServeRequest, workers: int, changes: Changes, reports: WorkerReports
+    ) -> None:
+        self._reports = reports
         self._request = request
         self._workers = workers
         self._changes = changes
@@ -76,6 +90,7 @@ class _Reloader:
         crew = Crew(
             self._request,
             self._workers,
+            self._reports,
             flags=_NO_BYTECODE,
             outlasts_broker=self._serving is not None,
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from leveret.cli.logs import LogFormat, LogLevel, configure_logging
+from leveret.observe import Snapshot
 from leveret.rabbit.options import MAX_MESSAGE_SIZE
 from leveret.server.options import GivenServeOptions
 
-__all__ = ["Ending", "ServeRequest"]
+__all__ = ["Ending", "Report", "ServeRequest"]
 
 
 class ServeRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +66,16 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
+    """How a server process stands, when it is asked."""
+
+    unready: str = ""
+    """Why it takes no new calls; empty if it does."""
+    snapshot: Snapshot
+    """What it has counted."""
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True, tag="ending"):
     """How a server process ended."""
 
     code: int

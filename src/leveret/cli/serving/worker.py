@@ -2,7 +2,8 @@
 
 FD is the worker's end of a socket pair; only the supervisor holds the other end. The supervisor
 sends the worker its orders, one line of JSON. The worker sends the line "ready" when it serves, and
-an `Ending` at its end. When the supervisor dies, by `kill -9` for instance, the socket ends; then
+an `Ending` at its end. Each further byte of the supervisor asks for a `Report`; a last one goes
+before the `Ending`. When the supervisor dies, by `kill -9` for instance, the socket ends; then
 the worker drains and exits, as after SIGTERM.
 """
 
@@ -13,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -20,12 +22,15 @@ import msgspec
 
 from leveret.cli.exits import CUT_SHORT
 from leveret.cli.serving.process import STOP_MARGIN, ServerProcess
-from leveret.cli.serving.request import ServeRequest
+from leveret.cli.serving.request import Report, ServeRequest
 from leveret.cli.serving.stopping import end_process_after
+from leveret.observe import PROCESS
 
-__all__ = ["READY", "Orders", "main"]
+__all__ = ["ASK", "READY", "Orders", "main"]
 
 READY: Final = b"ready\n"
+ASK: Final = b"?"
+"""Asks a worker for a `Report`."""
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +49,16 @@ def main() -> int:
     orders = _orders(supervisor)
     request = orders.request
     request.configure_logging(f"worker {orders.worker}")
-    threading.Thread(target=_stop_after, args=(supervisor, request.grace), daemon=True).start()
-    ending = ServerProcess(request, on_ready=lambda: _send(supervisor, READY)).run()
-    _send(supervisor, msgspec.json.encode(ending) + b"\n")
+    to_supervisor = _Lines(supervisor)
+    process = ServerProcess(request, on_ready=lambda: to_supervisor.send(READY))
+    threading.Thread(
+        target=_listen,
+        args=(supervisor, lambda: process.ask_unready(to_supervisor.report_soon), request.grace),
+        daemon=True,
+    ).start()
+    ending = process.run()
+    to_supervisor.report("stopping")
+    to_supervisor.send(msgspec.json.encode(ending) + b"\n")
     return ending.code
 
 
@@ -56,16 +68,33 @@ def _orders(supervisor: socket.socket) -> Orders:
         return msgspec.json.decode(lines.readline(), type=Orders)
 
 
-def _send(supervisor: socket.socket, line: bytes) -> None:
-    with suppress(OSError):  # the supervisor is dead
-        supervisor.sendall(line)
+class _Lines:
+    """Sends lines to the supervisor, from any thread."""
+
+    def __init__(self, supervisor: socket.socket) -> None:
+        self._supervisor = supervisor
+        self._lock = threading.Lock()
+
+    def send(self, line: bytes) -> None:
+        """Send a line, and wait until the system has it."""
+        with self._lock, suppress(OSError):  # the supervisor is dead
+            self._supervisor.sendall(line)
+
+    def report(self, unready: str) -> None:
+        """Say how this process stands."""
+        report = Report(unready=unready, snapshot=PROCESS.snapshot())
+        self.send(msgspec.json.encode(report) + b"\n")
+
+    def report_soon(self, unready: str) -> None:
+        """The same, without keeping the event loop waiting for a supervisor that reads slowly."""
+        threading.Thread(target=self.report, args=(unready,), daemon=True).start()
 
 
-def _stop_after(supervisor: socket.socket, grace: float) -> None:
-    """Wait for the supervisor to die, then stop. Runs in a thread: the loop may be blocked."""
+def _listen(supervisor: socket.socket, asked: Callable[[], None], grace: float) -> None:
+    """Answer the supervisor until it dies, then stop. Runs in a thread: the loop may be blocked."""
     with suppress(OSError):
         while supervisor.recv(1):
-            pass
+            asked()
     end_process_after(grace + STOP_MARGIN, CUT_SHORT)
     os.kill(os.getpid(), signal.SIGTERM)
 

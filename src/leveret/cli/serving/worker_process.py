@@ -16,13 +16,15 @@ from typing import Final, Self
 import msgspec
 
 from leveret.cli.exits import CUT_SHORT, DONE, UNEXPECTED
-from leveret.cli.serving.request import Ending, ServeRequest
-from leveret.cli.serving.worker import READY, Orders
+from leveret.cli.serving.request import Ending, Report, ServeRequest
+from leveret.cli.serving.worker import ASK, READY, Orders
 
 __all__ = ["WorkerProcess"]
 
 log = logging.getLogger("leveret.cli")
 
+_LONGEST_LINE: Final = 256 * 1024 * 1024
+"""Bytes of a line of a worker. A report of a method has two kilobytes."""
 _LAST_LINE_TIMEOUT: Final = 1.0
 """Seconds to wait for a dead worker's last line; a process that it forked may hold the socket."""
 
@@ -44,6 +46,10 @@ class WorkerProcess:
         self._reader = reader
         self._writer = writer
         self._ending: Ending | None = None
+        self.report: Report | None = None
+        """What it said of itself last."""
+        self._asking: list[asyncio.Future[None]] = []
+        """Who waits for its next report."""
 
     @classmethod
     async def start(cls, number: int, request: ServeRequest, *, flags: tuple[str, ...]) -> Self:
@@ -71,7 +77,7 @@ class WorkerProcess:
             except BaseException:
                 ours.close()
                 raise
-        reader, writer = await asyncio.open_connection(sock=ours)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=_LONGEST_LINE)
         # Not on the command line: every user of the machine can read that, and the URL may hold a
         # password.
         writer.write(msgspec.json.encode(Orders(worker=number, request=request)) + b"\n")
@@ -94,6 +100,21 @@ class WorkerProcess:
         """Seconds since it was ready; 0 if it never was."""
         return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at
 
+    @property
+    def serves(self) -> bool:
+        """Whether it has been ready."""
+        return self.ready_at is not None
+
+    async def ask(self, seconds: float) -> bool:
+        """Have it say how it stands, in `report`; False if it does not within this time."""
+        if self._process.returncode is not None or self._writer.is_closing():
+            return False
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asking.append(answered)
+        self._writer.write(ASK)
+        done, _ = await asyncio.wait((answered,), timeout=seconds)
+        return bool(done)
+
     def terminate(self) -> None:
         """Send SIGTERM: it drains. After a second one it cuts its drain short."""
         with suppress(ProcessLookupError):
@@ -111,8 +132,15 @@ class WorkerProcess:
                     self.ready_at = time.monotonic()
                     log.info("%s is ready", self)
                     self.on_ready(self._number)
-                else:
-                    self._ending = msgspec.json.decode(line, type=Ending)
+                    continue
+                said = msgspec.json.decode(line, type=Report | Ending)
+                if isinstance(said, Ending):
+                    self._ending = said
+                    continue
+                self.report = said
+                for waiting in self._asking:
+                    waiting.set_result(None)
+                self._asking.clear()
 
 
 def _ending_of(code: int) -> Ending:
