@@ -22,6 +22,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "leveret/amqp": 99,
     "leveret/annotations": 99,
     "leveret/asyncapi": 99,
+    "leveret/blocking": 85,
     "leveret/broker": 95,
     "leveret/cli": 58,
     "leveret/client": 94,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import Future
 from typing import Annotated, Any, assert_type
 
 import leveret
+import leveret.blocking
 import leveret.once
 from leveret import (
     Answers,
@@ -417,3 +419,15 @@ async def pipes(rabbit: leveret.Rabbit) -> None:
     rabbit.pipe(stages.parse, stages.parse)  # type: ignore[arg-type]
     rabbit.pipe(stages.parse, stages.pair)  # type: ignore[arg-type]
     rabbit.pipe(stages.parse)  # type: ignore[call-overload]
+
+
+def blocking() -> None:
+    with leveret.blocking.connect() as rabbit:
+        assert_type(rabbit, leveret.blocking.Rabbit)
+        stages = rabbit.remote(Stages)
+        assert_type(rabbit.run(stages.parse("7")), int)
+        assert_type(rabbit.run(stages.parse("7"), stages.show(0.5)), tuple[int, str])
+        assert_type(rabbit.submit(stages.halve(7)), Future[float])
+        assert_type(rabbit.run(rabbit.pipe(stages.parse, stages.halve)("7")), float)
+        rabbit.run(stages.parse(7))  # type: ignore[arg-type]
+        rabbit.run(7)  # type: ignore[call-overload]

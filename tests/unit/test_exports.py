@@ -52,6 +52,7 @@ PUBLIC: Final = {
     ),
     "leveret.broker": ("EmbeddedBroker", "Limits", "Permissions", "User"),
     "leveret.metrics": ("register",),
+    "leveret.blocking": ("Rabbit", "connect"),
     "leveret.tracing": ("instrument", "uninstrument"),
     "leveret.once": (
         *(

@@ -62,6 +62,19 @@ class BrokerConnection:
         """Whether the first use connects."""
         return self.options.lazy and not self._is_closed
 
+    @property
+    def is_unopened(self) -> bool:
+        """Whether nothing is open: it never was, or was closed."""
+        return self._opened is None or self._is_closed
+
+    def leave_to_parent(self) -> object:
+        """This process was forked: what is open is its parent's.
+
+        :returns: that, which is to be kept and not to be touched.
+        """
+        opened, self._opened = self._opened, None
+        return opened
+
     def check_opened(self) -> None:
         """:raises RuntimeError: if it was never opened, and is not by its first use."""
         if self._opened is None and not self._is_awaited:

@@ -103,6 +103,29 @@ class Rabbit(AsyncOnly):
         """
         await self._connection.close()
 
+    # -- for `leveret.blocking`, which opens it by its first use ------------------------------
+
+    @property
+    def is_unopened(self) -> bool:
+        """Whether it has to be opened, for the first time or again."""
+        return self._connection.is_unopened
+
+    @property
+    def unopened_caller(self) -> Caller:
+        """What makes calls, once it is opened."""
+        return self._made
+
+    def remote_of(self, contract: Callable[..., S]) -> S:
+        """As `remote`, also before it is opened."""
+        return self._made.remote(contract)
+
+    def leave_to_parent(self) -> object:
+        """This process was forked: begin anew, and touch nothing that the parent has open.
+
+        :returns: what has to be kept, as to collect it would close what both share.
+        """
+        return self._connection.leave_to_parent()
+
     @property
     def state(self) -> State:
         """The state of its connection: connecting, connected, reconnecting or closed."""

@@ -1,0 +1,189 @@
+"""An event loop in a daemon thread, for callers that have none. It starts at its first use.
+
+A fork leaves the thread in the parent. So each use compares the number of the process: a child
+begins with a thread and a loop of its own. What it has of the parent's loop it keeps, and never
+touches: both share the sockets, and the selector that watches them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
+
+from leveret.blocking.surroundings import check_surroundings
+
+__all__ = ["LoopThread"]
+
+T = TypeVar("T")
+
+_CANCELLED_WITHIN: Final = 1.0
+"""Seconds that a call has to end after Ctrl-C: its server is told that nobody waits."""
+_ENDED_WITHIN: Final = 5.0
+"""Seconds that the thread has to end."""
+_of_parents: Final[list[object]] = []
+"""What a forked process has of its parent's loops: to collect it would close what they share."""
+
+
+class _Call(Generic[T]):
+    """One coroutine that a thread waits for."""
+
+    __slots__ = ("_coroutine", "_done", "_error", "_result", "_task")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._task: asyncio.Task[T] | None = None
+        self._result: T
+        self._error: BaseException | None = None
+
+    def begin(self) -> None:
+        """Run it; in the loop's thread, and in the context of whoever waits."""
+        self._task = task = asyncio.get_running_loop().create_task(self._coroutine)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self._error = CancelledError("the call was cancelled")
+        else:
+            self._error = task.exception()
+            if self._error is None:
+                self._result = task.result()
+        self._done.release()
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more; in the loop's thread."""
+        assert self._task is not None
+        self._task.cancel()
+
+    def wait(self, seconds: float = -1) -> bool:
+        """Wait until it has ended; False if it has not after so many seconds."""
+        return self._done.acquire(timeout=seconds)
+
+    def outcome(self) -> T:
+        """Its result, or its error, raised."""
+        error = self._error
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del error, self  # the traceback has this frame
+
+
+class LoopThread:
+    """Runs coroutines for threads that have no event loop.
+
+    :param name: of the thread.
+    :param on_fork: is called in a forked process, before this is used there for the first time.
+        What it returns is kept for as long as the process lives.
+    """
+
+    def __init__(self, name: str, on_fork: Callable[[], object]) -> None:
+        self._name = name
+        self._on_fork = on_fork
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        _all.add(self)
+
+    @property
+    def runs(self) -> bool:
+        """Whether its thread runs in this process."""
+        return self._loop is not None and self._pid == os.getpid()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine, and wait for what it gives. An exception meanwhile, as by Ctrl-C,
+        cancels it.
+
+        :raises RuntimeError: where an event loop runs in this thread, or under gevent.
+        """  # noqa: D205 - one sentence more
+        loop = self._loop_for(coroutine)
+        call = _Call(coroutine)
+        loop.call_soon_threadsafe(call.begin)
+        try:
+            call.wait()
+        except BaseException:
+            loop.call_soon_threadsafe(call.cancel)
+            call.wait(_CANCELLED_WITHIN)
+            raise
+        return call.outcome()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine. To cancel its future cancels it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop_for(coroutine, waits=False))
+
+    def _loop_for(
+        self, coroutine: Coroutine[Any, Any, Any], *, waits: bool = True
+    ) -> asyncio.AbstractEventLoop:
+        try:
+            if waits:
+                check_surroundings()
+            loop = self._loop
+            if loop is not None and self._pid == os.getpid():
+                return loop
+            return self._started()
+        except BaseException:
+            coroutine.close()
+            raise
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._pid != os.getpid():
+                _of_parents.append((self._loop, self._thread, self._on_fork()))
+                self._loop = self._thread = None
+                self._pid = os.getpid()
+            if self._loop is None:
+                begun: Future[asyncio.AbstractEventLoop] = Future()
+                self._thread = threading.Thread(
+                    target=_run_loop, args=(begun,), name=self._name, daemon=True
+                )
+                self._thread.start()
+                self._loop = begun.result()
+            return self._loop
+
+    def stop(self) -> None:
+        """End the loop and its thread. The next use starts them anew."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            if loop is None or thread is None or self._pid != os.getpid():
+                return
+            self._loop = self._thread = None
+        loop.call_soon_threadsafe(loop.stop)
+        if thread is not threading.current_thread():
+            thread.join(_ENDED_WITHIN)
+
+    def forked(self) -> None:
+        """This process was forked just now; the lock may be held by a thread of the parent."""
+        self._lock = threading.Lock()
+
+
+_all: Final[WeakSet[LoopThread]] = WeakSet()
+
+
+def _forked() -> None:
+    for one in _all:
+        one.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _run_loop(begun: Future[asyncio.AbstractEventLoop]) -> None:
+    """What the thread does."""
+    try:
+        runner = asyncio.Runner()
+        loop = runner.get_loop()
+    except BaseException as error:  # noqa: BLE001 - whoever waits for the thread gets it
+        begun.set_exception(error)
+        return
+    with runner:
+        asyncio.set_event_loop(loop)
+        loop.call_soon(begun.set_result, loop)
+        loop.run_forever()

@@ -1,0 +1,291 @@
+"""Leveret without asyncio: `leveret.blocking`."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import leveret
+import leveret.blocking
+from leveret import CallError, Cancelled, NoServer, Progress, Service, State, current_call, method
+from tests.behaviour.patience import PATIENCE
+from tests.brokers import Loop
+
+
+class Desk(Service):
+    """What programs without asyncio call."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.cancelled = threading.Event()
+
+    @method(idempotent=True)
+    async def double(self, n: int) -> int:
+        return 2 * n
+
+    @method(timeout=60)
+    async def wait(self) -> None:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+    @method
+    async def count(self, to: int) -> AsyncIterator[int]:
+        try:
+            for number in range(to):
+                yield number
+        finally:
+            if to > 100:
+                self.cancelled.set()
+
+    @method
+    async def work(self) -> str:
+        call = current_call()
+        call.progress(0.5)
+        return call.metadata.get("from", "")
+
+    @method(executor="thread", timeout=5)
+    def nested(self, url: str) -> float:
+        """The deadline of a call that a handler in a thread makes without asyncio."""
+        with leveret.blocking.connect(url) as rabbit:
+            return rabbit.run(rabbit.remote(Desk).left())
+
+    @method(timeout=60)
+    async def left(self) -> float:
+        return current_call().remaining()
+
+
+@pytest.fixture
+def desk(rabbitmq_url: str) -> Iterator[Desk]:
+    """Served by a thread of its own."""
+    desk = Desk()
+
+    async def serve() -> Any:
+        rabbit = await leveret.connect(rabbitmq_url)
+        await rabbit.serving(desk)
+        return rabbit
+
+    with Loop() as loop:
+        rabbit = loop.run(serve())
+        yield desk
+        loop.run(rabbit.close())
+
+
+@pytest.fixture
+def rabbit(rabbitmq_url: str, desk: Desk) -> Iterator[leveret.blocking.Rabbit]:
+    with leveret.blocking.connect(rabbitmq_url, name="script") as rabbit:
+        yield rabbit
+
+
+def test_calls_are_waited_for(rabbit: leveret.blocking.Rabbit) -> None:
+    desk = rabbit.remote(Desk)
+    assert rabbit.state is State.CONNECTED
+    assert rabbit.run(desk.double(21)) == 42
+    assert rabbit.run(desk.double(1), desk.work()) == (2, "")
+    assert rabbit.call("desk.double", n=4) == 8
+    assert rabbit.run(desk.with_options(metadata={"from": "me"}).work()) == "me"
+    assert rabbit.run(rabbit.with_options(timeout=3).remote(Desk).double(2)) == 4
+    assert rabbit.run(rabbit.pipe(desk.double, desk.double)(1)) == 4
+    assert list(rabbit.run(rabbit.ask_all(desk.double)(3)).results.values()) == [6]
+    assert rabbit.run(rabbit.discover("desk").double(n=2)) == 4
+    assert [server.services for server in rabbit.servers(Desk).servers] == [["desk"]]
+    assert rabbit.stats("desk").methods()["desk.double"].ended > 3
+    assert len(rabbit.ping().servers) == 1
+    assert rabbit.running_calls().servers[0].calls == []
+    assert rabbit.stop_calls(["none"], timeout=0.1) == []
+
+
+def test_errors_come_as_they_are_and_one_ends_the_others(
+    rabbit: leveret.blocking.Rabbit, desk: Desk
+) -> None:
+    with pytest.raises(leveret.InvalidArgument):
+        rabbit.run(rabbit.remote(Desk).double("x"))  # type: ignore[arg-type]
+    with pytest.raises(leveret.Unimplemented):
+        rabbit.run(rabbit.remote(Desk).wait(), _later(desk))
+    assert desk.cancelled.wait(PATIENCE)
+    with pytest.raises(leveret.Unimplemented):
+        rabbit.call("nobody.home")
+
+
+async def _later(desk: Desk) -> None:
+    assert await asyncio.to_thread(desk.begun.wait, PATIENCE)
+    raise leveret.Unimplemented("nobody", method="x.y")
+
+
+def test_streams_are_iterated_over(rabbit: leveret.blocking.Rabbit, desk: Desk) -> None:
+    remote = rabbit.remote(Desk)
+    assert list(rabbit.each(remote.count(5))) == [0, 1, 2, 3, 4]
+    assert list(rabbit.stream("desk.count", to=2)) == [0, 1]
+    for number in rabbit.each(remote.count(1_000_000)):
+        if number == 3:
+            break
+    assert desk.cancelled.wait(PATIENCE)
+
+
+def test_a_future_is_of_use_anywhere_and_cancels_its_call(
+    rabbit: leveret.blocking.Rabbit, desk: Desk
+) -> None:
+    assert rabbit.submit(rabbit.remote(Desk).double(4)).result(PATIENCE) == 8
+    waiting = rabbit.submit(rabbit.remote(Desk).wait())
+    assert desk.begun.wait(PATIENCE)
+    assert waiting.cancel()
+    with pytest.raises(CancelledError):
+        waiting.result()
+    assert desk.cancelled.wait(PATIENCE)
+
+
+def test_threads_share_a_connection(rabbit: leveret.blocking.Rabbit) -> None:
+    desk = rabbit.remote(Desk)
+    with ThreadPoolExecutor(20) as threads:
+        found = list(threads.map(lambda n: rabbit.run(desk.double(n)), range(200)))
+    assert found == [2 * n for n in range(200)]
+    assert len([one for one in threading.enumerate() if one.name == "leveret"]) == 1
+
+
+def test_progress_is_told_in_the_thread_of_the_connection(
+    rabbit: leveret.blocking.Rabbit,
+) -> None:
+    told: list[Progress] = []
+    seen = threading.Event()
+
+    def listen(progress: Progress) -> None:
+        told.append(progress)
+        seen.set()
+
+    rabbit.run(rabbit.remote(Desk).with_options(on_progress=listen).work())
+    assert seen.wait(PATIENCE)
+    assert told[0].fraction == 0.5
+
+
+def test_a_call_inside_of_a_call_has_its_deadline(
+    rabbit: leveret.blocking.Rabbit, rabbitmq_url: str
+) -> None:
+    left = rabbit.run(rabbit.remote(Desk).nested(rabbitmq_url))
+    assert 0 < left <= 5
+
+
+def test_the_first_call_connects_and_a_closed_one_connects_again(
+    rabbitmq_url: str, desk: Desk
+) -> None:
+    rabbit = leveret.blocking.connect(rabbitmq_url)
+    remote = rabbit.remote(Desk)
+    assert rabbit.state is State.CLOSED
+    assert rabbit.run(remote.double(1)) == 2
+    rabbit.close()
+    rabbit.close()
+    assert rabbit.state is State.CLOSED
+    assert rabbit.run(remote.double(2)) == 4
+    rabbit.close()
+
+
+def test_where_no_broker_is_the_error_says_so_and_the_next_use_tries_again() -> None:
+    rabbit = leveret.blocking.connect("amqp://guest:guest@127.0.0.1:1/")
+    for _ in range(2):
+        with pytest.raises(leveret.ConnectionLost):
+            rabbit.run(rabbit.remote(Desk).double(1))
+    rabbit.close()
+
+
+async def test_in_an_event_loop_it_says_what_to_do() -> None:
+    rabbit = leveret.blocking.connect("embedded://")
+    with pytest.raises(RuntimeError, match="await"):
+        rabbit.run(rabbit.remote(Desk).double(1))
+
+
+def _doubled_in_child(rabbit: leveret.blocking.Rabbit, n: int, pipe: Any) -> None:
+    pipe.send(rabbit.run(rabbit.remote(Desk).double(n)))
+    rabbit.close()
+
+
+def test_a_forked_process_has_a_connection_of_its_own(
+    rabbit: leveret.blocking.Rabbit,
+) -> None:
+    remote = rabbit.remote(Desk)
+    assert rabbit.run(remote.double(1)) == 2
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    children = [
+        context.Process(target=_doubled_in_child, args=(rabbit, n, there)) for n in range(3)
+    ]
+    for child in children:
+        child.start()
+    found = {here.recv() for child in children if here.poll(PATIENCE)}
+    for child in children:
+        child.join(PATIENCE)
+    assert found == {0, 2, 4}
+    assert [child.exitcode for child in children] == [0, 0, 0]
+    assert rabbit.run(remote.double(5)) == 10  # the parent's goes on
+
+
+PROGRAM = """
+    import sys, threading
+    import leveret.blocking
+    {first}
+
+    rabbit = leveret.blocking.connect(sys.argv[1])
+
+    def main():
+        {body}
+
+    if __name__ == "__main__":
+        main()
+"""
+
+
+def program(url: str, body: str, first: str = "", **how: Any) -> subprocess.Popen[str]:
+    text = textwrap.dedent(PROGRAM).format(first=first, body=body)
+    return subprocess.Popen(
+        [sys.executable, "-c", text, url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
+
+
+def test_a_script_ends_without_close(rabbitmq_url: str, desk: Desk) -> None:
+    child = program(rabbitmq_url, "print(rabbit.call('desk.double', n=4))")
+    out, err = child.communicate(timeout=PATIENCE)
+    assert (out, err, child.returncode) == ("8\n", "", 0)
+
+
+def test_ctrl_c_cancels_the_call_at_its_server(rabbitmq_url: str, desk: Desk) -> None:
+    child = program(rabbitmq_url, "rabbit.call('desk.wait')", start_new_session=True)
+    assert desk.begun.wait(PATIENCE)
+    os.kill(child.pid, signal.SIGINT)
+    _, err = child.communicate(timeout=PATIENCE)
+    assert "KeyboardInterrupt" in err
+    assert desk.cancelled.wait(PATIENCE)
+
+
+def test_under_gevent_it_says_what_to_do(rabbitmq_url: str) -> None:
+    first = "from gevent import monkey; monkey.patch_all()"
+    child = program(rabbitmq_url, "rabbit.call('desk.double', n=4)", first)
+    _, err = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 1
+    assert "gevent" in err
+    assert "thread=False" in err
+
+
+def test_a_call_that_nobody_serves_fails_as_any_other(rabbit: leveret.blocking.Rabbit) -> None:
+    class Nobody(Service):
+        @method
+        async def home(self) -> None: ...
+
+    with pytest.raises((NoServer, CallError)) as caught:
+        rabbit.run(rabbit.remote(Nobody).home())
+    assert not isinstance(caught.value, Cancelled)
