@@ -211,6 +211,7 @@ def _doubled_in_child(rabbit: leveret.blocking.Rabbit, n: int, pipe: Any) -> Non
     rabbit.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # that is the point
 def test_a_forked_process_has_a_connection_of_its_own(
     rabbit: leveret.blocking.Rabbit,
 ) -> None:

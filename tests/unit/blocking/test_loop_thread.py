@@ -61,6 +61,7 @@ def test_errors_are_raised_where_they_are_waited_for() -> None:
         thread.stop()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # that is the point
 def test_a_child_of_a_fork_begins_anew_even_if_the_lock_was_held() -> None:
     kept: list[str] = []
     thread = LoopThread("one", lambda: kept.append("the parent's"))
