@@ -31,9 +31,9 @@ CLIENT: Final = 10
 """Functions of `leveret.client` per call."""
 SERVER: Final = 24
 """Functions of `leveret.server` per delivery."""
-CLIENT_IN_ALL: Final = 31
+CLIENT_IN_ALL: Final = 33
 """Functions of all of `leveret` per call at the client, with the confirm read by itself."""
-SERVER_IN_ALL: Final = 46
+SERVER_IN_ALL: Final = 48
 """Functions of all of `leveret` per delivery at the server."""
 
 _PACKAGE = str(Path(leveret.__file__).parent) + "/"
