@@ -29,8 +29,9 @@ const { Parser } = require('@asyncapi/parser');
 (async () => {
   const texts = JSON.parse(require('fs').readFileSync(0, 'utf8'));
   const found = [];
+  const parser = new Parser();
   for (const text of texts) {
-    const { document, diagnostics } = await new Parser().parse(text);
+    const { document, diagnostics } = await parser.parse(text);
     found.push({
       isDocument: document !== undefined,
       diagnostics: diagnostics.map(

@@ -5,23 +5,19 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from leveret import Service, service_schema
+from leveret import service_schema
 from leveret.asyncapi import asyncapi
+from leveret.transport.url import parse_url
 from tests.asyncapi_parser import diagnostics
-from tests.behaviour.cli_service import Desk
 from tests.unit.asyncapi.services import Depot, Shop
-
-
-def text(*services: type[Service]) -> str:
-    return msgspec.json.encode(asyncapi(map(service_schema, services))).decode()
 
 
 @pytest.mark.slow
 def test_the_parser_takes_the_documents_and_refuses_what_is_none() -> None:
-    broken = msgspec.json.decode(text(Desk))
-    broken["operations"]["desk.fib"]["channel"] = {"$ref": "#/channels/gone"}
-    documents = [text(Shop, Depot), text(Desk), msgspec.json.encode(broken).decode(), "{}"]
-    shop, desk, refused, empty = diagnostics(documents)
-    assert (shop, desk) == ([], [])
+    broker = parse_url("amqp://ann:secret@a,b/shop")
+    whole = asyncapi([service_schema(Shop), service_schema(Depot)], broker=broker)
+    broken = asyncapi([service_schema(Depot)])
+    broken["operations"]["depot.weigh"]["channel"] = {"$ref": "#/channels/gone"}
+    taken, refused = diagnostics(msgspec.json.encode(it).decode() for it in (whole, broken))
+    assert taken == []
     assert any("invalid-ref" in said for said in refused)
-    assert empty

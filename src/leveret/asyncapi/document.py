@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from leveret.asyncapi.messages import (
     Message,
@@ -25,6 +26,7 @@ from leveret.asyncapi.schemas import as_draft_07
 from leveret.contract import QueueOptions, fingerprint
 from leveret.contract.hoisting import Hoisted
 from leveret.errors import ContractError
+from leveret.transport.address import Address
 from leveret.wire.native.names import EXCHANGE
 from leveret.wire.native.topology import arguments_of
 
@@ -46,20 +48,41 @@ _PROTOCOL: Final = (
 
 
 def asyncapi(
-    descriptions: Iterable[Mapping[str, Any]], *, title: str = "", version: str = ""
+    descriptions: Iterable[Mapping[str, Any]],
+    *,
+    title: str = "",
+    version: str = "",
+    broker: Address | None = None,
 ) -> dict[str, Any]:
     """Describe services.
 
     :param descriptions: each as `service_schema` gives it.
     :param title: the names of the services, if it is "".
     :param version: a hash of the contracts, if it is "".
+    :param broker: where they are served, for its nodes as servers; without user and password.
     :raises ContractError: if a description cannot be read.
     """
     services = list(descriptions)
     try:
-        return _Document().of(services, title, version)
+        found = _Document().of(services, title, version)
     except _UNREADABLE as error:
         raise ContractError(f"the description of a service cannot be read: {error!r}") from error
+    if broker is not None:
+        found["servers"] = _servers(broker)
+    return found
+
+
+def _servers(broker: Address) -> dict[str, Any]:
+    """Each node of a broker."""
+    return {
+        f"node-{number}": {
+            "host": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            "pathname": f"/{'' if broker.vhost == '/' else quote(broker.vhost, safe='')}",
+            "protocol": "amqp" if broker.tls is None else "amqps",
+            "protocolVersion": "0.9.1",
+        }
+        for number, (host, port) in enumerate(broker.hosts, 1)
+    }
 
 
 class _Document:
@@ -72,7 +95,10 @@ class _Document:
     def of(self, services: list[Mapping[str, Any]], title: str, version: str) -> dict[str, Any]:
         for service in services:
             for name, method in service["methods"].items():
-                self._method(str(service["service"]), f"{service['service']}.{name}", method)
+                key = f"{service['service']}.{name}"
+                self._method(str(service["service"]), key, method)
+                if service.get("starts") is True:
+                    self._operations[key]["x-leveret"]["starts"] = True
         definitions = self._hoisted.definitions.items()
         about = [str(service["doc"]) for service in services if service.get("doc")]
         return {

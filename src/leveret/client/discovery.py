@@ -63,7 +63,8 @@ class LiveService:
     """A service as those who serve it say that it is."""
 
     description: dict[str, Any]
-    """As `service_schema` gives it; of a method that most of its servers have."""
+    """As `service_schema` gives it; of each method what most of its servers say. Where all of them
+    take started calls, `starts` is true in it."""
     servers: tuple[LiveServer, ...]
     """Who serves it, of those that answered."""
 
@@ -136,18 +137,19 @@ def _live(bodies: list[bytes]) -> dict[str, LiveService]:
     )
     names = {name for answer in answers for name in answer.schemas}
     return {
-        name: LiveService(
-            description=_agreed(
-                name, [answer.schemas[name] for answer in answers if name in answer.schemas]
-            ),
-            servers=tuple(
-                LiveServer(instance=answer.instance, name=answer.name)
-                for answer in answers
-                if name in answer.schemas
-            ),
-        )
+        name: _live_service(name, [answer for answer in answers if name in answer.schemas])
         for name in names
     }
+
+
+def _live_service(name: str, answers: list[ServerAnswer]) -> LiveService:
+    description = _agreed(name, [answer.schemas[name] for answer in answers])
+    if all(answer.starts for answer in answers):
+        description["starts"] = True
+    return LiveService(
+        description=description,
+        servers=tuple(LiveServer(instance=it.instance, name=it.name) for it in answers),
+    )
 
 
 async def _answers(

@@ -13,6 +13,7 @@ from html import escape
 from typing import Final
 
 from leveret.documents.pages import Member, MethodPage, ServicePage, TypePage
+from leveret.documents.tables import filled
 
 __all__ = ["POLICY", "html"]
 
@@ -51,7 +52,8 @@ th, td { padding: .35rem 1rem .35rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 .error { color: var(--dim); } .dim { color: var(--dim); }
 @media (max-width: 50rem) { nav { position: static; width: auto; border-right: 0;
-  border-bottom: 1px solid var(--line); } main { margin-left: 0; padding-top: 1.25rem; } }
+  border-bottom: 1px solid var(--line); } nav ul { columns: 2; }
+  main { margin-left: 0; padding-top: 1.25rem; } }
 @media print { nav { display: none; } main { margin: 0; max-width: none; } }
 """
 POLICY: Final = (
@@ -152,11 +154,12 @@ def _members(what: str, members: Iterable[Member]) -> Iterator[str]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    lines = [f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows]
-    if lines:
-        titles = "".join(f"<th>{escape(name)}</th>" for name in head)
+    names, table = filled(head, rows)
+    if names:
+        titles = "".join(f"<th>{escape(name)}</th>" for name in names)
         yield f'<div class="wide"><table>\n<tr>{titles}</tr>'
-        yield from lines
+        for row in table:
+            yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
         yield "</table></div>"
 
 

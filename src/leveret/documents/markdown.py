@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from leveret.documents.pages import Member, MethodPage, ServicePage, TypePage
+from leveret.documents.tables import filled
 
 __all__ = ["markdown"]
 
@@ -77,9 +78,9 @@ def _members(what: str, members: Iterable[Member]) -> Iterator[str]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    lines = [_row(row) for row in rows]
-    if lines:
-        yield "\n".join((_row(head), _row(["---"] * len(head)), *lines, ""))
+    names, table = filled(head, rows)
+    if names:
+        yield "\n".join((_row(names), _row(["---"] * len(names)), *map(_row, table), ""))
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -49,8 +49,11 @@ class _Reader:
         self._types = PythonTypes()
         self._inline: dict[str, Mapping[str, Any]] = {}
         """Classes that stand in a schema without a name that could be referred to."""
+        self._starts = False
+        """Whether servers take started calls."""
 
     def page(self, description: Mapping[str, Any], servers: Iterable[Server] | None) -> ServicePage:
+        self._starts = description.get("starts") is True
         methods = tuple(
             self._method(f"{description['service']}.{name}", str(name), method)
             for name, method in description["methods"].items()
@@ -99,7 +102,7 @@ class _Reader:
             result=gives,
             streams=method.get("streams") is True,
             errors=errors,
-            options=tuple(_options(method)),
+            options=tuple(_options(method, starts=self._starts)),
             types=tuple(self._reached([method["arguments"], method["result"], upload or {}])),
         )
 
@@ -192,7 +195,7 @@ def _signature(
     return f"async def {name}(\n{lines}) -> {gives}"
 
 
-def _options(method: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _options(method: Mapping[str, Any], *, starts: bool) -> Iterator[tuple[str, str]]:
     yield "timeout", _seconds(method.get("timeout", 10.0))
     yield "content type", str(method.get("content_type", "application/json"))
     for name, text in _SWITCHES.items():
@@ -205,6 +208,8 @@ def _options(method: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         elif isinstance(policy, Mapping):
             shown = (f"{key} {value}" for key, value in policy.items() if value is not None)
             yield name, ", ".join(shown)
+    if starts:
+        yield "started calls", "its servers take them: their store outlives them"
     yield "queue", ", ".join(_queue(method))
 
 

@@ -181,6 +181,14 @@ async def test_a_survey_tells_what_there_is_and_who_serves_it(
     assert await found(Servers({"info": [None]})) == {}
 
 
+async def test_a_service_takes_started_calls_if_all_its_servers_do() -> None:
+    one, other = (msgspec.json.decode(info(it, Depot)) for it in "12")
+    for starts, expected in ((True, True), (False, None)):
+        answers = [{**one, "starts": True}, {**other, "starts": starts}]
+        there = await found(Servers({"info": [[*map(msgspec.json.encode, answers)]]}))
+        assert there["depot"].description.get("starts") is expected
+
+
 async def test_a_survey_of_services_by_name_needs_all_of_them() -> None:
     servers = Servers({"info": [[info("1", Old, Depot)], [info("1", Old, Depot)]]})
     assert list(await found(servers, "shop", "depot", "shop")) == ["depot", "shop"]

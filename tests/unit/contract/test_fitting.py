@@ -242,3 +242,16 @@ def test_a_member_that_may_be_left_out_is_not_one_that_is_there() -> None:
 def test_a_pipe_of_types_that_refer_to_themselves_twice_is_checked_at_once() -> None:
     assert misfit(schema(Twins), schema(Twins)) == ""
     assert misfit(schema(Twins), schema(OtherTwins)) == "$.size, integer, is not string"
+
+
+def test_types_that_are_very_deep_are_followed_as_far_as_it_is_of_use() -> None:
+    one: dict[str, Any] = {"type": "integer"}
+    other: dict[str, Any] = {"type": "string"}
+    for _ in range(100):
+        one, other = ({"type": "array", "items": it} for it in (one, other))
+    assert misfit(one, other) == ""
+
+
+def test_alternatives_that_nothing_tells_apart_are_judged_together() -> None:
+    union = {"anyOf": [{"type": "string", "maxLength": 1}, {"type": "string", "minLength": 9}]}
+    assert said({"type": "string"}, union) == ["never: string is none of them"]

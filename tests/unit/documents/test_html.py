@@ -122,5 +122,13 @@ def test_no_text_of_a_server_gets_out_of_its_place() -> None:
     assert "onerror" not in read.attributes
 
 
+def test_bounds_and_words_of_a_result_are_told() -> None:
+    described = service_schema(Depot)
+    described["methods"]["weigh"]["result"] |= {"minimum": 0, "description": "In kg"}
+    described["doc"] = "Weighs."
+    page = html([read_page(described)])
+    assert "<p>Returns <code>float</code>, at least 0, In kg</p>" in page
+
+
 def test_a_page_of_nothing_says_so() -> None:
     assert "<title>no services</title>" in html([])

@@ -101,6 +101,12 @@ def test_errors_options_and_types_belong_to_their_method() -> None:
     assert METHODS["watch"].streams
 
 
+def test_that_servers_take_started_calls_is_an_option_of_each_method() -> None:
+    (method,) = read_page({**service_schema(Depot), "starts": True}).methods
+    assert "started calls" in dict(method.options)
+    assert "started calls" not in dict(METHODS["order"].options)
+
+
 @pytest.mark.parametrize(
     "description",
     [{}, {"service": "a", "methods": {"b": {}}}, {"service": "a", "methods": [1]}],

@@ -10,6 +10,8 @@ import typer
 from leveret.asyncapi import asyncapi as document_of
 from leveret.cli.contracts import Live, Output, Targets, chosen, one_line_errors, write
 from leveret.cli.options import Url
+from leveret.rabbit.connecting import DEFAULT_URL
+from leveret.transport.url import parse_url
 
 __all__ = ["CODES", "asyncapi"]
 
@@ -35,5 +37,6 @@ def asyncapi(
     """
     with one_line_errors():
         descriptions = [told.description for told in chosen(targets, url, live=live)]
-        document = document_of(descriptions, title=title, version=release)
+        broker = parse_url(url or DEFAULT_URL) if live else None
+        document = document_of(descriptions, title=title, version=release, broker=broker)
     write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n", output)
