@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import subprocess
 import sys
@@ -98,7 +97,7 @@ def test_its_url_names_every_node(rabbitmq_cluster: RabbitMQCluster) -> None:
     assert rabbitmq_cluster.url == f"amqp://guest:guest@{hosts}/"
 
 
-def test_a_quorum_queue_goes_on_when_the_node_that_leads_it_is_killed(
+async def test_a_quorum_queue_outlives_the_node_that_leads_it_and_clients_find_another(
     rabbitmq_cluster: RabbitMQCluster, vhost: str
 ) -> None:
     first, second, _ = rabbitmq_cluster.nodes
@@ -111,6 +110,9 @@ def test_a_quorum_queue_goes_on_when_the_node_that_leads_it_is_killed(
     assert rabbitmq_cluster.node_of("work", vhost=vhost) is not first
     assert channel.basic_get("work", auto_ack=True)[2] == b"kept"
     channel.connection.close()
+    # The URL of the cluster begins with the dead one.
+    async with leveret.connect(rabbitmq_cluster.url + vhost) as rabbit, rabbit.serving(Echo()):
+        assert await rabbit.remote(Echo).echo("on another") == "on another"
 
 
 def test_a_node_that_was_killed_rejoins_and_another_may_die(
@@ -131,22 +133,15 @@ def test_a_node_that_was_killed_rejoins_and_another_may_die(
     channel.connection.close()
 
 
-def test_a_node_that_is_stopped_in_good_order_tells_its_clients(
-    rabbitmq_cluster: RabbitMQCluster, vhost: str
-) -> None:
-    node = rabbitmq_cluster.nodes[2]
-    connection = channel_of(node, vhost).connection
-    node.stop()
-    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="CONNECTION_FORCED"):
-        connection.process_data_events(time_limit=GIVE_UP)
-
-
-def test_a_minority_serves_nobody_and_all_come_back(
+def test_a_node_that_stops_tells_its_clients_and_a_minority_serves_nobody_until_all_come_back(
     rabbitmq_cluster: RabbitMQCluster, vhost: str
 ) -> None:
     first, second, third = rabbitmq_cluster.nodes
     declare(first, vhost, "work", **QUORUM)
-    first.kill()
+    connection = channel_of(first, vhost).connection
+    first.stop()
+    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="CONNECTION_FORCED"):
+        connection.process_data_events(time_limit=GIVE_UP)
     second.kill()
     wait_until(lambda: not third.is_up, "a node that is alone goes on")
     with pytest.raises(RabbitMQUnavailable, match="0 of 1 nodes serve"):
@@ -166,14 +161,6 @@ async def test_calls_go_through_every_node(rabbitmq_cluster: RabbitMQCluster, vh
         for node in others:
             async with leveret.connect(node.url + vhost) as rabbit:
                 assert await rabbit.remote(Echo).echo("across") == "across"
-
-
-async def test_a_client_with_the_url_of_all_finds_one_that_lives(
-    rabbitmq_cluster: RabbitMQCluster, vhost: str
-) -> None:
-    await asyncio.to_thread(rabbitmq_cluster.nodes[0].kill)
-    async with leveret.connect(rabbitmq_cluster.url + vhost) as rabbit, rabbit.serving(Echo()):
-        assert await rabbit.remote(Echo).echo("on another") == "on another"
 
 
 def test_killing_the_process_that_holds_it_leaves_no_process_and_no_file() -> None:
