@@ -137,10 +137,3 @@ def test_the_limits_are_those_of_the_broker() -> None:
     assert rows == shown
     told = {field for field, _, _ in FIELDS.values()} | {"heartbeat", "send_timeout"}
     assert told == set(Limits.__struct_fields__)
-
-
-@pytest.mark.slow
-async def test_the_demo_that_readme_names_ends_well(tmp_path: Path) -> None:
-    ended = await Shell(tmp_path, "").run("leveret", "demo")
-    assert ended.code == 0, ended.errors
-    assert "All of it went as told" in ended.out
