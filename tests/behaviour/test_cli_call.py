@@ -70,6 +70,12 @@ async def test_arguments_come_as_one_json_object_or_from_standard_input(served: 
     assert given.text == piped.text == "55\n"
 
 
+async def test_a_one_way_method_is_sent(served: Commands) -> None:
+    """Nobody hears of its failure. In place of a result there is none."""
+    sent = await served.run("call", "desk.note", "text=of interest to nobody")
+    assert (sent.text, sent.lines, sent.process.returncode) == ("null\n", [], 0)
+
+
 async def test_metadata_travels_with_the_call(served: Commands) -> None:
     call = await served.run("call", "desk.metadata", "--metadata", "user=ann", "--json")
     assert call.json == {"user": "ann"}

@@ -30,6 +30,7 @@ from leveret.client.calls.life import Event, Pending, State
 from leveret.once import OnceUnavailable, Outcome, SqliteOnce
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until, until_found
+from tests.behaviour.raw import RawPeer
 
 
 class Reports(Service):
@@ -122,6 +123,23 @@ async def test_two_starts_with_one_key_run_once_and_other_arguments_are_refused(
         await other
     assert await first == "report 1 for all"
     assert reports.begun == [1]
+
+
+async def test_a_call_that_was_lost_with_its_queue_can_be_started_again(
+    host: Rabbit, client: Rabbit, raw: RawPeer, store: str
+) -> None:
+    reports = Reports()
+    async with host.serving(reports, once=store, concurrency=1):
+        write = client.remote(Reports).with_options(wait_for_server=True).write
+        first = await client.start(write, key="first")(1)
+        await until(lambda: reports.begun == [1], "it runs")
+        await client.start(write, key="k")(2)
+        await raw.delete("leveret.reports.write")
+        again = await client.start(write, key="k")(2)
+        reports.opened.set()
+        assert await again == "report 2 for all"
+        assert await first == "report 1 for all"
+    assert reports.begun == [1, 2]
 
 
 async def test_a_second_start_takes_no_place_while_the_first_runs(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack, cast
 
 from leveret.client.discovered import DiscoveredService
-from leveret.client.discovery import discover
+from leveret.client.discovery import discover, is_one_way
 from leveret.client.invocations import NATIVE, Invocations
 from leveret.client.named import named_codec, named_spec
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
@@ -29,6 +29,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=Service)
 
+_SAID_WITHIN: Final = 1.0
+"""Seconds that servers have to say that a method is a one-way method."""
 _NAMED_METHODS: Final = 256
 """For how many methods the caller keeps what a call by name needs."""
 
@@ -73,17 +75,37 @@ class Caller:
 
         :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
         """
-        remote = self._named.get(method)
-        if remote is None:
-            spec = named_spec(method)
-            invocation = self._invocations.of(spec, self._options, named_codec)
-            made_by = self._invocations, named_codec
-            remote = RemoteMethod(
-                invocation, spec, self._options, made_by, self._invocations.middleware
-            )
-            if len(self._named) < _NAMED_METHODS:
-                self._named[method] = remote
+        remote = self._named.get(method) or self._by_name(method)
         return await remote(**arguments)
+
+    async def call_or_send(self, method: str, /, **arguments: Any) -> Any:
+        """Call "service.method" without its contract, or send it if it is a one-way method.
+
+        The servers are asked which it is; where none answers within a second, it is called. A
+        one-way method gives None once the broker has confirmed the request.
+
+        :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
+        """
+        remote = self._named.get(method) or self._by_name(method)
+        timeout = min(self._options.timeout or _SAID_WITHIN, _SAID_WITHIN)
+        if await is_one_way(self._client_here(), method, timeout):
+            remote = remote.one_way()
+        return await remote(**arguments)
+
+    def _by_name(self, method: str) -> RemoteMethod:
+        """What makes calls of a method by name, for the first time.
+
+        :raises InvalidArgument: if there cannot be such a method.
+        """
+        spec = named_spec(method)
+        invocation = self._invocations.of(spec, self._options, named_codec)
+        made_by = self._invocations, named_codec
+        remote = RemoteMethod(
+            invocation, spec, self._options, made_by, self._invocations.middleware
+        )
+        if len(self._named) < _NAMED_METHODS:
+            self._named[method] = remote
+        return remote
 
     def ask_all(
         self,

@@ -22,7 +22,7 @@ from leveret.errors import CallError, ContractError, InvalidArgument, NoServer
 from leveret.wire.context import find_current_call, within_current_call
 from leveret.wire.control import INFO, PING, ServerAnswer, ServiceDescription, read_answer
 
-__all__ = ["Inquirer", "LiveServer", "LiveService", "discover", "survey"]
+__all__ = ["Inquirer", "LiveServer", "LiveService", "discover", "is_one_way", "survey"]
 
 log = logging.getLogger("leveret.client")
 
@@ -181,6 +181,23 @@ async def _answers(
             raise NoServer(await _who_is_there(client, service))
         raise NoServer(f"no server of the service {service!r} answered in {timeout:g} s")
     return inquiry.answers
+
+
+async def is_one_way(client: Inquirer, method: str, timeout: float) -> bool:
+    """Whether the servers of "service.method" say that it is a one-way method.
+
+    Where none says anything, nobody knows: then it is not.
+
+    :param timeout: seconds that they have to say so.
+    """
+    service, _, name = method.partition(".")
+    with client.inquiry(INFO, service) as inquiry:
+        try:
+            await _ask(inquiry, timeout, wait_for_server=False)
+        except CallError as error:
+            log.debug("whether %s is a one-way method is not asked: %s", method, error)
+    descriptions = _descriptions(service, inquiry.answers)
+    return any(one["methods"].get(name, {}).get("one_way") is True for one in descriptions)
 
 
 async def _ask(inquiry: Inquiry, timeout: float, *, wait_for_server: bool) -> None:

@@ -20,7 +20,7 @@ from leveret import (
     service_schema,
 )
 from leveret.client.calls.inquiries import Inquiries, Inquiry
-from leveret.client.discovery import LiveServer, LiveService, discover, survey
+from leveret.client.discovery import LiveServer, LiveService, discover, is_one_way, survey
 from leveret.contract import ServiceSpec
 
 
@@ -101,6 +101,24 @@ async def test_a_server_that_answers_twice_counts_once(caplog: pytest.LogCapture
     spec = await servers.discover()
     assert spec.methods["price"].parameters.__annotations__ == {"sku": int}
     assert len(caplog.messages) == 1
+
+
+async def test_servers_say_which_methods_are_one_way() -> None:
+    class Audit(Service):
+        @method(one_way=True)
+        async def note(self) -> None: ...
+
+        @method
+        async def count(self) -> int:
+            return 1
+
+    servers = Servers({"info": [[info("1", Old), b"{", info("2", Audit)]]})
+    assert await is_one_way(servers, "audit.note", 60)
+    assert not await is_one_way(servers, "audit.count", 60)
+    assert not await is_one_way(servers, "audit.other", 60)
+    assert not await is_one_way(Servers({"info": [None]}), "audit.note", 60)
+    servers.failure = ConnectionLost("it broke")
+    assert not await is_one_way(servers, "audit.note", 60)
 
 
 async def test_it_asks_again_until_a_server_is_there() -> None:

@@ -115,6 +115,9 @@ def call(
     An error is one line on stderr, and an exit code of its kind. Without --json, and where stderr
     is a terminal, a bar shows what the handler reports of its progress.
 
+    A one-way method is sent: it is done once the broker has the request. Where no server is there
+    to say that it is one, it is called.
+
     Ctrl-C cancels the call at its server.
 
     Example: leveret call fibonacci.fib n=30
@@ -209,7 +212,7 @@ async def _call(request: _Request, on_progress: Callable[[Progress], object] | N
             on_progress=on_progress,
         )
         if not request.stream:
-            return await remote.call(request.method, **request.arguments)
+            return await remote.call_or_send(request.method, **request.arguments)
         async with remote.stream(request.method, **request.arguments) as items:
             async for item in items:
                 # In a thread: who reads may stop, and the connection is to live on meanwhile.
