@@ -203,7 +203,7 @@ async def test_a_name_that_no_server_has_is_told_from_those_that_are_there(
         async def look() -> bool:
             with pytest.raises(NoServer) as caught:
                 await client.discover("fibonaci", timeout=600)
-            return "echo, fibonacci. Is the name right?" in str(caught.value)
+            return "echo, fibonacci. Did you mean 'fibonacci'?" in str(caught.value)
 
         await until_found(look, True, "the servers that are there are named")
     with pytest.raises(InvalidArgument, match=r"snake case.*got 'echo\.echo'"):
