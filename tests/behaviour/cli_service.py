@@ -44,10 +44,6 @@ class Desk(Service, name="desk"):
     async def process(self) -> int:
         return os.getpid()
 
-    @method(one_way=True)
-    async def note(self, text: str) -> None:
-        raise ZeroDivisionError(text)
-
     @method(raises=[OutOfStock])
     async def fail(self, how: str) -> int:
         match how:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import leveret
+from leveret import Service, method
 from tests.behaviour.cli_commands import Commands
 from tests.behaviour.cli_service import Desk
 
@@ -70,9 +71,16 @@ async def test_arguments_come_as_one_json_object_or_from_standard_input(served: 
     assert given.text == piped.text == "55\n"
 
 
-async def test_a_one_way_method_is_sent(served: Commands) -> None:
+class Audit(Service, name="audit"):
+    @method(one_way=True)
+    async def note(self, text: str) -> None:
+        raise ZeroDivisionError(text)
+
+
+async def test_a_one_way_method_is_sent(commands: Commands) -> None:
     """Nobody hears of its failure. In place of a result there is none."""
-    sent = await served.run("call", "desk.note", "text=of interest to nobody")
+    async with leveret.connect(commands.url) as rabbit, rabbit.serving(Audit()):
+        sent = await commands.run("call", "audit.note", "text=of interest to nobody")
     assert (sent.text, sent.lines, sent.process.returncode) == ("null\n", [], 0)
 
 

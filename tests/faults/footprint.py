@@ -14,6 +14,8 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _MORE_MB: Final = 16.0
 """Megabytes by which memory may grow in all: allocators keep some of a peak."""
 _MORE_MB_A_MINUTE: Final = 1.0
+_MORE_FILES: Final = 16
+"""A store keeps as many connections to its Redis as were in use at once, up to so many."""
 _MORE_OBJECTS: Final = 1.2
 """By which factor the number of objects may differ."""
 
@@ -63,7 +65,7 @@ def leaks(looks: list[Footprint], minutes: float) -> list[str]:
         found.append(f"memory grew from {first.rss:.1f} to {last.rss:.1f} MB")
     if last.objects > first.objects * _MORE_OBJECTS + 2_000:
         found.append(f"objects grew from {first.objects} to {last.objects}")
-    if last.files > first.files:
+    if last.files > first.files + _MORE_FILES:
         found.append(f"file descriptors grew from {first.files} to {last.files}")
     if last.tasks > first.tasks:
         found.append(f"tasks grew from {first.tasks} to {last.tasks}")
