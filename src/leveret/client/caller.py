@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack, cast
@@ -29,8 +30,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=Service)
 
-_SAID_WITHIN: Final = 1.0
+_SAID_WITHIN: Final = 5.0
 """Seconds that servers have to say that a method is a one-way method."""
+_MOMENT: Final = 0.5
+"""Seconds that such a question may take beside the timeout of the call."""
+_LEAST: Final = 0.01
+"""Seconds that are left for the call at least."""
 _NAMED_METHODS: Final = 256
 """For how many methods the caller keeps what a call by name needs."""
 
@@ -81,16 +86,20 @@ class Caller:
     async def call_or_send(self, method: str, /, **arguments: Any) -> Any:
         """Call "service.method" without its contract, or send it if it is a one-way method.
 
-        The servers are asked which it is; where none answers within a second, it is called. A
-        one-way method gives None once the broker has confirmed the request.
+        The servers are asked which it is; where none answers within 5 s, it is called. A one-way
+        method gives None once the broker has confirmed the request.
 
         :raises CallError: as any remote call does; a declared error comes as `RemoteError`.
         """
+        loop = asyncio.get_running_loop()
+        timeout = self._options.timeout or named_spec(method).timeout
+        began = loop.time()
+        one_way = await is_one_way(self._client_here(), method, min(timeout, _SAID_WITHIN))
+        took = loop.time() - began
         remote = self._named.get(method) or self._by_name(method)
-        timeout = min(self._options.timeout or _SAID_WITHIN, _SAID_WITHIN)
-        if await is_one_way(self._client_here(), method, timeout):
-            remote = remote.one_way()
-        return await remote(**arguments)
+        if took > _MOMENT:
+            remote = remote.changed({"timeout": max(timeout - took, _LEAST)})
+        return await (remote.one_way() if one_way else remote)(**arguments)
 
     def _by_name(self, method: str) -> RemoteMethod:
         """What makes calls of a method by name, for the first time.
