@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import Metric
+from prometheus_client import Metric, samples
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -19,7 +19,7 @@ from prometheus_client.core import (
 )
 
 from leveret.errors import Code
-from leveret.observe import BOUNDS, OK, Histogram, Snapshot
+from leveret.observe import BOUNDS, OK, Exemplar, Histogram, Snapshot
 from leveret.version import __version__
 
 __all__ = ["families"]
@@ -150,8 +150,19 @@ def _labels(key: str) -> tuple[str, str]:
 
 
 def _observed(family: HistogramMetricFamily, labels: tuple[str, str], times: Histogram) -> None:
-    below, buckets = 0, []
-    for bound, count in zip(_BUCKETS, times.counts, strict=True):
+    below = 0
+    buckets: list[tuple[str, float] | tuple[str, float, samples.Exemplar]] = []
+    for number, (bound, count) in enumerate(zip(_BUCKETS, times.counts, strict=True)):
         below += count
-        buckets.append((bound, float(below)))
+        exemplar = times.exemplars.get(number)
+        if exemplar is None:
+            buckets.append((bound, float(below)))
+        else:
+            buckets.append((bound, float(below), _shown(exemplar)))
     family.add_metric(labels, buckets, times.total)
+
+
+def _shown(exemplar: Exemplar) -> samples.Exemplar:
+    """It goes with OpenMetrics alone."""
+    labels = {"trace_id": exemplar.trace_id, "span_id": exemplar.span_id}
+    return samples.Exemplar(labels, exemplar.seconds, exemplar.at)

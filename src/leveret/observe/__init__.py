@@ -6,7 +6,7 @@ call counts it, at the place where it ends.
 
 from leveret.observe.callers import OTHERS, CallerCounts, Callers
 from leveret.observe.client_counters import OTHER, ClientCounters, ClientMethods
-from leveret.observe.histogram import BOUNDS, Histogram
+from leveret.observe.histogram import BOUNDS, Exemplar, Histogram
 from leveret.observe.process import PROCESS, ConnectionCounters, ServedQueues
 from leveret.observe.server_counters import OK, LastError, ServerCounters
 from leveret.observe.snapshot import Called, Served, Snapshot, total
@@ -23,6 +23,7 @@ __all__ = [
     "ClientCounters",
     "ClientMethods",
     "ConnectionCounters",
+    "Exemplar",
     "Histogram",
     "LastError",
     "Served",

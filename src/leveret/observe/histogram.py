@@ -18,6 +18,19 @@ BOUNDS: Final = (
 """The upper bounds of the buckets, in seconds. One more bucket has all that is longer."""
 
 
+class Exemplar(Struct, frozen=True, kw_only=True):
+    """One of the durations of a bucket, and where it can be looked at in detail."""
+
+    seconds: float
+    """How long it took."""
+    trace_id: str
+    """The trace that it is in: 32 hexadecimal digits."""
+    span_id: str
+    """Its span: 16 hexadecimal digits."""
+    at: float
+    """When it ended, in seconds since 1970."""
+
+
 def _no_counts() -> list[int]:
     return [0] * (len(BOUNDS) + 1)
 
@@ -29,6 +42,8 @@ class Histogram(Struct, eq=False, kw_only=True):
     """How many durations fell into each bucket."""
     total: float = 0.0
     """The seconds of all of them together."""
+    exemplars: dict[int, Exemplar] = field(default_factory=dict)
+    """The latest exemplar of each bucket that has one, by the number of the bucket."""
 
     def record(self, seconds: float) -> None:
         """Something took so long."""
@@ -40,6 +55,19 @@ class Histogram(Struct, eq=False, kw_only=True):
         if len(counts) == len(self.counts):
             self.counts = [mine + its for mine, its in zip(self.counts, counts, strict=True)]
             self.total += total
+
+    def exemplify(self, exemplar: Exemplar) -> None:
+        """Keep an exemplar of a duration that was recorded."""
+        self.exemplars[bisect_left(BOUNDS, exemplar.seconds)] = exemplar
+
+    def merge(self, other: Histogram) -> None:
+        """Add all of another one. Of two exemplars of a bucket the later one stays."""
+        self.add(other.counts, other.total)
+        # A copy is made in one step: another thread may record meanwhile.
+        for bucket, exemplar in other.exemplars.copy().items():
+            mine = self.exemplars.get(bucket)
+            if mine is None or mine.at <= exemplar.at:
+                self.exemplars[bucket] = exemplar
 
     @property
     def count(self) -> int:

@@ -9,6 +9,7 @@ Only who makes a client or a server comes by here, no call does.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable
@@ -157,6 +158,15 @@ class ProcessCounters:
             if one is not None:
                 one.add_to(self._ended)
 
+    def forget(self) -> None:
+        """Begin anew, in a process that was forked: what its parent has is the parent's."""
+        self._counting, self._ended = {}, Snapshot()
+        self._gone.clear()
+        self._lock = threading.Lock()  # a thread of the parent may have held it
+
 
 PROCESS: Final = ProcessCounters()
 """Those of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=PROCESS.forget)

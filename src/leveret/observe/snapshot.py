@@ -54,8 +54,8 @@ class Served(Struct, eq=False, kw_only=True):
         _add(self.handled, counters.handled)
         self.handed_back += counters.handed_back
         self.redelivered += counters.redelivered
-        self.handler.add(counters.handler.counts, counters.handler.total)
-        self.queue.add(counters.queue.counts, counters.queue.total)
+        self.handler.merge(counters.handler)
+        self.queue.merge(counters.queue)
         self.bytes_in += counters.bytes_in
         self.bytes_out += counters.bytes_out
         self.items_in += counters.items_in
@@ -82,7 +82,7 @@ class Called(Struct, eq=False, kw_only=True):
         for (code, executed), number in counters.by_outcome().items():
             _add(self.handled.setdefault(code, {}), {executed: number})
         self.retries += counters.retries
-        self.seconds.add(counters.seconds.counts, counters.seconds.total)
+        self.seconds.merge(counters.seconds)
 
     def add(self, other: Called) -> None:
         """Add what another process has counted."""
@@ -90,7 +90,7 @@ class Called(Struct, eq=False, kw_only=True):
         for code, numbers in other.handled.items():
             _add(self.handled.setdefault(code, {}), numbers)
         self.retries += other.retries
-        self.seconds.add(other.seconds.counts, other.seconds.total)
+        self.seconds.merge(other.seconds)
 
 
 class Snapshot(Struct, eq=False, kw_only=True):

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from leveret.observe import Exemplar
 from leveret.server.calls.life import ServerCall
 from leveret.tracing import names
 from leveret.tracing.telemetry import Telemetry
@@ -58,8 +59,21 @@ class ServerSpans:
             self._describe(span, call, queued, gone=gone)
         span.end()
         if not gone:
+            self._exemplify(span, call, now)
             telemetry.record(names.SERVER_DURATION, now - call.arrived, call.method, call.code)
             telemetry.record(names.QUEUE_DURATION, queued, call.method, call.code)
+
+    def _exemplify(self, span: Span, call: ServerCall, now: float) -> None:
+        """Have metrics lead to the trace of a call that is counted by its time."""
+        context = span.get_span_context()
+        if call.started and call.stream is None and context.trace_flags.sampled:
+            exemplar = Exemplar(
+                seconds=now - call.started,
+                trace_id=format(context.trace_id, "032x"),
+                span_id=format(context.span_id, "016x"),
+                at=time.time(),
+            )
+            call.source.counters.handler.exemplify(exemplar)
 
     def _started(self, call: ServerCall) -> Span:
         telemetry, incoming = self._telemetry, call.incoming

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from leveret.metrics.families import CLIENT_CODES, SERVER_CODES, families
 from leveret.metrics.registering import SnapshotCollector
-from leveret.observe import OK, OTHER, ClientCounters, ServerCounters, Snapshot
+from leveret.observe import OK, OTHER, ClientCounters, Exemplar, ServerCounters, Snapshot
 from leveret.version import __version__
 
 DESK = {"service": "desk", "method": "work"}
@@ -95,3 +95,18 @@ def test_both_formats_can_be_written_and_names_need_no_escapes() -> None:
     services = {sample.labels.get("service") for family in found for sample in family.samples}
     assert 'odd"service\n' in services
     assert generate_openmetrics(registry).endswith(b"# EOF\n")  # type: ignore[no-untyped-call]
+
+
+def test_exemplars_lead_to_traces_in_openmetrics_alone() -> None:
+    snapshot = Snapshot()
+    histogram = snapshot.served_of("desk.work").handler
+    histogram.record(0.02)
+    histogram.exemplify(Exemplar(seconds=0.02, trace_id="ab" * 16, span_id="cd" * 8, at=7.0))
+    registry = samples(snapshot)
+    text = generate_openmetrics(registry).decode()  # type: ignore[no-untyped-call]
+    (line,) = [line for line in text.splitlines() if "trace_id" in line]
+    assert line.startswith('leveret_server_handling_seconds_bucket{le="0.025"')
+    assert f'trace_id="{"ab" * 16}"' in line
+    assert f'span_id="{"cd" * 8}"' in line
+    assert line.endswith("} 0.02 7.0")
+    assert b"trace_id" not in generate_latest(registry)

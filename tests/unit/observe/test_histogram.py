@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.observe import BOUNDS, Histogram
+from leveret.observe import BOUNDS, Exemplar, Histogram
 
 
 def of(*seconds: float) -> Histogram:
@@ -47,3 +47,22 @@ def test_histograms_add_up_and_those_with_other_buckets_are_left_out() -> None:
     histogram.add([], 0.0)
     histogram.add([1, 2], 9.0)
     assert histogram.count == 3
+
+
+def exemplar(seconds: float, at: float) -> Exemplar:
+    return Exemplar(seconds=seconds, trace_id="ab" * 16, span_id="cd" * 8, at=at)
+
+
+def test_each_bucket_keeps_its_latest_exemplar() -> None:
+    one, other = Histogram(), Histogram()
+    for histogram, seconds, at in ((one, 0.02, 1.0), (one, 0.021, 2.0), (other, 0.022, 3.0)):
+        histogram.record(seconds)
+        histogram.exemplify(exemplar(seconds, at))
+    one.exemplify(exemplar(9_000.0, 9.0))
+    other.exemplify(exemplar(9_001.0, 4.0))
+    one.merge(other)
+    assert (one.count, other.count) == (3, 1)
+    assert {bucket: kept.seconds for bucket, kept in one.exemplars.items()} == {
+        BOUNDS.index(0.025): 0.022,
+        len(BOUNDS): 9_000.0,
+    }

@@ -104,3 +104,13 @@ def test_those_that_are_gone_are_let_go_of_though_nobody_asks() -> None:
         gc.collect()
     assert len(process._counting) < 3
     assert process.snapshot().reconnects == 50
+
+
+def test_a_process_that_was_forked_begins_anew() -> None:
+    process = ProcessCounters()
+    server = begun(process)
+    server.work()
+    process.forget()
+    assert process.snapshot().served == {}
+    process.add_server(server, (("desk.work", server.counters[0]),))
+    assert process.snapshot().served["desk.work"].handled == {OK: 1}

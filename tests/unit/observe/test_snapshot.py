@@ -6,7 +6,16 @@ import msgspec
 import pytest
 
 from leveret import Busy
-from leveret.observe import OK, OTHER, Called, ClientCounters, ServerCounters, Snapshot, total
+from leveret.observe import (
+    OK,
+    OTHER,
+    Called,
+    ClientCounters,
+    Exemplar,
+    ServerCounters,
+    Snapshot,
+    total,
+)
 from leveret.observe import snapshot as room
 
 
@@ -56,7 +65,12 @@ def test_adding_leaves_what_is_added_as_it_was() -> None:
 
 
 def test_it_travels_as_json() -> None:
-    its = msgspec.json.encode(one())
+    whole = one()
+    whole.served["desk.work"].handler.exemplify(
+        Exemplar(seconds=0.02, trace_id="ab" * 16, span_id="cd" * 8, at=7.0)
+    )
+    its = msgspec.json.encode(total([whole]))
+    assert b"abab" in its
     assert msgspec.json.encode(msgspec.json.decode(its, type=Snapshot)) == its
 
 
