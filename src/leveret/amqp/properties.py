@@ -42,6 +42,7 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 _Text = str | None
 _Head = tuple[_Text, _Text]
+_Item = tuple[_Text, _Text, tuple[Any, ...]]
 _Tail = tuple[_Text, _Text, _Text, int | None, _Text, _Text, _Text, _Text]
 
 
@@ -131,6 +132,7 @@ class PropertiesParser:
 
     The headers of Leveret's requests differ only in their last entry, `deadline`, a 64-bit number.
     So the parser looks up all that stands before it as one block, and unpacks only the deadline.
+    The items of a stream differ only in their number.
     Messages share the values in such headers: copy one to change it.
     """
 
@@ -140,6 +142,7 @@ class PropertiesParser:
         self._heads: dict[bytes, _Head] = {}
         self._seen: set[int] = set()
         self._tails: dict[tuple[int, bytes], _Tail] = {}
+        self._items: dict[tuple[bytes, bytes], _Item] = {}
 
     def text(self, data: bytes) -> str:
         """Decode a string that is likely to come again."""
@@ -153,9 +156,6 @@ class PropertiesParser:
         self, data: bytes, start: int, table: int, stop: int, flags: int
     ) -> tuple[_Head, dict[str, Any]]:
         """Read what stands before the headers, and the headers: data[table:stop]."""
-        if stop - table == 11 and data[table : table + 3] == _NUMBER:  # an item of a stream
-            number = int.from_bytes(data[stop - 8 : stop], signed=True)
-            return self._head_of(data, start, table, flags), {"n": number}
         whole = data[start : stop - 8]
         known = self._blocks.get(whole)
         if known is not None:
@@ -212,6 +212,11 @@ class PropertiesParser:
             end = pos + 4 + _U32(data, pos)[0]
             if end > stop:
                 raise TableError("the header table runs past the end of its frame")
+            if end - pos == 15 and data[pos + 4 : pos + 7] == _NUMBER:  # an item of a stream
+                around = data[start:pos], data[end:stop]
+                item = self._items.get(around) or self._item(around, flags)
+                number = int.from_bytes(data[end - 8 : end], signed=True)
+                return Properties(item[0], item[1], {"n": number}, *item[2])
             head, headers = self._with_headers(data, start, pos + 4, end, flags)
             pos = end
         else:
@@ -249,6 +254,18 @@ class PropertiesParser:
             app_id,
             cluster_id,
         )
+
+    def _item(self, around: tuple[bytes, bytes], flags: int) -> _Item:
+        """The properties of an item beside its headers, which are all of what its stream has.
+
+        :param around: what stands before the headers, and after them.
+        """
+        before, after = around
+        data = _U16.pack(flags & ~HEADERS) + before[2:] + after
+        values = msgspec.structs.astuple(self.parse(data, 0, len(data)))
+        item = (values[0], values[1], values[3:])
+        _remember(self._items, around, item, len(data))
+        return item
 
     def _head_of(self, data: bytes, start: int, table: int, flags: int) -> _Head:
         """What stands before the length of the headers, which are at `table`."""

@@ -146,6 +146,10 @@ class AnswersForAll:
         """Send a reply."""
         self._way.send(frames)
 
+    def send_item(self, frames: bytes) -> bool:
+        """Nothing streams to all."""
+        return self._way.send(frames)
+
     def notice(self, frames: bytes) -> bool:
         """Send a notice if the socket takes it; returns whether it did."""
         return self._way.send(frames, may_wait=False)

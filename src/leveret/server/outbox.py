@@ -183,6 +183,18 @@ class Outbox:
         else:
             self._publish(frames, _REPLY)
 
+    def send_item(self, frames: bytes) -> bool:
+        """Send an item of a stream; returns whether the socket takes the next one."""
+        if self._closed:
+            return True  # it is kept, and sent on the next channel
+        if self._writer.paused or self._unsent:
+            self._wait(Unsent(frames=frames))
+            return False
+        self._send(frames)
+        if self._confirms is not None:
+            self._confirms.add(_REPLY)
+        return not self._writer.paused
+
     def notice(self, frames: bytes) -> bool:
         """Send a notice if the socket takes it; returns whether it did."""
         if not frames or self._closed or self._must_wait():

@@ -19,7 +19,7 @@ from leveret.client.calls.stages import judged
 from leveret.errors import LeveretError
 from leveret.wire.dialect import ClientDialect
 from leveret.wire.message import Bounce, Notice, NoticeKind, Reply, StageReply
-from leveret.wire.stream_messages import StreamMessage
+from leveret.wire.stream_messages import Item, StreamMessage
 
 _NOTICES: Final = {
     NoticeKind.WAITS: Event.WAITS,
@@ -89,6 +89,8 @@ class Inbox:
             if now - route.server_seen_at > HEARD_EVERY:
                 route.heard(now)
             self._replied(call, message)
+        elif type(message) is Item:
+            self._streamed(call, message)
         elif isinstance(message, StageReply):
             self._stage_ended(call, message)
         elif isinstance(message, (Notice, Bounce)):

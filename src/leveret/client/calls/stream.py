@@ -22,6 +22,9 @@ from leveret.wire.stream_messages import Closing, Credited, End, Item, Sign, Str
 _TAKE: Final = Act.TAKE
 """Bound once, for the hot path: before Python 3.12 reading a member of an enum is slow."""
 
+_ANSWERED: Final = frozenset({Act.ASK, Act.ACKNOWLEDGE, Act.FINISH, Act.BREAK})
+"""After what the server is told something."""
+
 
 def _nobody() -> None:
     """Nobody is to be told of credit yet: no server has begun the stream."""
@@ -43,11 +46,12 @@ class Stream:
     """
 
     __slots__ = (
-        "_half",
         "_loop",
         "_waiter",
         "error",
         "extend",
+        "half",
+        "heard",
         "is_asked_again",
         "is_over",
         "items",
@@ -90,6 +94,8 @@ class Stream:
         self.metadata: dict[str, str] | None = None
         """What came beside its end."""
         self.liveness = Liveness(loop.time())
+        self.heard = False
+        """Whether something came from its server since `liveness` was told."""
         self.until = until
         """When it has to be over, on the event loop's clock."""
         self.returned_at = 0.0
@@ -102,47 +108,51 @@ class Stream:
         """Moves the deadline of its call, on the event loop's clock."""
         self.wants_credit = False
         """Whether the message that was taken last asks for a credit."""
-        self._half = ReceivingHalf(items, size)
+        self.half = ReceivingHalf(items, size)
+        """The rules of what it receives."""
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
 
-    @property
-    def half(self) -> ReceivingHalf:
-        """The rules of what it receives."""
-        return self._half
-
     # -- what comes ---------------------------------------------------------------------------
 
-    def take(self, message: StreamMessage) -> None:
-        """A message of its server came. `wants_credit` and `is_over` say what follows of it."""
-        self.wants_credit = False
+    def take(self, message: StreamMessage) -> bool:
+        """A message of its server came: returns whether that is all, as it is the next item.
+
+        Otherwise `wants_credit` and `is_over` say what follows of it.
+        """
         if type(message) is Item:
-            act = self._half.item(message.n)
+            act = self.half.item(message.n)
             if act is _TAKE:
                 self.items.append(message)
-                self._wake()
-                return
-        elif isinstance(message, End):
-            act = self._half.end(message.n)
+                if self._waiter is not None:
+                    self._wake()
+                return True
+        else:
+            act = self._take_other(message)
+        self.wants_credit = act in _ANSWERED
+        if act is Act.FINISH or act is Act.BREAK:
+            self._over()
+        return False
+
+    def _take_other(self, message: StreamMessage) -> Act:
+        """What is to be done about a message that is no item."""
+        if isinstance(message, End):
+            act = self.half.end(message.n)
             self.moved = message.moved
             self.metadata = message.metadata
         elif isinstance(message, Closing):
-            act = self._half.end(message.n)
+            act = self.half.end(message.n)
             if act is Act.FINISH or act is Act.BREAK:
                 # Also of a server that has lost count, as it does not know the stream any more.
                 self.error = message.reply
                 self.metadata = message.reply.metadata
         elif isinstance(message, Sign):
-            act = self._half.sign(message.n)
+            act = self.half.sign(message.n)
         else:
             if self.upload is not None and isinstance(message, Credited):
                 self.upload.credited(message.credit)
-            return
-        if act is Act.ASK or act is Act.ACKNOWLEDGE:
-            self.wants_credit = True
-        elif act is Act.FINISH or act is Act.BREAK:
-            self.wants_credit = True
-            self._over()
+            act = Act.DROP
+        return act
 
     # -- a sink, for the table ------------------------------------------------------------------
 
@@ -186,11 +196,6 @@ class Stream:
             await self._waiter
         finally:
             self._waiter = None
-
-    def taken(self, item: Item) -> None:
-        """The consumer took an item out of `items`."""
-        if self._half.took(item.body_size):
-            self.tell()
 
     def _over(self) -> None:
         self.is_over = True

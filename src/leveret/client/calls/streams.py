@@ -91,9 +91,10 @@ class Streams:
             if message.server != stream.server and message.server:
                 self._cancel(message.server, call)
                 return
-        stream.liveness.heard(self._time())
+        stream.heard = True
         stream.returned_at = 0.0
-        stream.take(message)
+        if stream.take(message):
+            return  # an item, as nearly all
         if stream.wants_credit:
             self._say(call, stream)
         if stream.is_over:
@@ -182,6 +183,9 @@ class Streams:
             if call.state is not State.STREAMING:
                 self._begun.pop(call_id, None)
                 continue
+            if stream.heard:
+                stream.heard = False
+                stream.liveness.heard(now)
             due = stream.liveness.due(now)
             if due is Due.GIVE_UP:
                 self._gone(call, f"nothing came from its server {stream.server} for too long")

@@ -130,10 +130,16 @@ class RemoteStream(Generic[T_co]):
         :raises CallError: that the stream ended with; `received` says how many items came before.
         """
         stream = self._stream
-        if stream is None or not stream.items or self._is_busy or self._is_foreign():
+        if (
+            stream is None
+            or not stream.items
+            or self._is_busy
+            or self._loop is not get_running_loop()
+        ):
             stream = await self._next()
         item = stream.items.popleft()
-        stream.taken(item)
+        if stream.half.took(item.body_size):
+            stream.tell()
         opened = self._opened
         assert opened is not None
         try:

@@ -47,7 +47,7 @@ time of day, as it comes from another computer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
@@ -352,11 +352,12 @@ class CallStream(Protocol):
         :param on_first: is called once, when the caller is told something.
         """
 
-    async def send(self, item: object, now: Callable[[], float]) -> None:
-        """Send an item of the results; returns once the next one may be made.
+    def send(self, item: object) -> Awaitable[None] | None:
+        """Send an item of the results; what has to be waited for before the next one is made.
 
         :raises InvalidResult: if it does not fit.
         """
+        ...
 
     async def next_uploaded(self, now: Callable[[], float]) -> object:
         """The next item of the upload.
@@ -420,6 +421,10 @@ class Answers(Protocol):
 
     def reply(self, frames: bytes) -> None:
         """Send a reply, or a question that must arrive."""
+
+    def send_item(self, frames: bytes) -> bool:
+        """Send an item of a stream; returns whether the socket takes the next one."""
+        ...
 
     def notice(self, frames: bytes) -> bool:
         """Send a notice if the socket takes it; returns whether it did."""

@@ -56,8 +56,9 @@ class Invoked(Protocol):
     def enter(self) -> None:
         """The handler begins now: what fails from here on has run."""
 
-    async def send(self, item: Any) -> None:
-        """The handler gave an item of its results; returns once it may give the next one."""
+    def send(self, item: Any) -> Awaitable[None] | None:
+        """The handler gave an item of its results; what has to be waited for before the next."""
+        ...
 
     async def uploaded(self) -> Any:
         """The next item of the upload.
@@ -146,10 +147,10 @@ class _Entering:
             if begins:
                 self._on_begin(call, self._context)
 
-    async def send(self, item: Any) -> None:
+    def send(self, item: Any) -> Awaitable[None] | None:
         """Send an item of the results, once its caller takes it."""
         assert self._call.stream is not None
-        await self._call.stream.send(item, self._life.clock)
+        return self._call.stream.send(item)
 
     async def uploaded(self) -> Any:
         """The next item of the upload."""
@@ -416,7 +417,7 @@ class _Nobody:
     def enter(self) -> None:
         """Nothing."""
 
-    async def send(self, item: Any) -> None:
+    def send(self, item: Any) -> None:
         """Nothing."""
 
     async def uploaded(self) -> Any:

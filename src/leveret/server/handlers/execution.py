@@ -37,8 +37,9 @@ class Invoked(Protocol):
     def enter(self) -> None:
         """The handler begins now."""
 
-    async def send(self, item: Any) -> None:
-        """The handler gave an item of its results; returns once it may give the next one."""
+    def send(self, item: Any) -> Awaitable[None] | None:
+        """The handler gave an item of its results; what has to be waited for before the next."""
+        ...
 
     async def uploaded(self) -> Any:
         """The next item of the upload.
@@ -71,7 +72,7 @@ class Processes(Protocol):
         kwargs: dict[str, Any],
         begins: Callable[[], None],
         upload: Iterator[Any] | None,
-        send: Callable[[Any], Awaitable[None]],
+        send: Callable[[Any], Awaitable[None] | None],
     ) -> None:
         """Send all that a handler in a process gives."""
 

@@ -90,7 +90,7 @@ class ProcessPool:
         kwargs: dict[str, Any],
         begins: Callable[[], None],
         upload: Iterator[Any] | None,
-        send: Callable[[Any], Awaitable[None]],
+        send: Callable[[Any], Awaitable[None] | None],
     ) -> None:
         """Send all that a handler gives, as `run` runs it.
 
@@ -111,7 +111,9 @@ class ProcessPool:
                     item = _value(call, answer)
                     if item is Mark.END:
                         return
-                    await send(item)
+                    more = send(item)
+                    if more is not None:
+                        await more
             finally:
                 if worker.is_open and worker.alive:
                     await self._in_thread(worker, worker.step, Step.CLOSE, call, upload)

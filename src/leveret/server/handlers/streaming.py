@@ -21,8 +21,9 @@ _END: Final = object()
 class Streaming(Protocol):
     """A call that streams."""
 
-    async def send(self, item: Any) -> None:
-        """The handler gave an item; returns once it may give the next one."""
+    def send(self, item: Any) -> Awaitable[None] | None:
+        """The handler gave an item; what has to be waited for before it may give the next one."""
+        ...
 
     async def uploaded(self) -> Any:
         """The next item of the upload.
@@ -71,7 +72,9 @@ async def stream_on_loop(items: AsyncIterator[Any], call: Streaming) -> None:
     """Send all that a handler on the event loop gives."""
     try:
         async for item in items:
-            await call.send(item)
+            more = call.send(item)
+            if more is not None:
+                await more
     finally:
         close = getattr(items, "aclose", None)
         if close is not None:
@@ -91,7 +94,9 @@ async def stream_off_the_loop(
     items: Iterator[Any] = await _whole(run(begin))
     try:
         while (item := await _whole(run(lambda: next(items, _END)))) is not _END:
-            await call.send(item)
+            more = call.send(item)
+            if more is not None:
+                await more
     finally:
         close = getattr(items, "close", None)
         if close is not None:

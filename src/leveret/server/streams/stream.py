@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from leveret.amqp.frames import on_channel
@@ -24,6 +24,8 @@ from leveret.wire.dialect import Metadata, StreamPacker
 from leveret.wire.message import StreamRequest, UploadMessage
 
 _END: Final = object()
+_NO_STOP: Final = Stop.NONE
+"""Bound once, for the hot path: before Python 3.12 reading a member of an enum is slow."""
 
 
 class ServerStream:
@@ -63,6 +65,8 @@ class ServerStream:
         self._on_first: Callable[[], None] = _nothing
         self._alive = Liveness(now)
         self._spoke = False
+        self._told = 0
+        """How many items had been sent at the last tick."""
         self._packer: StreamPacker | None = None
         self._packed_for: Answers | None = None
         self._waker: asyncio.Future[None] | None = None
@@ -106,30 +110,49 @@ class ServerStream:
         if self.upload is not None:
             self._give_credit(now)
 
-    async def send(self, item: Any, now: Callable[[], float]) -> None:
-        """Send an item of the results; returns once the next one may be made.
+    def send(self, item: Any) -> Awaitable[None] | None:
+        """Send an item of the results; the next one may be made once what this gives is over.
+
+        That is None, as mostly, if nothing has to be waited for: each item comes by here.
 
         :raises InvalidResult: if it does not fit.
         """
-        call, half = self.call, self.results
+        call = self.call
         assert self._encode is not None
         cursor = ""
         if type(item) is CursoredItem:
             cursor, item = item.cursor, item.value
         body = self._encode(call, item)
-        while not half.may_send:
-            self._check()
-            await self._credit()
-        self._check()
-        answers = call.source.answers
+        if call.stop is _NO_STOP and self.results.may_send:
+            return self._send(body, cursor)
+        return self._send_later(body, cursor)
+
+    def _send(self, body: Body, cursor: str) -> Awaitable[None] | None:
+        half = self.results
+        answers = self.call.source.answers
+        packer = self._packer if self._packed_for is answers else None
         try:
-            frames = self.packer.item(half.number + 1, body, cursor)
+            frames = (packer or self.packer).item(half.number + 1, body, cursor)
         except (TypeError, ValueError) as error:
             raise InvalidResult(f"item {half.number + 1} cannot be sent: {error}") from error
         half.add(frames, len(body))
-        answers.reply(frames)
-        self._alive.moved(now())
-        self._speaks()
+        takes_more = answers.send_item(frames)
+        if not self._spoke:
+            self._speaks()
+        return None if takes_more else self._writable(answers)
+
+    async def _send_later(self, body: Body, cursor: str) -> None:
+        """Send an item once its caller takes it."""
+        while not self.results.may_send:
+            self._check()
+            await self._credit()
+        self._check()
+        more = self._send(body, cursor)
+        if more is not None:
+            await more
+
+    @staticmethod
+    async def _writable(answers: Answers) -> None:
         while answers.paused and answers.is_open:
             try:
                 await answers.writable()
@@ -280,6 +303,9 @@ class ServerStream:
 
     def tick(self, now: float) -> Due:
         """Say that this side is there, if that is due; returns what was due."""
+        if self.results.number != self._told and not self.ended:
+            self._told = self.results.number
+            self._alive.moved(now)
         due = self._alive.due(now)
         if due is Due.SAY:
             self._alive.said_again(now)

@@ -75,6 +75,10 @@ class Answers:
     def reply(self, frames: bytes) -> None:
         self.sent.append(("reply", frames))
 
+    def send_item(self, frames: bytes) -> bool:
+        self.sent.append(("reply", frames))
+        return not self.paused
+
     def notice(self, frames: bytes) -> bool:
         self.sent.append(("notice", frames))
         return not self.full

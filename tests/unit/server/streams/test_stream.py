@@ -54,7 +54,9 @@ class Scene:
         self.firsts += 1
 
     async def send(self, item: Any) -> None:
-        await self.stream.send(item, lambda: self.now)
+        more = self.stream.send(item)
+        if more is not None:
+            await more
 
     async def take(self) -> Any:
         return await self.stream.next_uploaded(lambda: self.now)
