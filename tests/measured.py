@@ -31,6 +31,7 @@ _BEHAVIOUR: Final = frozenset(
         "test_blocking.py",
         "test_calls.py",
         "test_cancelling.py",
+        "test_console.py",
         "test_consuming.py",
         "test_control.py",
         "test_declaring.py",

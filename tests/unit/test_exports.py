@@ -51,6 +51,7 @@ PUBLIC: Final = {
         *("http_status", "method", "run", "service_schema"),
     ),
     "leveret.broker": ("EmbeddedBroker", "Limits", "Permissions", "User"),
+    "leveret.console": ("app",),
     "leveret.metrics": ("register",),
     "leveret.blocking": ("Rabbit", "connect"),
     "leveret.tracing": ("instrument", "uninstrument"),

@@ -10,6 +10,7 @@ from leveret.cli.commands import (
     asyncapi,
     broker,
     call,
+    console,
     demo,
     describe,
     diff,
@@ -56,5 +57,6 @@ app.command(epilog=codes_help(describe.CODES))(describe.describe)
 app.command(epilog=codes_help(docs.CODES))(docs.docs)
 app.command(epilog=codes_help(asyncapi.CODES))(asyncapi.asyncapi)
 app.command(epilog=codes_help(diff.CODES))(diff.diff)
+app.command(epilog=codes_help(console.CODES))(console.console)
 app.add_typer(failed.app, name="failed", help="One-way requests that failed: look, retry, drop.")
 app.command()(version)

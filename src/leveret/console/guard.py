@@ -1,0 +1,62 @@
+"""Stands before all pages: who is not to see or to write gets no further."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from leveret.console.access import SECURITY_HEADERS, Access
+
+__all__ = ["Guard"]
+
+
+class Guard:
+    """An ASGI app around another one, which it hands only what `Access` lets through."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or hand it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        refused = self._refused(scope)
+        if refused is not None:
+            await refused(scope, receive, send_safely)
+        else:
+            await self._app(scope, receive, send_safely)
+
+    def _refused(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        access = self._access
+        if not access.is_host_known(headers):
+            return PlainTextResponse("The console does not answer to this host name.", 421)
+        if not access.may_write(scope["method"], headers):
+            return PlainTextResponse("Only pages of the console itself may do that.", 403)
+        root = scope.get("root_path", "")
+        path = scope["path"].removeprefix(root) if root else scope["path"]
+        user = access.user_of(headers)
+        scope.setdefault("state", {})["console_user"] = user or ""
+        if user is not None or path.startswith("/static/") or (path == "/login" and access.token):
+            return None
+        if not access.token:
+            return PlainTextResponse("Nobody is logged in.", 401)
+        if scope["method"] != "GET" or "text/html" not in headers.get("accept", ""):
+            return PlainTextResponse("Log in first.", 401)
+        query = scope.get("query_string", b"").decode("latin-1")
+        there = path + (f"?{query}" if query else "")
+        return RedirectResponse(f"{root}/login?{urlencode({'next': there})}", 303)

@@ -1,0 +1,78 @@
+"""Serves the console by uvicorn, for the command line."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Final
+
+import uvicorn
+
+from leveret.console.access import LOOPBACK
+from leveret.console.application import app
+
+__all__ = ["CannotListen", "is_loopback", "serve"]
+
+_GRACE: Final = 2
+"""Seconds that pages have to end when the console stops."""
+
+
+class CannotListen(OSError):
+    """The port is in use, or the host is another's."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host."""
+    return host in LOOPBACK or host.startswith("127.")
+
+
+def serve(
+    url: str | None,
+    *,
+    host: str,
+    port: int,
+    allow_calls: bool,
+    token: str,
+    user_header: str,
+    root_path: str,
+    show_arguments: bool,
+    on_listening: Callable[[str], None],
+) -> None:
+    """Serve until a signal says to stop.
+
+    Without log-in it answers to the names of this machine only: else any web site could have its
+    own name lead here, and read along.
+
+    :param on_listening: told its URL.
+    :raises CannotListen: if it cannot listen there.
+    """
+    is_open = not (token or user_header)
+    root_path = "/" + root_path.strip("/") if root_path.strip("/") else ""
+    console = app(
+        url,
+        allow_calls=allow_calls,
+        token=token,
+        user_header=user_header,
+        hosts=(*LOOPBACK, host) if is_open else (),
+        show_arguments=show_arguments,
+    )
+    config = uvicorn.Config(
+        console,
+        log_config=None,
+        access_log=False,
+        root_path=root_path,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise CannotListen(f"the console cannot listen at {host}:{port}: {error}") from error
+    shown = f"[{host}]" if ":" in host else host
+    on_listening(f"http://{shown}:{listener.getsockname()[1]}{root_path}/")
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])

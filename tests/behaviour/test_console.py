@@ -1,0 +1,284 @@
+"""The console over a broker: each page, calls and streams by it, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+import msgspec
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from leveret import DeclaredError, Rabbit, Service, current_call, method
+from leveret.console import app
+from leveret.rabbit.connecting import connect
+from tests.behaviour.patience import until_found
+from tests.behaviour.services import Gate
+
+BIG: Final = 12345678901234567890123
+INTERVAL: Final = 0.05
+
+
+class SoldOut(DeclaredError):
+    """There is nothing left."""
+
+    sku: str
+
+
+class Shop(Service, version="1.4.2", metadata={"team": "stock"}):
+    """A shop & more."""
+
+    @method(raises=[SoldOut])
+    async def order(self, sku: str, count: int = 1) -> dict[str, int]:
+        current_call().reply_metadata["shard"] = "eu"
+        if sku == "none":
+            raise SoldOut(sku)
+        return {"count": count}
+
+    @method
+    async def watch(self, first: int) -> AsyncIterator[int]:
+        yield first
+        yield first + 1
+
+    @method(one_way=True, keep_failed=True)
+    async def audit(self, text: str) -> None:
+        raise OSError(f"the disk is full: {text}")
+
+
+class OtherShop(Service, name="shop"):
+    @method
+    async def order(self, sku: str) -> str:
+        return sku
+
+
+@asynccontextmanager
+async def visiting(rabbit: Rabbit | str, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    console = app(rabbit, interval=INTERVAL, **options)
+    transport = httpx.ASGITransport(console)
+    async with (
+        console.router.lifespan_context(console),
+        httpx.AsyncClient(
+            transport=transport,
+            base_url="http://console",
+            headers={"origin": "http://console", "accept": "text/html"},
+        ) as visitor,
+    ):
+        yield visitor
+
+
+async def asked(visitor: httpx.AsyncClient, path: str, **call: Any) -> dict[str, Any]:
+    answer = await visitor.post(path, json=call)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_each_page_shows_what_is_there(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Shop()) as serving, visiting(client, allow_calls=True) as visitor:
+        for sku in ("a", "b", "none"):
+            await asked(visitor, "/call/shop.order", arguments=f'{{"sku": "{sku}"}}')
+
+        async def errors() -> bool:
+            return "SOLD_OUT" in (await visitor.get("/failures")).text
+
+        await until_found(errors, True, "the error is shown")
+        for path, shown in {
+            "/": "shop",
+            "/?q=nothing": "No service matches",
+            "/methods?sort=-p95": "order",
+            "/service/shop": "A shop &amp; more.",
+            "/method/shop.order": 'data-name="count"',
+            "/method/shop.order?arguments=%7B%22sku%22%3A%22x%22%2C%22count%22%3A5%7D": 'value="5"',
+            "/method/shop.order?arguments=nonsense": "no JSON",
+            f"/instance/{serving.instance}": "shop.watch",
+            "/calls": "No call runs",
+            "/failures?code=SOLD_OUT": "shop.order",
+            "/failures?code=NOTHING": "None.",
+            "/queues": "leveret.shop.order",
+            "/map": "shop",
+            "/map?around=shop": "If shop fails",
+            "/failed/shop.order": "nothing keeps failed requests",
+            "/search?q=shop.order": "",
+        }.items():
+            page = await visitor.get(path)
+            assert page.status_code == (303 if path.startswith("/search") else 200), path
+            assert shown in page.text, path
+        assert "stock" in (await visitor.get("/service/shop")).text
+        for path in ("/service/no", "/method/no.no", "/instance/no", "/no"):
+            assert (await visitor.get(path)).status_code == 404, path
+        for wanted, there in {
+            "shop": "/service/shop",
+            "shop.order": "/method/shop.order",
+            serving.instance: f"/instance/{serving.instance}",
+            "ord": "/methods?q=ord",
+            "call-id": "/methods?q=call-id",
+        }.items():
+            found = await visitor.get("/search", params={"q": wanted})
+            assert found.headers["location"] == there
+
+
+async def test_calls_by_the_console_are_exact_both_ways(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Shop()), visiting(client, allow_calls=True) as visitor:
+        answer = await asked(
+            visitor,
+            "/call/shop.order",
+            arguments=f'{{"sku": "a", "count": {BIG}}}',
+            timeout=30,
+            metadata={"tenant": "7"},
+        )
+        assert msgspec.json.decode(answer["text"]) == {"count": BIG}
+        assert answer["metadata"] == {"shard": "eu"}
+        refused = await asked(visitor, "/call/shop.order", arguments='{"sku": "none"}')
+        assert (refused["code"], refused["executed"]) == ("SOLD_OUT", "yes")
+        assert msgspec.json.decode(refused["text"]) == {"sku": "none"}
+        wrong = await asked(visitor, "/call/shop.order", arguments="[]")
+        assert wrong["code"] == "INVALID_ARGUMENT"
+        assert (await asked(visitor, "/call/shop.order", timeout="soon"))["ok"] is False
+        stream = await visitor.post("/stream/shop.watch", json={"arguments": f'{{"first": {BIG}}}'})
+        assert f"event: item\ndata: {BIG}\n\n" in stream.text
+        assert f"event: item\ndata: {BIG + 1}\n\n" in stream.text
+        assert '"ok":true' in stream.text
+
+
+async def test_what_runs_is_shown_and_cancelled(client: Rabbit, host: Rabbit) -> None:
+    gate = Gate()
+    async with host.serving(gate), visiting(client, allow_calls=True) as visitor:
+        calling = asyncio.create_task(asked(visitor, "/call/gate.once", arguments='{"n": 1}'))
+        assert await gate.started.get() == 1
+
+        async def ids() -> list[str]:
+            survey = await client.running_calls()
+            return [call.id for server in survey.servers for call in server.calls]
+
+        (call_id,) = await ids()
+
+        async def is_shown() -> bool:
+            return call_id in (await visitor.get("/calls")).text
+
+        await until_found(is_shown, True, "the call is shown")
+        assert (await visitor.get("/search", params={"q": call_id})).headers["location"] == (
+            f"/calls?q={call_id}"
+        )
+        stopped = await visitor.post("/calls/stop", json=[call_id])
+        assert stopped.json() == {"stopped": [call_id]}
+        assert (await calling)["code"] == "CANCELLED"
+
+
+async def test_failed_requests_are_shown_without_their_arguments(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Shop()):
+        for text in ("one", "two"):
+            await client.send(client.remote(Shop).audit)(text)
+        async with visiting(client, allow_calls=True) as visitor:
+
+            async def failed() -> int:
+                return (await visitor.get("/failed/shop.audit")).text.count('<tr data-row="')
+
+            await until_found(failed, 2, "both requests have failed")
+            page = (await visitor.get("/failed/shop.audit")).text
+            assert "redacted" in page
+            (first, _) = [part.split('"')[0] for part in page.split('<tr data-row="')[1:]]
+            settled = await visitor.post("/failed/shop.audit/drop", json=[first])
+            assert settled.json() == {"done": 1}
+            await until_found(failed, 1, "one is left")
+            assert (await visitor.post("/failed/shop.audit/eat", json=[])).status_code == 400
+            assert (await visitor.post("/failed/shop.audit/drop", json={})).status_code == 400
+        async with visiting(client, show_arguments=True) as visitor:
+            assert "&#34;two&#34;" in (await visitor.get("/failed/shop.audit")).text
+
+
+async def test_contracts_that_differ_are_told_of(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    async with host.serving(Shop()), other_host.serving(OtherShop()), visiting(client) as visitor:
+
+        async def banner() -> bool:
+            return "Contracts differ" in (await visitor.get("/")).text
+
+        await until_found(banner, True, "the banner")
+        page = (await visitor.get("/service/shop")).text
+        assert "have another one than most" in page
+        assert "audit: only in" in page
+
+
+async def test_without_leave_it_only_looks(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Shop()), visiting(client) as visitor:
+        for path in ("/call/shop.order", "/stream/shop.watch", "/calls/stop", "/failed/a.b/drop"):
+            refused = await visitor.post(path, json={})
+            assert refused.status_code == 403, path
+            assert "--allow-calls" in refused.text
+        page = (await visitor.get("/method/shop.order")).text
+        assert 'id="send"' not in page
+        assert "read-only" in page
+
+
+async def test_a_token_lets_in(client: Rabbit) -> None:
+    async with visiting(client, token="open sesame") as visitor:
+        led = await visitor.get("/methods?q=a")
+        assert led.headers["location"] == "/login?next=%2Fmethods%3Fq%3Da"
+        assert "Log in" in (await visitor.get(led.headers["location"])).text
+        wrong = await visitor.post("/login", data={"token": "open"})
+        assert (wrong.status_code, "set-cookie" in wrong.headers) == (403, False)
+        right = await visitor.post("/login", data={"token": "open sesame", "next": "/methods?q=a"})
+        assert (right.status_code, right.headers["location"]) == (303, "/methods?q=a")
+        cookie = right.headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+        assert (await visitor.get("/methods")).status_code == 200
+        for there in ("//evil.example", "/\\evil.example", "https://evil.example"):
+            led = await visitor.post("/login", data={"token": "open sesame", "next": there})
+            assert led.headers["location"] == "/"
+        out = await visitor.post("/logout")
+        assert out.headers["location"] == "/login"
+        assert (await visitor.get("/methods")).status_code == 303
+
+
+async def test_it_is_mounted_into_another_app(client: Rabbit, host: Rabbit) -> None:
+    console = app(client, interval=INTERVAL)
+    outer = Starlette(routes=[Mount("/ops/rpc", console)])
+    async with (
+        host.serving(Shop()),
+        console.router.lifespan_context(console),
+        httpx.AsyncClient(transport=httpx.ASGITransport(outer), base_url="http://host") as visitor,
+    ):
+        page = await visitor.get("/ops/rpc/")
+        assert 'href="/ops/rpc/service/shop"' in page.text
+        assert (await visitor.get("/ops/rpc/service/shop")).status_code == 200
+        assert (await visitor.get("/ops/rpc/static/console.css")).status_code == 200
+
+
+async def test_a_broker_that_is_away_is_shown_as_that_and_what_was_known_stays(
+    rabbitmq_url: str, host: Rabbit
+) -> None:
+    rabbit = connect(rabbitmq_url)
+    async with rabbit, host.serving(Shop()), visiting(rabbit) as visitor:
+        assert "The broker is away" not in (await visitor.get("/")).text
+        await rabbit.close()
+
+        async def is_told() -> bool:
+            return "The broker is away" in (await visitor.get("/")).text
+
+        await until_found(is_told, True, "the banner")
+        assert "/service/shop" in (await visitor.get("/")).text
+        for path in ("/service/shop", "/method/shop.order", "/calls", "/queues", "/failed/shop.a"):
+            assert (await visitor.get(path)).status_code == 200, path
+        await rabbit
+
+        async def is_back() -> bool:
+            return await is_told()
+
+        await until_found(is_back, False, "the banner goes")
+
+
+async def test_with_a_url_it_connects_and_closes_by_itself(rabbitmq_url: str, host: Rabbit) -> None:
+    async with host.serving(Shop()), visiting(rabbitmq_url, allow_calls=True) as visitor:
+        answer = await asked(visitor, "/call/shop.order", arguments='{"sku": "a"}')
+        assert answer["ok"]
+
+        async def callers() -> bool:
+            return "leveret-console" in (await visitor.get("/method/shop.order")).text
+
+        await until_found(callers, True, "its calls are counted under its name")

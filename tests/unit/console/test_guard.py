@@ -1,0 +1,69 @@
+"""What the guard lets through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from leveret.console.access import COOKIE, Access
+from leveret.console.guard import Guard
+
+
+async def page(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        user = Request(scope).state.console_user
+        await PlainTextResponse(f"seen by {user!r}")(scope, receive, send)
+
+
+def visitor(access: Access, **options: Any) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(Guard(page, access), **options)
+    return httpx.AsyncClient(transport=transport, base_url="http://console")
+
+
+async def test_each_answer_has_the_headers_that_keep_others_out() -> None:
+    async with visitor(Access(hosts=("localhost",))) as other:
+        refused = await other.get("/")
+        assert refused.status_code == 421
+        assert "default-src 'none'" in refused.headers["content-security-policy"]
+        assert refused.headers["cache-control"] == "no-store"
+
+
+async def test_who_has_no_cookie_is_led_to_the_log_in_and_back() -> None:
+    access = Access(token="secret")
+    async with visitor(access, root_path="/ops") as stranger:
+        led = await stranger.get("/ops/calls?q=a", headers={"accept": "text/html"})
+        assert led.status_code == 303
+        assert led.headers["location"] == "/ops/login?next=%2Fcalls%3Fq%3Da"
+        assert (await stranger.get("/ops/events")).status_code == 401
+        for free in ("/ops/login", "/ops/static/console.css"):
+            assert (await stranger.get(free)).status_code == 200
+        seen = await stranger.get("/ops/", headers={"cookie": f"{COOKIE}={access.cookie}"})
+        assert seen.text == "seen by ''"
+
+
+async def test_behind_a_proxy_nobody_gets_in_without_a_name() -> None:
+    async with visitor(Access(user_header="X-User")) as visitor_:
+        assert (await visitor_.get("/", headers={"x-user": "ann"})).text == "seen by 'ann'"
+        assert (await visitor_.get("/", headers={"accept": "text/html"})).status_code == 401
+        assert (await visitor_.get("/login")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("http://console", 200), ("http://evil.example", 403), (None, 403)]
+)
+async def test_a_write_must_come_from_its_own_page(origin: str | None, status: int) -> None:
+    async with visitor(Access()) as other:
+        headers = {} if origin is None else {"origin": origin}
+        assert (await other.post("/calls/stop", headers=headers)).status_code == status
+
+
+async def test_what_is_no_request_is_handed_on() -> None:
+    async def nothing(*_: Any) -> Any:
+        raise AssertionError
+
+    await Guard(page, Access(token="secret"))({"type": "lifespan"}, nothing, nothing)
