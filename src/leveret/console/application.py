@@ -16,10 +16,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from leveret.client.between import between
 from leveret.client.failed_requests import FailedRequests
 from leveret.client.named import named_spec
-from leveret.client.service_map import service_map
 from leveret.client.survey import StatsSurvey, Survey
 from leveret.client.totals import MethodTotals, method_of
 from leveret.console.access import COOKIE, Access
@@ -39,6 +37,7 @@ from leveret.console.figures import InstanceRow, MethodRow, ServiceRow
 from leveret.console.guard import Guard
 from leveret.console.listing import Column, listing
 from leveret.console.map_drawing import drawn
+from leveret.console.mapping import map_of
 from leveret.console.poller import Poller
 from leveret.console.queues import look_at
 from leveret.console.recent import Recent
@@ -466,8 +465,7 @@ class _Console:
         """Who calls whom."""
         await self._ready()
         view = self.poller.view
-        live = [row.stats for row in view.instances.values() if not row.is_gone]
-        found = await asyncio.to_thread(lambda: service_map(live, between(view.earlier, live)))
+        found = map_of(view)
         around = request.query_params.get("around", "")
         if around not in found.nodes:
             around = ""

@@ -177,8 +177,8 @@ class View(Struct, frozen=True, kw_only=True):
     """By "service.method"."""
     instances: dict[str, InstanceRow] = field(default_factory=dict)
     """By instance."""
-    earlier: Sequence[ServerStats] = ()
-    """What the servers said a while before, for rates of what is not counted here."""
+    earlier: tuple[float, Mapping[str, MethodTotals]] = (0.0, {})
+    """The sums of a while before, and when: for rates of what is not counted here."""
 
     def of_service(self, name: str) -> list[MethodRow]:
         """Its methods."""
@@ -210,7 +210,7 @@ class Board:
         self._polls: deque[tuple[int, float]] = deque(maxlen=POLLS)
         self._number = 0
         self._served: dict[str, float] = {}
-        self._looks: deque[tuple[float, list[ServerStats]]] = deque(maxlen=2)
+        self._looks: deque[tuple[float, Mapping[str, MethodTotals]]] = deque(maxlen=2)
 
     def take(
         self,
@@ -228,9 +228,6 @@ class Board:
         self._number += 1
         self._polls.append((self._number, now))
         answered: set[str] = set()
-        servers = list(servers)
-        if not self._looks or now - self._looks[-1][0] >= WINDOW / 2:
-            self._looks.append((now, servers))
         for server in servers:
             answered.add(server.instance)
             self._take_server(server, now, before)
@@ -239,13 +236,15 @@ class Board:
             method.row = self._method_row(method, now)
             method.is_changed = False
         rows = {key: self._methods[key].row for key in sorted(self._methods)}
+        if not self._looks or now - self._looks[-1][0] >= WINDOW / 2:
+            self._looks.append((now, {key: row.total for key, row in rows.items()}))
         return View(
             number=self._number,
             at=now,
             services=self._service_rows(rows, missing, now),
             methods=rows,
             instances=dict(self._instances),
-            earlier=self._looks[0][1],
+            earlier=self._looks[0],
         )
 
     def _take_server(self, server: ServerStats, now: float, before: float | None) -> None:

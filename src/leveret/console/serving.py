@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import signal
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -12,6 +14,8 @@ from leveret.console.access import LOOPBACK
 from leveret.console.application import app
 
 __all__ = ["CannotListen", "is_loopback", "serve"]
+
+log = logging.getLogger("leveret.console")
 
 _GRACE: Final = 2
 """Seconds that pages have to end when the console stops."""
@@ -60,6 +64,7 @@ def serve(
         console,
         log_config=None,
         access_log=False,
+        ws="none",
         root_path=root_path,
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
@@ -73,6 +78,19 @@ def serve(
         listener.close()
         raise CannotListen(f"the console cannot listen at {host}:{port}: {error}") from error
     shown = f"[{host}]" if ":" in host else host
-    on_listening(f"http://{shown}:{listener.getsockname()[1]}{root_path}/")
-    with listener:
-        uvicorn.Server(config).run(sockets=[listener])
+    where = f"http://{shown}:{listener.getsockname()[1]}{root_path}/"
+    log.info("the console listens at %s", where)
+    on_listening(where)
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn raises a signal again once it has stopped: it is to be heard, and to kill nothing.
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with listener:
+            server.run(sockets=[listener])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

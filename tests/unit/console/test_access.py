@@ -54,4 +54,5 @@ def test_pages_may_have_nothing_inline_and_nothing_from_elsewhere() -> None:
     policy = SECURITY_HEADERS["content-security-policy"]
     assert "unsafe" not in policy
     assert policy.startswith("default-src 'none'")
+    assert SECURITY_HEADERS["referrer-policy"] == "same-origin"
     assert "frame-ancestors 'none'" in policy

@@ -152,7 +152,8 @@ def test_an_earlier_look_is_kept_for_rates() -> None:
     for second in range(4):
         view = board.take([first], {}, now=1000.0 + 30 * second)
         first = server(queue(2 + second))
-    assert [it.methods["leveret.shop.order"].finished for it in view.earlier] == [3]
+    assert view.earlier[0] == 1060.0
+    assert view.earlier[1]["shop.order"].finished == 3
 
 
 def test_methods_that_stand_still_are_not_summed_again() -> None:

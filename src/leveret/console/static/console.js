@@ -409,9 +409,9 @@
       more.signal.addEventListener("abort", () => { resume?.(); go = null; id("pause").textContent = "Pause"; });
       let rest = "", items = [], count = 0, last = null;
       for (;;) {
-        if (go) await go;
         const { done, value } = await reader.read();
         if (done) break;
+        if (go) await go;
         const events = (rest + value).split("\n\n");
         rest = events.pop();
         for (const one of events) {

@@ -1,0 +1,45 @@
+"""`leveret console`: it says where it is, shows what is there, and ends in good order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from leveret import Rabbit
+from tests.behaviour.cli_commands import Commands
+from tests.behaviour.cli_service import Desk
+
+
+@pytest.fixture
+async def commands(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Commands]:
+    async with Commands(tmp_path, rabbitmq_url) as commands:
+        yield commands
+
+
+@pytest.mark.embedded_only
+async def test_it_shows_what_is_there_and_ends_at_a_signal(
+    commands: Commands, host: Rabbit
+) -> None:
+    async with host.serving(Desk()):
+        console = await commands.start(
+            *("console", "--port", "0", "--root-path", "ops", "--log-level", "info")
+        )
+        (said,) = await console.says(r"the console listens at (http://127\.0\.0\.1:\d+/)ops/")
+        async with httpx.AsyncClient(base_url=said[1], timeout=60) as visitor:
+            page = await visitor.get("/")
+            assert 'href="/ops/service/desk"' in page.text
+            assert (await visitor.get("/", headers={"host": "evil.example"})).status_code == 421
+            assert (await visitor.post("/call/desk.fib")).status_code == 403
+        console.terminate()
+        assert await console.ends() == 0
+    assert "the console is at http://127.0.0.1" in console.text
+
+
+@pytest.mark.embedded_only
+async def test_nobody_is_let_in_from_outside_without_log_in(commands: Commands) -> None:
+    refused = await commands.run("console", "--host", "0.0.0.0", "--port", "0")
+    assert refused.process.returncode == 2
+    assert any("--token" in line for line in refused.lines)

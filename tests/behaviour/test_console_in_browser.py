@@ -1,0 +1,456 @@
+"""The console in a real Chromium: what a person sees, types and clicks.
+
+Whatever a scene is about, no page may log an error, ask anybody else for anything, or go without
+its policy; `Visit` holds that for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import decimal
+import enum
+import re
+import socket
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import pytest
+import uvicorn
+from playwright.async_api import Browser, Page, Request, Response, expect
+
+import leveret
+from leveret import Rabbit, Service, method
+from leveret.broker import EmbeddedBroker
+from leveret.console import app
+from tests.behaviour.patience import PATIENCE, until
+from tests.chromium import browser
+
+pytestmark = [
+    pytest.mark.embedded_only,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("chromium"),
+]
+
+BIG: Final = 12345678901234567890123
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    GREEN = "green"
+
+
+class Address(msgspec.Struct):
+    """Where somebody lives."""
+
+    street: str
+    zip: str | None = None
+
+
+class Cat(msgspec.Struct, tag="cat"):
+    lives: int
+
+
+class Dog(msgspec.Struct, tag="dog"):
+    name: str
+    home: Address
+
+
+class Kinds(Service):
+    """Takes a value of each kind of type."""
+
+    def __init__(self) -> None:
+        self.got: dict[str, Any] = {}
+        self.sent = 0
+        self.ended = False
+        self.calls = 0
+
+    @method
+    async def every(
+        self,
+        big: int,
+        ratio: float,
+        text: str,
+        flag: bool,
+        raw: bytes,
+        price: decimal.Decimal,
+        day: dt.date,
+        at: dt.datetime,
+        span: dt.timedelta,
+        ident: uuid.UUID,
+        colour: Colour,
+        one: Literal["a"],
+        pet: Cat | Dog,
+        either: int | str,
+        tags: list[str],
+        pair: tuple[int, str],
+        table: dict[str, int],
+        anything: Any,
+        nullable: int | None,
+        small: Annotated[int, msgspec.Meta(ge=0, le=10, description="A small one.")] = 3,
+        left_out: str | None = "never given",
+    ) -> dict[str, Any]:
+        """Tell what came."""
+        self.got = {name: value for name, value in locals().items() if name != "self"}
+        return {"big": big, "price": price}
+
+    @method
+    async def count(self, first: int) -> AsyncIterator[int]:
+        """Count for as long as somebody listens."""
+        try:
+            while True:
+                yield first + self.sent
+                self.sent += 1
+                await asyncio.sleep(0.002)
+        finally:
+            self.ended = True
+
+    @method
+    async def ping(self) -> str:
+        self.calls += 1
+        return "pong"
+
+
+class Visit:
+    """A console that is served, and a browser that looks at it."""
+
+    def __init__(self, chromium: Browser, base: str) -> None:
+        self.base = base
+        self.errors: list[str] = []
+        self.elsewhere: list[str] = []
+        self.without_policy: list[str] = []
+        self._chromium = chromium
+
+    async def page(self, **options: Any) -> Page:
+        """A page of a new visitor."""
+        context = await self._chromium.new_context(base_url=self.base, **options)
+        context.set_default_timeout(PATIENCE * 1000)
+        page = await context.new_page()
+        page.on("console", lambda said: self._said(said.type, said.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", self._asked)
+        page.on("response", self._answered)
+        return page
+
+    def _said(self, kind: str, text: str) -> None:
+        # The browser's own line for each answer of 4xx, which scenes provoke.
+        if kind == "error" and "Failed to load resource" not in text:
+            self.errors.append(text)
+
+    def _asked(self, request: Request) -> None:
+        if not request.url.startswith((self.base, "blob:")):
+            self.elsewhere.append(request.url)
+
+    def _answered(self, response: Response) -> None:
+        policy = response.headers.get("content-security-policy", "")
+        if response.url.startswith(self.base) and (
+            "default-src 'none'" not in policy or "unsafe" in policy
+        ):
+            self.without_policy.append(response.url)
+
+    def check(self) -> None:
+        """Fail for what no page may do."""
+        assert not self.errors
+        assert not self.elsewhere
+        assert not self.without_policy
+
+
+@asynccontextmanager
+async def visiting(rabbit: Rabbit, **options: Any) -> AsyncIterator[Visit]:
+    config = uvicorn.Config(
+        app(rabbit, interval=0.1, **options),
+        log_config=None,
+        access_log=False,
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=1,
+    )
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            async with browser() as chromium:
+                visit = Visit(chromium, base)
+                yield visit
+                visit.check()
+        finally:
+            server.should_exit = True
+            await serving
+
+
+async def test_each_page_by_mouse_by_keys_in_the_dark_and_on_a_phone(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Kinds()) as serving, visiting(client, allow_calls=True) as visit:
+        page = await visit.page()
+        paths = ("/", "/methods", "/service/kinds", "/method/kinds.every", "/calls", "/failures")
+        for path in (*paths, "/queues", "/map", f"/instance/{serving.instance}", "/failed/a.b"):
+            await page.goto(path)
+            await expect(page.locator("h1")).to_be_visible()
+
+        # It lives: what happens is shown without another look.
+        await page.goto("/methods?q=ping")
+        row = page.locator('tr[data-row="kinds.ping"]')
+        await expect(row).to_contain_text("ping")
+        await client.remote(Kinds).ping()
+        await expect(row).to_contain_text("0 %")
+        await expect(page).to_have_url(f"{visit.base}/methods?q=ping")
+
+        # A list is sorted and searched by its URL.
+        await page.goto("/methods")
+        await page.get_by_role("link", name="p95", exact=True).click()
+        await expect(page).to_have_url(f"{visit.base}/methods?sort=-p95")
+        await expect(page.locator("th[aria-sort]")).to_contain_text("p95")
+
+        # Keys.
+        await page.goto("/")
+        await page.keyboard.press("?")
+        await expect(page.locator("#help")).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#help")).to_be_hidden()
+        await page.keyboard.press("j")
+        await expect(page.locator("tr.at")).to_have_attribute("data-row", "kinds")
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(f"{visit.base}/service/kinds")
+        await page.keyboard.press("j")
+        await page.keyboard.press("j")
+        await page.keyboard.press("k")
+        await expect(page.locator("tr.at")).to_have_count(1)
+        await page.keyboard.press("/")
+        await expect(page.locator(".search input")).to_be_focused()
+        await page.keyboard.type("kinds.ping")
+        await page.keyboard.press("Enter")
+        await expect(page).to_have_url(f"{visit.base}/method/kinds.ping")
+
+        # The dark, by the system and by hand.
+        paper = "getComputedStyle(document.body).backgroundColor"
+        light = await page.evaluate(paper)
+        dark_page = await visit.page(color_scheme="dark")
+        await dark_page.goto("/")
+        dark = await dark_page.evaluate(paper)
+        assert light != dark
+        await dark_page.locator("#theme").click()
+        assert await dark_page.evaluate(paper) == light
+        await dark_page.reload()
+        assert await dark_page.evaluate(paper) == light
+
+        # A phone: nothing is wider than it.
+        phone = await visit.page(viewport={"width": 390, "height": 844})
+        for path in paths:
+            await phone.goto(path)
+            wide = await phone.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, path
+
+
+async def test_a_form_sends_each_kind_of_value_as_it_was_typed(
+    client: Rabbit, host: Rabbit
+) -> None:
+    kinds = Kinds()
+    async with host.serving(kinds), visiting(client, allow_calls=True) as visit:
+        page = await visit.page(permissions=["clipboard-read", "clipboard-write"])
+        await page.goto("/method/kinds.every")
+
+        def field(name: str) -> Any:
+            return page.locator(f'#pane-form > [data-name="{name}"]')
+
+        def typed(name: str) -> Any:
+            return field(name).locator("[data-input]").first
+
+        await page.locator("#send").click()
+        await expect(field("big").locator("[data-problem]").first).to_have_text(
+            "This must be a whole number."
+        )
+        for name, value in {
+            "big": str(BIG),
+            "ratio": "0.125",
+            "text": 'ä "quoted"\nand more',
+            "price": "12.50",
+            "day": "2026-11-27",
+            "at": "2026-11-27T09:30:00+01:00",
+            "span": "PT1H30M",
+            "ident": "123e4567-e89b-12d3-a456-426614174000",
+            "anything": '{"deep": [1, null]}',
+        }.items():
+            await typed(name).fill(value)
+        await typed("flag").check()
+        await field("raw").locator("[data-encoding]").select_option("text")
+        await typed("raw").fill("bytes & ä")
+        await typed("colour").select_option(label="red")
+        await field("pet").locator("[data-branch]").select_option(label="Dog")
+        dog = field("pet").locator("[data-one]:not([hidden])")
+        await dog.locator('[data-name="name"] [data-input]').fill("Rex")
+        await dog.locator('[data-name="street"] [data-input]').fill("High")
+        await dog.locator('[data-name="zip"] [data-state]').select_option("null")
+        await field("either").locator("[data-branch]").select_option(label="text")
+        await field("either").locator("[data-one]:not([hidden]) [data-input]").fill("7")
+        for number, tag in enumerate(("a", "b", "c")):
+            await field("tags").locator("[data-add]").click()
+            await field("tags").locator("[data-input]").nth(number).fill(tag)
+        await field("tags").locator("[data-remove]").nth(1).click()
+        for number, part in enumerate(("1", "one")):
+            await field("pair").locator("[data-input]").nth(number).fill(part)
+        await field("table").locator("[data-add]").click()
+        await field("table").locator("[data-key]").fill("k")
+        await field("table").locator("[data-input]").fill(str(2**53 + 1))
+        await field("nullable").locator("[data-state]").select_option("null")
+        await field("small").locator("[data-state]").select_option("value")
+        await typed("small").fill("10")
+        await page.locator("summary", has_text="Deadline").click()
+        await page.locator("#timeout").fill("30")
+        await page.locator("#metadata").fill("tenant=7")
+        await page.locator("#send").click()
+        await expect(page.locator("#verdict")).to_have_text("OK")
+
+        wanted = {
+            "big": BIG,
+            "ratio": 0.125,
+            "text": 'ä "quoted"\nand more',
+            "flag": True,
+            "raw": "bytes & ä".encode(),
+            "price": decimal.Decimal("12.50"),
+            "day": dt.date(2026, 11, 27),
+            "at": dt.datetime(2026, 11, 27, 8, 30, tzinfo=dt.UTC),
+            "span": dt.timedelta(hours=1, minutes=30),
+            "ident": uuid.UUID("123e4567-e89b-12d3-a456-426614174000"),
+            "colour": Colour.RED,
+            "one": "a",
+            "pet": Dog(name="Rex", home=Address(street="High", zip=None)),
+            "either": "7",
+            "tags": ["a", "c"],
+            "pair": (1, "one"),
+            "table": {"k": 2**53 + 1},
+            "anything": {"deep": [1, None]},
+            "nullable": None,
+            "small": 10,
+            "left_out": "never given",
+        }
+        assert kinds.got == wanted
+        await expect(page.locator("#text")).to_contain_text(f'"big": {BIG}')
+        await expect(page.locator("#text")).to_contain_text('"price": "12.50"')
+        await expect(page.locator("#legend")).to_contain_text("handler")
+
+        # What it is as a command and as a link; the link fills the form again, and calls the same.
+        await page.locator("#copy-cli").click()
+        await expect(page.locator("#copy-cli")).to_have_text("Copied")
+        command = await page.evaluate("navigator.clipboard.readText()")
+        assert command.startswith("leveret call kinds.every --arguments '")
+        assert str(BIG) in command
+        assert "--metadata 'tenant=7'" in command
+        await page.locator("#copy-python").click()
+        await expect(page.locator("#copy-python")).to_have_text("Copied")
+        compile(
+            "async def it():\n    "
+            + (await page.evaluate("navigator.clipboard.readText()")).replace("\n", "\n    "),
+            "python",
+            "exec",
+        )
+        await page.locator("#tab-history").click()
+        await expect(page.locator("#history li")).to_have_count(1)
+        kinds.got = {}
+        await page.locator("#history a").click()
+        await expect(typed("big")).to_have_value(str(BIG))
+        await page.locator("#tab-json").click()
+        await expect(page.locator("#json")).to_have_value(re.compile(str(BIG)))
+        await page.locator("#send").click()
+        await expect(page.locator("#verdict")).to_have_text("OK")
+        assert kinds.got == wanted
+
+
+async def test_a_stream_is_shown_live_waits_and_is_cancelled(client: Rabbit, host: Rabbit) -> None:
+    kinds = Kinds()
+    async with host.serving(kinds), visiting(client, allow_calls=True) as visit:
+        page = await visit.page()
+        await page.goto("/method/kinds.count")
+        await page.locator('[data-name="first"] [data-input]').fill(str(2**60))
+        await page.locator("#send").click()
+        shown = page.locator("#text")
+        await expect(shown).to_contain_text(str(2**60 + 3))
+        await page.locator("#pause").click()
+        await expect(page.locator("#pause")).to_have_text("Go on")
+        before, sent = await shown.inner_text(), kinds.sent
+        await until(lambda: kinds.sent > sent + 3, "the server sends more")
+        assert await shown.inner_text() == before
+        await page.locator("#pause").click()
+        await expect(shown).not_to_have_text(before)
+        await page.locator("#cancel").click()
+        await expect(page.locator("#verdict")).to_have_text("cancelled")
+        await until(lambda: kinds.ended, "the handler is cancelled")
+        await expect(page.locator("#send")).to_be_enabled()
+
+
+async def test_who_has_no_token_and_who_comes_from_elsewhere_gets_nothing(
+    client: Rabbit, host: Rabbit
+) -> None:
+    kinds = Kinds()
+    async with host.serving(kinds), visiting(client, token="open sesame") as visit:
+        page = await visit.page()
+        await page.goto("/methods?q=ping")
+        await page.get_by_label("Token").fill("open")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("alert")).to_be_visible()
+        await page.get_by_label("Token").fill("open sesame")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("tr[data-row]")).to_have_count(1)
+        cookies = await page.context.cookies()
+        assert [(it.get("httpOnly"), it.get("sameSite")) for it in cookies] == [(True, "Strict")]
+
+        # It only looks.
+        await page.goto("/method/kinds.ping")
+        await expect(page.get_by_role("button", name="Read-only")).to_be_disabled()
+        asked = "async (path) => (await fetch(path, {method: 'POST', body: '{}'})).status"
+        assert await page.evaluate(asked, "/call/kinds.ping") == 403
+
+        # A page of another site, in the same browser.
+        await page.context.route(
+            "http://elsewhere.example/**",
+            lambda route: route.fulfill(body="<h1>evil</h1>", content_type="text/html"),
+        )
+        await page.goto("http://elsewhere.example/")
+        statuses: list[int] = []
+        page.on("response", lambda answer: statuses.append(answer.status))
+        failed = await page.evaluate(
+            """async (path) => {
+                try { await fetch(path, {method: "POST", mode: "no-cors", body: "{}"}); return ""; }
+                catch (error) { return String(error); }
+            }""",
+            f"{visit.base}/logout",
+        )
+        assert failed or set(statuses) <= {401, 403}
+        assert kinds.calls == 0
+        await page.goto(f"{visit.base}/methods")
+        await expect(page.locator("h1")).to_contain_text("Methods")
+        await page.get_by_title("Log out").click()
+        await expect(page.get_by_label("Token")).to_be_visible()
+        visit.errors.clear()
+        visit.elsewhere.clear()
+
+
+async def test_a_broker_that_goes_away_is_told_of_until_it_is_back() -> None:
+    broker = await EmbeddedBroker().start()
+    port = broker.port
+    try:
+        async with (
+            leveret.connect(broker.url) as client,
+            leveret.connect(broker.url) as host,
+            host.serving(Kinds()),
+            visiting(client) as visit,
+        ):
+            page = await visit.page()
+            await page.goto("/")
+            row = page.locator('tr[data-row="kinds"]')
+            await expect(row).to_be_visible()
+            await broker.close()
+            away = page.get_by_text("The broker is away")
+            await expect(away).to_be_visible()
+            await expect(row).to_be_visible()
+            broker = await EmbeddedBroker(port=port).start()
+            await expect(away).to_be_hidden()
+            await expect(row).to_be_visible()
+    finally:
+        await broker.close()
