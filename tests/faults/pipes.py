@@ -17,8 +17,8 @@ from leveret import CallError, Rabbit
 from tests.faults.diary import Entry
 from tests.faults.work import Stages
 
-_TIMEOUT: Final = 25.0
-"""Seconds to the deadline of a pipe: enough for a broker to come back."""
+_TIMEOUT: Final = 45.0
+"""Seconds to the deadline of a pipe: as for calls that must have a result, in `chaos`."""
 _HUNG: Final = 10.0
 """Seconds after its deadline at which a pipe hangs, whatever the loop was late."""
 STAGES: Final = ("one", "two", "three")

@@ -16,9 +16,10 @@ from typing import Final
 from leveret import CallError, Item, Rabbit, Service, current_call, method
 from tests.faults.work import EXPIRES
 
-HUNG: Final = 90.0
+HUNG: Final = 150.0
 """Seconds after which a stream that has not ended hangs: a side that hears nothing of the other for
-30 s gives it up, and until then faults may go on."""
+30 s gives it up, one that resumes is tried again for 30 s after that, and until then faults may go
+on."""
 _FIRST_ITEM: Final = 30.0
 
 Consume = Callable[[], Awaitable[None]]
@@ -106,11 +107,13 @@ class StreamJudge:
         """One stream of some kind, of some length and pace."""
         n = dice.choice((0, 1, 5, 256, 257, 300))
         pause = dice.choice((0.0, 0.0, 0.002, 0.02))
-        match dice.randrange(4):
+        match dice.randrange(5):
             case 0:
                 await self.upload(client, n, pause)
             case 1:
                 await self.dialogue(client, n, pause)
+            case 2:
+                await self.resumed(client, n, pause)
             case _:
                 stop = dice.randint(1, n) if n and dice.random() < 0.1 else None
                 padding = dice.choice((0, 0, 100, 20_000))
@@ -165,6 +168,18 @@ class StreamJudge:
             self._ended(what, tally.received, n)
 
         await self._judged(what, talk, tally)
+
+    async def resumed(self, client: Rabbit, n: int, pause: float = 0.0) -> None:
+        """A stream of results that goes on at another server."""
+        what = f"follow({n}, {pause})"
+        tally = Tally()
+
+        async def consume() -> None:
+            async for number, _ in client.remote(Counting).follow(n, pause):
+                tally.take(number)
+            self._ended(what, tally.received, n)
+
+        await self._judged(what, consume, tally)
 
     def _ended(self, what: str, received: int, n: int) -> None:
         self.verdict.whole += 1
