@@ -153,6 +153,16 @@ async def test_a_place_that_is_taken_is_told_with_its_exit_code(commands: Comman
 
 
 @pytest.mark.embedded_only
+async def test_servers_whose_code_changes_are_monitored_as_well(commands: Commands) -> None:
+    server = await commands.start("serve", SERVED, "--reload", "--metrics", ":0", "--health", ":0")
+    ready = await place(server, "/readyz")
+    await server.says("is ready")
+    assert await verdict(ready) == (200, {"status": "ready", "why": []})
+    found = await figures(await place(server, "/metrics"))
+    assert found[of("concurrency", "fib")] == 100
+
+
+@pytest.mark.embedded_only
 async def test_a_place_is_host_and_port(commands: Commands) -> None:
     server = await commands.run("serve", SERVED, "--health", "8080")
     assert await server.ends() == 2

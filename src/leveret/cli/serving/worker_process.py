@@ -48,8 +48,8 @@ class WorkerProcess:
         self._ending: Ending | None = None
         self.report: Report | None = None
         """What it said of itself last."""
-        self._asking: list[asyncio.Future[None]] = []
-        """Who waits for its next report."""
+        self._asked: asyncio.Future[None] | None = None
+        """Ends with its next report, once it was asked for one."""
 
     @classmethod
     async def start(cls, number: int, request: ServeRequest, *, flags: tuple[str, ...]) -> Self:
@@ -109,11 +109,12 @@ class WorkerProcess:
         """Have it say how it stands, in `report`; False if it does not within this time."""
         if self._process.returncode is not None or self._writer.is_closing():
             return False
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asking.append(answered)
-        self._writer.write(ASK)
-        done, _ = await asyncio.wait((answered,), timeout=seconds)
-        return bool(done)
+        asked = self._asked
+        if asked is None:  # else others wait already, maybe for a loop that stands still
+            asked = self._asked = asyncio.get_running_loop().create_future()
+            self._writer.write(ASK)
+        await asyncio.wait((asked,), timeout=seconds)
+        return asked.done()
 
     def terminate(self) -> None:
         """Send SIGTERM: it drains. After a second one it cuts its drain short."""
@@ -138,9 +139,9 @@ class WorkerProcess:
                     self._ending = said
                     continue
                 self.report = said
-                for waiting in self._asking:
-                    waiting.set_result(None)
-                self._asking.clear()
+                if self._asked is not None:
+                    self._asked.set_result(None)
+                    self._asked = None
 
 
 def _ending_of(code: int) -> Ending:
