@@ -79,6 +79,13 @@ async def test_describe_tells_what_servers_say_and_who_they_are(served: Commands
     assert "Did you mean 'desk'?" in nobody.error
 
 
+async def test_all_that_is_served_can_be_kept_and_compared(served: Commands) -> None:
+    kept = await served.run("schema", "--live", "-o", "all.json")
+    assert (kept.process.returncode, kept.text) == (0, ""), kept.lines
+    diff = await served.run("diff", "all.json", "live:")
+    assert diff.text == "no difference\n"
+
+
 async def test_documents_are_of_all_that_is_served_or_of_some(served: Commands) -> None:
     live = await served.run("docs", "--live")
     assert "# desk\n" in live.text

@@ -82,12 +82,13 @@ def of_class(target: str) -> dict[str, Any]:
 
 
 def descriptions_of(side: str, url: str | None) -> Descriptions:
-    """The services that one word names: `live:NAME`, a file, or `module:Service`.
+    """The services that a word names: `live:NAME`, `live:` for all, a file, or `module:Service`.
 
     :raises LeveretError: if they cannot be had.
     """
     if side.startswith(LIVE):
-        found = live_services(url, [side.removeprefix(LIVE)])
+        name = side.removeprefix(LIVE)
+        found = live_services(url, [name] if name else [])
         return {name: service.description for name, service in found.items()}
     if ":" not in side or Path(side).is_file():
         return _of_file(Path(side))

@@ -12,6 +12,7 @@ from leveret.snake_case import snake_case
 from leveret.wire.error_texts import safe_str
 
 __all__ = [
+    "as_json_text",
     "describe",
     "one_line",
     "print_error",
@@ -49,16 +50,21 @@ def print_item(value: Any) -> None:
     _write(_encode(value) + b"\n")
 
 
+def as_json_text(value: Any) -> str:
+    """Indented JSON, with a line break at its end."""
+    return msgspec.json.format(_encode(value), indent=2).decode() + "\n"
+
+
 def print_json(value: Any) -> None:
     """Print indented JSON, in colours on a terminal."""
-    text = msgspec.json.format(_encode(value), indent=2)
+    text = as_json_text(value)
     if not sys.stdout.isatty():
-        _write(text + b"\n")
+        _write(text.encode())
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, and scripts do not need it
 
     console = Console(soft_wrap=True)
-    console.print_json(text.decode(), indent=2)
+    console.print_json(text, indent=2)
 
 
 def describe(error: BaseException) -> str:

@@ -26,6 +26,12 @@ class NextDesk(Service, name="desk"):
         return n
 
 
+class Depot(Service, name="depot"):
+    @method
+    async def count(self) -> int:
+        return 1
+
+
 NEXT = f"{__name__}:NextDesk"
 
 
@@ -92,6 +98,11 @@ def test_diff_says_which_side_cannot_be_had(folder: Path) -> None:
     other = run("diff", "other.json", DESK, "--json")
     assert other.exit_code == 11
     assert "is no contract" in msgspec.json.decode(other.stderr)["error"]["message"]
+
+
+def test_schemas_of_several_classes_are_told_by_name() -> None:
+    assert json("schema", DESK, DESK)["service"] == "desk"
+    assert json("schema", DESK, f"{__name__}:Depot")["services"].keys() == {"desk", "depot"}
 
 
 # -- describe, docs, asyncapi ----------------------------------------------------------------------
@@ -173,3 +184,10 @@ def test_each_error_is_one_line_and_the_exit_code_of_its_kind(
     assert ended.exit_code == code
     assert said in ended.stderr
     assert live_services is not contracts.live_services
+
+
+@pytest.mark.parametrize("command", ["describe", "docs", "asyncapi", "schema", "diff"])
+def test_the_help_of_each_command_tells_its_exit_codes(command: str) -> None:
+    told = run(command, "--help").stdout
+    assert "Exit codes:" in told
+    assert "11" in told

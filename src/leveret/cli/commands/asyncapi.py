@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import msgspec
 import typer
 
 from leveret.asyncapi import asyncapi as document_of
 from leveret.cli.contracts import Live, Output, Targets, chosen, one_line_errors, write
 from leveret.cli.options import Url
+from leveret.cli.printing import as_json_text
 from leveret.rabbit.connecting import DEFAULT_URL
 from leveret.transport.url import parse_url
 
@@ -39,4 +39,4 @@ def asyncapi(
         descriptions = [told.description for told in chosen(targets, url, live=live)]
         broker = parse_url(url or DEFAULT_URL) if live else None
         document = document_of(descriptions, title=title, version=release, broker=broker)
-    write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n", output)
+    write(as_json_text(document), output)

@@ -28,7 +28,8 @@ def diff(
         str,
         typer.Argument(
             metavar="OLD",
-            help="What clients have: module:Service, live:NAME, or a file of `leveret schema`.",
+            help="What clients have: module:Service, a file of `leveret schema`, live:NAME, or"
+            " live: for all that is served.",
         ),
     ],
     new: Annotated[str, typer.Argument(metavar="NEW", help="What servers are to have, likewise.")],

@@ -1,32 +1,35 @@
-"""`leveret schema`: describes a service in JSON Schema."""
+"""`leveret schema`: describes services in JSON Schema."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
-import typer
-
-from leveret.cli.exits import exit_code
-from leveret.cli.printing import print_error, print_json
-from leveret.cli.targets import find_target
-from leveret.contract import service_schema
-from leveret.errors import LeveretError
+from leveret.cli.contracts import Live, Output, Targets, chosen, one_line_errors, write
+from leveret.cli.options import Url
+from leveret.cli.printing import as_json_text, print_json
 
 __all__ = ["CODES", "schema"]
 
-CODES: Final = (0, 2, 11)
+CODES: Final = (0, 2, 3, 5, 7, 9, 10, 11, 13, 70, 130)
 """The exit codes that it can have."""
 
 
 def schema(
-    target: Annotated[
-        str, typer.Argument(metavar="MODULE:SERVICE", help="A service class or an instance.")
-    ],
+    targets: Targets = None,
+    live: Live = False,
+    output: Output = None,
+    url: Url = None,
 ) -> None:
-    """Print a service's methods, with their JSON Schemas, as JSON. Needs no broker."""
-    try:
-        described = service_schema(find_target(target))
-    except LeveretError as error:
-        print_error(error)
-        raise typer.Exit(exit_code(error)) from None
-    print_json(described)
+    """Print a service's methods, with their JSON Schemas, as JSON.
+
+    Of one class it is the description of the service. Of several, or with --live, it is an object
+    with `services`, by name. `leveret diff` takes both.
+    """
+    with one_line_errors():
+        told = chosen(targets, url, live=live)
+        found = {str(it.description["service"]): it.description for it in told}
+    described = {"services": found} if live or len(found) > 1 else next(iter(found.values()))
+    if output is None:
+        print_json(described)
+    else:
+        write(as_json_text(described), output)
