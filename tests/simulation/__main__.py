@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.judgement import Verdict
-from tests.simulation.runs import Job, begin_process, complaints, do, shrink
+from tests.simulation.runs import Job, begin_process, complaints, do, repeats, shrink
 from tests.simulation.system import Outcome
 
 CALLS_PER_RUN: Final = 1000
@@ -40,7 +40,7 @@ def _jobs(options: argparse.Namespace, seed: int) -> Iterator[Job]:
     end = time.monotonic() + options.seconds if options.seconds else None
     while left > 0 and (end is None or time.monotonic() < end):
         calls = min(left, options.per_run)
-        yield Job(seed, calls, options.faults, options.trace)
+        yield Job(seed, calls, options.faults, options.trace, options.only_calls)
         left -= calls
         seed += 1
 
@@ -79,7 +79,7 @@ def _main(options: argparse.Namespace) -> int:
                 failed.append(job)
                 _say(f"seed {job.seed}: {outcome.verdict.counts()}")
                 _say("\n".join(complaints(outcome)))
-                _say(f"  repeat it: make simulate SEED={job.seed} CALLS={job.calls}")
+                _say(f"  repeat it: {repeats(job)}")
                 if options.until_found:
                     pool.shutdown(cancel_futures=True)
                     break
@@ -125,6 +125,7 @@ def main() -> int:
     add("--jobs", type=int, default=os.cpu_count(), help="processes; all cores")
     add("--trace", help="a file that gets each event of the run")
     add("--collection", type=Path, help="a file of seeds that once failed, to run them")
+    add("--only-calls", action="store_true", help="clients do nothing else")
     add("--no-shrink", action="store_true", help="do not look for the shortest schedule")
     add("--until-found", action="store_true", help="end at the first broken promise")
     options = parser.parse_args()

@@ -8,10 +8,11 @@ one end is right. In this order:
 2. No server for a while, which callers are told.
 3. Sockets that are full for a while: requests and replies wait for them, in bounded buffers.
 4. Calls of each kind: each has its result, or is told exactly what became of it.
-5. Keys of which something is known are asked for again: nothing runs twice, and other arguments
+5. What clients do beside calls: each stream comes to its end, each request is run once.
+6. Keys of which something is known are asked for again: nothing runs twice, and other arguments
    are refused.
-6. A rolling restart under load, of which no caller notices anything.
-7. Nothing to do for a while, in which no connection breaks.
+7. A rolling restart under load, of which no caller notices anything.
+8. Nothing to do for a while, in which no connection breaks.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from typing import Any, Final, Protocol
 
 from leveret import InvalidArgument
 from tests.faults.judgement import Call, told
+from tests.simulation.deeds import Deed
 from tests.simulation.network import End, Network
-from tests.simulation.plan import PlannedCall
-from tests.simulation.programs import ClientProgram, ServerProgram
+from tests.simulation.once import SharedRecords
+from tests.simulation.plan import Plan, PlannedCall, PlannedDeed
+from tests.simulation.programs import BrokerProgram, ClientProgram, ServerProgram
+from tests.simulation.streams import Results
 from tests.simulation.work import Conduct, Keyed, MemoryDiary, Narrow, Work
 from tests.simulation.world import Process, World
 
@@ -41,6 +45,10 @@ _LARGE: Final = 150_000
 _CLAIM_ENDS: Final = 8.0
 """Seconds after which a server's claim of a key has ended, if it has died."""
 _PATIENT: Final = 25.0
+_STORE_BACK: Final = 4.0
+"""Seconds in which what waited for the store has run."""
+_GO_ON: Final = ("one_way", "started", "pipe")
+"""What no rolling restart ends: a stream may last longer than a server has to drain."""
 _SOON: Final = 1.0
 """Seconds in which a handler has heard that its caller is gone."""
 
@@ -51,11 +59,22 @@ class Mended(Protocol):
     world: World
     network: Network
     diary: MemoryDiary
+    broker: BrokerProgram
     clients: list[ClientProgram]
     servers: list[ServerProgram]
+    store: SharedRecords
+    plan: Plan
 
     def make(self, planned: PlannedCall) -> Call:
         """Make a call now."""
+        ...
+
+    def do(self, planned: PlannedDeed) -> Deed:
+        """Have a client do something else now."""
+        ...
+
+    def fetch(self, deeds: Iterable[Deed]) -> None:
+        """Have the outcomes of started calls told to a client."""
         ...
 
     def start_server(self) -> None:
@@ -82,6 +101,7 @@ class Aftermath:
             self._no_servers,
             self._full_sockets,
             self._each_kind,
+            self._deeds,
             self._keys,
             self._rolling_restart,
         )
@@ -117,14 +137,17 @@ class Aftermath:
         plain = [self._call(kind, idempotent=False, seconds=0.3, client=0) for kind in self._kinds]
         made = self._make(plain)
         self._wait(0.15)  # the broker has the requests
-        process = self._system.clients[0].process
+        self._cut_off(self._system.clients[0].process)
+        yield from self._without_results(made)
+
+    def _cut_off(self, process: Process) -> None:
+        """Lose what is on its way to a client, and its connection."""
         wires = [w for w in self._system.network.wires.values() if w.client.process is process]
         for wire in wires:
             wire.client.stall(True)
         self._wait(0.3)
         for wire in wires:
             wire.cut(clean=False)
-        yield from self._without_results(made)
 
     def _no_servers(self) -> Iterator[str]:
         """Who was told that no server listens is not surprised by one that starts."""
@@ -214,6 +237,92 @@ class Aftermath:
             free = [make(self._call(kind, options={"if_busy": "fail"})) for kind in self._kinds]
             yield from self._without_results(free)
 
+    def _deeds(self) -> Iterator[str]:
+        """What clients do beside calls, one kind after the other."""
+        for verb in self._system.plan.verbs:
+            yield from self._well([self._deed(verb) for _ in range(4)])
+        if "results" in self._system.plan.verbs:
+            yield from self._slow_consumer()
+            yield from self._lost_items()
+        if "one_way" in self._system.plan.verbs:
+            yield from self._broker_restarts()
+        if Keyed in self._kinds:
+            self._system.store.away = True
+            sent = [self._deed("one_way", Keyed) for _ in range(2)]
+            self._wait(_FULL)
+            self._system.store.away = False
+            self._until(lambda: all(deed.at.ended for deed in sent))
+            self._wait(_STORE_BACK)
+            yield from self._well(sent)
+
+    def _slow_consumer(self) -> Iterator[str]:
+        """One that takes its time, while an invariant looks at its window; and one that leaves."""
+        slow, leaving = self._deed("results"), self._deed("results")
+        for deed in (slow, leaving):
+            assert isinstance(deed, Results)
+            deed.n, deed.pause, deed.taking, deed.padding = 3000, 0.0, 0.002, 0
+        assert isinstance(leaving, Results)
+        leaving.pause, leaving.leaves_after = 0.05, 2
+        yield from self._well([slow, leaving])
+        if leaving.entry.runs_now:
+            yield f"its handler works on though its consumer has left: {leaving}"
+
+    def _lost_items(self) -> Iterator[str]:
+        """Items are on their way when a client's connection breaks; its server sends them again."""
+        streams = [self._deed("results") for _ in self._system.clients]
+        for deed in streams:
+            assert isinstance(deed, Results)
+            deed.n, deed.pause, deed.taking, deed.padding = 100, 0.01, 0.0, 0
+        self._wait(0.3)
+        self._cut_off(self._system.clients[0].process)
+        yield from self._well(streams)
+
+    def _broker_restarts(self) -> Iterator[str]:
+        """Requests wait for a server when the broker is killed, and are there when it is back."""
+        system = self._system
+        stopped, count = list(system.servers), len(system.servers)
+        system.servers.clear()
+        for server in stopped:
+            server.stop()
+        self._until(lambda: all(server.ended for server in stopped))
+        sent = [self._deed("one_way") for _ in range(2)]
+        self._until(lambda: all(deed.at.ended for deed in sent))
+        broker = system.broker
+        node = broker.broker.node
+        broker.process.kill()
+        self._wait(0.3)
+        broker.start(node)
+        for _ in range(count):
+            system.start_server()
+        self._until(lambda: all(server.serves for server in system.servers))
+        self._wait(_MENDED)
+        yield from self._well(sent)
+
+    def _deed(self, verb: str, kind: type[Work] | None = None) -> Deed:
+        self._made += 1
+        kinds = tuple(kind for kind in self._kinds if kind is not Narrow)
+        if kind is not None:
+            kinds = (kind,)
+        planned = PlannedDeed(
+            at=0.0,
+            client=self._made % len(self._system.clients),
+            key=f"after-{verb}-{self._made}",
+            verb=verb,
+            kinds=kinds or self._system.plan.kinds,
+            seed=f"{self._system.plan.seed} after {self._made}",
+            calm=True,
+        )
+        return self._system.do(planned)
+
+    def _well(self, deeds: Sequence[Deed]) -> Iterator[str]:
+        """See that all ended well."""
+        self._until(lambda: all(deed.at.ended for deed in deeds))
+        self._system.fetch(deeds)
+        self._wait(_SOON)
+        for deed in deeds:
+            for kind, broken in deed.broken():
+                yield f"{kind}: {deed}: {broken}"
+
     def _keys(self) -> Iterator[str]:
         """A key is asked for again: after its call was cut off, and after its server died."""
         if Keyed not in self._kinds:
@@ -257,8 +366,11 @@ class Aftermath:
     def _rolling_restart(self) -> Iterator[str]:
         world, system = self._world, self._system
         calls: list[Call] = []
+        deeds: list[Deed] = []
+        verbs = [verb for verb in system.plan.verbs if verb in _GO_ON]
 
         def load() -> None:
+            deeds.extend(self._deed(verb) for verb in verbs)
             for kind in self._kinds:
                 again = self._dice.random() < 0.5
                 seconds = self._dice.choice((0.0, 0.02, 0.3))
@@ -276,6 +388,7 @@ class Aftermath:
             self._wait(max(0.0, begin + 0.9 * (n + 1) - world.now))
         self._wait(0.5)
         yield from self._without_results(calls)
+        yield from self._well(deeds)
 
     # -- calls -------------------------------------------------------------------------------
 

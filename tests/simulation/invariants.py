@@ -10,6 +10,8 @@ from leveret.client.calls.client import Client
 from leveret.client.calls.life import State as StateOfCall
 from leveret.server.calls.life import WITH_TASK, State
 from leveret.server.server import Server
+from leveret.server.streams.stream import ServerStream
+from leveret.streaming.credit import WINDOW_ITEMS
 from tests.simulation.deeds import Deed
 from tests.simulation.network import Network
 from tests.simulation.programs import BrokerProgram, ClientProgram, ServerProgram
@@ -69,6 +71,9 @@ def _of_client(client: Client, process: Process) -> Iterator[str]:
     streaming = sum(call.state is StateOfCall.STREAMING for call in table.by_id.values())
     if not len(table.by_id) - streaming <= table.deadlines <= len(table.by_id):
         yield f"{table.deadlines} deadlines for {len(table.by_id)} calls, {streaming} stream"
+    for _, stream in client._streams._begun.values():
+        if len(stream.items) > WINDOW_ITEMS:
+            yield f"{len(stream.items)} items of a stream wait, and its window is {WINDOW_ITEMS}"
     now = process.clock()
     paused = max((pause.till for pause in process.pauses), default=0.0)
     if process.world.now < paused + OUTLIVES:
@@ -85,6 +90,9 @@ def of_calls(server: Server) -> Iterator[str]:
     for call in calls:
         if call.state is State.ENDED:
             yield f"{call.method} (call {call.id}) is kept though it has ended"
+        stream = call.stream
+        if isinstance(stream, ServerStream) and stream.results.kept > WINDOW_ITEMS + 1:
+            yield f"{stream.results.kept} items are kept, and the window is {WINDOW_ITEMS}"
     taken = Counter(call.method for call in calls if call.state in WITH_TASK)
     for method, count in taken.items():
         if method.startswith("narrow.") and count > NARROW:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
-from leveret import Cancelled, MaybeExecuted, Rabbit
+from leveret import Cancelled, InvalidArgument, MaybeExecuted, Rabbit
 from leveret.errors import CallError
 from tests.faults.diary import Entry
 from tests.simulation.deeds import Broken, Counted, Deed, Here
@@ -17,6 +17,8 @@ KEPT: Final = 600.0
 """Seconds for which started calls are kept: longer than a run."""
 _SENT_WITHIN: Final = 4.0
 """Seconds for the confirm of the broker."""
+_LONG: Final = 20.0
+"""Seconds in which a started call ends where no fault is."""
 _PATIENT: Final = 60.0
 """Seconds in which a started call ends once the faults are over."""
 _ATTEMPTS: Final = 6
@@ -82,7 +84,7 @@ class Started(_Outliving):
     def __init__(self, planned: PlannedDeed, here: Here) -> None:
         super().__init__(planned, here)
         dice = self.dice
-        self.waits: float | None = dice.choice((None, 0.5, 20.0))
+        self.waits: float | None = dice.choice((None, 0.5, _LONG))
         """For how many seconds its client waits for the result; None for not at all."""
         self.again: float | None = dice.uniform(0.0, 0.5) if dice.random() < 0.3 else None
         """Seconds after which its client starts it once more, if it does."""
@@ -155,6 +157,10 @@ class Started(_Outliving):
                 yield "started_lost", f"it has another result: {told!r}"
             if isinstance(told, str) and not entry.ended:
                 yield "wrong_executed", f"it has a result, and did not run: {entry}"
+        if self.planned.calm and self.again is not None and self.other:
+            told = (*self.told, *self.other_told)
+            if self.waits == _LONG and not any(isinstance(it, InvalidArgument) for it in told):
+                yield "started_lost", f"the same key with other arguments is not refused: {told}"
         if isinstance(self.last, Cancelled) and right in self.told:
             yield "started_lost", "it had a result, and is cancelled"
 

@@ -52,6 +52,12 @@ def do(job: Job) -> tuple[Job, Outcome]:
         return job, run(planned, file)
 
 
+def repeats(job: Job) -> str:
+    """The command that repeats a run."""
+    only = " ONLY=calls" if job.only_calls else ""
+    return f"make simulate SEED={job.seed} CALLS={job.calls}{only}"
+
+
 def shrink(job: Job) -> list[str]:
     """The shortest schedule that fails in the same way, in words."""
     planned = plan(job.seed, job.calls, only_calls=job.only_calls)
@@ -59,7 +65,7 @@ def shrink(job: Job) -> list[str]:
     shortest = shrunk(planned, lambda fewer: bool(run(fewer).kinds & kinds))
     outcome = run(shortest)
     numbers = ",".join(str(fault.number) for fault in shortest.faults)
-    command = f"make simulate SEED={job.seed} CALLS={job.calls} FAULTS={numbers or 'none'}"
+    command = f"{repeats(job)} FAULTS={numbers or 'none'}"
     return [
         f"the shortest schedule that shows it has {len(shortest.faults)} faults ({command}):",
         *(f"  {fault}" for fault in shortest.faults),

@@ -23,13 +23,14 @@ _OF_THE_DEAD: Final = (
 )
 """What coroutines say that are closed at an await, and await something else on their way out."""
 
+_PID: Final = 1_234
 _ELSEWHERE: Final = "was created in a different Context"
 """What context variables say that are reset by a coroutine which is closed outside of its task."""
 
 
 @contextmanager
 def in_place(world: World, seed: int) -> Iterator[None]:
-    """Have `time`, `os.urandom`, `secrets` and `random` be those of the world.
+    """Have `time`, `os.urandom`, `secrets` and `random` be those of the world, and one process id.
 
     The garbage collector is off meanwhile: it would run finalizers at a time of its own.
     """
@@ -38,6 +39,7 @@ def in_place(world: World, seed: int) -> Iterator[None]:
     names = ("time", "time_ns", "monotonic", "monotonic_ns")
     clocks = {name: getattr(time, name) for name in names}
     before = os.urandom, module._urandom, random.getstate()
+    getpid = os.getpid
     collects = gc.isenabled()
     gc.disable()
     number_anew()
@@ -47,12 +49,14 @@ def in_place(world: World, seed: int) -> Iterator[None]:
     time.monotonic = world.monotonic
     time.monotonic_ns = lambda: int(world.monotonic() * 1e9)
     os.urandom = module._urandom = dice.randbytes
+    os.getpid = lambda: _PID  # servers tell it, so it is in what they send
     try:
         yield
     finally:
         for name, clock in clocks.items():
             setattr(time, name, clock)
         os.urandom, module._urandom, state = before
+        os.getpid = getpid
         random.setstate(state)
         if collects:
             gc.enable()

@@ -16,7 +16,10 @@ from tests.simulation.work import MemoryDiary
 _FIRST_ITEM: Final = 8.0
 """Seconds to the first item of a stream that does not go on elsewhere."""
 _SIZES: Final = (0, 1, 2, 5, 5, 20, 20, 60, 300)
+_CALM_SIZES: Final = (1, 20, 300, 700)
+"""More than a window, and so many that one item of each window makes a difference."""
 _PAUSES: Final = (0.0, 0.0, 0.001, 0.01, 0.1)
+_SHORT_PAUSES: Final = (0.0, 0.002)
 
 
 class _Streaming(Service):
@@ -125,9 +128,9 @@ class _Stream(Deed):
         super().__init__(planned, here)
         dice = self.dice
         calm = planned.calm
-        self.n = dice.choice(_SIZES)
+        self.n = dice.choice(_CALM_SIZES if calm else _SIZES)
         self.pause = dice.choice(_PAUSES) if self.n < 100 else 0.0
-        self.taking = dice.choice(_PAUSES) if self.n < 100 else 0.0
+        self.taking = dice.choice(_PAUSES if self.n < 100 else _SHORT_PAUSES)
         """Seconds that the other side takes for an item."""
         self.padding = dice.choice((0, 0, 0, 100, 20_000))
         self.leaves_after: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TextIO
 
@@ -148,7 +148,7 @@ class System:
             self._look()
             world.run(lambda: world.now >= over and not self._left)
             self._wait(_LATEST)
-            self._fetch()
+            self.fetch(self.deeds)
             broken += self._settled()
             if not broken and self.plan.seed % _AFTERMATH_EVERY == 1:
                 broken += self._aftermath()
@@ -285,10 +285,10 @@ class System:
         self._left -= 1
         self.world.trace.note(self.world.now, "deed", str(deed))
 
-    def _fetch(self) -> None:
-        """Have the outcomes of all started calls told to a client, now that all is mended."""
+    def fetch(self, deeds: Iterable[Deed]) -> None:
+        """Have the outcomes of started calls told to a client, now that all is mended."""
         client = self.clients[0]
-        started = [deed for deed in self.deeds if isinstance(deed, Started)]
+        started = [deed for deed in deeds if isinstance(deed, Started)]
         tasks: list[asyncio.Task[None]] = []
 
         def begin() -> None:

@@ -15,6 +15,8 @@ from tests.faults.judgement import Verdict
 
 _ROOT: Final = Path(__file__).parents[2]
 _SEEDS: Final = Path(__file__).with_name("seeds.txt")
+_FRESH_BEGIN: Final = 20.0
+"""Seconds in which fresh runs begin: a busy machine makes fewer of them."""
 
 
 def simulate(*arguments: str, hash_seed: str = "random") -> tuple[int, str, dict[str, Any]]:
@@ -49,6 +51,14 @@ def test_the_seeds_that_once_failed_keep_all_promises() -> None:
     assert code == 0, said
     assert list(line) == [*Verdict().counts(), "seed"]
     assert line["calls"] >= 1000
+
+
+def test_some_fresh_seeds_keep_all_promises() -> None:
+    """A seed that fails has found something: put it into the collection."""
+    code, said, _ = simulate(
+        "--calls", "3000", "--only-calls", "--seconds", str(_FRESH_BEGIN), "--no-shrink"
+    )
+    assert code == 0, said
 
 
 @pytest.mark.parametrize("arguments", [("--faults", "none"), ("--faults", "0,1")])
