@@ -11,6 +11,7 @@ import pytest
 from leveret import Rabbit
 from tests.behaviour.cli_commands import Commands
 from tests.behaviour.cli_service import Desk
+from tests.behaviour.patience import until_found
 
 
 @pytest.fixture
@@ -29,8 +30,11 @@ async def test_it_shows_what_is_there_and_ends_at_a_signal(
         )
         (said,) = await console.says(r"the console listens at (http://127\.0\.0\.1:\d+/)ops/")
         async with httpx.AsyncClient(base_url=said[1], timeout=60) as visitor:
-            page = await visitor.get("/")
-            assert 'href="/ops/service/desk"' in page.text
+
+            async def shows_the_service() -> bool:
+                return 'href="/ops/service/desk"' in (await visitor.get("/")).text
+
+            await until_found(shows_the_service, True, "the service is shown")
             assert (await visitor.get("/", headers={"host": "evil.example"})).status_code == 421
             assert (await visitor.post("/call/desk.fib")).status_code == 403
         console.terminate()

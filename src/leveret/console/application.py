@@ -58,6 +58,10 @@ _MOST_BODY: Final = 64_000_000
 """Bytes of the largest request of a browser."""
 _WRONG_TOKEN: Final = 0.5
 """Seconds that a wrong token costs."""
+_STOPPED_WITHIN: Final = 5.0
+"""Seconds that servers have to say that they have cancelled calls."""
+_MOST_SERVERS: Final = 100
+"""How many servers of a service are shown."""
 _MOST_FAILED: Final = 200
 """How many failed requests are shown."""
 _MEASURED_BELOW: Final = 20
@@ -284,7 +288,7 @@ class _Console:
             view=view,
             row=row,
             list=self._list_methods(view.of_service(name), request),
-            servers=servers[: 10 * len(_OF_SERVICES)],
+            servers=servers[:_MOST_SERVERS],
             all_servers=len(servers),
             doc=contracts[0].description.get("doc", "") if contracts else "",
             differing=differing(contracts) if len(contracts) > 1 else [],
@@ -573,7 +577,7 @@ class _Console:
         """Cancel calls, whoever made them."""
         self._check_writable()
         ids = msgspec.json.decode(await _body(request), type=list[str])
-        stopped = await self._rabbit.stop_calls(ids)
+        stopped = await self._rabbit.stop_calls(ids, timeout=_STOPPED_WITHIN)
         self._running.forget()
         return JSONResponse({"stopped": stopped})
 

@@ -191,8 +191,8 @@ def parts_of(
 ) -> tuple[list[Part], int]:
     """Where the time of a call went, by what its method's servers have counted meanwhile.
 
-    Nobody tells of one call. If this one was the only call of its method, the sums tell of it. Else
-    the mean of all of them is the best that is known.
+    Nobody tells of one call. If this one was the only call of its method, the sums tell of it, and
+    what is left is the way of its reply. Else the means of all of them are the best that is known.
 
     :returns: the parts, and of how many calls they are the mean.
     """
@@ -201,6 +201,7 @@ def parts_of(
         return [], 0
     queue = max(after.queue.total - before.queue.total, 0.0) / calls
     handler = max(after.handler.total - before.handler.total, 0.0) / calls
-    rest = max(seconds - queue - handler, 0.0)
-    found = [("queue", queue), ("handler", handler), ("reply", rest)]
+    found = [("queue", queue), ("handler", handler)]
+    if calls == 1:
+        found.append(("reply", max(seconds - queue - handler, 0.0)))
     return [Part(name=name, seconds=value) for name, value in found], calls
