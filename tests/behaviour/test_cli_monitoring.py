@@ -19,6 +19,7 @@ from tests.behaviour.cli_commands import Command, Commands
 from tests.behaviour.patience import until_found
 
 SERVED = "cli_service:Desk"
+READY = 200, {"status": "ready", "why": []}
 
 
 @pytest.fixture
@@ -103,29 +104,31 @@ async def test_workers_are_summed_and_the_dead_leave_what_they_counted(commands:
     args = SERVED, "--metrics", "127.0.0.1:0", "--health", "127.0.0.1:0"
     server, pids = await commands.serve_with_workers(*args)
     metrics, ready = await place(server, "/metrics"), await place(server, "/readyz")
-    assert await verdict(ready) == (200, {"status": "ready", "why": []})
+    # On a busy machine a worker may not answer within 2 s; it does when it is asked again.
+    await until_found(lambda: verdict(ready), READY, "both are ready")
+    key = of("handled_total", "fib", code="OK")
+
+    async def counted() -> tuple[float, float, float]:
+        found = await figures(metrics)
+        names = key, of("queue_seconds_count", "fib"), of("concurrency", "fib")
+        return found[names[0]], found[names[1]], found[names[2]]
+
     async with leveret.connect(commands.url) as rabbit:
         for _ in range(20):
             await rabbit.call("desk.fib", n=5)
-        key = of("handled_total", "fib", code="OK")
-        found = await figures(metrics)
-        assert found[key] == found[of("queue_seconds_count", "fib")] == 20
-        assert found[of("concurrency", "fib")] == 200
+        await until_found(counted, (20, 20, 200), "all calls are counted")
 
         os.kill(pids[0], signal.SIGSTOP)  # its event loop stands still
         _, body = await verdict(await place(server, "/livez"))
-        assert re.fullmatch(rf"worker \d \(pid {pids[0]}\): no answer within 2 s", body["why"][0])
+        stopped = rf"worker \d \(pid {pids[0]}\): no answer within 2 s"
+        assert any(re.fullmatch(stopped, why) for why in body["why"])
         os.kill(pids[0], signal.SIGKILL)
         await server.says(rf"\(pid {pids[0]}\) ended")
         assert (await figures(metrics))[key] == 20
         await server.says(r"is ready", 3)
-        await until_found(
-            lambda: verdict(ready), (200, {"status": "ready", "why": []}), "another is ready"
-        )
+        await until_found(lambda: verdict(ready), READY, "another is ready")
         await rabbit.call("desk.fib", n=5)
-        found = await figures(metrics)
-        assert found[key] == 21
-        assert found[of("concurrency", "fib")] == 200
+        await until_found(counted, (21, 21, 200), "the next call is counted")
     server.terminate()
     assert await server.ends() == 0
 
@@ -157,9 +160,13 @@ async def test_servers_whose_code_changes_are_monitored_as_well(commands: Comman
     server = await commands.start("serve", SERVED, "--reload", "--metrics", ":0", "--health", ":0")
     ready = await place(server, "/readyz")
     await server.says("is ready")
-    assert await verdict(ready) == (200, {"status": "ready", "why": []})
-    found = await figures(await place(server, "/metrics"))
-    assert found[of("concurrency", "fib")] == 100
+    await until_found(lambda: verdict(ready), READY, "it is ready")
+    metrics = await place(server, "/metrics")
+
+    async def places() -> float:
+        return (await figures(metrics)).get(of("concurrency", "fib"), 0)
+
+    await until_found(places, 100, "its places are shown")
 
 
 @pytest.mark.embedded_only
