@@ -1,4 +1,4 @@
-"""The command line: `leveret serve`, `call`, `describe`, `diff`, `broker`, `demo` and others.
+"""The command line: `leveret serve`, `call`, `ls`, `stats`, `map` and others.
 
 This module only starts `app`, so that nothing but the command itself imports typer.
 """

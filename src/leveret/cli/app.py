@@ -10,15 +10,21 @@ from leveret.cli.commands import (
     asyncapi,
     broker,
     call,
+    calls,
     console,
     demo,
     describe,
     diff,
     docs,
     failed,
+    ls,
+    ping,
     schema,
     serve,
+    stats,
 )
+from leveret.cli.commands.map import CODES as MAP_CODES
+from leveret.cli.commands.map import draw
 from leveret.cli.commands.version import print_version, version
 from leveret.cli.exits import codes_help
 
@@ -50,6 +56,12 @@ app.command(
     context_settings={"auto_envvar_prefix": "LEVERET_SERVE"},
 )(serve.serve)
 app.command(epilog=codes_help(call.CODES))(call.call)
+app.command("ls", epilog=codes_help(ls.CODES))(ls.list_services)
+app.command(epilog=codes_help(ping.CODES))(ping.ping)
+app.command(epilog=codes_help(stats.CODES))(stats.stats)
+app.command(epilog=codes_help(calls.CODES))(calls.calls)
+app.command(epilog=codes_help(calls.CODES))(calls.cancel)
+app.command("map", epilog=codes_help(MAP_CODES))(draw)
 app.command(epilog=codes_help(broker.CODES))(broker.broker)
 app.command(epilog=codes_help(demo.CODES))(demo.demo)
 app.command(epilog=codes_help(schema.CODES))(schema.schema)

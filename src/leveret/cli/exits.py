@@ -33,6 +33,8 @@ DONE: Final = 0
 USAGE: Final = 2
 CUT_SHORT: Final = 8
 """A server had to cancel calls in its drain; their callers got `Cancelled`."""
+INCOMPLETE: Final = 7
+"""Some servers did not answer in time, so that what is shown is not all."""
 UNREACHABLE: Final = 9
 """No broker can be reached."""
 CANNOT_LISTEN: Final = 14
@@ -50,7 +52,7 @@ EXIT_CODES: Final[dict[int, str]] = {
     4: "Unimplemented",
     5: "NoServer, CircuitOpen",
     6: "Busy",
-    7: "DeadlineExceeded",
+    INCOMPLETE: "DeadlineExceeded; or not all servers answered who were asked about themselves",
     8: "Cancelled, MaybeExecuted, StreamBroken (a server: calls had to be cancelled to stop)",
     UNREACHABLE: "ConnectionLost",
     10: "PermissionDenied, Unauthenticated",
@@ -69,7 +71,7 @@ _TABLE: Final[tuple[tuple[int, tuple[type[Exception], ...]], ...]] = (
     (4, (Unimplemented,)),
     (5, (NoServer, CircuitOpen)),
     (6, (Busy,)),
-    (7, (DeadlineExceeded,)),
+    (INCOMPLETE, (DeadlineExceeded,)),
     (8, (Cancelled, MaybeExecuted)),
     (UNREACHABLE, (ConnectionLost, ConnectionClosed)),
     (10, (PermissionDenied, Unauthenticated)),

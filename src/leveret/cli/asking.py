@@ -1,0 +1,186 @@
+"""What commands have in common that ask servers about themselves.
+
+No answer is shown as complete that is not: who did not answer is said on standard error, or in the
+JSON, and by the exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+import typer
+
+import leveret
+from leveret.cli.contracts import one_line_errors
+from leveret.cli.exits import DONE, INCOMPLETE
+from leveret.cli.options import refuse_embedded, refuse_empty
+from leveret.cli.printing import one_line, print_error_text, print_result
+from leveret.client.survey import Survey
+from leveret.errors import CallError, InvalidArgument, NoServer, Unimplemented
+from leveret.rabbit.rabbit import Rabbit
+from leveret.wire.stats import ServerIdentity
+
+__all__ = [
+    "CODES",
+    "Json",
+    "Within",
+    "ask",
+    "builtins",
+    "check_method",
+    "ending",
+    "nearest",
+    "nobody",
+    "print_lines",
+    "print_survey",
+    "split_target",
+    "unanswered",
+]
+
+CODES: Final = (0, 2, 3, 5, 7, 9, 10, 13, 70, 130)
+"""The exit codes that such a command can have."""
+
+T = TypeVar("T")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
+Within = Annotated[
+    float,
+    typer.Option(
+        "--timeout",
+        min=0.05,
+        max=600,
+        help="Seconds that servers have to answer. It ends before if all have that the broker knows"
+        " of.",
+    ),
+]
+
+
+def ask(url: str | None, question: Callable[[Rabbit], Awaitable[T]], *, as_json: bool) -> T:
+    """Connect, and do what `question` does; exit with an error's line and code if it fails."""
+    with one_line_errors(as_json=as_json):
+        refuse_empty("--url", "LEVERET_URL", url)
+        refuse_embedded(url, as_json=as_json)
+
+        async def work() -> T:
+            async with leveret.connect(url) as rabbit:
+                return await question(rabbit)
+
+        # Not on uvloop: loading it takes longer than it saves here.
+        return asyncio.run(work())
+
+
+def split_target(target: str | None) -> tuple[str | None, str]:
+    """The service and the method of `SERVICE[.METHOD]`; "" without a method."""
+    service, _, method = (target or "").partition(".")
+    return service or None, method
+
+
+async def nobody(rabbit: Rabbit, service: str) -> NoServer:
+    """The error where no server of a service answers: who else is there."""
+    try:
+        servers = (await rabbit.servers()).servers
+    except CallError:
+        servers = []
+    names = sorted({name for server in servers for name in server.services})
+    name = service.partition(".")[0]
+    if name != service and name in names:
+        return NoServer(f"no server {service!r} answers; `leveret ping {name}` shows those that do")
+    if not names:
+        return NoServer(f"no server of the service {service!r} is there, nor of any other")
+    return NoServer(f"no server of the service {service!r} is there{nearest(name, names)}")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The end of an error: what was meant, or what there is; names are shown up to ten."""
+    known = sorted(names)
+    near = get_close_matches(name, known, 1)
+    if near:
+        return f". Did you mean {near[0]!r}?"
+    return f"; there are {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}"
+
+
+def check_method(service: str | None, method: str, methods: Iterable[str]) -> None:
+    """See that a method is there.
+
+    :raises Unimplemented: if it is not; it says which is meant.
+    :raises InvalidArgument: if it is the method of no service.
+    """
+    if not method:
+        return
+    if service is None:
+        raise InvalidArgument('a method is named "service.method"')
+    known = [name.partition(".")[2] for name in methods]
+    if method not in known:
+        raise Unimplemented(
+            f"the service {service!r} has no method {method!r}{nearest(method, known)}",
+            method=f"{service}.{method}",
+        )
+
+
+# -- what is printed -------------------------------------------------------------------------------
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines whose texts were made safe, as `table` does it."""
+    text = "\n".join(lines)
+    if text:
+        print_result(text, as_json=False)
+
+
+def print_survey(
+    survey: Survey[Any],
+    found: Mapping[str, object],
+    lines: Iterable[str],
+    *,
+    as_json: bool,
+    identities: Iterable[ServerIdentity],
+    nothing: str = "",
+) -> None:
+    """Print what servers said, and who did not answer.
+
+    :param found: what `--json` prints, beside `complete`, `answered` and `missing`.
+    :param identities: of those who answered.
+    :param nothing: what is said on standard error where there are no `lines`.
+    """
+    if as_json:
+        about = {
+            "complete": survey.is_complete,
+            "answered": len(survey.servers),
+            "missing": survey.missing,
+        }
+        print_result({**found, **about}, as_json=True)
+        return
+    shown = list(lines)
+    print_lines(shown)
+    if not shown and nothing:
+        print_error_text(nothing)
+    for line in unanswered(survey.missing, identities):
+        print_error_text(line)
+
+
+def unanswered(missing: Mapping[str, int], servers: Iterable[ServerIdentity]) -> list[str]:
+    """One line for each service of which some servers did not answer."""
+    answered: dict[str, int] = {}
+    for server in servers:
+        for name in server.services:
+            answered[name] = answered.get(name, 0) + 1
+    return [
+        one_line(
+            f"not complete: {answered.get(service, 0)} of {answered.get(service, 0) + count}"
+            f" servers of {service} answered"
+        )
+        for service, count in sorted(missing.items())
+    ]
+
+
+def ending(survey: Survey[Any]) -> typer.Exit:
+    """The exit of a command that asked: whether all have answered."""
+    return typer.Exit(DONE if survey.is_complete else INCOMPLETE)
+
+
+def builtins(record: object) -> Any:
+    """A record as JSON has it."""
+    return msgspec.to_builtins(record)
