@@ -105,6 +105,37 @@ async def test_a_call_can_wait_for_a_server_that_is_not_there_yet(commands: Comm
     assert call.text == "832040\n"
 
 
+async def test_a_call_is_made_many_times_or_at_every_server(commands: Commands) -> None:
+    async with (
+        leveret.connect(commands.url) as one,
+        leveret.connect(commands.url) as two,
+        one.serving(Desk()) as first,
+        two.serving(Desk()) as second,
+    ):
+        many = await commands.run("call", "desk.fib", "n=3", "--repeat", "50", "-c", "7", "--json")
+        assert (many.json["calls"], many.json["succeeded"], many.json["failed"]) == (50, 50, {})
+        failing = await commands.run("call", "desk.fib", "n=-1", "--repeat", "3")
+        assert "0 succeeded, 3 failed" in failing.text
+        assert failing.process.returncode == 3
+        every = await commands.run("call", "desk.fib", "n=30", "--all", "--json", "--timeout", "30")
+        assert every.json == {
+            "results": {first.instance: 832040, second.instance: 832040},
+            "errors": {},
+            "missing": 0,
+            "complete": True,
+        }
+        effects = await commands.run("call", "desk.echo", "value=1", "--all")
+        assert "not idempotent" in effects.error
+        assert effects.process.returncode == 3
+
+
+@pytest.mark.embedded_only
+async def test_an_unknown_name_is_answered_by_the_nearest(served: Commands) -> None:
+    for unknown in ("desk.fob", "dask.fib"):
+        call = await served.run("call", unknown, "n=1")
+        assert "Did you mean 'desk.fib'?" in call.error
+
+
 # -- failures --------------------------------------------------------------------------------------
 
 

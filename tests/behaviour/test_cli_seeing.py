@@ -85,6 +85,11 @@ async def test_services_calls_and_callers_are_shown(commands: Commands) -> None:
         assert line.split()[:5] == ["bank:1", bank.instance, "bank.move", "2", "1"]
         assert line.endswith("INTERNAL 1")
 
+        top = await commands.run("top", "bank", "--interval", "0.1")
+        heads, first, second = top.text.splitlines()
+        assert heads.split()[:3] == ["METHOD", "CALLS/S", "FAILED/S"]
+        assert (first.split()[0], second.split()[0]) == ("bank.close", "bank.move")
+
         drawn = await commands.run("map", "--format", "json", "--interval", "0.1")
         assert [(edge["caller"], edge["service"]) for edge in drawn.json["edges"]] == [
             ("till", "bank"),

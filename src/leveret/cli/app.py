@@ -22,6 +22,7 @@ from leveret.cli.commands import (
     schema,
     serve,
     stats,
+    top,
 )
 from leveret.cli.commands.map import CODES as MAP_CODES
 from leveret.cli.commands.map import draw
@@ -59,6 +60,7 @@ app.command(epilog=codes_help(call.CODES))(call.call)
 app.command("ls", epilog=codes_help(ls.CODES))(ls.list_services)
 app.command(epilog=codes_help(ping.CODES))(ping.ping)
 app.command(epilog=codes_help(stats.CODES))(stats.stats)
+app.command(epilog=codes_help(top.CODES))(top.top)
 app.command(epilog=codes_help(calls.CODES))(calls.calls)
 app.command(epilog=codes_help(calls.CODES))(calls.cancel)
 app.command("map", epilog=codes_help(MAP_CODES))(draw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,10 +22,11 @@ def arguments_of(words: Iterable[str], whole: str | None) -> dict[str, Any]:
     A value is JSON where it reads as JSON, else text: `n=30` is a number, `name=Ann` and
     `zip='"01234"'` are texts.
 
-    :param whole: a JSON object with further arguments, "-" to read it from standard input.
+    :param whole: a JSON object with further arguments, "-" to read it from standard input, "@name"
+        from a file.
     :raises BadArgument: if a word has another form, a name comes twice, or `whole` is no object.
     """
-    arguments = {} if whole is None else _object(sys.stdin.read() if whole == "-" else whole)
+    arguments = {} if whole is None else _object(_text(whole))
     for name, text in pairs_of(words):
         if name in arguments:
             raise BadArgument(f"the argument {name!r} is given twice")
@@ -44,6 +46,17 @@ def pairs_of(words: Iterable[str]) -> list[tuple[str, str]]:
             raise BadArgument(f"{word!r} is not in the form name=value")
         pairs.append((name, text))
     return pairs
+
+
+def _text(whole: str) -> str:
+    if whole == "-":
+        return sys.stdin.read()
+    if not whole.startswith("@"):
+        return whole
+    try:
+        return Path(whole[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise BadArgument(f"{whole[1:]!r} cannot be read: {error}") from None
 
 
 def _value(text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,14 @@ def test_words_and_the_json_object_are_put_together() -> None:
 def test_a_dash_reads_the_json_object_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO('{"n": 30}\n'))
     assert arguments_of([], "-") == {"n": 30}
+
+
+def test_an_at_sign_reads_the_json_object_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "arguments.json"
+    file.write_text('{"n": 30}')
+    assert arguments_of(["m=1"], f"@{file}") == {"n": 30, "m": 1}
+    with pytest.raises(BadArgument, match="cannot be read"):
+        arguments_of([], f"@{tmp_path}/nothing")
 
 
 @pytest.mark.parametrize("word", ["30", "=30", ""])

@@ -6,21 +6,29 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from functools import partial
+from typing import Annotated, Any, Final, TypeAlias
 
-import msgspec
 import typer
 
-import leveret
 from leveret.cli.arguments import BadArgument, arguments_of
-from leveret.cli.exits import DONE, INTERRUPTED, UNEXPECTED, exit_code
+from leveret.cli.exits import DONE, INCOMPLETE, INTERRUPTED, UNEXPECTED, exit_code
 from leveret.cli.logs import LogLevel, configure_logging
+from leveret.cli.made_calls import (
+    Request,
+    ask_all,
+    call_many_times,
+    call_once,
+    described_answers,
+)
 from leveret.cli.options import Url, read_pairs, refuse_embedded, refuse_empty
-from leveret.cli.printing import print_error, print_item, print_result
+from leveret.cli.printing import print_error, print_error_text, print_result
 from leveret.cli.progress_bar import ProgressBar, is_terminal
+from leveret.cli.repeated_calls import Outcomes, described, summary
 from leveret.client.named import named_spec
+from leveret.client.verbs.answers import Answers
 from leveret.contract import Progress
 from leveret.errors import Cancelled, InvalidArgument, LeveretError, RemoteError
 
@@ -54,9 +62,12 @@ def call(
     arguments: Annotated[
         str | None,
         typer.Option(
+            "--arguments",
+            "-d",
             metavar="JSON",
             show_default=False,
-            help='Arguments as one JSON object, \'{"n": 30}\', or "-" to read it from stdin.',
+            help='Arguments as one JSON object, \'{"n": 30}\', "@FILE" to read it from a file, or'
+            ' "-" from stdin.',
         ),
     ] = None,
     timeout: Annotated[
@@ -82,7 +93,12 @@ def call(
     ] = False,
     metadata: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=TEXT", help="Sent along with the call. Repeatable."),
+        typer.Option(
+            "--metadata",
+            "--meta",
+            metavar="NAME=TEXT",
+            help="Sent along with the call. Repeatable.",
+        ),
     ] = None,
     priority: Annotated[
         int | None, typer.Option(min=0, max=255, show_default=False, help="Higher is served first.")
@@ -101,6 +117,39 @@ def call(
             help="How the bodies are encoded: also application/msgpack or text/plain.",
         ),
     ] = None,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Every server runs the call; print the answers by instance, and how many are"
+            " missing.",
+        ),
+    ] = False,
+    allow_effects: Annotated[
+        bool,
+        typer.Option("--allow-effects", help="With --all: also a method that is not idempotent."),
+    ] = False,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000_000,
+            metavar="N",
+            show_default=False,
+            help="Make the call so many times, and print how long they took and what failed.",
+        ),
+    ] = None,
+    at_once: Annotated[
+        int,
+        typer.Option(
+            "-c",
+            "--at-once",
+            min=1,
+            max=10_000,
+            metavar="M",
+            help="With --repeat: how many at a time.",
+        ),
+    ] = 1,
     log_level: Annotated[
         LogLevel | None,
         typer.Option(
@@ -120,7 +169,8 @@ def call(
 
     Ctrl-C cancels the call at its server.
 
-    Example: leveret call fibonacci.fib n=30
+    Examples: leveret call fibonacci.fib n=30; leveret call fibonacci.fib -d @numbers.json;
+    leveret call fibonacci.fib n=30 --repeat 1000 -c 20
     """
     refuse_empty("--url", "LEVERET_URL", url)
     refuse_embedded(url, as_json=json)
@@ -130,7 +180,8 @@ def call(
     except BadArgument as error:
         raise typer.BadParameter(str(error)) from None
     _check_method(method)
-    request = _Request(
+    _check_modes(every=every, repeat=repeat, at_once=at_once, stream=stream)
+    request = Request(
         url=url,
         method=method,
         arguments=given,
@@ -142,7 +193,8 @@ def call(
         content_type=content_type,
         stream=stream,
     )
-    raise typer.Exit(_make_call(request, as_json=json))
+    make = _maker(request, repeat, at_once, every=every, allow_effects=allow_effects)
+    raise typer.Exit(_make_call(request, make, as_json=json))
 
 
 def _check_method(method: str) -> None:
@@ -152,31 +204,34 @@ def _check_method(method: str) -> None:
         raise typer.BadParameter(str(error)) from None
 
 
-class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A call to make: the broker, the method, and options of `Service.with_options`."""
-
-    url: str | None
-    method: str
-    """"service.method"."""
-    arguments: dict[str, Any]
-    timeout: float | None
-    """Seconds."""
-    metadata: dict[str, str] | None
-    priority: int | None
-    if_busy: Literal["wait", "fail"]
-    wait_for_server: bool
-    content_type: str | None
-    stream: bool
-    """Whether its items are to be printed one by one."""
+def _check_modes(*, every: bool, repeat: int | None, at_once: int, stream: bool) -> None:
+    if sum((every, repeat is not None, stream)) > 1:
+        raise typer.BadParameter("give one of --all, --repeat and --stream")
+    if at_once > 1 and repeat is None:
+        raise typer.BadParameter("-c is for --repeat")
 
 
-def _make_call(request: _Request, *, as_json: bool) -> int:
+Make: TypeAlias = Callable[[Callable[[Progress], object] | None], Coroutine[Any, Any, Any]]
+"""Makes a call, with what is to be told of its progress."""
+
+
+def _maker(
+    request: Request, repeat: int | None, at_once: int, *, every: bool, allow_effects: bool
+) -> Make:
+    if every:
+        return partial(ask_all, request, allow_effects=allow_effects)
+    if repeat is not None:
+        return lambda _: call_many_times(request, repeat, at_once)
+    return partial(call_once, request)
+
+
+def _make_call(request: Request, make: Make, *, as_json: bool) -> int:
     """Make a call, print its result or its error, and return the exit code."""
     try:
         # Not on uvloop: loading it takes longer than it saves in one call.
         with ProgressBar() as bar:
             shown = bar.show if is_terminal() and not as_json else None
-            result = asyncio.run(_call(request, shown))
+            result = asyncio.run(make(shown))
     except BrokenPipeError:  # as of `leveret call --stream ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -195,26 +250,33 @@ def _make_call(request: _Request, *, as_json: bool) -> int:
         log.debug("unexpected", exc_info=True)
         print_error(error, as_json=as_json)
         return UNEXPECTED
-    if not request.stream:
-        print_result(result, as_json=as_json)
+    return DONE if request.stream else _tell(result, as_json=as_json)
+
+
+def _tell(result: Any, *, as_json: bool) -> int:
+    """Print what came of it; returns the exit code."""
+    if isinstance(result, Answers):
+        return _told_answers(result, as_json=as_json)
+    if isinstance(result, Outcomes):
+        return _told_outcomes(result, as_json=as_json)
+    print_result(result, as_json=as_json)
     return DONE
 
 
-async def _call(request: _Request, on_progress: Callable[[Progress], object] | None) -> Any:
-    async with leveret.connect(request.url) as rabbit:
-        remote = rabbit.with_options(
-            timeout=request.timeout,
-            metadata=request.metadata,
-            priority=request.priority,
-            if_busy=request.if_busy,
-            wait_for_server=request.wait_for_server,
-            content_type=request.content_type,
-            on_progress=on_progress,
-        )
-        if not request.stream:
-            return await remote.call_or_send(request.method, **request.arguments)
-        async with remote.stream(request.method, **request.arguments) as items:
-            async for item in items:
-                # In a thread: who reads may stop, and the connection is to live on meanwhile.
-                await asyncio.to_thread(print_item, item)
-        return None
+def _told_answers(answers: Answers[Any], *, as_json: bool) -> int:
+    print_result(described_answers(answers), as_json=as_json)
+    if answers.errors:
+        return exit_code(next(iter(answers.errors.values())))
+    if answers.missing:
+        if not as_json:
+            print_error_text(f"not complete: {answers.missing} servers did not answer")
+        return INCOMPLETE
+    return DONE
+
+
+def _told_outcomes(outcomes: Outcomes, *, as_json: bool) -> int:
+    if as_json:
+        print_result(described(outcomes), as_json=True)
+    else:
+        print_result("\n".join(summary(outcomes)), as_json=False)
+    return DONE if outcomes.first_error is None else exit_code(outcomes.first_error)

@@ -1,0 +1,130 @@
+"""The calls of `leveret call`: one, one that streams, one at every server, one many times."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import msgspec
+
+import leveret
+from leveret.cli.printing import print_item
+from leveret.cli.repeated_calls import Outcomes, repeat
+from leveret.client.verbs.answers import Answers
+from leveret.contract import Progress
+from leveret.errors import CallError, NoServer, Unimplemented
+from leveret.rabbit.rabbit import Rabbit
+
+__all__ = ["Request", "ask_all", "call_many_times", "call_once", "described_answers"]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A call to make: the broker, the method, and options of `Service.with_options`."""
+
+    url: str | None
+    method: str
+    """"service.method"."""
+    arguments: dict[str, Any]
+    timeout: float | None
+    """Seconds."""
+    metadata: dict[str, str] | None
+    priority: int | None
+    if_busy: Literal["wait", "fail"]
+    wait_for_server: bool
+    content_type: str | None
+    stream: bool
+    """Whether its items are to be printed one by one."""
+
+
+OnProgress = Callable[[Progress], object] | None
+
+
+async def call_once(request: Request, on_progress: OnProgress) -> Any:
+    """Make the call; returns its result, None if it streams.
+
+    :raises CallError: why it failed; it says which name is meant where there is no such one.
+    """
+    async with leveret.connect(request.url) as rabbit:
+        remote = _with_options(rabbit, request, on_progress)
+        try:
+            if not request.stream:
+                return await remote.call_or_send(request.method, **request.arguments)
+            async with remote.stream(request.method, **request.arguments) as items:
+                async for item in items:
+                    # In a thread: who reads may stop, and the connection is to live on meanwhile.
+                    await asyncio.to_thread(print_item, item)
+        except (NoServer, Unimplemented) as error:
+            await _explain(rabbit, request.method, error)
+            raise
+        return None
+
+
+async def call_many_times(request: Request, times: int, at_once: int) -> Outcomes:
+    """Make the call so many times, so many of them at a time."""
+    async with leveret.connect(request.url) as rabbit:
+        remote = _with_options(rabbit, request, None)
+        return await repeat(
+            lambda: remote.call(request.method, **request.arguments), times, at_once
+        )
+
+
+async def ask_all(
+    request: Request, on_progress: OnProgress, *, allow_effects: bool
+) -> Answers[Any]:
+    """Have every server run the call.
+
+    :raises CallError: if there is no server, or the method is not to be asked of all.
+    """
+    service, _, name = request.method.partition(".")
+    async with leveret.connect(request.url) as rabbit:
+        given = _with_options(rabbit, request, on_progress)
+        found = await given.discover(service)
+        try:
+            method = getattr(found, name)
+        except AttributeError:
+            error = Unimplemented("there is no such method", method=request.method)
+            await _explain(rabbit, request.method, error)
+            raise error from None
+        asked = given.ask_all(method, timeout=request.timeout, allow_effects=allow_effects)
+        answers: Answers[Any] = await asked(**request.arguments)
+        return answers
+
+
+def described_answers(answers: Answers[Any]) -> dict[str, Any]:
+    """What all servers said, by instance, and how many are missing."""
+    return {
+        "results": answers.results,
+        "errors": {
+            instance: {"code": str(error.code), "message": error.message}
+            for instance, error in answers.errors.items()
+        },
+        "missing": answers.missing,
+        "complete": not answers.missing,
+    }
+
+
+def _with_options(rabbit: Rabbit, request: Request, on_progress: OnProgress) -> Any:
+    return rabbit.with_options(
+        timeout=request.timeout,
+        metadata=request.metadata,
+        priority=request.priority,
+        if_busy=request.if_busy,
+        wait_for_server=request.wait_for_server,
+        content_type=request.content_type,
+        on_progress=on_progress,
+    )
+
+
+async def _explain(rabbit: Rabbit, method: str, error: CallError) -> None:
+    """Say which name is meant, where there is no such service or method."""
+    try:
+        seen = await rabbit.stats(timeout=0.5)
+    except CallError:
+        return
+    known = seen.methods()
+    if method not in known:
+        near = get_close_matches(method, known, 1)
+        if near:
+            error.message = f"{error.message}. Did you mean {near[0]!r}?"
