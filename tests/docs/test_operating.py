@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import leveret
 from leveret import Service, method
 from leveret.cli.exits import EXIT_CODES
@@ -19,12 +21,16 @@ class Shop(Service):
         return what
 
 
-async def test_the_commands_run(rabbitmq_url: str, tmp_path: Path) -> None:
+async def test_the_commands_run(
+    rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     shell = Shell(tmp_path, rabbitmq_url)
     async with leveret.connect(rabbitmq_url) as rabbit, rabbit.serving(Shop()):
         for block in blocks(OPERATING, "sh"):
             for line in lines(block.text):
                 await shell.check(line)
+    assert not (tmp_path / "config" / "leveret" / "contexts.toml").read_text().strip()
 
 
 def test_the_exit_codes_are_those_of_the_command_line() -> None:

@@ -11,7 +11,9 @@ from leveret.cli.commands import (
     broker,
     call,
     calls,
+    completion,
     console,
+    context,
     demo,
     describe,
     diff,
@@ -19,6 +21,7 @@ from leveret.cli.commands import (
     failed,
     ls,
     ping,
+    queues,
     schema,
     serve,
     stats,
@@ -63,6 +66,7 @@ app.command(epilog=codes_help(stats.CODES))(stats.stats)
 app.command(epilog=codes_help(top.CODES))(top.top)
 app.command(epilog=codes_help(calls.CODES))(calls.calls)
 app.command(epilog=codes_help(calls.CODES))(calls.cancel)
+app.command(epilog=codes_help(queues.CODES))(queues.queues)
 app.command("map", epilog=codes_help(MAP_CODES))(draw)
 app.command(epilog=codes_help(broker.CODES))(broker.broker)
 app.command(epilog=codes_help(demo.CODES))(demo.demo)
@@ -73,4 +77,7 @@ app.command(epilog=codes_help(asyncapi.CODES))(asyncapi.asyncapi)
 app.command(epilog=codes_help(diff.CODES))(diff.diff)
 app.command(epilog=codes_help(console.CODES))(console.console)
 app.add_typer(failed.app, name="failed", help="One-way requests that failed: look, retry, drop.")
+app.add_typer(context.app, name="context", help="Brokers by name, instead of their URLs.")
+app.command(epilog=codes_help(completion.CODES))(completion.completion)
+app.command(hidden=True)(completion.complete_with(lambda: typer.main.get_command(app)))
 app.command()(version)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
 
 from leveret.cli.arguments import BadArgument, names_of, pairs_of
+from leveret.cli.contexts import ContextError, contexts_file, is_name, read_contexts
 from leveret.cli.endpoints import Endpoint, endpoint_of
 from leveret.cli.exits import USAGE
 from leveret.cli.printing import print_error
@@ -16,6 +18,7 @@ from leveret.errors import InvalidURL
 
 __all__ = [
     "Url",
+    "broker_of",
     "read_endpoint",
     "read_pairs",
     "read_users",
@@ -24,12 +27,44 @@ __all__ = [
     "refuse_empty_variable",
 ]
 
+
+def broker_of(given: str | None) -> str | None:
+    """The URL of the broker that an option names, by a URL or by a context.
+
+    :returns: None where nothing is said, and no context is in use.
+    :raises typer.BadParameter: if there is no such context, or the file of contexts is unusable.
+    """
+    if given is None and "LEVERET_URL" in os.environ:
+        return None  # it is empty, which the command refuses
+    if given is not None and not is_name(given):
+        return given
+    try:
+        contexts = read_contexts(contexts_file())
+    except ContextError as error:
+        raise typer.BadParameter(str(error), param_hint="contexts") from None
+    name = contexts.current if given is None else given
+    if given is None and not name:
+        return None
+    url = contexts.urls.get(name)
+    if url is None:
+        near = get_close_matches(name, contexts.urls, 1)
+        meant = (
+            f"did you mean {near[0]!r}?" if near else "`leveret context ls` shows those there are"
+        )
+        raise typer.BadParameter(f"{name!r} is no URL, and there is no such context; {meant}")
+    return url
+
+
 Url = Annotated[
     str | None,
     typer.Option(
+        "--url",
+        "--context",
         envvar="LEVERET_URL",
-        help="The broker.",
-        show_default="amqp://guest:guest@localhost/",
+        callback=broker_of,
+        metavar="URL|NAME",
+        help="The broker: its URL, or the name of a context (`leveret context`).",
+        show_default="the context in use, else amqp://guest:guest@localhost/",
     ),
 ]
 
