@@ -81,9 +81,14 @@ async def test_services_calls_and_callers_are_shown(commands: Commands) -> None:
         assert stats.json["methods"]["bank.move"]["handled"] == {"OK": 1, "INTERNAL": 1}
         assert stats.json["total"]["calls"] == 4
         shown = await commands.run("stats", "bank.move", "--instances")
-        (line,) = shown.text.splitlines()[1:]
+        _, line, *details = shown.text.splitlines()
         assert line.split()[:5] == ["bank:1", bank.instance, "bank.move", "2", "1"]
         assert line.endswith("INTERNAL 1")
+        assert [words.split() for words in details[1:3]] == [
+            ["CALLER", "CALLS", "FAILED"],
+            ["till:1", "2", "1"],
+        ]
+        assert "INTERNAL: no such amount (call " in details[-1]
 
         top = await commands.run("top", "bank", "--interval", "0.1")
         heads, first, second = top.text.splitlines()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from leveret.cli.printing import one_line
 
-__all__ = ["amount", "duration", "rate", "shortened", "size", "table"]
+__all__ = ["amount", "duration", "rate", "shortened", "size", "table", "when"]
 
 _UNITS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
 _LONG: Final = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
@@ -60,6 +61,15 @@ def rate(per_second: float | None) -> str:
     if per_second is None:
         return ""
     return "0" if per_second == 0 else _three_digits(per_second)
+
+
+def when(seconds: float) -> str:
+    """A moment in seconds since 1970, in UTC: "2026-11-27T12:31:32Z"; "?" if it is none."""
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        return "?"
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def shortened(names: Iterable[str], most: int = 3) -> str:

@@ -14,7 +14,7 @@ from leveret.client.survey import StatsSurvey
 from leveret.client.totals import MethodTotals, totals
 from leveret.observe import OK, Histogram
 
-__all__ = ["KEYS", "Lately", "Sort", "described", "frame", "lately", "lines_of"]
+__all__ = ["KEYS", "Lately", "Sort", "described", "frame", "lately", "lines_of", "ordered"]
 
 
 class Sort(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.cli.tables import amount, duration, rate, shortened, size, table
+from leveret.cli.tables import amount, duration, rate, shortened, size, table, when
 
 
 def test_texts_stand_at_the_left_and_numbers_at_the_right() -> None:
@@ -66,3 +66,8 @@ def test_many_names_are_shortened() -> None:
     assert shortened("abc") == "a, b, c"
     assert shortened("abcde") == "a, b, c, +2"
     assert shortened("") == ""
+
+
+def test_moments_are_in_utc_and_those_that_are_none_are_no_error() -> None:
+    assert when(1795782692.75) == "2026-11-27T12:31:32Z"
+    assert when(1e300) == when(float("nan")) == "?"

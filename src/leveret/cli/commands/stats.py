@@ -19,7 +19,10 @@ from leveret.cli.asking import (
     split_target,
 )
 from leveret.cli.options import Url
-from leveret.cli.tables import amount, duration, size, table
+from leveret.cli.printing import one_line
+from leveret.cli.tables import amount, duration, size, table, when
+from leveret.cli.top_screen import Sort, ordered
+from leveret.client.service_map import UNNAMED
 from leveret.client.survey import StatsSurvey
 from leveret.client.totals import MethodTotals, totals
 from leveret.observe import OK, Histogram
@@ -47,15 +50,17 @@ def stats(
     instances: Annotated[
         bool, typer.Option("--instances", help="Show each server's own figures.")
     ] = False,
+    sort: Annotated[Sort, typer.Option(help="By what, the worst first.")] = Sort.METHOD,
     timeout: Within = 3.0,
     json: Json = False,
 ) -> None:
     """Show what became of calls since their servers began, method by method.
 
     P50 and P95 are how long handlers took, QUEUE P95 how long calls waited before. FAILED are all
-    calls that ended with an error, FAILURES how many by its code.
+    calls that ended with an error, FAILURES how many by its code. Of one method its callers and its
+    last error are shown as well.
 
-    Example: leveret stats shop --instances
+    Examples: leveret stats --sort p95; leveret stats shop.order
     """
     service, method = split_target(target)
 
@@ -68,7 +73,7 @@ def stats(
         return seen
 
     survey = ask(url, question, as_json=json)
-    found = _wanted(totals(survey.servers), service, method)
+    found = ordered(_wanted(totals(survey.servers), service, method), sort)
     heads: Sequence[str]
     if instances:
         heads, lines = ("SERVER", *_HEADS), _by_server(survey.servers, service, method)
@@ -85,7 +90,10 @@ def stats(
     print_survey(
         survey,
         answer,
-        table(heads, lines) if lines else [],
+        [
+            *(table(heads, lines) if lines else []),
+            *(_details(found[0]) if method and found else []),
+        ],
         as_json=json,
         identities=survey.servers,
         nothing="no server is there" if survey.is_complete else "",
@@ -151,6 +159,21 @@ def _row(one: MethodTotals) -> tuple[str, ...]:
         size(one.bytes_out),
         failures(one),
     )
+
+
+def _details(one: MethodTotals) -> list[str]:
+    """Who calls a method, the most first, and its last error."""
+    callers = sorted(one.callers.items(), key=lambda pair: (-pair[1].handled, pair[0]))
+    rows = [
+        (name or UNNAMED, amount(caller.handled), amount(caller.failed)) for name, caller in callers
+    ]
+    lines = ["", *table(("CALLER", ">CALLS", ">FAILED"), rows)] if rows else []
+    error = one.last_error
+    if error is not None:
+        call = f" (call {error.call})" if error.call else ""
+        text = f"last error, {when(error.at)}: {error.code}: {error.message}{call}"
+        lines += ["", one_line(text)]
+    return lines
 
 
 def _quantile(times: Histogram, share: float) -> str:
