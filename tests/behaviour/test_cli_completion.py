@@ -36,7 +36,7 @@ async def test_what_is_live_completes_and_failures_are_silent(commands: Commands
     assert await completed("sc") == ["schema"]
     assert await completed("call", "desk.", url="amqp://localhost:1/") == []
     async with leveret.connect(commands.url) as rabbit, rabbit.serving(Desk()):
-        for _ in range(20):  # a busy machine may need longer than a shell waits
+        for _ in range(60):  # a busy machine may need longer than a shell waits
             if found := await completed("call", "desk.f"):
                 break
         assert found == ["desk.fail", "desk.fib"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 import leveret
 from leveret import Cancelled, RemoteError, Service, method
-from tests.behaviour.cli_commands import Commands
+from tests.behaviour.cli_commands import Command, Commands
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
 
@@ -52,6 +51,19 @@ async def commands(tmp_path: Path, rabbitmq_url: str) -> AsyncIterator[Commands]
         yield commands
 
 
+async def shown(commands: Commands, is_wanted: Callable[[Command], bool], *args: str) -> Command:
+    """What a command shows, once that is what is wanted.
+
+    Where services have nothing to do with each other, nobody knows how many there are: on a busy
+    machine a server may answer when it is no longer waited for.
+    """
+    for _ in range(20):
+        command = await commands.run(*args)
+        if is_wanted(command):
+            return command
+    raise AssertionError(f"it never showed what is wanted: {command.text}; {command.lines}")
+
+
 async def test_services_calls_and_callers_are_shown(commands: Commands) -> None:
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -65,7 +77,7 @@ async def test_services_calls_and_callers_are_shown(commands: Commands) -> None:
         with pytest.raises(RemoteError):
             await till.pay(-1)
 
-        listed = await commands.run("ls")
+        listed = await shown(commands, lambda it: len(it.text.splitlines()) == 3, "ls")
         assert listed.process.returncode == 0
         heads, first, second = listed.text.splitlines()
         assert heads.split() == ["SERVICE", "VERSION", "INSTANCES", "CONTRACT", "HOSTS"]
@@ -77,11 +89,11 @@ async def test_services_calls_and_callers_are_shown(commands: Commands) -> None:
         assert (pong["instance"], pong["name"]) == (bank.instance, "bank:1")
         assert pong["seconds"] > 0
 
-        stats = await commands.run("stats", "--json")
+        stats = await commands.run("stats", "bank", "--json")
         assert stats.json["methods"]["bank.move"]["handled"] == {"OK": 1, "INTERNAL": 1}
-        assert stats.json["total"]["calls"] == 4
-        shown = await commands.run("stats", "bank.move", "--instances")
-        _, line, *details = shown.text.splitlines()
+        assert stats.json["total"]["calls"] == 2
+        one_method = await commands.run("stats", "bank.move", "--instances")
+        _, line, *details = one_method.text.splitlines()
         assert line.split()[:5] == ["bank:1", bank.instance, "bank.move", "2", "1"]
         assert line.endswith("INTERNAL 1")
         assert [words.split() for words in details[1:3]] == [
@@ -95,14 +107,19 @@ async def test_services_calls_and_callers_are_shown(commands: Commands) -> None:
         assert heads.split()[:3] == ["METHOD", "CALLS/S", "FAILED/S"]
         assert (first.split()[0], second.split()[0]) == ("bank.close", "bank.move")
 
-        drawn = await commands.run("map", "--format", "json", "--interval", "0.1")
+        def has_rates(command: Command) -> bool:
+            edges = command.json["edges"]
+            return [edge["traffic"]["per_second"] for edge in edges] == [0, 0]
+
+        drawn = await shown(commands, has_rates, "map", "--format", "json", "--interval", "0.1")
         assert [(edge["caller"], edge["service"]) for edge in drawn.json["edges"]] == [
             ("till", "bank"),
             ("web", "till"),
         ]
         assert drawn.json["edges"][0]["traffic"]["failed"] == 1
-        assert drawn.json["edges"][0]["traffic"]["per_second"] == 0
-        hit = await commands.run("map", "--impact", "bank")
+        hit = await shown(
+            commands, lambda it: len(it.text.splitlines()) == 3, "map", "--impact", "bank"
+        )
         assert hit.text.splitlines()[-1].split() == [
             "web",
             "*",
@@ -119,7 +136,7 @@ async def test_services_calls_and_callers_are_shown(commands: Commands) -> None:
 async def test_an_unknown_name_is_answered_by_the_nearest(commands: Commands) -> None:
     nothing = await commands.run("ls")
     assert (nothing.text, nothing.process.returncode) == ("", 0)
-    assert nothing.error == "leveret: no server is there"
+    assert nothing.error == "leveret: no server answers"
     async with leveret.connect(commands.url) as rabbit, rabbit.serving(Bank()):
         for args, code, meant in (
             (("ping", "bnk"), 5, "Did you mean 'bank'?"),
@@ -136,12 +153,12 @@ async def test_what_is_not_all_is_not_shown_as_all(commands: Commands, raw: RawP
         # Consumes the queues as a server does, and listens to no questions.
         for queue in ("leveret.bank.move", "leveret.bank.close"):
             await raw.take(queue)
-        listed = await commands.start("ls", "--timeout", "2")
-        stats = await commands.run("stats", "bank", "--json", "--timeout", "2")
-        await listed.ends()
-        assert listed.error == "leveret: not complete: 1 of 2 servers of bank answered"
+        told = "leveret: not complete: 1 of 2 servers of bank answered"
+        listed = await shown(commands, lambda it: it.lines == [told], "ls", "--timeout", "2")
         assert len(listed.text.splitlines()) == 2
         assert listed.process.returncode == 7
+        arguments = ("stats", "bank", "--json", "--timeout", "2")
+        stats = await shown(commands, lambda it: it.out.startswith(b"{"), *arguments)
         assert stats.json["complete"] is False
         assert (stats.json["answered"], stats.json["missing"]) == (1, {"bank": 1})
         assert stats.process.returncode == 7
@@ -191,6 +208,8 @@ async def test_a_hundred_servers_are_listed_whole(commands: Commands) -> None:
         rabbit = await stack.enter_async_context(leveret.connect(commands.url))
         for _ in range(100):
             await stack.enter_async_context(rabbit.serving(Bank()))
-        listed = json.loads((await commands.run("ls", "--json", "--timeout", "30")).text)
-        assert (listed["complete"], listed["answered"]) == (True, 100)
-        assert len(listed["services"][0]["servers"]) == 100
+        listed = await shown(
+            commands, lambda it: it.json["answered"] == 100, "ls", "--json", "--timeout", "30"
+        )
+        assert listed.json["complete"] is True
+        assert len(listed.json["services"][0]["servers"]) == 100

@@ -43,6 +43,9 @@ __all__ = [
 CODES: Final = (0, 2, 3, 5, 7, 9, 10, 13, 70, 130)
 """The exit codes that such a command can have."""
 
+_OTHERS: Final = 5.0
+"""Seconds that the servers of other services get to say what they serve."""
+
 T = TypeVar("T")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
@@ -81,7 +84,7 @@ def split_target(target: str | None) -> tuple[str | None, str]:
 async def nobody(rabbit: Rabbit, service: str) -> NoServer:
     """The error where no server of a service answers: who else is there."""
     try:
-        servers = (await rabbit.servers()).servers
+        servers = (await rabbit.servers(timeout=_OTHERS)).servers
     except CallError:
         servers = []
     names = sorted({name for server in servers for name in server.services})
@@ -89,8 +92,8 @@ async def nobody(rabbit: Rabbit, service: str) -> NoServer:
     if name != service and name in names:
         return NoServer(f"no server {service!r} answers; `leveret ping {name}` shows those that do")
     if not names:
-        return NoServer(f"no server of the service {service!r} is there, nor of any other")
-    return NoServer(f"no server of the service {service!r} is there{nearest(name, names)}")
+        return NoServer(f"no server of the service {service!r} answers, nor of any other")
+    return NoServer(f"no server of the service {service!r} answers{nearest(name, names)}")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -18,6 +18,10 @@ from leveret.errors import CallError, NoServer, Unimplemented
 from leveret.rabbit.rabbit import Rabbit
 
 __all__ = ["Request", "ask_all", "call_many_times", "call_once", "described_answers"]
+
+
+_OTHERS: Final = 2.0
+"""Seconds that servers get to say which names there are, after a call of one that is not there."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +124,7 @@ def _with_options(rabbit: Rabbit, request: Request, on_progress: OnProgress) -> 
 async def _explain(rabbit: Rabbit, method: str, error: CallError) -> None:
     """Say which name is meant, where there is no such service or method."""
     try:
-        seen = await rabbit.stats(timeout=0.5)
+        seen = await rabbit.stats(timeout=_OTHERS)
     except CallError:
         return
     known = seen.methods()

@@ -35,7 +35,7 @@ def calls(
         ),
     ] = None,
     url: Url = None,
-    timeout: Within = 3.0,
+    timeout: Within = 5.0,
     json: Json = False,
 ) -> None:
     """List the calls that servers have now, the oldest first: since when, for whom, how far.
@@ -79,7 +79,7 @@ def cancel(
         str | None,
         typer.Option(metavar="SERVICE", show_default="all", help="Whose servers are asked."),
     ] = None,
-    timeout: Within = 3.0,
+    timeout: Within = 5.0,
     json: Json = False,
 ) -> None:
     """Have servers cancel calls, whoever made them: their callers get Cancelled.

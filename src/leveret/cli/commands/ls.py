@@ -63,7 +63,7 @@ def list_services(
     instances: Annotated[
         bool, typer.Option("--instances", help="Show each server in a line of its own.")
     ] = False,
-    timeout: Within = 3.0,
+    timeout: Within = 5.0,
     json: Json = False,
 ) -> None:
     """List the services that are served now.
@@ -76,7 +76,7 @@ def list_services(
     survey = _matching(seen, pattern or "*")
     found = kinds(survey.servers, pattern or "*")
     names = {name for server in seen.servers for name in server.services}
-    nothing = "no server is there"
+    nothing = "no server answers"
     if names and pattern:
         nothing = f"no service is named {pattern!r}{nearest(pattern, names)}"
     print_survey(

@@ -63,7 +63,7 @@ def draw(
             help="Look twice, so many seconds apart, and show calls per second.",
         ),
     ] = None,
-    timeout: Within = 3.0,
+    timeout: Within = 5.0,
     json: Json = False,
 ) -> None:
     """Show which service calls which, of the calls since their servers began.
@@ -102,6 +102,6 @@ def draw(
         lines,
         as_json=as_data,
         identities=survey.servers,
-        nothing="no server is there" if survey.is_complete else "",
+        nothing="no server answers" if survey.is_complete else "",
     )
     raise ending(survey)

@@ -34,13 +34,13 @@ def ping(
         ),
     ] = None,
     url: Url = None,
-    timeout: Within = 3.0,
+    timeout: Within = 5.0,
     json: Json = False,
 ) -> None:
     """Ask servers for a sign of life, and show how long each took.
 
     The time is the way to the server and back, over the broker. Exit code 5: no server of the
-    service is there; 7: some did not answer in time.
+    service answers; 7: some did not answer in time.
 
     Example: leveret ping shop
     """
@@ -68,7 +68,7 @@ def ping(
         table((">TIME", "INSTANCE", "NAME", "HOST", "SERVICES"), rows) if rows else [],
         as_json=json,
         identities=[pong.server for pong in survey.servers],
-        nothing="no server is there" if survey.is_complete else "",
+        nothing="no server answers" if survey.is_complete else "",
     )
     raise ending(survey)
 

@@ -83,7 +83,7 @@ def queues(
             " Without a user it is that of the broker's URL.",
         ),
     ] = None,
-    timeout: Within = 3.0,
+    timeout: Within = 5.0,
     json: Json = False,
 ) -> None:
     """List queues of requests: how many wait, and how many servers serve them.

@@ -51,7 +51,7 @@ def stats(
         bool, typer.Option("--instances", help="Show each server's own figures.")
     ] = False,
     sort: Annotated[Sort, typer.Option(help="By what, the worst first.")] = Sort.METHOD,
-    timeout: Within = 3.0,
+    timeout: Within = 5.0,
     json: Json = False,
 ) -> None:
     """Show what became of calls since their servers began, method by method.
@@ -96,7 +96,7 @@ def stats(
         ],
         as_json=json,
         identities=survey.servers,
-        nothing="no server is there" if survey.is_complete else "",
+        nothing="no server answers" if survey.is_complete else "",
     )
     raise ending(survey)
 

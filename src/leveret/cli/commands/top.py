@@ -48,7 +48,7 @@ def top(
             "--once", help="Print one table and end, as where standard output is no terminal."
         ),
     ] = False,
-    timeout: Within = 3.0,
+    timeout: Within = 5.0,
     json: Json = False,
 ) -> None:
     """Show what each method does now: calls and failures per second, times, what runs and waits.
@@ -77,7 +77,7 @@ def top(
         lines_of(seen, sort),
         as_json=json,
         identities=survey.servers,
-        nothing="no server is there" if survey.is_complete else "",
+        nothing="no server answers" if survey.is_complete else "",
     )
     raise ending(survey)
 
