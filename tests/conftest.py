@@ -35,6 +35,7 @@ from tests.brokers import KINDS, Broker, Loop, OnEmbedded, OnRabbitMQ
 from tests.measured import Measuring, is_measured
 from tests.rabbitmq.broker import RabbitMQ
 from tests.rabbitmq.cluster import RabbitMQCluster
+from tests.scheduling import Scheduling
 from tests.vhosts import Vhosts
 
 _DESK = pytest.StashKey["BrokerDesk"]()
@@ -97,6 +98,11 @@ def pytest_configure_node(node: WorkerController) -> None:
     desk = node.config.stash.get(_DESK, None) or BrokerDesk()
     node.config.stash[_DESK] = desk
     node.workerinput["broker_desk"] = desk.address
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
+    """Where tests of one group stay together, as in `make test`."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
