@@ -37,8 +37,12 @@ async def test_it_shows_what_is_there_and_ends_at_a_signal(
             await until_found(shows_the_service, True, "the service is shown")
             assert (await visitor.get("/", headers={"host": "evil.example"})).status_code == 421
             assert (await visitor.post("/call/desk.fib")).status_code == 403
-        console.terminate()
-        assert await console.ends() == 0
+            # A page that is open ends with it, at once and without a word.
+            async with visitor.stream("GET", "/events") as feed:
+                assert (await anext(feed.aiter_lines())).startswith("event: ")
+                console.terminate()
+                assert await console.ends() == 0
+    assert not any("Traceback" in line or "ERROR" in line for line in console.lines)
     assert "the console is at http://127.0.0.1" in console.text
 
 

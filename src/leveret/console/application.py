@@ -129,7 +129,7 @@ def app(
         show_arguments=show_arguments,
         interval=interval,
     )
-    return Starlette(
+    made = Starlette(
         routes=console.routes(),
         middleware=[Middleware(Guard, access=access)],
         exception_handlers={
@@ -139,6 +139,8 @@ def app(
         },
         lifespan=console.lifespan,
     )
+    made.state.end_feeds = console.poller.end
+    return made
 
 
 class _Console:
@@ -520,6 +522,8 @@ class _Console:
         turn = self.poller.turn
         while True:
             turn = await self.poller.after(turn)
+            if self.poller.is_over:
+                return
             yield "poll", msgspec.json.encode({"turn": turn, "away": self.poller.away}).decode()
 
     # -- writes -------------------------------------------------------------------------------

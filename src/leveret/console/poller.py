@@ -51,6 +51,8 @@ class Poller:
         """Since when, in seconds since 1970."""
         self.turn = 0
         """How often it has asked, with whatever success."""
+        self.is_over = False
+        """Whether nobody is to wait for news any more."""
         self._ask = ask
         self._interval = interval
         self._board = Board()
@@ -60,19 +62,25 @@ class Poller:
     def start(self) -> None:
         """Begin, in the running event loop. Twice is fine."""
         if self._task is None or self._task.done():
+            self.is_over = False
             self._task = asyncio.get_running_loop().create_task(self._run(), name="console poller")
 
     async def stop(self) -> None:
         """End."""
+        self.end()
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+
+    def end(self) -> None:
+        """Have nobody wait for news any more."""
+        self.is_over = True
         self._tell()
 
     async def after(self, turn: int) -> int:
-        """Wait until it has asked more often than that; returns how often."""
-        while self.turn <= turn:
+        """Wait until it has asked more often than that, or is over; returns how often it has."""
+        while self.turn <= turn and not self.is_over:
             await self._news.wait()
         return self.turn
 

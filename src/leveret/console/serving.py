@@ -17,12 +17,28 @@ __all__ = ["CannotListen", "is_loopback", "serve"]
 
 log = logging.getLogger("leveret.console")
 
-_GRACE: Final = 2
+_GRACE: Final = 5
 """Seconds that pages have to end when the console stops."""
 
 
 class CannotListen(OSError):
     """The port is in use, or the host is another's."""
+
+
+class _Server(uvicorn.Server):
+    """Ends the feeds of open pages when it stops: it waits for all responses.
+
+    :param end_feeds: does so.
+    """
+
+    def __init__(self, config: uvicorn.Config, end_feeds: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_feeds = end_feeds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._end_feeds()
+        await super().shutdown(sockets)
 
 
 def is_loopback(host: str) -> bool:
@@ -81,7 +97,7 @@ def serve(
     where = f"http://{shown}:{listener.getsockname()[1]}{root_path}/"
     log.info("the console listens at %s", where)
     on_listening(where)
-    server = uvicorn.Server(config)
+    server = _Server(config, console.state.end_feeds)
 
     def stop(*_: object) -> None:
         server.should_exit = True

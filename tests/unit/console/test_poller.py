@@ -65,3 +65,16 @@ async def test_it_goes_on_until_it_is_stopped_and_tells_of_each_turn() -> None:
     await asyncio.sleep(0)
     assert broker.asked == asked
     await Poller(broker.ask).stop()
+
+
+async def test_who_waits_for_news_does_so_until_its_end() -> None:
+    poller = Poller(Broker().ask, interval=3600.0)
+    poller.start()
+    turn = await poller.after(0)
+    waiting = asyncio.create_task(poller.after(turn))
+    await asyncio.sleep(0)
+    poller.end()
+    async with asyncio.timeout(30):
+        assert await waiting == turn
+    assert poller.is_over
+    await poller.stop()
