@@ -45,8 +45,8 @@ def test_any_other_error_of_a_finalizer_is_told(error: Exception) -> None:
 
 def test_a_call_that_is_kept_though_it_has_ended_is_found_at_once() -> None:
     calls: list[Any] = [
-        SimpleNamespace(method="work.once", id="a", state=State.RUNNING),
-        SimpleNamespace(method="work.once", id="b", state=State.ENDED),
+        SimpleNamespace(method="work.once", id="a", state=State.RUNNING, stream=None),
+        SimpleNamespace(method="work.once", id="b", state=State.ENDED, stream=None),
     ]
     server = cast(Server, SimpleNamespace(calls=lambda: calls))
     assert list(of_calls(server)) == ["work.once (call b) is kept though it has ended"]
