@@ -1,172 +1,180 @@
-"""Items of a stream beside calls, and beside a stream of grpc.aio: small ones, and 64 KB.
+"""Streams of Leveret beside its own calls, and beside what its peers move: small items, and 64 KB.
 
-    python -m bench.streams [URL]
+    python -m bench.streams [URL] [--json]
 
-Client and server are one process with two connections; with `embedded://`, the default, the broker
-is in it as well, while grpc.aio has none. Each figure is the best of some rounds, in which all take
-turns: items or calls per second of time, and per second of processor time of that process. Compare
-ratios within one run.
+Each peer's server and client are a process each: Leveret and the loop in C on one RabbitMQ, nats-py
+on a nats-server, grpc.aio without a broker. RabbitMQ is the one at `URL` or in LEVERET_URL, or one
+that is started. All take turns for some rounds, the first of which warms up; each figure is the
+best of them: items or calls per second, and per second of processor time of both processes.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
+import os
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final
 
-import grpc
-import grpc.aio
+from .broker import one_rabbitmq, with_named_vhost
+from .load import SMALLEST
+from .peer import CannotRunError
+from .peers import C
+from .process import WorkerProcess
 
-import leveret
-from leveret import Service, method
-
-ROUNDS: Final = 3
-SMALL: Final = 10_000
-"""How many small items or calls a round has."""
-LARGE: Final = 1_000
-"""How many of 64 KB."""
-BODY: Final = b"x" * 65_536
-IN_FLIGHT: Final = 100
-
-Work = Callable[[int], Awaitable[None]]
-"""Moves so many items."""
+ROUNDS: Final = 2
+ITEMS: Final = {SMALLEST: 10_000, 65_536: 1_000}
+"""How many items a round has, by their size in bytes."""
+PYTHON: Final = {"leveret": "leveret", "nats": "nats", "grpc": "grpc"}
+"""The peers in Python, and the module that each needs."""
+PATIENCE: Final = 60.0
+"""Seconds for one stream."""
 
 
-class Feed(Service, name="bench_feed"):
-    """Streams numbers and bytes, and gives one number."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """How fast something went."""
 
-    @method(timeout=60)
-    async def numbers(self, count: int) -> AsyncIterator[int]:
-        for number in range(count):
-            yield number
+    by_time: float
+    """Items or calls per second."""
+    by_processor: float
+    """The same per second of processor time of server and client."""
 
-    @method(timeout=60, content_type="application/octet-stream")
-    async def blobs(self) -> AsyncIterator[bytes]:
-        for _ in range(LARGE):
-            yield BODY
-
-    @method(timeout=60)
-    async def total(self, numbers: AsyncIterator[int]) -> int:
-        return sum([number async for number in numbers])
-
-    @method(timeout=60)
-    async def increment(self, number: int) -> int:
-        return number + 1
+    def best(self, other: Rate) -> Rate:
+        """The better of each."""
+        return Rate(
+            by_time=max(self.by_time, other.by_time),
+            by_processor=max(self.by_processor, other.by_processor),
+        )
 
 
-def of_leveret(feed: Feed) -> dict[str, tuple[Work, int]]:
-    """What Leveret does, by name, and how many items of it a round has."""
+class Peer:
+    """The two processes of one peer."""
 
-    async def numbers(count: int) -> None:
-        got = 0
-        async for _ in feed.numbers(count):
-            got += 1
-        assert got == count
+    def __init__(self, server: WorkerProcess, client: WorkerProcess) -> None:
+        self._server = server
+        self._client = client
 
-    async def blobs(count: int) -> None:
-        got = 0
-        async for blob in feed.blobs():
-            got += len(blob) == len(BODY)
-        assert got == count
+    async def measure(self, command: dict[str, int], count: int) -> Rate:
+        """Have the client do something that moves so many items."""
+        before = self._processor_time()
+        seconds: float = (await self._client.ask(command, PATIENCE))["seconds"]
+        used = self._processor_time() - before
+        return Rate(by_time=count / seconds, by_processor=count / max(used, 0.01))
 
+    def _processor_time(self) -> float:
+        return sum(_processor_time(process.pid) for process in (self._server, self._client))
+
+
+async def start(name: str, url: str, build: Path, stack: AsyncExitStack) -> Peer:
+    """Start a peer's processes, which are stopped with the stack.
+
+    :raises CannotRunError: if something is missing.
+    """
+    processes = []
+    for role in ("server", "client"):
+        if name == C.name:
+            command = C.command(role, build)
+        elif find_spec(PYTHON[name]) is None:
+            raise CannotRunError(f"the module {PYTHON[name]} is missing")
+        else:
+            command = [sys.executable, "-m", "bench.stream_worker", name, role]
+        process = await WorkerProcess.start(command, url)
+        stack.push_async_callback(process.stop)
+        url = process.address or url
+        processes.append(process)
+    return Peer(*processes)
+
+
+async def measure(url: str) -> dict[str, dict[str, Rate]]:
+    """What each peer does, by what it is and by the peer's name."""
+    rates: dict[str, dict[str, Rate]] = {}
+    peers: dict[str, Peer] = {}
+    with tempfile.TemporaryDirectory() as build:
+        async with AsyncExitStack() as stack:
+            for name in (*PYTHON, C.name):
+                address = with_named_vhost(url) if name == C.name else url
+                try:
+                    peers[name] = await start(name, address, Path(build), stack)
+                except CannotRunError as error:
+                    print(f"left out: {name}: {error}", file=sys.stderr)
+            for number in range(ROUNDS + 1):
+                for size, count in ITEMS.items():
+                    for name, peer in peers.items():
+                        rate = await peer.measure({"items": count, "size": size}, count)
+                        _note(rates, f"items of {size} bytes", name, rate, counts=number > 0)
+                count = ITEMS[SMALLEST]
+                rate = await peers["leveret"].measure({"calls": count}, count)
+                _note(rates, "calls", "leveret", rate, counts=number > 0)
+    return rates
+
+
+def _note(
+    rates: dict[str, dict[str, Rate]], what: str, name: str, rate: Rate, *, counts: bool
+) -> None:
+    if counts:
+        found = rates.setdefault(what, {})
+        found[name] = rate.best(found.get(name, rate))
+
+
+def _processor_time(pid: int) -> float:
+    """Seconds of processor time that a process has used (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    ticks = int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def as_json(rates: dict[str, dict[str, Rate]]) -> dict[str, Any]:
+    """The figures, as one object."""
     return {
-        "leveret, numbers": (numbers, SMALL),
-        "leveret, 64 KB": (blobs, LARGE),
+        what: {
+            name: {"per_second": round(rate.by_time), "per_cpu_second": round(rate.by_processor)}
+            for name, rate in found.items()
+        }
+        for what, found in rates.items()
     }
 
 
-def uploads_and_calls(feed: Feed) -> dict[str, tuple[Work, int]]:
-    """The other direction, and calls."""
-
-    async def upload(count: int) -> None:
-        async def source() -> AsyncIterator[int]:
-            for number in range(count):
-                yield number
-
-        assert await feed.total(source()) == count * (count - 1) // 2
-
-    async def calls(count: int) -> None:
-        async def caller() -> None:
-            for number in range(count // IN_FLIGHT):
-                await feed.increment(number)
-
-        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
-
-    return {"leveret, numbers uploaded": (upload, SMALL), "leveret, calls": (calls, SMALL)}
-
-
-@asynccontextmanager
-async def of_grpc() -> AsyncIterator[dict[str, tuple[Work, int]]]:
-    """The same of grpc.aio; its bodies are plain bytes, what protobuf would cost is left out."""
-
-    async def numbers(count: int, _: Any) -> AsyncIterator[int]:
-        for number in range(count):
-            yield number
-
-    async def blobs(count: int, _: Any) -> AsyncIterator[bytes]:
-        for _number in range(count):
-            yield BODY
-
-    server = grpc.aio.server()
-    stream = grpc.unary_stream_rpc_method_handler
-    methods = {
-        "Numbers": stream(
-            numbers, request_deserializer=int, response_serializer=lambda n: b"%d" % n
-        ),
-        "Blobs": stream(blobs, request_deserializer=int),
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Feed", methods),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        await channel.channel_ready()
-
-        def taking(name: str, deserializer: Any) -> Work:
-            call = channel.unary_stream(
-                f"/bench.Feed/{name}",
-                request_serializer=lambda n: b"%d" % n,
-                response_deserializer=deserializer,
+def show(rates: dict[str, dict[str, Rate]]) -> None:
+    """Print a line for each figure."""
+    for what, found in rates.items():
+        print(what)
+        for name, rate in found.items():
+            print(
+                f"  {name:10}{rate.by_time:>10,.0f} /s"
+                f" {rate.by_processor:>10,.0f} per second of processor time"
             )
 
-            async def take(count: int) -> None:
-                got = 0
-                async for _ in call(count):
-                    got += 1
-                assert got == count
 
-            return take
-
-        yield {
-            "grpc.aio, numbers": (taking("Numbers", int), SMALL),
-            "grpc.aio, 64 KB": (taking("Blobs", None), LARGE),
-        }
-    await server.stop(grace=None)
+@contextmanager
+def _rabbitmq(url: str | None) -> Iterator[str]:
+    if url is None:
+        with one_rabbitmq() as found:
+            yield found
+    else:
+        yield url
 
 
-async def main(url: str) -> None:
-    """Measure, and print a line for each."""
-    async with (
-        leveret.connect(url) as host,
-        host.serving(Feed(), concurrency=2 * IN_FLIGHT),
-        leveret.connect(url) as client,
-        of_grpc() as peers,
-    ):
-        feed = client.remote(Feed)
-        ways = {**of_leveret(feed), **uploads_and_calls(feed), **peers}
-        best = dict.fromkeys(ways, (0.0, 0.0))
-        for number in range(ROUNDS + 1):
-            for name, (work, count) in ways.items():
-                wall, cpu = time.perf_counter(), time.process_time()
-                await work(count)
-                wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-                if number:  # the first round warms up
-                    best[name] = (max(best[name][0], count / wall), max(best[name][1], count / cpu))
-    for name, (by_time, by_cpu) in best.items():
-        print(f"{name:28}{by_time:>10,.0f} /s {by_cpu:>10,.0f} per second of processor time")
+def main() -> None:
+    """Measure and tell."""
+    parser = argparse.ArgumentParser(prog="python -m bench.streams", description=__doc__)
+    parser.add_argument("url", nargs="?", help="of a RabbitMQ")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    options = parser.parse_args()
+    with _rabbitmq(options.url) as url:
+        rates = asyncio.run(measure(url))
+    if options.json:
+        print(json.dumps(as_json(rates)))
+    else:
+        show(rates)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "embedded://"))
+    main()

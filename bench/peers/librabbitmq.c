@@ -30,6 +30,7 @@
 #define LARGE 4096       /* bytes: above this a client reads between two writes */
 #define INCREMENT "bench.c.increment"
 #define ECHO "bench.c.echo"
+#define STREAM "bench.c.stream"
 
 static amqp_connection_state_t broker;
 static amqp_bytes_t replies; /* the client's reply queue */
@@ -114,6 +115,13 @@ static long number(amqp_bytes_t text) {
   return strtol(digits, NULL, 10);
 }
 
+static amqp_bytes_t filled(long size) {
+  amqp_bytes_t body = amqp_bytes_malloc(size);
+  if (!body.bytes) die("out of memory");
+  for (long i = 0; i < size; i++) ((unsigned char *)body.bytes)[i] = 255 - i % 256;
+  return body;
+}
+
 /* --- the server ------------------------------------------------------------------------------ */
 
 static void consume(const char *queue, int prefetch) {
@@ -125,11 +133,25 @@ static void consume(const char *queue, int prefetch) {
   check(amqp_get_rpc_reply(broker), "basic.consume");
 }
 
+/* Answer "items size" by so many messages of that size; nobody says how many may come. */
+static void send_stream(const amqp_message_t *request) {
+  char order[64] = "";
+  long items = 0, size = 0;
+  memcpy(order, request->body.bytes,
+         request->body.len < sizeof order ? request->body.len : sizeof order - 1);
+  if (sscanf(order, "%ld %ld", &items, &size) != 2) die("an order that is none");
+  amqp_bytes_t body = filled(size);
+  for (long i = 0; i < items; i++)
+    publish(request->properties.reply_to, request->properties.correlation_id, NULL, body);
+  amqp_bytes_free(body);
+}
+
 static void serve(void) {
   consume(INCREMENT, PREFETCH);
   /* Fewer large ones: while this process is blocked in a write it does not read, and RabbitMQ stops
      reading from it when too many deliveries (400) wait to be sent to it. */
   consume(ECHO, PREFETCH_ECHO);
+  consume(STREAM, 1);
   watch_input(0);
   printf("{\"ready\": true, \"address\": \"%s\"}\n", getenv("BENCH_ADDRESS"));
   fflush(stdout);
@@ -139,6 +161,13 @@ static void serve(void) {
     amqp_maybe_release_buffers(broker);
     check(amqp_consume_message(broker, &request, NULL, 0), "consume");
     amqp_bytes_t body = request.message.body;
+    if (request.routing_key.len == sizeof STREAM - 1 &&
+        memcmp(request.routing_key.bytes, STREAM, sizeof STREAM - 1) == 0) {
+      send_stream(&request.message);
+      amqp_basic_ack(broker, 1, request.delivery_tag, 0);
+      amqp_destroy_envelope(&request);
+      continue;
+    }
     if (request.routing_key.len == sizeof INCREMENT - 1) {
       snprintf(digits, sizeof digits, "%ld", number(body) + 1);
       body = amqp_cstring_bytes(digits);
@@ -232,14 +261,31 @@ static void measure(long payload, long in_flight, double seconds, double warm_up
   struct spell s = {.payload = payload, .in_flight = in_flight, .room = 1 << 16};
   s.since = malloc(s.room * sizeof(double));
   s.latency = malloc(s.room * sizeof(double));
-  s.body = amqp_bytes_malloc(payload);
-  if (!s.since || !s.latency || !s.body.bytes) die("out of memory");
-  for (long i = 0; i < payload; i++) ((unsigned char *)s.body.bytes)[i] = 255 - i % 256;
+  s.body = filled(payload);
+  if (!s.since || !s.latency) die("out of memory");
   run_spell(&s, warm_up, 0);
   run_spell(&s, seconds, 1);
   amqp_bytes_free(s.body);
   free(s.since);
   free(s.latency);
+}
+
+/* Have a stream sent, and count its items: see bench/streams.py. */
+static void take_stream(long items, long size) {
+  char order[64];
+  snprintf(order, sizeof order, "%ld %ld", items, size);
+  double start = now();
+  publish(amqp_cstring_bytes(STREAM), amqp_cstring_bytes("stream"), &replies,
+          amqp_cstring_bytes(order));
+  for (long i = 0; i < items; i++) {
+    amqp_envelope_t item;
+    amqp_maybe_release_buffers(broker);
+    check(amqp_consume_message(broker, &item, NULL, 0), "consume");
+    if ((long)item.message.body.len != size) die("a wrong item");
+    amqp_destroy_envelope(&item);
+  }
+  printf("{\"seconds\": %.6f}\n", now() - start);
+  fflush(stdout);
 }
 
 static void call(void) {
@@ -256,6 +302,10 @@ static void call(void) {
   while (fgets(line, sizeof line, stdin)) {
     long payload, in_flight;
     double seconds, warm_up;
+    if (sscanf(line, "{\"items\": %ld, \"size\": %ld}", &payload, &in_flight) == 2) {
+      take_stream(payload, in_flight);
+      continue;
+    }
     if (sscanf(line, "{\"payload\": %ld, \"in_flight\": %ld, \"seconds\": %lf, \"warm_up\": %lf}",
                &payload, &in_flight, &seconds, &warm_up) != 4)
       die("a command that is no load");

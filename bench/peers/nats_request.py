@@ -42,7 +42,7 @@ async def _echo(message: Msg) -> None:
 @asynccontextmanager
 async def serving(_: str) -> AsyncIterator[str]:
     """Start nats-server, and answer both subjects."""
-    async with _nats_server() as url:
+    async with nats_server() as url:
         connection = await nats.connect(url)
         await connection.subscribe(INCREMENT, queue="bench", cb=_increment)
         await connection.subscribe(ECHO, queue="bench", cb=_echo)
@@ -52,7 +52,7 @@ async def serving(_: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _nats_server() -> AsyncIterator[str]:
+async def nats_server() -> AsyncIterator[str]:
     """A nats-server of our own on a free port."""
     program = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
     program = program or shutil.which("nats-server")
