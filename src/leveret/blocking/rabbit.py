@@ -100,7 +100,7 @@ class Rabbit:
     # -- waiting ---------------------------------------------------------------------------------
 
     @overload
-    def run(self, call: Awaitable[A], /) -> A: ...
+    def run(self, call: Awaitable[A], /) -> A: ...  # pyright: ignore[reportOverlappingOverload]
     @overload
     def run(self, a: Awaitable[A], b: Awaitable[B], /) -> tuple[A, B]: ...
     @overload

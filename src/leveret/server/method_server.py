@@ -900,9 +900,13 @@ class MethodServer:
 
         An idempotent call is left to another server: the broker hands it on with the channel's end.
         """
+        if call.stop is Stop.NONE:  # it came while all others were stopped
+            call.stop = Stop.DRAIN
         error = stopped(call, call.state, in_thread=self._executor.in_thread)
         self._life.fire(call, Event.ABANDON)
-        if self.spec.idempotent and not call.incoming.for_all and not call.streams:
+        if call.streams and isinstance(call.stream, ServerStream) and call.stream.has_results:
+            self._finish(call, self._replies.moved(call.stream))  # it may go on elsewhere
+        elif self.spec.idempotent and not call.incoming.for_all and not call.streams:
             self._forget(call)
         else:
             self._fail(call, error)

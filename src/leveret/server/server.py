@@ -39,7 +39,7 @@ from leveret.server.status import QueueStatus, Status
 from leveret.server.streams.inbox import Inbox
 from leveret.server.streams.registry import Streams
 from leveret.server.subscription import Subscription
-from leveret.server.topology import TopologyCheck
+from leveret.server.topology import Bound, TopologyCheck
 from leveret.server.tracing import ServerTracing
 from leveret.server.watchdog import Watchdog
 from leveret.streaming import Credit
@@ -160,7 +160,7 @@ class Server:
         self._topology = TopologyCheck(
             link,
             restore=restore_exchanges,
-            queues=lambda: (self._control, *self.subscriptions),
+            queues=self._bound,
         )
         self._started = self._has_ended = False
         """Whether it serves, or did: from then on what breaks is restored. And whether it has let
@@ -357,6 +357,11 @@ class Server:
             self.failed.exception()  # whoever waits gets it; nobody need
 
     # -- what is told and asked -------------------------------------------------------------------
+
+    def _bound(self) -> list[Bound]:
+        """What has bindings, which an operator may delete."""
+        inbox = [] if self._inbox is None else [self._inbox]
+        return [self._control, *inbox, *self.subscriptions]
 
     def _control_keys(self) -> Iterator[str]:
         yield "all"

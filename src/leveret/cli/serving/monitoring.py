@@ -85,12 +85,12 @@ class Monitoring:
         if self._options.health is not None:
             answers = places.setdefault(self._options.health, {})
             answers.update({"/livez": self._livez, "/readyz": self._readyz})
-        try:
-            for endpoint, answers in places.items():
+        for endpoint, answers in places.items():
+            try:
                 await self._listen(endpoint, answers)
-        except OSError as error:
-            await self.__aexit__()
-            raise CannotListen(f"cannot listen at {endpoint}: {error}") from error
+            except OSError as error:
+                await self.__aexit__()
+                raise CannotListen(f"cannot listen at {endpoint}: {error}") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from itertools import count
 from typing import Any
 
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
@@ -221,7 +220,9 @@ class RemoteUploadMethod(RemoteStreamMethod):
         body = opener.encode(args, kwargs)
         until, left = opener.until(terms), terms.timeout
         give_up = loop.time() + left
-        for tries in count(1):  # more than one only while the method's first server is awaited
+        tries = 0
+        while True:  # more than once only while the method's first server is awaited
+            tries += 1
             opened = await opener.open(body, terms, ids, until=until, source=source, timeout=left)
             try:
                 await opened.stream.wait()

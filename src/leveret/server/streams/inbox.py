@@ -43,6 +43,7 @@ class Inbox:
         self._listening = listening
         self._restore = restore
         self._channel: Channel | None = None
+        self._queue = ""
 
     def __str__(self) -> str:
         return "the queue of uploads"
@@ -55,10 +56,9 @@ class Inbox:
         channel = self._channel = await connection.open_channel()
         try:
             declared = await channel.declare_queue("", exclusive=True)
-            queue = declared.queue or ""
-            for key in self._keys:
-                await bind_upload_queue(channel, queue, key)
-            await channel.consume(queue, self._on_message, no_ack=True)
+            self._queue = declared.queue or ""
+            await self.bind(channel)
+            await channel.consume(self._queue, self._on_message, no_ack=True)
         except BaseException:
             channel.abandon()
             raise
@@ -66,6 +66,14 @@ class Inbox:
         channel.on_close = self._on_close
         self._listening()
         return channel
+
+    async def bind(self, channel: Channel) -> None:
+        """See that uploads reach the queue, which is there.
+
+        :raises LeveretError: if it cannot be bound.
+        """
+        for key in self._keys:
+            await bind_upload_queue(channel, self._queue, key)
 
     async def close(self) -> None:
         """Listen no more. The link must have released this before."""
