@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
@@ -13,6 +14,8 @@ from leveret import Adaptive, PermissionDenied, Rabbit, Service, method
 from leveret.amqp import methods
 from leveret.amqp.properties import Properties
 from leveret.server import topology
+from leveret.server.streams.inbox import Inbox
+from leveret.transport.channel import Channel
 from leveret.wire.native.topology import restore_exchanges
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
@@ -241,3 +244,41 @@ async def test_a_drain_loses_no_request_that_it_cannot_hand_back_for_lack_of_a_b
     async with other_host.serving(two):
         assert await asyncio.gather(*calls) == [1, 2]
     assert (one.ran, two.ran) == ([1], [2])
+
+
+class Scale(Service):
+    def __init__(self) -> None:
+        self.weighed: asyncio.Queue[int] = asyncio.Queue()
+
+    @method(timeout=30)
+    async def weigh(self, items: AsyncIterator[int]) -> int:
+        total = 0
+        async for item in items:
+            total += item
+            self.weighed.put_nowait(item)
+        return total
+
+
+async def test_an_upload_goes_on_once_its_exchange_is_back(
+    client: Rabbit, host: Rabbit, raw: RawPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = asyncio.Event()
+    bind = Inbox.bind
+
+    async def noted(inbox: Inbox, channel: Channel) -> None:
+        await bind(inbox, channel)
+        bound.set()
+
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        await bound.wait()
+        yield 2
+
+    scale = Scale()
+    monkeypatch.setattr(topology, "CHECKED_EVERY", 0.05)
+    async with host.serving(scale):
+        weighing = asyncio.create_task(client.remote(Scale).weigh(items()))
+        await scale.weighed.get()
+        await delete_exchange(raw, "leveret")
+        monkeypatch.setattr(Inbox, "bind", noted)
+        assert await weighing == 3
