@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from leveret.errors import CallError, Code, DeadlineExceeded
 from leveret.tracing import names
 from leveret.tracing.telemetry import Telemetry
+from leveret.wire.error_texts import safe_str
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -135,7 +136,7 @@ class CallSpan:
                 span.set_attribute(names.STAGE, error.stage)
             if isinstance(error, DeadlineExceeded):
                 span.set_attribute(names.WHERE, error.where)
-        span.set_status(trace.StatusCode.ERROR, str(error) or type(error).__name__)
+        span.set_status(trace.StatusCode.ERROR, safe_str(error) or type(error).__name__)
 
 
 def _code_of(error: BaseException) -> str:

@@ -271,7 +271,7 @@ class Replies:
         call.code = str(error.code)
         call.source.counters.last_error = LastError(
             code=call.code,
-            message=shortened(error.message, _LONGEST_MESSAGE),
+            message=shortened(safe_str(error.message), _LONGEST_MESSAGE),
             call_id=call.id,
             at=time.time(),
         )
