@@ -28,7 +28,6 @@ _UNIT: Final = Path(__file__).parent / "unit"
 _BEHAVIOUR: Final = frozenset(
     {
         "test_ask_all.py",
-        "test_blocking.py",
         "test_calls.py",
         "test_cancelling.py",
         "test_console.py",
@@ -56,6 +55,7 @@ _BEHAVIOUR: Final = frozenset(
         "test_tracing.py",
         "test_unavailable.py",
         "test_uploads_client.py",
+        "test_without_asyncio.py",
     }
 )
 """The behaviour tests that are measured, on the embedded broker, beside all unit tests."""

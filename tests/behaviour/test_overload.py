@@ -227,7 +227,7 @@ async def test_the_limit_and_the_prefetch_rise_while_calls_stay_as_fast(
         going = False
         await callers
         assert 8 <= stats["methods"]["leveret.bridge.cross"]["concurrency"] <= 50
-        assert "waiting" in stats["methods"]["leveret.bridge.cross"]
+        assert stats["methods"]["leveret.bridge.cross"]["adapts"] is True
         await until_found(lambda: raw.consumers("leveret.bridge.cross"), 1, "one consumer is left")
         assert served(server).slots.limit >= 8
         await raw.delete("leveret.bridge.cross")

@@ -76,7 +76,8 @@ async def running(folder: Path, rules: Path, targets: Iterable[str]) -> AsyncIte
         prometheus = Prometheus(port)
 
         async def is_up() -> bool:
-            return await prometheus.get("/api/v1/status/runtimeinfo") is not None
+            found = await prometheus.get("/api/v1/status/runtimeinfo")
+            return found is not None and "error" not in found  # as while it starts
 
         await until_found(is_up, True, "Prometheus answers")
         yield prometheus
