@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from secrets import token_hex
 
 import pytest
 
@@ -22,6 +23,8 @@ from leveret.observe import OK
 from tests.behaviour.patience import at_once, until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Gate
+from tests.behaviour.users import Users
+from tests.brokers import Broker
 
 
 class SoldOut(DeclaredError):
@@ -225,3 +228,29 @@ async def test_requests_that_are_handed_back_are_no_calls_that_ended(
     assert counted["leveret.gate.one_by_one"].handled == {}
     assert counted["leveret.gate.one_by_one"].handed_back == 1
     assert there.handled == {OK: 1}
+
+
+async def test_only_operators_see_and_stop_the_calls_of_others(
+    broker: Broker, host: Rabbit
+) -> None:
+    users, long = Users(broker), Long()
+    other, operator = f"other-{token_hex(4)}", f"ops-{token_hex(4)}"
+    async with (
+        users.connect(other) as stranger,
+        users.connect(operator) as ops,
+        host.serving(long, operators=["ops-*"]),
+    ):
+        call = asyncio.create_task(stranger.remote(Long).run())
+        await long.begun.wait()
+        with pytest.raises(PermissionDenied, match="operators"):
+            await stranger.running_calls(Long)
+        for allowed in (ops, host):
+            (calls,) = (await allowed.running_calls(Long)).servers
+            (running,) = calls.calls
+        assert running.user == other
+        with pytest.raises(PermissionDenied, match="operators"):
+            await stranger.stop_calls([running.id], Long)
+        assert not call.done()
+        assert await ops.stop_calls([running.id], Long) == [running.id]
+        with pytest.raises(Cancelled):
+            await call

@@ -391,16 +391,7 @@ class Invocation:
             key = secrets.token_urlsafe(16)
             headers += request.dialect.headers(idempotency_key=key)
 
-        traced = terms.traced
-        key_headers = headers[len(terms.headers) :]
-
-        async def attempt(timeout: float) -> Any:
-            if traced is None:
-                return await untraced_attempt(timeout, headers)
-            with traced.call.attempt() as carrier:
-                return await untraced_attempt(timeout, traced.headers(carrier) + key_headers)
-
-        async def untraced_attempt(timeout: float, headers: bytes) -> Any:
+        async def attempt(timeout: float, headers: bytes = headers) -> Any:
             nonlocal request, further
             counters.retries += further
             further = 1
@@ -419,7 +410,16 @@ class Invocation:
                     request = first.again()  # further attempts say that they are
                 raise
 
-        return attempt
+        traced = terms.traced
+        if traced is None:
+            return attempt
+        key_headers = headers[len(terms.headers) :]
+
+        async def traced_attempt(timeout: float) -> Any:
+            with traced.call.attempt() as carrier:
+                return await attempt(timeout, traced.headers(carrier) + key_headers)
+
+        return traced_attempt
 
     async def _pause(self, error: Unimplemented, tries: int, left: float) -> float:
         """Wait before the next request to a queue that is not there yet; returns the seconds left.

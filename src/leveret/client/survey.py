@@ -20,7 +20,7 @@ from leveret.client.calls.inquiries import Inquiry
 from leveret.client.totals import MethodTotals, totals
 from leveret.contract import Service, usable_spec_of
 from leveret.contract.limits import check_service_name
-from leveret.errors import ContractError, InvalidArgument
+from leveret.errors import ContractError, InvalidArgument, PermissionDenied
 from leveret.wire.control import CALLS, PING, STATS, STOP
 from leveret.wire.stats import (
     ServerCalls,
@@ -162,7 +162,14 @@ async def ask_calls(
     """Ask servers which calls they have."""
     asked = _Asked(client, CALLS, service, ServerCalls)
     await asked.run(timeout)
-    return Survey(servers=asked.answers(), missing=asked.missing)
+    told = [answer for answer in asked.answers() if not answer.refused]
+    missing = Counter(asked.missing)
+    for answer in asked.answers():
+        if answer.refused:
+            missing.update(answer.services)
+    if not told and missing - Counter(asked.missing):
+        raise _not_an_operator()
+    return Survey(servers=told, missing=dict(missing))
 
 
 async def ask_stop(
@@ -172,6 +179,7 @@ async def ask_stop(
     wanted = {str(call_id) for call_id in call_ids}
     body = msgspec.json.encode(sorted(wanted))
     stopped: set[str] = set()
+    is_refused = False
     with client.inquiry(STOP, key_of(service), body=body, most=_MOST) as inquiry:
         left = await inquiry.ask(timeout)
         end = asyncio.get_running_loop().time() + left
@@ -179,11 +187,22 @@ async def ask_stop(
         while stopped < wanted and left > 0 and await inquiry.news(left):
             for answer in _readable(ServerStopped, inquiry.answers[read:]):
                 stopped.update(wanted & set(answer.stopped))
+                is_refused = is_refused or answer.refused
             read = len(inquiry.answers)
             if inquiry.is_unbound:
                 break
             left = end - asyncio.get_running_loop().time()
+    if is_refused and not stopped:
+        raise _not_an_operator()
     return sorted(stopped)
+
+
+def _not_an_operator() -> PermissionDenied:
+    return PermissionDenied(
+        "this user of the broker may neither see nor cancel the calls of others: log in as the"
+        " servers do, or have them serve(operators=[...]) with this user's name",
+        executed="no",
+    )
 
 
 class _Asked(Generic[I]):
@@ -204,6 +223,7 @@ class _Asked(Generic[I]):
         self._kind = kind
         self._inquiry = client.inquiry(word, key, most=_MOST)
         self._by_instance: dict[str, tuple[I, float]] = {}
+        self._read_before = 0
 
     async def run(self, timeout: float) -> None:
         """Ask, until all have answered or so many seconds are over."""
@@ -226,8 +246,9 @@ class _Asked(Generic[I]):
             await self._look(_COUNTED_WITHIN)
 
     def _read(self) -> None:
-        inquiry = self._inquiry
-        for body, at in zip(inquiry.answers, inquiry.answered_at, strict=True):
+        inquiry, begin = self._inquiry, self._read_before
+        self._read_before = len(inquiry.answers)
+        for body, at in zip(inquiry.answers[begin:], inquiry.answered_at[begin:], strict=True):
             for answer in _readable(self._kind, [body]):
                 seconds = at - inquiry.asked_at
                 self._by_instance.setdefault(answer.instance, (answer, seconds))

@@ -330,7 +330,10 @@ class Rabbit(AsyncOnly):
     ) -> Survey[ServerCalls]:
         """Which calls the servers have now: since when, for whom, how far; as `servers` otherwise.
 
-        Each server tells of a thousand at most, the oldest, and of how many there are.
+        Each server tells of a thousand at most, the oldest, and of how many there are. It tells its
+        own user of the broker and those of `serve(operators=[...])`; others find it missing.
+
+        :raises PermissionDenied: if no server tells this user.
         """
         return await ask_calls(self._client(), service, check_timeout(timeout))
 
@@ -346,6 +349,7 @@ class Rabbit(AsyncOnly):
         :param call_ids: as `running_calls` tells them.
         :param service: whose servers are asked; None: all.
         :returns: the ids of the calls that were there.
+        :raises PermissionDenied: if this user is no operator of the servers; see `running_calls`.
         :raises CallError: if they cannot be asked.
         """
         return await ask_stop(self._client(), call_ids, service, check_timeout(timeout))
@@ -425,6 +429,8 @@ class Rabbit(AsyncOnly):
         :param trusted_servers: users of other servers, as names or patterns. When such a server
             hands a request back in a drain, this server believes it which user sent the request.
             Servers with this server's own user need not be named.
+        :param operators: users, as names or patterns, who may see and cancel the calls of all
+            callers (`rabbit.running_calls`, `leveret cancel`), beside the server's own user.
         :param access_log: whether each call that ended is a line of the logger `leveret.access`.
         :param blocked_after: seconds after which a handler that blocks the event loop is named in
             the log; None: none is, and there is no thread that looks.

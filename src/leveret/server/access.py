@@ -51,6 +51,7 @@ class Access:
     :param allow: who may call what; None is everybody everything.
     :param trusted_servers: other users, as names or patterns, whose word is taken on whose request
         they hand back; a server's own user is always among them.
+    :param operators: other users, as names or patterns, who may see and cancel the calls of all.
     :raises ContractError: if a rule names nothing that is served, or is no list of names.
     """
 
@@ -59,9 +60,11 @@ class Access:
         allow: Allow | None,
         trusted_servers: Iterable[str],
         specs: Iterable[ServiceSpec],
+        operators: Iterable[str] = (),
     ) -> None:
         specs = tuple(specs)
         self._trusts = _matcher("trusted_servers", trusted_servers)
+        self._operates = _matcher("operators", operators)
         self._told: set[tuple[str, str]] = set()
         self._ask = allow if callable(allow) else None
         self._rules: dict[str, Callable[[str], bool] | None] = {}
@@ -98,6 +101,13 @@ class Access:
             return behalf
         # Else a caller could have a server that passes stages on act with the server's own rights.
         return "" if request.stage else user
+
+    def operates(self, user: str, own_user: str) -> bool:
+        """Whether this user may see the calls of all, and cancel them.
+
+        :param own_user: this server's own user, who may.
+        """
+        return bool(user) and (user == own_user or self._operates(user))
 
     def guard(self, spec: MethodSpec) -> Guard | None:
         """What judges the calls of one method; None where it is open to all."""

@@ -84,10 +84,10 @@ class ControlHandlers:
     """How it stands."""
     contracts: Callable[[], Contracts]
     """The hashes of its contracts."""
-    calls: Callable[[], Calls]
-    """Which calls it has."""
-    stop: Callable[[set[str]], Stopped]
-    """Somebody wants these calls cancelled."""
+    calls: Callable[[str], Calls]
+    """Which calls it has, for this user of the broker."""
+    stop: Callable[[set[str], str], Stopped]
+    """This user of the broker wants these calls cancelled."""
     started: Callable[[AboutStarted], None]
     """A client asks about a started call."""
     answered: Callable[[bytes], None]
@@ -280,8 +280,8 @@ class Control:
             case Inquiry() if message.reply_to is not None:
                 self._inquired(message)
             case StopCalls():
-                stopped = self._handlers.stop(message.call_ids)
-                if message.reply_to is not None and stopped.stopped:
+                stopped = self._handlers.stop(message.call_ids, message.user)
+                if message.reply_to is not None and (stopped.stopped or stopped.refused):
                     self._say(message.reply_to, message.correlation_id, stopped)
 
     def _inquired(self, inquiry: Inquiry) -> None:
@@ -311,7 +311,7 @@ class Control:
             "info": self._handlers.info,
             "stats": self._handlers.stats,
             "contracts": self._handlers.contracts,
-            "calls": self._handlers.calls,
+            "calls": lambda: self._handlers.calls(inquiry.user),
         }
         assert inquiry.reply_to is not None
         _publish(channel, inquiry.reply_to, inquiry.correlation_id, answers[inquiry.about]())

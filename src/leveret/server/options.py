@@ -30,6 +30,7 @@ class GivenServeOptions(TypedDict, total=False):
     once: OnceStore | str | None
     allow: Allow | None
     trusted_servers: Iterable[str]
+    operators: Iterable[str]
     access_log: bool
     blocked_after: float | None
 
@@ -55,6 +56,8 @@ class ServeOptions:
     """Who may call what. None: everybody everything."""
     trusted_servers: Iterable[str] = ()
     """Users of other servers, as names or patterns, which may say whose request they hand back."""
+    operators: Iterable[str] = ()
+    """Users, as names or patterns, who may see and cancel the calls of all."""
     access_log: bool = False
     """Whether each call that ended is a line of the logger `leveret.access`."""
     blocked_after: float | None = BLOCKED_AFTER
@@ -86,6 +89,7 @@ class ServeOptions:
             once=_store(given.get("once")),
             allow=given.get("allow"),
             trusted_servers=given.get("trusted_servers", ()),
+            operators=given.get("operators", ()),
             access_log=given.get("access_log", False),
             blocked_after=_seconds(given.get("blocked_after", BLOCKED_AFTER)),
         )

@@ -47,7 +47,7 @@ from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
 from leveret.transport.link import State as LinkState
 from leveret.wire.channel_errors import explained, forbidden, is_down, is_missing_exchange
-from leveret.wire.control import Stopped
+from leveret.wire.control import Calls, Stopped
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
@@ -97,7 +97,9 @@ class Server:
         self._instances = services
         self._options = options
         self._max_message_size = max_message_size
-        self._access = Access(options.allow, options.trusted_servers, self._services)
+        self._access = Access(
+            options.allow, options.trusted_servers, self._services, options.operators
+        )
         check_plain(options.plain, self._services)
         self._once: OnceStore = MemoryOnce() if options.once is None else options.once
         self._endings = _endings(options, clock)
@@ -141,7 +143,7 @@ class Server:
             info=status.info,
             stats=status.stats,
             contracts=status.contracts,
-            calls=status.calls,
+            calls=self._calls_for,
             stop=self._stop_named,
             started=self._started_calls.asked,
             answered=self._answered,
@@ -416,8 +418,17 @@ class Server:
                     queue, frames = kept
                     any(method.repeat(queue, name, frames) for method in self.methods.values())
 
-    def _stop_named(self, call_ids: set[str]) -> Stopped:
+    def _operates(self, user: str) -> bool:
+        return self._access.operates(user, self._link.connection.user)
+
+    def _calls_for(self, user: str) -> Calls:
+        """Which calls are here, for those who may see that."""
+        return self._status.calls() if self._operates(user) else self._status.no_calls()
+
+    def _stop_named(self, call_ids: set[str], user: str) -> Stopped:
         """Somebody wants calls cancelled, whoever their callers are."""
+        if not self._operates(user):
+            return self._status.stopped((), refused=True)
         here = [call for call in self.calls() if call.id in call_ids]
         for call in here:
             self.methods[call.method].stop(call, Stop.CALLER)

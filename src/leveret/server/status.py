@@ -126,6 +126,10 @@ class Status:
         """The hashes of its contracts."""
         return Contracts(**self._identity(), contracts=self._fingerprints)
 
+    def no_calls(self) -> Calls:
+        """The answer to whoever may not see which calls it has."""
+        return Calls(**self._identity(), calls=[], total=0, refused=True)
+
     def calls(self) -> Calls:
         """Which calls it has."""
         now, calls = self._clock(), sorted(self._calls(), key=lambda call: call.arrived)
@@ -135,9 +139,12 @@ class Status:
             total=len(calls),
         )
 
-    def stopped(self, call_ids: Iterable[str]) -> Stopped:
-        """Which calls were here that were to be cancelled."""
-        return Stopped(**self._identity(), stopped=sorted(call_ids))
+    def stopped(self, call_ids: Iterable[str], *, refused: bool = False) -> Stopped:
+        """Which calls were here that were to be cancelled.
+
+        :param refused: whether whoever asked may not cancel any.
+        """
+        return Stopped(**self._identity(), stopped=sorted(call_ids), refused=refused)
 
     def stats(self) -> Stats:
         """How it stands."""

@@ -50,9 +50,10 @@ class ServerSpans:
         telemetry = self._telemetry
         span = self._open.pop(call, None)
         if span is None:
-            if call.task is not None or gone or not telemetry.is_wanted_in(call.incoming.metadata):
+            has_begun = call.context is not None  # then `begin` has decided
+            if has_begun or gone or not telemetry.is_wanted_in(call.incoming.metadata):
                 return
-            span = self._started(call)  # it was refused before it had a task
+            span = self._started(call)  # it was refused, or answered from a record
         now = self._clock()
         queued = max(call.queued, 0.0) + (call.started or now) - call.arrived
         if span.is_recording():

@@ -99,6 +99,8 @@ class Inquiry(Struct, frozen=True, kw_only=True):
 
     about: Literal["ping", "info", "stats", "contracts", "calls"]
     """What is asked for."""
+    user: str = ""
+    """The broker's user that asks, verified by the broker; "" if it is unknown."""
     reply_to: ReplyAddress | None
     """Where the answer goes; None if nobody waits for one."""
     correlation_id: str | None
@@ -110,6 +112,8 @@ class StopCalls(Struct, frozen=True, kw_only=True):
 
     call_ids: set[str]
     """The calls."""
+    user: str = ""
+    """The broker's user that wants it, verified by the broker; "" if it is unknown."""
     reply_to: ReplyAddress | None
     """Where the answer goes; None if nobody waits for one."""
     correlation_id: str | None
@@ -187,11 +191,17 @@ def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911 - a word,
         case "stop":
             return StopCalls(
                 call_ids=_ids(delivery.body or b"", "stop"),
+                user=properties.user_id or "",
                 reply_to=reply_to,
                 correlation_id=properties.correlation_id,
             )
         case "ping" | "info" | "stats" | "contracts" | "calls" as about:
-            return Inquiry(about=about, reply_to=reply_to, correlation_id=properties.correlation_id)
+            return Inquiry(
+                about=about,
+                user=properties.user_id or "",
+                reply_to=reply_to,
+                correlation_id=properties.correlation_id,
+            )
         case unknown:
             raise ValueError(f"a message of the unknown type {unknown!r}")
 
@@ -321,6 +331,8 @@ class Calls(Ping, frozen=True, kw_only=True, omit_defaults=True):
     """The calls that it has, the oldest first, up to `MOST_CALLS`."""
     total: int
     """How many it has."""
+    refused: bool = False
+    """Whether it does not tell this user. Then there are none here."""
 
 
 class Stopped(Ping, frozen=True, kw_only=True, omit_defaults=True):
@@ -328,6 +340,8 @@ class Stopped(Ping, frozen=True, kw_only=True, omit_defaults=True):
 
     stopped: list[str]
     """The ids of the calls that it had, and has cancelled."""
+    refused: bool = False
+    """Whether it does not do so for this user."""
 
 
 # -- and what is read of that by clients and other servers --------------------------------------

@@ -172,6 +172,8 @@ class ServerCalls(ServerIdentity, frozen=True, kw_only=True):
     """The calls, the oldest first."""
     total: int = 0
     """How many it has; `calls` has up to a thousand."""
+    refused: bool = False
+    """Whether it does not tell this user of the broker."""
 
 
 class ServerStopped(ServerIdentity, frozen=True, kw_only=True):
@@ -179,6 +181,8 @@ class ServerStopped(ServerIdentity, frozen=True, kw_only=True):
 
     stopped: list[str] = field(default_factory=list)
     """The ids of the calls that it had, and has cancelled."""
+    refused: bool = False
+    """Whether it does not do so for this user of the broker."""
 
 
 A = TypeVar("A", bound=ServerIdentity)

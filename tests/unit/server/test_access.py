@@ -267,3 +267,13 @@ def test_the_log_of_refusals_is_bounded(caplog: pytest.LogCaptureFixture) -> Non
         with pytest.raises(PermissionDenied):
             guard(call("orders.show", f"user-{number}"))
     assert len(caplog.records) == 1_000
+
+
+def test_operators_are_the_servers_own_user_and_those_that_are_named() -> None:
+    access = Access(None, (), [], ["ops-*"])
+    assert access.operates("server", "server")
+    assert access.operates("ops-1", "server")
+    assert not access.operates("other", "server")
+    assert not access.operates("", "")  # nobody knows who asks
+    with pytest.raises(ContractError, match="operators is 'ops'"):
+        Access(None, (), [], "ops")

@@ -53,7 +53,7 @@ class Scene:
                 info=lambda: INFO,
                 stats=lambda: STATS,
                 contracts=lambda: CONTRACTS,
-                calls=lambda: CALLS,
+                calls=self._calls,
                 stop=self._stopped,
                 started=self.heard.append,
                 answered=lambda body: self.heard.append(("answered", body)),
@@ -63,8 +63,12 @@ class Scene:
             lambda channel, connection: self.channels.append((channel, connection)),
         )
 
-    def _stopped(self, call_ids: set[str]) -> Stopped:
-        self.heard.append(("stop", call_ids))
+    def _calls(self, user: str) -> Calls:
+        self.heard.append(("calls", user))
+        return CALLS
+
+    def _stopped(self, call_ids: set[str], user: str) -> Stopped:
+        self.heard.append(("stop", call_ids, user))
         here = sorted(call_ids & {"c-1"})
         return Stopped(instance="b47af560", name="shelf 3", services=["desk"], stopped=here)
 

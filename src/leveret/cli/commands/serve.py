@@ -94,6 +94,14 @@ def serve(
             " everything else. Repeatable.",
         ),
     ] = None,
+    operators: Annotated[
+        str,
+        typer.Option(
+            metavar="USER,...",
+            help="These users of the broker, by name or pattern, may see and cancel the calls of"
+            " all, beside the server's own user.",
+        ),
+    ] = "",
     once: Annotated[
         str | None,
         typer.Option(
@@ -183,6 +191,7 @@ def serve(
         max_message_size=max_message_size,
         middleware=tuple(middleware or ()),
         allow=read_users(allow, "--allow"),
+        operators=tuple(filter(None, operators.split(","))),
         once=once,
         wait_for_broker=wait_for_broker,
         access_log=access_log,

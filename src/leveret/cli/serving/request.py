@@ -35,6 +35,8 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What runs around each handler, each as "module:function"; the first is the outermost."""
     allow: dict[str, tuple[str, ...]] = {}
     """Who may call what: "service.method", "service" or "*" to users. Empty: everybody."""
+    operators: tuple[str, ...] = ()
+    """Users who may see and cancel the calls of all, beside the server's own."""
     once: str | None = None
     """The URL of the store of idempotency keys; None for memory."""
     wait_for_broker: float = 0.0
@@ -55,6 +57,7 @@ class ServeRequest(msgspec.Struct, frozen=True, kw_only=True):
             "concurrency": self.concurrency,
             "send_tracebacks": self.send_tracebacks,
             "allow": self.allow or None,
+            "operators": self.operators,
             "once": self.once,
             "access_log": self.access_log,
         }

@@ -102,7 +102,7 @@ class ControlSender:
 
     def inquire(self, word: str, key: str, name: str, seconds: float, body: bytes = b"") -> None:
         """Ask the servers under a key about themselves; their answers have this name."""
-        self._send(key, word, name, seconds, body, user=self._user() if body else "")
+        self._send(key, word, name, seconds, body, user=self._user())
 
     def _send(
         self,
