@@ -254,3 +254,23 @@ async def test_only_operators_see_and_stop_the_calls_of_others(
         assert await ops.stop_calls([running.id], Long) == [running.id]
         with pytest.raises(Cancelled):
             await call
+
+
+async def test_a_name_that_is_no_unicode_silences_nobody(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    await raw.listen()
+    async with host.serving(Echo(), Gate()):
+        raw.request("echo.echo", b'{"text":"x"}', correlation_id="\udcff", app_id="\udcfe")
+        await raw.reply()
+        raw.request("echo.echo", b"[", correlation_id="\udcff", app_id="\udcfe")
+        await raw.reply()
+        raw.request("gate.once", b'{"n":1}', correlation_id="\udcff", app_id="\udcfe")
+        stats = (await client.stats(Echo)).methods()["echo.echo"]
+        assert stats.callers["?"].handled == 2
+        assert stats.last_error is not None
+        assert stats.last_error.call == "?"
+        async with at_once():
+            while not (calls := (await client.running_calls(Gate)).servers[0].calls):
+                pass
+        assert (calls[0].id, calls[0].caller) == ("?", "?")

@@ -379,3 +379,49 @@ async def test_what_suppresses_instrumentation_is_heeded(
     finally:
         context.detach(token)
     assert span.kind.name == "SERVER"
+
+
+async def test_a_program_whose_tracing_fails_has_its_calls_all_the_same(
+    connected: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
+    from opentelemetry.trace import SpanKind
+
+    class Broken(Sampler):
+        def should_sample(self, *args: Any, **kwargs: Any) -> Any:
+            if SpanKind.SERVER in args or kwargs.get("kind") is SpanKind.SERVER:
+                raise OSError("the sampler is broken")
+            return ALWAYS_ON.should_sample(*args, **kwargs)
+
+        def get_description(self) -> str:
+            return "Broken"
+
+    traced(Broken())
+    try:
+        rabbit = await connected()
+        async with rabbit.serving(Stock()):
+            assert await rabbit.remote(Stock).take("cake") == "cake"
+            assert await rabbit.remote(Stock).take("tea") == "tea"
+    finally:
+        leveret.tracing.uninstrument()
+    assert len([line for line in caplog.messages if "tracing failed" in line]) == 1
+
+
+async def test_a_stream_that_middleware_refuses_has_failed(
+    traces: Traces, connected: Connect
+) -> None:
+    async def refuse(call: OutgoingCall, call_next: leveret.ClientCallNext) -> Any:
+        raise leveret.InvalidArgument("not today")
+
+    rabbit = await connected(middleware=[refuse])  # type: ignore[call-arg]
+    stock = rabbit.remote(Stock)
+    for stream in (stock.count(3), stock.count("three")):  # type: ignore[arg-type]
+        with pytest.raises(leveret.InvalidArgument):
+            await anext(stream)
+    with pytest.raises(leveret.InvalidArgument):
+        await anext(stock.count(wat=3))  # type: ignore[call-arg]
+    spans = await traces.some(3)
+    assert {attributes(span)["error.type"] for span in spans} == {"INVALID_ARGUMENT"}
+    counters = rabbit.counters["stock.count"]
+    assert counters.handled == {("INVALID_ARGUMENT", "no"): 3}
+    assert counters.in_flight == 0

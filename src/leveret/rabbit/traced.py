@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 from leveret.client.tracing import ClientTracing
 from leveret.server.tracing import ServerTracing
 from leveret.transport.address import Address
+
+log = logging.getLogger("leveret.tracing")
+
+T = TypeVar("T")
 
 _IMPORTED = ("opentelemetry.trace", "leveret.tracing")
 """A program that has imported neither pays for neither."""
@@ -20,7 +26,7 @@ def client_tracing(address: Address | str) -> ClientTracing | None:
     from leveret.tracing import telemetry  # noqa: PLC0415
     from leveret.tracing.client_spans import ClientSpans  # noqa: PLC0415
 
-    made = telemetry(*_server(address))
+    made = _made(telemetry, address)
     return None if made is None else ClientSpans(made)
 
 
@@ -33,10 +39,19 @@ def server_tracing(
     from leveret.tracing import telemetry  # noqa: PLC0415
     from leveret.tracing.server_spans import ServerSpans  # noqa: PLC0415
 
-    made = telemetry(*_server(address))
+    made = _made(telemetry, address)
     return None if made is None else ServerSpans(made, instance, clock)
 
 
 def _server(address: Address | str) -> tuple[str, int]:
     """The broker as it is configured: the conventions want no address of a socket."""
     return ("", 0) if isinstance(address, str) else address.hosts[0]
+
+
+def _made(telemetry: Callable[[str, int], T | None], address: Address | str) -> T | None:
+    """What is made for a broker; None where the OpenTelemetry that is there cannot be used."""
+    try:
+        return telemetry(*_server(address))
+    except Exception as error:  # noqa: BLE001 - the program may have imported any version of it
+        log.warning("calls are not traced: OpenTelemetry cannot be used: %r", error)
+        return None

@@ -144,7 +144,8 @@ class Status:
 
         :param refused: whether whoever asked may not cancel any.
         """
-        return Stopped(**self._identity(), stopped=sorted(call_ids), refused=refused)
+        stopped = sorted(map(_printable, call_ids))
+        return Stopped(**self._identity(), stopped=stopped, refused=refused)
 
     def stats(self) -> Stats:
         """How it stands."""
@@ -217,7 +218,7 @@ def _stats_of(status: QueueStatus) -> QueueStats:
         concurrency=status.concurrency,
         adapts=status.adapts,
         waiting=status.waiting,
-        handled=dict(counters.handled),
+        handled={_printable(code): count for code, count in counters.handled.items()},
         handed_back=counters.handed_back,
         redelivered=counters.redelivered,
         handler=_histogram(counters.handler),
@@ -225,13 +226,23 @@ def _stats_of(status: QueueStatus) -> QueueStats:
         bytes_in=counters.bytes_in,
         bytes_out=counters.bytes_out,
         callers={
-            name: CallerStats(handled=counts.handled, failed=counts.failed)
+            _printable(name): CallerStats(handled=counts.handled, failed=counts.failed)
             for name, counts in counters.callers.by_name.items()
         },
         last_error=None
         if error is None
-        else ErrorStats(code=error.code, message=error.message, call=error.call_id, at=error.at),
+        else ErrorStats(
+            code=_printable(error.code),
+            message=_printable(error.message),
+            call=_printable(error.call_id),
+            at=error.at,
+        ),
     )
+
+
+def _printable(text: str) -> str:
+    """A text that somebody else chose, as it can be sent: what is no Unicode becomes "?"."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _histogram(histogram: Histogram) -> HistogramStats:
@@ -243,14 +254,14 @@ def _histogram(histogram: Histogram) -> HistogramStats:
 def _running(call: ServerCall, now: float) -> RunningCall:
     progress = None if call.context is None else call.context.last_progress
     return RunningCall(
-        id=call.id,
+        id=_printable(call.id),
         method=call.method,
         state=call.state.value,
-        caller=call.incoming.caller,
-        user=call.user,
+        caller=_printable(call.incoming.caller),
+        user=_printable(call.user),
         age=now - call.arrived,
         left=None if call.ends == inf else call.ends - now,
         redelivered=call.incoming.redelivered,
         fraction=None if progress is None else progress.fraction,
-        text="" if progress is None else progress.text,
+        text="" if progress is None else _printable(progress.text),
     )

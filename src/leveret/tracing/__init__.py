@@ -42,13 +42,14 @@ def instrument(
     :raises ImportError: if OpenTelemetry is not installed.
     """
     global _settings  # noqa: PLW0603 - as the providers of OpenTelemetry are
-    _settings = Settings(
+    settings = Settings(
         tracer_provider=tracer_provider,
         meter_provider=meter_provider,
         trace_streams=trace_streams,
         always=True,
     )
-    Telemetry(_settings, "", 0)  # tells at once if it is not installed
+    Telemetry(settings, "", 0)  # tells at once if it is not installed
+    _settings = settings
 
 
 def uninstrument() -> None:

@@ -7,6 +7,7 @@ has a link to that of the caller.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ from leveret.tracing.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span
+
+
+log = logging.getLogger("leveret.tracing")
 
 
 class ServerSpans:
@@ -32,9 +36,29 @@ class ServerSpans:
         self._clock = clock
         self._attributes = {**telemetry.attributes, names.INSTANCE: instance}
         self._open: dict[ServerCall, Span] = {}
+        self._has_failed = False
 
     def begin(self, call: ServerCall) -> None:
         """The task of a call begins: what runs in it from here on belongs to the call."""
+        try:
+            self._begin(call)
+        except Exception as error:  # noqa: BLE001 - the program's sampler or processor
+            self._failed(error)
+
+    def ended(self, call: ServerCall, *, gone: bool) -> None:
+        """A call is over here."""
+        try:
+            self._end(call, gone=gone)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        """OpenTelemetry raised. That costs no call; the log tells of it once."""
+        if not self._has_failed:
+            self._has_failed = True
+            log.error("tracing failed; calls go on, perhaps without spans", exc_info=error)
+
+    def _begin(self, call: ServerCall) -> None:
         telemetry = self._telemetry
         if not telemetry.is_wanted_in(call.incoming.metadata):
             return
@@ -45,8 +69,7 @@ class ServerSpans:
         caller = telemetry.extracted(call.incoming.metadata)
         telemetry.context.attach(telemetry.trace.set_span_in_context(span, caller))
 
-    def ended(self, call: ServerCall, *, gone: bool) -> None:
-        """A call is over here."""
+    def _end(self, call: ServerCall, *, gone: bool) -> None:
         telemetry = self._telemetry
         span = self._open.pop(call, None)
         if span is None:

@@ -296,8 +296,16 @@ class RemoteStream(Generic[T_co]):
                 await self._open(None)
             except CallError as error:
                 await self._fail(error)
-            return
-        call = plan.outgoing(plan.args, plan.kwargs)
+        else:
+            await self._begin_in_middleware(plan, loop)
+
+    async def _begin_in_middleware(self, plan: Plan, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin once the middleware has come to the request, as it has left it."""
+        assert plan.chain is not None
+        try:
+            call = plan.outgoing(plan.args, plan.kwargs)
+        except CallError as error:
+            await self._fail(error)
         if self._traced is not None:
             call.metadata.update(self._traced.carrier)
         begun: asyncio.Future[OutgoingCall] = loop.create_future()
@@ -315,7 +323,7 @@ class RemoteStream(Generic[T_co]):
         await asyncio.wait((begun, around), return_when=asyncio.FIRST_COMPLETED)
         if not begun.done():
             begun.cancel()
-            await self._finish()
+            await self._finish(None if around.cancelled() else around.exception())
             raise StopAsyncIteration
         changed = begun.result()
         self._ids = RequestIds(call.id)
