@@ -19,6 +19,7 @@ import pytest
 import leveret
 import leveret.blocking
 from leveret import CallError, Cancelled, NoServer, Progress, Service, State, current_call, method
+from leveret.observe import PROCESS
 from tests.behaviour.patience import PATIENCE
 from tests.brokers import Loop
 
@@ -192,6 +193,33 @@ def test_the_first_call_connects_and_a_closed_one_connects_again(
     rabbit.close()
 
 
+def test_a_connection_that_is_closed_while_threads_call_is_of_use_again(
+    rabbitmq_url: str, desk: Desk
+) -> None:
+    rabbit = leveret.blocking.connect(rabbitmq_url)
+    remote = rabbit.remote(Desk)
+    over = threading.Event()
+
+    def call() -> int:
+        answers = 0
+        while not over.is_set():
+            try:
+                answers += rabbit.run(remote.double(1))
+            except CallError:  # it was closed at that moment
+                pass
+        return answers
+
+    with ThreadPoolExecutor(4) as threads:
+        calling = [threads.submit(call) for _ in range(4)]
+        for _ in range(5):
+            rabbit.run(remote.double(1))
+            rabbit.close()
+        over.set()
+        assert all(one.result(PATIENCE) >= 0 for one in calling)
+    assert rabbit.run(remote.double(2)) == 4
+    rabbit.close()
+
+
 def test_where_no_broker_is_the_error_says_so_and_the_next_use_tries_again() -> None:
     rabbit = leveret.blocking.connect("amqp://guest:guest@127.0.0.1:1/")
     for _ in range(2):
@@ -208,6 +236,8 @@ async def test_in_an_event_loop_it_says_what_to_do() -> None:
 
 def _doubled_in_child(rabbit: leveret.blocking.Rabbit, n: int, pipe: Any) -> None:
     pipe.send(rabbit.run(rabbit.remote(Desk).double(n)))
+    counted = PROCESS.snapshot().called_of("desk.double")
+    assert (counted.started, counted.in_flight) == (1, 0), "it counts what this process does"
     rabbit.close()
 
 

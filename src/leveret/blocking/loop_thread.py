@@ -16,6 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
 from leveret.blocking.surroundings import check_surroundings
+from leveret.errors import ConnectionLost
 
 __all__ = ["LoopThread"]
 
@@ -25,6 +26,8 @@ _CANCELLED_WITHIN: Final = 1.0
 """Seconds that a call has to end after Ctrl-C: its server is told that nobody waits."""
 _ENDED_WITHIN: Final = 5.0
 """Seconds that the thread has to end."""
+_LOOK_EVERY: Final = 1.0
+"""Seconds after which who waits looks whether the loop is still there."""
 _of_parents: Final[list[object]] = []
 """What a forked process has of its parent's loops: to collect it would close what they share."""
 
@@ -64,6 +67,15 @@ class _Call(Generic[T]):
     def wait(self, seconds: float = -1) -> bool:
         """Wait until it has ended; False if it has not after so many seconds."""
         return self._done.acquire(timeout=seconds)
+
+    def wait_for(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until it has ended.
+
+        :raises ConnectionLost: if the loop has ended without it: another thread closed it just now.
+        """
+        while not self.wait(_LOOK_EVERY):
+            if loop.is_closed() and not self.wait(0):
+                raise closed_meanwhile()
 
     def outcome(self) -> T:
         """Its result, or its error, raised."""
@@ -105,10 +117,11 @@ class LoopThread:
         :raises RuntimeError: where an event loop runs in this thread, or under gevent.
         """  # noqa: D205 - one sentence more
         loop = self._loop_for(coroutine)
-        call = _Call(coroutine)
-        loop.call_soon_threadsafe(call.begin)
+        call = _begun(coroutine, loop)
         try:
-            call.wait()
+            call.wait_for(loop)
+        except ConnectionLost:
+            raise
         except BaseException:
             loop.call_soon_threadsafe(call.cancel)
             call.wait(_CANCELLED_WITHIN)
@@ -117,7 +130,12 @@ class LoopThread:
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine. To cancel its future cancels it."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop_for(coroutine, waits=False))
+        loop = self._loop_for(coroutine, waits=False)
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, loop)
+        except RuntimeError:
+            coroutine.close()
+            raise closed_meanwhile() from None
 
     def _loop_for(
         self, coroutine: Coroutine[Any, Any, Any], *, waits: bool = True
@@ -125,6 +143,11 @@ class LoopThread:
         try:
             if waits:
                 check_surroundings()
+                if threading.current_thread() is self._thread:
+                    raise RuntimeError(
+                        "called in the connection's own thread, as by on_progress or a middleware:"
+                        " it would wait for itself. Use rabbit.submit(...), or another thread"
+                    )
             loop = self._loop
             if loop is not None and self._pid == os.getpid():
                 return loop
@@ -148,20 +171,52 @@ class LoopThread:
                 self._loop = begun.result()
             return self._loop
 
-    def stop(self) -> None:
-        """End the loop and its thread. The next use starts them anew."""
+    def is_loop_of_now(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether what runs in this loop may go on: it is not being stopped."""
+        return loop is self._loop
+
+    def stop(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """End the loop and its thread, after a last coroutine. The next use starts them anew.
+
+        Whoever uses it meanwhile waits for that.
+        """
         with self._lock:
             loop, thread = self._loop, self._thread
             if loop is None or thread is None or self._pid != os.getpid():
                 return
             self._loop = self._thread = None
-        loop.call_soon_threadsafe(loop.stop)
-        if thread is not threading.current_thread():
-            thread.join(_ENDED_WITHIN)
+            try:
+                call = _begun(last(), loop)
+                if call.wait(_ENDED_WITHIN):
+                    call.outcome()
+            finally:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join(_ENDED_WITHIN)
 
     def forked(self) -> None:
         """This process was forked just now; the lock may be held by a thread of the parent."""
         self._lock = threading.Lock()
+
+
+def closed_meanwhile() -> ConnectionLost:
+    """The error of a call whose connection another thread closes."""
+    return ConnectionLost("the connection was closed by another thread meanwhile")
+
+
+def _begun(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> _Call[T]:
+    """A coroutine that a loop has been given.
+
+    :raises ConnectionLost: if the loop has ended.
+    """
+    call = _Call(coroutine)
+    try:
+        loop.call_soon_threadsafe(call.begin)
+    except RuntimeError:
+        coroutine.close()
+        error = closed_meanwhile()
+        error.executed = "no"
+        raise error from None
+    return call
 
 
 _all: Final[WeakSet[LoopThread]] = WeakSet()
@@ -172,7 +227,8 @@ def _forked() -> None:
         one.forked()
 
 
-os.register_at_fork(after_in_child=_forked)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _run_loop(begun: Future[asyncio.AbstractEventLoop]) -> None:

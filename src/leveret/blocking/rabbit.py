@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Final, ParamSpec, Self, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
-from leveret.blocking.loop_thread import LoopThread
+from leveret.blocking.loop_thread import LoopThread, closed_meanwhile
 from leveret.blocking.surroundings import check_surroundings
 from leveret.client.caller import Caller
 from leveret.client.discovered import DiscoveredService
@@ -85,12 +86,9 @@ class Rabbit:
 
         What is used afterwards connects again.
         """
-        if not self._thread.runs:
-            return
-        try:
-            self._thread.run(self._rabbit.close())
-        finally:
-            self._thread.stop()
+        if self._thread.runs:
+            check_surroundings()
+            self._thread.stop(self._rabbit.close)
 
     @property
     def state(self) -> State:
@@ -120,14 +118,12 @@ class Rabbit:
         :raises CallError: whatever a call raises.
         :raises RuntimeError: where an event loop runs in this thread, or under gevent.
         """
+        coroutine = self._opened(calls[0]) if len(calls) == 1 else self._all(calls)
         try:
-            check_surroundings()
-        except RuntimeError:
+            return self._thread.run(coroutine)
+        except BaseException:
             _drop(*calls)
             raise
-        if len(calls) == 1:
-            return self._thread.run(self._opened(calls[0]))
-        return self._thread.run(self._all(calls))
 
     def submit(self, call: Awaitable[T]) -> Future[T]:
         """Begin a call: its future has the result, and to cancel it cancels the call."""
@@ -153,12 +149,10 @@ class Rabbit:
 
     async def _opened(self, call: Awaitable[Any] | None) -> Any:
         """What a call gives, over a connection that is open or is opened now."""
+        if not self._thread.is_loop_of_now(asyncio.get_running_loop()):
+            raise closed_meanwhile()  # not to connect again in a loop that ends
         if self._rabbit.is_unopened:
-            try:
-                await self._rabbit
-            except BaseException:
-                _drop(call)
-                raise
+            await self._rabbit
         return None if call is None else await call
 
     async def _all(self, calls: tuple[Awaitable[Any], ...]) -> tuple[Any, ...]:
@@ -284,7 +278,7 @@ class Rabbit:
 def _drop(*calls: object) -> None:
     """Calls that are not made are not reported as forgotten."""
     for call in calls:
-        if asyncio.iscoroutine(call):
+        if inspect.iscoroutine(call) and inspect.getcoroutinestate(call) == inspect.CORO_CREATED:
             call.close()
 
 

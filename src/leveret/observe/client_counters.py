@@ -74,6 +74,12 @@ class ClientMethods:
     def __init__(self) -> None:
         self.by_method: dict[str, ClientCounters] = {}
 
+    def forget(self) -> None:
+        """Begin at zero: this process was forked, and what its parent counted is the parent's."""
+        for counters in self.by_method.values():
+            counters.started = counters.succeeded = counters.retries = 0
+            counters.handled, counters.seconds = {}, Histogram()
+
     def of(self, method: str) -> ClientCounters:
         """Those of a method, as "service.method"."""
         if method not in self.by_method and len(self.by_method) >= _MOST:

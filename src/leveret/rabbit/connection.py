@@ -64,8 +64,8 @@ class BrokerConnection:
 
     @property
     def is_unopened(self) -> bool:
-        """Whether nothing is open: it never was, or was closed."""
-        return self._opened is None or self._is_closed
+        """Whether nothing is open: it never was, or was closed, or its event loop has ended."""
+        return self._opened is None or self._is_closed or self._opened.loop.is_closed()
 
     def leave_to_parent(self) -> object:
         """This process was forked: what is open is its parent's.
@@ -73,6 +73,7 @@ class BrokerConnection:
         :returns: that, which is to be kept and not to be touched.
         """
         opened, self._opened = self._opened, None
+        self.counters.reconnects = self.counters.late_replies = 0
         return opened
 
     def check_opened(self) -> None:

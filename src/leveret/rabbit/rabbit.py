@@ -124,7 +124,10 @@ class Rabbit(AsyncOnly):
 
         :returns: what has to be kept, as to collect it would close what both share.
         """
-        return self._connection.leave_to_parent()
+        left = self._connection.leave_to_parent()
+        self._invocations.counters.forget()
+        PROCESS.add_client(self, self._invocations.counters, self._connection.counters)
+        return left
 
     @property
     def state(self) -> State:

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 
 import pytest
 
+from leveret import ConnectionLost
 from leveret.blocking.loop_thread import LoopThread
 
 whose: ContextVar[str] = ContextVar("whose", default="nobody's")
@@ -19,16 +20,20 @@ async def name_of_thread() -> str:
     return threading.current_thread().name
 
 
+async def nothing() -> None:
+    """What a loop does last."""
+
+
 def test_it_starts_at_its_first_use_and_again_after_its_end() -> None:
     thread = LoopThread("one", lambda: None)
     assert not thread.runs
     assert thread.run(name_of_thread()) == "one"
     assert thread.runs
-    thread.stop()
-    thread.stop()
+    thread.stop(nothing)
+    thread.stop(nothing)
     assert not thread.runs
     assert thread.run(name_of_thread()) == "one"
-    thread.stop()
+    thread.stop(nothing)
 
 
 def test_what_runs_has_the_context_of_the_thread_that_waits() -> None:
@@ -41,7 +46,7 @@ def test_what_runs_has_the_context_of_the_thread_that_waits() -> None:
         assert thread.run(read()) == "mine"
         assert thread.submit(read()).result(10) == "mine"
     finally:
-        thread.stop()
+        thread.stop(nothing)
 
 
 def test_errors_are_raised_where_they_are_waited_for() -> None:
@@ -58,7 +63,7 @@ def test_errors_are_raised_where_they_are_waited_for() -> None:
         with pytest.raises(CancelledError):
             thread.run(give_up())
     finally:
-        thread.stop()
+        thread.stop(nothing)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # that is the point
@@ -82,4 +87,65 @@ def test_a_child_of_a_fork_begins_anew_even_if_the_lock_was_held() -> None:
     os.waitpid(child, 0)
     assert thread.runs
     assert thread.run(name_of_thread()) == "one"
-    thread.stop()
+    thread.stop(nothing)
+
+
+def test_a_loop_does_one_thing_more_and_is_then_not_that_of_now() -> None:
+    thread = LoopThread("one", lambda: None)
+    seen: list[bool] = []
+
+    async def last() -> None:
+        seen.append(thread.is_loop_of_now(asyncio.get_running_loop()))
+
+    async def of_now() -> bool:
+        return thread.is_loop_of_now(asyncio.get_running_loop())
+
+    assert thread.run(of_now())
+    thread.stop(last)
+    assert seen == [False]
+
+
+def test_its_own_thread_does_not_wait_for_itself() -> None:
+    thread = LoopThread("one", lambda: None)
+
+    async def waits() -> None:
+        thread.run(nothing())
+
+    async def not_in_a_loop() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, lambda: thread.run(nothing()))
+
+    try:
+        with pytest.raises(RuntimeError):
+            thread.run(waits())
+        thread.run(not_in_a_loop())
+    finally:
+        thread.stop(nothing)
+
+
+def test_what_a_loop_never_began_is_not_waited_for() -> None:
+    thread = LoopThread("one", lambda: None)
+    begun, go_on = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    async def blocks() -> None:
+        begun.set()
+        go_on.wait(10)
+
+    def late() -> None:
+        try:
+            thread.run(nothing())
+        except BaseException as error:
+            errors.append(error)
+
+    first = thread.submit(blocks())
+    assert begun.wait(10)
+    waiting = threading.Thread(target=late)
+    waiting.start()
+    closing = threading.Thread(target=lambda: thread.stop(nothing))
+    closing.start()
+    go_on.set()
+    first.result(10)
+    for one in (closing, waiting):
+        one.join(20)
+        assert not one.is_alive()
+    assert all(isinstance(error, ConnectionLost) for error in errors)
