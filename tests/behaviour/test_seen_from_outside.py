@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from secrets import token_hex
 
 import pytest
@@ -274,3 +275,24 @@ async def test_a_name_that_is_no_unicode_silences_nobody(
             while not (calls := (await client.running_calls(Gate)).servers[0].calls):
                 pass
         assert (calls[0].id, calls[0].caller) == ("?", "?")
+
+
+class Feed(Service):
+    @method
+    async def forever(self) -> AsyncIterator[int]:
+        while True:
+            yield 7
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stream_that_a_drain_ends_is_handed_back(client: Rabbit, host: Rabbit) -> None:
+    server = await host.serving(Feed())
+    stream = client.remote(Feed).forever()
+    assert await anext(stream) == 7
+    await server.drain(0)
+    with pytest.raises(leveret.StreamBroken):
+        async for _ in stream:
+            pass
+    (queue,) = server.queues()
+    assert (queue.counters.handled, queue.counters.handed_back) == ({}, 1)
+    assert queue.counters.items_out >= 1

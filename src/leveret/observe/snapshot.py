@@ -34,7 +34,7 @@ class Served(Struct, eq=False, kw_only=True):
     queue: Histogram = field(default_factory=Histogram)
     """How long they were on their way, in the queue, and waiting for a place."""
     bytes_in: int = 0
-    """Bytes of arguments, and of the items of uploads."""
+    """Bytes of arguments."""
     bytes_out: int = 0
     """Bytes of replies, and of the items of streams."""
     items_in: int = 0

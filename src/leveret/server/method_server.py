@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 
 from leveret.amqp.frames import on_channel
 from leveret.contract import MethodSpec, Progress
-from leveret.errors import Busy, CallError, Cancelled, DeadlineExceeded, InvalidArgument
+from leveret.errors import Busy, CallError, Cancelled, Code, DeadlineExceeded, InvalidArgument
 from leveret.once import OnceStore
 from leveret.server.calls.endings import Endings
 from leveret.server.calls.intake import (
@@ -284,7 +284,9 @@ class MethodServer:
             incoming=request,
             source=source,
             arrived=now,
-            queued=0.0 if request.only_if_free else request.timeout - seconds,
+            queued=0.0
+            if request.only_if_free or seconds > request.timeout
+            else request.timeout - seconds,
             ends=now + seconds,
             one_way=reply_to is None,
             name=name_of_one_way(request.call_id, request.user, request.body)
@@ -428,6 +430,7 @@ class MethodServer:
         assert isinstance(stream, ServerStream)
         if call.name in self._streams:  # its caller sent the request twice
             call.answer = Answer.GIVEN
+            call.code = Code.CANCELLED.value
             self._acknowledge(call)
             raise asyncio.CancelledError
         self._acknowledge(call)
@@ -505,6 +508,8 @@ class MethodServer:
 
     def _run_uncounted(self, request: Incoming, source: Source, times: int) -> None:
         """Run a request that nobody waits for, as its queue is too full to count it."""
+        source.counters.started -= 1  # it was counted as it came, and as handed back
+        source.counters.handed_back -= 1
         counted = structs.replace(request, redelivered=False, attempts=times)
         self.take(counted, source, old=False)
 
@@ -550,7 +555,7 @@ class MethodServer:
             source=source,
             user=self._shared.user_of(request, source.answers.own_user),
             arrived=now,
-            queued=0.0 if request.only_if_free else request.timeout - seconds,
+            queued=0.0 if request.only_if_free else max(request.timeout - seconds, 0.0),
             ends=now + seconds,
             one_way=request.reply_to is None,
         )
@@ -647,6 +652,7 @@ class MethodServer:
         )
 
         def hand_back() -> None:
+            source.counters.handed_back += 1
             if source.answers.is_open:
                 self._settling.hand_back(request, source, request.deadline - time.time())
 
@@ -802,6 +808,12 @@ class MethodServer:
             size_out += stream.size
             counters.items_in += stream.taken
             counters.items_out += stream.count
+            if call.has_moved:
+                counters.handed_back += 1
+                counters.bytes_out += size_out
+                if self._tracing is not None:
+                    self._tracing.ended(call, gone=True)
+                return
         counters.ended(
             call.code,
             call.incoming.caller,
@@ -905,7 +917,7 @@ class MethodServer:
         error = stopped(call, call.state, in_thread=self._executor.in_thread)
         self._life.fire(call, Event.ABANDON)
         if call.streams and isinstance(call.stream, ServerStream) and call.stream.has_results:
-            self._finish(call, self._replies.moved(call.stream))  # it may go on elsewhere
+            self._finish(call, self._replies.moved(call, call.stream))
         elif self.spec.idempotent and not call.incoming.for_all and not call.streams:
             self._forget(call)
         else:

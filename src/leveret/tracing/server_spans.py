@@ -78,7 +78,7 @@ class ServerSpans:
                 return
             span = self._started(call)  # it was refused, or answered from a record
         now = self._clock()
-        queued = max(call.queued, 0.0) + (call.started or now) - call.arrived
+        queued = call.queued + (call.started or now) - call.arrived
         if span.is_recording():
             self._describe(span, call, queued, gone=gone)
         span.end()

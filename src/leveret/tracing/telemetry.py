@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram
     from opentelemetry.trace import Tracer
 
-_LOOKED_AT_EVERY: Final = 0.1
-"""Seconds between two looks whether the program has set its providers by now."""
+_SOONEST: Final = 0.1
+_LATEST: Final = 10.0
+"""Seconds between two looks whether the program has set its providers by now: more each time."""
 _NAME: Final = "leveret"
 
 
@@ -59,6 +60,7 @@ class Telemetry:
         """Makes the spans."""
         self._is_settled = False
         self._look_at = 0.0
+        self._pause = _SOONEST
         self._drops_roots = True
         self._records = False
         self._durations: dict[str, Histogram] = {}
@@ -76,19 +78,14 @@ class Telemetry:
         self._drops_roots = not has_sdk or _drops_roots(self.tracer)
         self._records = _has_sdk(meters)
         self._is_settled = has_sdk and self._records
-        self._look_at = time.monotonic() + _LOOKED_AT_EVERY
+        self._look_at = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, _LATEST)
         if self._records and not self._durations:
             meter = meters.get_meter(_NAME, __version__, schema_url=names.SCHEMA_URL)
             for name, what in (
                 (names.CLIENT_DURATION, "Duration of outgoing calls, with all attempts."),
-                (
-                    names.SERVER_DURATION,
-                    "Duration of calls at their server.",
-                ),
-                (
-                    names.QUEUE_DURATION,
-                    "Time that calls waited before they ran.",
-                ),
+                (names.SERVER_DURATION, "Duration of calls at their server."),
+                (names.QUEUE_DURATION, "Time that calls waited before they ran."),
             ):
                 self._durations[name] = meter.create_histogram(
                     name,

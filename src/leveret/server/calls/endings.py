@@ -80,7 +80,7 @@ class Endings:
             outcome=outcome,
             error=error,
             executed=executed if error is None else error.executed,
-            queued=max(call.queued, 0.0),
+            queued=call.queued,
             waited=(call.started or now) - call.arrived,
             ran=now - call.started if call.started else 0.0,
             request_size=incoming.body_size,

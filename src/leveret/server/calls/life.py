@@ -553,6 +553,8 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """What its handler sees of it, once it has begun; `last_progress` says how far it is."""
     code: str = OK
     """The code of the error that it ends with, if it does."""
+    has_moved: bool = False
+    """Whether it is a stream that was ended for another server to go on with."""
     failure: CallError | None = None
     """What its caller is told, if that is an error, and somebody wants to know how calls end. An
     error may hold the frames that it came through, and so the call."""

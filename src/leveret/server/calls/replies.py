@@ -224,8 +224,9 @@ class Replies:
                 self._item_codecs[content_type] = codec
         return codec
 
-    def moved(self, stream: CallStream) -> bytes:
+    def moved(self, call: ServerCall, stream: CallStream) -> bytes:
         """The end of a stream whose handler had not ended: it may go on at another server."""
+        call.has_moved = True
         return stream.pack_end(None, moved=True)
 
     def _end(self, call: ServerCall, stream: CallStream, context: CurrentCall) -> bytes:

@@ -303,7 +303,7 @@ class Runner:
         """The reply to a call that was stopped."""
         stream = call.stream
         if stream is not None and stream.has_results and call.streams and call.stop is Stop.DRAIN:
-            return self._replies.moved(stream)
+            return self._replies.moved(call, stream)
         return self._replies.error(call, self._stopped(call), context)
 
     def _raised(self, call: ServerCall, error: BaseException, context: CurrentCall) -> bytes:
