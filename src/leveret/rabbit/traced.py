@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from leveret.client.tracing import ClientTracing
-from leveret.server.tracing import ServerTracing
+from leveret.server.calls.tracing import ServerTracing
 from leveret.transport.address import Address
 
 log = logging.getLogger("leveret.tracing")

@@ -318,10 +318,9 @@ class Control:
 
     def _say(self, reply_to: ReplyAddress, name: str | None, answer: Ping) -> None:
         """Answer at once; where the socket is full, nobody is told."""
-        channel = self._channel
-        if channel is None or channel.closed is not None or channel.connection.writer.paused:
-            return
-        _publish(channel, reply_to, name, answer)
+        channel = self._writable()
+        if channel is not None:
+            _publish(channel, reply_to, name, answer)
 
 
 def _publish(channel: Channel, reply_to: ReplyAddress, name: str | None, answer: Ping) -> None:

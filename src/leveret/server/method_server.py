@@ -23,6 +23,7 @@ from leveret.amqp.frames import on_channel
 from leveret.contract import MethodSpec, Progress
 from leveret.errors import Busy, CallError, Cancelled, Code, DeadlineExceeded, InvalidArgument
 from leveret.once import OnceStore
+from leveret.server.calls.counting import Counting
 from leveret.server.calls.endings import Endings
 from leveret.server.calls.intake import (
     Decision,
@@ -45,7 +46,6 @@ from leveret.server.calls.life import (
     Source,
     State,
     Stop,
-    goes_elsewhere,
     name_of,
     name_of_one_way,
 )
@@ -57,6 +57,7 @@ from leveret.server.calls.reporting import Reporter
 from leveret.server.calls.run import Ended, Runner
 from leveret.server.calls.settling import Settling
 from leveret.server.calls.table import CallTable, EarlyCancels
+from leveret.server.calls.tracing import ServerTracing
 from leveret.server.handlers.execution import Executor
 from leveret.server.load.adaptive import AdaptiveMeasures, Measures
 from leveret.server.load.admission import LOOK_AHEAD, Admission
@@ -66,7 +67,6 @@ from leveret.server.load.slots import Slots
 from leveret.server.outbox import Unsent
 from leveret.server.streams.registry import Streams
 from leveret.server.streams.stream import ServerStream
-from leveret.server.tracing import ServerTracing
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.context import CurrentCall
 from leveret.wire.log_fields import fields_of, shown
@@ -78,7 +78,6 @@ log = logging.getLogger("leveret.server")
 # What each call comes by: Python 3.11 takes five times as long to find a member of an Enum.
 _STARTED: Final = State.STARTED
 _ENDED: Final = State.ENDED
-_HELD: Final = Holding.HELD
 
 _NOT_BEGUN: Final = (State.WAITING, State.CLAIMING)
 """Where a call waits for a place, or for its key."""
@@ -205,7 +204,7 @@ class MethodServer:
             keep_failed=self._keep_failed,
         )
         self._endings = shared.endings
-        self._tracing = shared.tracing
+        self._counting = Counting(shared.life.clock, shared.tracing)
         self._settle = self._settling.finish if shared.endings is None else self._settle_and_tell
         self.repeat = self._settling.repeat
         """Sends a reply once more: `repeat(queue, name, frames)`; False if the queue is not its."""
@@ -539,7 +538,7 @@ class MethodServer:
             self._refuse(call, reply, lambda: self._reject(call, source, b""))
 
     def _reject(self, call: ServerCall, source: Source, reply: bytes) -> None:
-        self._count(call, reply, back=False)
+        self._counting.ended(call, reply)
         if not self._settling.kept(call):
             source.answers.reject(call, reply)
         if self._endings is not None:
@@ -791,40 +790,8 @@ class MethodServer:
 
     def _finish(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
         """Count a call that has ended, answer and settle it: `Settling.finish`."""
-        self._count(call, reply, back=back)
+        self._counting.ended(call, reply, back=back)
         return self._settle(call, reply, back=back)
-
-    def _count(self, call: ServerCall, reply: bytes, *, back: bool) -> None:
-        """Count a call that has ended, before its request is settled."""
-        counters = call.source.counters
-        if (back or call.holding is not _HELD) and goes_elsewhere(call, back=back):
-            counters.handed_back += 1
-            if self._tracing is not None:
-                self._tracing.ended(call, gone=True)
-            return
-        now, started, stream = self._clock(), call.started, call.stream
-        size_out = len(reply) + call.answer_size
-        if stream is not None:
-            size_out += stream.size
-            counters.items_in += stream.taken
-            counters.items_out += stream.count
-            if call.has_moved:
-                counters.handed_back += 1
-                counters.bytes_out += size_out
-                if self._tracing is not None:
-                    self._tracing.ended(call, gone=True)
-                return
-        counters.ended(
-            call.code,
-            call.incoming.caller,
-            now,
-            call.queued + (started or now) - call.arrived,
-            now - started if started and stream is None else None,
-            call.incoming.body_size,
-            size_out,
-        )
-        if self._tracing is not None:
-            self._tracing.ended(call, gone=False)
 
     def _settle_and_tell(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
         """`Settling.finish`, where somebody wants to know how calls end."""
@@ -901,9 +868,7 @@ class MethodServer:
         """A call is not here any more, and nobody is answered."""
         self.slots.discard(call)
         self._settling.forget(call)
-        call.source.counters.handed_back += 1
-        if self._tracing is not None:
-            self._tracing.ended(call, gone=True)
+        self._counting.handed_back(call)
         if self._endings is not None:
             self._endings.handed_back(call)
 

@@ -23,6 +23,7 @@ from leveret.server.calls.kept_replies import KeptReplies
 from leveret.server.calls.life import Life, ServerCall, State, Stop
 from leveret.server.calls.next_requests import NextRequests
 from leveret.server.calls.table import CallTable, EarlyCancels
+from leveret.server.calls.tracing import ServerTracing
 from leveret.server.contracts import ContractCheck
 from leveret.server.control import Control, ControlHandlers
 from leveret.server.drain import Drain
@@ -40,7 +41,6 @@ from leveret.server.streams.inbox import Inbox
 from leveret.server.streams.registry import Streams
 from leveret.server.subscription import Subscription
 from leveret.server.topology import Bound, TopologyCheck
-from leveret.server.tracing import ServerTracing
 from leveret.server.watchdog import Watchdog
 from leveret.streaming import Credit
 from leveret.transport.connection import Connection
