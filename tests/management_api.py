@@ -22,6 +22,10 @@ class ManagementAPI:
         self.user = "guest:guest"
         self.body: bytes | None = None
         """What it answers instead."""
+        self.redirect = ""
+        """Where it sends everybody instead."""
+        self.asked = 0
+        """How many requests it has got."""
         self.per_page: int | None = None
         self.port = 0
 
@@ -32,6 +36,7 @@ class ManagementAPI:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request."""
+        self.asked += 1
         head = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()
         status, body = self._answer(
             head[0].split()[1],
@@ -41,7 +46,10 @@ class ManagementAPI:
             },
         )
         length = len(body)
-        heads = f"HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        heads = f"HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n"
+        if self.redirect:
+            heads += f"Location: {self.redirect}\r\n"
+        heads += "\r\n"
         writer.write(heads.encode() + body)
         await writer.drain()
         writer.close()
@@ -49,6 +57,8 @@ class ManagementAPI:
     def _answer(self, target: str, headers: dict[str, str]) -> tuple[int, bytes]:
         if base64.b64decode(headers["authorization"].removeprefix("Basic ")).decode() != self.user:
             return 401, b"{}"
+        if self.redirect:
+            return 302, b""
         if self.body is not None:
             return 200, self.body
         parts = urlsplit(target)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import urllib.error
 import urllib.request
 from typing import Final
@@ -51,6 +52,16 @@ class _Page(Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(_Page).decode
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows none: the request says who asks, which is for nobody else."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_open = urllib.request.build_opener(_NoRedirects).open
 
 
 async def list_queues(
@@ -109,7 +120,7 @@ def _get(address: str, authorization: str) -> _Page:
     request = urllib.request.Request(address, headers={"Authorization": authorization})  # noqa: S310
     where = address.partition("/api/")[0]
     try:
-        with urllib.request.urlopen(request, timeout=_WITHIN) as answer:  # noqa: S310
+        with _open(request, timeout=_WITHIN) as answer:
             return _decode(answer.read(_LARGEST))
     except urllib.error.HTTPError as error:
         if error.code in {401, 403}:
@@ -117,7 +128,17 @@ def _get(address: str, authorization: str) -> _Page:
                 f"the management API at {where} refuses this user; it needs the tag"
                 " 'management' or 'monitoring'"
             ) from None
+        if 300 <= error.code < 400:
+            raise ConnectionLost(
+                f"{where} answers {error.code}, which leads elsewhere; give the URL of the"
+                " management API itself: a redirect is not followed, as it would get the password"
+            ) from None
         raise ConnectionLost(f"the management API at {where} answers {error.code}") from None
+    except http.client.HTTPException:
+        raise ConnectionLost(
+            f"what answers at {where} is no HTTP; give the port of the management API, which is"
+            " 15672 unless configured otherwise (5672 is that of AMQP)"
+        ) from None
     except (OSError, msgspec.MsgspecError) as error:
         why = getattr(error, "reason", None) or error
         raise ConnectionLost(f"no management API answers at {where}: {why}") from None

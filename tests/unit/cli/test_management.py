@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from leveret.cli.management import list_queues
@@ -37,6 +39,28 @@ async def test_what_goes_wrong_is_said_without_a_password() -> None:
         gone = api.url
     with pytest.raises(ConnectionLost, match="no management API answers"):
         await list_queues(gone, "/")
+
+
+async def test_what_speaks_no_http_is_told_with_the_port_that_does() -> None:
+    async def amqp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"AMQP\x00\x00\x09\x01")  # as RabbitMQ does, and closes
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(amqp, "localhost", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ConnectionLost, match=r"is no HTTP; give the port .* 15672"):
+            await list_queues(f"http://localhost:{port}", "/")
+
+
+async def test_nobody_else_gets_the_password_by_a_redirect() -> None:
+    async with management_api() as api, management_api() as other:
+        api.redirect = f"{other.url}/api/queues/%2F?page=1&page_size=1"
+        with pytest.raises(ConnectionLost, match="answers 302, which leads elsewhere"):
+            await list_queues(api.url, "/", username="guest", password="guest")
+        assert (api.asked, other.asked) == (1, 0)
 
 
 @pytest.mark.parametrize("url", ["", "localhost:15672", "ftp://a:secret@b/", "http://a:secret@b:c"])

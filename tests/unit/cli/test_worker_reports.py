@@ -13,6 +13,7 @@ class AWorker:
     def __init__(self, number: int = 1) -> None:
         self.number = number
         self.serves = True
+        self.has_ended = False
         self.answers = True
         self.unready = ""
         self.counters = ServerCounters()
@@ -113,6 +114,14 @@ async def test_a_worker_whose_loop_stands_still_is_dead_and_one_that_starts_is_n
     health = await reports.health()
     assert health.dead == ["worker 1: no answer within 2 s"]
     assert len(health.unready) == 3
+
+
+async def test_a_worker_that_has_ended_is_not_one_that_does_not_answer() -> None:
+    reports, one, _ = two()
+    one.answers, one.has_ended = False, True
+    health = await reports.health()
+    assert health.dead == []
+    assert health.unready == ["1 of 2 workers are ready", "worker 1: ended"]
 
 
 async def test_workers_with_outdated_code_that_drain_do_no_harm() -> None:

@@ -77,13 +77,19 @@ class _Lines:
 
     def send(self, line: bytes) -> None:
         """Send a line, and wait until the system has it."""
-        with self._lock, suppress(OSError):  # the supervisor is dead
-            self._supervisor.sendall(line)
+        with self._lock:
+            self._send(line)
 
     def report(self, unready: str) -> None:
         """Say how this process stands."""
-        report = Report(unready=unready, snapshot=PROCESS.snapshot())
-        self.send(msgspec.json.encode(report) + b"\n")
+        # Counted while nobody else sends: an older snapshot must not come after a newer one.
+        with self._lock:
+            report = Report(unready=unready, snapshot=PROCESS.snapshot())
+            self._send(msgspec.json.encode(report) + b"\n")
+
+    def _send(self, line: bytes) -> None:
+        with suppress(OSError):  # the supervisor is dead
+            self._supervisor.sendall(line)
 
     def report_soon(self, unready: str) -> None:
         """The same, without keeping the event loop waiting for a supervisor that reads slowly."""

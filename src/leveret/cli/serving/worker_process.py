@@ -50,6 +50,8 @@ class WorkerProcess:
         """What it said of itself last."""
         self._asked: asyncio.Future[None] | None = None
         """Ends with its next report, once it was asked for one."""
+        self._asked_until = 0.0
+        """Until when it has to answer the last question, by the clock of the loop."""
 
     @classmethod
     async def start(cls, number: int, request: ServeRequest, *, flags: tuple[str, ...]) -> Self:
@@ -105,14 +107,26 @@ class WorkerProcess:
         """Whether it has been ready."""
         return self.ready_at is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process has ended."""
+        return self._process.returncode is not None
+
     async def ask(self, seconds: float) -> bool:
-        """Have it say how it stands, in `report`; False if it does not within this time."""
-        if self._process.returncode is not None or self._writer.is_closing():
+        """Have it say how it stands, in `report`; False if it does not within this time.
+
+        Others may wait for an answer already, maybe of a loop that stands still. Once such a time
+        has passed it is asked again, as an answer may be lost.
+        """
+        if self.has_ended or self._writer.is_closing():
             return False
+        now = asyncio.get_running_loop().time()
         asked = self._asked
-        if asked is None:  # else others wait already, maybe for a loop that stands still
-            asked = self._asked = asyncio.get_running_loop().create_future()
+        if asked is None or now >= self._asked_until:
+            self._asked_until = now + seconds
             self._writer.write(ASK)
+        if asked is None:
+            asked = self._asked = asyncio.get_running_loop().create_future()
         await asyncio.wait((asked,), timeout=seconds)
         return asked.done()
 

@@ -29,6 +29,11 @@ class Reporter(Protocol):
         ...
 
     @property
+    def has_ended(self) -> bool:
+        """Whether its process has ended, though its last words may be on their way."""
+        ...
+
+    @property
     def report(self) -> Report | None:
         """What it said last, if it said anything."""
         ...
@@ -77,7 +82,7 @@ class WorkerReports:
             ready += not why
             if why:
                 unready.append(f"{worker}: {why}")
-            if worker.serves and not answers:
+            if worker.serves and not answers and not worker.has_ended:
                 dead.append(f"{worker}: {why}")
         if ready < self._expected:
             unready.insert(0, f"{ready} of {self._expected} workers are ready")
@@ -98,6 +103,8 @@ class WorkerReports:
 
 
 def _unready(worker: Reporter, *, answers: bool) -> str:
+    if worker.has_ended:
+        return "ended"
     if not worker.serves:
         return "starting"
     if not answers or worker.report is None:
