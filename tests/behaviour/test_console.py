@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import httpx
 import msgspec
+import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from leveret import DeclaredError, Rabbit, Service, current_call, method
-from leveret.console import app
+from leveret.console import app, application
 from leveret.rabbit.connecting import connect
 from tests.behaviour.patience import until_found
 from tests.behaviour.services import Gate
@@ -37,6 +38,14 @@ class Shop(Service, version="1.4.2", metadata={"team": "stock"}):
         if sku == "none":
             raise SoldOut(sku)
         return {"count": count}
+
+    @method(timeout=500)
+    async def patience(self) -> float:
+        return current_call().remaining()
+
+    @method(timeout=500)
+    async def patiently(self) -> AsyncIterator[float]:
+        yield current_call().remaining()
 
     @method
     async def watch(self, first: int) -> AsyncIterator[int]:
@@ -147,6 +156,11 @@ async def test_calls_by_the_console_are_exact_both_ways(client: Rabbit, host: Ra
         assert f"event: item\ndata: {BIG}\n\n" in stream.text
         assert f"event: item\ndata: {BIG + 1}\n\n" in stream.text
         assert '"ok":true' in stream.text
+        # Without seconds of its own a call has those of its method.
+        answer = await asked(visitor, "/call/shop.patience")
+        assert float(answer["text"]) > 100
+        stream = await visitor.post("/stream/shop.patiently", json={})
+        assert float(stream.text.partition("data: ")[2].partition("\n")[0]) > 100
 
 
 async def test_what_runs_is_shown_and_cancelled(client: Rabbit, host: Rabbit) -> None:
@@ -169,7 +183,7 @@ async def test_what_runs_is_shown_and_cancelled(client: Rabbit, host: Rabbit) ->
 
 
 async def test_failed_requests_are_shown_without_their_arguments(
-    client: Rabbit, host: Rabbit
+    client: Rabbit, host: Rabbit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with host.serving(Shop()):
         for text in ("one", "two"):
@@ -180,6 +194,10 @@ async def test_failed_requests_are_shown_without_their_arguments(
                 return (await visitor.get("/failed/shop.audit")).text.count('<tr data-row="')
 
             await until_found(failed, 2, "both requests have failed")
+            with monkeypatch.context() as most:
+                most.setattr(application, "_MOST_FAILED", 1)
+                await shows(visitor, "/failed/shop.audit", "The oldest 1 of 2.")
+            await until_found(failed, 2, "the one that was looked at is back")
             page = await shows(visitor, "/failed/shop.audit", '<tr data-row="', "redacted")
             first = page.partition('<tr data-row="')[2].partition('"')[0]
 
@@ -222,7 +240,10 @@ async def test_a_token_lets_in(client: Rabbit) -> None:
         led = await visitor.get("/methods?q=a")
         assert led.headers["location"] == "/login?next=%2Fmethods%3Fq%3Da"
         assert "Log in" in (await visitor.get(led.headers["location"])).text
-        wrong = await visitor.post("/login", data={"token": "open"})
+        wrong = await visitor.post("/login", data={"token": "open", "next": "/methods?q=a"})
+        assert 'name="next" value="/methods?q=a"' in wrong.text
+        long = await visitor.post("/login", data={"token": "a" * 5_000})
+        assert (long.status_code, "4,096" in long.text) == (400, True)
         assert (wrong.status_code, "set-cookie" in wrong.headers) == (403, False)
         right = await visitor.post("/login", data={"token": "open sesame", "next": "/methods?q=a"})
         assert (right.status_code, right.headers["location"]) == (303, "/methods?q=a")

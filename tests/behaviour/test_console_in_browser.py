@@ -67,6 +67,7 @@ class Kinds(Service):
         self.got: dict[str, Any] = {}
         self.sent = 0
         self.ended = False
+        self.is_held = False
         self.calls = 0
 
     @method
@@ -108,6 +109,15 @@ class Kinds(Service):
                 await asyncio.sleep(0.002)
         finally:
             self.ended = True
+
+    @method(timeout=500)
+    async def hold(self) -> None:
+        """Last for as long as its caller waits."""
+        self.is_held = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.is_held = False
 
     @method
     async def ping(self) -> str:
@@ -231,7 +241,7 @@ async def test_each_page_by_mouse_by_keys_in_the_dark_and_on_a_phone(
         await expect(page.locator(".search input")).to_be_focused()
         await page.keyboard.type("kinds.ping")
         await page.keyboard.press("Enter")
-        await expect(page).to_have_url(f"{visit.base}/method/kinds.ping")
+        await visit.arrives(page, "/method/kinds.ping")
 
         # The dark, by the system and by hand.
         paper = "getComputedStyle(document.body).backgroundColor"
@@ -356,12 +366,7 @@ async def test_a_form_sends_each_kind_of_value_as_it_was_typed_and_shows_streams
         assert "--metadata 'tenant=7'" in command
         await page.locator("#copy-python").click()
         await expect(page.locator("#copy-python")).to_have_text("Copied")
-        compile(
-            "async def it():\n    "
-            + (await page.evaluate("navigator.clipboard.readText()")).replace("\n", "\n    "),
-            "python",
-            "exec",
-        )
+        compile(await page.evaluate("navigator.clipboard.readText()"), "python", "exec")
         await page.locator("#tab-history").click()
         await expect(page.locator("#history li").first).to_contain_text("OK")
         kinds.got = {}
@@ -392,6 +397,21 @@ async def test_a_form_sends_each_kind_of_value_as_it_was_typed_and_shows_streams
         await expect(page.locator("#verdict")).to_have_text("cancelled")
         await until(lambda: kinds.ended, "the handler is cancelled")
         await expect(page.locator("#send")).to_be_enabled()
+
+        # Seconds that are no number are no call; a call is cancelled at its server as well.
+        await page.goto("/method/kinds.hold")
+        await page.locator("summary", has_text="Deadline").click()
+        await page.locator("#timeout").fill("soon")
+        await page.locator("#send").click()
+        await expect(page.locator("#options-problem")).to_have_text(
+            "Seconds must be a number above 0."
+        )
+        await page.locator("#timeout").fill("")
+        await page.locator("#send").click()
+        await until(lambda: kinds.is_held, "the handler runs")
+        await page.locator("#cancel").click()
+        await expect(page.locator("#verdict")).to_have_text("cancelled")
+        await until(lambda: not kinds.is_held, "the handler is cancelled")
 
 
 async def test_who_has_no_token_and_who_comes_from_elsewhere_gets_nothing(

@@ -60,6 +60,14 @@ class Mortal(Service):
         self.ran.append(letter)
 
 
+class Safe(Service):
+    """Keeps what failed in a queue that is on several nodes."""
+
+    @method(one_way=True, keep_failed=True, queue="quorum")
+    async def deliver(self, letter: str) -> None:
+        raise ValueError(letter)
+
+
 KEY = "post.deliver"
 FAILED = f"leveret.{KEY}.failed"
 
@@ -211,6 +219,45 @@ async def test_failed_requests_can_be_dropped_and_those_that_were_looked_at_stay
     with pytest.raises(Unimplemented, match="keep_failed=True") as caught:
         await failed(client, "post.nothing")
     assert caught.value.method == "post.nothing"
+
+
+async def test_looking_again_and_again_loses_nothing_and_holds_no_more_than_it_asks_for(
+    client: Rabbit, host: Rabbit
+) -> None:
+    """RabbitMQ 4 drops what comes back to a quorum queue for the 21st time; 3.10 does not."""
+    looks: list[int] = []
+
+    async def look() -> int:
+        requests = await FailedRequests.open(client.calls.connection, "safe.deliver", prefetch=1)
+        try:
+            found = [delivery async for delivery in requests.each()]
+            if requests.count == 2:
+                looks.append(len(found))
+        finally:
+            await requests.close()
+        return len(looks)
+
+    async with host.serving(Safe()):
+        for letter in ("a", "b"):
+            await client.send(client.remote(Safe).deliver)(letter)
+        await until_found(look, 25, "it was looked at 25 times, and both were there")
+        assert set(looks) == {1}
+        left = 2
+
+        async def drop_all() -> int:
+            nonlocal left
+            requests = await FailedRequests.open(
+                client.calls.connection, "safe.deliver", prefetch=1
+            )
+            try:
+                async for delivery in requests.each():
+                    requests.drop(delivery)
+                    left -= 1
+            finally:
+                await requests.close()
+            return left
+
+        await until_found(drop_all, 0, "who takes one away gets the next")
 
 
 async def test_requests_that_are_not_fit_to_run_or_run_for_too_long_are_kept(

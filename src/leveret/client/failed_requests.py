@@ -1,7 +1,7 @@
 """The failed one-way requests of one method, as an operator sees them: looks, retries, drops.
 
-Who looks holds all of them until it closes: the broker gives nobody else what it has delivered and
-nobody has acknowledged. Then it has back what was neither retried nor dropped.
+Who looks holds what the broker delivers until it closes, and nobody else gets that meanwhile. Then
+the broker has back what was neither retried nor dropped.
 """
 
 from __future__ import annotations
@@ -40,30 +40,35 @@ class FailedRequests:
     """The failed requests of a method that are in its queue when it is opened."""
 
     def __init__(
-        self, key: str, channel: Channel, publisher: ConfirmedPublisher, user: str
+        self, key: str, channel: Channel, publisher: ConfirmedPublisher, user: str, prefetch: int
     ) -> None:
         self._key = key
         self._channel = channel
         self._publisher = publisher
         self._user = user
         self._delivered: asyncio.Queue[Delivery | None] = asyncio.Queue()
-        self._count = 0
+        self._prefetch = prefetch
+        self._held = 0
+        self.count = 0
+        """How many nobody else looked at when it was opened."""
 
     @classmethod
-    async def open(cls, connection: OpensChannels, key: str) -> Self:
+    async def open(cls, connection: OpensChannels, key: str, *, prefetch: int = 0) -> Self:
         """Take the failed requests of "service.method".
 
+        :param prefetch: how many it holds at once, at most; 0 is no limit. With a limit it finds no
+            more once it has so many that were neither retried nor dropped.
         :raises Unimplemented: if nothing keeps them.
         :raises LeveretError: if they cannot be read.
         """
         queue = f"{QUEUE_PREFIX}{key}{FAILED_SUFFIX}"
         channel = await connection.open_channel()
         publisher = await ConfirmedPublisher.open(connection)
-        made = cls(key, channel, publisher, connection.user)
+        made = cls(key, channel, publisher, connection.user, prefetch)
         try:
-            made._count = (await channel.look_at_queue(queue)).message_count or 0
+            made.count = (await channel.look_at_queue(queue)).message_count or 0
             channel.on_close = made._on_close
-            await channel.consume(queue, made._delivered.put_nowait)
+            await channel.consume(queue, made._delivered.put_nowait, prefetch=prefetch)
         except ChannelClosed as error:
             await publisher.close()
             if error.reply_code == ReplyCode.NOT_FOUND:
@@ -81,7 +86,9 @@ class FailedRequests:
 
         :raises LeveretError: if the channel ends.
         """
-        for _ in range(self._count):
+        for _ in range(self.count):
+            if self._prefetch and self._held == self._prefetch:
+                return
             try:
                 async with asyncio.timeout(_NEXT_WITHIN):
                     delivery = await self._delivered.get()
@@ -90,6 +97,7 @@ class FailedRequests:
             if delivery is None:
                 assert self._channel.closed is not None
                 raise self._channel.closed
+            self._held += 1
             yield delivery
 
     async def retry(self, delivery: Delivery) -> None:
@@ -111,6 +119,7 @@ class FailedRequests:
 
     def drop(self, delivery: Delivery) -> None:
         """Take a request off its queue."""
+        self._held -= 1
         self._channel.ack(delivery.delivery_tag)
 
     async def close(self) -> None:

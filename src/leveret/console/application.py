@@ -22,6 +22,7 @@ from leveret.client.survey import StatsSurvey, Survey
 from leveret.client.totals import MethodTotals, method_of
 from leveret.console.access import COOKIE, Access
 from leveret.console.calling import (
+    Answer,
     AskedCall,
     Callers,
     failed,
@@ -35,6 +36,7 @@ from leveret.console.feed import Feed
 from leveret.console.fields import ABSENT, form, read_json
 from leveret.console.figures import InstanceRow, MethodRow, ServiceRow
 from leveret.console.guard import Guard
+from leveret.console.leaving import unless_left
 from leveret.console.listing import Column, listing
 from leveret.console.map_drawing import drawn
 from leveret.console.mapping import map_of
@@ -56,6 +58,8 @@ NAME: Final = "leveret-console"
 """What the console calls itself: servers count the calls that are made by it under this name."""
 _MOST_BODY: Final = 64_000_000
 """Bytes of the largest request of a browser."""
+_LEFT: Final = 499
+"""The status of an answer whose browser has left."""
 _WRONG_TOKEN: Final = 0.5
 """Seconds that a wrong token costs."""
 _STOPPED_WITHIN: Final = 5.0
@@ -64,6 +68,10 @@ _MOST_SERVERS: Final = 100
 """How many servers of a service are shown."""
 _MOST_FAILED: Final = 200
 """How many failed requests are shown."""
+_MOST_SEARCHED: Final = 1_000
+"""Among how many failed requests, the oldest, those are looked for that are retried or dropped."""
+_MOST_LOG_IN: Final = 4_096
+"""Bytes of the largest log-in."""
 _MEASURED_BELOW: Final = 20
 """How many servers a method may have for its calls to be measured there."""
 
@@ -307,14 +315,19 @@ class _Console:
         except (LeveretError, RuntimeError):
             return []
 
+    async def _described(self, key: str) -> Mapping[str, Any] | None:
+        """What most servers of a method say of it; None where nobody does."""
+        service, _, name = key.partition(".")
+        contracts = await self._contracts_of(service)
+        return next((it.methods[name] for it in contracts if name in it.methods), None)
+
     async def method(self, request: Request) -> Response:
         """One method: its figures, its callers, and the form for calling it."""
         await self._ready()
         view = self.poller.view
         key = request.path_params["key"]
-        service, _, name = key.partition(".")
-        contracts = await self._contracts_of(service)
-        described = next((it.methods[name] for it in contracts if name in it.methods), None)
+        service = key.partition(".")[0]
+        described = await self._described(key)
         row = view.methods.get(key)
         if row is None and described is None:
             return self._missing(request, f"No method {key} is known.")
@@ -414,9 +427,11 @@ class _Console:
         await self._ready()
         key = request.path_params["key"]
         rows: list[dict[str, Any]] = []
+        count = 0
         why = ""
         try:
-            requests = await FailedRequests.open(self._rabbit.calls.connection, named_spec(key).key)
+            requests = await self._failed(key, _MOST_FAILED)
+            count = requests.count
             try:
                 async for delivery in requests.each():
                     failure = read_failure(delivery.properties)
@@ -430,8 +445,6 @@ class _Console:
                     if self._show_arguments:
                         shown["body"] = (delivery.body or b"").decode(errors="replace")[:10_000]
                     rows.append(shown)
-                    if len(rows) >= _MOST_FAILED:
-                        break
             finally:
                 await requests.close()
         except (LeveretError, RuntimeError) as error:
@@ -442,9 +455,14 @@ class _Console:
             view=self.poller.view,
             key=key,
             rows=rows,
+            count=count,
             why=why,
             show_arguments=self._show_arguments,
         )
+
+    async def _failed(self, key: str, most: int) -> FailedRequests:
+        connection = self._rabbit.calls.connection
+        return await FailedRequests.open(connection, named_spec(key).key, prefetch=most)
 
     async def queues(self, request: Request) -> Response:
         """The queues of the methods, as the broker sees them."""
@@ -531,6 +549,12 @@ class _Console:
     async def call(self, request: Request) -> Response:
         """Call a method by its form."""
         key, asked = await self._asked(request)
+        answer = await unless_left(request.receive, self._answer(key, asked))
+        if answer is None:
+            return Response(status_code=_LEFT)  # which nobody hears
+        return Response(msgspec.json.encode(answer), media_type="application/json")
+
+    async def _answer(self, key: str, asked: AskedCall) -> Answer:
         reply: dict[str, str] = {}
         callers = self._callers(asked, reply)
         before = await self._counted(key)
@@ -538,8 +562,7 @@ class _Console:
         async def after() -> MethodTotals | None:
             return await self._counted(key)
 
-        answer = await make_call(callers, key, asked, reply, before, after)
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        return await make_call(callers, key, asked, reply, before, after)
 
     async def _counted(self, key: str) -> MethodTotals | None:
         """What a method's servers have counted; None where they are too many to ask, or away."""
@@ -560,9 +583,16 @@ class _Console:
         return Feed(stream_call(self._callers(asked, reply), key, asked, reply))
 
     async def _asked(self, request: Request) -> tuple[str, AskedCall]:
+        """What a browser asks for; without a timeout of its own it has that of its method."""
         self._check_writable()
-        self._start()
-        return request.path_params["key"], read_call(await _body(request))
+        key, asked = request.path_params["key"], read_call(await _body(request))
+        if asked.timeout is None:
+            await self._ready()
+            described = await self._described(key)
+            asked = msgspec.structs.replace(
+                asked, timeout=described.get("timeout") if described else None
+            )
+        return key, asked
 
     def _callers(self, asked: AskedCall, reply: dict[str, str]) -> Callers:
         return self._rabbit.with_options(
@@ -593,7 +623,7 @@ class _Console:
             raise InvalidArgument("failed requests are retried or dropped")
         ids = set(msgspec.json.decode(await _body(request), type=list[str]))
         done = 0
-        requests = await FailedRequests.open(self._rabbit.calls.connection, named_spec(key).key)
+        requests = await self._failed(key, _MOST_SEARCHED)
         try:
             async for delivery in requests.each():
                 if delivery.properties.correlation_id in ids:
@@ -602,6 +632,9 @@ class _Console:
                     else:
                         requests.drop(delivery)
                     done += 1
+                    ids.remove(delivery.properties.correlation_id)
+                if not ids:
+                    break
         finally:
             await requests.close()
         return JSONResponse({"done": done})
@@ -610,18 +643,19 @@ class _Console:
 
     async def log_in_page(self, request: Request) -> Response:
         """Ask for the token."""
-        return self._pages.render(request, "login.html", wrong=False)
+        there = request.query_params.get("next", "/")
+        return self._pages.render(request, "login.html", wrong=False, there=there)
 
     async def log_in(self, request: Request) -> Response:
         """Check the token, and remember the browser."""
-        given = parse_qs((await _body(request)).decode(errors="replace"))
-        if not self._access.is_right(given.get("token", [""])[0]):
-            await asyncio.sleep(_WRONG_TOKEN)
-            return self._pages.render(request, "login.html", status=403, wrong=True)
-        base = request.scope.get("root_path", "")
+        given = parse_qs((await _body(request, _MOST_LOG_IN)).decode(errors="replace"))
         there = given.get("next", ["/"])[0]
         if not there.startswith("/") or there.startswith(("//", "/\\")):
             there = "/"
+        if not self._access.is_right(given.get("token", [""])[0]):
+            await asyncio.sleep(_WRONG_TOKEN)
+            return self._pages.render(request, "login.html", status=403, wrong=True, there=there)
+        base = request.scope.get("root_path", "")
         response = RedirectResponse(f"{base}{there}", 303)
         response.set_cookie(
             COOKIE,
@@ -665,12 +699,12 @@ class _ReadOnly(LeveretError):
     """The console may not do that."""
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int = _MOST_BODY) -> bytes:
     found = bytearray()
     async for chunk in request.stream():
         found += chunk
-        if len(found) > _MOST_BODY:
-            raise InvalidArgument(f"the request has more than {_MOST_BODY:,} bytes")
+        if len(found) > most:
+            raise InvalidArgument(f"the request has more than {most:,} bytes")
     return bytes(found)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from leveret.console.leaving import unless_left
+
 __all__ = ["Feed"]
+
+log = logging.getLogger("leveret.console")
 
 _QUIET: Final = 15.0
 """Seconds without an event after which a comment is sent, so that proxies keep the connection."""
@@ -31,14 +36,13 @@ class Feed(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the end."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        feeding = asyncio.ensure_future(self._feed(send))
-        leaving = asyncio.ensure_future(_left(receive))
         try:
-            await asyncio.wait((feeding, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (feeding, leaving):
-                task.cancel()
-            await asyncio.gather(feeding, leaving, return_exceptions=True)
+            await unless_left(receive, self._feed(send))
+        except OSError:
+            pass  # the browser has left
+        except Exception:
+            # The browser has its headers already, and asks again.
+            log.exception("events could not be told to a browser")
 
     async def _feed(self, send: Send) -> None:
         comments = asyncio.ensure_future(_comments(send))
@@ -67,8 +71,3 @@ async def _comments(send: Send) -> None:
     while True:
         await asyncio.sleep(_QUIET)
         await _send(send, b": still here\n\n")
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

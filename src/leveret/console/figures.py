@@ -26,7 +26,8 @@ WINDOW: Final = 60.0
 POLLS: Final = 60
 """How many polls a sparkline has."""
 GONE_FOR: Final = 60.0
-"""Seconds for which an instance is shown that answers no more."""
+"""Seconds for which an instance is shown that answers no more, and a method that no server has any
+more while its service is served."""
 FORGOTTEN_AFTER: Final = 900.0
 """Seconds for which a service is shown that nobody serves any more."""
 
@@ -199,6 +200,8 @@ class _Method:
         self.ticks: deque[Tick] = deque(maxlen=POLLS)
         self.row = MethodRow(key=key, total=MethodTotals(method=key))
         self.is_changed = True
+        self.served = 0.0
+        """When a server had it last, in seconds since 1970."""
 
 
 class Board:
@@ -232,6 +235,7 @@ class Board:
             answered.add(server.instance)
             self._take_server(server, now, before)
         self._drop_gone(answered, now)
+        self._forget_methods(answered, now)
         for method in self._methods.values():
             method.row = self._method_row(method, now)
             method.is_changed = False
@@ -260,6 +264,7 @@ class Board:
             method = self._methods.get(key)
             if method is None:
                 method = self._methods[key] = _Method(key)
+            method.served = now
             ended = sum(stats.handled.values())
             for index, number in enumerate(
                 (stats.running, stats.waiting, ended, ended - stats.handled.get(OK, 0))
@@ -310,6 +315,15 @@ class Board:
                 )
             if is_over or not row.is_gone:
                 self._mark(row.stats, forget=is_over)
+
+    def _forget_methods(self, answered: set[str], now: float) -> None:
+        """Forget what no server has any more; a service without servers keeps its methods."""
+        live = {name for one in answered for name in self._instances[one].stats.services}
+        for key, method in list(self._methods.items()):
+            service = key.partition(".")[0]
+            is_with_service = service in self._served and service not in live
+            if now - method.served > GONE_FOR and not is_with_service:
+                del self._methods[key]
 
     def _mark(self, server: ServerStats, *, forget: bool = False) -> None:
         """Have the methods of a server summed anew.

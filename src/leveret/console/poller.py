@@ -88,17 +88,23 @@ class Poller:
         """Ask once."""
         try:
             answers = await self._ask()
-        except (LeveretError, RuntimeError) as error:
-            if not self.away:
-                self.away_since = time.time()
-                log.info("the servers cannot be asked: %s", error)
-            self.away = str(error) or type(error).__name__
-        else:
             # In a thread: a hundred thousand queues take a while, and pages are to go on.
             self.view = await asyncio.to_thread(self._board.take, answers.servers, answers.missing)
             self.away = ""
+        except (LeveretError, RuntimeError) as error:
+            if not self.away:
+                log.info("the servers cannot be asked: %s", error)
+            self._be_away(str(error) or type(error).__name__)
+        except Exception as error:
+            log.exception("what the servers say cannot be shown")
+            self._be_away(repr(error))
         self.turn += 1
         self._tell()
+
+    def _be_away(self, why: str) -> None:
+        if not self.away:
+            self.away_since = time.time()
+        self.away = why
 
     async def _run(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -67,3 +67,16 @@ async def test_a_quiet_connection_is_kept_by_comments(monkeypatch: pytest.Monkey
     async with asyncio.timeout(30):
         _, body = await run(Feed(events()), asyncio.Event())
     assert body.startswith(b": ")
+
+
+async def test_what_fails_while_events_are_told_is_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def events() -> AsyncIterator[tuple[str, str]]:
+        yield "item", "1"
+        raise KeyError("a bug")
+
+    async with asyncio.timeout(30):
+        _, body = await run(Feed(events()), asyncio.Event())
+    assert body.startswith(b"event: item")
+    assert "KeyError" in caplog.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from leveret.console.figures import FORGOTTEN_AFTER, GONE_FOR, Board
 from leveret.observe import Histogram
 from leveret.wire.stats import HistogramStats, QueueStats, ServerStats
@@ -162,3 +164,22 @@ def test_methods_that_stand_still_are_not_summed_again() -> None:
     board.take([server(queue(5))], {}, now=1000.0)
     first = board.take([server(queue(5))], {}, now=1001.0).methods["shop.order"]
     assert board.take([server(queue(5))], {}, now=1002.0).methods["shop.order"] is first
+
+
+def test_a_method_that_its_service_has_no_more_is_forgotten_after_a_while() -> None:
+    """And a method of what is no service, as a plain queue, likewise."""
+    board = Board()
+    old = server(queue(100))
+    plain = ServerStats(
+        instance="p", methods={"jobs": msgspec.structs.replace(queue(1), method="jobs")}
+    )
+    board.take([old, plain], {}, now=1000.0)
+    renamed = ServerStats(
+        instance="b",
+        services=["shop"],
+        methods={"leveret.shop.buy": msgspec.structs.replace(queue(1), method="shop.buy")},
+    )
+    assert set(board.take([renamed], {}, now=1000.0 + GONE_FOR).methods) == {
+        *("jobs", "shop.buy", "shop.order"),
+    }
+    assert set(board.take([renamed], {}, now=1001.0 + GONE_FOR).methods) == {"shop.buy"}

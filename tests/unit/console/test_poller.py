@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from msgspec import Struct
 
 from leveret.console.poller import Poller
@@ -77,4 +78,26 @@ async def test_who_waits_for_news_does_so_until_its_end() -> None:
     async with asyncio.timeout(30):
         assert await waiting == turn
     assert poller.is_over
+    await poller.stop()
+
+
+async def test_what_nobody_foresaw_ends_no_poll(caplog: pytest.LogCaptureFixture) -> None:
+    asked = 0
+
+    async def ask() -> Said:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise KeyError("a bug")
+        return Said([], {})
+
+    poller = Poller(ask, interval=0.0)
+    await poller.poll()
+    assert (poller.turn, poller.away) == (1, "KeyError('a bug')")
+    assert poller.away_since > 0
+    assert "KeyError" in caplog.text
+    poller.start()
+    async with asyncio.timeout(30):
+        await poller.after(1)
+    assert poller.away == ""
     await poller.stop()

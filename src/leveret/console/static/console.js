@@ -88,18 +88,41 @@
 
     // -- writes of lists -----------------------------------------------------------------------
     const post = (path, body, more = {}) => fetch(base + path, { method: "POST", headers: { "content-type": "application/json" }, body, ...more });
+    function banner(text) {
+      id("problem").textContent = text;
+      id("problem").hidden = !text;
+    }
+    // What came of it; undefined where it failed, which the banner says.
+    async function settle(button, path, body) {
+      button.disabled = true;
+      banner("");
+      try {
+        const response = await post(path, JSON.stringify(body));
+        const text = await response.text();
+        if (response.ok) return JSON.parse(text);
+        let said = text;
+        try { said = JSON.parse(text).message || text; } catch { /* it is no JSON */ }
+        banner(said || "The console answered " + response.status + ".");
+      } catch (error) {
+        banner("The console does not answer: " + error.message);
+      } finally {
+        button.disabled = false;
+        button.blur();
+      }
+      return undefined;
+    }
     document.addEventListener("click", async (event) => {
       const button = event.target.closest("button");
       if (!button) return;
       if (button.dataset.stop) {
-        button.disabled = true;
-        await post("/calls/stop", JSON.stringify([button.dataset.stop]));
-        button.blur();
-        refresh();
+        const answer = await settle(button, "/calls/stop", [button.dataset.stop]);
+        if (answer && !answer.stopped.length) banner("No server has this call any more.");
+        if (answer) refresh();
       } else if (button.dataset.settle) {
-        button.disabled = true;
-        await post("/failed/" + button.dataset.settle, JSON.stringify([button.dataset.id]));
-        location.reload();
+        if (button.dataset.sure && !confirm(button.dataset.sure)) return;
+        const answer = await settle(button, "/failed/" + button.dataset.settle, [button.dataset.id]);
+        if (answer?.done) location.reload();
+        else if (answer) banner("The request was not found: somebody else has it, or it is gone. Reload the page to see what there is.");
       }
     });
 
@@ -108,7 +131,7 @@
 
   // -- the form of a method --------------------------------------------------------------------
   class Problem extends Error {
-    constructor(field, text) { super(text); this.field = field; }
+    constructor(field, text, where = "json-problem") { super(text); this.field = field; this.where = where; }
   }
   const INTEGER = /^-?(0|[1-9][0-9]*)$/;
   const NUMBER = /^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$/;
@@ -197,7 +220,7 @@
     }
     function tell(problem) {
       if (!(problem instanceof Problem)) throw problem;
-      if (!problem.field) { id("json-problem").textContent = problem.message; id("json-problem").hidden = false; return; }
+      if (!problem.field) { id(problem.where).textContent = problem.message; id(problem.where).hidden = false; return; }
       const said = problem.field.querySelector(":scope > [data-problem]");
       problem.field.classList.add("wrong");
       said.textContent = problem.message;
@@ -241,6 +264,9 @@
     function body() {
       const { timeout, priority, metadata } = options();
       const asked = { arguments: argumentsText(), metadata };
+      id("options-problem").hidden = true;
+      if (timeout && !(NUMBER.test(timeout) && Number(timeout) > 0 && Number.isFinite(Number(timeout)))) throw new Problem(null, "Seconds must be a number above 0.", "options-problem");
+      if (priority && !/^[0-9]{1,3}$/.test(priority)) throw new Problem(null, "Priority must be a whole number.", "options-problem");
       if (timeout) asked.timeout = Number(timeout);
       if (priority) asked.priority = Number(priority);
       return asked;
@@ -255,7 +281,7 @@
       return url.href;
     }
     function cli(asked) {
-      const words = ["leveret call", key, "--arguments", quoted(asked.arguments)];
+      const words = ["leveret call", /^[\w.-]+$/.test(key) ? key : quoted(key), "--arguments", quoted(asked.arguments)];
       if (form.dataset.kind === "stream") words.push("--stream");
       if (asked.timeout) words.push("--timeout", asked.timeout);
       if (asked.priority !== undefined) words.push("--priority", asked.priority);
@@ -268,9 +294,9 @@
       if (asked.priority !== undefined) given.push("priority=" + asked.priority);
       if (Object.keys(asked.metadata).length) given.push("metadata=" + JSON.stringify(asked.metadata));
       const caller = given.length ? `rabbit.with_options(${given.join(", ")})` : "rabbit";
-      const text = `"${key}", **json.loads(${JSON.stringify(asked.arguments)})`;
-      const call = form.dataset.kind === "stream" ? `    async for item in ${caller}.stream(${text}):\n        print(item)` : `    print(await ${caller}.call(${text}))`;
-      return `import json\nimport leveret\n\nasync with leveret.connect() as rabbit:\n${call}\n`;
+      const text = `${JSON.stringify(key)}, **json.loads(${JSON.stringify(asked.arguments)})`;
+      const call = form.dataset.kind === "stream" ? `        async for item in ${caller}.stream(${text}):\n            print(item)` : `        print(await ${caller}.call(${text}))`;
+      return `import asyncio\nimport json\n\nimport leveret\n\n\nasync def main() -> None:\n    async with leveret.connect() as rabbit:\n${call}\n\n\nasyncio.run(main())\n`;
     }
     async function copy(button, text) {
       const was = button.textContent;
