@@ -47,6 +47,14 @@ async def test_it_shows_what_is_there_and_ends_at_a_signal(
 
 
 @pytest.mark.embedded_only
+async def test_a_url_that_is_none_is_one_line_and_nothing_listens(commands: Commands) -> None:
+    refused = await commands.run("console", "--port", "0", "--url", "notaurl://x")
+    assert refused.process.returncode == 2
+    assert len(refused.lines) == 1
+    assert "notaurl" in refused.lines[0]
+
+
+@pytest.mark.embedded_only
 async def test_nobody_is_let_in_from_outside_without_log_in(commands: Commands) -> None:
     refused = await commands.run("console", "--host", "0.0.0.0", "--port", "0")
     assert refused.process.returncode == 2

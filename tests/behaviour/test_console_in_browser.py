@@ -20,7 +20,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import pytest
 import uvicorn
-from playwright.async_api import Browser, Page, Request, Response, expect
+from playwright.async_api import Browser, Dialog, Page, Request, Response, Route, expect
 
 import leveret
 from leveret import Rabbit, Reconnect, Service, method
@@ -118,6 +118,10 @@ class Kinds(Service):
             await asyncio.Event().wait()
         finally:
             self.is_held = False
+
+    @method(one_way=True, keep_failed=True)
+    async def lose(self, text: str) -> None:
+        raise OSError(text)
 
     @method
     async def ping(self) -> str:
@@ -412,6 +416,42 @@ async def test_a_form_sends_each_kind_of_value_as_it_was_typed_and_shows_streams
         await page.locator("#cancel").click()
         await expect(page.locator("#verdict")).to_have_text("cancelled")
         await until(lambda: not kinds.is_held, "the handler is cancelled")
+
+        # A write that fails says why; what cannot be undone is asked for twice.
+        await client.send(client.remote(Kinds).lose)("a letter")
+        retry = page.get_by_role("button", name="Retry")
+
+        async def failed() -> int:
+            await page.goto("/failed/kinds.lose")
+            return await retry.count()
+
+        await until_found(failed, 1, "the failed request is shown")
+        answers = [(400, '{"message": "its queue is full"}'), (200, '{"done": 0}')]
+        answers.append((200, '{"done": 1}'))
+
+        async def answer(route: Route) -> None:
+            status, body = answers.pop(0)
+            policy = {"content-security-policy": "default-src 'none'"}
+            await route.fulfill(status=status, body=body, headers=policy)
+
+        await page.route(re.compile("/failed/kinds.lose/(retry|drop)$"), answer)
+        said = page.locator("#problem")
+        await retry.click()
+        await expect(said).to_have_text("its queue is full")
+        await expect(retry).to_be_enabled()
+        questions: list[str] = []
+
+        async def sure(dialog: Dialog) -> None:
+            questions.append(dialog.message)
+            await dialog.accept()
+
+        page.on("dialog", sure)
+        await page.get_by_role("button", name="Drop").click()
+        await expect(said).to_contain_text("was not found")
+        async with page.expect_navigation():
+            await retry.click()
+        await expect(said).to_be_hidden()
+        assert (len(questions), answers) == (1, [])
 
 
 async def test_who_has_no_token_and_who_comes_from_elsewhere_gets_nothing(

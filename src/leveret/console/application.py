@@ -34,7 +34,7 @@ from leveret.console.calling import (
 from leveret.console.contracts import Contract, Contracts, differing
 from leveret.console.feed import Feed
 from leveret.console.fields import ABSENT, form, read_json
-from leveret.console.figures import InstanceRow, MethodRow, ServiceRow
+from leveret.console.figures import InstanceRow, MethodRow, ServiceRow, quantile
 from leveret.console.guard import Guard
 from leveret.console.leaving import unless_left
 from leveret.console.listing import Column, listing
@@ -711,7 +711,7 @@ async def _body(request: Request, most: int = _MOST_BODY) -> bytes:
 def _quantile(stats: HistogramStats, share: float) -> float | None:
     histogram = Histogram()
     histogram.add(stats.counts, stats.seconds)
-    return histogram.quantile(share) if histogram.count else None
+    return quantile(histogram, share)
 
 
 def _slowest(rows: Any) -> list[MethodRow]:

@@ -1,4 +1,4 @@
-"""How figures are written and drawn: durations, shares, sparklines, bars. Pure.
+"""How figures are written and drawn: durations, shares, sparklines. Pure.
 
 Drawings are SVG with attributes only, as the console's pages allow no styles inside of them.
 """
@@ -9,12 +9,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from msgspec import Struct
-
 __all__ = [
-    "Segment",
     "age",
-    "bar",
     "count",
     "moment",
     "percent",
@@ -103,31 +99,6 @@ def spark(values: Sequence[float], width: int = 96, height: int = 22) -> str:
         f"{index * step:.1f},{height - 1 - value / top * (height - 2):.1f}"
         for index, value in enumerate(values)
     )
-
-
-class Segment(Struct, frozen=True, kw_only=True):
-    """A part of a bar."""
-
-    name: str
-    """What it is of."""
-    seconds: float
-    """How long that took."""
-    x: float
-    """Where it begins, in percent of the bar."""
-    width: float
-    """How wide it is, likewise."""
-
-
-def bar(parts: Sequence[tuple[str, float]]) -> list[Segment]:
-    """Parts of a duration, one beside the other."""
-    total = sum(value for _, value in parts) or 1.0
-    found: list[Segment] = []
-    x = 0.0
-    for name, value in parts:
-        width = value / total * 100
-        found.append(Segment(name=name, seconds=value, x=round(x, 2), width=round(width, 2)))
-        x += width
-    return found
 
 
 def _three(value: float) -> str:

@@ -19,7 +19,7 @@ from leveret.client.totals import MethodTotals, method_of
 from leveret.observe import OK, Histogram
 from leveret.wire.stats import QueueStats, ServerStats
 
-__all__ = ["Board", "InstanceRow", "MethodRow", "ServiceRow", "View"]
+__all__ = ["Board", "InstanceRow", "MethodRow", "ServiceRow", "View", "quantile"]
 
 WINDOW: Final = 60.0
 """Seconds that rates, shares and quantiles are of."""
@@ -368,9 +368,9 @@ class Board:
             calls=calls,
             failed=sum(tick.failed for tick in ticks),
             rate=calls / seconds if seconds else 0.0,
-            p50=_quantile(handlers, 0.5),
-            p95=_quantile(handlers, 0.95),
-            queue=_quantile(queues, 0.95),
+            p50=quantile(handlers, 0.5),
+            p95=quantile(handlers, 0.95),
+            queue=quantile(queues, 0.95),
             spark=self._spark(method.ticks),
             of_window=calls > 0,
             handlers=handlers,
@@ -439,16 +439,17 @@ def _service_row(
         calls=sum(method.calls for method in methods),
         failed=sum(method.failed for method in methods),
         rate=sum(method.rate for method in methods),
-        p50=_quantile(handlers, 0.5),
-        p95=_quantile(handlers, 0.95),
-        queue=_quantile(queues, 0.95),
+        p50=quantile(handlers, 0.5),
+        p95=quantile(handlers, 0.95),
+        queue=quantile(queues, 0.95),
         running=sum(method.total.running for method in methods),
         waiting=sum(method.total.waiting for method in methods),
         spark=tuple(sum(point) for point in zip(*sparks, strict=True)),
     )
 
 
-def _quantile(histogram: Histogram, share: float) -> float | None:
+def quantile(histogram: Histogram, share: float) -> float | None:
+    """Seconds that this share of calls did not exceed; None without calls."""
     return histogram.quantile(share) if histogram.count else None
 
 

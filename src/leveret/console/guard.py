@@ -49,9 +49,11 @@ class Guard:
             return PlainTextResponse("Only pages of the console itself may do that.", 403)
         root = scope.get("root_path", "")
         path = scope["path"].removeprefix(root) if root else scope["path"]
-        user = access.user_of(headers)
-        scope.setdefault("state", {})["console_user"] = user or ""
-        if user is not None or path.startswith("/static/") or (path == "/login" and access.token):
+        if (
+            access.user_of(headers) is not None
+            or path.startswith("/static/")
+            or (path == "/login" and access.token)
+        ):
             return None
         if not access.token:
             return PlainTextResponse("Nobody is logged in.", 401)

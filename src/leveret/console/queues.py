@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -11,6 +12,10 @@ from leveret.errors import ChannelClosed
 from leveret.transport.channel import Channel
 
 __all__ = ["QueueRow", "look_at"]
+
+
+_WITHIN: Final = 5.0
+"""Seconds that the broker has to tell of all queues of a page."""
 
 
 class OpensChannels(Protocol):
@@ -37,14 +42,27 @@ class QueueRow(Struct, frozen=True, kw_only=True):
 
 
 async def look_at(connection: OpensChannels, queues: Iterable[tuple[str, str]]) -> list[QueueRow]:
-    """Look at queues, by name and method.
+    """Look at queues, by name and method. Those that the broker tells nothing of in time say so.
 
     :raises LeveretError: if the connection ends.
     """
+    wanted = list(queues)
     found: list[QueueRow] = []
+    try:
+        async with asyncio.timeout(_WITHIN):
+            await _look(connection, wanted, found)
+    except TimeoutError:
+        late = f"the broker did not say within {_WITHIN:g} s"
+        found += [QueueRow(name=it[0], method=it[1], why=late) for it in wanted[len(found) :]]
+    return found
+
+
+async def _look(
+    connection: OpensChannels, wanted: Iterable[tuple[str, str]], found: list[QueueRow]
+) -> None:
     channel: Channel | None = None
     try:
-        for name, method in queues:
+        for name, method in wanted:
             if channel is None:
                 channel = await connection.open_channel()
             try:
@@ -63,5 +81,4 @@ async def look_at(connection: OpensChannels, queues: Iterable[tuple[str, str]]) 
                 )
     finally:
         if channel is not None:
-            await channel.close()
-    return found
+            channel.abandon()

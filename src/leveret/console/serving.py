@@ -12,6 +12,7 @@ import uvicorn
 
 from leveret.console.access import LOOPBACK
 from leveret.console.application import app
+from leveret.rabbit.connecting import connect
 
 __all__ = ["CannotListen", "is_loopback", "serve"]
 
@@ -29,11 +30,24 @@ class _Server(uvicorn.Server):
     """Ends the feeds of open pages when it stops: it waits for all responses.
 
     :param end_feeds: does so.
+    :param on_started: told once it serves.
     """
 
-    def __init__(self, config: uvicorn.Config, end_feeds: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        end_feeds: Callable[[], None],
+        on_started: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._end_feeds = end_feeds
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
@@ -63,9 +77,11 @@ def serve(
     Without log-in it answers to the names of this machine only: else any web site could have its
     own name lead here, and read along.
 
-    :param on_listening: told its URL.
+    :param on_listening: told its URL, once it serves.
+    :raises InvalidURL: if the broker's URL cannot be read.
     :raises CannotListen: if it cannot listen there.
     """
+    connect(url, lazy=True)  # only reads the URL, before anything listens
     is_open = not (token or user_header)
     root_path = "/" + root_path.strip("/") if root_path.strip("/") else ""
     console = app(
@@ -95,9 +111,12 @@ def serve(
         raise CannotListen(f"the console cannot listen at {host}:{port}: {error}") from error
     shown = f"[{host}]" if ":" in host else host
     where = f"http://{shown}:{listener.getsockname()[1]}{root_path}/"
-    log.info("the console listens at %s", where)
-    on_listening(where)
-    server = _Server(config, console.state.end_feeds)
+
+    def started() -> None:
+        log.info("the console listens at %s", where)
+        on_listening(where)
+
+    server = _Server(config, console.state.end_feeds, started)
 
     def stop(*_: object) -> None:
         server.should_exit = True

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from leveret.console.serving import CannotListen, is_loopback, serve
+from leveret.errors import InvalidURL
 
 
 def test_only_this_machine_reaches_a_loopback() -> None:
@@ -24,3 +25,12 @@ def test_a_port_that_is_taken_is_an_error_before_anything_is_asked() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(CannotListen, match=f"127.0.0.1:{port}"):
             serve(None, host="127.0.0.1", port=port, **options)
+
+
+def test_a_url_that_is_none_is_an_error_before_anything_listens() -> None:
+    said: list[str] = []
+    options: dict[str, Any] = {"allow_calls": False, "show_arguments": False, "root_path": ""}
+    options |= {"token": "", "user_header": "", "on_listening": said.append}
+    with pytest.raises(InvalidURL):
+        serve("notaurl://x", host="127.0.0.1", port=0, **options)
+    assert not said

@@ -9,7 +9,8 @@ import typer
 from leveret.cli.exits import CANNOT_LISTEN, USAGE
 from leveret.cli.logs import LogLevel, configure_logging
 from leveret.cli.options import Url, refuse_embedded, refuse_empty
-from leveret.cli.printing import print_error_text, print_result
+from leveret.cli.printing import print_error, print_error_text, print_result
+from leveret.errors import InvalidURL
 
 __all__ = ["CODES", "console"]
 
@@ -85,6 +86,9 @@ def console(
             show_arguments=show_arguments,
             on_listening=lambda where: print_result(f"the console is at {where}", as_json=False),
         )
+    except InvalidURL as error:
+        print_error(error, as_json=False)
+        raise typer.Exit(USAGE) from None
     except CannotListen as error:
         print_error_text(str(error))
         raise typer.Exit(CANNOT_LISTEN) from None
