@@ -80,8 +80,11 @@ class Audit(Service, name="audit"):
 async def test_a_one_way_method_is_sent(commands: Commands) -> None:
     """Nobody hears of its failure. In place of a result there is none."""
     async with leveret.connect(commands.url) as rabbit, rabbit.serving(Audit()):
-        sent = await commands.run("call", "audit.note", "text=of interest to nobody")
+        note = ("call", "audit.note", "text=of interest to nobody")
+        sent = await commands.run(*note)
+        many = await commands.run(*note, "--repeat", "3", "--json")
     assert (sent.text, sent.lines, sent.process.returncode) == ("null\n", [], 0)
+    assert (many.json["succeeded"], many.process.returncode) == (3, 0)
 
 
 async def test_metadata_travels_with_the_call(served: Commands) -> None:

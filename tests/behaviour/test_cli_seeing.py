@@ -139,12 +139,14 @@ async def test_an_unknown_name_is_answered_by_the_nearest(commands: Commands) ->
     assert nothing.error == "leveret: no server answers"
     async with leveret.connect(commands.url) as rabbit, rabbit.serving(Bank()):
         for args, code, meant in (
+            (("ls", "bnk"), 5, "no service is named 'bnk'. Did you mean 'bank'?"),
             (("ping", "bnk"), 5, "Did you mean 'bank'?"),
             (("stats", "bank.mve"), 4, "Did you mean 'move'?"),
             (("map", "--impact", "bnk"), 5, "Did you mean 'bank'?"),
         ):
             command = await commands.run(*args)
             assert meant in command.error
+            assert "executed" not in command.error
             assert (command.text, command.process.returncode) == ("", code)
 
 

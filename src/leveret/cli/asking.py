@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import msgspec
 import typer
@@ -31,9 +31,8 @@ __all__ = [
     "ask",
     "builtins",
     "check_method",
-    "ending",
+    "found",
     "nearest",
-    "nobody",
     "print_lines",
     "print_survey",
     "split_target",
@@ -47,6 +46,7 @@ _OTHERS: Final = 5.0
 """Seconds that the servers of other services get to say what they serve."""
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Survey[Any])
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]
 Within = Annotated[
@@ -81,8 +81,18 @@ def split_target(target: str | None) -> tuple[str | None, str]:
     return service or None, method
 
 
-async def nobody(rabbit: Rabbit, service: str) -> NoServer:
-    """The error where no server of a service answers: who else is there."""
+async def found(rabbit: Rabbit, service: str | None, survey: S) -> S:
+    """What servers of a service said.
+
+    :param service: None for all that there are.
+    :raises NoServer: if nobody said anything, and nobody is missing; it says who else is there.
+    """
+    if service is not None and not survey.servers and survey.is_complete:
+        raise await _nobody(rabbit, service)
+    return survey
+
+
+async def _nobody(rabbit: Rabbit, service: str) -> NoServer:
     try:
         servers = (await rabbit.servers(timeout=_OTHERS)).servers
     except CallError:
@@ -99,6 +109,8 @@ async def nobody(rabbit: Rabbit, service: str) -> NoServer:
 def nearest(name: str, names: Iterable[str]) -> str:
     """The end of an error: what was meant, or what there is; names are shown up to ten."""
     known = sorted(names)
+    if not known:
+        return ""
     near = get_close_matches(name, known, 1)
     if near:
         return f". Did you mean {near[0]!r}?"
@@ -135,33 +147,38 @@ def print_lines(lines: Iterable[str]) -> None:
 
 def print_survey(
     survey: Survey[Any],
-    found: Mapping[str, object],
+    answer: Mapping[str, object],
     lines: Iterable[str],
     *,
     as_json: bool,
     identities: Iterable[ServerIdentity],
-    nothing: str = "",
-) -> None:
-    """Print what servers said, and who did not answer.
+    nothing: str = "no server answers",
+    notes: Iterable[str] = (),
+) -> NoReturn:
+    """Print what servers said, and who did not answer; exit with whether all have.
 
-    :param found: what `--json` prints, beside `complete`, `answered` and `missing`.
+    :param answer: what `--json` prints, beside `complete`, `answered` and `missing`.
     :param identities: of those who answered.
-    :param nothing: what is said on standard error where there are no `lines`.
+    :param nothing: what is said on standard error where there are no `lines`, and nobody is
+        missing.
+    :param notes: what else is said there.
     """
+    ending = typer.Exit(DONE if survey.is_complete else INCOMPLETE)
     if as_json:
         about = {
             "complete": survey.is_complete,
             "answered": len(survey.servers),
             "missing": survey.missing,
         }
-        print_result({**found, **about}, as_json=True)
-        return
+        print_result({**answer, **about}, as_json=True)
+        raise ending
     shown = list(lines)
     print_lines(shown)
-    if not shown and nothing:
+    if not shown and survey.is_complete:
         print_error_text(nothing)
-    for line in unanswered(survey.missing, identities):
+    for line in (*unanswered(survey.missing, identities), *notes):
         print_error_text(line)
+    raise ending
 
 
 def unanswered(missing: Mapping[str, int], servers: Iterable[ServerIdentity]) -> list[str]:
@@ -177,11 +194,6 @@ def unanswered(missing: Mapping[str, int], servers: Iterable[ServerIdentity]) ->
         )
         for service, count in sorted(missing.items())
     ]
-
-
-def ending(survey: Survey[Any]) -> typer.Exit:
-    """The exit of a command that asked: whether all have answered."""
-    return typer.Exit(DONE if survey.is_complete else INCOMPLETE)
 
 
 def builtins(record: object) -> Any:

@@ -172,19 +172,22 @@ def _of_file(path: Path) -> Descriptions:
 
 @contextmanager
 def one_line_errors(*, as_json: bool = False) -> Iterator[None]:
-    """Print an error of this block in one line, and exit with the code of its kind."""
+    """Print an error of this block in one line, and exit with the code of its kind.
+
+    For commands that call no method.
+    """
     try:
         yield
     except LeveretError as error:
         log.debug("it failed", exc_info=True)
-        print_error(error, as_json=as_json)
+        print_error(error, as_json=as_json, of_call=False)
         raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
-        print_error(Cancelled("interrupted"), as_json=as_json)
+        print_error(Cancelled("interrupted"), as_json=as_json, of_call=False)
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.BadParameter):
         raise
     except Exception as error:
         log.debug("unexpected", exc_info=True)
-        print_error(error, as_json=as_json)
+        print_error(error, as_json=as_json, of_call=False)
         raise typer.Exit(UNEXPECTED) from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 import leveret
 from leveret.cli.printing import print_item
 from leveret.cli.repeated_calls import Outcomes, repeat
+from leveret.client.discovery import is_one_way
 from leveret.client.verbs.answers import Answers
 from leveret.contract import Progress
 from leveret.errors import CallError, NoServer, Unimplemented
@@ -22,6 +24,8 @@ __all__ = ["Request", "ask_all", "call_many_times", "call_once", "described_answ
 
 _OTHERS: Final = 2.0
 """Seconds that servers get to say which names there are, after a call of one that is not there."""
+_SAID_WITHIN: Final = 5.0
+"""Seconds that servers have to say that a method is a one-way method."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,12 +70,20 @@ async def call_once(request: Request, on_progress: OnProgress) -> Any:
 
 
 async def call_many_times(request: Request, times: int, at_once: int) -> Outcomes:
-    """Make the call so many times, so many of them at a time."""
+    """Make the call so many times, so many of them at a time; send it, if it is a one-way method.
+
+    The servers are asked once which it is, so that the question is in no figure.
+    """
+    service, _, name = request.method.partition(".")
     async with leveret.connect(request.url) as rabbit:
         remote = _with_options(rabbit, request, None)
-        return await repeat(
-            lambda: remote.call(request.method, **request.arguments), times, at_once
+        make: Callable[[], Awaitable[object]] = partial(
+            remote.call, request.method, **request.arguments
         )
+        if await is_one_way(rabbit.calls, request.method, _SAID_WITHIN):
+            found = await remote.discover(service)
+            make = partial(remote.send(getattr(found, name)), **request.arguments)
+        return await repeat(make, times, at_once)
 
 
 async def ask_all(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -47,7 +48,8 @@ def print_item(value: Any) -> None:
 
     :raises BrokenPipeError: if nobody reads any more.
     """
-    _write(_encode(value) + b"\n")
+    if not _write(_encode(value) + b"\n"):
+        raise BrokenPipeError
 
 
 def as_json_text(value: Any) -> str:
@@ -67,25 +69,28 @@ def print_json(value: Any) -> None:
     console.print_json(text, indent=2)
 
 
-def describe(error: BaseException) -> str:
-    """Describe an error in one line: its class, its message, and whether the handler ran."""
-    executed = f" (executed: {error.executed})" if isinstance(error, CallError) else ""
+def describe(error: BaseException, *, of_call: bool = True) -> str:
+    """Describe an error in one line: its class, its message, and whether the handler ran.
+
+    :param of_call: whether a method was called, so that a handler may have run.
+    """
+    executed = ""
+    if of_call and isinstance(error, CallError):
+        executed = f" (executed: {error.executed})"
     return one_line(f"{type(error).__name__}: {safe_str(error)}{executed}")
 
 
-def print_error(error: BaseException, *, as_json: bool = False) -> None:
-    """Print an error on standard error, in exactly one line."""
+def print_error(error: BaseException, *, as_json: bool = False, of_call: bool = True) -> None:
+    """Print an error on standard error, in exactly one line; see `describe`."""
     if not as_json:
-        print_error_text(describe(error))
+        print_error_text(describe(error, of_call=of_call))
         return
-    sys.stdout.flush()
-    sys.stderr.write(_encode({"error": _as_object(error)}).decode() + "\n")
+    _write_error(_encode({"error": _as_object(error)}).decode())
 
 
 def print_error_text(text: str) -> None:
     """Print one line on standard error, after the name of the command."""
-    sys.stdout.flush()
-    print(f"leveret: {text}", file=sys.stderr, flush=True)
+    _write_error(f"leveret: {text}")
 
 
 def _as_object(error: BaseException) -> dict[str, Any]:
@@ -124,6 +129,31 @@ def one_line(text: str) -> str:
     )
 
 
-def _write(data: bytes) -> None:
-    sys.stdout.buffer.write(data)
-    sys.stdout.flush()
+def _write(data: bytes) -> bool:
+    """Write to standard output, at once; False if nobody reads it any more, as of `| head`.
+
+    Then the rest goes nowhere, and the command goes on: its exit code says how it ended, and not
+    who has read of it.
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+        return False
+    return True
+
+
+def _write_error(line: str) -> None:
+    _write(b"")  # what was printed before comes before
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        _discard(sys.stderr)
+
+
+def _discard(file: TextIO) -> None:
+    """Have what is written to a file, and what it still holds, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, file.fileno())
+    os.close(nowhere)

@@ -14,7 +14,17 @@ from leveret.client.survey import StatsSurvey
 from leveret.client.totals import MethodTotals, totals
 from leveret.observe import OK, Histogram
 
-__all__ = ["KEYS", "Lately", "Sort", "described", "frame", "lately", "lines_of", "ordered"]
+__all__ = [
+    "KEYS",
+    "Lately",
+    "Sort",
+    "described",
+    "frame",
+    "lately",
+    "lines_of",
+    "ordered",
+    "quantile_text",
+]
 
 
 class Sort(StrEnum):
@@ -147,15 +157,16 @@ def _row(one: MethodTotals, seconds: float) -> tuple[str, ...]:
         rate(one.failed / seconds if seconds else None),
         str(one.running),
         str(one.waiting),
-        _quantile(one.handler, 0.5),
-        _quantile(one.handler, 0.95),
-        _quantile(one.queue, 0.95),
+        quantile_text(one.handler, 0.5),
+        quantile_text(one.handler, 0.95),
+        quantile_text(one.queue, 0.95),
         str(one.servers),
         ", ".join(f"{code} {amount(count)}" for code, count in codes if code != OK),
     )
 
 
-def _quantile(times: Histogram, share: float) -> str:
+def quantile_text(times: Histogram, share: float) -> str:
+    """The duration that this share did not exceed; "-" where there were none."""
     return duration(times.quantile(share)) if times.count else "-"
 
 

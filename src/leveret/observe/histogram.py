@@ -83,16 +83,19 @@ class Histogram(Struct, eq=False, kw_only=True):
     def quantile(self, share: float) -> float:
         """The seconds that this share of all durations did not exceed; 0.0 where there were none.
 
-        Inside of a bucket the durations are taken for spread evenly. Of what is longer than the
-        last bound no more is known than that.
+        Inside of a bucket the durations are taken for spread evenly; one alone is known. Of what is
+        longer than the last bound no more is known than that.
 
         :param share: between 0 and 1; 0.5 is the median.
         """
-        rank = share * self.count
+        all_counts = self.count
+        rank = share * all_counts
         below = 0
         for number, count in enumerate(self.counts[:-1]):
             if count and below + count >= rank:
                 low = BOUNDS[number - 1] if number else 0.0
+                if all_counts == 1:
+                    return min(max(self.total, low), BOUNDS[number])
                 return low + (BOUNDS[number] - low) * (rank - below) / count
             below += count
         return BOUNDS[-1] if self.counts[-1] else 0.0

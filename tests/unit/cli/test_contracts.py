@@ -123,8 +123,8 @@ def test_describe_of_a_class_needs_no_server(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "code", "said"),
     [
-        (f"{DESK}.fial", 4, "did you mean 'fail'?"),
-        (f"{DESK}.zzz", 4, "it has fib, echo, metadata"),
+        (f"{DESK}.fial", 4, "Did you mean 'fail'?"),
+        (f"{DESK}.zzz", 4, "there are echo, fail, fib"),
         (f"{DESK}k.fib", 11, "has no 'Deskk'"),
         (f"{Desk.__module__}:Path", 11, "Path"),
         ("gone:Desk", 11, "there is no module 'gone'"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from leveret.cli.commands.ls import kinds
+import pytest
+
+from leveret.cli.commands.ls import kinds, matching
+from leveret.client.survey import Survey
+from leveret.errors import NoServer
 from leveret.wire.stats import Process, ServerIdentity
 
 
@@ -38,3 +42,20 @@ def test_a_service_whose_contracts_differ_is_marked() -> None:
     assert [(one.version, one.differs) for one in tills] == [("1", False), ("2", False)]
     old = kinds([server("shop", "", ""), server("shop", "1", "aa")], "shop")
     assert not any(one.differs for one in old)  # one of before this was told says nothing
+
+
+def test_a_pattern_of_nobody_is_an_error_where_all_have_answered() -> None:
+    shop, till = server("shop", "1", "aa"), server("till", "1", "bb")
+    seen = Survey(servers=[shop, till], missing={})
+    assert matching(seen, "sh*").servers == [shop]
+    with pytest.raises(NoServer, match=r"no service is named 'shp'\. Did you mean 'shop'\?"):
+        matching(seen, "shp")
+    with pytest.raises(NoServer, match="no service is named 'x\\*', nor any other"):
+        matching(Survey(servers=[], missing={}), "x*")
+
+
+def test_who_did_not_answer_may_be_of_the_pattern() -> None:
+    seen = Survey(servers=[server("shop", "1", "aa")], missing={"shop": 1, "post": 2})
+    assert matching(seen, "shop").missing == {"shop": 1}
+    nothing = matching(seen, "till")
+    assert (nothing.servers, nothing.missing) == ([], {"shop": 1, "post": 2})

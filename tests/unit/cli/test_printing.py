@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
-from leveret.cli.printing import describe, print_error, print_result
-from leveret.errors import ConnectionClosed, DeadlineExceeded, InvalidURL, RemoteError
+from leveret.cli.printing import (
+    describe,
+    print_error,
+    print_error_text,
+    print_item,
+    print_result,
+)
+from leveret.errors import ConnectionClosed, DeadlineExceeded, InvalidURL, NoServer, RemoteError
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,39 @@ def test_an_error_is_described_in_one_printable_line() -> None:
 
 def test_an_error_that_is_no_calls_says_nothing_of_a_handler() -> None:
     assert describe(ConnectionClosed(320, "bye")) == "ConnectionClosed: bye (AMQP 320)"
+
+
+def test_an_error_of_what_only_looks_says_nothing_of_a_handler_either() -> None:
+    assert describe(NoServer("nobody"), of_call=False) == "NoServer: nobody"
+    assert describe(NoServer("nobody")) == "NoServer: nobody (executed: no)"
+
+
+@contextmanager
+def unread() -> Iterator[IO[str]]:
+    """A file for writing that nobody reads any more."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as file:
+        yield file
+
+
+def test_what_nobody_reads_any_more_goes_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    with unread() as out, unread() as errors:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", errors)
+        print_result("one", as_json=False)
+        print_result({"two": 2}, as_json=True)
+        print_error_text("three")
+        print_error(NoServer("four"), as_json=True)
+        monkeypatch.undo()
+
+
+def test_a_stream_that_nobody_reads_any_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with unread() as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        with pytest.raises(BrokenPipeError):
+            print_item(1)
+        monkeypatch.undo()
 
 
 def error_as_json(error: Exception, capsys: pytest.CaptureFixture[str]) -> Any:

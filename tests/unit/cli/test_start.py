@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import leveret
 
@@ -13,6 +15,23 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
+
+
+def test_a_command_whose_output_nobody_reads_ends_as_it_would_otherwise(tmp_path: Path) -> None:
+    contract = tmp_path / "contract.json"
+    contract.write_text('{"service": "shop", "methods": {}}')
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "leveret", "diff", str(contract), str(contract)],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_import_leveret_does_not_import_the_command_line() -> None:

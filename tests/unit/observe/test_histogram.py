@@ -35,6 +35,13 @@ def test_a_quantile_is_inside_of_the_bucket_that_has_it() -> None:
     assert of(0.000_1).quantile(0.5) <= BOUNDS[0]
 
 
+def test_the_quantiles_of_one_duration_are_that_duration() -> None:
+    assert [of(12.0).quantile(share) for share in (0.5, 0.95, 1.0)] == [12.0] * 3
+    # Sums that a server tells may be untrue: the bucket is.
+    odd = Histogram(counts=of(12.0).counts, total=1e9)
+    assert odd.quantile(0.5) == 30.0
+
+
 def test_of_what_is_longer_than_the_last_bound_no_more_is_known() -> None:
     assert of(1e9).quantile(0.5) == BOUNDS[-1]
 

@@ -17,7 +17,7 @@ from leveret.broker.running import PURPOSE
 from leveret.cli.arguments import BadArgument, names_of, users_of
 from leveret.cli.exits import CANNOT_LISTEN, DONE
 from leveret.cli.logs import LogLevel, configure_logging
-from leveret.cli.printing import print_error_text
+from leveret.cli.printing import print_error_text, print_result
 from leveret.rabbit import run
 from leveret.server.signals import stop_signals
 
@@ -84,7 +84,7 @@ async def _serve(options: _Options) -> None:
             if not logging.getLogger("leveret.broker").isEnabledFor(logging.INFO):
                 # At any log level: users must not learn it by losing messages.
                 print_error_text(f"embedded AMQP broker on port {broker.port}: {PURPOSE}")
-            print(broker.url, flush=True)
+            print_result(broker.url, as_json=False)
             await stopped
 
 

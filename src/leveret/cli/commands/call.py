@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from functools import partial
@@ -233,7 +231,6 @@ def _make_call(request: Request, make: Make, *, as_json: bool) -> int:
             shown = bar.show if is_terminal() and not as_json else None
             result = asyncio.run(make(shown))
     except BrokenPipeError:  # as of `leveret call --stream ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except LeveretError as error:
         log.debug("the call failed", exc_info=True)

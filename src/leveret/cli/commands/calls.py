@@ -12,12 +12,11 @@ from leveret.cli.asking import (
     Within,
     ask,
     builtins,
-    ending,
-    nobody,
+    found,
     print_survey,
 )
 from leveret.cli.options import Url
-from leveret.cli.printing import one_line, print_error_text, print_result
+from leveret.cli.printing import one_line, print_result
 from leveret.cli.tables import duration, table
 from leveret.client.survey import Survey
 from leveret.errors import InvalidArgument
@@ -44,30 +43,27 @@ def calls(
     """
 
     async def question(rabbit: Rabbit) -> Survey[ServerCalls]:
-        seen = await rabbit.running_calls(service, timeout=timeout)
-        if service is not None and not seen.servers and seen.is_complete:
-            raise await nobody(rabbit, service)
-        return seen
+        return await found(rabbit, service, await rabbit.running_calls(service, timeout=timeout))
 
     survey = ask(url, question, as_json=json)
-    found = sorted(
+    listed = sorted(
         ((call, server) for server in survey.servers for call in server.calls),
         key=lambda pair: -pair[0].age,
     )
-    rows = [_row(call, server) for call, server in found]
+    rows = [_row(call, server) for call, server in listed]
     heads = (*("ID", "METHOD", "STATE", ">AGE", ">LEFT", "CALLER", "USER", "SERVER", "PROGRESS"),)
     total = sum(server.total for server in survey.servers)
     print_survey(
         survey,
-        {"calls": [_described(call, server) for call, server in found], "total": total},
+        {"calls": [_described(call, server) for call, server in listed], "total": total},
         table(heads, rows) if rows else [],
         as_json=json,
         identities=survey.servers,
-        nothing="no server has a call" if survey.is_complete else "",
+        nothing="no server has a call",
+        notes=[f"not complete: the oldest {len(listed)} of {total} calls are shown"]
+        if total > len(listed)
+        else [],
     )
-    if total > len(found) and not json:
-        print_error_text(f"not complete: the oldest {len(found)} of {total} calls are shown")
-    raise ending(survey)
 
 
 def cancel(

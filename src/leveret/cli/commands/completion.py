@@ -15,6 +15,7 @@ import leveret
 from leveret.cli.completing import SCRIPTS, Live, Next, Shell, next_words
 from leveret.cli.contexts import contexts_file, read_contexts
 from leveret.cli.options import broker_of
+from leveret.cli.printing import print_result
 from leveret.client.totals import totals
 
 __all__ = ["CODES", "complete_with", "completion"]
@@ -39,7 +40,7 @@ def completion(
 
     For fish, in config.fish:  leveret completion fish | source
     """
-    typer.echo(SCRIPTS[shell], nl=False)
+    print_result(SCRIPTS[shell].removesuffix("\n"), as_json=False)
 
 
 def complete_with(command: Callable[[], Any]) -> Callable[[list[str] | None], None]:
@@ -59,7 +60,7 @@ def complete_with(command: Callable[[], Any]) -> Callable[[list[str] | None], No
         except Exception:  # noqa: BLE001 - a shell has no place for it
             return
         for name in names:
-            typer.echo(name)
+            print_result(name, as_json=False)
 
     return complete
 

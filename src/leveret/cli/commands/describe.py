@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
+from leveret.cli.asking import check_method
 from leveret.cli.contracts import Told, live_services, of_class, one_line_errors, page_of
 from leveret.cli.options import Url
 from leveret.cli.printing import one_line, print_result
 from leveret.documents.text import method_text, service_text
-from leveret.errors import InvalidArgument, LeveretError, Unimplemented
+from leveret.errors import InvalidArgument, LeveretError
 
 __all__ = ["CODES", "describe"]
 
@@ -62,10 +62,10 @@ def _find(target: str, url: str | None) -> tuple[Told, str]:
         name, dot, method = target.partition(".")
         if dot and not method:
             raise InvalidArgument(f'a method is named "service.method"; got {target!r}')
-        service = live_services(url, [name])[name]
-        told = Told(service.description, service.servers)
-    if method and method not in told.description["methods"]:
-        raise Unimplemented(_no_method(told.description, method))
+        live = live_services(url, [name])[name]
+        told = Told(live.description, live.servers)
+    service = told.description["service"]
+    check_method(service, method, (f"{service}.{it}" for it in told.description["methods"]))
     return told, method
 
 
@@ -82,13 +82,6 @@ def _class(target: str) -> tuple[Mapping[str, Any], str]:
         except LeveretError:
             pass
         raise
-
-
-def _no_method(description: Mapping[str, Any], method: str) -> str:
-    names = list(description["methods"])
-    near = get_close_matches(method, names, 1)
-    question = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names) or 'none'}"
-    return f"{description['service']} has no method {method!r}; {question}"
 
 
 def _as_json(told: Told, method: str) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def _for_each(
             raise InvalidArgument(f"{target} has no failed request with the id {wanted!r}")
     except LeveretError as error:
         log.debug("it failed", exc_info=True)
-        print_error(error, as_json=as_json)
+        print_error(error, as_json=as_json, of_call=bool(did))
         raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
         print_error(Cancelled("interrupted", executed="maybe"), as_json=as_json)

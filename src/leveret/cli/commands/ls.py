@@ -17,16 +17,17 @@ from leveret.cli.asking import (
     Within,
     ask,
     builtins,
-    ending,
     nearest,
     print_survey,
 )
 from leveret.cli.options import Url
 from leveret.cli.tables import duration, shortened, table
 from leveret.client.survey import Survey
+from leveret.errors import NoServer
+from leveret.rabbit.rabbit import Rabbit
 from leveret.wire.stats import ServerIdentity
 
-__all__ = ["CODES", "Kind", "kinds", "list_services"]
+__all__ = ["CODES", "Kind", "kinds", "list_services", "matching"]
 
 _DIFFERS: Final = " (differs)"
 """After the hash of a contract that not all servers of the service have."""
@@ -72,32 +73,41 @@ def list_services(
 
     Example: leveret ls 'shop*'
     """
-    seen = ask(url, lambda rabbit: rabbit.servers(timeout=timeout), as_json=json)
-    survey = _matching(seen, pattern or "*")
+
+    async def question(rabbit: Rabbit) -> Survey[ServerIdentity]:
+        seen = await rabbit.servers(timeout=timeout)
+        return seen if pattern is None else matching(seen, pattern)
+
+    survey = ask(url, question, as_json=json)
     found = kinds(survey.servers, pattern or "*")
-    names = {name for server in seen.servers for name in server.services}
-    nothing = "no server answers"
-    if names and pattern:
-        nothing = f"no service is named {pattern!r}{nearest(pattern, names)}"
     print_survey(
         survey,
         {"services": [_described(kind) for kind in found]},
         _each(found) if instances else _summed(found),
         as_json=json,
-        identities=seen.servers,
-        nothing=nothing,
+        identities=survey.servers,
     )
-    raise ending(survey)
 
 
-def _matching(seen: Survey[ServerIdentity], pattern: str) -> Survey[ServerIdentity]:
+def matching(seen: Survey[ServerIdentity], pattern: str) -> Survey[ServerIdentity]:
+    """What was said of the services of a pattern.
+
+    Where nobody serves one of them, whoever did not answer may.
+
+    :raises NoServer: if all have answered, and none of them serves one.
+    """
+
     def fits(service: str) -> bool:
         return fnmatchcase(service, pattern)
 
-    return Survey(
-        servers=[server for server in seen.servers if any(map(fits, server.services))],
-        missing={service: count for service, count in seen.missing.items() if fits(service)},
-    )
+    servers = [server for server in seen.servers if any(map(fits, server.services))]
+    if servers:
+        missing = {service: count for service, count in seen.missing.items() if fits(service)}
+        return Survey(servers=servers, missing=missing)
+    if not seen.is_complete:
+        return Survey(servers=[], missing=seen.missing)
+    names = {name for server in seen.servers for name in server.services}
+    raise NoServer(f"no service is named {pattern!r}{nearest(pattern, names) or ', nor any other'}")
 
 
 def kinds(servers: Iterable[ServerIdentity], pattern: str = "*") -> list[Kind]:

@@ -15,7 +15,6 @@ from leveret.cli.asking import (
     Within,
     ask,
     builtins,
-    ending,
     nearest,
     print_survey,
 )
@@ -102,6 +101,4 @@ def draw(
         lines,
         as_json=as_data,
         identities=survey.servers,
-        nothing="no server answers" if survey.is_complete else "",
     )
-    raise ending(survey)

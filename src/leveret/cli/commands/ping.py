@@ -12,8 +12,7 @@ from leveret.cli.asking import (
     Within,
     ask,
     builtins,
-    ending,
-    nobody,
+    found,
     print_survey,
 )
 from leveret.cli.options import Url
@@ -46,10 +45,7 @@ def ping(
     """
 
     async def question(rabbit: Rabbit) -> Survey[Pong]:
-        seen = await rabbit.ping(service, timeout=timeout)
-        if service is not None and not seen.servers and seen.is_complete:
-            raise await nobody(rabbit, service)
-        return seen
+        return await found(rabbit, service, await rabbit.ping(service, timeout=timeout))
 
     survey = ask(url, question, as_json=json)
     rows = [
@@ -68,9 +64,7 @@ def ping(
         table((">TIME", "INSTANCE", "NAME", "HOST", "SERVICES"), rows) if rows else [],
         as_json=json,
         identities=[pong.server for pong in survey.servers],
-        nothing="no server answers" if survey.is_complete else "",
     )
-    raise ending(survey)
 
 
 def _described(pong: Pong) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from msgspec.structs import asdict
 
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
-from leveret.cli.asking import Json, Within, ask, ending, print_survey
+from leveret.cli.asking import Json, Within, ask, print_survey
 from leveret.cli.management import ListedQueue, list_queues
 from leveret.cli.options import Url
-from leveret.cli.printing import one_line, print_error_text, print_result
+from leveret.cli.printing import one_line, print_error_text
 from leveret.cli.tables import amount, table
 from leveret.client.named import named_spec
 from leveret.client.survey import StatsSurvey
@@ -130,15 +130,11 @@ def queues(
     print_survey(
         survey,
         answer | ({"removed": removed} if remove else {}),
-        _lines(found),
+        [*_lines(found), *(one_line(f"removed {name}") for name in removed)],
         as_json=json,
         identities=survey.servers,
         nothing="no queue is an orphan" if orphans else "no queue is served",
     )
-    if remove and not json:
-        for name in removed:
-            print_result(one_line(f"removed {name}"), as_json=False)
-    raise ending(survey)
 
 
 def _checked(targets: Sequence[str]) -> Sequence[str]:

@@ -13,15 +13,14 @@ from leveret.cli.asking import (
     ask,
     builtins,
     check_method,
-    ending,
-    nobody,
+    found,
     print_survey,
     split_target,
 )
 from leveret.cli.options import Url
 from leveret.cli.printing import one_line
-from leveret.cli.tables import amount, duration, size, table, when
-from leveret.cli.top_screen import Sort, ordered
+from leveret.cli.tables import amount, size, table, when
+from leveret.cli.top_screen import Sort, ordered, quantile_text
 from leveret.client.service_map import UNNAMED
 from leveret.client.survey import StatsSurvey
 from leveret.client.totals import MethodTotals, totals
@@ -65,25 +64,23 @@ def stats(
     service, method = split_target(target)
 
     async def question(rabbit: Rabbit) -> StatsSurvey:
-        seen = await rabbit.stats(service, timeout=timeout)
-        if service and not seen.servers and seen.is_complete:
-            raise await nobody(rabbit, service)
+        seen = await found(rabbit, service, await rabbit.stats(service, timeout=timeout))
         if seen.servers:
             check_method(service, method, _of_service(seen.servers, service))
         return seen
 
     survey = ask(url, question, as_json=json)
-    found = ordered(_wanted(totals(survey.servers), service, method), sort)
+    methods = ordered(_wanted(totals(survey.servers), service, method), sort)
     heads: Sequence[str]
     if instances:
         heads, lines = ("SERVER", *_HEADS), _by_server(survey.servers, service, method)
     else:
-        heads, lines = _HEADS, [*rows_of(found)]
-        if len(found) > 1:
-            lines.append(_row(summed(found)))
+        heads, lines = _HEADS, [*rows_of(methods)]
+        if len(methods) > 1:
+            lines.append(_row(summed(methods)))
     answer: dict[str, Any] = {
-        "methods": {one.method: described(one) for one in found},
-        "total": described(summed(found)),
+        "methods": {one.method: described(one) for one in methods},
+        "total": described(summed(methods)),
     }
     if instances:
         answer["servers"] = [builtins(server) for server in survey.servers]
@@ -92,13 +89,11 @@ def stats(
         answer,
         [
             *(table(heads, lines) if lines else []),
-            *(_details(found[0]) if method and found else []),
+            *(_details(methods[0]) if method and methods else []),
         ],
         as_json=json,
         identities=survey.servers,
-        nothing="no server answers" if survey.is_complete else "",
     )
-    raise ending(survey)
 
 
 def _of_service(servers: Iterable[ServerStats], service: str | None) -> list[str]:
@@ -152,9 +147,9 @@ def _row(one: MethodTotals) -> tuple[str, ...]:
         amount(one.failed),
         str(one.running),
         str(one.waiting),
-        _quantile(one.handler, 0.5),
-        _quantile(one.handler, 0.95),
-        _quantile(one.queue, 0.95),
+        quantile_text(one.handler, 0.5),
+        quantile_text(one.handler, 0.95),
+        quantile_text(one.queue, 0.95),
         size(one.bytes_in),
         size(one.bytes_out),
         failures(one),
@@ -174,10 +169,6 @@ def _details(one: MethodTotals) -> list[str]:
         text = f"last error, {when(error.at)}: {error.code}: {error.message}{call}"
         lines += ["", one_line(text)]
     return lines
-
-
-def _quantile(times: Histogram, share: float) -> str:
-    return duration(times.quantile(share)) if times.count else "-"
 
 
 def failures(one: MethodTotals) -> str:

@@ -15,8 +15,7 @@ from leveret.cli.asking import (
     Json,
     Within,
     ask,
-    ending,
-    nobody,
+    found,
     print_survey,
     unanswered,
 )
@@ -63,9 +62,7 @@ def top(
         raise typer.Exit(DONE)
 
     async def question(rabbit: Rabbit) -> tuple[StatsSurvey, Lately]:
-        before = await rabbit.stats(service, timeout=timeout)
-        if service is not None and not before.servers and before.is_complete:
-            raise await nobody(rabbit, service)
+        before = await found(rabbit, service, await rabbit.stats(service, timeout=timeout))
         await asyncio.sleep(interval)
         after = await rabbit.stats(service, timeout=timeout)
         return after, _of_service(lately(before, after), service)
@@ -77,9 +74,7 @@ def top(
         lines_of(seen, sort),
         as_json=json,
         identities=survey.servers,
-        nothing="no server answers" if survey.is_complete else "",
     )
-    raise ending(survey)
 
 
 def _of_service(seen: Lately, service: str | None) -> Lately:
@@ -114,7 +109,7 @@ class Live:
         try:
             survey = await self._rabbit.stats(self._service, timeout=self._timeout)
         except LeveretError as error:
-            self._notes = [describe(error)]
+            self._notes = [describe(error, of_call=False)]
             return
         self._notes = unanswered(survey.missing, survey.servers)
         self._seen = _of_service(lately(self._before or survey, survey), self._service)

@@ -6,6 +6,7 @@ import typer
 
 from leveret import __version__
 from leveret.cli.exits import DONE
+from leveret.cli.printing import print_result
 
 __all__ = ["print_version", "version"]
 
@@ -18,5 +19,5 @@ def version() -> None:
 def print_version(wanted: bool) -> None:
     """Print the version and exit, if `wanted`."""
     if wanted:
-        print(f"leveret {__version__}")
+        print_result(f"leveret {__version__}", as_json=False)
         raise typer.Exit(DONE)
