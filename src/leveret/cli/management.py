@@ -10,7 +10,7 @@ import base64
 import http.client
 import urllib.error
 import urllib.request
-from typing import Final
+from typing import IO, TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import msgspec
@@ -18,6 +18,9 @@ from msgspec import Struct
 
 from leveret.errors import ConnectionLost, InvalidURL, PermissionDenied
 from leveret.wire.native.names import QUEUE_PREFIX
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 __all__ = ["ListedQueue", "list_queues"]
 
@@ -57,7 +60,15 @@ _decode = msgspec.json.Decoder(_Page).decode
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Follows none: the request says who asks, which is for nobody else."""
 
-    def redirect_request(self, *_: object) -> None:
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: Message,
+        newurl: str,
+    ) -> None:
         return None
 
 
