@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pika
 import pytest
@@ -11,7 +12,9 @@ import leveret
 from leveret import Rabbit, Service
 from leveret.testing import RabbitMQ
 from tests.docs.bare_client import BareClient
+from tests.docs.pages import files
 from tests.docs.protocol_services import Desk, Fibonacci
+from tests.docs.shell import Shell
 
 
 @pytest.fixture
@@ -24,6 +27,14 @@ def bare(rabbitmq_url: str) -> Iterator[BareClient]:
 async def rabbit(rabbitmq_url: str) -> AsyncIterator[Rabbit]:
     async with leveret.connect(rabbitmq_url) as connected:
         yield connected
+
+
+@pytest.fixture
+def shell(rabbitmq_url: str, tmp_path: Path) -> Shell:
+    """A folder with README's files in it."""
+    for name, text in files().items():
+        (tmp_path / name).write_text(text)
+    return Shell(tmp_path, rabbitmq_url)
 
 
 @pytest.fixture

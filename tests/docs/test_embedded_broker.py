@@ -65,7 +65,7 @@ async def test_the_snippets_give_what_they_say(tmp_path: Path) -> None:
             await session.run(block)
 
 
-@pytest.mark.parametrize("document", [DOCUMENT, "README.md"])
+@pytest.mark.parametrize("document", [DOCUMENT, "docs/testing.md"])
 def test_the_test_files_pass_with_the_plugin(document: str, tmp_path: Path) -> None:
     shown = [block.text for block in blocks(document, "python") if is_file(block.text)]
     for text in shown:
@@ -85,7 +85,7 @@ def test_the_test_files_pass_with_the_plugin(document: str, tmp_path: Path) -> N
     assert f"{''.join(shown).count('def test_')} passed" in done.stdout
 
 
-@pytest.mark.parametrize("document", [DOCUMENT, "README.md"])
+@pytest.mark.parametrize("document", [DOCUMENT, "docs/testing.md", "README.md"])
 async def test_the_command_starts_a_broker(document: str, tmp_path: Path) -> None:
     (line,) = [
         line

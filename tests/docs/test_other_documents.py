@@ -22,7 +22,9 @@ from tests.docs.fences import ROOT, blocks, table
 from tests.docs.shell import Line, Shell, lines
 
 DEPLOYING = "docs/deploying.md"
-DOCUMENTS = ("README.md", "CHANGELOG.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")))
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT)) for glob in ("*.md", "docs/**/*.md") for path in ROOT.glob(glob)
+)
 
 
 def anchors(path: Path) -> set[str]:

@@ -87,7 +87,7 @@ PUBLIC: Final = {
 }
 """The public modules, and all names of each. A name that goes breaks somebody's program."""
 
-OF_USERS: Final = ("README.md", "docs/*.md", "examples/**/*.py", "examples/**/*.md")
+OF_USERS: Final = ("README.md", "docs/**/*.md", "examples/**/*.py", "examples/**/*.md")
 NOT_FOR_USERS: Final = ("docs/architecture.md",)
 OURS_ALONE: Final = {"examples/tutorial/demo.py": {"leveret.demo"}}
 """A script that only starts what `leveret demo` starts."""
