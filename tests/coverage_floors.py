@@ -29,6 +29,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "leveret/client/calls/life.py": 100,
     "leveret/codec": 98,
     "leveret/console": 92,
+    "leveret/contrib": 95,
     "leveret/contract": 99,
     "leveret/demo": 45,
     "leveret/documents": 99,

@@ -1,9 +1,10 @@
 """Leveret: typed RPC over RabbitMQ.
 
-Public are the names in `__all__` of this module and of seven others: `leveret.once` has the stores
-of idempotency keys, `leveret.blocking` is Leveret without asyncio, `leveret.metrics` has what
+Public are the names in `__all__` of this module and of others: `leveret.once` has the stores of
+idempotency keys, `leveret.blocking` is Leveret without asyncio, `leveret.metrics` has what
 Prometheus asks for, `leveret.tracing` what OpenTelemetry is told, `leveret.console` the
-console to mount, `leveret.testing` what tests need, and `leveret.broker` the embedded broker.
+console to mount, `leveret.testing` what tests need, `leveret.broker` the embedded broker, and
+`leveret.contrib.django` the connection of a Django project, with `leveret.contrib.django.testing`.
 The package `pytest_leveret` is the pytest plugin. All other modules are inner: they may change in
 any release, and their names with them.
 """

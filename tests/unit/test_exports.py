@@ -54,6 +54,8 @@ PUBLIC: Final = {
     "leveret.console": ("app",),
     "leveret.metrics": ("register",),
     "leveret.blocking": ("Rabbit", "connect"),
+    "leveret.contrib.django": ("arun", "get_rabbit", "uses_database"),
+    "leveret.contrib.django.testing": ("serving",),
     "leveret.tracing": ("instrument", "uninstrument"),
     "leveret.once": (
         *(

@@ -1,0 +1,6 @@
+from django.db import models
+
+
+class Price(models.Model):
+    sku = models.CharField(max_length=40, unique=True)
+    cents = models.PositiveIntegerField()

@@ -1,0 +1,1 @@
+"""Leveret in other people's frameworks, where a recipe would be longer than a few lines."""
