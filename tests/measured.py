@@ -55,6 +55,7 @@ _BEHAVIOUR: Final = frozenset(
         "test_tracing.py",
         "test_unavailable.py",
         "test_uploads_client.py",
+        "test_web_apps.py",
         "test_without_asyncio.py",
     }
 )

@@ -3,8 +3,9 @@
 Public are the names in `__all__` of this module and of others: `leveret.once` has the stores of
 idempotency keys, `leveret.blocking` is Leveret without asyncio, `leveret.metrics` has what
 Prometheus asks for, `leveret.tracing` what OpenTelemetry is told, `leveret.console` the
-console to mount, `leveret.testing` what tests need, `leveret.broker` the embedded broker, and
-`leveret.contrib.django` the connection of a Django project, with `leveret.contrib.django.testing`.
+console to mount, `leveret.testing` what tests need, `leveret.broker` the embedded broker,
+`leveret.contrib.asgi` what web apps of ASGI need, and `leveret.contrib.django` the connection of a
+Django project, with `leveret.contrib.django.testing`.
 The package `pytest_leveret` is the pytest plugin. All other modules are inner: they may change in
 any release, and their names with them.
 """

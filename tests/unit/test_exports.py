@@ -52,6 +52,7 @@ PUBLIC: Final = {
     ),
     "leveret.broker": ("EmbeddedBroker", "Limits", "Permissions", "User"),
     "leveret.console": ("app",),
+    "leveret.contrib.asgi": ("Lifespan", "Problem", "problem_of"),
     "leveret.metrics": ("register",),
     "leveret.blocking": ("Rabbit", "connect"),
     "leveret.contrib.django": ("arun", "get_rabbit", "uses_database"),
