@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
-import shlex
-import signal
 import tomllib
 from pathlib import Path
 from typing import get_overloads
@@ -103,29 +101,6 @@ def test_the_file_of_options_has_only_options_that_leveret_serve_has() -> None:
     given = {key.replace("-", "_"): value for key, value in tomllib.loads(file.text).items()}
     assert given.keys() <= inspect.signature(serve).parameters.keys()
     assert read_users(given["allow"], "--allow") == {"shop.order": ("web-*",), "*": ("ops",)}
-
-
-async def test_the_command_of_the_systemd_unit_serves_and_stops(
-    rabbitmq_url: str, tmp_path: Path
-) -> None:
-    unit = blocks(DEPLOYING, "ini")[0].text
-    command = re.search(r"^ExecStart=(.+)$", unit, re.MULTILINE)
-    timeout = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
-    assert command is not None
-    assert timeout is not None
-    words = shlex.split(command[1])
-    grace = float(words[words.index("--grace") + 1])
-    assert int(timeout[1]) > grace + 10
-    services = (ROOT / "tests" / "docs" / "error_services.py").read_text()
-    (tmp_path / "shop.py").write_text(services)
-    async with (
-        leveret.connect(rabbitmq_url) as rabbit,
-        Shell(tmp_path, rabbitmq_url).running(*words) as server,
-    ):
-        patient = rabbit.with_options(wait_for_server=True, timeout=40)
-        assert await patient.call("shop.buy", sku="carrot", count=1) == 2
-        server.send_signal(signal.SIGTERM)
-        assert await server.wait() == 0
 
 
 async def test_deleting_a_queue_is_how_its_options_change(own_rabbitmq: RabbitMQ) -> None:
