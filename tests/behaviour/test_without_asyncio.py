@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
+import pickle
+import secrets
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +26,7 @@ import leveret.blocking
 from leveret import CallError, Cancelled, NoServer, Progress, Service, State, current_call, method
 from leveret.observe import PROCESS
 from tests.behaviour.patience import PATIENCE
+from tests.behaviour.spawned_caller import doubled
 from tests.brokers import Loop
 
 
@@ -69,15 +75,28 @@ class Desk(Service):
     async def left(self) -> float:
         return current_call().remaining()
 
+    @method
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        return sum([number async for number in numbers])
+
+    @method
+    async def doubles(self, numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+        async for number in numbers:
+            yield 2 * number
+
+    @method
+    async def note(self) -> None:
+        self.begun.set()
+
 
 @pytest.fixture
-def desk(rabbitmq_url: str) -> Iterator[Desk]:
-    """Served by a thread of its own."""
+def desk(rabbitmq_url: str, tmp_path: Path) -> Iterator[Desk]:
+    """Served by a thread of its own, with a store that started calls are kept in."""
     desk = Desk()
 
     async def serve() -> Any:
         rabbit = await leveret.connect(rabbitmq_url)
-        await rabbit.serving(desk)
+        await rabbit.serving(desk, once=f"sqlite:///{tmp_path}/once.db")
         return rabbit
 
     with Loop() as loop:
@@ -135,6 +154,33 @@ def test_streams_are_iterated_over(rabbit: leveret.blocking.Rabbit, desk: Desk) 
         if number == 3:
             break
     assert desk.cancelled.wait(PATIENCE)
+
+
+def test_uploads_and_dialogues_take_plain_iterables(rabbit: leveret.blocking.Rabbit) -> None:
+    desk = rabbit.remote(Desk)
+    assert rabbit.run(desk.total(range(100))) == 4950  # type: ignore[arg-type]
+    assert list(rabbit.each(desk.doubles([1, 2, 3]))) == [2, 4, 6]  # type: ignore[arg-type]
+
+
+def test_a_stream_may_be_given_up_without_its_end(
+    rabbit: leveret.blocking.Rabbit, desk: Desk
+) -> None:
+    items = rabbit.each(rabbit.remote(Desk).count(1_000_000))
+    assert next(items) == 0
+    items.close()
+    assert desk.cancelled.wait(PATIENCE)
+
+
+def test_one_way_requests_and_started_calls_outlive_who_made_them(
+    rabbit: leveret.blocking.Rabbit, desk: Desk
+) -> None:
+    remote = rabbit.remote(Desk)
+    rabbit.run(rabbit.send(remote.note)())
+    assert desk.begun.wait(PATIENCE)
+    key = secrets.token_hex(8)
+    assert rabbit.run(rabbit.start(remote.double, key=key)(8)).key == key
+    rabbit.close()
+    assert rabbit.run(rabbit.attach(remote.double, key)) == 16
 
 
 def test_a_future_is_of_use_anywhere_and_cancels_its_call(
@@ -220,6 +266,27 @@ def test_a_connection_that_is_closed_while_threads_call_is_of_use_again(
     rabbit.close()
 
 
+def test_a_call_that_a_close_overtakes_ends_and_is_not_reported_as_forgotten(
+    rabbit: leveret.blocking.Rabbit,
+) -> None:
+    hold = threading.Event()
+
+    async def occupy_the_loop() -> None:
+        hold.wait(PATIENCE)
+
+    rabbit.submit(occupy_the_loop())
+    overtaken = rabbit.submit(rabbit.with_options(timeout=5).call("desk.double", n=1))
+    with ThreadPoolExecutor(1) as threads:
+        closing = threads.submit(rabbit.close)
+        while rabbit.state is not State.CLOSED and not closing.done():
+            time.sleep(0.001)
+        hold.set()
+        closing.result(PATIENCE)
+    with pytest.raises(leveret.ConnectionLost):
+        overtaken.result(PATIENCE)
+    gc.collect()  # it is then that a coroutine that nobody awaited is told of
+
+
 def test_where_no_broker_is_the_error_says_so_and_the_next_use_tries_again() -> None:
     rabbit = leveret.blocking.connect("amqp://guest:guest@127.0.0.1:1/")
     for _ in range(2):
@@ -262,6 +329,21 @@ def test_a_forked_process_has_a_connection_of_its_own(
     assert rabbit.run(remote.double(5)) == 10  # the parent's goes on
 
 
+def test_a_spawned_process_makes_a_connection_of_its_own_and_gives_back_errors_whole(
+    rabbitmq_url: str, desk: Desk
+) -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as processes:
+        assert processes.submit(doubled, rabbitmq_url, 4).result(PATIENCE * 3) == 8
+        with pytest.raises(leveret.InvalidArgument) as caught:
+            processes.submit(doubled, rabbitmq_url, "x").result(PATIENCE)
+    assert (caught.value.method, caught.value.executed) == ("desk.double", "no")
+
+
+def test_a_connection_says_that_it_cannot_be_pickled(rabbit: leveret.blocking.Rabbit) -> None:
+    with pytest.raises(TypeError, match=r"leveret\.blocking\.connect\(\) in the other process"):
+        pickle.dumps(rabbit)
+
+
 PROGRAM = """
     import sys, threading
     import leveret.blocking
@@ -290,15 +372,27 @@ def program(url: str, body: str, first: str = "", **how: Any) -> subprocess.Pope
 
 def test_a_script_ends_without_close(rabbitmq_url: str, desk: Desk) -> None:
     child = program(rabbitmq_url, "print(rabbit.call('desk.double', n=4))")
-    out, err = child.communicate(timeout=PATIENCE)
+    out, err = child.communicate(timeout=3 * PATIENCE)
     assert (out, err, child.returncode) == ("8\n", "", 0)
+
+
+def test_a_script_ends_in_the_middle_of_a_call_and_of_a_stream(
+    rabbitmq_url: str, desk: Desk
+) -> None:
+    child = program(
+        rabbitmq_url,
+        "global items; items = rabbit.stream('desk.count', to=1_000_000); print(next(items));"
+        " rabbit.submit(rabbit.with_options(timeout=60).call('desk.double', n=1))",
+    )
+    out, err = child.communicate(timeout=3 * PATIENCE)
+    assert (out, err, child.returncode) == ("0\n", "", 0)
 
 
 def test_ctrl_c_cancels_the_call_at_its_server(rabbitmq_url: str, desk: Desk) -> None:
     child = program(rabbitmq_url, "rabbit.call('desk.wait')", start_new_session=True)
     assert desk.begun.wait(PATIENCE)
     os.kill(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=PATIENCE)
+    _, err = child.communicate(timeout=3 * PATIENCE)
     assert "KeyboardInterrupt" in err
     assert desk.cancelled.wait(PATIENCE)
 
@@ -306,7 +400,7 @@ def test_ctrl_c_cancels_the_call_at_its_server(rabbitmq_url: str, desk: Desk) ->
 def test_under_gevent_it_says_what_to_do(rabbitmq_url: str) -> None:
     first = "from gevent import monkey; monkey.patch_all()"
     child = program(rabbitmq_url, "rabbit.call('desk.double', n=4)", first)
-    _, err = child.communicate(timeout=PATIENCE)
+    _, err = child.communicate(timeout=3 * PATIENCE)
     assert child.returncode == 1
     assert "gevent" in err
     assert "thread=False" in err

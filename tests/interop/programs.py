@@ -69,8 +69,13 @@ class Program:
 
 
 @asynccontextmanager
-async def running(script: Path, *arguments: str, url: str) -> AsyncIterator[Program]:
-    """Run a program for the length of a block; killed at its end, if it still runs."""
+async def running(
+    script: Path, *arguments: str, url: str, folder: Path | None = None
+) -> AsyncIterator[Program]:
+    """Run a program for the length of a block; killed at its end, if it still runs.
+
+    :param folder: where it runs; by default where the tests do.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(script),
@@ -79,6 +84,7 @@ async def running(script: Path, *arguments: str, url: str) -> AsyncIterator[Prog
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "LEVERET_URL": url, "PYTHONUNBUFFERED": "1"},
+        cwd=folder,
     )
     try:
         yield Program(script, process)

@@ -6,7 +6,7 @@ An expected type error carries `type: ignore[...]`; both checkers complain when 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from concurrent.futures import Future
 from typing import Annotated, Any, assert_type
 
@@ -428,6 +428,18 @@ def blocking() -> None:
         assert_type(rabbit.run(stages.parse("7")), int)
         assert_type(rabbit.run(stages.parse("7"), stages.show(0.5)), tuple[int, str])
         assert_type(rabbit.submit(stages.halve(7)), Future[float])
+        shown = stages.show(0.5)
+        assert_type(rabbit.each(rabbit.remote(Feed).watch(3)), Generator[int, None, None])
+        four = rabbit.run(stages.parse("7"), shown, stages.halve(1), stages.pair(1, 2))
+        assert_type(four, tuple[int, str, float, int])
+        assert_type(rabbit.run(*(stages.parse(text) for text in ("1", "2"))), tuple[int, ...])
+        answers = rabbit.run(rabbit.ask_all(stages.parse)("7", base=8))
+        assert_type(answers, leveret.Answers[int])
+        handle = rabbit.run(rabbit.start(stages.halve, key="k")(7))
+        assert_type(handle, leveret.CallHandle[float])
+        assert_type(rabbit.run(rabbit.attach(stages.halve, "k")), float)
+        assert_type(rabbit.run(stages.with_options(timeout=1).show(0.5)), str)
+        assert_type(rabbit.with_options(timeout=1).remote(Stages), Stages)
         assert_type(rabbit.run(rabbit.pipe(stages.parse, stages.halve)("7")), float)
         rabbit.run(stages.parse(7))  # type: ignore[arg-type]
         rabbit.run(7)  # type: ignore[call-overload]

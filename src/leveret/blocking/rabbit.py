@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Final, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
 from leveret.blocking.loop_thread import LoopThread, closed_meanwhile
@@ -71,6 +71,12 @@ class Rabbit:
     def __repr__(self) -> str:
         return f"<blocking {self._rabbit!r}>"
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a connection cannot be pickled, and so not be sent to another process: call"
+            " leveret.blocking.connect() in the other process"
+        )
+
     def open(self) -> None:
         """Connect, and wait for that. Without it the first call connects.
 
@@ -129,10 +135,11 @@ class Rabbit:
         """Begin a call: its future has the result, and to cancel it cancels the call."""
         return self._thread.submit(self._opened(call))
 
-    def each(self, items: AsyncIterator[T]) -> Iterator[T]:
+    def each(self, items: AsyncIterator[T]) -> Generator[T, None, None]:
         """Wait for one item of a stream after the other: `for item in rabbit.each(feed.watch(3))`.
 
-        To leave the loop early cancels the stream at its server.
+        To leave the loop early cancels the stream at its server, and so does `close()` of what
+        this returns.
 
         :raises CallError: that the stream ended with.
         """
@@ -150,6 +157,7 @@ class Rabbit:
     async def _opened(self, call: Awaitable[Any] | None) -> Any:
         """What a call gives, over a connection that is open or is opened now."""
         if not self._thread.is_loop_of_now(asyncio.get_running_loop()):
+            _drop(call)
             raise closed_meanwhile()  # not to connect again in a loop that ends
         if self._rabbit.is_unopened:
             await self._rabbit
@@ -181,7 +189,7 @@ class Rabbit:
         """
         return self.run(self._caller.call(method, **arguments))
 
-    def stream(self, method: str, /, **arguments: Any) -> Iterator[Any]:
+    def stream(self, method: str, /, **arguments: Any) -> Generator[Any, None, None]:
         """The items that "service.method" streams, without its contract.
 
         :raises CallError: that the stream ended with.
