@@ -27,7 +27,7 @@ class Program:
 
     async def says(self, words: str) -> str:
         """Read on until a line holds `words`; returns the line."""
-        while (line := await self._line()) is not None:
+        while (line := await self.line()) is not None:
             if words in line:
                 return line
         raise AssertionError(f"{self} ended without a word of {words!r}; it said:\n{self.output}")
@@ -40,7 +40,7 @@ class Program:
 
     async def ends(self) -> int:
         """Read its output to the end; returns its exit code."""
-        while await self._line() is not None:
+        while await self.line() is not None:
             pass
         async with asyncio.timeout(PATIENCE):
             return await self.process.wait()
@@ -50,7 +50,8 @@ class Program:
         """All that it said so far."""
         return "\n".join(self._said)
 
-    async def _line(self) -> str | None:
+    async def line(self) -> str | None:
+        """The next line of its output; None at the end."""
         assert self.process.stdout is not None
         try:
             async with asyncio.timeout(PATIENCE):

@@ -114,7 +114,7 @@ class LoopThread:
         """Run a coroutine, and wait for what it gives. An exception meanwhile, as by Ctrl-C,
         cancels it.
 
-        :raises RuntimeError: where an event loop runs in this thread, or under gevent.
+        :raises RuntimeError: where an event loop runs in this thread; under gevent or eventlet.
         """  # noqa: D205 - one sentence more
         loop = self._loop_for(coroutine)
         call = _begun(coroutine, loop)

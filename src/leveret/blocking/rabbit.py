@@ -16,6 +16,7 @@ from leveret.blocking.surroundings import check_surroundings
 from leveret.client.caller import Caller
 from leveret.client.discovered import DiscoveredService
 from leveret.client.options import GivenOptions
+from leveret.client.plain import PlainRemote
 from leveret.client.streams.remote_stream import RemoteStream
 from leveret.client.survey import Pong, StatsSurvey, Survey
 from leveret.client.verbs.answers import Answers
@@ -83,7 +84,7 @@ class Rabbit:
         :raises ConnectionLost: if no broker can be reached.
         :raises Unauthenticated: if the broker refuses user and password.
         :raises PermissionDenied: if the user may not use the vhost.
-        :raises RuntimeError: where an event loop runs in this thread, or under gevent.
+        :raises RuntimeError: where an event loop runs in this thread; under gevent or eventlet.
         """
         self._thread.run(self._opened(None))
 
@@ -122,7 +123,7 @@ class Rabbit:
 
         :returns: the result; of several calls a tuple.
         :raises CallError: whatever a call raises.
-        :raises RuntimeError: where an event loop runs in this thread, or under gevent.
+        :raises RuntimeError: where an event loop runs in this thread; under gevent or eventlet.
         """
         coroutine = self._opened(calls[0]) if len(calls) == 1 else self._all(calls)
         try:
@@ -237,6 +238,19 @@ class Rabbit:
     def pipe(self) -> MakesPipes:
         """A pipe of methods: `rabbit.run(rabbit.pipe(resize.shrink, stamp.on)(picture))`."""
         return self._caller.pipe
+
+    @overload
+    def plain(self, queue: str, **options: Unpack[GivenOptions]) -> PlainRemote[str]: ...
+    @overload
+    def plain(
+        self, queue: str, *, result: type[T], **options: Unpack[GivenOptions]
+    ) -> PlainRemote[T]: ...
+    def plain(self, queue: str, *, result: Any = str, **options: Unpack[GivenOptions]) -> Any:
+        """Servers of the RabbitMQ tutorial's kind: `rabbit.run(rabbit.plain("q").call(30))`.
+
+        See `leveret.Rabbit.plain`, also for what it raises.
+        """
+        return self._caller.plain(queue, result, options)
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Caller:
         """What makes remotes with other options, for `run`; see `Service.with_options`."""

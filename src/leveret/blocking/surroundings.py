@@ -1,4 +1,4 @@
-"""Where a blocking call cannot work: inside of an event loop, and under gevent."""
+"""Where a blocking call cannot work: inside of an event loop, under gevent and under eventlet."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def check_surroundings() -> None:
             " greenlets in their place: the call would wait for ever. Run this in a worker without"
             " gevent (gunicorn: --worker-class gthread), or patch all but threads:"
             " monkey.patch_all(thread=False)"
+        )
+    eventlet = sys.modules.get("eventlet.patcher")
+    if eventlet is not None and eventlet.is_monkey_patched("thread"):
+        raise RuntimeError(
+            "leveret.blocking needs threads of the operating system, and eventlet.monkey_patch()"
+            " has put green threads in their place: the call would block them all. Run this in a"
+            " process without eventlet, or patch all but threads: monkey_patch(thread=False)"
         )
     try:
         asyncio.get_running_loop()
