@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from typing import Final
-
-from msgspec import Struct, field
+from typing import Final, TypeAlias
 
 from leveret.errors import CallError, Code
-from leveret.observe.histogram import BOUNDS, Histogram
+from leveret.observe.histogram import Histogram
 from leveret.observe.server_counters import OK
+from leveret.observe.uncounted import BATCH, Uncounted
 
 _MOST: Final = 10_000
 """How many methods are told apart: a program may call any name."""
@@ -18,27 +16,42 @@ MOST_OUTCOMES: Final = 100
 OTHER: Final = "_other"
 """What further methods, and further codes, are counted as."""
 
+_Failure: TypeAlias = tuple[tuple[str, str], float]
+"""Code and `executed` of a call that failed, and its seconds."""
 
-class ClientCounters(Struct, eq=False, kw_only=True):
-    """The calls of one method by one client, each with all its attempts."""
 
-    started: int = 0
-    """How many began."""
-    handled: dict[tuple[str, str], int] = field(default_factory=dict)
-    """How many ended, by code and `executed`. Those that succeeded are in `succeeded`."""
-    succeeded: int = 0
-    """How many ended with their result."""
-    retries: int = 0
-    """How many requests went beside or after the first of a call: retries and hedges."""
-    seconds: Histogram = field(default_factory=Histogram)
-    """How long they took, with all that they waited for."""
+class ClientCounters:
+    """The calls of one method by one client, each with all its attempts.
+
+    :param started: how many began.
+    :param retries: how many requests went beside or after the first of a call.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_handled",
+        "_seconds",
+        "_succeeded",
+        "retries",
+        "started",
+    )
+
+    def __init__(self, *, started: int = 0, retries: int = 0) -> None:
+        self.started = started
+        """How many began."""
+        self.retries = retries
+        """How many requests went beside or after the first of a call: retries and hedges."""
+        self._succeeded = 0
+        self._handled: dict[tuple[str, str], int] = {}
+        self._seconds = Histogram()
+        self._ended: Uncounted[float | _Failure] = Uncounted(self._count)
 
     def answered(self, seconds: float) -> None:
         """A call has its result."""
-        self.succeeded += 1
-        histogram = self.seconds
-        histogram.counts[bisect_left(BOUNDS, seconds)] += 1
-        histogram.total += seconds
+        records = self._ended.records
+        records.append(seconds)
+        if len(records) >= BATCH:
+            self._ended.count_some()
 
     def failed(self, error: BaseException, seconds: float) -> None:
         """A call ended with an error: it counts by its `code` and its `executed`.
@@ -51,19 +64,54 @@ class ClientCounters(Struct, eq=False, kw_only=True):
             key = Code.INTERNAL.value, "no"
         else:
             key = Code.CANCELLED.value, "maybe"
-        if key not in self.handled and len(self.handled) >= MOST_OUTCOMES:
-            key = OTHER, key[1]
-        self.handled[key] = self.handled.get(key, 0) + 1
-        self.seconds.record(seconds)
+        self._ended.records.append((key, seconds))
+        self._ended.count_some()
+
+    @property
+    def handled(self) -> dict[tuple[str, str], int]:
+        """How many ended, by code and `executed`. Those that succeeded are in `succeeded`."""
+        self._ended.count()
+        return self._handled
+
+    @property
+    def succeeded(self) -> int:
+        """How many ended with their result."""
+        self._ended.count()
+        return self._succeeded
+
+    @property
+    def seconds(self) -> Histogram:
+        """How long they took, with all that they waited for."""
+        self._ended.count()
+        return self._seconds
 
     @property
     def in_flight(self) -> int:
         """How many calls have not ended."""
-        return self.started - self.succeeded - sum(self.handled.values())
+        return self.started - self.succeeded - sum(self.handled.copy().values())
 
     def by_outcome(self) -> dict[tuple[str, str], int]:
         """How many ended, by code and `executed`; a result has `OK` and "yes"."""
         return {(OK, "yes"): self.succeeded, **self.handled}
+
+    def _count(self, records: list[float | _Failure]) -> None:
+        took = [record for record in records if type(record) is float]
+        if len(took) == len(records):  # as mostly
+            self._succeeded += len(took)
+        else:
+            failed = [record for record in records if isinstance(record, tuple)]
+            took = [record for record in records if not isinstance(record, tuple)]
+            self._succeeded += len(took)
+            for key, seconds in failed:
+                self._fail(key)
+                took.append(seconds)
+        self._seconds.record_all(took)
+
+    def _fail(self, key: tuple[str, str]) -> None:
+        handled = self._handled
+        if key not in handled and len(handled) >= MOST_OUTCOMES:
+            key = OTHER, key[1]
+        handled[key] = handled.get(key, 0) + 1
 
 
 class ClientMethods:
@@ -77,8 +125,7 @@ class ClientMethods:
     def forget(self) -> None:
         """Begin at zero: this process was forked, and what its parent counted is the parent's."""
         for counters in self.by_method.values():
-            counters.started = counters.succeeded = counters.retries = 0
-            counters.handled, counters.seconds = {}, Histogram()
+            counters.__init__()  # type: ignore[misc]  # calls hold on to these
 
     def of(self, method: str) -> ClientCounters:
         """Those of a method, as "service.method"."""

@@ -5,8 +5,8 @@ Pure. A duration falls into the first bucket whose bound it does not exceed, as 
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -49,6 +49,19 @@ class Histogram(Struct, eq=False, kw_only=True):
         """Something took so long."""
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
+
+    def record_all(self, seconds: Iterable[float]) -> None:
+        """Something took so long, for each of these."""
+        ordered = sorted(seconds)
+        below, number = 0, len(ordered)
+        for bucket, bound in enumerate(BOUNDS):
+            if below == number:
+                break
+            upto = bisect_right(ordered, bound)
+            self.counts[bucket] += upto - below
+            below = upto
+        self.counts[-1] += number - below
+        self.total += sum(ordered)
 
     def add(self, counts: Sequence[int], total: float) -> None:
         """Add what another histogram has counted; one with other buckets is left out."""

@@ -1,18 +1,15 @@
-"""What a server counts of the requests of one queue. Pure: it is told the moments.
-
-`ended` is what each call comes by. So it is one function, and finds with one look-up each what it
-adds to.
-"""
+"""What a server counts of the requests of one queue. Pure: it is told the moments."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from typing import Final
+from collections import Counter
+from typing import Final, TypeAlias
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from leveret.observe.callers import Callers
-from leveret.observe.histogram import BOUNDS, Histogram
+from leveret.observe.histogram import Histogram
+from leveret.observe.uncounted import BATCH, Uncounted
 
 OK: Final = "OK"
 """What stands where a call that failed has the code of its error."""
@@ -31,35 +28,56 @@ class LastError(Struct, frozen=True, kw_only=True):
     """When, in seconds since 1970."""
 
 
-class ServerCounters(Struct, eq=False, kw_only=True):
+_Record: TypeAlias = tuple[str, str, float, float, float | None, int, int]
+"""What `ended` is told of one call."""
+
+
+class ServerCounters:
     """The requests of one queue, since the server began."""
 
-    started: int = 0
-    """How many came, however they came."""
-    handled: dict[str, int] = field(default_factory=dict)
-    """How many calls ended here, by the code of their error, `OK` without one."""
-    handed_back: int = 0
-    """How many requests went to another server, or back to the broker."""
-    redelivered: int = 0
-    """How many came that were delivered before, to this server or another one."""
-    handler: Histogram = field(default_factory=Histogram)
-    """How long calls had a place: middleware, handler, and the record of the reply. Those that
-    stream are left out, as they take as long as their callers."""
-    queue: Histogram = field(default_factory=Histogram)
-    """How long calls were on their way, in the queue, and waiting here for a place; as far as
-    their requests say when they were sent."""
-    bytes_in: int = 0
-    """Bytes of arguments."""
-    bytes_out: int = 0
-    """Bytes of replies, with the frames around them, and of the items of streams."""
-    items_in: int = 0
-    """Items of uploads, of calls that have ended."""
-    items_out: int = 0
-    """Items of streams, of calls that have ended."""
-    callers: Callers = field(default_factory=Callers)
-    """Who called."""
-    last_error: LastError | None = None
-    """The last error; None if there was none."""
+    __slots__ = (
+        "_bytes_in",
+        "_bytes_out",
+        "_callers",
+        "_ended",
+        "_handled",
+        "_handler",
+        "_queue",
+        "handed_back",
+        "items_in",
+        "items_out",
+        "last_error",
+        "redelivered",
+        "started",
+    )
+
+    def __init__(
+        self,
+        *,
+        started: int = 0,
+        handed_back: int = 0,
+        redelivered: int = 0,
+        items_in: int = 0,
+        items_out: int = 0,
+    ) -> None:
+        self.started = started
+        """How many came, however they came."""
+        self.handed_back = handed_back
+        """How many requests went to another server, or back to the broker."""
+        self.redelivered = redelivered
+        """How many came that were delivered before, to this server or another one."""
+        self.items_in = items_in
+        """Items of uploads, of calls that have ended."""
+        self.items_out = items_out
+        """Items of streams, of calls that have ended."""
+        self.last_error: LastError | None = None
+        """The last error; None if there was none."""
+        self._handled: dict[str, int] = {}
+        self._handler = Histogram()
+        self._queue = Histogram()
+        self._bytes_in = self._bytes_out = 0
+        self._callers = Callers()
+        self._ended: Uncounted[_Record] = Uncounted(self._count)
 
     def ended(
         self,
@@ -80,19 +98,75 @@ class ServerCounters(Struct, eq=False, kw_only=True):
         :param size_in: bytes of its arguments.
         :param size_out: bytes of its reply and items.
         """
-        handled = self.handled
-        handled[code] = handled.get(code, 0) + 1
-        queue = self.queue
-        queue.counts[bisect_left(BOUNDS, queued)] += 1
-        queue.total += queued
-        if ran is not None:
-            handler = self.handler
-            handler.counts[bisect_left(BOUNDS, ran)] += 1
-            handler.total += ran
-        self.bytes_in += size_in
-        self.bytes_out += size_out
-        counts = self.callers.by_name.get(caller) or self.callers.new(caller)
-        counts.handled += 1
-        counts.last = now
+        records = self._ended.records
+        records.append((code, caller, now, queued, ran, size_in, size_out))
+        if len(records) >= BATCH:
+            self._ended.count_some()
+
+    @property
+    def handled(self) -> dict[str, int]:
+        """How many calls ended here, by the code of their error, `OK` without one."""
+        self._ended.count()
+        return self._handled
+
+    @property
+    def handler(self) -> Histogram:
+        """How long calls had a place: middleware, handler, and the record of the reply.
+
+        Those that stream are left out, as they take as long as their callers.
+        """
+        self._ended.count()
+        return self._handler
+
+    @property
+    def queue(self) -> Histogram:
+        """How long calls were on their way, in the queue, and waiting here for a place.
+
+        Where requests do not say when they were sent, what came before them is left out.
+        """
+        self._ended.count()
+        return self._queue
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes of arguments."""
+        self._ended.count()
+        return self._bytes_in
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes of replies, with the frames around them, and of the items of streams."""
+        self._ended.count()
+        return self._bytes_out
+
+    @property
+    def callers(self) -> Callers:
+        """Who called."""
+        self._ended.count()
+        return self._callers
+
+    def sent(self, size: int) -> None:
+        """Bytes were sent for a call that ends at another server."""
+        self._ended.count()
+        self._bytes_out += size
+
+    def _count(self, records: list[_Record]) -> None:
+        codes, names, moments, queued, ran, sizes_in, sizes_out = zip(*records, strict=True)
+        self._queue.record_all(queued)
+        self._handler.record_all([seconds for seconds in ran if seconds is not None])
+        self._bytes_in += sum(sizes_in)
+        self._bytes_out += sum(sizes_out)
+        if len(set(names)) == len(set(codes)) == 1:  # as mostly: it takes half of the time
+            self._add(names[0], codes[0], len(records), moments[-1])
+            return
+        last = dict(zip(names, moments, strict=True))
+        for (name, code), number in Counter(zip(names, codes, strict=True)).items():
+            self._add(name, code, number, last[name])
+
+    def _add(self, name: str, code: str, number: int, last: float) -> None:
+        self._handled[code] = self._handled.get(code, 0) + number
+        counts = self._callers.by_name.get(name) or self._callers.new(name)
+        counts.handled += number
+        counts.last = last
         if code != OK:
-            counts.failed += 1
+            counts.failed += number

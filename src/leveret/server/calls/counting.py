@@ -43,7 +43,7 @@ class Counting:
             counters.items_in += stream.taken
             counters.items_out += stream.count
             if call.has_moved:
-                counters.bytes_out += size_out
+                counters.sent(size_out)
                 self.handed_back(call)
                 return
         counters.ended(

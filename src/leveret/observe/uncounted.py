@@ -1,0 +1,59 @@
+"""Records of calls that ended and are not in any sum yet.
+
+To add a call to a dozen sums costs a server as much as to decode its request. So a call that ends
+leaves a record, and the records of many calls are added together: when there are `BATCH` of them,
+and when somebody asks for a sum.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+BATCH: Final = 64
+"""How many records are kept at most. More would make a call little cheaper: adding up a batch costs
+as much as adding up some twenty records."""
+
+
+class Uncounted(Generic[T]):
+    """Records in the order in which they came.
+
+    Who has one appends to `records`, in one thread, and calls `count_some` when there are `BATCH`.
+    Any thread may call `count`.
+
+    :param count: adds a batch to the sums. It is called by one thread at a time.
+    """
+
+    __slots__ = ("_count", "_counting", "records")
+
+    def __init__(self, count: Callable[[list[T]], None]) -> None:
+        self.records: list[T] = []
+        """It is the same list always, so that a record is never lost between two."""
+        self._count = count
+        self._counting = threading.Lock()
+
+    def count_some(self) -> None:
+        """Add records to the sums, unless that goes on already.
+
+        It never waits: a finalizer, which may leave a record as well, can run in the middle.
+        """
+        self._take(blocking=False)
+
+    def count(self) -> None:
+        """Add all records to the sums."""
+        self._take(blocking=True)
+
+    def _take(self, *, blocking: bool) -> None:
+        if not self._counting.acquire(blocking=blocking):
+            return  # whoever counts now, or next, counts these
+        try:
+            number = len(self.records)  # one may be added at any moment, after these
+            batch = self.records[:number]
+            del self.records[:number]
+            if batch:
+                self._count(batch)
+        finally:
+            self._counting.release()
