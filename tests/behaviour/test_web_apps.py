@@ -186,6 +186,19 @@ async def test_a_lazy_app_whose_serving_fails_for_good_is_dead_and_says_why(
     assert "the web app serves no more until it is started anew" in caplog.text
 
 
+@pytest.mark.embedded_only
+async def test_an_app_whose_connection_is_not_opened_again_is_dead_and_ends_well(
+    broker_url: str,
+) -> None:
+    async with FaultProxy(broker_url) as proxy:
+        lifespan = Lifespan(leveret.connect(proxy.url, reconnect=False), Shop())
+        async with running(of_starlette(lifespan)) as client:
+            assert await look(client, "livez") == (200, "alive")
+            proxy.cut()
+            await until_found(lambda: look(client, "livez"), (503, "dead"), "it has failed")
+            assert await look(client, "readyz") == (503, "not ready")
+
+
 async def test_calls_that_run_end_before_the_app_does(broker_url: str) -> None:
     gate = Gate()
     lifespan = Lifespan(leveret.connect(broker_url), gate)
