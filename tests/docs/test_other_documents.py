@@ -21,7 +21,9 @@ from tests.docs.shell import Line, Shell, lines
 
 DEPLOYING = "docs/deploying.md"
 DOCUMENTS = sorted(
-    str(path.relative_to(ROOT)) for glob in ("*.md", "docs/**/*.md") for path in ROOT.glob(glob)
+    str(path.relative_to(ROOT))
+    for glob in ("*.md", "docs/**/*.md", "examples/**/*.md")
+    for path in ROOT.glob(glob)
 )
 
 
