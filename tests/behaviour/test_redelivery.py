@@ -21,7 +21,7 @@ from leveret import (
     method,
 )
 from leveret.amqp.properties import Properties
-from leveret.server import method_server
+from leveret.server.method import asking
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import PATIENCE, at_once, until
 from tests.behaviour.raw import RawPeer
@@ -65,7 +65,7 @@ async def test_a_request_is_not_run_again_whose_caller_was_told_that_it_was_refu
     client: Rabbit, host: Rabbit, raw: RawPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its server refused it, and vanished before it had acknowledged it."""
-    monkeypatch.setattr(method_server, "CONFIRM_WITHIN_WAITS", PATIENCE)  # on a busy machine too
+    monkeypatch.setattr(asking, "CONFIRM_WITHIN_WAITS", PATIENCE)  # on a busy machine too
     twice = Twice()
     async with host.serving(Twice()):
         pass

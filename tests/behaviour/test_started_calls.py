@@ -325,7 +325,7 @@ async def test_a_call_that_no_server_may_run_tells_whoever_asks_why(
 async def test_a_server_that_cannot_remember_leaves_a_started_call_to_one_that_can(
     host: Rabbit, other_host: Rabbit, client: Rabbit, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leveret.server.method_server._LEFT_AFTER", 0.01)
+    monkeypatch.setattr("leveret.server.method.unawaited._LEFT_AFTER", 0.01)
     # A server that is only slow must not have the client look for others: it finds the unable one.
     monkeypatch.setattr("leveret.client.verbs.started_servers._SILENT", 60.0)
     able, unable = Reports(), Reports()

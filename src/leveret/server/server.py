@@ -31,7 +31,8 @@ from leveret.server.failed_requests import FailedRequests
 from leveret.server.for_all import CallsForAll
 from leveret.server.handlers.execution import Executor
 from leveret.server.lifespans import Lifespans
-from leveret.server.method_server import MethodServer, Shared
+from leveret.server.method.shared import Shared
+from leveret.server.method_server import MethodServer
 from leveret.server.options import GRACE, ServeOptions
 from leveret.server.put_back import PutBack
 from leveret.server.servable import check_plain, read_services

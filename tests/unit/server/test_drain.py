@@ -16,7 +16,8 @@ from leveret.server.calls.life import Life, Stop
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.drain import Drain
 from leveret.server.handlers.execution import Executor
-from leveret.server.method_server import MethodServer, Shared
+from leveret.server.method.shared import Shared
+from leveret.server.method_server import MethodServer
 from leveret.server.streams.registry import Streams
 from leveret.server.subscription import Subscription
 from leveret.transport.link import Link

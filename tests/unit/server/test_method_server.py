@@ -27,7 +27,8 @@ from leveret.server.calls.life import (
 )
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.handlers.execution import Executor
-from leveret.server.method_server import MethodServer, Shared
+from leveret.server.method.shared import Shared
+from leveret.server.method_server import MethodServer
 from leveret.server.outbox import Unsent
 from leveret.server.streams.registry import Streams
 from leveret.wire.message import Incoming
@@ -568,7 +569,7 @@ async def test_a_one_way_request_that_may_have_run_is_kept_and_one_that_expired_
 
 async def test_the_time_of_a_one_way_call_begins_with_its_handler() -> None:
     scene = Scene()
-    scene.server.slots = type(scene.server.slots)(1, lambda _now: 0, adapts=False)
+    scene.server.slots.resize(1)
     first = scene.take("1")
     assert first is not None
     now = time.time()

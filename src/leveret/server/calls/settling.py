@@ -166,6 +166,12 @@ class Settling:
             self._remember(call, reply)
             call.source.answers.reply(reply)
 
+    def acknowledge(self, call: ServerCall) -> None:
+        """The request of a call that has not ended is not needed any more."""
+        if call.holding is _HELD:
+            self._life.move(call, HoldingEvent.SETTLED)
+            call.source.answers.settle(call.tag, Settle.ACK)
+
     def passed(self, call: ServerCall, notice: bytes) -> None:
         """The broker has the next stage of a pipe: who asks for this one is told that."""
         call.answer = Answer.GIVEN

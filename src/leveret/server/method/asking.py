@@ -1,0 +1,104 @@
+"""Asks callers whether they still wait, before their calls are run.
+
+The caller of a request that was there before this server may have been told that no server listens.
+The caller of one that another server had may have been answered by that one, which then lost its
+connection before its acknowledgement was read: a refusal, mostly, which says that the handler did
+not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from leveret.errors import CallError
+from leveret.server.calls.life import Event, Holding, Life, ServerCall, State
+from leveret.server.calls.outcome import stopped
+from leveret.transport.deadlines import Deadlines
+from leveret.wire.message import Notice, NoticeKind
+from leveret.wire.timing import CONFIRM_WITHIN, CONFIRM_WITHIN_WAITS
+
+
+class Asking:
+    """Asks the callers of one method.
+
+    :param answer_to: where answers come in, as a key of the control exchange.
+    :param idempotent: whether to run a call twice does no harm.
+    :param admit: finds a place for a call.
+    :param fail: answers a call that ends without a task.
+    :param forget: drops a call that another server will get.
+    """
+
+    def __init__(
+        self,
+        life: Life,
+        deadlines: Deadlines[ServerCall],
+        *,
+        answer_to: str,
+        idempotent: bool,
+        admit: Callable[[ServerCall], None],
+        fail: Callable[[ServerCall, CallError], None],
+        forget: Callable[[ServerCall], None],
+    ) -> None:
+        self._life = life
+        self._clock = life.clock
+        self._deadlines = deadlines
+        self._answer_to = answer_to
+        self._idempotent = idempotent
+        self._admit = admit
+        self._fail = fail
+        self._forget = forget
+
+    def ask(self, call: ServerCall, seconds: float, *, old: bool) -> bool:
+        """Ask the caller whether it still waits; False if its dialect knows no such question.
+
+        :param seconds: what is left of its time.
+        :param old: whether its request was in the queue before this server.
+        """
+        call.old = old
+        question = self._question(call)
+        if not question:
+            return False
+        patience = min(seconds, CONFIRM_WITHIN_WAITS if self._still_waits(call) else CONFIRM_WITHIN)
+        call.tick = self._deadlines.add(call.arrived + patience, call)
+        self._life.fire(call, Event.ASK)
+        call.source.answers.reply(question)
+        return True
+
+    def ask_again(self, call: ServerCall) -> None:
+        """The request of a call that is asked about came again: so may the answer."""
+        call.source.answers.reply(self._question(call))
+
+    def confirmed(self, call: ServerCall) -> None:
+        """The caller of a call still waits: run it."""
+        if call.state is not State.ASKED:
+            return
+        self._life.fire(call, Event.CONFIRMED)
+        self._deadlines.discard(call.tick, call)
+        call.tick = self._deadlines.add(call.ends, call)
+        self._admit(call)
+
+    def unanswered(self, call: ServerCall) -> None:
+        """The caller of a call that is asked about has not answered in time."""
+        if call.holding is Holding.DETACHED:
+            self._life.fire(call, Event.UNCONFIRMED)
+            self._forget(call)  # whoever gets its request next asks its caller
+        elif self._still_waits(call) and call.ends > self._clock():
+            self.confirmed(call)
+        else:
+            error = stopped(call, call.state, in_thread=False)
+            self._life.fire(call, Event.UNCONFIRMED)
+            self._fail(call, error)
+
+    def _still_waits(self, call: ServerCall) -> bool:
+        """Whether the caller of such a request can be thought to wait, though it says nothing.
+
+        It may be cut off, and to run the request does no harm. But a caller that does not wait for
+        a server may have been told that there was none, and that its handler did not run. A caller
+        whose request another server had hardly was: the answer would have had to get through, and
+        not the acknowledgement in the same write.
+        """
+        return not call.old or (self._idempotent and call.incoming.waits)
+
+    def _question(self, call: ServerCall) -> bytes:
+        notice = Notice(kind=NoticeKind.CONFIRM, answer_to=self._answer_to)
+        return call.source.answers.packer.notice(call.incoming, notice)

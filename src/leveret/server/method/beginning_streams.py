@@ -1,0 +1,101 @@
+"""Begins the streams of calls: those of their results, and those that callers upload."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from math import inf
+
+from leveret.contract import MethodSpec
+from leveret.errors import Code, InvalidArgument
+from leveret.server.calls.life import Answer, ServerCall
+from leveret.server.calls.replies import Replies
+from leveret.server.streams.registry import Streams
+from leveret.server.streams.stream import ServerStream
+from leveret.transport.deadlines import Deadlines
+from leveret.wire.context import CurrentCall
+
+
+class BeginningStreams:
+    """Begins the streams of one method.
+
+    :param sender: what messages of streams say that they are from.
+    :param acknowledge: acknowledges the request of a call that has not ended.
+    :param clock: seconds that go on steadily.
+    """
+
+    def __init__(
+        self,
+        spec: MethodSpec,
+        replies: Replies,
+        streams: Streams,
+        deadlines: Deadlines[ServerCall],
+        *,
+        sender: str,
+        acknowledge: Callable[[ServerCall], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._spec = spec
+        self._replies = replies
+        self._streams = streams
+        self._deadlines = deadlines
+        self._sender = sender
+        self._acknowledge = acknowledge
+        self._clock = clock
+
+    def stream_of(self, call: ServerCall, now: float) -> ServerStream:
+        """The streams of a call that is to be run.
+
+        :raises InvalidArgument: if its caller does not take them.
+        """
+        spec, request = self._spec, call.incoming.stream
+        if spec.streams and (request is None or not request.items):
+            raise InvalidArgument(
+                f"{spec.key} streams its results, and this caller takes one result only; call it"
+                " with `async for`, by a client that knows streams"
+            )
+        if spec.upload is not None and (request is None or not request.uploads):
+            raise InvalidArgument(
+                f"{spec.key} is given {spec.upload.name!r} item by item, and this caller sends"
+                " none; call it by a client that knows streams"
+            )
+        assert request is not None
+        if not call.name:
+            raise InvalidArgument(f"{spec.key} streams: a call needs an id and a reply address")
+        replies = self._replies
+        replies.codec(call.incoming.content_type)
+        return ServerStream(
+            call,
+            request,
+            sender=self._sender,
+            encode=replies.item if spec.streams else None,
+            decode=None if spec.upload is None else replies.uploaded,
+            now=now,
+        )
+
+    def begin(self, call: ServerCall, context: CurrentCall) -> None:
+        """The handler of a call begins that streams: its request is not needed any more.
+
+        It would be held for longer than the broker waits; and half a stream is not run again.
+        """
+        stream = call.stream
+        assert isinstance(stream, ServerStream)
+        if call.name in self._streams:  # its caller sent the request twice
+            call.answer = Answer.GIVEN
+            call.code = Code.CANCELLED.value
+            self._acknowledge(call)
+            raise asyncio.CancelledError
+        self._acknowledge(call)
+        self._streams.add(stream)
+        stream.begin(self._clock(), lambda: self._first_sent(call, stream.total, context))
+
+    def _first_sent(self, call: ServerCall, total: float | None, context: CurrentCall) -> None:
+        """The caller of a stream has heard of it: from now on it may take until `total`."""
+        self._deadlines.discard(call.tick, call)
+        if total is None:
+            call.ends = context.deadline = inf
+        else:
+            call.ends = self._clock() + total - time.time()
+            context.deadline = total
+            call.tick = self._deadlines.add(call.ends, call)
