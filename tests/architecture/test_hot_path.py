@@ -57,7 +57,7 @@ class Sums(Service):
 
 
 class Tally:
-    """The functions of Leveret that one thread ran, call by call: `client/remote.py call`."""
+    """The functions of Leveret that one thread ran, call by call: `client/invocation.py call`."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = [[]]

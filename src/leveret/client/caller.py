@@ -13,7 +13,8 @@ from leveret.client.invocations import NATIVE, Invocations
 from leveret.client.named import named_codec, named_spec
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
 from leveret.client.plain import PlainRemote
-from leveret.client.remote import RemoteMethod, remote_of, remote_of_spec
+from leveret.client.remote import remote_of, remote_of_spec
+from leveret.client.remote_method import RemoteMethod
 from leveret.client.streams.method import RemoteStreamMethod
 from leveret.client.streams.remote_stream import RemoteStream
 from leveret.client.verbs.answers import Answers

@@ -38,7 +38,8 @@ from leveret.client.middleware import CallNext, OutgoingCall
 from leveret.client.options import CallOptions
 from leveret.client.plain import PlainRemote
 from leveret.client.policy.call_policy import Policies
-from leveret.client.remote import RemoteMethod, remote_of
+from leveret.client.remote import remote_of
+from leveret.client.remote_method import RemoteMethod
 from leveret.client.streams.opening import StreamSender
 from leveret.contract import spec_of
 from leveret.wire.dialect import ClientChannel, ClientDialect

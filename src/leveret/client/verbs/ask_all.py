@@ -14,7 +14,7 @@ from leveret.client.calls.route import Route
 from leveret.client.invocation import Terms
 from leveret.client.invocations import NATIVE, MakeCodec
 from leveret.client.options import MAX_TIMEOUT, CallOptions, GivenOptions
-from leveret.client.remote import Invokes, RemoteMethod
+from leveret.client.remote_method import Invokes, RemoteMethod
 from leveret.client.verbs.answers import Answers
 from leveret.client.verbs.remote_methods import remote_method_of
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec

@@ -16,7 +16,7 @@ from leveret.client.calls.request import InPipe, Request
 from leveret.client.invocation import Invocation, Sender
 from leveret.client.invocations import NATIVE, Invocations, typed_codec
 from leveret.client.options import MAX_KEY, MAX_TIMEOUT, CallOptions, GivenOptions
-from leveret.client.remote import RemoteMethod
+from leveret.client.remote_method import RemoteMethod
 from leveret.client.verbs.remote_methods import remote_method_of
 from leveret.codec import argument_codec
 from leveret.contract import MethodSpec, method_schema

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.client.remote import RemoteMethod
+from leveret.client.remote_method import RemoteMethod
 from leveret.client.streams.method import RemoteStreamMethod
 from leveret.errors import InvalidArgument
 

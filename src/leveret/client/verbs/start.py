@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
 from leveret.client.options import GivenOptions, check_key
-from leveret.client.remote import RemoteMethod
+from leveret.client.remote_method import RemoteMethod
 from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe import (
     changed_pipe,

@@ -10,7 +10,7 @@ import pytest
 
 import leveret
 from leveret import ContractError, InvalidArgument, Rabbit, Service, method
-from leveret.client.remote import RemoteMethod
+from leveret.client.remote_method import RemoteMethod
 from leveret.client.verbs import pipe as pipe_module
 
 

@@ -10,7 +10,8 @@ from leveret.client.calls.request import Request
 from leveret.client.invocations import Invocations
 from leveret.client.options import CallOptions
 from leveret.client.policy.call_policy import Policies
-from leveret.client.remote import RemoteMethod, remote_of
+from leveret.client.remote import remote_of
+from leveret.client.remote_method import RemoteMethod
 from leveret.client.verbs.remote_methods import remote_method_of, startable
 from tests.behaviour.services import Echo
 

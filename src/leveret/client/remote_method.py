@@ -1,0 +1,347 @@
+"""One method of a remote: how it is called, with the middleware and the trace around its calls.
+
+Verbs make others of it: a one-way request, the start of a call, a pipe. What they have to know of a
+method is here as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from itertools import repeat
+from types import CodeType
+from typing import Any, Protocol
+
+from msgspec import structs
+
+from leveret.client.invocation import Invocation, Terms, TracedTerms
+from leveret.client.invocations import NATIVE, Invocations, MakeCodec
+from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
+from leveret.client.options import CallOptions, GivenOptions, check_timeout
+from leveret.client.request_ids import ids_within, traced_within, within_call
+from leveret.client.signatures import DocOfMethod, SignatureOfMethod
+from leveret.client.tracing import ClientTracing, TracedCall
+from leveret.contract import MethodSpec, given_arguments
+from leveret.errors import InvalidArgument
+from leveret.wire.started import Standing
+
+
+class Invokes(Protocol):
+    """What makes the calls of a remote method: an `Invocation`, mostly."""
+
+    @property
+    def new_id(self) -> Callable[[], str]:
+        """Gives a call id that no call has had."""
+        ...
+
+    @property
+    def parameters(self) -> Callable[..., Any]:
+        """Makes of arguments what is encoded; `TypeError` for arguments that do not fit."""
+        ...
+
+    def call(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        terms: Terms,
+        ids: Iterator[str] | None = None,
+    ) -> Coroutine[Any, Any, Any]:
+        """One call."""
+        ...
+
+
+class RemoteMethod:
+    """One method of a remote service. Calling it sends a request and awaits the reply.
+
+    A caller may make one for each call, with metadata of its own. So making one has to be cheap.
+
+    :param invocation: that of the method with these options.
+    :param made_by: what made that, and how it makes the method's codecs.
+    :raises InvalidArgument: if the metadata cannot be sent.
+    """
+
+    __slots__ = (
+        "_chain",
+        "_invocation",
+        "_key",
+        "_made_by",
+        "_metadata",
+        "_middleware",
+        "_name",
+        "_on_progress",
+        "_options",
+        "_reply_metadata",
+        "_spec",
+        "_terms",
+    )
+    __signature__ = SignatureOfMethod()
+
+    def __init__(
+        self,
+        invocation: Invokes,
+        spec: MethodSpec,
+        options: CallOptions,
+        made_by: tuple[Invocations, MakeCodec],
+        middleware: tuple[Middleware, ...] = (),
+    ) -> None:
+        self._made_by = made_by
+        self._options = options
+        self._middleware = middleware
+        self._spec = spec
+        self._name = spec.key
+        self._invocation = invocation
+        self._metadata = options.metadata
+        self._key = options.idempotency_key
+        self._reply_metadata = options.reply_metadata
+        self._on_progress = options.on_progress
+        self._terms = self._terms_with(options.timeout or spec.timeout, options.metadata)
+        self._chain: CallNext | None = None
+        if middleware:
+            self._chain = compose(middleware, self._innermost)
+
+    # -- what makes Python's tools take it for an `async def` ----------------------------------
+
+    __defaults__ = None
+    __kwdefaults__ = None
+
+    @property
+    def __name__(self) -> str:
+        """The name of the method in Python."""
+        return self._spec.attribute
+
+    @property
+    def __code__(self) -> CodeType:
+        """What `iscoroutinefunction` looks at, as in functions that Cython makes."""
+        return Invocation.call.__code__
+
+    def __get__(self, instance: object, owner: type | None = None) -> RemoteMethod:
+        """Itself: `help` takes what has this for a routine, and shows its signature."""
+        return self
+
+    # -- calling ------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """One call, through the middleware if there is any.
+
+        :raises CallError: however it fails, once it is awaited.
+        """
+        tracing = self._made_by[0].tracing
+        if tracing is not None and tracing.is_wanted():
+            call = self._traced(tracing, args, kwargs)
+        elif self._chain is None:
+            call = self._invocation.call(args, kwargs, self._terms)
+        else:
+            call = self._through_middleware(self._chain, args, kwargs)
+        # For "coroutine 'orders.quote' was never awaited"; each coroutine has it.
+        call.__qualname__ = self._name  # type: ignore[attr-defined]
+        return call
+
+    def __repr__(self) -> str:
+        return f"<remote method {self._spec.key}>"
+
+    # -- for verbs ----------------------------------------------------------------------------
+
+    @property
+    def given_timeout(self) -> float | None:
+        """The seconds that its options give a call; None if they do not say."""
+        return self._options.timeout
+
+    def started(self, key: str, keep: float) -> RemoteMethod:
+        """The same method, whose requests start calls with a key.
+
+        :param keep: seconds; see `StartedClient`.
+        :raises InvalidArgument: if it cannot be called with its options.
+        """
+        invocations, make_codec = self._made_by
+        options = structs.replace(
+            self._options, idempotency_key=key, expires_in=keep, retry=False, hedge=False
+        )
+        starting = invocations.of(self._spec, options, make_codec, one_way=True, started=True)
+        return RemoteMethod(starting, self._spec, options, self._made_by, self._middleware)
+
+    async def request(
+        self, call_id: str, arguments: Mapping[str, Any], metadata: dict[str, str], timeout: float
+    ) -> None:
+        """Send one-way requests of one call, all with this id, until the broker has taken one.
+
+        :raises CallError: if it does not.
+        """
+        tracing = self._made_by[0].tracing
+        if tracing is None or not tracing.is_wanted():
+            terms = self._terms_with(timeout, metadata)
+            await self._invocation.call((), dict(arguments), terms, repeat(call_id))
+            return
+        with tracing.call(self._name) as traced:
+            terms = self._terms_with(timeout, {**metadata, **traced.carrier})
+            await self._invocation.call((), dict(arguments), terms, repeat(call_id))
+
+    def read_standing(self, standing: Standing) -> Any:
+        """The result of a started call that is done, or the error that it ended with, raised."""
+        return self.invocation.recorded_result(standing, self._reply_metadata)
+
+    def through_middleware(
+        self,
+        send: Callable[[Mapping[str, Any], dict[str, str]], Awaitable[Any]],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Coroutine[Any, Any, Any]:
+        """Have the middleware go around something else than a call.
+
+        :param send: gets the arguments by name, and the metadata, as the middleware leaves them.
+        """
+
+        def innermost(call: OutgoingCall) -> Awaitable[Any]:
+            return send(call.arguments, call.metadata)
+
+        chain = compose(self._middleware, innermost)
+        return self._through_middleware(chain, args, kwargs)
+
+    def changed(self, options: GivenOptions) -> RemoteMethod:
+        """The same method with some options changed.
+
+        :raises InvalidArgument: if it cannot be called with them.
+        """
+        if not options:
+            return self
+        invocations, make_codec = self._made_by
+        merged = self._options.merged(options)
+        invocation = invocations.of(self._spec, merged, make_codec)
+        return RemoteMethod(invocation, self._spec, merged, self._made_by, self._middleware)
+
+    def twin(self, invocation: Invocation, **changes: Any) -> RemoteMethod:
+        """The same with another invocation, and with some options changed."""
+        options = structs.replace(self._options, **changes)
+        return RemoteMethod(invocation, self._spec, options, self._made_by, self._middleware)
+
+    @property
+    def options(self) -> CallOptions:
+        """How its calls are made."""
+        return self._options
+
+    def one_way(self) -> RemoteMethod:
+        """The same method, whose calls send one-way requests and return None.
+
+        :raises InvalidArgument: if it cannot be called with its options.
+        """
+        invocations, make_codec = self._made_by
+        sending = invocations.of(self._spec, self._options, make_codec, one_way=True)
+        return RemoteMethod(sending, self._spec, self._options, self._made_by, self._middleware)
+
+    @property
+    def spec(self) -> MethodSpec:
+        """What it calls."""
+        return self._spec
+
+    @property
+    def invocation(self) -> Invocation:
+        """What makes its calls, where it `takes_verbs`."""
+        assert isinstance(self._invocation, Invocation)
+        return self._invocation
+
+    @property
+    def takes_verbs(self) -> bool:
+        """Whether it is a method of a remote, and not what a verb has made of some."""
+        return isinstance(self._invocation, Invocation) and not self._invocation.is_pipe
+
+    def has_options_beside(self, options: CallOptions) -> bool:
+        """Whether its calls have what others with these options would not."""
+        names = ("metadata", "idempotency_key", "reply_metadata", "on_progress")
+        pairs = [(getattr(self._options, name), getattr(options, name)) for name in names]
+        return any(own and own != other for own, other in pairs)
+
+    def through(
+        self,
+        make: Callable[[MethodSpec, CallOptions, MakeCodec, Invokes], Invokes],
+        *,
+        timeout: float | None = None,
+    ) -> RemoteMethod:
+        """The same method, whose calls are made in another way, inside of the same middleware.
+
+        :param make: makes what makes the calls, in place of the invocation that it is given.
+        :param timeout: seconds that each call may take, where it is not as for other calls.
+        :raises InvalidArgument: if it cannot be called so.
+        """
+        options = self._options.merged({"timeout": timeout})
+        invocation = make(self._spec, options, self._made_by[1], self._invocation)
+        return RemoteMethod(invocation, self._spec, options, self._made_by, self._middleware)
+
+    def _terms_with(self, timeout: float, metadata: dict[str, str] | None) -> Terms:
+        """The terms of a call.
+
+        :raises InvalidArgument: if the metadata cannot be sent.
+        """
+        headers = b""
+        asks = self._on_progress is not None
+        if metadata or asks or self._key is not None:
+            try:
+                headers = NATIVE.headers(metadata, self._key, progress=asks)
+            except (TypeError, ValueError) as error:
+                raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
+        return Terms(
+            timeout=timeout,
+            headers=headers,
+            reply_metadata=self._reply_metadata,
+            on_progress=self._on_progress,
+        )
+
+    async def _traced(
+        self, tracing: ClientTracing, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """One call that is traced, with the middleware inside of its span."""
+        with tracing.call(self._name) as traced:
+            if self._chain is not None:
+                return await self._through_middleware(self._chain, args, kwargs, traced)
+            metadata = {**(self._metadata or {}), **traced.carrier}
+            terms = self._traced_terms(self._terms.timeout, metadata, traced)
+            return await self._invocation.call(args, kwargs, terms)
+
+    def _traced_terms(self, timeout: float, metadata: dict[str, str], traced: TracedCall) -> Terms:
+        """The terms of a call that is traced.
+
+        :raises InvalidArgument: if the metadata cannot be sent.
+        """
+
+        def headers(carrier: Mapping[str, str]) -> bytes:
+            return self._terms_with(timeout, {**metadata, **carrier}).headers
+
+        terms = self._terms_with(timeout, metadata)
+        return structs.replace(terms, traced=TracedTerms(call=traced, headers=headers))
+
+    async def _through_middleware(
+        self,
+        chain: CallNext,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        traced: TracedCall | None = None,
+    ) -> Any:
+        try:
+            arguments = self._invocation.parameters(*args, **kwargs)
+        except TypeError as error:
+            raise InvalidArgument(str(error), method=self._spec.key) from error
+        call = OutgoingCall(
+            self._name,
+            arguments if isinstance(arguments, dict) else given_arguments(arguments),
+            self._metadata.copy() if self._metadata else {},
+            self._terms.timeout,
+            self._invocation.new_id(),
+        )
+        if traced is not None:
+            call.metadata.update(traced.carrier)
+        with within_call(call.id, traced):
+            return await chain(call)
+
+    def _innermost(self, call: OutgoingCall) -> Coroutine[Any, Any, Any]:
+        """The call as the middleware left it."""
+        terms = self._terms
+        timeout, metadata = call.timeout, call.metadata
+        traced = traced_within(call.id)
+        if traced is not None:
+            terms = self._traced_terms(check_timeout(timeout), metadata, traced)
+        elif timeout != terms.timeout:
+            terms = self._terms_with(check_timeout(timeout), metadata)
+        elif metadata != self._metadata and (metadata or self._metadata):
+            terms = self._terms_with(timeout, metadata)
+        ids = ids_within(call.id, self._invocation.new_id)
+        return self._invocation.call((), call.arguments, terms, ids)
+
+
+RemoteMethod.__doc__ = DocOfMethod(RemoteMethod.__doc__)  # type: ignore[assignment]
