@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import prometheus_client
 from countdown import Countdown
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -9,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Mount, Route
 
 import leveret
+import leveret.metrics
 from leveret.contrib.asgi import Lifespan, problem_of
 
 
@@ -40,11 +42,13 @@ async def on_leveret_error(request: Request, error: Exception) -> Response:
 
 def make_app(rabbit: leveret.Rabbit) -> Starlette:
     lifespan = Lifespan(rabbit, Countdown(), grace=20)
+    leveret.metrics.register()  # what the app calls and serves, for Prometheus
     return Starlette(
         routes=[
             Route("/countdown/{start:int}", events),
             Route("/last", last),
             Mount("/health", app=lifespan.health),  # /health/livez and /health/readyz
+            Mount("/metrics", app=prometheus_client.make_asgi_app()),
         ],
         lifespan=lifespan,
         exception_handlers={leveret.LeveretError: on_leveret_error},

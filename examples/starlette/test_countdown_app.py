@@ -37,3 +37,9 @@ def test_what_a_handler_raises_is_no_news_for_strangers(http: TestClient) -> Non
     answer = http.get("/last")
     assert answer.status_code == 500
     assert answer.json()["detail"] == "Something went wrong in the service."
+
+
+def test_prometheus_sees_what_is_called_and_served(http: TestClient) -> None:
+    http.get("/last")
+    text = http.get("/metrics/").text
+    assert 'leveret_server_handled_total{code="INTERNAL",method="last",service="countdown"}' in text

@@ -19,7 +19,7 @@ from tests.docs.fences import ROOT, blocks
 from tests.docs.shell import Shell, lines
 
 EXAMPLES = ROOT / "examples"
-TESTED = {"fastapi": 5, "litestar": 4, "pytest": 6, "starlette": 4}
+TESTED = {"fastapi": 5, "litestar": 4, "pytest": 6, "starlette": 5}
 """The folders with tests of their own, and how many each has."""
 
 
