@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.signals import worker_process_shutdown
 
 import leveret
 import leveret.blocking
@@ -27,7 +28,7 @@ rabbit = leveret.blocking.connect(URL)  # connects with the first call: in each 
 reports = rabbit.remote(Reports)
 
 
-@app.task(bind=True, max_retries=10)
+@app.task(bind=True, max_retries=60)
 def write_report(self: Any, number: int) -> str:
     try:
         return rabbit.run(reports.write(number))
@@ -35,6 +36,11 @@ def write_report(self: Any, number: int) -> str:
         if error.executed == "no":  # the handler has not begun: to try again is safe
             raise self.retry(exc=error, countdown=1) from error
         raise
+
+
+@worker_process_shutdown.connect
+def close(**_: Any) -> None:
+    rabbit.close()  # a process of the pool ends without the finalizers of a program
 
 
 if __name__ == "__main__":

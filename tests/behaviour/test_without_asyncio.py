@@ -27,7 +27,7 @@ from leveret import CallError, Cancelled, NoServer, Progress, Service, State, cu
 from leveret.observe import PROCESS
 from tests.behaviour.patience import PATIENCE
 from tests.behaviour.spawned_caller import doubled
-from tests.brokers import Loop
+from tests.brokers import Broker, Loop
 
 
 class Desk(Service):
@@ -305,15 +305,15 @@ def _doubled_in_child(rabbit: leveret.blocking.Rabbit, n: int, pipe: Any) -> Non
     pipe.send(rabbit.run(rabbit.remote(Desk).double(n)))
     counted = PROCESS.snapshot().called_of("desk.double")
     assert (counted.started, counted.in_flight) == (1, 0), "it counts what this process does"
-    rabbit.close()
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # that is the point
-def test_a_forked_process_has_a_connection_of_its_own(
-    rabbit: leveret.blocking.Rabbit,
+def test_a_forked_process_has_a_connection_of_its_own_and_closes_it_at_its_end(
+    rabbit: leveret.blocking.Rabbit, broker: Broker
 ) -> None:
     remote = rabbit.remote(Desk)
     assert rabbit.run(remote.double(1)) == 2
+    queues = broker.queues()
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
     children = [
@@ -326,6 +326,7 @@ def test_a_forked_process_has_a_connection_of_its_own(
         child.join(PATIENCE)
     assert found == {0, 2, 4}
     assert [child.exitcode for child in children] == [0, 0, 0]
+    assert sorted(broker.queues()) == sorted(queues), "no reply queue of a child is left"
     assert rabbit.run(remote.double(5)) == 10  # the parent's goes on
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -14,6 +15,8 @@ import httpx
 import pytest
 
 from tests.behaviour.patience import until_found
+from tests.docs.fences import blocks
+from tests.examples.readmes import command, requests
 from tests.interop.programs import ROOT, Program, run, running
 
 pytestmark = pytest.mark.slow
@@ -52,8 +55,9 @@ async def test_views_call_under_gunicorn_with_preload_also_after_a_worker_died_a
     rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE", str(tmp_path / "db.sqlite3"))
-    await run(MANAGE, "migrate", "--verbosity=0", url=rabbitmq_url)
-    async with running(MANAGE, "runleveret", url=rabbitmq_url) as service:
+    migrate, serve = (command(PROJECT, f"python manage.py {one}") for one in ("mig", "runleveret"))
+    await run(MANAGE, *migrate[1:], "--verbosity=0", url=rabbitmq_url)
+    async with running(MANAGE, *serve[1:], url=rabbitmq_url) as service:
         await service.says("serving market.services:Prices")
         await under_gunicorn(rabbitmq_url, AccessLog(tmp_path / "access.log"))
         await under_uvicorn(rabbitmq_url)
@@ -62,11 +66,9 @@ async def test_views_call_under_gunicorn_with_preload_also_after_a_worker_died_a
 
 
 async def under_gunicorn(url: str, log: AccessLog) -> None:
-    gunicorn = (
-        *("--preload", "--workers=2", "--threads=2", "--bind=127.0.0.1:0", f"--chdir={PROJECT}"),
-        *(f"--access-logfile={log.path}", "--access-logformat=%(p)s", "market.wsgi"),
-    )
-    async with running(BIN / "gunicorn", *gunicorn, url=url) as web:
+    script, *words = command(PROJECT, "gunicorn")
+    words += ["--threads=2", f"--access-logfile={log.path}", "--access-logformat=%(p)s"]
+    async with running(BIN / script, *words, url=url, folder=PROJECT) as web:
         address = await says_where(web, "Listening at")
         async with httpx.AsyncClient(
             base_url=f"http://{address}", headers={"connection": "close"}, timeout=30
@@ -75,6 +77,8 @@ async def under_gunicorn(url: str, log: AccessLog) -> None:
             await web.says("Booting worker")
             await both_workers_answer(browser, log)
             assert (await browser.get("/quote/truffle/1")).status_code == 404
+            ((path, told),) = requests(PROJECT)
+            assert (await browser.get(path)).text == told
         web.process.terminate()
         assert await web.ends() == 0
         assert "Traceback" not in web.output
@@ -106,4 +110,33 @@ async def under_uvicorn(url: str) -> None:
 
 
 async def test_the_tests_of_the_example_pass() -> None:
-    assert "OK" in await run(MANAGE, "test", url="")
+    assert "OK" in await run(MANAGE, *command(PROJECT, "python manage.py test")[1:], url="")
+
+
+async def test_the_code_of_the_page_passes_its_own_tests(tmp_path: Path) -> None:
+    """In a copy of the example: its settings, its views, its service, its tests."""
+    project = tmp_path / "project"
+    shutil.copytree(PROJECT, project)
+    market = project / "market"
+    settings, views, services, tests = (
+        block.text for block in blocks("docs/django-flask-celery.md", "python")[:4]
+    )
+    with (market / "settings.py").open("a") as file:
+        file.write(settings.replace("...", '"market"'))
+    (market / "views.py").write_text(
+        "import asyncio\nfrom django.http import JsonResponse\n"
+        f"from market.services import Prices\n{views}"
+    )
+    (market / "services.py").write_text(
+        "from leveret import Service, method\nfrom leveret.contrib.django import uses_database\n"
+        f"from market.models import Price\n{services}"
+    )
+    made = "        Price.objects.get_or_create(sku='carrot', cents=30)\n"
+    begin, test, end = tests.partition("    def test_a_view_asks_the_service(self):\n")
+    (market / "tests.py").write_text(
+        "from django.test import TransactionTestCase\nfrom market.models import Price\n"
+        f"from market.services import Prices\n{begin}{test}{made}{end}"
+    )
+    told = await run(project / "manage.py", "test", url="", folder=project)
+    assert "Ran 1 test" in told
+    assert "OK" in told

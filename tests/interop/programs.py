@@ -96,9 +96,9 @@ async def running(
         await process.communicate()
 
 
-async def run(script: Path, *arguments: str, url: str) -> str:
+async def run(script: Path, *arguments: str, url: str, folder: Path | None = None) -> str:
     """Run a program to its end, which must be a good one; returns what it said."""
-    async with running(script, *arguments, url=url) as program:
+    async with running(script, *arguments, url=url, folder=folder) as program:
         code = await program.ends()
         assert code == 0, f"{program} ended with exit code {code}:\n{program.output}"
         return program.output

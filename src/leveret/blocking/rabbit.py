@@ -7,6 +7,7 @@ import atexit
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future
+from multiprocessing.util import Finalize, register_after_fork
 from types import TracebackType
 from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
@@ -323,4 +324,10 @@ def _close_all() -> None:
             pass
 
 
+def _close_at_end_of_child(_: object) -> None:
+    """A forked process of multiprocessing's ends without `atexit`, but with finalizers."""
+    Finalize(None, _close_all, exitpriority=0)
+
+
 atexit.register(_close_all)
+register_after_fork(_close_all, _close_at_end_of_child)
