@@ -120,7 +120,16 @@ def test_each_public_name_says_what_it_is(module: str) -> None:
             assert value.__doc__, f"{module}.{name} has no docstring"
 
 
-@pytest.mark.parametrize("module", ["leveret", "leveret.broker", "leveret.once", "leveret.testing"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "leveret",
+        "leveret.blocking",
+        "leveret.broker",
+        "leveret.once",
+        "leveret.testing",
+    ],
+)
 def test_each_method_and_property_of_a_public_class_says_what_it_does(module: str) -> None:
     found = importlib.import_module(module)
     for name in PUBLIC[module]:

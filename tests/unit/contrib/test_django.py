@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from io import StringIO
@@ -175,11 +176,15 @@ def test_streams_are_refused_with_what_to_do() -> None:
             yield 1
 
 
-def test_runleveret_says_what_is_missing() -> None:
+def test_runleveret_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CommandError, match="nothing to serve: name services"):
         call_command("runleveret")
     with pytest.raises(CommandError, match="9100' is not HOST:PORT"):
         call_command("runleveret", "a:B", "--health=9100")
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "prometheus_client", None)
+        with pytest.raises(CommandError, match=r"pip install 'leveret\[metrics\]'"):
+            call_command("runleveret", "a:B", "--metrics=:0")
     told = StringIO()
     with pytest.raises(SystemExit) as ended:
         call_command("runleveret", "nowhere:Prices", stderr=told)

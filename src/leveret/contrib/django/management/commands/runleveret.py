@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from importlib.util import find_spec
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -74,6 +75,8 @@ class Command(BaseCommand):
                 "nothing to serve: name services, as in `runleveret market.services:Prices`, or"
                 " have SERVICES in the setting LEVERET"
             )
+        if given["metrics"] is not None and not find_spec("prometheus_client"):
+            raise CommandError("--metrics needs prometheus_client: pip install 'leveret[metrics]'")
         request = ServeRequest(
             targets=tuple(targets),
             url=settings.url,
