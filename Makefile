@@ -10,14 +10,14 @@ OLDEST := .oldest
 TESTS_OF_RABBITMQ4 := $(wildcard tests/behaviour tests/clients tests/faults tests/unit/testing/test_rabbitmq.py tests/rabbitmq)
 COVERAGE := build/coverage
 TESTS_OF_PYTHON313 := $(addprefix tests/,architecture behaviour clients fuzz typing unit)
-FOLDERS := src tests bench examples
+FOLDERS := src tests bench examples website
 
 # Hundreds of processes start here; none should compile its modules anew, as this variable has them do.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-rabbitmq test test-oldest-dependencies test-python313 test-rabbitmq4 soak chaos simulate simulate-mutants fuzz lint format bench bench-quick setup clean
+.PHONY: help demo demo-rabbitmq test test-oldest-dependencies test-python313 test-rabbitmq4 soak chaos simulate simulate-mutants fuzz lint format docs docs-serve bench bench-quick setup clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -88,6 +88,12 @@ format: $(VENV)/.ready-test  ## Format, and fix what ruff can fix
 	$(BIN)/ruff check --fix-only $(FOLDERS)
 	$(BIN)/ruff format $(FOLDERS)
 
+docs: $(VENV)/.ready-docs  ## Build the site into build/site; dead links, dead anchors, and pages without a place fail
+	@$(BIN)/python -m website build
+
+docs-serve: $(VENV)/.ready-docs  ## The same, and show it at http://localhost:8000/
+	@$(BIN)/python -m website serve
+
 bench: $(VENV)/.ready-bench  ## Measure Leveret and its peers: table, JSON and chart (about 15 min)
 	@$(WITH_RABBITMQ) $(BIN)/python -m bench
 
@@ -126,6 +132,11 @@ $(VENV)/.ready-test: $(VENV)/.ready
 $(VENV)/.tests-compiled: $(VENV)/.ready-test
 	@find tests -name 'test_*.py' | sort | \
 	    xargs -P 2 -n 200 $(BIN)/pytest -p no:cacheprovider --collect-only -qq >/dev/null 2>&1 || true
+	@touch $@
+
+$(VENV)/.ready-docs: $(VENV)/.ready
+	@echo "installing what builds the site"
+	@$(PIP) --no-compile --group docs
 	@touch $@
 
 $(VENV)/.ready-bench: $(VENV)/.ready

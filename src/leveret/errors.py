@@ -98,15 +98,25 @@ class Code(StrEnum):
     """What kind of failure a call met. A declared error brings a code of its own instead."""
 
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    """The arguments do not fit: `InvalidArgument`."""
     UNIMPLEMENTED = "UNIMPLEMENTED"
+    """There is no such method: `Unimplemented`."""
     UNAVAILABLE = "UNAVAILABLE"
+    """Nobody can be reached: `NoServer`, `CircuitOpen`, `ConnectionLost`."""
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    """There is no room for the call: `Busy`."""
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    """The deadline passed: `DeadlineExceeded`."""
     CANCELLED = "CANCELLED"
+    """The call was cancelled: `Cancelled`."""
     ABORTED = "ABORTED"
+    """It is not known whether the handler ran: `MaybeExecuted`, `StreamBroken`."""
     PERMISSION_DENIED = "PERMISSION_DENIED"
+    """The caller may not: `PermissionDenied`."""
     UNAUTHENTICATED = "UNAUTHENTICATED"
+    """The caller is not known: `Unauthenticated`."""
     INTERNAL = "INTERNAL"
+    """The handler failed, or its result cannot travel: `RemoteError`, `InvalidResult`."""
 
 
 _HTTP_STATUS: Final[Mapping[str, int]] = {
@@ -170,7 +180,9 @@ class AMQPError(LeveretError):
     def __init__(self, reply_code: int, reply_text: str) -> None:
         super().__init__(reply_code, reply_text)
         self.reply_code = reply_code
+        """The reply code of AMQP, as 404."""
         self.reply_text = reply_text
+        """What the broker, or this side, says of it."""
 
     def __str__(self) -> str:
         return f"{escaped(self.reply_text)} (AMQP {self.reply_code})"
@@ -210,20 +222,29 @@ class CallError(LeveretError):
     """
 
     code: str = Code.INTERNAL
+    """The kind of failure: one of `Code`, or a declared error's own."""
     default_executed: ClassVar[Executed] = "maybe"
+    """What `executed` is where an error is raised without it."""
     executed: Executed
+    """Whether the handler ran: "no", "maybe" or "yes"."""
     attempts: int = 1
+    """How often the request was sent."""
     call_id: str = ""
+    """The id of the request; "" if none was sent."""
     received: int = 0
+    """How many items of a stream its consumer was given."""
     stage: int = 0
+    """The number of the stage of a pipe that failed, from 1 on; 0 outside of pipes."""
 
     def __init__(
         self, message: str = "", *, executed: Executed | None = None, method: str = ""
     ) -> None:
         super().__init__(message)
         self.message = message
+        """What happened, and what to do; without the method."""
         self.executed = self.default_executed if executed is None else executed
         self.method = method
+        """The method that was called, "service.method"; "" before the error belongs to a call."""
 
     def __str__(self) -> str:
         return f"{self._where}{self.message}"
@@ -290,9 +311,13 @@ class CircuitOpen(CallError):
     ) -> None:
         super().__init__(message, executed=executed, method=method)
         self.service = service
+        """The service whose circuit is open."""
         self.open_for = open_for
+        """For how many seconds it has been open."""
         self.failures = dict(failures or {})
+        """How many errors of each name opened it."""
         self.retry_after = retry_after
+        """Seconds until a call is let through; 0 while one is under way that tries."""
 
 
 class Busy(CallError):
@@ -316,6 +341,7 @@ class Busy(CallError):
     ) -> None:
         super().__init__(message, executed=executed, method=method)
         self.retry_after = retry_after
+        """Seconds until a retry makes sense; negative for never, None for any time."""
 
 
 class DeadlineExceeded(CallError, TimeoutError):
@@ -340,6 +366,7 @@ class DeadlineExceeded(CallError, TimeoutError):
             executed = _EXECUTED_AT[where]
         super().__init__(message, executed=executed, method=method)
         self.where: Where = where
+        """Where the call was: "client", "queue", "handler" or "unknown"."""
 
 
 class Cancelled(CallError):
@@ -405,8 +432,11 @@ class RemoteError(CallError):
         super().__init__(message, executed=executed, method=method)
         self.code = code
         self.type_name = type_name
+        """The name of the class of what the handler raised; "" where that is not known."""
         self.remote_traceback = remote_traceback
+        """The traceback at the server; "" unless it sends them."""
         self.data = data or {}
+        """The fields of an error that this client does not know."""
 
     def __str__(self) -> str:
         name = f"{self.type_name}: " if self.type_name else ""
@@ -448,6 +478,7 @@ class DeclaredError(CallError):
 
     default_executed = "yes"
     fields: ClassVar[type[msgspec.Struct]]
+    """Its fields as a struct, which checks them."""
     __sent_code__: ClassVar[str]
     """The code on the wire. It differs from `code` where a class name has an acronym: servers send
     `HTTPERROR` for `HTTPError`, which clients of any version understand. Clients take both."""
@@ -472,6 +503,7 @@ class DeclaredError(CallError):
         shown = ", ".join(f"{name}={value!r}" for name, value in data.items())
         super().__init__(f"{summary} ({shown})" if shown else summary)
         self.args = tuple(data.values())
+        """The values of its fields, in their order."""
         self.__dict__.update(data)
 
 

@@ -21,8 +21,9 @@ from tests.docs.session import Session
 from tests.docs.shell import Shell, lines
 
 GUIDES = (
-    *("calling", "failures", "kinds-of-calls", "middleware", "serving", "testing"),
-    *("tutorial-protocol", "types"),
+    *("README.md", "docs/calling.md", "docs/failures.md", "docs/kinds-of-calls.md"),
+    *("docs/middleware.md", "docs/serving.md", "docs/testing.md", "docs/tutorial-protocol.md"),
+    "docs/types.md",
 )
 """Pages whose snippets run in order, in one namespace, beside a served `Fibonacci`."""
 
@@ -49,7 +50,7 @@ def modules(rabbitmq_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 async def test_the_snippets_run_in_their_order(
     page: str, rabbit: Rabbit, rabbitmq_url: str, modules: Path
 ) -> None:
-    shown = snippets(f"docs/{page}.md")
+    shown = snippets(page)
     assert shown
     async with AsyncExitStack() as stack:
         stack.callback(sys.modules.pop, "fibonacci", None)

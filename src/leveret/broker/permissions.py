@@ -24,8 +24,11 @@ class Permissions(msgspec.Struct, frozen=True):
     """What a user may configure, write and read in one vhost: patterns of names."""
 
     configure: str = ".*"
+    """What it may declare and delete."""
     write: str = ".*"
+    """What it may publish to, and bind queues in."""
     read: str = ".*"
+    """What it may consume, and bind from."""
 
     def allow(self, right: Right, name: str) -> bool:
         """Whether the user has this right on the exchange or queue of this name.
@@ -39,6 +42,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     """A user of the broker."""
 
     password: str
+    """In plain text: this broker is for tests."""
     permissions: Mapping[str, Permissions] | None = None
     """By vhost; None for all rights in all vhosts."""
     impersonator: bool = False

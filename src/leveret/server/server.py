@@ -91,6 +91,7 @@ class Server:
         self.subscriptions: list[Subscription] = []
         """The queues that it takes requests from."""
         self.early_cancels = EarlyCancels(clock)
+        """The calls that were cancelled before their requests came."""
         self._link = link
         self._loop = loop
         self._clock = clock

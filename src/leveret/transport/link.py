@@ -57,6 +57,7 @@ class ConnectionEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What `connect(on_connection=...)` is called with, each time that the state changes."""
 
     state: State
+    """The state that has begun."""
     broker: str
     """The host and port of the connection of now, or of the last one."""
     attempts: int = 0

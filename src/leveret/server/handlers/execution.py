@@ -24,6 +24,7 @@ from leveret.server.handlers.worker_streams import Mark
 from leveret.wire.context import CurrentCall
 
 CallNext = Callable[[CurrentCall], Awaitable[Any]]
+"""What a middleware is given to go on with: the next one, or the handler."""
 Middleware = Callable[[CurrentCall, CallNext], Awaitable[Any]]
 """`async def middleware(call, call_next)`: returns the result, mostly `await call_next(call)`."""
 

@@ -153,6 +153,7 @@ class LineFault(Fault):
 
     __slots__ = ()
     direction: Directions
+    """In which direction it works."""
 
     @abstractmethod
     def changed(self, conditions: Conditions) -> Conditions:

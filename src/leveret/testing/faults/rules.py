@@ -32,6 +32,7 @@ class Rule(Generic[S]):
         on_remove: Callable[[Rule[S]], None],
     ) -> None:
         self.moment = moment
+        """When it strikes."""
         self.fired = asyncio.Event()
         """Set when the rule strikes for the first time."""
         self.times = 0

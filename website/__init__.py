@@ -1,0 +1,1 @@
+"""The site of the documents: gathered from documents, built by zensical, and checked."""
