@@ -10,14 +10,14 @@ OLDEST := .oldest
 TESTS_OF_RABBITMQ4 := $(wildcard tests/behaviour tests/clients tests/faults tests/unit/testing/test_rabbitmq.py tests/rabbitmq)
 COVERAGE := build/coverage
 TESTS_OF_PYTHON313 := $(addprefix tests/,architecture behaviour clients fuzz typing unit)
-FOLDERS := src tests bench examples website
+FOLDERS := src tests bench examples website release
 
 # Hundreds of processes start here; none should compile its modules anew, as this variable has them do.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-rabbitmq test test-oldest-dependencies test-python313 test-rabbitmq4 soak chaos simulate simulate-mutants fuzz lint format docs docs-serve bench bench-quick setup clean
+.PHONY: help demo demo-rabbitmq test test-oldest-dependencies test-python313 test-rabbitmq4 soak chaos simulate simulate-mutants fuzz lint format docs docs-serve release-build release-check bench bench-quick setup clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -94,6 +94,12 @@ docs: $(VENV)/.ready-docs  ## Build the site into build/site; dead links, dead a
 docs-serve: $(VENV)/.ready-docs  ## The same, and show it at http://localhost:8000/
 	@$(BIN)/python -m website serve
 
+release-build: $(VENV)/.ready-release  ## Build sdist and wheel into dist/, once, and check what is in them
+	@$(BIN)/python -m release build
+
+release-check: $(VENV)/.ready-release  ## The same, workflows, the API, and the behaviour tests of the sdist against the wheel; TESTS=... chooses
+	@$(BIN)/python -m release check $(TESTS)
+
 bench: $(VENV)/.ready-bench  ## Measure Leveret and its peers: table, JSON and chart (about 15 min)
 	@$(WITH_RABBITMQ) $(BIN)/python -m bench
 
@@ -137,6 +143,11 @@ $(VENV)/.tests-compiled: $(VENV)/.ready-test
 $(VENV)/.ready-docs: $(VENV)/.ready
 	@echo "installing what builds the site"
 	@$(PIP) --no-compile --group docs
+	@touch $@
+
+$(VENV)/.ready-release: $(VENV)/.ready
+	@echo "installing what checks a release"
+	@$(PIP) --no-compile --group release
 	@touch $@
 
 $(VENV)/.ready-bench: $(VENV)/.ready

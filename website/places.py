@@ -19,6 +19,8 @@ OUTSIDE: Final = {
     "README.md": "index.md",
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
+    "SECURITY.md": "project/security.md",
+    "CODE_OF_CONDUCT.md": "project/code-of-conduct.md",
     "bench/README.md": "project/benchmark.md",
     "LICENSE": "project/LICENSE.txt",
     "examples/README.md": "examples/index.md",

@@ -1,1 +1,1 @@
-"""Commands of `manage.py`."""
+"""The commands that `manage.py` gets from Leveret."""
