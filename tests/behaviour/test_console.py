@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from leveret import DeclaredError, Rabbit, Service, current_call, method
-from leveret.console import app, application
+from leveret.console import app, failed_page
 from leveret.rabbit.connecting import connect
 from tests.behaviour.patience import until_found
 from tests.behaviour.services import Gate
@@ -195,7 +195,7 @@ async def test_failed_requests_are_shown_without_their_arguments(
 
             await until_found(failed, 2, "both requests have failed")
             with monkeypatch.context() as most:
-                most.setattr(application, "_MOST_FAILED", 1)
+                most.setattr(failed_page, "_MOST_FAILED", 1)
                 await shows(visitor, "/failed/shop.audit", "The oldest 1 of 2.")
             await until_found(failed, 2, "the one that was looked at is back")
             page = await shows(visitor, "/failed/shop.audit", '<tr data-row="', "redacted")

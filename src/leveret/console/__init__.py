@@ -3,11 +3,15 @@
 `leveret console` starts it; `leveret.console.app(rabbit)` is an ASGI app to mount. It needs the
 extra `console`: `pip install 'leveret[console]'`.
 
-    figures, drawing, listing, fields   pure: what pages show
+    board, figures, rows, service_rows  pure: what is known, made of one poll after the other
+    drawing, listing, fields, mapping   pure: how pages show it
     access                              pure: who may see, and who may write
     contracts, poller, recent, queues   ask servers and the broker
+    system                              the connection, and all that is asked by it
     calling                             makes the calls of the method page
-    guard, feed, rendering              ASGI and HTML
+    guard, feed, bodies, rendering      ASGI and HTML
+    pages, live_pages, failed_page      what there is to see
+    writes, log_in                      what browsers have done
     application                         all of it together
 """
 

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-__all__ = ["COOKIE", "LOOPBACK", "SECURITY_HEADERS", "Access"]
+from leveret.errors import LeveretError
+
+__all__ = ["COOKIE", "LOOPBACK", "SECURITY_HEADERS", "Access", "ReadOnly"]
 
 COOKIE: Final = "leveret_console"
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -38,8 +40,12 @@ SECURITY_HEADERS: Final = {
 """What all answers have: nothing from elsewhere, nothing inline, not inside of another page."""
 
 
+class ReadOnly(LeveretError):
+    """The console may not do that."""
+
+
 class Access(Struct, frozen=True, kw_only=True):
-    """How people log in."""
+    """How people log in, and whether they may do more than look."""
 
     token: str = ""
     """What they must know; "" for nothing."""
@@ -47,6 +53,9 @@ class Access(Struct, frozen=True, kw_only=True):
     """The header in which a proxy says who it is; "" for none."""
     hosts: tuple[str, ...] = ()
     """The names that the console answers to; any, if there are none."""
+
+    allow_calls: bool = False
+    """Whether who may see may also call, cancel, drain, retry and drop."""
 
     @property
     def is_open(self) -> bool:
@@ -81,6 +90,14 @@ class Access(Struct, frozen=True, kw_only=True):
             return urlsplit(f"//{headers.get('host', '')}").hostname in self.hosts
         except ValueError:
             return False
+
+    def check_writable(self) -> None:
+        """See that the console may do more than look.
+
+        :raises ReadOnly: if it may not.
+        """
+        if not self.allow_calls:
+            raise ReadOnly("the console only looks: start it with --allow-calls")
 
     @staticmethod
     def may_write(method: str, headers: Mapping[str, str]) -> bool:

@@ -14,7 +14,7 @@ from msgspec import structs
 from leveret.client.between import between
 from leveret.client.service_map import ServiceMap, service_map
 from leveret.client.totals import MethodTotals
-from leveret.console.figures import View
+from leveret.console.rows import View
 from leveret.wire.stats import QueueStats, ServerStats
 
 __all__ = ["map_of"]

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-from leveret.console.figures import Board, View
+from leveret.console.board import Board
+from leveret.console.rows import View
 from leveret.errors import LeveretError
 from leveret.wire.stats import ServerStats
 

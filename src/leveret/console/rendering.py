@@ -57,6 +57,10 @@ class Pages:
         )
         return HTMLResponse(text, status_code=status)
 
+    def missing(self, request: Request, text: str) -> HTMLResponse:
+        """The page that says what is not there."""
+        return self.render(request, "missing.html", status=404, text=text)
+
 
 def with_changes(asked: Mapping[str, str], changes: Mapping[str, object]) -> str:
     """The query of a URL with some changes; None and "" take something out of it."""

@@ -14,8 +14,11 @@ from starlette.applications import Starlette
 
 import leveret
 from leveret.console.access import Access
-from leveret.console.application import _Console
-from leveret.console.figures import Board
+from leveret.console.application import routes
+from leveret.console.board import Board
+from leveret.console.figures import quantile
+from leveret.console.rendering import Pages
+from leveret.console.system import System
 from leveret.wire.stats import CallerStats, HistogramStats, QueueStats, ServerStats
 
 SERVERS: Final = 20
@@ -79,14 +82,15 @@ def view() -> object:
 async def test_a_page_of_a_crowd_is_small_and_cheap(
     path: str, view: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    console = _Console(
-        "amqp://127.0.0.1:1/", Access(), allow_calls=False, show_arguments=False, interval=3600.0
+    system = System("amqp://127.0.0.1:1/", interval=3600.0)
+    monkeypatch.setattr(system, "start", lambda: None)
+    monkeypatch.setattr(system, "contracts_of", _no_contracts)
+    system.poller.view = view
+    system.poller.turn = 1
+    pages = Pages(
+        version="1", allow_calls=False, has_log_in=False, poller=system.poller, quantile=quantile
     )
-    monkeypatch.setattr(console, "_start", lambda: None)
-    monkeypatch.setattr(console, "_contracts_of", _no_contracts)
-    console.poller.view = view
-    console.poller.turn = 1
-    transport = httpx.ASGITransport(Starlette(routes=console.routes()))
+    transport = httpx.ASGITransport(Starlette(routes=routes(system, pages, Access())))
     count = Count()
     async with httpx.AsyncClient(transport=transport, base_url="http://console") as visitor:
         await visitor.get(path)  # the templates are compiled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leveret.console.figures import Board
+from leveret.console.board import Board
 from leveret.console.mapping import map_of
 from leveret.wire.stats import CallerStats, QueueStats, ServerStats
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from leveret.console.figures import FORGOTTEN_AFTER, GONE_FOR, Board
+from leveret.console.board import FORGOTTEN_AFTER, GONE_FOR, Board
 from leveret.observe import Histogram
 from leveret.wire.stats import HistogramStats, QueueStats, ServerStats
 

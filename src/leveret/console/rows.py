@@ -1,0 +1,156 @@
+"""What the console shows of a method, a service and a server, after one poll. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from leveret.client.totals import MethodTotals
+from leveret.observe import Histogram
+from leveret.wire.stats import ServerStats
+
+__all__ = ["InstanceRow", "MethodRow", "ServiceRow", "View"]
+
+
+class MethodRow(Struct, frozen=True, kw_only=True):
+    """One method, as it is shown."""
+
+    key: str
+    """It, as "service.method"."""
+    total: MethodTotals
+    """All that its servers have counted."""
+    calls: int = 0
+    """How many calls ended in the window."""
+    failed: int = 0
+    """How many of those with an error."""
+    rate: float = 0.0
+    """Calls per second in the window."""
+    p50: float | None = None
+    """Seconds of handler time that half of the calls did not exceed; None without calls."""
+    p95: float | None = None
+    """That 95 % did not exceed."""
+    queue: float | None = None
+    """Seconds in queues that 95 % did not exceed."""
+    spark: tuple[float, ...] = ()
+    """Calls per second, poll by poll."""
+    of_window: bool = False
+    """Whether the quantiles are of the window; else they are of all calls since the start."""
+    handlers: Histogram = field(default_factory=Histogram)
+    """The handler times that the quantiles are of."""
+    queues: Histogram = field(default_factory=Histogram)
+    """The times in queues, likewise."""
+
+    @property
+    def service(self) -> str:
+        """Its service."""
+        return self.key.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """Its name in the service."""
+        return self.key.partition(".")[2]
+
+    @property
+    def share(self) -> float:
+        """The share of the window's calls that failed."""
+        return self.failed / self.calls if self.calls else 0.0
+
+    @property
+    def worst(self) -> tuple[float, ...]:
+        """What the worst method has most of."""
+        return (not self.total.servers, self.share, self.queue or 0.0, self.p95 or 0.0, self.rate)
+
+
+class ServiceRow(Struct, frozen=True, kw_only=True):
+    """One service, as it is shown."""
+
+    name: str
+    """Its name."""
+    instances: int
+    """How many servers of it answered."""
+    missing: int
+    """How many did not, by the broker's count."""
+    methods: int
+    """How many methods it has."""
+    versions: tuple[str, ...]
+    """The versions of its servers."""
+    contracts: int
+    """How many different contracts its servers have."""
+    calls: int = 0
+    """As in `MethodRow`, like the following."""
+    failed: int = 0
+    rate: float = 0.0
+    p50: float | None = None
+    p95: float | None = None
+    queue: float | None = None
+    running: int = 0
+    waiting: int = 0
+    spark: tuple[float, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """The share of the window's calls that failed."""
+        return self.failed / self.calls if self.calls else 0.0
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with it, the worst first."""
+        found: list[str] = []
+        if not self.instances:
+            found.append("no server")
+        if self.contracts > 1:
+            found.append("contracts differ")
+        if self.missing:
+            found.append(f"{self.missing} did not answer")
+        return tuple(found)
+
+    @property
+    def worst(self) -> tuple[float, ...]:
+        """What the worst service has most of."""
+        trouble = 3 * (not self.instances) + 2 * (self.contracts > 1) + bool(self.missing)
+        return (trouble, self.share, self.queue or 0.0, self.p95 or 0.0, self.rate)
+
+
+class InstanceRow(Struct, frozen=True, kw_only=True):
+    """One server, as it is shown."""
+
+    stats: ServerStats
+    """What it said last."""
+    seen: float
+    """When that was, in seconds since 1970."""
+    is_gone: bool
+    """Whether it did not answer the last time."""
+    running: int = 0
+    """How many calls have a place."""
+    waiting: int = 0
+    """How many wait for one."""
+    ended: int = 0
+    """How many have ended since it began."""
+    failed: int = 0
+    """How many of those with an error."""
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """All that was known after one poll."""
+
+    number: int = 0
+    """Which poll; 0 before the first."""
+    at: float = 0.0
+    """When, in seconds since 1970."""
+    services: dict[str, ServiceRow] = field(default_factory=dict)
+    """By name."""
+    methods: dict[str, MethodRow] = field(default_factory=dict)
+    """By "service.method"."""
+    instances: dict[str, InstanceRow] = field(default_factory=dict)
+    """By instance."""
+    earlier: tuple[float, Mapping[str, MethodTotals]] = (0.0, {})
+    """The sums of a while before, and when: for rates of what is not counted here."""
+
+    def of_service(self, name: str) -> list[MethodRow]:
+        """Its methods."""
+        return [row for row in self.methods.values() if row.service == name]
+
+    def serving(self, name: str) -> list[InstanceRow]:
+        """Its servers."""
+        return [row for row in self.instances.values() if name in row.stats.services]
