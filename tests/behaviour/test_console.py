@@ -13,14 +13,17 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from leveret import DeclaredError, Rabbit, Service, current_call, method
+from leveret import DeclaredError, InvalidURL, Rabbit, Service, current_call, method
 from leveret.console import app, failed_page
+from leveret.contract import service_schema
 from leveret.rabbit.connecting import connect
 from tests.behaviour.patience import until_found
 from tests.behaviour.services import Gate
 
 BIG: Final = 12345678901234567890123
 INTERVAL: Final = 0.05
+TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACES: Final = "https://traces/?id={trace_id}"
 
 
 class SoldOut(DeclaredError):
@@ -51,6 +54,15 @@ class Shop(Service, version="1.4.2", metadata={"team": "stock"}):
     async def watch(self, first: int) -> AsyncIterator[int]:
         yield first
         yield first + 1
+
+    @method
+    async def weigh(self, unit: str, parcels: AsyncIterator[int]) -> str:
+        return f"{sum([parcel async for parcel in parcels])} {unit}"
+
+    @method
+    async def double(self, numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+        async for number in numbers:
+            yield 2 * number
 
     @method(one_way=True, keep_failed=True)
     async def audit(self, text: str) -> None:
@@ -163,13 +175,66 @@ async def test_calls_by_the_console_are_exact_both_ways(client: Rabbit, host: Ra
         assert float(stream.text.partition("data: ")[2].partition("\n")[0]) > 100
 
 
+async def test_uploads_are_items_as_they_were_typed(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Shop()), visiting(client, allow_calls=True) as visitor:
+        upload = {"arguments": '{"unit": "g"}', "upload": "parcels", "items": [str(BIG), "1"]}
+        answer = await asked(visitor, "/call/shop.weigh", **upload)
+        assert msgspec.json.decode(answer["text"]) == f"{BIG + 1} g"
+        wrong = await asked(visitor, "/call/shop.weigh", **upload | {"items": ["1", "{"]})
+        assert (wrong["ok"], "item 2 is no JSON" in wrong["message"]) == (False, True)
+        talk = await visitor.post("/stream/shop.double", json={"upload": "numbers", "items": ["4"]})
+        assert "event: item\ndata: 8\n\n" in talk.text
+        assert '"ok":true' in talk.text
+
+
+async def test_a_server_drains_as_it_is_told(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Shop()) as server, visiting(client, allow_calls=True) as visitor:
+        await shows(visitor, f"/instance/{server.instance}", f'data-drain="{server.instance}"')
+        nobody = await visitor.post("/instance/12345678/drain", json=[])
+        assert (nobody.json(), server.unready) == ({"draining": False}, "")
+        told = await visitor.post(f"/instance/{server.instance}/drain", json=[])
+        assert told.json() == {"draining": True}
+        assert server.unready == "draining"
+        await server.close()
+        refused = await asked(visitor, "/call/shop.order", arguments='{"sku": "a"}')
+        assert refused["code"] == "UNAVAILABLE"
+
+
+async def test_a_contract_is_compared_with_a_pasted_one(client: Rabbit, host: Rabbit) -> None:
+    async with host.serving(Shop()), visiting(client) as visitor:
+        path = "/service/shop/compare"
+        await shows(visitor, path, "Compare the contract")
+        other = msgspec.json.encode(service_schema(OtherShop)).decode()
+
+        async def compared(contract: str, pasted: str = "new") -> str:
+            return (await visitor.post(path, data={"contract": contract, "pasted": pasted})).text
+
+        assert "method-removed" in await compared(other)
+        page = await compared(other, "old")
+        assert "method-added" in page
+        assert "method-removed" not in page
+        same = msgspec.json.encode({"services": {"shop": service_schema(Shop)}}).decode()
+        assert "No difference" in await compared(same)
+        assert "it cannot be read" in await compared("{")
+        assert "it is no contract" in await compared("[]")
+        assert "it has no service shop, but none" in await compared('{"services": {}}')
+        assert (await visitor.get("/service/no/compare")).status_code == 404
+
+
 async def test_what_runs_is_shown_and_cancelled(client: Rabbit, host: Rabbit) -> None:
     gate = Gate()
-    async with host.serving(gate), visiting(client, allow_calls=True) as visitor:
-        calling = asyncio.create_task(asked(visitor, "/call/gate.once", arguments='{"n": 1}'))
+    async with (
+        host.serving(gate),
+        visiting(client, allow_calls=True, trace_link=TRACES) as visitor,
+    ):
+        traced = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+        calling = asyncio.create_task(
+            asked(visitor, "/call/gate.once", arguments='{"n": 1}', metadata=traced)
+        )
         assert await gate.started.get() == 1
 
-        page = await shows(visitor, "/calls", 'data-stop="')
+        page = await shows(visitor, "/calls", 'data-stop="', f'href="https://traces/?id={TRACE}"')
+        await shows(visitor, "/queues?q=gate.once", '0</td><td class="num">1</td>')
         call_id = page.partition('data-stop="')[2].partition('"')[0]
 
         async def leads_to() -> str:
@@ -180,6 +245,15 @@ async def test_what_runs_is_shown_and_cancelled(client: Rabbit, host: Rabbit) ->
         stopped = await visitor.post("/calls/stop", json=[call_id])
         assert stopped.status_code == 200
         assert (await calling)["code"] == "CANCELLED"
+        for path in ("/method/gate.once", "/failures"):
+            await shows(visitor, path, f'href="https://traces/?id={TRACE}"')
+
+
+@pytest.mark.embedded_only
+@pytest.mark.parametrize("link", ["https://traces/", "javascript:alert({trace_id})"])
+async def test_a_link_to_traces_that_is_none_is_refused(client: Rabbit, link: str) -> None:
+    with pytest.raises(InvalidURL, match="trace_id"):
+        app(client, trace_link=link)
 
 
 async def test_failed_requests_are_shown_without_their_arguments(
@@ -187,7 +261,8 @@ async def test_failed_requests_are_shown_without_their_arguments(
 ) -> None:
     async with host.serving(Shop()):
         for text in ("one", "two"):
-            await client.send(client.remote(Shop).audit)(text)
+            sender = client.with_options(metadata={"traceparent": f"00-{TRACE}-{'1' * 16}-01"})
+            await sender.send(sender.remote(Shop).audit)(text)
         async with visiting(client, allow_calls=True) as visitor:
 
             async def failed() -> int:
@@ -213,7 +288,7 @@ async def test_failed_requests_are_shown_without_their_arguments(
             assert (await visitor.post("/failed/shop.audit/eat", json=[])).status_code == 400
             assert (await visitor.post("/failed/shop.audit/drop", json={})).status_code == 400
         async with visiting(client, show_arguments=True) as visitor:
-            await shows(visitor, "/failed/shop.audit", "&#34;text&#34;")
+            await shows(visitor, "/failed/shop.audit", "&#34;text&#34;", f"trace <code>{TRACE}")
 
 
 async def test_contracts_that_differ_are_told_of(
@@ -226,7 +301,13 @@ async def test_contracts_that_differ_are_told_of(
 
 async def test_without_leave_it_only_looks(client: Rabbit, host: Rabbit) -> None:
     async with host.serving(Shop()), visiting(client) as visitor:
-        for path in ("/call/shop.order", "/stream/shop.watch", "/calls/stop", "/failed/a.b/drop"):
+        for path in (
+            "/call/shop.order",
+            "/stream/shop.watch",
+            "/calls/stop",
+            "/failed/a.b/drop",
+            "/instance/x/drain",
+        ):
             refused = await visitor.post(path, json={})
             assert refused.status_code == 403, path
             assert "--allow-calls" in refused.text

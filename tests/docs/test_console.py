@@ -30,6 +30,7 @@ async def test_the_console_is_mounted_as_shown(rabbitmq_url: str) -> None:
 
 def test_the_options_that_it_names_are_there() -> None:
     text = (ROOT / DOCUMENT).read_text()
-    for option in ("allow_calls", "token", "user_header", "root_path", "show_arguments", "host"):
+    named = ("allow_calls", "token", "user_header", "root_path", "show_arguments", "trace_link")
+    for option in (*named, "host"):
         assert f"--{option.replace('_', '-')}" in text
         assert option in inspect.signature(console).parameters

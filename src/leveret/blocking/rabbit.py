@@ -297,6 +297,10 @@ class Rabbit:
         """Have servers cancel calls, whoever made them."""
         return self.run(self._rabbit.stop_calls(call_ids, service, timeout=timeout))
 
+    def drain_server(self, instance: str, *, timeout: float = 1.0) -> bool:
+        """Have a server take no more calls, end those that it has, and stop serving."""
+        return self.run(self._rabbit.drain_server(instance, timeout=timeout))
+
 
 def _drop(*calls: object) -> None:
     """Calls that are not made are not reported as forgotten."""

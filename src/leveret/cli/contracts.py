@@ -7,9 +7,8 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple
 
-import msgspec
 import typer
 
 import leveret
@@ -19,8 +18,9 @@ from leveret.cli.printing import print_error, print_result
 from leveret.cli.targets import TargetError, find_target
 from leveret.client.discovery import LiveServer, LiveService, survey
 from leveret.contract import service_schema
+from leveret.contract.written import Descriptions, read_descriptions
 from leveret.documents import Server, ServicePage, read_page
-from leveret.errors import Cancelled, LeveretError
+from leveret.errors import Cancelled, ContractError, LeveretError
 
 __all__ = [
     "Descriptions",
@@ -38,9 +38,6 @@ __all__ = [
 ]
 
 log = logging.getLogger("leveret.cli")
-
-Descriptions: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""Services by name, as `service_schema` describes them."""
 
 Targets = Annotated[
     list[str] | None,
@@ -160,14 +157,11 @@ def _of_file(path: Path) -> Descriptions:
     :raises TargetError: if it is something else.
     """
     try:
-        found = msgspec.json.decode(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        return read_descriptions(path.read_bytes())
+    except OSError as error:
         raise TargetError(f"{path} cannot be read: {error}") from None
-    several = found.get("services") if isinstance(found, dict) else None
-    services = several.values() if isinstance(several, dict) else [found]
-    if not all(isinstance(it, dict) and {"service", "methods"} <= it.keys() for it in services):
-        raise TargetError(f"{path} is no contract: it is to be what `leveret schema` prints")
-    return {str(it["service"]): it for it in services}
+    except ContractError as error:
+        raise TargetError(f"{path}: {error}") from None
 
 
 @contextmanager

@@ -21,9 +21,10 @@ from leveret.client.totals import MethodTotals, totals
 from leveret.contract import Service, usable_spec_of
 from leveret.contract.limits import check_service_name
 from leveret.errors import ContractError, InvalidArgument, PermissionDenied
-from leveret.wire.control import CALLS, PING, STATS, STOP
+from leveret.wire.control import CALLS, DRAIN, PING, STATS, STOP
 from leveret.wire.stats import (
     ServerCalls,
+    ServerDraining,
     ServerIdentity,
     ServerStats,
     ServerStopped,
@@ -35,6 +36,7 @@ __all__ = [
     "StatsSurvey",
     "Survey",
     "ask_calls",
+    "ask_drain",
     "ask_ping",
     "ask_servers",
     "ask_stats",
@@ -197,10 +199,25 @@ async def ask_stop(
     return sorted(stopped)
 
 
+async def ask_drain(client: Surveyor, instance: str, timeout: float) -> bool:
+    """Have a server drain; returns whether it said that it does."""
+    body = msgspec.json.encode([instance])
+    with client.inquiry(DRAIN, ALL, body=body, most=1) as inquiry:
+        left = await inquiry.ask(timeout)
+        if left > 0:
+            await inquiry.news(left)
+        for answer in _readable(ServerDraining, inquiry.answers):
+            if answer.refused:
+                raise _not_an_operator()
+            return answer.draining
+    return False
+
+
 def _not_an_operator() -> PermissionDenied:
     return PermissionDenied(
-        "this user of the broker may neither see nor cancel the calls of others: log in as the"
-        " servers do, or have them serve(operators=[...]) with this user's name",
+        "this user of the broker may not see or cancel the calls of others, nor have servers"
+        " drain: log in as the servers do, or have them serve(operators=[...]) with this user's"
+        " name",
         executed="no",
     )
 

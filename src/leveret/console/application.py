@@ -15,16 +15,17 @@ from starlette.staticfiles import StaticFiles
 
 from leveret.console.access import Access, ReadOnly
 from leveret.console.calling import failed
+from leveret.console.compare_page import ComparePage
 from leveret.console.failed_page import FailedPage
 from leveret.console.figures import quantile
 from leveret.console.guard import Guard
 from leveret.console.live_pages import LivePages
 from leveret.console.log_in import LogIn
 from leveret.console.pages import ServicePages
-from leveret.console.rendering import STATIC, Pages
+from leveret.console.rendering import STATIC, TRACE_ID, Pages
 from leveret.console.system import System
 from leveret.console.writes import Writes
-from leveret.errors import InvalidArgument, LeveretError
+from leveret.errors import InvalidArgument, InvalidURL, LeveretError
 from leveret.rabbit.rabbit import Rabbit
 from leveret.version import __version__
 
@@ -39,6 +40,7 @@ def app(
     user_header: str = "",
     hosts: Sequence[str] = (),
     show_arguments: bool = False,
+    trace_link: str = "",
     interval: float = 2.0,
 ) -> Starlette:
     """The console, to be served alone or mounted into another ASGI app.
@@ -54,13 +56,18 @@ def app(
         proxy must not let it through from outside.
     :param hosts: the names that it answers to, without ports; default: any.
     :param show_arguments: whether arguments of failed requests are shown.
+    :param trace_link: where traces are shown, as a URL with `{trace_id}` in it: errors and calls
+        lead there.
     :param interval: seconds between two questions to all servers.
+    :raises InvalidURL: if `trace_link` is no such URL.
     """
+    _check_trace_link(trace_link)
     access = Access(
         token=token, user_header=user_header, hosts=tuple(hosts), allow_calls=allow_calls
     )
     system = System(rabbit, interval=interval)
     pages = Pages(
+        trace_link=trace_link,
         version=__version__,
         allow_calls=allow_calls,
         has_log_in=bool(token),
@@ -102,11 +109,17 @@ def routes(
     return [
         *ServicePages(system, pages).routes(),
         *LivePages(system, pages).routes(),
+        *ComparePage(system, pages).routes(),
         *FailedPage(system, pages, access, show_arguments=show_arguments).routes(),
         *Writes(system, access).routes(),
         *LogIn(access, pages).routes(),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
+
+
+def _check_trace_link(url: str) -> None:
+    if url and not (url.startswith(("http://", "https://")) and TRACE_ID in url):
+        raise InvalidURL(f"a link to traces is a URL with {TRACE_ID} in it; got {url!r}")
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

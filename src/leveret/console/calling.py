@@ -31,6 +31,10 @@ class Callers(Protocol):
         """Call "service.method"."""
         ...
 
+    async def discover(self, service: str, /) -> Any:
+        """A remote of a service, made of what its servers say."""
+        ...
+
     def stream(self, method: str, /, **arguments: Any) -> RemoteStream[Any]:
         """Stream from "service.method"."""
         ...
@@ -49,6 +53,10 @@ class AskedCall(Struct, frozen=True, kw_only=True):
     """0 to the method's `priority_levels`."""
     idempotency_key: str | None = None
     """The caller's name for what is to happen once."""
+    upload: str = ""
+    """The parameter that takes a stream; "" if none does."""
+    items: list[str] = []
+    """What is sent by it, each as JSON text."""
 
     def read_arguments(self) -> dict[str, Any]:
         """The arguments as plain values.
@@ -62,6 +70,26 @@ class AskedCall(Struct, frozen=True, kw_only=True):
         if not isinstance(found, dict):
             raise InvalidArgument("the arguments must be a JSON object")
         return found
+
+
+async def _items_of(asked: AskedCall) -> AsyncIterator[Any]:
+    """The items of an upload.
+
+    :raises InvalidArgument: if one is no JSON.
+    """
+    for number, text in enumerate(asked.items, 1):
+        try:
+            item = msgspec.json.decode(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidArgument(f"item {number} is no JSON: {error}") from None
+        yield item
+
+
+async def _uploading(callers: Callers, method: str, asked: AskedCall) -> Any:
+    """What calls a method with an upload: an awaitable, or a stream where it streams as well."""
+    service, _, name = method.partition(".")
+    remote = await callers.discover(service)
+    return getattr(remote, name)(**asked.read_arguments(), **{asked.upload: _items_of(asked)})
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -127,7 +155,10 @@ async def make_call(
     began = clock()
     try:
         named_spec(method)
-        result = await callers.call(method, **asked.read_arguments())
+        if asked.upload:
+            result = await (await _uploading(callers, method, asked))
+        else:
+            result = await callers.call(method, **asked.read_arguments())
     except LeveretError as error:
         answer = failed(error, clock() - began, reply_metadata)
     else:
@@ -152,7 +183,11 @@ async def stream_call(
     began = clock()
     try:
         named_spec(method)
-        async with callers.stream(method, **asked.read_arguments()) as items:
+        if asked.upload:
+            opened = await _uploading(callers, method, asked)
+        else:
+            opened = callers.stream(method, **asked.read_arguments())
+        async with opened as items:
             async for item in items:
                 yield "item", msgspec.json.encode(item).decode()
     except LeveretError as error:

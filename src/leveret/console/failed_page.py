@@ -17,6 +17,8 @@ from leveret.console.rendering import Pages
 from leveret.console.system import System
 from leveret.errors import InvalidArgument, LeveretError
 from leveret.wire.native.failed import read_failure
+from leveret.wire.native.headers import METADATA
+from leveret.wire.trace_ids import trace_id_of
 
 __all__ = ["FailedPage"]
 
@@ -69,6 +71,7 @@ class FailedPage:
                         "failure": failure,
                         "size": len(delivery.body or b""),
                         "body": "",
+                        "trace": trace_id_of((delivery.properties.headers or {}).get(METADATA)),
                     }
                     if self._show_arguments:
                         shown["body"] = (delivery.body or b"").decode(errors="replace")[:10_000]

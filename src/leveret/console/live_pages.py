@@ -113,9 +113,12 @@ class LivePages:
         """The queues of the methods, as the broker sees them."""
         await self._system.ready()
         rows: dict[str, str] = {}
+        held: dict[str, int] = {}
         for instance in self._system.view.instances.values():
             for queue, stats in instance.stats.methods.items():
                 rows.setdefault(queue, method_of(queue, stats))
+                if not instance.is_gone:
+                    held[queue] = held.get(queue, 0) + stats.running + stats.waiting
         shown = listing(
             sorted(rows.items()), request.query_params, columns={}, text=lambda pair: pair[0]
         )
@@ -127,7 +130,13 @@ class LivePages:
             except (LeveretError, RuntimeError) as error:
                 why = str(error)
         return self._pages.render(
-            request, "queues.html", view=self._system.view, list=shown, rows=found, why=why
+            request,
+            "queues.html",
+            view=self._system.view,
+            list=shown,
+            rows=found,
+            held=held,
+            why=why,
         )
 
     async def map(self, request: Request) -> Response:

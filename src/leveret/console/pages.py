@@ -49,7 +49,7 @@ _OF_SERVICES: Final[Mapping[str, Column[ServiceRow]]] = {
 
 _MOST_SHOWN: Final = 50
 """Of how many servers a method's page shows the figures."""
-_SLOWEST: Final = 5
+_SLOWEST: Final = 4
 """How many methods the overview names."""
 
 
@@ -199,7 +199,7 @@ class ServicePages:
 def _slowest(rows: Iterable[MethodRow]) -> list[MethodRow]:
     """The methods that people look for first."""
     found = [row for row in rows if row.of_window]
-    found.sort(key=lambda row: (row.share, row.p95 or 0.0), reverse=True)
+    found.sort(key=lambda row: row.worst, reverse=True)
     return found[:_SLOWEST]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,20 +14,23 @@ from starlette.responses import HTMLResponse
 
 from leveret.console import drawing
 
-__all__ = ["STATIC", "Pages", "with_changes"]
+__all__ = ["STATIC", "TRACE_ID", "Pages", "with_changes"]
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 """Where the style, the script and the picture are."""
+TRACE_ID: Final = "{trace_id}"
+"""What stands for the id of a trace in the URL of one."""
 
 
 class Pages:
     """Renders templates.
 
+    :param trace_link: the URL of a trace, with "{trace_id}" in it; "" if there is none.
     :param common: what all templates get.
     """
 
-    def __init__(self, **common: object) -> None:
+    def __init__(self, trace_link: str = "", **common: object) -> None:
         self._environment = Environment(
             loader=FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -37,7 +41,10 @@ class Pages:
         for name in drawing.__all__:
             self._environment.filters[name] = getattr(drawing, name)
         self._environment.filters["path"] = lambda text: quote(str(text), safe="")
-        self._environment.globals.update(common)
+        self._environment.filters["trace_url"] = lambda text: trace_link.replace(
+            TRACE_ID, quote(str(text), safe="")
+        )
+        self._environment.globals.update(common, trace_link=trace_link)
 
     def render(
         self, request: Request, template: str, *, status: int = 200, **values: object

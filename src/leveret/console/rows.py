@@ -57,9 +57,14 @@ class MethodRow(Struct, frozen=True, kw_only=True):
         return self.failed / self.calls if self.calls else 0.0
 
     @property
+    def slowness(self) -> float:
+        """Seconds that a slow call of it waits and runs: both at 95 %."""
+        return (self.queue or 0.0) + (self.p95 or 0.0)
+
+    @property
     def worst(self) -> tuple[float, ...]:
         """What the worst method has most of."""
-        return (not self.total.servers, self.share, self.queue or 0.0, self.p95 or 0.0, self.rate)
+        return (not self.total.servers, self.share, self.slowness, self.rate)
 
 
 class ServiceRow(Struct, frozen=True, kw_only=True):
@@ -106,10 +111,15 @@ class ServiceRow(Struct, frozen=True, kw_only=True):
         return tuple(found)
 
     @property
+    def slowness(self) -> float:
+        """Seconds that a slow call of it waits and runs: both at 95 %."""
+        return (self.queue or 0.0) + (self.p95 or 0.0)
+
+    @property
     def worst(self) -> tuple[float, ...]:
         """What the worst service has most of."""
         trouble = 3 * (not self.instances) + 2 * (self.contracts > 1) + bool(self.missing)
-        return (trouble, self.share, self.queue or 0.0, self.p95 or 0.0, self.rate)
+        return (trouble, self.share, self.slowness, self.rate)
 
 
 class InstanceRow(Struct, frozen=True, kw_only=True):

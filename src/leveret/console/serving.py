@@ -71,6 +71,7 @@ def serve(
     root_path: str,
     show_arguments: bool,
     on_listening: Callable[[str], None],
+    trace_link: str = "",
 ) -> None:
     """Serve until a signal says to stop.
 
@@ -78,7 +79,7 @@ def serve(
     own name lead here, and read along.
 
     :param on_listening: told its URL, once it serves.
-    :raises InvalidURL: if the broker's URL cannot be read.
+    :raises InvalidURL: if the broker's URL cannot be read, or that of traces is none.
     :raises CannotListen: if it cannot listen there.
     """
     connect(url, lazy=True)  # only reads the URL, before anything listens
@@ -91,6 +92,7 @@ def serve(
         user_header=user_header,
         hosts=(*LOOPBACK, host) if is_open else (),
         show_arguments=show_arguments,
+        trace_link=trace_link,
     )
     config = uvicorn.Config(
         console,

@@ -1,4 +1,4 @@
-"""What browsers have done: calls, streams, and calls that are cancelled."""
+"""What browsers have done: calls, streams, calls that are cancelled, servers that drain."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Writes"]
 _LEFT: Final = 499
 """The status of an answer whose browser has left."""
 _STOPPED_WITHIN: Final = 5.0
-"""Seconds that servers have to say that they have cancelled calls."""
+"""Seconds that servers have to say that they have cancelled calls, or drain."""
 _MEASURED_BELOW: Final = 20
 """How many servers a method may have for its calls to be measured there."""
 
@@ -45,6 +45,7 @@ class Writes:
             Route("/call/{key}", self.call, methods=["POST"]),
             Route("/stream/{key}", self.stream, methods=["POST"]),
             Route("/calls/stop", self.stop_calls, methods=["POST"]),
+            Route("/instance/{instance}/drain", self.drain, methods=["POST"]),
         ]
 
     async def call(self, request: Request) -> Response:
@@ -90,6 +91,13 @@ class Writes:
         stopped = await self._system.rabbit.stop_calls(ids, timeout=_STOPPED_WITHIN)
         self._system.running.forget()
         return JSONResponse({"stopped": stopped})
+
+    async def drain(self, request: Request) -> Response:
+        """Have a server take no more calls, and end."""
+        self._access.check_writable()
+        instance = request.path_params["instance"]
+        draining = await self._system.rabbit.drain_server(instance, timeout=_STOPPED_WITHIN)
+        return JSONResponse({"draining": draining})
 
     async def _asked(self, request: Request) -> tuple[str, AskedCall]:
         """What a browser asks for; without a timeout of its own it has that of its method."""

@@ -26,6 +26,8 @@ class LastError(Struct, frozen=True, kw_only=True):
     """The call, "" if it has no id."""
     at: float
     """When, in seconds since 1970."""
+    trace_id: str = ""
+    """The trace of the call, 32 hexadecimal digits; "" if its caller named none."""
 
 
 _Record: TypeAlias = tuple[str, str, float, float, float | None, int, int]

@@ -22,6 +22,7 @@ from leveret.client.survey import (
     StatsSurvey,
     Survey,
     ask_calls,
+    ask_drain,
     ask_ping,
     ask_servers,
     ask_stats,
@@ -357,6 +358,19 @@ class Rabbit(AsyncOnly):
         """
         return await ask_stop(self._client(), call_ids, service, check_timeout(timeout))
 
+    async def drain_server(self, instance: str, *, timeout: float = 1.0) -> bool:
+        """Have a server take no more calls, end those that it has, and stop serving.
+
+        It drains with the grace of its own options, as if its process got SIGTERM: `serve()` and
+        `leveret serve` end then. Where workers have a supervisor, it starts another one.
+
+        :param instance: eight hexadecimal digits, as `servers` tells them.
+        :returns: whether the server said that it drains; False if none of that name answered.
+        :raises PermissionDenied: if this user is no operator of the server; see `running_calls`.
+        :raises CallError: if it cannot be asked.
+        """
+        return await ask_drain(self._client(), instance, check_timeout(timeout))
+
     def _client(self) -> Client:
         self._connection.check_opened()
         return self._connection.client_here()
@@ -433,7 +447,8 @@ class Rabbit(AsyncOnly):
             hands a request back in a drain, this server believes it which user sent the request.
             Servers with this server's own user need not be named.
         :param operators: users, as names or patterns, who may see and cancel the calls of all
-            callers (`rabbit.running_calls`, `leveret cancel`), beside the server's own user.
+            callers (`rabbit.running_calls`, `leveret cancel`), and have the server drain
+            (`rabbit.drain_server`), beside the server's own user.
         :param access_log: whether each call that ended is a line of the logger `leveret.access`.
         :param blocked_after: seconds after which a handler that blocks the event loop is named in
             the log; None: none is, and there is no thread that looks.

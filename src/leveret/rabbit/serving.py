@@ -63,7 +63,9 @@ class Serving(AsyncOnly):
 
 
 async def serve_until_stopped(server: Server, *, grace: float, signals: bool) -> None:
-    """Serve until SIGINT or SIGTERM, then drain; a signal during the start ends that.
+    """Serve until SIGINT, SIGTERM or an operator's word, then drain.
+
+    A signal during the start ends that.
 
     :param grace: seconds that running calls get.
     :param signals: whether to listen to signals at all.
@@ -87,7 +89,10 @@ async def serve_until_stopped(server: Server, *, grace: float, signals: bool) ->
             return
         starting.result()
         try:
-            await asyncio.wait((stopped, server.failed), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                (stopped, server.failed, server.told_to_drain),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             if server.failed.done():
                 server.failed.result()
         finally:

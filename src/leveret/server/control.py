@@ -34,6 +34,8 @@ from leveret.wire.control import (
     Cancel,
     Confirmed,
     Contracts,
+    Draining,
+    DrainServers,
     GivesCredit,
     Info,
     Inquiry,
@@ -88,6 +90,8 @@ class ControlHandlers:
     """Which calls it has, for this user of the broker."""
     stop: Callable[[set[str], str], Stopped]
     """This user of the broker wants these calls cancelled."""
+    drain: Callable[[set[str], str], Draining | None]
+    """This user of the broker wants these servers to drain; None if this one is not among them."""
     started: Callable[[AboutStarted], None]
     """A client asks about a started call."""
     answered: Callable[[bytes], None]
@@ -279,10 +283,19 @@ class Control:
                 self._handlers.rebind()
             case Inquiry() if message.reply_to is not None:
                 self._inquired(message)
-            case StopCalls():
-                stopped = self._handlers.stop(message.call_ids, message.user)
-                if message.reply_to is not None and (stopped.stopped or stopped.refused):
-                    self._say(message.reply_to, message.correlation_id, stopped)
+            case StopCalls() | DrainServers():
+                self._ordered(message)
+
+    def _ordered(self, order: StopCalls | DrainServers) -> None:
+        """Do what an operator wants, and say so; who is not meant says nothing."""
+        answer: Ping | None
+        if isinstance(order, StopCalls):
+            stopped = self._handlers.stop(order.call_ids, order.user)
+            answer = stopped if stopped.stopped or stopped.refused else None
+        else:
+            answer = self._handlers.drain(order.instances, order.user)
+        if order.reply_to is not None and answer is not None:
+            self._say(order.reply_to, order.correlation_id, answer)
 
     def _inquired(self, inquiry: Inquiry) -> None:
         """Answer now, or once the socket takes it: what waits is the question, which is small."""

@@ -48,7 +48,7 @@ from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
 from leveret.transport.link import State as LinkState
 from leveret.wire.channel_errors import explained, forbidden, is_down, is_missing_exchange
-from leveret.wire.control import Calls, Stopped
+from leveret.wire.control import Calls, Draining, Stopped
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
@@ -147,6 +147,7 @@ class Server:
             contracts=status.contracts,
             calls=self._calls_for,
             stop=self._stop_named,
+            drain=self._drain_if_named,
             started=self._started_calls.asked,
             answered=self._answered,
         )
@@ -172,6 +173,8 @@ class Server:
         self._declaring: set[asyncio.Task[None]] = set()
         self._drain: Drain | None = None
         self._drained: asyncio.Task[None] | None = None
+        self.told_to_drain: asyncio.Future[None] = loop.create_future()
+        """Done once an operator has had it drain, by a control message; then it drains already."""
 
     def calls(self) -> list[ServerCall]:
         """The calls that are here: that run, wait, or are asked about."""
@@ -436,6 +439,18 @@ class Server:
             self.methods[call.method].stop(call, Stop.CALLER)
         return self._status.stopped({call.id for call in here})
 
+    def _drain_if_named(self, instances: set[str], user: str) -> Draining | None:
+        """Somebody wants servers to drain."""
+        if self.instance not in instances:
+            return None
+        if not self._operates(user):
+            return self._status.draining(refused=True)
+        if not self.told_to_drain.done():
+            log.warning("user %r has this server drain, instance %s", user, self.instance)
+            self.told_to_drain.set_result(None)
+            self._begin_drain(self._options.grace)
+        return self._status.draining()
+
     def _tell(self, reply_to: ReplyAddress, name: str, body: bytes) -> None:
         self._control.tell(reply_to, name, body)
 
@@ -503,6 +518,9 @@ class Server:
         :param grace: seconds that running handlers get; after them they are cancelled. A call of
             an idempotent method is handed to another server then.
         """
+        await asyncio.shield(self._begin_drain(grace))
+
+    def _begin_drain(self, grace: float) -> asyncio.Task[None]:
         if self._drained is None:
             self._drain = Drain(
                 self._link,
@@ -513,7 +531,7 @@ class Server:
                 clock=self._clock,
             )
             self._drained = self._loop.create_task(self._drain_and_stop(self._drain, grace))
-        await asyncio.shield(self._drained)
+        return self._drained
 
     def cancel_running(self) -> None:
         """Cut the grace of a drain short: cancel what still runs, and wait no longer.

@@ -20,7 +20,7 @@ from leveret.contract import ServiceSpec, fingerprint, service_schema
 from leveret.observe import BOUNDS, Histogram, ServerCounters
 from leveret.server.calls.life import ServerCall
 from leveret.version import __version__
-from leveret.wire.control import Calls, Contracts, Info, Ping, Stats, Stopped
+from leveret.wire.control import Calls, Contracts, Draining, Info, Ping, Stats, Stopped
 from leveret.wire.stats import (
     MOST_CALLS,
     NO_TIMES,
@@ -31,6 +31,7 @@ from leveret.wire.stats import (
     QueueStats,
     RunningCall,
 )
+from leveret.wire.trace_ids import trace_id_of
 
 log = logging.getLogger("leveret.server")
 
@@ -147,6 +148,13 @@ class Status:
         stopped = sorted(map(_printable, call_ids))
         return Stopped(**self._identity(), stopped=stopped, refused=refused)
 
+    def draining(self, *, refused: bool = False) -> Draining:
+        """The answer to whoever wants it to drain.
+
+        :param refused: whether whoever asked may not have it do so.
+        """
+        return Draining(**self._identity(), draining=not refused, refused=refused)
+
     def stats(self) -> Stats:
         """How it stands."""
         return Stats(
@@ -236,6 +244,7 @@ def _stats_of(status: QueueStatus) -> QueueStats:
             message=_printable(error.message),
             call=_printable(error.call_id),
             at=error.at,
+            trace=error.trace_id,
         ),
     )
 
@@ -264,4 +273,5 @@ def _running(call: ServerCall, now: float) -> RunningCall:
         redelivered=call.incoming.redelivered,
         fraction=None if progress is None else progress.fraction,
         text="" if progress is None else _printable(progress.text),
+        trace=trace_id_of(call.incoming.metadata),
     )

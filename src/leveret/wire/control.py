@@ -37,6 +37,8 @@ CALLS: Final = "calls"
 """A client asks servers which calls they have."""
 STOP: Final = "stop"
 """A client has servers cancel calls; the body is a JSON array of their ids."""
+DRAIN: Final = "drain"
+"""A client has servers drain; the body is a JSON array of their instances."""
 
 LONGEST_CANCEL: Final = 3600.0
 """A server remembers the cancel of a request that it has not seen for this many seconds at most."""
@@ -120,6 +122,19 @@ class StopCalls(Struct, frozen=True, kw_only=True):
     """The asker's name for its question."""
 
 
+class DrainServers(Struct, frozen=True, kw_only=True):
+    """Somebody wants servers to take no more calls, and to end."""
+
+    instances: set[str]
+    """The servers."""
+    user: str = ""
+    """The broker's user that wants it, verified by the broker; "" if it is unknown."""
+    reply_to: ReplyAddress | None
+    """Where the answer goes; None if nobody waits for one."""
+    correlation_id: str | None
+    """The asker's name for its question."""
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """What another server says to an inquiry of this one."""
 
@@ -149,6 +164,7 @@ Control: TypeAlias = (
     | Rebind
     | Inquiry
     | StopCalls
+    | DrainServers
     | Answer
     | AboutStarted
 )
@@ -188,13 +204,8 @@ def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911 - a word,
             return _about_started(delivery, reply_to, call_id)
         case "result":
             return Answer(body=delivery.body or b"")
-        case "stop":
-            return StopCalls(
-                call_ids=_ids(delivery.body or b"", "stop"),
-                user=properties.user_id or "",
-                reply_to=reply_to,
-                correlation_id=properties.correlation_id,
-            )
+        case "stop" | "drain" as word:
+            return _command(word, delivery, reply_to)
         case "ping" | "info" | "stats" | "contracts" | "calls" as about:
             return Inquiry(
                 about=about,
@@ -204,6 +215,20 @@ def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911 - a word,
             )
         case unknown:
             raise ValueError(f"a message of the unknown type {unknown!r}")
+
+
+def _command(
+    word: Literal["stop", "drain"], delivery: Delivery, reply_to: ReplyAddress | None
+) -> StopCalls | DrainServers:
+    named, properties = _ids(delivery.body or b"", word), delivery.properties
+    user, correlation_id = properties.user_id or "", properties.correlation_id
+    if word == STOP:
+        return StopCalls(
+            call_ids=named, user=user, reply_to=reply_to, correlation_id=correlation_id
+        )
+    return DrainServers(
+        instances=named, user=user, reply_to=reply_to, correlation_id=correlation_id
+    )
 
 
 def _about_started(
@@ -249,7 +274,8 @@ def properties(
 ) -> Properties:
     """The properties of a control message from a client.
 
-    :param word: `CANCEL`, `CONFIRMED`, `QUERY`, `REBIND`, `INFO`, `PING`, `STATS`, `CALLS`, `STOP`.
+    :param word: `CANCEL`, `CONFIRMED`, `QUERY`, `REBIND`, `INFO`, `PING`, `STATS`, `CALLS`, `STOP`,
+        `DRAIN`.
     :param call_id: the call, or what the client calls its question.
     :param seconds: how long it may wait for its server.
     :param user: who asks, where that matters.
@@ -340,6 +366,15 @@ class Stopped(Ping, frozen=True, kw_only=True, omit_defaults=True):
 
     stopped: list[str]
     """The ids of the calls that it had, and has cancelled."""
+    refused: bool = False
+    """Whether it does not do so for this user."""
+
+
+class Draining(Ping, frozen=True, kw_only=True, omit_defaults=True):
+    """A server's answer to "drain"."""
+
+    draining: bool
+    """Whether it drains now."""
     refused: bool = False
     """Whether it does not do so for this user."""
 

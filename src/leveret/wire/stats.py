@@ -64,6 +64,8 @@ class ErrorStats(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The id of the call."""
     at: float = 0.0
     """When, in seconds since 1970."""
+    trace: str = ""
+    """The id of the trace that the call belongs to; "" if its caller named none."""
 
 
 class QueueStats(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -126,6 +128,8 @@ class RunningCall(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How much is done, as its handler last said; None if it did not say."""
     text: str = ""
     """What is being done, as its handler last said."""
+    trace: str = ""
+    """The id of the trace that it belongs to; "" if its caller named none."""
 
 
 # -- as it is read ---------------------------------------------------------------------------------
@@ -185,11 +189,20 @@ class ServerStopped(ServerIdentity, frozen=True, kw_only=True):
     """Whether it does not do so for this user of the broker."""
 
 
+class ServerDraining(ServerIdentity, frozen=True, kw_only=True):
+    """A server's answer to "drain"."""
+
+    draining: bool = False
+    """Whether it drains now."""
+    refused: bool = False
+    """Whether it does not do so for this user of the broker."""
+
+
 A = TypeVar("A", bound=ServerIdentity)
 
 _DECODERS: Final = {
     kind: msgspec.json.Decoder(kind)
-    for kind in (ServerIdentity, ServerStats, ServerCalls, ServerStopped)
+    for kind in (ServerIdentity, ServerStats, ServerCalls, ServerStopped, ServerDraining)
 }
 
 

@@ -49,6 +49,9 @@ class Remote:
             raise result
         return result
 
+    async def discover(self, service: str, /) -> Any:
+        raise NoServer(f"nobody serves {service}")
+
     def stream(self, method: str, /, **arguments: Any) -> RemoteStream[Any]:
         return cast("RemoteStream[Any]", Items(*self.results))
 
@@ -77,6 +80,13 @@ async def test_an_error_says_its_code_its_class_and_its_fields() -> None:
     assert msgspec.json.decode(answer.text) == {"sku": "a"}
     named = await make_call(Remote(1), "nonsense", AskedCall(), {})
     assert named.error == "InvalidArgument"
+
+
+async def test_an_upload_of_a_service_that_nobody_serves_says_so() -> None:
+    asked = AskedCall(upload="items", items=["1"])
+    assert (await make_call(Remote(), "a.b", asked, {})).error == "NoServer"
+    events = [event async for event in stream_call(Remote(), "a.b", asked, {})]
+    assert msgspec.json.decode(events[0][1])["error"] == "NoServer"
 
 
 async def test_a_stream_ends_with_what_became_of_it() -> None:

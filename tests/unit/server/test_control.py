@@ -15,7 +15,7 @@ from leveret.server.control import Control, ControlHandlers
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
-from leveret.wire.control import Calls, Contracts, Info, Ping, Stats, Stopped
+from leveret.wire.control import Calls, Contracts, Draining, Info, Ping, Stats, Stopped
 from leveret.wire.message import ReplyAddress
 from leveret.wire.native.reply import pack_reply
 from tests.behaviour.patience import PATIENCE, until
@@ -55,6 +55,7 @@ class Scene:
                 contracts=lambda: CONTRACTS,
                 calls=self._calls,
                 stop=self._stopped,
+                drain=self._drained,
                 started=self.heard.append,
                 answered=lambda body: self.heard.append(("answered", body)),
             ),
@@ -71,6 +72,12 @@ class Scene:
         self.heard.append(("stop", call_ids, user))
         here = sorted(call_ids & {"c-1"})
         return Stopped(instance="b47af560", name="shelf 3", services=["desk"], stopped=here)
+
+    def _drained(self, instances: set[str], user: str) -> Draining | None:
+        self.heard.append(("drain", instances, user))
+        if "b47af560" not in instances:
+            return None
+        return Draining(instance="b47af560", name="shelf 3", services=["desk"], draining=True)
 
     def _restore(self, control: Control) -> None:
         self.restored += 1

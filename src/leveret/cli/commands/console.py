@@ -26,7 +26,8 @@ def console(
         bool,
         typer.Option(
             "--allow-calls",
-            help="Let people call methods, cancel calls, and retry or drop failed requests.",
+            help="Let people call methods, cancel calls, have servers drain, and retry or drop"
+            " failed requests.",
         ),
     ] = False,
     token: Annotated[
@@ -50,6 +51,14 @@ def console(
     show_arguments: Annotated[
         bool, typer.Option("--show-arguments", help="Show the arguments of failed requests.")
     ] = False,
+    trace_link: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            show_default="none",
+            help="Where traces are shown, with {trace_id} in it: errors and calls lead there.",
+        ),
+    ] = "",
     log_level: Annotated[
         LogLevel, typer.Option(case_sensitive=False, help="What to tell on stderr.")
     ] = LogLevel.WARNING,
@@ -59,7 +68,8 @@ def console(
     It only looks, unless --allow-calls is given. Without --token and --user-header it listens on
     this machine alone.
 
-    Example: leveret console
+    Examples: leveret console;
+    leveret console --trace-link 'https://jaeger.example/trace/{trace_id}'
     """
     refuse_empty("--url", "LEVERET_URL", url)
     refuse_embedded(url)
@@ -84,6 +94,7 @@ def console(
             user_header=user_header,
             root_path=root_path,
             show_arguments=show_arguments,
+            trace_link=trace_link,
             on_listening=lambda where: print_result(f"the console is at {where}", as_json=False),
         )
     except InvalidURL as error:

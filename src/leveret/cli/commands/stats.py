@@ -165,8 +165,10 @@ def _details(one: MethodTotals) -> list[str]:
     lines = ["", *table(("CALLER", ">CALLS", ">FAILED"), rows)] if rows else []
     error = one.last_error
     if error is not None:
-        call = f" (call {error.call})" if error.call else ""
-        text = f"last error, {when(error.at)}: {error.code}: {error.message}{call}"
+        named = [("call", error.call), ("trace", error.trace)]
+        ids = ", ".join(f"{what} {its}" for what, its in named if its)
+        text = f"last error, {when(error.at)}: {error.code}: {error.message}"
+        text += f" ({ids})" if ids else ""
         lines += ["", one_line(text)]
     return lines
 

@@ -159,13 +159,16 @@ class ServerProcess:
             await self._until_stopped(server)
 
     async def _until_stopped(self, server: Server) -> None:
-        """Wait for a signal and drain, or raise the error that ends the server.
+        """Wait for a signal, or an operator, and drain; or raise the error that ends the server.
 
         :raises LeveretError: if its connection or a channel is lost, in the drain as well.
         """
         assert self._stopped is not None
-        await asyncio.wait((self._stopped, server.failed), return_when=asyncio.FIRST_COMPLETED)
-        if not self._stopped.done():
+        await asyncio.wait(
+            (self._stopped, server.failed, server.told_to_drain),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not (self._stopped.done() or server.told_to_drain.done()):
             # `serving` lets running handlers end, though their replies are lost.
             end_process_after(self._request.grace + STOP_MARGIN, _code_of(server))
             server.failed.result()

@@ -118,12 +118,22 @@
         const answer = await settle(button, "/calls/stop", [button.dataset.stop]);
         if (answer && !answer.stopped.length) banner("No server has this call any more.");
         if (answer) refresh();
+      } else if (button.dataset.drain) {
+        if (!confirm(button.dataset.sure)) return;
+        const answer = await settle(button, "/instance/" + encodeURIComponent(button.dataset.drain) + "/drain", []);
+        if (answer) banner(answer.draining ? "The server drains." : "The server did not answer; it may have ended.");
       } else if (button.dataset.settle) {
         if (button.dataset.sure && !confirm(button.dataset.sure)) return;
         const answer = await settle(button, "/failed/" + button.dataset.settle, [button.dataset.id]);
         if (answer?.done) location.reload();
         else if (answer) banner("The request was not found: somebody else has it, or it is gone. Reload the page to see what there is.");
       }
+    });
+
+    // -- files that fill a text ---------------------------------------------------------------
+    document.addEventListener("change", async (event) => {
+      const it = event.target;
+      if (it.matches("[data-fills]") && it.files[0]) id(it.dataset.fills).value = await it.files[0].text();
     });
 
     if (id("call")) method(id, post);
@@ -267,6 +277,13 @@
       id("options-problem").hidden = true;
       if (timeout && !(NUMBER.test(timeout) && Number(timeout) > 0 && Number.isFinite(Number(timeout)))) throw new Problem(null, "Seconds must be a number above 0.", "options-problem");
       if (priority && !/^[0-9]{1,3}$/.test(priority)) throw new Problem(null, "Priority must be a whole number.", "options-problem");
+      if (form.dataset.upload) {
+        id("items-problem").hidden = true;
+        asked.upload = form.dataset.upload;
+        asked.items = id("items").value.split("\n").map((line) => line.trim()).filter(Boolean);
+        const wrong = asked.items.findIndex((line) => !isJson(line));
+        if (wrong >= 0) throw new Problem(null, `Item ${wrong + 1} is no JSON.`, "items-problem");
+      }
       if (timeout) asked.timeout = Number(timeout);
       if (priority) asked.priority = Number(priority);
       return asked;
@@ -277,6 +294,7 @@
       url.searchParams.set("arguments", asked.arguments);
       if (asked.timeout) url.searchParams.set("timeout", asked.timeout);
       if (asked.priority !== undefined) url.searchParams.set("priority", asked.priority);
+      if (asked.items?.length) url.searchParams.set("items", asked.items.join("\n"));
       if (Object.keys(asked.metadata ?? {}).length) url.searchParams.set("metadata", lines(asked.metadata));
       return url.href;
     }

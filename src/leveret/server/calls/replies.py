@@ -35,6 +35,7 @@ from leveret.wire.error_texts import safe_str, shortened
 from leveret.wire.failures import decode_failure
 from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Incoming, UploadMessage
+from leveret.wire.trace_ids import trace_id_of
 
 log = logging.getLogger("leveret.server")
 
@@ -275,6 +276,7 @@ class Replies:
             message=shortened(safe_str(error.message), _LONGEST_MESSAGE),
             call_id=call.id,
             at=time.time(),
+            trace_id=trace_id_of(call.incoming.metadata),
         )
         if self._notes_errors:
             call.failure = error
