@@ -173,8 +173,8 @@ class Server:
         self._declaring: set[asyncio.Task[None]] = set()
         self._drain: Drain | None = None
         self._drained: asyncio.Task[None] | None = None
+        # Done once an operator has had it drain, by a control message; then it drains already.
         self.told_to_drain: asyncio.Future[None] = loop.create_future()
-        """Done once an operator has had it drain, by a control message; then it drains already."""
 
     def calls(self) -> list[ServerCall]:
         """The calls that are here: that run, wait, or are asked about."""
