@@ -87,6 +87,12 @@ async def server(people: People) -> AsyncIterator[Rabbit]:
 
 
 @pytest.fixture
+async def observer(people: People) -> AsyncIterator[Rabbit]:
+    async with leveret.connect(people.url("observer")) as rabbit:
+        yield rabbit
+
+
+@pytest.fixture
 async def customer(people: People) -> AsyncIterator[Rabbit]:
     async with leveret.connect(people.url("shop-client")) as rabbit:
         yield rabbit
@@ -208,6 +214,48 @@ async def test_a_client_cannot_get_copies_of_requests(people: People, intruder: 
         await intruder.refused(
             methods.Queue.Bind(queue=own, exchange=exchange, routing_key="vault.open")
         )
+
+
+async def test_an_observer_sees_all_servers_and_can_do_nothing(
+    people: People, host: Rabbit, server: Rabbit, customer: Rabbit, observer: Rabbit
+) -> None:
+    vault, allow = Vault(), {"*": [people["shop-client"]]}
+    async with server.serving(Shop(), allow=allow) as shop, host.serving(vault, allow=allow):
+        await customer.remote(Shop).buy("tea")
+        seen = await observer.servers(timeout=PATIENCE)
+        assert {name for one in seen.servers for name in one.services} == {"shop", "vault"}
+        assert seen.is_complete
+        assert {pong.server.instance for pong in (await observer.ping(Shop)).servers} == {
+            shop.instance
+        }
+        stats = await observer.stats(timeout=PATIENCE)
+        assert stats.methods()["shop.buy"].handled == {"OK": 1}
+        assert "buy" in dir(await observer.discover("shop"))
+
+        with pytest.raises(PermissionDenied):
+            await observer.remote(Vault).open()
+        asked = await observer.ask_all(observer.remote(Vault).open)()
+        assert [error.code for error in asked.errors.values()] == ["PERMISSION_DENIED"]
+        assert not asked.results
+        with pytest.raises(PermissionDenied):
+            await observer.running_calls(timeout=PATIENCE)
+        with pytest.raises(PermissionDenied):
+            await observer.stop_calls(["any"], timeout=PATIENCE)
+        with pytest.raises(PermissionDenied):
+            await observer.drain_server(shop.instance, timeout=PATIENCE)
+        assert (shop.unready, vault.opened) == ("", 0)
+    raw = await Intruder.log_in(people, "observer")
+    queue = "leveret.shop.buy"
+    await raw.refused(
+        methods.Queue.Declare(queue="mine"),
+        methods.Queue.Delete(queue=queue),
+        methods.Queue.Purge(queue=queue),
+        methods.Basic.Consume(queue=queue),
+        methods.Queue.Bind(queue=queue, exchange="leveret", routing_key="shop.buy"),
+    )
+    for exchange in ("leveret", ""):
+        await raw.refused_publish(exchange, queue)
+    await raw.close()
 
 
 async def test_a_client_cannot_serve(customer: Rabbit) -> None:
