@@ -21,7 +21,7 @@ class OutOfStock(DeclaredError):
     sku: str
 
 
-class Desk(Service, name="desk"):
+class Desk(Service, name="desk", version="7.1"):
     """Answers, fails and waits, as it is told."""
 
     @method(idempotent=True)

@@ -58,7 +58,8 @@ def asyncapi(
 
     :param descriptions: each as `service_schema` gives it.
     :param title: the names of the services, if it is "".
-    :param version: a hash of the contracts, if it is "".
+    :param version: if it is "", that of the services, where all have the same; else a hash of the
+        contracts.
     :param broker: where they are served, for its nodes as servers; without user and password.
     :raises ContractError: if a description cannot be read.
     """
@@ -105,7 +106,7 @@ class _Document:
             "asyncapi": _VERSION,
             "info": {
                 "title": title or ", ".join(str(service["service"]) for service in services),
-                "version": version or _hash(services),
+                "version": version or _common_version(services) or _hash(services),
                 "description": "\n\n".join((*map(inspect.cleandoc, about), _PROTOCOL)),
             },
             "defaultContentType": "application/json",
@@ -246,6 +247,12 @@ def _tags(method: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield {"name": "stream"}
     if method.get("one_way") is True:
         yield {"name": "one-way"}
+
+
+def _common_version(services: list[Mapping[str, Any]]) -> str:
+    """The version that all services have; "" if they differ, or one has none."""
+    found = {str(service.get("version", "")) for service in services}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _hash(services: Iterable[Mapping[str, Any]]) -> str:

@@ -260,14 +260,17 @@ async def _who_is_there(client: Inquirer, service: str) -> str:
 
 
 def _agreed(service: str, descriptions: list[ServiceDescription]) -> dict[str, Any]:
-    """What most servers say of each method."""
+    """What most servers say of each method; the version that all of them have, if there is one."""
     methods: dict[str, list[dict[str, Any]]] = {}
     for description in descriptions:
         for name, method in description["methods"].items():
             methods.setdefault(name, []).append(method)
+    versions = {one.get("version", "") for one in descriptions}
+    version = versions.pop() if len(versions) == 1 else ""
     return {
         "service": service,
         "doc": descriptions[0].get("doc", ""),
+        **({"version": version} if version else {}),
         "methods": {name: _most(f"{service}.{name}", ones) for name, ones in methods.items()},
     }
 

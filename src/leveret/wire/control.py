@@ -387,6 +387,8 @@ class ServiceDescription(TypedDict):
 
     doc: NotRequired[str]
     """The documentation of its class."""
+    version: NotRequired[str]
+    """The version that its class tells."""
     methods: dict[str, dict[str, Any]]
     """The description of each method, by its name; anything may be in it."""
 

@@ -176,6 +176,16 @@ def test_two_classes_of_one_name_are_two_schemas() -> None:
     assert "weight" in schemas["Item_2"]["properties"]
 
 
+def test_the_version_is_that_of_the_services_where_all_have_the_same() -> None:
+    depot, other = service_schema(Depot) | {"version": "1.4.2"}, service_schema(Depot)
+    other |= {"service": "other"}
+    same, another = other | {"version": "1.4.2"}, other | {"version": "2.0.0"}
+    assert asyncapi([depot])["info"]["version"] == "1.4.2"
+    assert asyncapi([depot, same])["info"]["version"] == "1.4.2"
+    for one in (another, other):
+        assert asyncapi([depot, one])["info"]["version"] not in ("", "1.4.2", "2.0.0")
+
+
 def test_title_and_version_are_those_that_are_given_or_of_the_contracts() -> None:
     assert document()["info"]["title"] == "shop, depot"
     given = asyncapi([service_schema(Depot)], title="All", version="1.2")

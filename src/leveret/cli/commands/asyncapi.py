@@ -27,7 +27,10 @@ def asyncapi(
         str, typer.Option(help="Its title.", show_default="the names of the services")
     ] = "",
     release: Annotated[
-        str, typer.Option(help="Its version.", show_default="a hash of the contracts")
+        str,
+        typer.Option(
+            help="Its version.", show_default="the services', else a hash of the contracts"
+        ),
     ] = "",
     url: Url = None,
 ) -> None:
