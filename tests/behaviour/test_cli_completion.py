@@ -42,24 +42,48 @@ async def test_what_is_live_completes_and_failures_are_silent(commands: Commands
         assert found == ["desk.fail", "desk.fib"]
 
 
+SHELLS = {
+    "bash": """\
+leveret() { "PYTHON" -m leveret "$@"; }
+source <(leveret completion bash)
+COMP_WORDS=(leveret schem) COMP_CWORD=1
+_leveret
+printf "%s\\n" "${COMPREPLY[@]}"
+""",
+    "zsh": """\
+leveret() { "PYTHON" -m leveret "$@"; }
+compdef() { : }
+compadd() { print -rl -- "${(@P)2}"; }
+source <(leveret completion zsh)
+words=(leveret schem) CURRENT=2
+_leveret
+""",
+    "fish": """\
+function leveret; "PYTHON" -m leveret $argv; end
+leveret completion fish | source
+complete -C "leveret schem"
+""",
+}
+"""What has each shell complete "leveret schem"."""
+STARTED = {"bash": ("bash", "--norc"), "zsh": ("zsh", "-f"), "fish": ("fish", "--no-config")}
+
+
 @pytest.mark.embedded_only
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-async def test_bash_completes_by_the_script(commands: Commands) -> None:
-    script = (
-        f'leveret() {{ "{sys.executable}" -m leveret "$@"; }};'
-        " source <(leveret completion bash); COMP_WORDS=(leveret schem); COMP_CWORD=1;"
-        ' _leveret; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
+@pytest.mark.parametrize("shell", [name for name in SHELLS if shutil.which(name) is not None])
+async def test_the_shells_of_this_machine_complete_by_the_script(
+    commands: Commands, shell: str
+) -> None:
     process = await asyncio.create_subprocess_exec(
-        *("bash", "-c", script),
+        *(*STARTED[shell], "-c", SHELLS[shell].replace("PYTHON", sys.executable)),
+        cwd=commands.folder,
         env=os.environ | {"LEVERET_URL": commands.url},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    bash = Command(process)
-    assert await bash.ends() == 0
-    assert bash.text == "schema\n"
+    command = Command(process)
+    assert await command.ends() == 0
+    assert command.text == "schema\n"
 
 
 @pytest.mark.embedded_only

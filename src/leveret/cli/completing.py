@@ -38,9 +38,14 @@ compdef _leveret leveret
 """,
     Shell.FISH: """\
 function _leveret
-    leveret complete -- (commandline -opc)[2..-1] "$(commandline -ct)" 2>/dev/null
+    set -l found (leveret complete -- (commandline -opc)[2..-1] "$(commandline -ct)" 2>/dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
 end
-complete -c leveret -a '(_leveret)'
+complete -c leveret -f -a '(_leveret)'
 """,
 }
 """What a shell reads. Each asks `leveret complete -- WORD...`, whose last word is not complete."""
