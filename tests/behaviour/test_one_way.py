@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 import leveret
 from leveret import (
     Busy,
+    CallEnd,
     ConnectionLost,
+    CurrentCall,
     DeadlineExceeded,
     InvalidArgument,
     Rabbit,
     Reconnect,
+    ServerCallNext,
     Service,
     Unimplemented,
     current_call,
@@ -77,6 +82,19 @@ class Narrow(Service):
         self.noted.append(event)
         if self._hangs:
             await asyncio.Event().wait()
+
+
+class Ends:
+    """Middleware that is told how calls end."""
+
+    def __init__(self) -> None:
+        self.told: Counter[str] = Counter()
+
+    async def __call__(self, call: CurrentCall, call_next: ServerCallNext) -> Any:
+        return await call_next(call)
+
+    def call_ended(self, call: CurrentCall, end: CallEnd) -> None:
+        self.told[end.outcome] += 1
 
 
 class Failing(MemoryOnce):
@@ -257,5 +275,10 @@ async def test_no_request_of_a_server_that_died_is_lost_where_its_queue_is_full(
             await fill()
         await until(lambda: bool(one.noted), "the first one runs")
         crash(mortal_host)
-        async with other_host.serving(two):
+        ends = Ends()
+        async with other_host.serving(two, middleware=[ends]) as server:
             await until(lambda: set(two.noted) == set(sent), "all of them have run")
+            await until(lambda: ends.told["done"] == len(two.noted), "their ends are told")
+            # Who did not go elsewhere in the end was never said to have gone.
+            (queue,) = server.queues()
+            assert ends.told["handed back"] == queue.counters.handed_back

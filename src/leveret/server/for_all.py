@@ -176,7 +176,7 @@ class AnswersForAll:
         seconds: float,
         user: str,
         attempts: int | None,
-        refused: Callable[[], None] | None = None,
+        placed: Callable[[bool], None] | None = None,
     ) -> bool:
         """Nothing: no other server is to run it."""
         return True

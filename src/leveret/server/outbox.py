@@ -244,7 +244,7 @@ class Outbox:
         seconds: float,
         user: str,
         attempts: int | None,
-        refused: Callable[[], None] | None = None,
+        placed: Callable[[bool], None] | None = None,
     ) -> bool:
         """Publish a request again in place of this delivery, so that it counts as never delivered.
 
@@ -255,8 +255,9 @@ class Outbox:
         :param seconds: what is left of its time to live.
         :param user: whose request it is.
         :param attempts: how many servers have had it, if that is to be counted.
-        :param refused: sees to a request that nobody waits for, and that did not find a place. By
-            default it goes back in a moment, as it would come again at once.
+        :param placed: told whether the copy has a place: at once, or where nobody waits for the
+            call once the broker has said so. Without that place it sees to the request, which by
+            default goes back in a moment, as it would come again at once.
         :returns: False, and nothing is done, if it has headers that only its sender could pack.
         """
         tag = call.delivery.delivery_tag
@@ -282,7 +283,7 @@ class Outbox:
             return False
         if nobody_waits and self._confirms is None:
             name = call.delivery.properties.correlation_id or ""
-            self._put_back(frames, name, partial(self._copied, tag, refused))
+            self._put_back(frames, name, partial(self._copied, tag, placed))
             return True
         if self._confirms is not None:
             self._copies[_name(call.delivery.properties)] = tag
@@ -290,17 +291,20 @@ class Outbox:
             self._wait(Unsent(frames=frames, handed_back=tag))
         else:
             self._publish(frames, tag)
+        if placed is not None:
+            placed(True)
         return True
 
-    def _copied(self, tag: int, refused: Callable[[], None] | None, taken: bool) -> None:
-        """The broker has the copy of a request that nobody waits for, or has refused it."""
-        if self._closed:
-            return
-        if taken:
+    def _copied(self, tag: int, placed: Callable[[bool], None] | None, taken: bool) -> None:
+        """The broker has the copy of a request that nobody waits for, or has refused it.
+
+        Of a channel that has ended, it has the request itself.
+        """
+        if taken and not self._closed:
             self.settle(tag, Settle.ACK)
-        elif refused is not None:
-            refused()
-        else:
+        if placed is not None:
+            placed(taken or self._closed)
+        elif not (taken or self._closed):
             loop = asyncio.get_running_loop()
             loop.call_later(_NO_PLACE, self.settle, tag, Settle.REQUEUE)
 

@@ -195,23 +195,24 @@ async def test_a_request_that_nobody_waits_for_is_kept_until_the_broker_has_its_
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "_NO_PLACE", 0.0)
-    refused: list[str] = []
+    told: list[tuple[int, bool]] = []
     for tag in (1, 2, 3, 4):
         one_way = structs.replace(scene.call(tag).incoming, reply_to=None)
-        then = (lambda: refused.append("3")) if tag == 3 else None
-        assert scene.outbox.hand_back(one_way, 3.0, "", 1, then)
+        placed = None if tag == 2 else lambda has_place, tag=tag: told.append((tag, has_place))
+        assert scene.outbox.hand_back(one_way, 3.0, "", 1, placed)
     assert scene.acks() == []
     assert [named for _, named, _ in scene.put_back] == ["1", "2", "3", "4"]
     (_, _, first), (_, _, second), (_, _, third), (_, _, last) = scene.put_back
     first(True)
     assert scene.acks() == [(1, False)]
     third(False)
-    assert refused == ["3"]
+    assert told == [(1, True), (3, False)]
     second(False)
     await until(lambda: scene.port.sent[-1] == frames.nack(7, 2), "it goes back in a moment")
     sent = list(scene.port.sent)
     scene.outbox.close(open_channel=True)
-    last(True)
+    last(False)  # its request is the broker's again
+    assert told[-1] == (4, True)
     assert scene.port.sent == sent
 
 

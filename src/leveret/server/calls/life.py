@@ -452,10 +452,12 @@ class Answers(Protocol):
         seconds: float,
         user: str,
         attempts: int | None,
-        refused: Callable[[], None] | None = None,
+        placed: Callable[[bool], None] | None = None,
     ) -> bool:
         """Publish a request again in place of this delivery; see `ReplyPacker.copy`.
 
+        :param placed: told whether the copy has a place: at once, or where nobody waits for the
+            call once the broker has said so. Without that place it sees to the request.
         :returns: False, and nothing is done, if it cannot be packed.
         """
         ...

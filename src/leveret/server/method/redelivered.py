@@ -115,19 +115,23 @@ class Redelivered:
         answers = source.answers
         times, _ = times_delivered(request, self._spec)
         user = self._user_of(request, answers.own_user)
-        uncounted = partial(self._run_uncounted, request, source, times)
+        placed = partial(self._placed, request, source, times)
         # One that cannot be counted could come for ever.
         if decision is Decision.GIVE_UP or not answers.hand_back(
-            request, seconds, user, times, uncounted
+            request, seconds, user, times, placed
         ):
             self._give_up(request, source, times)
-        else:
+
+    def _placed(self, request: Incoming, source: Source, times: int, has_place: bool) -> None:
+        """The copy of a request that counts its deliveries is in its queue, or found no place."""
+        if has_place:
             self._handed_back(request, source)
+        else:
+            self._run_uncounted(request, source, times)
 
     def _run_uncounted(self, request: Incoming, source: Source, times: int) -> None:
         """Run a request that nobody waits for, as its queue is too full to count it."""
-        source.counters.started -= 1  # it was counted as it came, and as handed back
-        source.counters.handed_back -= 1
+        source.counters.started -= 1  # it was counted as it came
         self._take(structs.replace(request, redelivered=False, attempts=times), source)
 
     def _go_on(self, call: ServerCall, request: Incoming, source: Source) -> None:

@@ -102,9 +102,11 @@ class Answers:
         seconds: float,
         user: str,
         attempts: int | None,
-        refused: Callable[[], None] | None = None,
+        placed: Callable[[bool], None] | None = None,
     ) -> bool:
         self.sent.append(("hand back", attempts))
+        if placed is not None:
+            placed(True)
         return True
 
 
