@@ -124,6 +124,11 @@ class Kinds(Service):
         raise OSError(text)
 
     @method
+    async def add_up(self, items: AsyncIterator[int]) -> int:
+        """Add what comes."""
+        return sum([item async for item in items])
+
+    @method
     async def ping(self) -> str:
         self.calls += 1
         return "pong"
@@ -271,7 +276,7 @@ async def test_a_form_sends_each_kind_of_value_as_it_was_typed_and_shows_streams
     client: Rabbit, host: Rabbit
 ) -> None:
     kinds = Kinds()
-    async with host.serving(kinds), visiting(client, allow_calls=True) as visit:
+    async with host.serving(kinds) as serving, visiting(client, allow_calls=True) as visit:
         page = await visit.page(permissions=["clipboard-read", "clipboard-write"])
         await page.goto("/method/kinds.every")
 
@@ -452,6 +457,32 @@ async def test_a_form_sends_each_kind_of_value_as_it_was_typed_and_shows_streams
             await retry.click()
         await expect(said).to_be_hidden()
         assert (len(questions), answers) == (1, [])
+
+        # An upload: one item a line, or a file of them.
+        await page.goto("/method/kinds.add_up")
+        items = page.locator("#items")
+        await items.fill(f"{BIG}\nno number\n")
+        await page.locator("#send").click()
+        await expect(page.locator("#items-problem")).to_have_text("Item 2 is no JSON.")
+        file = {"name": "items.jsonl", "mimeType": "text/plain", "buffer": f"{BIG}\n1\n".encode()}
+        await page.locator("[data-fills=items]").set_input_files(file)  # type: ignore[arg-type]
+        await expect(items).to_have_value(f"{BIG}\n1\n")
+        await page.locator("#send").click()
+        await expect(page.locator("#verdict")).to_have_text("OK")
+        await expect(page.locator("#text")).to_have_text(str(BIG + 1))
+
+        # Contracts are compared.
+        await page.goto("/service/kinds")
+        await page.get_by_role("link", name="Compare the contract").click()
+        await page.locator("#contract").fill('{"service": "kinds", "methods": {}}')
+        await page.get_by_role("button", name="Compare").click()
+        await expect(page.locator('tr[data-row="1"]')).to_contain_text("break")
+
+        # A server drains once its question is answered.
+        await page.goto(f"/instance/{serving.instance}")
+        await page.get_by_role("button", name="Drain").click()
+        await expect(said).to_have_text("The server drains.")
+        assert (len(questions), serving.unready) == (2, "draining")
 
 
 async def test_who_has_no_token_and_who_comes_from_elsewhere_gets_nothing(
