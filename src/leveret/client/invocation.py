@@ -11,92 +11,32 @@ import asyncio
 import secrets
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from msgspec import Struct
 
 from leveret.backoff import Backoff
 from leveret.body_parts import Body
-from leveret.client.calls.life import Pending
 from leveret.client.calls.listener import Listener, OnProgress
 from leveret.client.calls.request import Request
-from leveret.client.calls.route import Route
-from leveret.client.calls.sinks import Sink
 from leveret.client.policy.call_policy import CallPolicy
 from leveret.client.request_ids import RequestIds
+from leveret.client.results import Results
+from leveret.client.sender import Sender
 from leveret.client.tracing import TracedCall
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, MethodCodec
 from leveret.errors import (
     CallError,
-    ContractError,
     DeadlineExceeded,
-    DeclaredError,
     InvalidArgument,
-    InvalidResult,
     Unimplemented,
 )
 from leveret.observe import ClientCounters
 from leveret.wire.context import find_current_call, within_current_call
-from leveret.wire.dialect import ClientChannel, ClientDialect
-from leveret.wire.failures import decode_failure
 from leveret.wire.message import Reply
-from leveret.wire.started import Standing
 
 _PAUSES: Final = Backoff(first=0.05, most=1.0)
 """In seconds, between the requests of a call that waits for its method's first server."""
-
-
-class Sender(Protocol):
-    """The client, as far as a call has to know it."""
-
-    held: bool
-    """Whether callers have to wait in `ready` before they send."""
-    takes_from: asyncio.AbstractEventLoop | None
-    """The event loop whose calls it takes; None once it takes none."""
-    max_message_size: int
-    """The size in bytes of the largest body that it sends and takes."""
-
-    @property
-    def channel(self) -> ClientChannel:
-        """The channel of now, or the last one."""
-        ...
-
-    def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
-        """What is known of the queue for requests with this routing key.
-
-        :param label: how error messages name it, if not by its key.
-        """
-        ...
-
-    async def ready(self, request: Request, timeout: float) -> float:
-        """Wait until requests may go; returns what is left of `timeout`, in seconds.
-
-        To be called for each request while `held`, and where its request `looks_first`.
-
-        :raises CallError: if they may not in time, or the call does not want to wait.
-        """
-        ...
-
-    def send(
-        self,
-        request: Request,
-        body: Body,
-        timeout: float,
-        sink: Sink,
-        headers: bytes = b"",
-        ids: Iterator[str] | None = None,
-    ) -> Pending:
-        """Send one request, whose reply or error its sink gets.
-
-        :param timeout: seconds from now to the deadline.
-        :param headers: those of this call, packed by the request's dialect.
-        :param ids: gives it its id; None: any new one will do.
-        :raises CallError: if it is not sent.
-        """
-        ...
-
-    def abandon(self, call: Pending) -> None:
-        """The caller is gone: tell the server that has the request, if one has."""
 
 
 class TracedTerms(Struct, frozen=True, kw_only=True, gc=False):
@@ -150,11 +90,7 @@ class Invocation:
     :param method: "service.method", for errors.
     :param parameters: makes of arguments what the codec encodes.
     :param codec: of the requests, and of replies with the same content type.
-    :param make_codec: for replies with another content type. It raises `ContractError` for one that
-        Leveret does not speak.
-    :param default_content_type: that of a reply that does not name its own.
-    :param raises: the errors that the contract declares, by code.
-    :param expected: what a result is where there is no contract, for errors.
+    :param results: reads the replies that are more than a result in the requests' content type.
     :param policy: makes the attempts of a call; None where there is only one.
     :param counters: what is counted of its calls.
     :param new_key: whether all attempts of a call share an idempotency key made for it.
@@ -165,19 +101,16 @@ class Invocation:
         "_content_type",
         "_counters",
         "_decode",
-        "_default_content_type",
         "_encode",
-        "_expected",
         "_here",
-        "_make_codec",
         "_make_request",
         "_method",
         "_new_id",
         "_new_key",
         "_parameters",
         "_policy",
-        "_raises",
         "_request",
+        "_results",
         "_sender",
     )
 
@@ -193,11 +126,8 @@ class Invocation:
         method: str,
         parameters: Callable[..., Any],
         codec: MethodCodec,
-        make_codec: Callable[[str], MethodCodec],
-        default_content_type: str,
-        raises: Mapping[str, type[DeclaredError]],
+        results: Results,
         counters: ClientCounters,
-        expected: str = "",
         policy: CallPolicy | None = None,
         new_key: bool = False,
     ) -> None:
@@ -214,10 +144,7 @@ class Invocation:
         self._encode = codec.encode_arguments
         self._decode = codec.decode_result
         self._content_type = codec.content_type
-        self._make_codec = make_codec
-        self._default_content_type = default_content_type
-        self._raises = raises
-        self._expected = expected
+        self._results = results
         self._policy = policy
         self._new_key = new_key
 
@@ -311,9 +238,10 @@ class Invocation:
                 try:
                     result = self._decode(reply.body)
                 except DECODE_ERRORS as error:
-                    raise self._misfit(call, reply.body, error) from error
+                    raise self._results.misfit(call, reply.body, error) from error
             else:
-                result = self._result(sender, call, reply, terms.reply_metadata)
+                most = sender.max_message_size
+                result = self._results.read(reply, call, terms.reply_metadata, most)
         except BaseException as error:
             if attempt is None:
                 counters.failed(error, loop.time() - began)
@@ -333,9 +261,9 @@ class Invocation:
         return self._content_type
 
     @property
-    def make_codec(self) -> Callable[[str], MethodCodec]:
-        """Makes the codec for replies with another content type."""
-        return self._make_codec
+    def results(self) -> Results:
+        """Reads the replies to its calls."""
+        return self._results
 
     def is_of(self, here: Callable[[], Sender]) -> bool:
         """Whether its calls go by this client."""
@@ -350,23 +278,6 @@ class Invocation:
             return self._encode(self._parameters(**arguments))
         except ENCODE_ERRORS as error:
             raise InvalidArgument(str(error), method=self._method) from error
-
-    def recorded_result(self, standing: Standing, reply_metadata: dict[str, str] | None) -> Any:
-        """The result of a started call, or the error that it ended with, raised."""
-        if reply_metadata is not None and standing.metadata:
-            reply_metadata.update(standing.metadata)
-        if standing.kind == "error":
-            raise decode_failure(standing.body, self._raises, self._method)
-        try:
-            if standing.kind == "result":
-                return self._codec_of(standing.content_type).decode_result(standing.body)
-            why = f"the result of {standing.body.decode('ascii', 'replace')} bytes was not kept"
-        except ContractError as error:
-            raise InvalidResult(str(error), method=self._method) from error
-        except DECODE_ERRORS as error:
-            why = f"the result does not fit the contract: {error}"
-            raise InvalidResult(why, method=self._method) from error
-        raise InvalidResult(why, method=self._method)
 
     def _sender_here(self) -> Sender:
         """The client for a call of the running loop, and for those that follow.
@@ -435,56 +346,6 @@ class Invocation:
             raise late from error
         await asyncio.sleep(pause)
         return left - pause
-
-    def _result(
-        self,
-        sender: Sender,
-        call: Pending,
-        reply: Reply,
-        reply_metadata: dict[str, str] | None,
-    ) -> Any:
-        """What a reply says: the value, or the error raised."""
-        if reply_metadata is not None and reply.metadata:
-            reply_metadata.update(reply.metadata)
-        if reply.body is None:
-            size, most = reply.body_size, sender.max_message_size
-            raise self._invalid(
-                call, f"the reply takes {size} bytes, more than the {most} of max_message_size"
-            )
-        if reply.problem:
-            raise self._invalid(call, reply.problem)
-        if reply.is_error:
-            failure = self._failure(call, reply)
-            failure.call_id = call.id
-            if failure.executed == "no" and call.doubtful:
-                failure.executed = "maybe"  # it is true of the copy that was answered
-            raise failure
-        try:
-            return self._codec_of(reply.content_type).decode_result(reply.body)
-        except ContractError as error:
-            raise self._invalid(call, str(error)) from error
-        except DECODE_ERRORS as error:
-            raise self._misfit(call, reply.body, error) from error
-
-    def _failure(self, call: Pending, reply: Reply) -> CallError:
-        """The error that a reply tells of."""
-        return call.request.dialect.error(reply, self._raises, self._method)
-
-    def _codec_of(self, content_type: str | None) -> MethodCodec:
-        """:raises ContractError: for a content type that Leveret does not speak."""
-        content_type = content_type or self._default_content_type
-        return self._codec if content_type == self._content_type else self._make_codec(content_type)
-
-    def _misfit(self, call: Pending, body: bytes, error: Exception) -> InvalidResult:
-        what = "the reply does not fit the contract"
-        if self._expected:
-            what = f"the reply {body[:80]!r} is not {self._expected}"
-        return self._invalid(call, f"{what}: {error}")
-
-    def _invalid(self, call: Pending, why: str) -> InvalidResult:
-        invalid = InvalidResult(why, method=self._method)
-        invalid.call_id = call.id
-        return invalid
 
 
 async def _once_more(ready: Awaitable[float]) -> float:

@@ -13,10 +13,12 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from leveret.client.calls.request import Request
-from leveret.client.invocation import Invocation, Sender
+from leveret.client.invocation import Invocation
 from leveret.client.middleware import Middleware
 from leveret.client.options import CallOptions
 from leveret.client.policy.call_policy import CallPolicy, PolicedMethod, Policies
+from leveret.client.results import Results
+from leveret.client.sender import Sender
 from leveret.client.streams.opening import StreamOpener, StreamSender
 from leveret.client.tracing import ClientTracing
 from leveret.codec import (
@@ -200,9 +202,13 @@ class Invocations:
             method=spec.key,
             parameters=_parameters(spec, codec.content_type, make_codec),
             codec=codec,
-            make_codec=lambda content_type: make_codec(spec, content_type),
-            default_content_type=codec.content_type if one_way else spec.content_type,
-            raises=spec.raises,
+            results=Results(
+                spec.key,
+                codec,
+                make_codec=lambda content_type: make_codec(spec, content_type),
+                default_content_type=codec.content_type if one_way else spec.content_type,
+                raises=spec.raises,
+            ),
             counters=self.counters.of(spec.key),
             policy=policy,
             new_key=new_key,

@@ -9,11 +9,13 @@ import msgspec
 
 from leveret.amqp.properties import short_string
 from leveret.client.calls.request import Request
-from leveret.client.invocation import Invocation, Sender, Terms
+from leveret.client.invocation import Invocation, Terms
 from leveret.client.invocations import Invocations
 from leveret.client.middleware import CallNext, OutgoingCall, compose
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
 from leveret.client.request_ids import ids_within, within_call
+from leveret.client.results import Results
+from leveret.client.sender import Sender
 from leveret.codec import TEXT, method_codec, normal_content_type
 from leveret.contract import Hedge, Retry
 from leveret.errors import ContractError, InvalidArgument
@@ -70,11 +72,15 @@ class PlainRemote(Generic[R]):
             method=self._name,
             parameters=_Body,
             codec=codec,
-            make_codec=lambda _content_type: codec,
-            default_content_type=TEXT_CONTENT_TYPE,
-            raises={},
+            results=Results(
+                self._name,
+                codec,
+                make_codec=lambda _content_type: codec,
+                default_content_type=TEXT_CONTENT_TYPE,
+                raises={},
+                expected="text of the type asked for",
+            ),
             counters=invocations.counters.of(self._name),
-            expected="text of the type asked for",
             policy=invocations.policy(_Method(key=self._name, service=self._name), options),
         )
         self._chain: CallNext | None = None

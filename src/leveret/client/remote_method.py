@@ -176,7 +176,7 @@ class RemoteMethod:
 
     def read_standing(self, standing: Standing) -> Any:
         """The result of a started call that is done, or the error that it ended with, raised."""
-        return self.invocation.recorded_result(standing, self._reply_metadata)
+        return self.invocation.results.recorded(standing, self._reply_metadata)
 
     def through_middleware(
         self,

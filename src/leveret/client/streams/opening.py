@@ -22,7 +22,7 @@ from leveret.client.calls.request import Request
 from leveret.client.calls.stream import Stream
 from leveret.client.calls.upload import Upload
 from leveret.client.calls.upload_channel import UploadChannel
-from leveret.client.invocation import Sender
+from leveret.client.sender import Sender
 from leveret.client.streams.sending import Source, send_items
 from leveret.client.tracing import ClientTracing
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS, ItemCodec, MethodCodec

@@ -11,18 +11,19 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from leveret.client.calls.life import Pending
 from leveret.client.calls.request import InPipe, Request
-from leveret.client.invocation import Invocation, Sender
+from leveret.client.invocation import Invocation
 from leveret.client.invocations import NATIVE, Invocations, typed_codec
 from leveret.client.options import MAX_KEY, MAX_TIMEOUT, CallOptions, GivenOptions
 from leveret.client.remote_method import RemoteMethod
+from leveret.client.sender import Sender
 from leveret.client.verbs.remote_methods import remote_method_of
+from leveret.client.verbs.stage_results import StageResults
 from leveret.codec import argument_codec
 from leveret.contract import MethodSpec, method_schema
 from leveret.contract.fitting import misfit
-from leveret.errors import CallError, ContractError, InvalidArgument, InvalidResult, Unimplemented
-from leveret.wire.message import MAX_STAGES, Reply, Stage, StageReply
+from leveret.errors import ContractError, InvalidArgument
+from leveret.wire.message import MAX_STAGES, Stage
 from leveret.wire.native.dialect import NativeClient
 from leveret.wire.native.stages import OF_A_STAGE
 from leveret.wire.native.started import StartedClient
@@ -195,9 +196,7 @@ def _invocation_of(
         method=spec.key,
         parameters=first.parameters,
         codec=codec,
-        make_codec=last.make_codec,
-        default_content_type=content_types[-1],
-        raises={},
+        results=StageResults(spec.key, codec, stages, content_types[-1]),
         counters=invocations.counters.of(spec.key),
         policy=policy,
         new_key=new_key,
@@ -231,47 +230,6 @@ class PipeInvocation(Invocation):
         self.spec = spec
         self.stages = stages
         self.invocations = invocations
-
-    def _result(
-        self,
-        sender: Sender,
-        call: Pending,
-        reply: Reply,
-        reply_metadata: dict[str, str] | None,
-    ) -> Any:
-        if isinstance(reply, StageReply) and not reply.stage:
-            raise self._at_stage(call, self._too_old(call, reply))
-        return super()._result(sender, call, reply, reply_metadata)
-
-    def _too_old(self, call: Pending, reply: StageReply) -> Unimplemented:
-        """The error of a pipe that came to a server which knows none."""
-        executed = self._failure(call, reply).executed if reply.is_error else "yes"
-        return Unimplemented(reply.problem, executed=executed)
-
-    def _failure(self, call: Pending, reply: Reply) -> CallError:
-        stage = self.stages[call.request.stage - 1].spec
-        failure = call.request.dialect.error(reply, stage.raises, stage.key)
-        return self._at_stage(call, failure)
-
-    def _invalid(self, call: Pending, why: str) -> InvalidResult:
-        invalid = super()._invalid(call, why)
-        self._at_stage(call, invalid)
-        return invalid
-
-    def _at_stage(self, call: Pending, error: CallError) -> CallError:
-        """An error of the stage that a call is at, as one of the whole pipe."""
-        stage = call.request.stage
-        error.method = self.stages[stage - 1].spec.key
-        error.call_id = call.id
-        return at_stage(error, stage)
-
-
-def at_stage(error: CallError, stage: int) -> CallError:
-    """An error of a stage as one of the whole pipe."""
-    error.stage = stage
-    if stage > 1 and error.executed == "no":
-        error.executed = "maybe"  # the stages before it ran
-    return error
 
 
 def _spec_of_all(specs: tuple[MethodSpec, ...]) -> MethodSpec:

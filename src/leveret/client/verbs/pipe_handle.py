@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from msgspec import Struct, structs
 
 from leveret.client.verbs.handle import CallHandle
-from leveret.client.verbs.pipe import at_stage
+from leveret.client.verbs.stage_results import at_stage
 from leveret.client.verbs.started_servers import StartedServers
 from leveret.errors import CallError
 from leveret.wire.started import Standing
