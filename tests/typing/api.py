@@ -118,7 +118,7 @@ class Money:
 MONEY = Hook(Money, str, encode=str, decode=Money.parse)
 assert_type(MONEY, Hook[Money])
 Hook(Money, Annotated[str, Meta(max_length=20)], encode=str, decode=Money.parse)
-Hook(Money, str, encode=str, decode=int)  # type: ignore[arg-type]
+wrong: Hook[Money] = Hook(Money, str, encode=str, decode=int)  # type: ignore[arg-type]
 Hook(Money, str, encode=Money.parse, decode=Money.parse)  # type: ignore[arg-type]
 
 
@@ -165,8 +165,10 @@ class Arithmetic(Contract):
     async def add(self, a: int, b: int) -> int:
         return a + b
 
+    # To pyright an `async def` gives a CoroutineType, which is a Coroutine; to mypy it gives just a
+    # Coroutine, and so `@method` says that of a plain `def`.
     @method(concurrency=4)
-    def negate(self, a: int) -> int:
+    def negate(self, a: int) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         return -a
 
 

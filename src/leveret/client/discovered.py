@@ -30,7 +30,7 @@ class DiscoveredErrors:
         self._service = service
         self._errors = errors
 
-    def __getattr__(self, name: str) -> type[Any]:
+    def __getattr__(self, name: str) -> Any:
         """The class of an error, by its name. Any, for type checkers: its fields are attributes."""
         if name.startswith("__"):
             raise AttributeError(name)
