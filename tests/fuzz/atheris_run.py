@@ -1,9 +1,9 @@
 """Fuzzing that is guided by coverage: `python -m tests.fuzz.atheris_run TARGET... [-runs=N ...]`.
 
-TARGET is one of the checks of `decoders.py` or `whole.py`, or "all". -minutes=N is shared out among
-the targets; what else begins with "-" goes to libFuzzer (https://llvm.org/docs/LibFuzzer.html):
--runs=N, -seed=N. The corpus grows in build/fuzz/TARGET; an input that fails is told and written
-beside it, and makes the exit code 1.
+TARGET is one of the checks of `decoders.py` or `whole.py`, "all" of them, or "planted".
+-minutes=N is shared out among the targets; what else begins with "-" goes to libFuzzer
+(https://llvm.org/docs/LibFuzzer.html): -runs=N, -seed=N. The corpus grows in build/fuzz/TARGET; an
+input that fails is told and written beside it, and makes the exit code 1.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ LIMITS: Final = ("-timeout=10", "-rss_limit_mb=1024", "-max_len=4096", "-verbosi
 def main() -> int:
     """Fuzz; returns 1 if anything was found."""
     names = [word for word in sys.argv[1:] if not word.startswith("-")]
-    if names == ["all"]:
-        names = list(CHECKS)
+    if "all" in names:
+        names = [*CHECKS, *(name for name in names if name != "all")]
     options = [_option(word, max(len(names), 1)) for word in sys.argv[1:] if word.startswith("-")]
     if not names or set(names) - TARGETS.keys():
         print(f"name some of these targets, or all: {', '.join(CHECKS)}", file=sys.stderr)

@@ -25,15 +25,13 @@ def test_every_check_has_seeds_to_start_from() -> None:
 
 if importlib.util.find_spec("atheris") is not None:
 
-    def test_some_seconds_of_it_find_nothing_in_any_decoder(tmp_path: Path) -> None:
-        run = _fuzz("all", "-runs=300", cwd=tmp_path)
-        assert run.returncode == 0, run.stdout + run.stderr
-        assert ": no findings" in run.stdout
-
-    def test_a_finding_is_told_and_kept(tmp_path: Path) -> None:
-        run = _fuzz("planted", "-runs=10", cwd=tmp_path)
+    def test_some_seconds_of_it_find_only_what_is_planted_and_tell_and_keep_that(
+        tmp_path: Path,
+    ) -> None:
+        # In one run: atheris takes 20 s of processor time to prepare all of Leveret.
+        run = _fuzz("all", "planted", "-runs=300", cwd=tmp_path)
         assert run.returncode == 1
-        assert "found planted" in run.stdout
+        assert ": found planted\n" in run.stdout, run.stdout + run.stderr
         assert "this is planted" in run.stdout + run.stderr
         assert list(tmp_path.glob("build/fuzz/planted-crash-*"))
 

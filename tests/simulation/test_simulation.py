@@ -46,6 +46,8 @@ def test_two_runs_of_a_seed_are_the_same_to_the_last_byte(tmp_path: Path) -> Non
     assert traces[0][0].count(b"fault") > 10
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)  # 50 s of processor time, in one process
 def test_the_seeds_that_once_failed_keep_all_promises() -> None:
     code, said, line = simulate("--collection", str(_SEEDS), "--no-shrink")
     assert code == 0, said

@@ -43,7 +43,6 @@ async def server(complaints: list[dict[str, Any]]) -> AsyncIterator[PeerServer]:
     before = asyncio.all_tasks()
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
-        gc.freeze()  # so that the collection below looks at this test's objects only
         async with PeerServer() as server:
             yield server
 
@@ -56,4 +55,3 @@ async def server(complaints: list[dict[str, Any]]) -> AsyncIterator[PeerServer]:
             "all sockets are closed",
         )
         gc.collect()  # what holds an open socket warns as it goes
-        gc.unfreeze()
