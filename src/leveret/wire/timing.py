@@ -20,7 +20,8 @@ that is less."""
 
 QUERY_ANSWERED_WITHIN: Final = 0.4
 """A client that asked servers for a call takes its request for lost after this long without an
-answer. The time doubles with each further copy of the request."""
+answer. Between two copies of a request lies twice the time with each further copy, however often
+the connection breaks meanwhile."""
 
 NOTICE_TRUSTED_FOR: Final = 4.0
 """A client believes for this long that a server still has a call, then it asks again."""

@@ -62,6 +62,7 @@ from leveret.client.calls.request import Request
 from leveret.client.calls.route import Route
 from leveret.client.calls.sinks import Sink
 from leveret.errors import LeveretError
+from leveret.wire.timing import QUERY_ANSWERED_WITHIN
 
 
 class State(Enum):
@@ -218,6 +219,11 @@ class Trouble:
     """When a probe first found the queue of a request that the broker gave back; 0 if none did."""
     missing_since: float = 0.0
     """Since when nobody seems to have the request; 0 if it is not sought."""
+    queried_at: float = 0.0
+    """When the servers were asked for it on a new connection; 0 if they were not, or if one has
+    answered."""
+    resent_at: float = 0.0
+    """When the request was last sent again, a server having perhaps had it before; 0 if never."""
     left_queue: bool = False
     """Whether its queue was found empty since the request was sent."""
     key: str | None = ""
@@ -476,30 +482,37 @@ def remember(call: Pending, event: Event, act: Act, now: float) -> None:
     match event:
         case Event.WAITS | Event.CONFIRM:
             trouble = call.ensure_trouble()
-            trouble.noticed_at, trouble.missing_since = now, 0.0
+            trouble.noticed_at, trouble.missing_since, trouble.queried_at = now, 0.0, 0.0
             trouble.had_by_server = True
         case Event.RUNS:
             trouble = call.ensure_trouble()
-            trouble.noticed_at, trouble.missing_since = now, 0.0
+            trouble.noticed_at, trouble.missing_since, trouble.queried_at = now, 0.0, 0.0
             trouble.had_by_server = trouble.begun = True
         case Event.PASSED:
             trouble = call.ensure_trouble()
-            trouble.noticed_at = trouble.missing_since = 0.0
+            trouble.noticed_at = trouble.missing_since = trouble.queried_at = 0.0
             trouble.begun = trouble.had_by_server = trouble.left_queue = False
             call.passed_at = now
         case Event.NO_ROUTE | Event.EXPIRY | Event.FULL | Event.FULL_HERE:
             call.ensure_trouble().back_at = now
-        case Event.QUEUE_EMPTY | Event.QUEUE_GONE:
+        case Event.QUEUE_EMPTY:
+            trouble = call.ensure_trouble()
+            lately = now - trouble.queried_at <= QUERY_ANSWERED_WITHIN
+            trouble.missing_since = trouble.queried_at if lately else now
+        case Event.QUEUE_GONE:
             call.ensure_trouble().missing_since = now
-        case Event.CONNECTED_AGAIN if call.trouble is not None and call.state in OUT:
-            # The server that said so may be lost as well.
-            call.trouble.noticed_at, call.trouble.missing_since = 0.0, 0.0
-            call.trouble.begun = False
+        case Event.CONNECTED_AGAIN if call.state in OUT:
+            # The server that said so may be lost as well. Servers are asked for it once more.
+            trouble = call.ensure_trouble()
+            trouble.noticed_at, trouble.missing_since, trouble.queried_at = 0.0, 0.0, now
+            trouble.begun = False
     if act is Act.PUBLISH or act is Act.PUBLISH_DOUBTFUL:
         trouble = call.ensure_trouble()
-        trouble.noticed_at = trouble.back_at = trouble.missing_since = 0.0
+        trouble.noticed_at = trouble.back_at = 0.0
+        trouble.missing_since = trouble.queried_at = 0.0
         trouble.begun = trouble.left_queue = False
         call.request, call.passed_at = call.request.first, 0.0
         if act is Act.PUBLISH_DOUBTFUL:
             trouble.doubtful = True
             trouble.resends += 1
+            trouble.resent_at = now

@@ -332,8 +332,7 @@ class Monitor:
             if not (call.request.repeatable and route.control_key) or self._is_unconfirmed(call):
                 continue
             if call.state is State.SOUGHT:
-                patience = QUERY_ANSWERED_WITHIN * 2**call.resends
-                if route.finding.consumers and self._is_missing(call, patience):
+                if route.finding.consumers and self._is_lost(call):
                     log.info(
                         "%s: the request of a call was lost; sending it again",
                         shown(call),
@@ -346,6 +345,19 @@ class Monitor:
                 sought.append(call.id)
         if sought:
             self._query(route, sought)
+
+    def _is_lost(self, call: Pending) -> bool:
+        """Whether a request is to be sent again: nobody has said that they have it.
+
+        Servers that are slow to answer are given twice the time with each further copy. That time
+        goes on while the client has no connection, or the next: connections that break every few
+        seconds would else leave no time for any further copy.
+        """
+        resent_at = call.ensure_trouble().resent_at
+        pause = QUERY_ANSWERED_WITHIN * 2**call.resends
+        return self._is_missing(call, QUERY_ANSWERED_WITHIN) and (
+            not resent_at or call.route.finding.asked_at - resent_at > pause
+        )
 
     def _is_missing(self, call: Pending, patience: float) -> bool:
         """Whether nobody has had a call for so many seconds."""

@@ -317,7 +317,7 @@ def test_a_notice_is_remembered_until_the_request_goes_out_again() -> None:
     stepped(call, Event.RUNS, now=8.0)
     assert (call.noticed_at, call.ensure_trouble().begun) == (8.0, True)
     stepped(call, Event.CHANNEL_GONE, Event.SENDABLE_DOUBTFUL, now=9.0)
-    assert call.trouble == Trouble(doubtful=True, resends=1, had_by_server=True)
+    assert call.trouble == Trouble(doubtful=True, resends=1, resent_at=9.0, had_by_server=True)
 
 
 def test_a_question_whether_the_caller_waits_tells_that_a_server_has_the_call() -> None:
@@ -326,8 +326,16 @@ def test_a_question_whether_the_caller_waits_tells_that_a_server_has_the_call() 
 
 def test_a_new_connection_makes_notices_doubtful_but_not_that_a_server_had_the_call() -> None:
     call = stepped(a_call(idempotent=True), Event.RUNS, Event.CONNECTED_AGAIN)
-    assert call.trouble == Trouble(had_by_server=True)
-    assert stepped(a_call(idempotent=True), Event.CONNECTED_AGAIN).trouble is None
+    assert call.trouble == Trouble(had_by_server=True, queried_at=7.0)
+
+
+def test_a_call_is_missing_since_the_servers_were_asked_for_it_on_a_new_connection() -> None:
+    call = stepped(a_call(idempotent=True), Event.CONNECTED_AGAIN)
+    stepped(call, Event.QUEUE_EMPTY, now=7.3)
+    assert call.ensure_trouble().missing_since == 7.0
+    late = stepped(a_call(idempotent=True), Event.CONNECTED_AGAIN)
+    stepped(late, Event.QUEUE_EMPTY, now=9.0)  # meanwhile its request may have waited in the queue
+    assert late.ensure_trouble().missing_since == 9.0
 
 
 def test_a_request_that_came_back_keeps_its_notice_over_a_new_connection() -> None:

@@ -479,6 +479,40 @@ async def test_each_further_copy_takes_twice_as_long_to_be_believed_lost() -> No
     assert call.state is State.QUIET
 
 
+async def test_a_call_is_sent_again_though_no_connection_lasts_for_long() -> None:
+    there = There()
+    call = there.send(idempotent=True, timeout=60)
+    while len(there.resent) < 4 and there.loop.now - call.started < 20:
+        there.monitor.connection_changed()
+        call.route.connection_changed()
+        there.fire(call, Event.CONNECTED_AGAIN)
+        await there.loop.advance(1.0)
+    assert len(there.resent) == 4
+
+
+async def test_a_new_connection_is_no_reason_to_send_a_call_again_sooner() -> None:
+    there = There()
+    call = there.send(idempotent=True, timeout=60)
+    while not there.resent:
+        await there.loop.advance(0.05)
+    sent_again = there.loop.now
+    there.monitor.connection_changed()
+    there.fire(call, Event.CONNECTED_AGAIN)
+    while len(there.resent) < 2:
+        await there.loop.advance(0.05)
+    assert there.loop.now - sent_again > 2 * QUERY_ANSWERED_WITHIN
+
+
+async def test_servers_have_their_time_to_answer_on_each_connection() -> None:
+    there = There()
+    call = there.send(idempotent=True, timeout=60)
+    for _ in range(20):
+        there.fire(call, Event.CONNECTED_AGAIN)
+        call.route.connection_changed()
+        await there.loop.advance(QUERY_ANSWERED_WITHIN - 0.05)
+    assert there.resent == []
+
+
 async def test_a_call_whose_server_answers_is_asked_for_again_before_it_is_sent_again() -> None:
     there = There()
     call = there.send(idempotent=True, timeout=60)
