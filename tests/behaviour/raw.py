@@ -93,6 +93,15 @@ class RawPeer:
             b"",
         )
 
+    def ask(self, service: str, *call_ids: str) -> None:
+        """Ask the servers of a service what became of these calls."""
+        self.channel.publish(
+            "leveret.control",
+            service,
+            Properties(type="ask", reply_to=self.reply_queue),
+            msgspec.json.encode(call_ids),
+        )
+
     async def reply(self) -> Delivery:
         """The next message in the reply queue."""
         async with asyncio.timeout(PATIENCE):

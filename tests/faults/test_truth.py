@@ -121,6 +121,36 @@ async def test_a_keyed_request_that_comes_again_may_have_run_though_the_store_is
     assert failure.get("executed", "maybe") == "maybe", failure
 
 
+async def test_a_server_that_lost_its_connection_does_not_say_that_nobody_ran_what_it_refused(
+    broker_url: str, raw: RawPeer, queue: str, diary: Diary
+) -> None:
+    """Its refusal and its acknowledgement were lost: another server has the request by now."""
+    await raw.listen()
+    refused = asyncio.Event()
+    async with FaultProxy(broker_url) as proxy:
+
+        def refuse(_call: object) -> bool:
+            proxy.stall("to_broker")
+            refused.set()
+            return False
+
+        async with (
+            leveret.connect(proxy.url, reconnect=SOON) as host,
+            host.serving(Work(diary), allow=refuse),
+        ):
+            raw.request("work.again", b"{}", expiration="60000")
+            await refused.wait()
+            taken = await raw.take(queue)
+            proxy.cut()
+            proxy.resume()
+            assert (await taken.get()).redelivered
+            await until_found(lambda: raw.consumers(queue), 2, "it is back")
+            raw.ask("work", "raw-1")
+            failure = await raw.failure()
+    assert failure["code"] == "PERMISSION_DENIED"
+    assert failure.get("executed", "maybe") == "maybe", failure
+
+
 async def test_an_old_request_that_comes_again_may_have_run_though_nobody_waits_for_it(
     broker_url: str, raw: RawPeer, keyed_queue: str
 ) -> None:

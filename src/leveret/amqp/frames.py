@@ -159,6 +159,22 @@ def published(frames: bytes) -> tuple[Properties, bytes]:
     return properties, bytes(body)
 
 
+def with_other_body(frames: bytes, body: bytes) -> bytes:
+    """The frames of one message that this module packed, with another body in place of its own.
+
+    None of them is larger than the largest was, or the one with the properties.
+    """
+    _, channel, size = _FRAME.unpack_from(frames)
+    start = end_of_method = size + FRAME_OVERHEAD
+    largest = 0
+    while start < len(frames):
+        size = _FRAME.unpack_from(frames, start)[-1] + FRAME_OVERHEAD
+        largest = max(largest, size)
+        start += size
+    properties = encode_properties(published(frames)[0])
+    return frames[:end_of_method] + content_frames(channel, properties, body, largest)
+
+
 def body_size(frames: bytes) -> int:
     """Bytes of the body in the frames of one message that this module packed, 0 without frames."""
     start = 0

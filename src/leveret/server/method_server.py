@@ -389,6 +389,7 @@ class MethodServer:
             if item.call is not None:
                 self._settling.keep(item.call, item.frames)
                 self.sent(item.call)
+        self._settling.channel_lost(source.queue)
         if self.draining:
             for call in lost:
                 self.stop(call, Stop.DRAIN)  # nobody can be answered any more

@@ -95,6 +95,18 @@ def encode_failure(error: CallError) -> bytes:
     return _encode(failure)
 
 
+def in_doubt(body: bytes) -> bytes:
+    """A body that says of a call that it may have run, where it said that it has not."""
+    try:
+        failure = _decode(body)
+    except DECODE_ERRORS:
+        return body
+    if failure.executed != "no":
+        return body
+    failure.executed = "maybe"
+    return _encode(failure)
+
+
 def _data(failure: _Failure, encode: Callable[[Any], bytes], value: object) -> msgspec.Raw:
     """What is encoded of a value; a message of why it is not, where it is not."""
     try:

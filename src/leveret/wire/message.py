@@ -101,6 +101,9 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     """The caller's own name for what it wants done once."""
     resent: bool = False
     """Whether the caller sent the request before, and does not know what became of that."""
+    is_copy: bool = False
+    """Whether a server published it in place of the original, which it had not begun. If that
+    server lost its connection, the original may be another one's by now."""
     waits: bool = False
     """Whether the caller waits for a server until the deadline, and says so."""
     for_all: bool = False
@@ -243,6 +246,8 @@ class Bounce(Struct, frozen=True, kw_only=True, gc=False):
     attempts: int = 0
     """How many servers had the request before."""
     is_copy: bool = False
-    """Whether it is a copy, made by a server that still has the original."""
+    """Whether it is a copy, made by a server."""
+    has_original: bool = False
+    """Whether that server still has the original."""
     stage: int = 0
     """The stage of a pipe that it is the request of; 0 outside of pipes."""

@@ -187,7 +187,9 @@ def test_a_copy_of_a_copy_names_its_user_once(ends: tuple[ClientDialect, ServerD
     call = ends[1].read(delivered(once), NOW, 7.0)
     twice = packer.copy(Copy(request=call, seconds=1.0, user="ann", own_user="ann"))
     headers = delivered(twice).properties.headers or {}
-    assert not {"on-behalf-of", "handed-back"} & headers.keys()
+    assert "on-behalf-of" not in headers
+    assert headers["handed-back"] is False
+    assert (call.is_copy, ends[1].read(delivered(twice), NOW, 7.0).is_copy) == (True, True)
 
 
 def test_the_copy_of_a_one_way_request_waits_as_long_as_the_request_was_to() -> None:
@@ -289,7 +291,11 @@ def test_an_error_tells_where_its_call_was() -> None:
         ),
         (
             {"x-death": [{"reason": "maxlen"}], "handed-back": True},
-            Bounce(reason="maxlen", is_copy=True),
+            Bounce(reason="maxlen", is_copy=True, has_original=True),
+        ),
+        (
+            {"x-death": [{"reason": "expired"}], "handed-back": False},
+            Bounce(reason="expired", is_copy=True),
         ),
         ({"x-death": []}, Bounce(reason="")),
         ({"x-death": [b"?"]}, Bounce(reason="")),

@@ -150,10 +150,10 @@ class Inbox:
 
     def _bounced(self, call: Pending, bounce: Bounce) -> None:
         """The broker gave a request up."""
-        if bounce.reason == "maxlen" and bounce.is_copy:
+        if bounce.reason == "maxlen" and bounce.has_original:
             return  # only a copy found no place: its server keeps the request
-        if bounce.attempts:
-            call.doubt()  # a server had it, and died
+        if bounce.attempts or bounce.is_copy:
+            call.doubt()  # a server had it, and died; or handed it back, and may have died then
         if bounce.reason == "expired":
             self._fire(call, Event.EXPIRY)
         elif bounce.reason != "maxlen":

@@ -6,6 +6,10 @@ delivers its request again, as the acknowledgement was lost with it. Two kinds o
 - the latest small ones that were *sent*. Whether they arrived nobody knows.
 - those that are *unacknowledged*: their requests are the broker's again, and come back, perhaps to
   this server. They are kept until their deadlines.
+
+An error that says `executed` "no" is true while its channel lives, as the acknowledgement leaves
+with it. When the channel ends, the broker may have read neither. Then another server gets the
+request, and runs it. So from then on such an error says "maybe".
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
+
+from leveret.amqp.frames import published, with_other_body
+from leveret.wire.failures import in_doubt
 
 SENT: Final = 1_000
 """How many sent replies of each queue are kept at least; at twice as many, half are dropped."""
@@ -27,6 +34,18 @@ Kept: TypeAlias = tuple[str, bytes]
 """The queue that a call came by, and the frames of its reply, packed for some channel."""
 
 
+_ERROR: Final = "error"
+_DID_NOT_RUN: Final = b'"executed":"no"'
+
+
+def doubted(frames: bytes) -> bytes:
+    """The frames of a reply whose request another server may run by now."""
+    if _DID_NOT_RUN not in frames:
+        return frames
+    properties, body = published(frames)
+    return with_other_body(frames, in_doubt(body)) if properties.type == _ERROR else frames
+
+
 class RecordStore(Protocol):
     """Where the replies of one server are kept. Names are those of `life.name_of`."""
 
@@ -35,6 +54,9 @@ class RecordStore(Protocol):
 
     def add_unacked(self, queue: str, name: str, frames: bytes, until: float) -> None:
         """Keep a reply whose request the broker has again, up to a moment of the store's clock."""
+
+    def doubt(self, queue: str) -> None:
+        """The channel of this queue has ended: what was sent there may have been lost."""
 
     def find(self, name: str) -> Kept | None:
         """The reply to a call; None if it is not known any more."""
@@ -79,6 +101,7 @@ class KeptReplies:
 
     def add_unacked(self, queue: str, name: str, frames: bytes, until: float) -> None:
         """Keep a reply until its deadline; the oldest go first where they are too many."""
+        frames = doubted(frames)
         self._drop_old(queue)
         self._forget(name)
         self._unacked[name] = until, (queue, frames)
@@ -87,6 +110,16 @@ class KeptReplies:
         self._sizes[queue] = self._sizes.get(queue, 0) + len(frames)
         while order and (len(order) > UNACKED or self._sizes[queue] > UNACKED_SIZE):
             self._forget(next(iter(order)))
+
+    def doubt(self, queue: str) -> None:
+        """The channel of this queue has ended: what was sent there may have been lost."""
+        sent = self._sent_of.get(queue, [])
+        for at, (name, kept) in enumerate(sent):
+            frames = doubted(kept[1])
+            if frames is not kept[1]:
+                sent[at] = name, (queue, frames)
+                if self._sent.get(name) is kept:
+                    self._sent[name] = sent[at][1]
 
     def find(self, name: str) -> Kept | None:
         """The reply to a call; None if it is not known any more."""

@@ -41,10 +41,11 @@ def executed(call: ServerCall) -> Executed:
 def may_run_elsewhere(call: ServerCall) -> bool:
     """Whether another server may have run a request, or may yet.
 
-    The broker delivered it before; a server passed it on after that; its client sent it before; or
-    the broker has it back.
+    The broker delivered it before; a server passed it on after that, or handed it back, and the
+    broker may have kept the original; its client sent it before; or the broker has it back.
     """
-    return may_have_run(call.incoming) or call.holding is Holding.DETACHED
+    request = call.incoming
+    return may_have_run(request) or request.is_copy or call.holding is Holding.DETACHED
 
 
 def stopped(call: ServerCall, state: State, *, in_thread: bool) -> CallError:

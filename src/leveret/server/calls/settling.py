@@ -13,7 +13,7 @@ from typing import Final
 from leveret.amqp.frames import body_size
 from leveret.contract import MethodSpec
 from leveret.server.calls.intake import may_be_copied, times_delivered
-from leveret.server.calls.kept_replies import RecordStore
+from leveret.server.calls.kept_replies import RecordStore, doubted
 from leveret.server.calls.life import (
     Answer,
     CallStream,
@@ -73,6 +73,10 @@ class Settling:
         for name, frames in self._kept.unacked(source.queue):
             source.answers.repeat(name, frames)
 
+    def channel_lost(self, queue: str) -> None:
+        """A channel has ended. What was sent there last may have been lost."""
+        self._kept.doubt(queue)
+
     def finish(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
         """Answer and settle a call that has ended, as `life.ENDINGS` says.
 
@@ -115,6 +119,7 @@ class Settling:
                 self._life.move(call, HoldingEvent.SETTLED)
                 self.hand_back(call.incoming, source, call.ends - self._clock())
             case Ending.KEEP:
+                reply = doubted(reply)  # it may have been packed before the channel ended
                 source.finished += 1
                 call.answer = Answer.GIVEN
                 self.keep(call, reply)

@@ -35,7 +35,8 @@ ATTEMPT: Final = "attempt"
 ON_BEHALF_OF: Final = "on-behalf-of"
 """Whose request it is that a server hands back: the user that it came with."""
 HANDED_BACK: Final = "handed-back"
-"""The message is a copy of a request; its server has the original until the broker has the copy."""
+"""The message is a copy of a request, made by a server. True: the server has the original until the
+broker has the copy. False: it has not."""
 STAGE: Final = "stage"
 """The number of a stage of a pipe, from 1 on."""
 THEN: Final = "then"
@@ -164,8 +165,13 @@ def instance_of(headers: Headers) -> str:
     return instance if isinstance(instance, str) else ""
 
 
-def was_handed_back(headers: Headers) -> bool:
-    """Whether the message is a copy of a request that a server has."""
+def is_copy(headers: Headers) -> bool:
+    """Whether the message is a copy of a request that a server made."""
+    return HANDED_BACK in (headers or {})
+
+
+def has_original(headers: Headers) -> bool:
+    """Whether the message is a copy of a request that its server still has."""
     return bool((headers or {}).get(HANDED_BACK))
 
 

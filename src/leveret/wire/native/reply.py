@@ -46,10 +46,11 @@ from leveret.wire.native.headers import (
     STAGE,
     attempts,
     bounce_reason,
+    has_original,
+    is_copy,
     metadata_of,
     problem_of,
     stage_of,
-    was_handed_back,
 )
 from leveret.wire.native.names import (
     ACCEPTED,
@@ -298,7 +299,8 @@ def read_reply(delivery: Delivery) -> Reply | Notice | Bounce:
         return Bounce(
             reason=bounce_reason(headers),
             attempts=attempts(headers),
-            is_copy=was_handed_back(headers),
+            is_copy=is_copy(headers),
+            has_original=has_original(headers),
             stage=stage_of(headers),
         )
     if kind in _NOTICES:

@@ -50,6 +50,7 @@ from leveret.wire.native.headers import (
     does_wait,
     does_want_progress,
     idempotency_key,
+    is_copy,
     is_resent,
     on_behalf_of,
     problem_of,
@@ -212,6 +213,7 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         on_behalf_of=on_behalf_of(headers),
         idempotency_key=idempotency_key(headers),
         resent=is_resent(headers),
+        is_copy=is_copy(headers),
         waits=does_wait(headers),
         wants_progress=does_want_progress(headers),
         attempts=attempts(headers),
@@ -243,8 +245,7 @@ def pack_copy(copy: Copy, *, channel: int, frame_max: int, exchange: str, key: s
     properties = request.delivery.properties
     before = properties.headers or {}
     headers = {k: v for k, v in before.items() if k not in {ON_BEHALF_OF, HANDED_BACK}}
-    if copy.has_original:
-        headers[HANDED_BACK] = True
+    headers[HANDED_BACK] = copy.has_original
     if user and own_user and user != own_user:
         headers[ON_BEHALF_OF] = user
     if copy.attempts is not None:
@@ -259,7 +260,7 @@ def pack_copy(copy: Copy, *, channel: int, frame_max: int, exchange: str, key: s
     packed = encode_properties(
         structs.replace(
             properties,
-            headers=headers or None,
+            headers=headers,
             user_id=own_user if user and own_user else None,
             expiration=expiration,
         )

@@ -146,6 +146,8 @@ async def test_a_server_that_asks_is_told_whether_the_caller_waits() -> None:
     [
         ("expired", {}, False, Event.EXPIRY, False),
         ("expired", {"attempt": 1}, False, Event.EXPIRY, True),
+        ("expired", {"handed-back": True}, False, Event.EXPIRY, True),
+        ("maxlen", {"handed-back": False}, True, Event.FULL, True),
         ("maxlen", {}, True, Event.FULL, False),
         ("maxlen", {"attempt": 2}, False, Event.FULL, True),
         ("maxlen", {"attempt": 2}, True, Event.FULL_AGAIN, True),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from leveret.amqp.frames import publish, published
+from leveret.amqp.properties import Properties
+from leveret.errors import Busy, CallError, Executed
 from leveret.server.calls.kept_replies import (
     SENT,
     SENT_SIZE,
     UNACKED,
     UNACKED_SIZE,
     KeptReplies,
+    doubted,
 )
+from leveret.wire.failures import decode_failure, encode_failure
 from tests.unit.server.calls.making import name
 
 QUEUE = "leveret.desk.work"
@@ -39,6 +44,52 @@ def test_a_small_reply_that_was_sent_is_found_by_its_call(kept: KeptReplies) -> 
     assert kept.find(name("1")) == (QUEUE, b"one")
     assert kept.find(name("2")) is None
     assert kept.unacked(QUEUE) == []
+
+
+def error(executed: Executed, message: str = "no place", frame_max: int = 4096) -> bytes:
+    """The frames of an error."""
+    body = encode_failure(Busy(message, executed=executed, retry_after=2.0))
+    properties = Properties(type="error", correlation_id="1", headers={"metadata": {"a": "b"}})
+    return publish(3, "", "replies", properties, body, frame_max=frame_max)
+
+
+def said(kept: tuple[str, bytes] | None) -> CallError:
+    """What is said by a reply."""
+    assert kept is not None
+    return decode_failure(published(kept[1])[1], {}, "desk.work")
+
+
+@pytest.mark.parametrize("message", ["no place", "no place" * 2000])
+def test_once_its_channel_has_ended_an_error_does_not_say_that_the_handler_did_not_run(
+    kept: KeptReplies, message: str
+) -> None:
+    frames = error("no", message)
+    assert doubted(frames)[: frames.index(b"\xce")] == frames[: frames.index(b"\xce")]
+    assert published(doubted(frames))[0] == published(frames)[0]
+    kept.add_unacked(QUEUE, name("1"), frames, 200.0)
+    told = said(kept.find(name("1")))
+    assert isinstance(told, Busy)
+    assert (told.message[:8], told.retry_after, told.executed) == ("no place", 2.0, "maybe")
+
+
+def test_what_was_sent_is_true_until_its_channel_ends(kept: KeptReplies) -> None:
+    kept.add_sent(QUEUE, name("1"), error("no"))
+    kept.add_sent(QUEUE, name("2"), error("yes"))
+    kept.add_sent("another", name("3"), error("no"))
+    kept.doubt("a third")
+    assert said(kept.find(name("1"))).executed == "no"
+    kept.doubt(QUEUE)
+    assert said(kept.find(name("1"))).executed == "maybe"
+    assert said(kept.find(name("2"))).executed == "yes"
+    assert said(kept.find(name("3"))).executed == "no"
+    kept.add_sent(QUEUE, name("1"), error("no"))  # of a later call by that name
+    assert said(kept.find(name("1"))).executed == "no"
+
+
+@pytest.mark.parametrize("kind", ["result", "error"])
+def test_what_only_looks_like_such_an_error_is_left_as_it_is(kind: str) -> None:
+    frames = publish(1, "", "replies", Properties(type=kind), b'"executed":"no"', frame_max=4096)
+    assert doubted(frames) == frames
 
 
 def test_a_large_reply_that_was_sent_is_not_kept(kept: KeptReplies) -> None:

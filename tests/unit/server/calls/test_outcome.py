@@ -64,6 +64,8 @@ def test_a_request_that_another_server_had_may_have_run() -> None:
     assert may_run_elsewhere(call(redelivered=True))
     assert may_run_elsewhere(call(headers={"attempt": 1}))
     assert may_run_elsewhere(call(headers={"resent": True}))
+    assert may_run_elsewhere(call(headers={"handed-back": True}))
+    assert may_run_elsewhere(call(headers={"handed-back": False}))
     lost = call()
     lost.holding = Holding.DETACHED
     assert may_run_elsewhere(lost)
