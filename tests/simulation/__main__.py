@@ -16,8 +16,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from hashlib import blake2b
+from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
 from typing import Final
 
@@ -63,13 +63,12 @@ def _main(options: argparse.Namespace) -> int:
     failed: list[Job] = []
     check = blake2b(digest_size=16)
     began = told = time.monotonic()
-    with ProcessPoolExecutor(
-        options.jobs,
-        multiprocessing.get_context("spawn"),
-        begin_process,
-        max_tasks_per_child=_RUNS_PER_PROCESS,
+    # A ProcessPoolExecutor whose processes have a bounded number of tasks does not replace each of
+    # them at once (https://github.com/python/cpython/issues/115634), so a core has nothing to do.
+    with multiprocessing.get_context("spawn").Pool(
+        options.jobs, begin_process, maxtasksperchild=_RUNS_PER_PROCESS
     ) as pool:
-        ahead = options.jobs if options.until_found else 2 * options.jobs
+        ahead = options.jobs if options.until_found else 4 * options.jobs
         for job, outcome in _results(pool, jobs, ahead):
             total.add(outcome.verdict)
             maybe += outcome.verdict.maybe
@@ -81,14 +80,13 @@ def _main(options: argparse.Namespace) -> int:
                 _say("\n".join(complaints(outcome)))
                 _say(f"  repeat it: {repeats(job)}")
                 if options.until_found:
-                    pool.shutdown(cancel_futures=True)
                     break
             if time.monotonic() - told > _TOLD_EVERY:
                 told = time.monotonic()
                 _say(f"{total.calls} calls, {total.faults} faults, {len(failed)} seeds failed")
         else:
             if failed and not options.no_shrink:
-                _say("\n".join(pool.submit(shrink, failed[0]).result()))
+                _say("\n".join(pool.apply(shrink, (failed[0],))))
     _say(
         f'{results} results, {maybe} "maybe", {dict(total.errors)}\n'
         f"{time.monotonic() - began:.0f} s; trace {check.hexdigest()}"
@@ -98,15 +96,15 @@ def _main(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _results(pool: Executor, jobs: Iterable[Job], ahead: int) -> Iterator[tuple[Job, Outcome]]:
+def _results(pool: Pool, jobs: Iterable[Job], ahead: int) -> Iterator[tuple[Job, Outcome]]:
     """The outcomes in order. Only so many runs are asked for at a time, as time may end them."""
-    waiting: deque[Future[tuple[Job, Outcome]]] = deque()
+    waiting: deque[AsyncResult[tuple[Job, Outcome]]] = deque()
     for job in jobs:
-        waiting.append(pool.submit(do, job))
+        waiting.append(pool.apply_async(do, (job,)))
         if len(waiting) >= ahead:
-            yield waiting.popleft().result()
+            yield waiting.popleft().get()
     while waiting:
-        yield waiting.popleft().result()
+        yield waiting.popleft().get()
 
 
 def _numbers(text: str) -> tuple[int, ...]:

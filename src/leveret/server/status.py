@@ -111,6 +111,11 @@ class Status:
             leveret=__version__,
         )
 
+    @cached_property
+    def _schemas(self) -> dict[str, dict[str, Any]]:
+        """What it serves: made once it is asked for, as that takes some milliseconds."""
+        return {spec.name: service_schema(spec) for spec in self._services}
+
     def ping(self) -> Ping:
         """Who it is."""
         return Ping(**self._identity())
@@ -119,7 +124,7 @@ class Status:
         """What it serves."""
         return Info(
             **self._identity(),
-            schemas={spec.name: service_schema(spec) for spec in self._services},
+            schemas=self._schemas,
             starts=self._starts(),
         )
 

@@ -276,7 +276,7 @@ async def test_a_caller_that_left_before_its_old_request_was_run_is_believed(sce
 async def test_an_old_request_that_is_the_brokers_is_left_to_who_gets_it_next(
     scene: Scene,
 ) -> None:
-    scene.take(old=True, seconds=0.05)
+    scene.take(old=True, seconds=0.5)
     scene.lose_the_channel()
     await until(lambda: not scene.server.calls, "nobody has answered")
     assert scene.elsewhere == []
