@@ -70,7 +70,7 @@ simulate: $(VENV)/.ready-test  ## CALLS (1,000,000) simulated calls under every 
 	@$(BIN)/python -m tests.simulation $(if $(CALLS),--calls $(CALLS)) $(if $(SEED),--seed $(SEED)) \
 	    $(if $(FAULTS),--faults $(FAULTS)) $(if $(TRACE),--trace $(TRACE)) $(if $(ONLY),--only-$(ONLY))
 
-simulate-mutants: $(VENV)/.ready-test  ## Break the product on purpose; the simulator must notice each time, within two minutes
+simulate-mutants: $(VENV)/.ready-test  ## Break the product on purpose; the simulator must notice each time, within two minutes of the processor
 	@$(BIN)/python -m tests.simulation.mutants
 
 fuzz: $(VENV)/.ready-test  ## Fuzz every decoder, guided by coverage, for MINUTES (10) in all

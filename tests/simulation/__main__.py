@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from math import inf
 from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
 from typing import Final
@@ -35,10 +36,17 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _jobs(options: argparse.Namespace, seed: int) -> Iterator[Job]:
+class _Spent:
+    """What the runs took of the processors, in seconds."""
+
+    cpu = 0.0
+
+
+def _jobs(options: argparse.Namespace, seed: int, spent: _Spent) -> Iterator[Job]:
     left: int = options.calls
-    end = time.monotonic() + options.seconds if options.seconds else None
-    while left > 0 and (end is None or time.monotonic() < end):
+    end = inf if options.seconds is None else time.monotonic() + options.seconds
+    most = inf if options.cpu_seconds is None else options.cpu_seconds
+    while left > 0 and time.monotonic() < end and spent.cpu < most:
         calls = min(left, options.per_run)
         yield Job(seed, calls, options.faults, options.trace, options.only_calls)
         left -= calls
@@ -57,7 +65,8 @@ def _seeds_of(path: Path) -> Iterable[Job]:
 def _main(options: argparse.Namespace) -> int:
     os.environ["PYTHONHASHSEED"] = "0"  # of the processes that run: sets of text have one order
     seed = secrets.randbelow(1_000_000_000) if options.seed is None else options.seed
-    jobs = _seeds_of(options.collection) if options.collection else _jobs(options, seed)
+    spent = _Spent()
+    jobs = _seeds_of(options.collection) if options.collection else _jobs(options, seed, spent)
     total = Verdict()
     maybe = results = 0
     failed: list[Job] = []
@@ -71,6 +80,7 @@ def _main(options: argparse.Namespace) -> int:
         ahead = options.jobs if options.until_found else 4 * options.jobs
         for job, outcome in _results(pool, jobs, ahead):
             total.add(outcome.verdict)
+            spent.cpu += outcome.cpu
             maybe += outcome.verdict.maybe
             results += outcome.verdict.results
             check.update(outcome.digest.encode())
@@ -89,7 +99,7 @@ def _main(options: argparse.Namespace) -> int:
                 _say("\n".join(pool.apply(shrink, (failed[0],))))
     _say(
         f'{results} results, {maybe} "maybe", {dict(total.errors)}\n'
-        f"{time.monotonic() - began:.0f} s; trace {check.hexdigest()}"
+        f"{time.monotonic() - began:.0f} s, {spent.cpu:.1f} s of CPU; trace {check.hexdigest()}"
     )
     first = failed[0].seed if failed else seed
     print(json.dumps({**total.counts(), "seed": first}), flush=True)
@@ -120,6 +130,7 @@ def main() -> int:
     add("--per-run", type=int, default=CALLS_PER_RUN, help="calls of a run; 1,000")
     add("--faults", type=_numbers, help='only these of the run, as "3,17", or "none"')
     add("--seconds", type=float, help="begin no run after so many")
+    add("--cpu-seconds", type=float, help="begin no run after so many of the processor")
     add("--jobs", type=int, default=os.cpu_count(), help="processes; all cores")
     add("--trace", help="a file that gets each event of the run")
     add("--collection", type=Path, help="a file of seeds that once failed, to run them")

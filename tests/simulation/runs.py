@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -42,14 +43,21 @@ def begin_process() -> None:
 
 def do(job: Job) -> tuple[Job, Outcome]:
     """Run it, in a process of the pool."""
+    began = time.process_time()
+    outcome = _run(job)
+    outcome.cpu = time.process_time() - began
+    return job, outcome
+
+
+def _run(job: Job) -> Outcome:
     planned = plan(job.seed, job.calls, only_calls=job.only_calls)
     if job.faults is not None:
         chosen = tuple(fault for fault in planned.faults if fault.number in job.faults)
         planned = replace(planned, faults=chosen)
     if job.trace is None:
-        return job, run(planned)
+        return run(planned)
     with Path(job.trace).open("w") as file:
-        return job, run(planned, file)
+        return run(planned, file)
 
 
 def repeats(job: Job) -> str:

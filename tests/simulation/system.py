@@ -71,6 +71,8 @@ class Outcome:
     """How long it was, on its own clock."""
     broken: list[str] = field(default_factory=list)
     """Invariants that did not hold."""
+    cpu: float = 0.0
+    """Seconds that it took the processor."""
 
     @property
     def kept(self) -> bool:

@@ -26,7 +26,7 @@ from msgspec import structs
 
 from leveret.backoff import Backoff
 from leveret.contract import MethodSpec, Progress
-from leveret.errors import CallError, Cancelled, MaybeExecuted
+from leveret.errors import CallError, Cancelled, Executed, MaybeExecuted
 from leveret.once import (
     Abandoned,
     Begun,
@@ -239,12 +239,16 @@ class _Call:
         raise AssertionError("count ends")
 
     async def cancel(self, owner: str) -> None:
-        """Have a call that waits end before it begins."""
+        """Have a call end that no server has.
+
+        One of an idempotent method may have begun: a server that stops lets go of its key.
+        """
         if (await self.look()).state != "waiting":
             return
         claimed = await self._store.begin(self.name, owner=owner, lease=_SPARE, keep=KEEP)
         if isinstance(claimed, Begun):
-            error = Cancelled("the call was cancelled before a server began it", executed="no")
+            executed: Executed = "maybe" if self._spec.idempotent else "no"
+            error = Cancelled("the call was cancelled while no server had it", executed=executed)
             recorded = _recorded(error)
             await self._store.finish(self.name, owner=owner, recorded=recorded, keep=KEEP)
 

@@ -15,6 +15,7 @@ from leveret.once import MemoryOnce, OnceUnavailable, Recorded, SqliteOnce
 from leveret.server.calls.once_calls import SAME, mark_of, name_in_store, was_begun_by
 from leveret.server.started import StartedCalls
 from leveret.wire.control import AboutStarted
+from leveret.wire.failures import decode_failure
 from leveret.wire.message import ReplyAddress
 from leveret.wire.started import Standing, StartedQuestion, read_standing
 
@@ -185,6 +186,20 @@ async def test_a_cancel_ends_what_is_here_or_what_waits_and_nothing_else(scene: 
     other.here = name_in_store("desk.read", "guest", "k")
     assert (await scene.cancel("desk.read")).runs_at == "here"
     assert other.cancelled == [other.here]
+
+
+@pytest.mark.parametrize(("method", "executed"), [("write", "no"), ("read", "maybe")])
+async def test_a_cancelled_call_of_an_idempotent_method_may_have_run_at_a_server_that_stopped(
+    scene: Scene, method: str, executed: str
+) -> None:
+    key = f"desk.{method}"
+    await scene.expect("one", key)
+    if method == "read":
+        await scene.claim("there.0", method=key)
+        name = name_in_store(key, "guest", "k")
+        await scene.store.release(name, owner="there.0")
+    done = await scene.cancel(key)
+    assert decode_failure(done.body, {}, key).executed == executed
 
 
 async def test_a_store_that_fails_is_told_of(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
