@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.behaviour.forked_programs import ForkedProgram
+
 ROOT = Path(__file__).parents[2]
 PEERS = Path(__file__).with_name("peers")
 TUTORIAL = ROOT / "examples" / "tutorial"
@@ -20,7 +22,7 @@ PATIENCE = 30.0
 class Program:
     """A Python program that runs, its standard output and error in one."""
 
-    def __init__(self, script: Path, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, script: Path, process: asyncio.subprocess.Process | ForkedProgram) -> None:
         self.process = process
         self._script = script
         self._said: list[str] = []
@@ -34,6 +36,7 @@ class Program:
 
     async def order(self, line: str = "") -> None:
         """Write a line to its standard input."""
+        assert isinstance(self.process, asyncio.subprocess.Process)
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n".encode())
         await self.process.stdin.drain()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.behaviour.forked_programs import ForkedProgram
 from tests.docs.fences import ROOT, blocks
 from tests.interop.programs import Program
 
@@ -31,6 +32,7 @@ FOLDERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Of each page, the folders of examples that it shows."""
 
+_PLAINLY: Final = {"PYTHONUNBUFFERED": "1"}
 _SERVES: Final = "serves"
 _READY: Final = ("serving", "ready.")  # the last is Celery's word
 
@@ -90,23 +92,42 @@ async def play(scene: list[Command], folder: str, environment: Mapping[str, str]
 async def program(
     words: tuple[str, ...], folder: str, environment: Mapping[str, str]
 ) -> AsyncIterator[Program]:
-    """A program of a folder, for the length of a block; terminated at its end."""
-    python, *arguments = words
-    command = [sys.executable, *(() if python == "python" else ("-m", python)), *arguments]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=EXAMPLES / folder,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-    )
+    """A program of a folder, for the length of a block; killed at its end."""
+    # A fork has what most programs import. nameko has its own packages, so it needs its own Python.
+    start = _forked if words[0] == "python" and "PYTHONPATH" not in environment else _started
+    process = await start(words, EXAMPLES / folder, {**os.environ, **_PLAINLY, **environment})
     try:
         yield Program(Path(folder, shlex.join(words)), process)
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        if isinstance(process, ForkedProgram):
+            await process.wait()
+        else:
+            await process.communicate()
+
+
+async def _started(
+    words: tuple[str, ...], folder: Path, environment: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    python, *arguments = words
+    command = [sys.executable, *(() if python == "python" else ("-m", python)), *arguments]
+    return await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=environment,
+    )
+
+
+async def _forked(
+    words: tuple[str, ...], folder: Path, environment: Mapping[str, str]
+) -> ForkedProgram:
+    return await ForkedProgram.start(
+        "tests.moving.run_script", words[1:], folder=folder, environment=environment
+    )
 
 
 async def _ready(server: Program) -> None:
