@@ -66,6 +66,8 @@ class Server:
     :param max_message_size: bytes of the largest body that it takes or sends.
     :param traced: gives what traces the calls of an instance by a clock, if anything does.
     :raises ContractError: if a service cannot be served, or an option names nothing that is.
+    :ivar told_to_drain: done once an operator has had it drain by a control message; then it
+        drains already.
     """
 
     def __init__(
@@ -173,7 +175,6 @@ class Server:
         self._declaring: set[asyncio.Task[None]] = set()
         self._drain: Drain | None = None
         self._drained: asyncio.Task[None] | None = None
-        # Done once an operator has had it drain, by a control message; then it drains already.
         self.told_to_drain: asyncio.Future[None] = loop.create_future()
 
     def calls(self) -> list[ServerCall]:
