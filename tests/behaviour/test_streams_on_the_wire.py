@@ -115,6 +115,25 @@ async def test_a_server_sends_what_it_may_and_keeps_it_until_it_is_acknowledged(
         assert feed.closed == 1
 
 
+async def test_small_items_that_are_given_at_once_leave_in_one_message_where_the_caller_takes_such(
+    host: Rabbit, raw: RawPeer
+) -> None:
+    await raw.listen()
+    async with host.serving(Feed()) as server:
+        ask(raw, credit=64, size=1000, packed=4096)
+        packed = "items", {"n": 3}, b"\0\0\0\3" + 3 * b"\0\0\0\1" + b"234"
+        assert [await heard(raw) for _ in range(4)] == [
+            ("item", {"n": 1}, b"0"),  # it would be packed with the next one, which has a cursor
+            ("item", {"n": 2, "cursor": "/1"}, b"1"),
+            packed,
+            ("end", {"n": 5}, b""),
+        ]
+        say(raw, server, "credit", got=4, upto=9, bytes=1000, again=True)
+        assert await heard(raw) == packed
+        assert await heard(raw) == ("end", {"n": 5}, b"")
+        say(raw, server, "credit", got=6, upto=9, bytes=1000)
+
+
 async def test_a_size_holds_back_what_comes_after_it(host: Rabbit, raw: RawPeer) -> None:
     await raw.listen()
     async with host.serving(Feed()) as server:

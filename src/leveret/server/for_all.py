@@ -150,6 +150,10 @@ class AnswersForAll:
         """Nothing streams to all."""
         return self._way.send(frames)
 
+    def defer(self, callback: Callable[[], None]) -> None:
+        """Nothing streams to all."""
+        callback()
+
     def notice(self, frames: bytes) -> bool:
         """Send a notice if the socket takes it; returns whether it did."""
         return self._way.send(frames, may_wait=False)

@@ -195,6 +195,10 @@ class Outbox:
             self._confirms.add(_REPLY)
         return not self._writer.paused
 
+    def defer(self, callback: Callable[[], None]) -> None:
+        """Call back just before the next write, at the end of this pass of the event loop."""
+        self._port.defer(callback)
+
     def notice(self, frames: bytes) -> bool:
         """Send a notice if the socket takes it; returns whether it did."""
         if not frames or self._closed or self._must_wait():

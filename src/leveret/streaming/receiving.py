@@ -131,6 +131,20 @@ class ReceivingHalf:
             return act
         return self._fire(Event.AHEAD if number > self.got else Event.BEHIND)
 
+    def items(self, first: int, count: int) -> tuple[Act, int]:
+        """Items came in one message.
+
+        :param first: the number of the first one.
+        :returns: what is to be done, and how many of them came before and are to be dropped.
+        """
+        had = self.got + 1 - first
+        if not 0 <= had < count:  # there is a gap before them, or all came before
+            return self._fire(Event.AHEAD if had < 0 else Event.BEHIND), 0
+        act = self.item(self.got + 1)
+        if act is _TAKE:
+            self.got = first + count - 1
+        return act, had
+
     def end(self, count: int) -> Act:
         """The end came, or an error in its place, after so many items."""
         if count == self.got:

@@ -88,10 +88,10 @@ class SendingHalf:
         self.size = 0
         """Bytes of all bodies."""
         self.got = 0
-        """The highest number that the receiver acknowledged."""
+        """The highest number that the receiver acknowledged, of the last of a whole message."""
         self._upto = upto
         self._upto_size = size
-        self._kept: deque[tuple[bytes, int]] = deque()  # the frames and the body's size
+        self._kept: deque[tuple[bytes, int, int]] = deque()  # frames, size of bodies, numbers
         self._kept_size = 0
 
     @property
@@ -100,7 +100,7 @@ class SendingHalf:
         return (
             self.number < self._upto
             and self.size < self._upto_size
-            and len(self._kept) < MOST_KEPT
+            and self.number - self.got < MOST_KEPT
             and self._kept_size < MOST_SIZE
         )
 
@@ -114,17 +114,32 @@ class SendingHalf:
 
         :param size: bytes of its body.
         """
+        self.count(size)
+        self.keep(frames, size)
+
+    def count(self, size: int) -> None:
+        """Add an item, as number `number` + 1, that is to be packed with more: see `keep`.
+
+        :param size: bytes of its body.
+        """
         if self.state is not _OPEN:
             raise KeyError(self.state, Event.ITEM)  # OPEN, ITEM, without looking the table up
         self.number += 1
         self.size += size
-        self._kept.append((frames, size))
+
+    def keep(self, frames: bytes, size: int, items: int = 1) -> None:
+        """Keep a message of items that were counted; it is to be sent now.
+
+        :param size: bytes of their bodies.
+        :param items: how many there are.
+        """
+        self._kept.append((frames, size, items))
         self._kept_size += size
 
     def end(self, frames: bytes) -> None:
         """Add the end, or the error in its place; it is to be sent now. It needs no credit."""
         self.state = TRANSITIONS[self.state, Event.END]
-        self._keep(frames, 0)
+        self.keep(frames, 0)
 
     def credit(self, credit: Credit) -> list[bytes]:
         """The receiver says what it has, and what it takes.
@@ -139,23 +154,20 @@ class SendingHalf:
             raise ValueError(f"a receiver has number {credit.got}, and {last} were sent")
         self._upto = max(self._upto, credit.upto)
         self._upto_size = max(self._upto_size, credit.size)
-        while self.got < credit.got and self._kept:
-            self._kept_size -= self._kept.popleft()[1]
-            self.got += 1
+        while self._kept and self.got + self._kept[0][2] <= credit.got:
+            _, size, items = self._kept.popleft()
+            self._kept_size -= size
+            self.got += items
         all_of_it = self.state is not State.OPEN and self.got == self.number + 1
         self.state = TRANSITIONS[self.state, Event.ALL if all_of_it else Event.SOME]
-        return self.unacknowledged() if credit.again and credit.got == self.got else []
+        return self.unacknowledged() if credit.again and credit.got >= self.got else []
 
     def unacknowledged(self) -> list[bytes]:
         """What the receiver may not have: to be sent once more when this side was cut off."""
-        return [frames for frames, _ in self._kept]
+        return [frames for frames, _, _ in self._kept]
 
     def leave(self) -> None:
         """Nobody waits for it any more: nothing is kept."""
         self.state = TRANSITIONS[self.state, Event.LEFT]
         self._kept.clear()
         self._kept_size = 0
-
-    def _keep(self, frames: bytes, size: int) -> None:
-        self._kept.append((frames, size))
-        self._kept_size += size

@@ -9,7 +9,7 @@ new packers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -153,6 +153,10 @@ class StreamPacker(Protocol):
 
         :raises ValueError: if the cursor cannot be sent.
         """
+        ...
+
+    def items(self, first: int, bodies: Sequence[bytes]) -> bytes:
+        """The frames of several items in one message, the first of which has this number."""
         ...
 
     def end(self, count: int, metadata: Metadata | None = None, *, moved: bool = False) -> bytes:

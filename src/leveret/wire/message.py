@@ -56,6 +56,8 @@ class StreamRequest(Struct, frozen=True, kw_only=True, gc=False):
     """The highest number that an item of the results may have at first; 0: it takes none."""
     size: int = 0
     """Bytes of item bodies that may come at first."""
+    packed: int = 0
+    """Bytes of the largest body with several items that its caller takes; 0: it takes none."""
     uploads: bool = False
     """Whether its caller uploads."""
     total: float | None = None

@@ -33,6 +33,33 @@ class Item(Struct, frozen=True, gc=False):
     """Why the body cannot be read; "" if nothing is known to be wrong with it."""
 
 
+class Items(Struct, frozen=True, gc=False):
+    """Several items of a stream of results."""
+
+    server: str
+    """Who sent them."""
+    n: int
+    """The number of the first one, from 1; 0 if it has none, which breaks the protocol."""
+    body: bytes
+    """The encoded items, one after the other at its end."""
+    sizes: tuple[int, ...]
+    """The bytes of each."""
+    content_type: str | None
+    """The encoding of each item; None leaves it to the method."""
+
+    def after(self, had: int) -> list[Item]:
+        """The items without so many of the first."""
+        body, number = self.body, self.n + had
+        pos = len(body) - sum(self.sizes[had:])
+        found = []
+        for size in self.sizes[had:]:
+            end = pos + size
+            found.append(Item(self.server, number, body[pos:end], size, self.content_type))
+            pos = end
+            number += 1
+        return found
+
+
 class End(Struct, frozen=True, kw_only=True, gc=False):
     """All items of a stream were sent."""
 
@@ -75,7 +102,7 @@ class Closing(Struct, frozen=True, kw_only=True, gc=False):
     """The reply as that of any call."""
 
 
-StreamMessage: TypeAlias = Item | End | Sign | Credited | Closing
+StreamMessage: TypeAlias = Item | Items | End | Sign | Credited | Closing
 """A message of a stream."""
 
 Received: TypeAlias = Reply | Notice | Bounce | StreamMessage

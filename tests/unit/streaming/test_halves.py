@@ -41,20 +41,33 @@ class Scene:
             sender.end(b"end 200")
             self.there.append(b"end 200")
         elif sender.may_send:
-            frames = b"item %d" % (sender.number + 1)
-            sender.add(frames, size_of(sender.number + 1))
+            first, size = sender.number + 1, 0
+            for _ in range(self.random.choice([1, 1, 2, 5])):
+                if self.may_send():
+                    sender.count(size_of(sender.number + 1))
+                    size += size_of(sender.number)
+            frames = b"items %d %d" % (first, sender.number + 1 - first)
+            sender.keep(frames, size, sender.number + 1 - first)
             self.there.append(frames)
+
+    def may_send(self) -> bool:
+        return self.sender.may_send and self.sender.number < ITEMS
 
     def arrive(self) -> None:
         if not self.there:
             return
-        word, number = self.there.popleft().split()
-        come = self.receiver.item if word == b"item" else self.receiver.end
-        act = come(int(number))
+        word, first, *count = self.there.popleft().split()
+        number = int(first)
+        numbers = [number]
+        if word == b"items":
+            act, had = self.receiver.items(number, int(count[0]))
+            numbers = list(range(number + had, number + int(count[0])))
+        else:
+            act = self.receiver.end(number)
         assert act is not Act.BREAK
         self.ends += act is Act.FINISH
         if act is Act.TAKE:
-            self.waiting.append(int(number))
+            self.waiting += numbers
         elif act is not Act.DROP:
             self.back.append(self.receiver.credit())
 

@@ -79,6 +79,21 @@ def test_credit_is_due_when_half_of_the_items_are_taken() -> None:
     assert [half.took(1), half.took(1)] == [False, True]
 
 
+def test_of_several_items_in_one_message_those_are_taken_that_did_not_come() -> None:
+    half = ReceivingHalf()
+
+    assert half.items(1, 3) == (Act.TAKE, 0)
+    assert half.items(2, 2) == (Act.DROP, 0)
+    assert half.items(2, 4) == (Act.TAKE, 2)
+    assert (half.got, half.state) == (5, State.WHOLE)
+    assert half.items(8, 2) == (Act.ASK, 0)
+    assert half.items(4, 4) == (Act.TAKE, 2)
+    assert (half.got, half.state) == (7, State.WHOLE)
+    assert half.end(7) is Act.FINISH
+    assert half.items(7, 2) == (Act.DROP, 1)
+    assert half.got == 7
+
+
 def test_credit_is_due_when_half_of_the_bytes_are_taken() -> None:
     half = ReceivingHalf(items=100, size=1000)
     for number in range(1, 4):

@@ -99,6 +99,21 @@ def test_all_after_the_highest_number_that_came_is_sent_again() -> None:
     assert half.credit(credit(1, again=True)) == [b"2", b"3"]
 
 
+def test_a_message_of_several_items_is_kept_until_all_of_them_came() -> None:
+    half = SendingHalf(upto=10, size=100)
+    half.add(b"1", 1)
+    for _ in range(3):
+        half.count(2)
+    half.keep(b"2 to 4", 6, 3)
+
+    assert (half.number, half.size) == (4, 7)
+    assert half.credit(credit(3, again=True)) == [b"2 to 4"]
+    half.end(b"end")
+    assert half.credit(credit(4, again=True)) == [b"end"]
+    assert half.credit(credit(5)) == []
+    assert half.state is State.DONE
+
+
 def test_a_credit_that_was_overtaken_changes_nothing() -> None:
     half = SendingHalf(upto=10, size=100)
     half.add(b"1", 1)

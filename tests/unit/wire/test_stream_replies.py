@@ -52,6 +52,25 @@ def test_each_message_of_a_stream_is_read(sent: Delivery, read: object) -> None:
     assert read_stream(sent) == read
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\0\0\0\0",
+        b"\0\0\0\1",
+        b"\0\0\0\1\0\0\0\1",
+        b"\0\0\0\1\0\0\0\1ab",
+        b"\xff\xff\xff\xff\0\0\0\1a",
+    ],
+)
+def test_several_items_whose_sizes_are_not_those_of_the_body_are_one_that_cannot_be_read(
+    body: bytes,
+) -> None:
+    item = read_stream(message("items", body, n=5))
+    assert isinstance(item, Item)
+    assert (item.n, item.problem) == (5, "several items, and not their sizes")
+
+
 def test_what_ends_any_call_is_read_with_its_server_and_the_number_of_items() -> None:
     error = read_stream(message("error", b"{}", n=4))
     assert isinstance(error, Closing)
@@ -70,13 +89,14 @@ def test_all_else_is_read_as_for_any_call() -> None:
 
 def test_the_headers_of_a_request() -> None:
     def of(**given: Any) -> dict[str, Any]:
-        usual = {"credit": 64, "credit_bytes": 9, "uploads": False, "total": None, "cursor": None}
-        packed = stream_headers(**{**usual, **given})
+        usual = {"credit": 64, "credit_bytes": 9, "packed": 7, "uploads": False}
+        packed = stream_headers(**{**usual, "total": None, "cursor": None, **given})
         return decode_table(packed, 0, len(packed))
 
-    assert of() == {"credit": 64, "credit-bytes": 9}
+    result = {"credit": 64, "credit-bytes": 9, "packed": 7}
+    assert of() == result
     assert of(credit=None, uploads=True) == {"uploads": True}
-    assert of(total=5, cursor="x") == {"credit": 64, "credit-bytes": 9, "total": 5, "cursor": "x"}
+    assert of(total=5, cursor="x") == {**result, "total": 5, "cursor": "x"}
 
 
 def test_the_properties_of_a_credit() -> None:

@@ -16,6 +16,8 @@ from leveret.wire.message import Incoming, StreamRequest, UploadMessage
 from leveret.wire.native.reply import ReplyPacker
 from leveret.wire.native.request import read_request
 from leveret.wire.native.stream import read_upload
+from leveret.wire.native.stream_replies import read_stream
+from leveret.wire.stream_messages import Items
 from tests.unit.wire.messages import FRAME_MAX, MINE, NOW, SHOUT, delivered, delivery
 
 
@@ -34,6 +36,7 @@ def test_a_request_says_what_it_takes_and_gives() -> None:
     assert request(deadline=1).stream is None
     assert request(credit="64").stream is None
     assert request(credit=64, **{"credit-bytes": 1000}).stream == StreamRequest(items=64, size=1000)
+    assert request(credit=1, packed=9).stream == StreamRequest(items=1, packed=9)
     found = request(uploads=True, total=1_750_000_001_500, cursor="at 5").stream
     assert found == StreamRequest(uploads=True, total=1_750_000_001.5, cursor="at 5")
     assert request(credit=-1, uploads=1).stream is None
@@ -54,6 +57,22 @@ def test_items_arrive_with_their_numbers(body: bytes) -> None:
             )
             wanted = {"n": number, "cursor": cursor} if cursor else {"n": number}
             assert properties.headers == wanted
+
+
+def test_several_items_arrive_in_one_message() -> None:
+    message = delivered(packer().items(7, [b"a", b"", b"bcd"]))
+    assert (message.properties.type, message.properties.headers) == ("items", {"n": 7})
+    read = read_stream(message)
+    assert isinstance(read, Items)
+    assert (read.server, read.n, read.sizes) == ("words.a1", 7, (1, 0, 3))
+    items = read.after(0)
+    assert [(item.n, item.body, item.body_size) for item in items] == [
+        (7, b"a", 1),
+        (8, b"", 0),
+        (9, b"bcd", 3),
+    ]
+    assert all(item.content_type == "application/json" for item in items)
+    assert read.after(2) == items[2:]
 
 
 def test_all_of_it_is_published_mandatory_to_the_callers_queue() -> None:

@@ -17,7 +17,7 @@ from leveret.errors import CallError
 from leveret.streaming import Liveness, ReceivingHalf
 from leveret.streaming.receiving import Act
 from leveret.wire.message import Reply
-from leveret.wire.stream_messages import Closing, Credited, End, Item, Sign, StreamMessage
+from leveret.wire.stream_messages import Closing, Credited, End, Item, Items, Sign, StreamMessage
 
 _TAKE: Final = Act.TAKE
 """Bound once, for the hot path: before Python 3.12 reading a member of an enum is slow."""
@@ -116,7 +116,7 @@ class Stream:
     # -- what comes ---------------------------------------------------------------------------
 
     def take(self, message: StreamMessage) -> bool:
-        """A message of its server came: returns whether that is all, as it is the next item.
+        """A message of its server came: returns whether that is all, as it has the next items.
 
         Otherwise `wants_credit` and `is_over` say what follows of it.
         """
@@ -124,6 +124,13 @@ class Stream:
             act = self.half.item(message.n)
             if act is _TAKE:
                 self.items.append(message)
+                if self._waiter is not None:
+                    self._wake()
+                return True
+        elif type(message) is Items:
+            act, had = self.half.items(message.n, len(message.sizes))
+            if act is _TAKE:
+                self.items += message.after(had)
                 if self._waiter is not None:
                     self._wake()
                 return True

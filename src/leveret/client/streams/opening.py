@@ -190,6 +190,7 @@ class StreamOpener:
         headers = terms.headers + stream_headers(
             credit=WINDOW_ITEMS if self._streams else None,
             credit_bytes=WINDOW_BYTES,
+            packed=sender.max_message_size,
             uploads=self._uploads is not None,
             total=None if left == inf else int((time.time() + left) * 1000),
             cursor=cursor,

@@ -423,8 +423,11 @@ class Answers(Protocol):
         """Send a reply, or a question that must arrive."""
 
     def send_item(self, frames: bytes) -> bool:
-        """Send an item of a stream; returns whether the socket takes the next one."""
+        """Send items of a stream; returns whether the socket takes the next one."""
         ...
+
+    def defer(self, callback: Callable[[], None]) -> None:
+        """Call back just before the next write, at the end of this pass of the event loop."""
 
     def notice(self, frames: bytes) -> bool:
         """Send a notice if the socket takes it; returns whether it did."""

@@ -3,6 +3,9 @@
 What the rules are is in `leveret.streaming`, which is pure; here things are sent and waited for.
 All of it happens on the event loop. A handler in a thread or a process is asked for one item after
 the other by whoever runs it there.
+
+Small items that a handler gives in one pass of the loop leave in one message, where their caller
+takes such. What the broker does it does for each message, and that is more than both sides do.
 """
 
 from __future__ import annotations
@@ -24,6 +27,13 @@ from leveret.wire.dialect import Metadata, StreamPacker
 from leveret.wire.message import StreamRequest, UploadMessage
 
 _END: Final = object()
+_SMALL: Final = 1024
+"""Bytes of the largest item that leaves together with others."""
+_PACKED: Final = 16_384
+"""Bytes of items that leave together at most, beside the last one."""
+_MOST: Final = 64
+"""How many leave together at most: a caller's window is some of these, so that one is made while
+others are on their way."""
 _NO_STOP: Final = Stop.NONE
 """Bound once, for the hot path: before Python 3.12 reading a member of an enum is slow."""
 
@@ -60,6 +70,10 @@ class ServerStream:
         self.ended = False
         """Whether the handler has ended, and the caller was sent its end."""
         self._sender = sender
+        self._packed = min(request.packed - _SMALL - 4 * (_MOST + 1), _PACKED)
+        self._open: list[bytes] = []
+        """Items that were given and are in no message yet."""
+        self._open_size = 0
         self._encode = encode
         self._decode = decode
         self._on_first: Callable[[], None] = _nothing
@@ -130,19 +144,53 @@ class ServerStream:
     def _send(self, body: Body, cursor: str) -> Awaitable[None] | None:
         half = self.results
         answers = self.call.source.answers
-        packer = self._packer if self._packed_for is answers else None
-        try:
-            frames = (packer or self.packer).item(half.number + 1, body, cursor)
-        except (TypeError, ValueError) as error:
-            raise InvalidResult(f"item {half.number + 1} cannot be sent: {error}") from error
-        half.add(frames, len(body))
-        takes_more = answers.send_item(frames)
+        size = len(body)
+        if size <= _SMALL and self._packed > 0 and not cursor and type(body) is bytes:
+            half.count(size)
+            items = self._open
+            if not items:
+                answers.defer(self._pass_ends)
+            items.append(body)
+            self._open_size += size
+            if len(items) < _MOST and self._open_size < self._packed:
+                return None
+            takes_more = self._send_open()
+        else:
+            if self._open:
+                self._send_open()
+            packer = self._packer if self._packed_for is answers else None
+            try:
+                frames = (packer or self.packer).item(half.number + 1, body, cursor)
+            except (TypeError, ValueError) as error:
+                raise InvalidResult(f"item {half.number + 1} cannot be sent: {error}") from error
+            half.count(size)
+            takes_more = self._sent(frames, size)
+        return None if takes_more else self._writable(answers)
+
+    def _pass_ends(self) -> None:
+        self._send_open()
+
+    def _send_open(self) -> bool:
+        """Send the items that are in no message yet; returns whether the socket takes more."""
+        items, size = self._open, self._open_size
+        if not items:
+            return True
+        self._open, self._open_size = [], 0
+        first = self.results.number + 1 - len(items)
+        if len(items) == 1:
+            return self._sent(self.packer.item(first, items[0]), size)
+        return self._sent(self.packer.items(first, items), size, len(items))
+
+    def _sent(self, frames: bytes, size: int, items: int = 1) -> bool:
+        self.results.keep(frames, size, items)
+        takes_more = self.call.source.answers.send_item(frames)
         if not self._spoke:
             self._speaks()
-        return None if takes_more else self._writable(answers)
+        return takes_more
 
     async def _send_later(self, body: Body, cursor: str) -> None:
         """Send an item once its caller takes it."""
+        self._send_open()
         while not self.results.may_send:
             self._check()
             await self._credit()
@@ -164,13 +212,14 @@ class ServerStream:
         self.ended = True
         self._inbox.clear()
         if not frames:
-            self.results.leave()
+            self._leave()
         elif self.results.state is SendingState.OPEN:
+            self._send_open()
             self.results.end(frames)
         if frames:
             self.call.source.answers.reply(frames)
         if self.call.stop is Stop.CALLER:
-            self.results.leave()  # it has cancelled: it will not say that it has the end
+            self._leave()  # it has cancelled: it will not say that it has the end
         self._alive.heard(now)  # 30 s more to say that it has the end
         self._alive.moved(now)
 
@@ -181,8 +230,13 @@ class ServerStream:
 
     def leave(self) -> None:
         """Nobody waits for what was sent any more."""
-        self.results.leave()
+        self._leave()
         self.stop()
+
+    def _leave(self) -> None:
+        self.results.leave()
+        self._open = []
+        self._open_size = 0
 
     def _check(self) -> None:
         """Go no further once the call was stopped, also where a handler ignored that."""
@@ -294,6 +348,7 @@ class ServerStream:
         """Its channel is there again: what may have been lost with the last one goes once more."""
         self.listens_again(now)
         self._send_again(self.results.unacknowledged())
+        self._send_open()
         _wake(self._waker)
 
     def listens_again(self, now: float) -> None:
@@ -315,6 +370,7 @@ class ServerStream:
             if self.upload is not None:
                 self._give_credit(now, said=True)
             if self.has_results:
+                self._send_open()
                 self.call.source.answers.notice(self.packer.progress(self.count))
                 self._speaks()
         return due

@@ -64,6 +64,8 @@ CREDIT_ITEMS: Final = "credit"
 """Of a request: how many items the caller takes at first."""
 CREDIT_BYTES: Final = "credit-bytes"
 """Of a request: no item may begin at or above this sum of the sizes of all bodies before it."""
+PACKED: Final = "packed"
+"""Of a request: the caller takes messages of several items, with bodies of so many bytes."""
 UPLOADS: Final = "uploads"
 """Of a request: the caller will send items of its own."""
 TOTAL: Final = "total"
@@ -182,9 +184,11 @@ def stream_request(headers: Headers) -> StreamRequest | None:
     if not uploads and not _is_count(items):
         return None
     size, total, cursor = found.get(CREDIT_BYTES), found.get(TOTAL), found.get(CURSOR)
+    packed = found.get(PACKED)
     return StreamRequest(
         items=items if _is_count(items) else 0,
         size=size if _is_count(size) else 0,
+        packed=packed if _is_count(packed) else 0,
         uploads=uploads,
         total=total / 1000 if type(total) is int else None,
         cursor=cursor if isinstance(cursor, str) else "",

@@ -36,6 +36,8 @@ PASSED: Final = "passed"
 
 ITEM: Final = "item"
 """The type of one item of a stream, in either direction."""
+ITEMS: Final = "items"
+"""The type of several items of a stream of results in one message."""
 END: Final = "end"
 """The type of the end of a stream, in either direction."""
 CREDIT: Final = "credit"

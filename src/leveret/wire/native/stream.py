@@ -7,6 +7,7 @@ the body are one `struct`, as those of results.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from leveret.amqp.codes import BASIC
@@ -46,7 +47,7 @@ from leveret.wire.native.headers import (
     number_of,
     problem_of,
 )
-from leveret.wire.native.names import CREDIT, END, ERROR, ITEM, PROGRESS
+from leveret.wire.native.names import CREDIT, END, ERROR, ITEM, ITEMS, PROGRESS
 
 LONGEST_CURSOR = 255
 """Bytes of the longest cursor."""
@@ -99,6 +100,12 @@ class StreamPacker:
         if 0 < size <= self._small:  # an empty body has no frame of its own
             return frames + body + b"\xce"
         return with_body(frames[:-7], self._channel, body, self._room)
+
+    def items(self, first: int, bodies: Sequence[bytes]) -> bytes:
+        """The frames of several items."""
+        sizes = struct.pack(f">{len(bodies) + 1}I", len(bodies), *map(len, bodies))
+        body = sizes + b"".join(bodies)
+        return self._message(ITEMS, body, self._content_type, {}, first)
 
     def end(self, count: int, metadata: Metadata | None = None, *, moved: bool = False) -> bytes:
         """The frames of the end."""

@@ -6,7 +6,8 @@ alone, for which the types of streams are unknown ones.
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+from typing import Any, Final
 
 from msgspec import structs
 
@@ -25,6 +26,7 @@ from leveret.wire.native.headers import (
     GOT,
     MOVED,
     NUMBER,
+    PACKED,
     TOTAL,
     UPLOADS,
     UPTO,
@@ -32,9 +34,11 @@ from leveret.wire.native.headers import (
     metadata_of,
     problem_of,
 )
-from leveret.wire.native.names import CREDIT, END, ERROR, ITEM, PROGRESS, RESULT
+from leveret.wire.native.names import CREDIT, END, ERROR, ITEM, ITEMS, PROGRESS, RESULT
 from leveret.wire.native.reply import read_reply
-from leveret.wire.stream_messages import Closing, Credited, End, Item, Received, Sign
+from leveret.wire.stream_messages import Closing, Credited, End, Item, Items, Received, Sign
+
+_U32: Final = struct.Struct(">I")
 
 
 def read_stream(delivery: Delivery) -> Received:
@@ -42,23 +46,8 @@ def read_stream(delivery: Delivery) -> Received:
     sent = delivery.properties
     kind = sent.type
     headers = sent.headers
-    if kind == ITEM:
-        cursor = None
-        number = 0
-        if headers is not None:
-            number = headers.get(NUMBER, 0)
-            if len(headers) > 1:
-                cursor = headers.get(CURSOR)
-        encoding = sent.content_encoding
-        return Item(
-            sent.reply_to or "",
-            number if type(number) is int else 0,
-            delivery.body,
-            delivery.body_size,
-            sent.content_type,
-            cursor if isinstance(cursor, str) else None,
-            "" if encoding is None else problem_of(encoding),
-        )
+    if kind in (ITEM, ITEMS):
+        return _items(delivery)
     server = sent.reply_to or ""
     if kind == END:
         return End(
@@ -83,10 +72,39 @@ def read_stream(delivery: Delivery) -> Received:
     return message
 
 
+def _items(delivery: Delivery) -> Item | Items:
+    """A message of one item or several."""
+    sent, body, headers = delivery.properties, delivery.body, delivery.properties.headers
+    server, encoding = sent.reply_to or "", sent.content_encoding
+    number, cursor = 0, None
+    if headers is not None:
+        number = headers.get(NUMBER, 0)
+        if len(headers) > 1:
+            cursor = headers.get(CURSOR)
+    if type(number) is not int:
+        number = 0
+    problem = "" if encoding is None else problem_of(encoding)
+    if sent.type == ITEMS and body is not None and not problem:
+        sizes = _sizes(body)
+        if sizes:
+            return Items(server, number, body, sizes, sent.content_type)
+        problem = "several items, and not their sizes"
+    return Item(
+        server,
+        number,
+        body,
+        delivery.body_size,
+        sent.content_type,
+        cursor if isinstance(cursor, str) else None,
+        problem,
+    )
+
+
 def stream_headers(
     *,
     credit: int | None,
     credit_bytes: int,
+    packed: int,
     uploads: bool,
     total: int | None,
     cursor: str | None,
@@ -95,13 +113,14 @@ def stream_headers(
 
     :param credit: how many items the caller takes at first; None where no results stream.
     :param credit_bytes: how many bytes of items it takes at first.
+    :param packed: bytes of the largest body with several items.
     :param uploads: whether the caller will send items.
     :param total: when the stream has to be over, in milliseconds since 1970; None: at no time.
     :param cursor: where to go on.
     """
     table: dict[str, Any] = {}
     if credit is not None:
-        table |= {CREDIT_ITEMS: credit, CREDIT_BYTES: credit_bytes}
+        table |= {CREDIT_ITEMS: credit, CREDIT_BYTES: credit_bytes, PACKED: packed}
     if uploads:
         table[UPLOADS] = True
     if total is not None:
@@ -123,6 +142,18 @@ def credit_properties(
         headers[AGAIN] = True
     message = properties(CREDIT, reply_to=reply_to, seconds=seconds, call_id=call_id)
     return structs.replace(message, headers=headers)
+
+
+def _sizes(body: bytes) -> tuple[int, ...]:
+    """The bytes of each item in a body of several; nothing if they are not those of the body."""
+    if len(body) < _U32.size:
+        return ()
+    (count,) = _U32.unpack_from(body)
+    start = _U32.size * (count + 1)
+    if start > len(body):
+        return ()
+    sizes = struct.unpack_from(f">{count}I", body, _U32.size)
+    return sizes if start + sum(sizes) == len(body) else ()
 
 
 def _number(headers: Headers, name: str) -> int:

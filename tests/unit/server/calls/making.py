@@ -79,6 +79,9 @@ class Answers:
         self.sent.append(("reply", frames))
         return not self.paused
 
+    def defer(self, callback: Callable[[], None]) -> None:
+        callback()
+
     def notice(self, frames: bytes) -> bool:
         self.sent.append(("notice", frames))
         return not self.full
