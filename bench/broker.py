@@ -43,6 +43,16 @@ def one_rabbitmq() -> Iterator[str]:
         yield broker.url
 
 
+@contextmanager
+def rabbitmq_at(url: str | None) -> Iterator[str]:
+    """The RabbitMQ at a URL; for None the one of `one_rabbitmq`."""
+    if url is None:
+        with one_rabbitmq() as found:
+            yield found
+    else:
+        yield url
+
+
 def broker_version(url: str) -> str:
     """The product and version that a broker names in connection.start, else "unknown"."""
     try:

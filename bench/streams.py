@@ -16,14 +16,13 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from .broker import one_rabbitmq, with_named_vhost
+from .broker import rabbitmq_at, with_named_vhost
 from .load import SMALLEST
 from .peer import CannotRunError
 from .peers import C
@@ -153,22 +152,13 @@ def show(rates: dict[str, dict[str, Rate]]) -> None:
             )
 
 
-@contextmanager
-def _rabbitmq(url: str | None) -> Iterator[str]:
-    if url is None:
-        with one_rabbitmq() as found:
-            yield found
-    else:
-        yield url
-
-
 def main() -> None:
     """Measure and tell."""
     parser = argparse.ArgumentParser(prog="python -m bench.streams", description=__doc__)
     parser.add_argument("url", nargs="?", help="of a RabbitMQ")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     options = parser.parse_args()
-    with _rabbitmq(options.url) as url:
+    with rabbitmq_at(options.url) as url:
         rates = asyncio.run(measure(url))
     if options.json:
         print(json.dumps(as_json(rates)))

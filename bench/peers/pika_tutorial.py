@@ -77,6 +77,10 @@ class TutorialClient:
 
     async def increment(self, n: int) -> int:
         """Return n + 1, counted by the server."""
+        return self.increment_now(n)
+
+    def increment_now(self, n: int) -> int:
+        """The same, for code without asyncio."""
         return int(self._call(INCREMENT, str(n).encode()))
 
     async def echo(self, body: bytes) -> bytes:
@@ -96,6 +100,11 @@ class TutorialClient:
         while not self._replies:
             self._connection.process_data_events(time_limit=None)
         return self._replies.pop()
+
+
+def connected(address: str) -> TutorialClient:
+    """A client with a connection of its own, which lasts as long as its process."""
+    return TutorialClient(_connect(address))
 
 
 @asynccontextmanager
