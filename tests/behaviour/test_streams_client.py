@@ -12,7 +12,7 @@ import pytest
 import leveret
 from leveret import OutgoingCall, Rabbit, Service
 from leveret.client.calls import streams
-from leveret.streaming.credit import WINDOW_ITEMS
+from leveret.streaming.credit import WINDOW_BYTES, WINDOW_ITEMS
 from tests.behaviour.patience import until
 from tests.behaviour.scripted_streams import ScriptedServer, scripted_server
 
@@ -57,7 +57,7 @@ async def test_items_come_in_order_and_then_the_end(client: Rabbit, server: Scri
     assert (request.body, headers["credit"], headers["credit-bytes"]) == (
         b'{"a":3}',
         WINDOW_ITEMS,
-        1024**2,
+        WINDOW_BYTES,
     )
     server.items(request, 1, 2, 3)
     server.end(request, 3)

@@ -21,7 +21,7 @@ from leveret import (
 from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.server.server import Server
-from leveret.streaming.credit import WINDOW_ITEMS
+from leveret.streaming.credit import WINDOW_BYTES, WINDOW_ITEMS
 from tests.behaviour.patience import until
 from tests.behaviour.raw import RawPeer
 
@@ -178,7 +178,7 @@ async def test_an_upload_comes_to_a_queue_of_the_instance(host: Rabbit, raw: Raw
     async with host.serving(Feed()) as server:
         ask(raw, "feed.total", b"{}", uploads=True)
         credit = await credited(raw, 0)
-        assert (credit["upto"], credit["bytes"]) == (WINDOW_ITEMS, 1024**2)
+        assert (credit["upto"], credit["bytes"]) == (WINDOW_ITEMS, WINDOW_BYTES)
         give("item", 1, b"10")
         give("item", 3, b"30")
         await credited(raw, 1, again=True)

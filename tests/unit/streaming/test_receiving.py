@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leveret.streaming import ReceivingHalf
-from leveret.streaming.credit import Credit
+from leveret.streaming.credit import WINDOW_BYTES, Credit
 from leveret.streaming.receiving import TRANSITIONS, Act, Event, State
 
 
@@ -64,9 +64,9 @@ def test_a_gap_is_asked_for_once_and_with_each_credit_until_it_is_filled() -> No
     half = half_in(State.WHOLE)
 
     assert [half.item(5), half.item(6)] == [Act.ASK, Act.DROP]
-    assert half.credit() == Credit(got=3, upto=256, size=1024 * 1024, again=True)
+    assert half.credit() == Credit(got=3, upto=256, size=WINDOW_BYTES, again=True)
     assert [half.item(4), half.item(5), half.item(6)] == [Act.TAKE] * 3
-    assert half.credit() == Credit(got=6, upto=256, size=1024 * 1024)
+    assert half.credit() == Credit(got=6, upto=256, size=WINDOW_BYTES)
 
 
 def test_credit_is_due_when_half_of_the_items_are_taken() -> None:
@@ -116,10 +116,10 @@ def test_the_end_is_acknowledged_as_one_number_more_and_needs_no_more_credit() -
 
     assert half.credit(again=True).got == 4
     assert not half.credit(again=True).again
-    assert not any(half.took(1024 * 1024) for _ in range(3))
+    assert not any(half.took(WINDOW_BYTES) for _ in range(3))
 
 
 def test_who_was_cut_off_says_what_it_has_and_asks_for_the_rest() -> None:
     assert half_in(State.WHOLE).credit(again=True) == Credit(
-        got=3, upto=256, size=1024 * 1024, again=True
+        got=3, upto=256, size=WINDOW_BYTES, again=True
     )
