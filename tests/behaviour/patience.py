@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 """Seconds after which what a test waits for counts as never coming."""
 
 AT_ONCE = 5.0

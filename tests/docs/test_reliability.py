@@ -123,23 +123,23 @@ async def test_every_command_is_a_target_of_make(tmp_path: Path) -> None:
         assert ended.code == 0, ended.errors
 
 
-def _shown(word: str) -> str:
-    """The one text that the page shows with this word in it."""
-    (shown,) = [b.text.strip() for b in blocks(RELIABILITY, "text") if word in b.text]
-    return shown
+def _shown(word: str) -> list[str]:
+    """The texts that the page shows with this word in them."""
+    return [b.text.strip() for b in blocks(RELIABILITY, "text") if word in b.text]
 
 
 def test_the_line_of_the_log_is_the_watchdogs() -> None:
-    shown = _shown("blocked")
+    (shown,) = _shown("blocked")
     source = (ROOT / "src" / "leveret" / "server" / "watchdog.py").read_text()
     literals = re.sub(r'"\s*\n\s*"', "", source)
     pieces = re.split(r"1\.0 s|by \S+ \(call \S+\)|(?<=looked after)", shown)
     assert all(piece.strip() in literals for piece in pieces)
 
 
-def test_the_line_of_a_run_has_the_counts_of_the_oracle_and_none_that_is_broken() -> None:
-    shown = _shown("ran_twice")
-    counts = msgspec.json.decode(shown, type=dict[str, int])
-    assert counts.keys() == Verdict().counts().keys()
-    load = ("calls", "streams", "started", "pipes", "one_way", "faults")
-    assert not any(count for name, count in counts.items() if name not in load)
+def test_the_lines_of_runs_have_the_counts_of_the_oracle_and_none_that_is_broken() -> None:
+    load = ("calls", "streams", "started", "pipes", "one_way", "faults", "seed")
+    chaos, simulation = (msgspec.json.decode(it, type=dict[str, int]) for it in _shown("ran_twice"))
+    assert chaos.keys() == Verdict().counts().keys()
+    assert simulation.keys() == chaos.keys() | {"seed"}
+    for counts in (chaos, simulation):
+        assert not any(count for name, count in counts.items() if name not in load)
