@@ -235,6 +235,8 @@ class _Asked(Generic[I]):
             queues = [method.queue_name for method in usable_spec_of(service).methods.values()]
             self._queues[key] = queues[0]
         self.missing: dict[str, int] = {}
+        self._is_counted = False
+        """Whether the broker said, at the last look, who consumes each of the queues."""
         self._client = client
         self._key = key
         self._kind = kind
@@ -256,8 +258,9 @@ class _Asked(Generic[I]):
                 if is_news:
                     continue
                 self._read()
-                await self._look(min(_COUNTED_WITHIN, max(end - loop.time(), 0.05)))
-                if not self.missing:
+                within = min(_COUNTED_WITHIN, max(end - loop.time(), 0.05))
+                await self._look(within)
+                if not self.missing and (self._is_counted or within == _COUNTED_WITHIN):
                     return
             self._read()
             await self._look(_COUNTED_WITHIN)
@@ -286,6 +289,7 @@ class _Asked(Generic[I]):
         counts = await asyncio.gather(
             *(self._client.count_servers(queues[name], seconds) for name in names)
         )
+        self._is_counted = None not in counts
         self.missing = {
             name: count - answered[name]
             for name, count in zip(names, counts, strict=True)

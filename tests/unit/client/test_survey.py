@@ -1,0 +1,66 @@
+"""What a survey takes for missing, with a client whose broker is scripted."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from leveret.client.calls.inquiries import Inquiries, Inquiry
+from leveret.client.survey import ask_servers
+from leveret.wire.stats import ServerIdentity
+
+_ANSWER = msgspec.json.encode(
+    ServerIdentity(instance="0a1b2c3d", services=["shop"], queues={"shop": "leveret.shop.order"})
+)
+
+
+class _Client:
+    """Its one server answers at once; its broker counts if it is given long enough."""
+
+    def __init__(self, counts: int, *, takes: float) -> None:
+        self.looks: list[float] = []
+        self._counts = counts
+        self._takes = takes
+        self._inquiries = Inquiries(ask=self._ask, ready=self._ready)
+
+    def inquiry(
+        self,
+        word: str,
+        key: str,
+        *,
+        wait_for_connection: bool = True,
+        body: bytes = b"",
+        most: int = 100,
+    ) -> Inquiry:
+        return self._inquiries.open(
+            word, key, wait_for_connection=wait_for_connection, body=body, most=most
+        )
+
+    async def count_servers(self, queue: str, seconds: float) -> int | None:
+        assert queue == "leveret.shop.order"
+        self.looks.append(seconds)
+        return self._counts if seconds >= self._takes else None
+
+    def _ask(self, _word: str, _key: str, name: str, _seconds: float, _body: bytes) -> None:
+        self._inquiries.answered(name, _ANSWER)
+
+    async def _ready(self, _inquiry: Inquiry, timeout: float) -> float:
+        return timeout
+
+
+async def test_a_server_that_does_not_answer_is_missed_where_the_broker_counts_late() -> None:
+    client = _Client(2, takes=0.9)
+    seen = await ask_servers(client, "shop", 0.3)
+    assert [server.instance for server in seen.servers] == ["0a1b2c3d"]
+    assert seen.missing == {"shop": 1}
+    assert client.looks[-1] >= 0.9
+
+
+@pytest.mark.parametrize(("counts", "takes"), [(1, 0.0), (2, 9.0)])
+async def test_who_is_all_there_is_not_waited_for_nor_a_broker_that_never_counts(
+    counts: int, takes: float
+) -> None:
+    client = _Client(counts, takes=takes)
+    seen = await ask_servers(client, "shop", 20.0)
+    assert seen.is_complete
+    assert client.looks == [1.0]
