@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 30.0
+PATIENCE = 15.0
 """Seconds after which what a test waits for counts as never coming."""
 
 AT_ONCE = 5.0
@@ -25,9 +25,11 @@ async def until(true: Callable[[], bool], what: str) -> None:
         await asyncio.sleep(0.005)
 
 
-async def until_found(look: Callable[[], Awaitable[object]], wanted: object, what: str) -> None:
+async def until_found(
+    look: Callable[[], Awaitable[object]], wanted: object, what: str, patience: float = PATIENCE
+) -> None:
     """Look again and again until what is found is what is wanted."""
-    give_up = asyncio.get_running_loop().time() + PATIENCE
+    give_up = asyncio.get_running_loop().time() + patience
     while (found := await look()) != wanted:
         assert asyncio.get_running_loop().time() < give_up, (
             f"this never happened: {what}; wanted {wanted!r}, the last look found {found!r}"

@@ -84,7 +84,7 @@ async def test_a_drain_that_brings_the_alarm_itself_ends_within_its_grace(
         await asyncio.to_thread(own_rabbitmq.block_publishers)
         async with at_once():
             await server.drain(0.5)
-        assert host.calls.connection.blocked
+        await until(lambda: host.calls.connection.blocked != "", "the server is told")
         await asyncio.to_thread(own_rabbitmq.unblock_publishers)
         gate.opened.set()
         async with client.serving(gate):  # where the broker has handed them on

@@ -111,7 +111,7 @@ async def sample(prometheus: Prometheus, expression: str) -> float:
 
 async def scraped(prometheus: Prometheus, name: str, wanted: float) -> None:
     """Wait until Prometheus has seen this value."""
-    await until_found(lambda: sample(prometheus, name), wanted, f"{name} is {wanted}")
+    await until_found(lambda: sample(prometheus, name), wanted, f"{name} is {wanted}", 60.0)
 
 
 @pytest.mark.embedded_only
