@@ -24,6 +24,7 @@ from leveret.server.calls.life import Life, ServerCall, State, Stop
 from leveret.server.calls.next_requests import NextRequests
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.calls.tracing import ServerTracing
+from leveret.server.commands import Commands
 from leveret.server.contracts import ContractCheck
 from leveret.server.control import Control, ControlHandlers
 from leveret.server.drain import Drain
@@ -43,12 +44,10 @@ from leveret.server.streams.registry import Streams
 from leveret.server.subscription import Subscription
 from leveret.server.topology import Bound, TopologyCheck
 from leveret.server.watchdog import Watchdog
-from leveret.streaming import Credit
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
 from leveret.transport.link import State as LinkState
 from leveret.wire.channel_errors import explained, forbidden, is_down, is_missing_exchange
-from leveret.wire.control import Calls, Draining, Stopped
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
@@ -136,23 +135,7 @@ class Server:
             clock,
             starts=lambda: self._started_calls.are_taken,
         )
-        self.control_handlers = ControlHandlers(
-            cancel=self._cancel,
-            confirmed=self._confirmed,
-            credited=self._credited,
-            query=self._query,
-            call_for_all=self._for_all.take,
-            rebind=self._rebind,
-            ping=status.ping,
-            info=status.info,
-            stats=status.stats,
-            contracts=status.contracts,
-            calls=self._calls_for,
-            stop=self._stop_named,
-            drain=self._drain_if_named,
-            started=self._started_calls.asked,
-            answered=self._answered,
-        )
+        self.control_handlers = self._made_handlers(status)
         """What control messages are given to."""
         self._control = Control(
             self.control_handlers,
@@ -390,67 +373,54 @@ class Server:
             restore=self._restore,
         )
 
-    def _cancel(self, key: CallKey, seconds: float) -> None:
-        """A caller waits no more; its request may still come for so many seconds."""
-        calls = self._table.find(key)
-        if all(call.state is State.PASSING for call in calls):  # or none is here
-            self.early_cancels.add(key, seconds)
-        for call in calls:
-            self.methods[call.method].stop(call, Stop.CALLER)
+    def _made_handlers(self, status: Status) -> ControlHandlers:
+        commands = Commands(
+            self.instance,
+            self.methods,
+            self._table,
+            self._streams,
+            self._kept,
+            self.early_cancels,
+            status,
+            operates=self._operates,
+            unknown_stream=self._unknown_stream,
+            drain=self._drain_for,
+        )
+        return ControlHandlers(
+            cancel=commands.cancel,
+            confirmed=commands.confirmed,
+            credited=commands.credited,
+            query=commands.query,
+            call_for_all=self._for_all.take,
+            rebind=self._rebind,
+            ping=status.ping,
+            info=status.info,
+            stats=status.stats,
+            contracts=status.contracts,
+            calls=commands.calls,
+            stop=commands.stop,
+            drain=commands.drain,
+            started=self._started_calls.asked,
+            answered=self._answered,
+        )
 
-    def _confirmed(self, key: CallKey) -> None:
-        """A caller that was asked still waits."""
-        for call in self._table.find(key):
-            self.methods[call.method].confirmed(call)
-
-    def _credited(self, key: CallKey, credit: Credit) -> None:
-        """The caller of a stream says what it has."""
-        if not self._streams.credited(key, credit) and not self._table.find(key):
-            self._control.unknown_stream(key)
+    def _unknown_stream(self, key: CallKey) -> None:
+        """The caller of a stream that is not here gives it credit."""
+        self._control.unknown_stream(key)
 
     def _stream_left(self, call: ServerCall) -> None:
         """Nobody waits for a stream any more: its caller is silent, or its queue is gone."""
         self.methods[call.method].stop(call, Stop.CALLER)
 
-    def _query(self, reply_to: ReplyAddress, call_ids: set[str]) -> None:
-        """A client asks what became of its calls: tell of those here, and repeat replies."""
-        for call_id in call_ids:
-            key = reply_to, call_id
-            for call in self._table.find_all(key):
-                self.methods[call.method].tell(call)
-            for name in self._table.names(key):
-                kept = self._kept.find(name)
-                if kept is not None:
-                    queue, frames = kept
-                    any(method.repeat(queue, name, frames) for method in self.methods.values())
-
     def _operates(self, user: str) -> bool:
         return self._access.operates(user, self._link.connection.user)
 
-    def _calls_for(self, user: str) -> Calls:
-        """Which calls are here, for those who may see that."""
-        return self._status.calls() if self._operates(user) else self._status.no_calls()
-
-    def _stop_named(self, call_ids: set[str], user: str) -> Stopped:
-        """Somebody wants calls cancelled, whoever their callers are."""
-        if not self._operates(user):
-            return self._status.stopped((), refused=True)
-        here = [call for call in self.calls() if call.id in call_ids]
-        for call in here:
-            self.methods[call.method].stop(call, Stop.CALLER)
-        return self._status.stopped({call.id for call in here})
-
-    def _drain_if_named(self, instances: set[str], user: str) -> Draining | None:
-        """Somebody wants servers to drain."""
-        if self.instance not in instances:
-            return None
-        if not self._operates(user):
-            return self._status.draining(refused=True)
+    def _drain_for(self, user: str) -> None:
+        """An operator wants this server to drain."""
         if not self.told_to_drain.done():
             log.warning("user %r has this server drain, instance %s", user, self.instance)
             self.told_to_drain.set_result(None)
             self._begin_drain(self._options.grace)
-        return self._status.draining()
 
     def _tell(self, reply_to: ReplyAddress, name: str, body: bytes) -> None:
         self._control.tell(reply_to, name, body)
