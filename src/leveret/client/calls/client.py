@@ -22,6 +22,7 @@ from leveret.amqp.codes import ReplyCode
 from leveret.amqp.properties import Properties
 from leveret.body_parts import Body
 from leveret.client.calls.asking import Asking, Question
+from leveret.client.calls.channel_replacement import ChannelReplacement
 from leveret.client.calls.control_sender import ControlSender
 from leveret.client.calls.exchanges import Exchanges
 from leveret.client.calls.flow import Flow
@@ -33,18 +34,19 @@ from leveret.client.calls.messenger import Messenger
 from leveret.client.calls.monitor import SERVED_EVERY, SHORT, Monitor
 from leveret.client.calls.probe import QueueProbe
 from leveret.client.calls.publisher import Publisher
+from leveret.client.calls.reconnected import Reconnected
 from leveret.client.calls.reply_queue import ReplyQueue
 from leveret.client.calls.request import Request
 from leveret.client.calls.resends import Resends
 from leveret.client.calls.returns import Returns
-from leveret.client.calls.route import QueueState, Route
+from leveret.client.calls.routes import Routes
 from leveret.client.calls.sinks import CONFIRMED, Sink
 from leveret.client.calls.streams import Streams
 from leveret.client.calls.table import CallTable, Hook
 from leveret.client.calls.tasks import Tasks
 from leveret.client.calls.upload_channel import UploadChannel
 from leveret.client.calls.vacancy import Vacancy
-from leveret.errors import ChannelClosed, ConnectionLost, LeveretError
+from leveret.errors import ConnectionLost, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
@@ -54,7 +56,7 @@ from leveret.wire.channel_errors import (
     is_missing_exchange,
     size_at_fault,
 )
-from leveret.wire.dialect import ClientChannel, ClientDialect
+from leveret.wire.dialect import ClientChannel
 from leveret.wire.message import ReplyAddress
 from leveret.wire.native.dialect import NativeClient
 from leveret.wire.native.names import CONTROL_EXCHANGE, CREDIT, call_ids, reply_queue_name
@@ -65,13 +67,8 @@ log = logging.getLogger("leveret.client")
 
 _RESTORED_WITHIN: Final = 5.0
 """Seconds in which the client has to be restored on a connection; then another one is tried."""
-_CONFIRMED_WITHIN: Final = 1.0
-"""Seconds that the broker has to answer for the requests of a channel that is replaced."""
 _CONTROL_ROOM: Final = 1_000
 """How many control messages wait for their channel beside one for each call."""
-_REPLACED: Final = "the client's channel is being replaced"
-_ROUTES: Final = 10_000
-"""Of how many queues it is kept what is known of them."""
 
 
 class Client:
@@ -105,8 +102,11 @@ class Client:
         self._name = name
         self._max_in_flight = max_in_flight
         self._connection: Connection | None = None
-        self.routes: dict[str, Route] = {}
+        routes = Routes()
+        self.routes = routes.by_label
         """What is known of each queue, by "service.method"."""
+        self.route = routes.route
+        """What is known of the queue of a routing key: `route(key, dialect, label="")`."""
         self._was_attached = False
         self._attached_at = 0.0
         self._tasks = Tasks(loop)
@@ -133,6 +133,8 @@ class Client:
         self.query = self._control.query
         """Asks the servers of a queue for calls: `query(route, call_ids)`."""
         self._probe = QueueProbe(lambda: self.connection, self._tasks.begin, loop.time)
+        self.count_servers = self._probe.count_servers
+        """How many servers consume a queue: `await count_servers(queue, seconds)`."""
         self._asking = Asking(
             self,
             time=loop.time,
@@ -200,13 +202,25 @@ class Client:
             name_for=reply_queue_name,
             consume=consume_replies,
             on_delivery=self._inbox.on_delivery,
-            on_renamed=self._replies_are_lost,
+            on_renamed=self._replies_lost,
+        )
+        self._reconnected = Reconnected(self._calls, fire=self.table.fire, query=self.query)
+        self._flow = Flow(
+            loop,
+            self,
+            max_in_flight=max_in_flight,
+            max_message_size=max_message_size,
+            on_held=self._hold,
+            on_open=lambda: self._resends.send_unsent(self._calls.values()),
+        )
+        self._replacement = ChannelReplacement(
+            self._publisher, hold=self._flow.stop, release=self._flow.go
         )
         self._returns = Returns(
             begin=self._tasks.begin,
             fire=self.table.fire,
             probe=self._probe.probe,
-            replace_channel=self._replace_channel,
+            replace_channel=self._replacement.replace,
             unbound=self._control.ask_to_bind,
             time=loop.time,
         )
@@ -223,14 +237,6 @@ class Client:
             resend=self._resends.send_missing,
         )
         self._vacancy = Vacancy(loop, begin=self._tasks.begin, probe=self._probe.probe)
-        self._flow = Flow(
-            loop,
-            self,
-            max_in_flight=max_in_flight,
-            max_message_size=max_message_size,
-            on_held=self._hold,
-            on_open=lambda: self._resends.send_unsent(self._calls.values()),
-        )
         self._exchanges = Exchanges(
             begin=self._tasks.begin,
             restore=self._restore_exchanges,
@@ -294,32 +300,7 @@ class Client:
         """How many calls a server said that it has."""
         return self.count(State.AT_SERVER, State.RUNNING)
 
-    def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
-        """What is known of the queue for requests with this routing key.
-
-        :param label: how error messages name it, if not by its key.
-        """
-        label = label or key
-        route = self.routes.get(label)
-        if route is None:
-            if len(self.routes) >= _ROUTES:
-                self.routes.clear()  # remotes in use keep theirs
-            route = Route(label, dialect.queue(key), dialect.control_key(key))
-            self.routes[label] = route
-        return route
-
     # -- it begins and ends -------------------------------------------------------------------
-
-    async def count_servers(self, queue: str, seconds: float) -> int | None:
-        """How many servers consume a queue, by the broker's count; None if it does not say."""
-        route = Route(queue, queue)
-        try:
-            async with asyncio.timeout(seconds):
-                await self._probe.probe(route)
-        except TimeoutError:
-            return None
-        is_known = route.finding.state in {QueueState.THERE, QueueState.MISSING}
-        return route.finding.consumers if is_known else None
 
     async def start(self) -> None:
         """Open the channel and the reply queue.
@@ -393,7 +374,7 @@ class Client:
         channel.on_close = self._on_close
         channel.on_return = self._inbox.on_return
         if is_another_users:
-            self._keys_are_others()
+            self._reconnected.user_changed()
         if connection is not self._connection:
             self._note_broker_limit(None)  # which may be another one
         self._connection = connection
@@ -415,24 +396,11 @@ class Client:
         return channel
 
     def _connected_again(self) -> None:
-        """Ask the servers what became of the calls: they run, or they were replied to."""
         self._probe.connection_changed()
         self._returns.connection_changed()
         self._monitor.connection_changed()
         self._streams.connection_changed()
-        waiting: dict[Route, list[str]] = {}
-        for call in self._calls.values():
-            route = call.route
-            route.connection_changed()
-            if call.state is State.STREAMING:
-                self.table.fire(call, Event.RESUMES)
-                waiting.setdefault(route, []).append(call.id)  # its one result may be lost
-            elif call.state is not State.UNSENT and route.control_key:
-                waiting.setdefault(route, []).append(call.id)
-                if call.request.repeatable:
-                    self.table.fire(call, Event.CONNECTED_AGAIN)
-        for route, ids in waiting.items():
-            self.query(route, ids)
+        self._reconnected.connected_again()
 
     def _on_close(self, error: LeveretError) -> None:
         unconfirmed = self._publisher.detached()
@@ -458,44 +426,10 @@ class Client:
         """The reply queue was deleted, or its node went down: begin anew, on another channel."""
         reason = f"{self} was deleted on the broker"
         log.warning("%s; declaring it again", reason)
-        self._tasks.begin(self._replace_channel(reason, ReplyCode.NOT_FOUND))
+        self._tasks.begin(self._replacement.replace(reason, ReplyCode.NOT_FOUND))
 
-    async def _replace_channel(
-        self, reason: str = "it refuses requests", code: ReplyCode = ReplyCode.INTERNAL_ERROR
-    ) -> None:
-        """Go on with another channel, once the broker has answered for all that went over this."""
-        channel = self._publisher.channel
-        self._flow.stop(_REPLACED)
-        try:
-            async with asyncio.timeout(_CONFIRMED_WITHIN):
-                await self._publisher.all_answered()
-        except TimeoutError:
-            pass  # what is not answered for yet counts as unconfirmed
-        except BaseException:
-            self._flow.go(_REPLACED)
-            raise
-        if channel.closed is None:
-            channel.abandon()
-            channel.end(ChannelClosed(code, reason))
-        self._flow.go(_REPLACED)
-
-    def _replies_are_lost(self, error: LeveretError) -> None:
-        """The reply queue is out of reach: its calls are sent again, or end."""
-        for call in list(self._calls.values()):
-            if call.request.one_way:
-                continue
-            if call.request.needs_key and call.ensure_trouble().key == "":
-                call.ensure_trouble().key = f"{self.reply_queue.name}/{call.id}"
-            if call.request.repeatable:
-                self.table.fire(call, Event.REPLY_QUEUE_GONE)
-            else:
-                self.table.fire(call, Event.REPLY_QUEUE_LOST, error)
-
-    def _keys_are_others(self) -> None:
-        """Another user from now on, whose keys are others: what has one is not sent again."""
-        for call in self._calls.values():
-            if call.request.needs_key:
-                call.ensure_trouble().key = None
+    def _replies_lost(self, error: LeveretError) -> None:
+        self._reconnected.replies_lost(self.reply_queue.name, error)
 
     # -- a call begins ------------------------------------------------------------------------
 

@@ -123,6 +123,21 @@ class QueueProbe:
             question = None  # it fails once more where that is seen
         return self._begin(self._find_out(route, asked_at, question))
 
+    async def count_servers(self, queue: str, seconds: float) -> int | None:
+        """How many servers consume a queue, by the broker's count.
+
+        :param seconds: how long the broker has to answer.
+        :returns: None if it does not say.
+        """
+        route = Route(queue, queue)
+        try:
+            async with asyncio.timeout(seconds):
+                await self.probe(route)
+        except TimeoutError:
+            return None
+        is_known = route.finding.state in {QueueState.THERE, QueueState.MISSING}
+        return route.finding.consumers if is_known else None
+
     async def _find_out(self, route: Route, asked_at: float, question: _Question | None) -> bool:
         try:
             route.probed(await self._answer(route, asked_at, question))
