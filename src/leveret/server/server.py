@@ -20,7 +20,7 @@ from leveret.server.announcer import Announcer
 from leveret.server.call_end import call_ended_of
 from leveret.server.calls.endings import Endings
 from leveret.server.calls.kept_replies import KeptReplies
-from leveret.server.calls.life import Life, ServerCall, State, Stop
+from leveret.server.calls.life import Life, ServerCall, Stop
 from leveret.server.calls.next_requests import NextRequests
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.calls.tracing import ServerTracing
@@ -36,6 +36,7 @@ from leveret.server.method.shared import Shared
 from leveret.server.method_server import MethodServer
 from leveret.server.options import GRACE, ServeOptions
 from leveret.server.put_back import PutBack
+from leveret.server.queues import Queues
 from leveret.server.servable import check_plain, read_services
 from leveret.server.started import StartedCalls
 from leveret.server.status import QueueStatus, Status
@@ -47,7 +48,7 @@ from leveret.server.watchdog import Watchdog
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
 from leveret.transport.link import State as LinkState
-from leveret.wire.channel_errors import explained, forbidden, is_down, is_missing_exchange
+from leveret.wire.channel_errors import explained, forbidden
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
@@ -79,8 +80,12 @@ class Server:
         max_message_size: int,
         traced: Callable[[str, Callable[[], float]], ServerTracing | None] = lambda *_: None,
     ) -> None:
-        clock = time.monotonic
-        loop = link.loop
+        self._clock = clock = time.monotonic
+        self._link = link
+        self._loop = loop = link.loop
+        self._started = self._has_ended = False
+        """Whether it serves, or did: from then on what breaks is restored. And whether it has let
+        go of what it served with."""
         self.instance = secrets.token_hex(4)
         """The server's name for itself, which no other has."""
         self.failed: asyncio.Future[None] = loop.create_future()
@@ -89,13 +94,15 @@ class Server:
         """Takes calls from state to state; its `on_transition` sees each step."""
         self.methods: dict[str, MethodServer] = {}
         """What serves each method, by "service.method", once it has started."""
-        self.subscriptions: list[Subscription] = []
+        self._queues = Queues(
+            loop, self.methods, restore=link.restore, has_started=lambda: self._started
+        )
+        self.subscriptions = self._queues.subscriptions
         """The queues that it takes requests from."""
+        self.queues = self._queues.statuses
+        """How each of them stands, with what is counted there: `queues()`."""
         self.early_cancels = EarlyCancels(clock)
         """The calls that were cancelled before their requests came."""
-        self._link = link
-        self._loop = loop
-        self._clock = clock
         self._services = read_services(services)
         self._instances = services
         self._options = options
@@ -152,10 +159,6 @@ class Server:
             restore=restore_exchanges,
             queues=self._bound,
         )
-        self._started = self._has_ended = False
-        """Whether it serves, or did: from then on what breaks is restored. And whether it has let
-        go of what it served with."""
-        self._declaring: set[asyncio.Task[None]] = set()
         self._drain: Drain | None = None
         self._drained: asyncio.Task[None] | None = None
         self.told_to_drain: asyncio.Future[None] = loop.create_future()
@@ -266,8 +269,8 @@ class Server:
             keeps_failed=method.spec.keep_failed and remembers,
             put_back=self._put_back,
             ready=self._control.listening.wait,
-            restore=self._restore,
-            deleted=self._declare_again,
+            restore=self._queues.channel_ended,
+            deleted=self._queues.deleted,
         )
         method.serve_queue(subscription)
         self.subscriptions.append(subscription)
@@ -280,19 +283,12 @@ class Server:
     async def _attach(self, connection: Connection) -> bool:
         """Serve over this connection; False if it breaks before that, and comes back."""
         try:
-            prepared = await asyncio.gather(
-                *(self._prepare(queue, connection) for queue in self.subscriptions),
-                return_exceptions=True,
-            )
-            for outcome in prepared:
-                if isinstance(outcome, BaseException):
-                    raise outcome
+            prepared = await self._queues.prepare(connection)
             await self._control.attach(connection)
             if self._inbox is not None:
                 await self._inbox.attach(connection)
-            for queue, is_there in zip(self.subscriptions, prepared, strict=True):
-                if is_there:
-                    await queue.start()
+            for queue in prepared:
+                await queue.start()
             # The checks open one more, now and then. A user who may not is told so at the start.
             await (await connection.open_channel()).close()
         except LeveretError:
@@ -303,43 +299,12 @@ class Server:
                 raise
         return connection.closed is None
 
-    async def _prepare(self, queue: Subscription, connection: Connection) -> bool:
-        try:
-            await queue.prepare(connection)
-        except ChannelClosed as error:
-            if not is_down(error):
-                raise
-            self._link.restore(queue)  # serves as soon as its node is back
-            return False
-        return True
-
     # -- what breaks ----------------------------------------------------------------------------
 
     def _restore(self, member: Member) -> None:
-        """A member's channel has ended."""
-        draining = isinstance(member, Subscription) and self.methods[member.spec.key].draining
-        if self._started and not draining:
+        """The channel of a member other than a queue has ended."""
+        if self._started:
             self._link.restore(member)
-
-    def _declare_again(self, queue: Subscription) -> None:
-        """An operator deleted a request queue under us, or its node went down."""
-        log.warning("%s was deleted on the broker; declaring it again", queue)
-        task = self._loop.create_task(self._consume_again(queue))
-        self._declaring.add(task)
-        task.add_done_callback(self._declaring.discard)
-
-    async def _consume_again(self, queue: Subscription) -> None:
-        try:
-            try:
-                await queue.declare_again()
-            except ChannelClosed as error:
-                if not is_missing_exchange(error):
-                    raise
-                await queue.declare_again()  # its exchange was deleted as well, and is back now
-            await queue.start()
-        except LeveretError as error:
-            log.warning("%s is not restored yet: %s", queue, error)
-            queue.abandon(error)
 
     def _fail(self, closed: asyncio.Future[None]) -> None:
         error = closed.exception()
@@ -440,25 +405,6 @@ class Server:
             method.announce(before)
         return True
 
-    def queues(self) -> Iterator[QueueStatus]:
-        """How each queue stands that it takes requests from, with what is counted there."""
-        for queue in self.subscriptions:
-            method, source = self.methods[queue.spec.key], queue.source
-            # A copy, made in one step: a thread that collects metrics may look as well.
-            calls = [call for call in tuple(method.calls) if call.source is source]
-            waiting = sum(call.state is State.WAITING for call in calls)
-            yield QueueStatus(
-                queue=queue.queue,
-                method=queue.spec.key,
-                finished=0 if source is None else source.finished,
-                failed=0 if source is None else source.failed,
-                running=len(calls) - waiting,
-                waiting=waiting,
-                concurrency=method.slots.limit,
-                adapts=method.slots.adapts,
-                counters=queue.counters,
-            )
-
     def loads(self) -> Iterable[QueueStatus]:
         """How its queues stand, for metrics; nothing once it has ended."""
         return () if self._has_ended else self.queues()
@@ -474,7 +420,7 @@ class Server:
             return f"failed: {self.failed.exception()}"
         if self._link.state is not LinkState.CONNECTED:
             return f"{self._link.state}: {self._link.failure}"
-        missing = sorted(queue.queue for queue in self.subscriptions if not queue.consumes)
+        missing = self._queues.without_consumer()
         return f"no consumer of {', '.join(missing)}" if missing else ""
 
     # -- drain --------------------------------------------------------------------------------
@@ -516,7 +462,7 @@ class Server:
 
     async def _drain_and_stop(self, drain: Drain, grace: float) -> None:
         try:
-            await drain.run(grace, self._declaring)
+            await drain.run(grace, self._queues.declaring)
         finally:
             await self._stop()
         log.info("drained")
@@ -536,8 +482,7 @@ class Server:
             await self._topology.close()
             await self._contracts.close()
             self._watchdog.stop()
-            for task in tuple(self._declaring):
-                task.cancel()
+            self._queues.declare_no_more()
             self._streams.close()
             for method in self.methods.values():
                 method.close()
