@@ -28,6 +28,7 @@ _UNIT: Final = Path(__file__).parent / "unit"
 _BEHAVIOUR: Final = frozenset(
     {
         "test_ask_all.py",
+        "test_ask_one.py",
         "test_calls.py",
         "test_cancelling.py",
         "test_console.py",

@@ -376,7 +376,10 @@ class Cancelled(CallError):
 
 
 class MaybeExecuted(CallError):
-    """A server took the request and died; the method is not idempotent, so it was not run again."""
+    """A server took the request and died, and nobody runs it again: the method is not idempotent.
+
+    Likewise where `rabbit.ask_one` asked a server that does not answer.
+    """
 
     code = Code.ABORTED
 

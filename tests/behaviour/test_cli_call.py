@@ -108,7 +108,7 @@ async def test_a_call_can_wait_for_a_server_that_is_not_there_yet(commands: Comm
     assert call.text == "832040\n"
 
 
-async def test_a_call_is_made_many_times_or_at_every_server(commands: Commands) -> None:
+async def test_a_call_is_made_many_times_or_at_every_server_or_at_one(commands: Commands) -> None:
     async with (
         leveret.connect(commands.url) as one,
         leveret.connect(commands.url) as two,
@@ -127,6 +127,19 @@ async def test_a_call_is_made_many_times_or_at_every_server(commands: Commands) 
             "missing": 0,
             "complete": True,
         }
+        one_server = ("call", "desk.echo", "value=7", "--instance", second.instance)
+        at_one = await commands.run(*one_server)
+        assert (at_one.text, at_one.lines) == ("7\n", [])
+        again = await commands.run(*one_server, "--repeat", "3", "--json")
+        assert (again.json["succeeded"], again.json["failed"]) == (3, {})
+        seen = (await one.stats(Desk)).servers
+        echoed = {server.instance: server.methods["leveret.desk.echo"].finished for server in seen}
+        assert echoed == {first.instance: 0, second.instance: 4}
+        gone = await commands.run("call", "desk.fib", "n=30", "--instance", "01234567")
+        assert "no server of desk is named 01234567" in gone.error
+        assert (gone.process.returncode, "executed: no" in gone.error) == (5, True)
+        unnamed = await commands.run("call", "desk.fob", "--instance", first.instance)
+        assert unnamed.error.count("Did you mean 'desk.fib'?") == 1
         effects = await commands.run("call", "desk.echo", "value=1", "--all")
         assert "not idempotent" in effects.error
         assert effects.process.returncode == 3

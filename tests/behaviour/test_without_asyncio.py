@@ -121,6 +121,8 @@ def test_calls_are_waited_for(rabbit: leveret.blocking.Rabbit) -> None:
     assert rabbit.run(rabbit.with_options(timeout=3).remote(Desk).double(2)) == 4
     assert rabbit.run(rabbit.pipe(desk.double, desk.double)(1)) == 4
     assert list(rabbit.run(rabbit.ask_all(desk.double)(3)).results.values()) == [6]
+    (server,) = rabbit.servers(Desk).servers
+    assert rabbit.run(rabbit.ask_one(desk.double, server.instance)(3)) == 6
     assert rabbit.run(rabbit.discover("desk").double(n=2)) == 4
     assert [server.services for server in rabbit.servers(Desk).servers] == [["desk"]]
     assert rabbit.stats("desk").methods()["desk.double"].ended > 3

@@ -203,6 +203,12 @@ async def the_server_of_a_plain_queue_dies(on: Stage) -> object:
     return await call
 
 
+@ends_with("NoServer")
+async def nobody_has_the_name(on: Stage) -> object:
+    async with on.host.serving(Fibonacci()):
+        return await on.client.ask_one(on.client.remote(Fibonacci).fib, "b47af560")(30)
+
+
 @ends_with("CircuitOpen")
 async def calls_failed_of_late(on: Stage) -> object:
     async with on.host.serving(Fibonacci()):

@@ -330,6 +330,9 @@ async def any_method_of_a_remote_can_be_sent_one_way() -> None:
         await rabbit.send(fibonacci.fib)(30, 31)  # type: ignore[call-arg]
         rabbit.send(fibonacci)  # type: ignore[arg-type]
 
+        assert_type(await rabbit.ask_one(fibonacci.bare, "b47af560", timeout=1)("x"), str)
+        await rabbit.ask_one(fibonacci.fib, "b47af560")("x")  # type: ignore[arg-type]
+        rabbit.ask_one(fibonacci.fib)  # type: ignore[call-arg]
         answers = await rabbit.ask_all(fibonacci.fib, timeout=1)(30)
         assert_type(answers, Answers[int])
         assert_type(answers.results, dict[str, int])

@@ -235,6 +235,12 @@ class Rabbit:
             method, timeout=timeout, stall=stall, allow_effects=allow_effects
         )
 
+    def ask_one(
+        self, method: Callable[P, Awaitable[T]], instance: str, *, timeout: float | None = None
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        """A call that one server runs: `rabbit.run(rabbit.ask_one(cache.size, "b47af560")())`."""
+        return self._caller.ask_one(method, instance, timeout=timeout)
+
     @property
     def pipe(self) -> MakesPipes:
         """A pipe of methods: `rabbit.run(rabbit.pipe(resize.shrink, stamp.on)(picture))`."""

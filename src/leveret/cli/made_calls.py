@@ -1,4 +1,4 @@
-"""The calls of `leveret call`: one, one that streams, one at every server, one many times."""
+"""The calls of `leveret call`: one, or many, of whichever server takes it, of one, or of all."""
 
 from __future__ import annotations
 
@@ -44,6 +44,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str | None
     stream: bool
     """Whether its items are to be printed one by one."""
+    instance: str | None = None
+    """The one server that is to run it; None: whichever takes it."""
 
 
 OnProgress = Callable[[Progress], object] | None
@@ -57,6 +59,9 @@ async def call_once(request: Request, on_progress: OnProgress) -> Any:
     async with leveret.connect(request.url) as rabbit:
         remote = _with_options(rabbit, request, on_progress)
         try:
+            if request.instance is not None:
+                at_one = await _at_one_server(remote, request, request.instance)
+                return await at_one(**request.arguments)
             if not request.stream:
                 return await remote.call_or_send(request.method, **request.arguments)
             async with remote.stream(request.method, **request.arguments) as items:
@@ -80,7 +85,10 @@ async def call_many_times(request: Request, times: int, at_once: int) -> Outcome
         make: Callable[[], Awaitable[object]] = partial(
             remote.call, request.method, **request.arguments
         )
-        if await is_one_way(rabbit.calls, request.method, _SAID_WITHIN):
+        if request.instance is not None:
+            at_one = await _at_one_server(remote, request, request.instance)
+            make = partial(at_one, **request.arguments)
+        elif await is_one_way(rabbit.calls, request.method, _SAID_WITHIN):
             found = await remote.discover(service)
             make = partial(remote.send(getattr(found, name)), **request.arguments)
         return await repeat(make, times, at_once)
@@ -93,18 +101,15 @@ async def ask_all(
 
     :raises CallError: if there is no server, or the method is not to be asked of all.
     """
-    service, _, name = request.method.partition(".")
     async with leveret.connect(request.url) as rabbit:
         given = _with_options(rabbit, request, on_progress)
-        found = await given.discover(service)
         try:
-            method = getattr(found, name)
-        except AttributeError:
-            error = Unimplemented("there is no such method", method=request.method)
+            method = await _discovered(given, request)
+            asked = given.ask_all(method, timeout=request.timeout, allow_effects=allow_effects)
+            answers: Answers[Any] = await asked(**request.arguments)
+        except (NoServer, Unimplemented) as error:
             await _explain(rabbit, request.method, error)
-            raise error from None
-        asked = given.ask_all(method, timeout=request.timeout, allow_effects=allow_effects)
-        answers: Answers[Any] = await asked(**request.arguments)
+            raise
         return answers
 
 
@@ -119,6 +124,32 @@ def described_answers(answers: Answers[Any]) -> dict[str, Any]:
         "missing": answers.missing,
         "complete": not answers.missing,
     }
+
+
+async def _at_one_server(
+    given: Any, request: Request, instance: str
+) -> Callable[..., Awaitable[Any]]:
+    """What has one server run the call.
+
+    :raises CallError: if no server says what the method is.
+    """
+    method = await _discovered(given, request)
+    at_one: Callable[..., Awaitable[Any]] = given.ask_one(method, instance, timeout=request.timeout)
+    return at_one
+
+
+async def _discovered(given: Any, request: Request) -> Any:
+    """The method, as its servers say that it is.
+
+    :raises Unimplemented: if there is none.
+    :raises CallError: if nobody says.
+    """
+    service, _, name = request.method.partition(".")
+    found = await given.discover(service)
+    try:
+        return getattr(found, name)
+    except AttributeError:
+        raise Unimplemented("there is no such method", method=request.method) from None
 
 
 def _with_options(rabbit: Rabbit, request: Request, on_progress: OnProgress) -> Any:

@@ -18,7 +18,9 @@ from leveret.client.remote_method import RemoteMethod
 from leveret.client.streams.method import RemoteStreamMethod
 from leveret.client.streams.remote_stream import RemoteStream
 from leveret.client.verbs.answers import Answers
-from leveret.client.verbs.ask_all import STALL, Asker, ask_all
+from leveret.client.verbs.ask_all import STALL, ask_all
+from leveret.client.verbs.ask_one import ask_one
+from leveret.client.verbs.asking import Asker
 from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe import make_pipe
 from leveret.client.verbs.pipe_types import MakesPipes
@@ -139,6 +141,17 @@ class Caller:
             stall=stall,
             allow_effects=allow_effects,
         )
+
+    def ask_one(
+        self, method: Callable[P, Awaitable[R]], instance: str, *, timeout: float | None = None
+    ) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Make a method of a remote run at one server; see `Rabbit.ask_one`.
+
+        What `with_options` was given here holds, and else the options of the method's remote.
+
+        :raises InvalidArgument: as `Rabbit.ask_one` says.
+        """
+        return ask_one(method, instance, self._client_here, self._given, timeout=timeout)
 
     def send(
         self, method: Callable[P, Awaitable[object]]

@@ -262,6 +262,26 @@ class Rabbit(AsyncOnly):
             method, timeout=timeout, stall=stall, allow_effects=allow_effects
         )
 
+    def ask_one(
+        self, method: Callable[P, Awaitable[R]], instance: str, *, timeout: float | None = None
+    ) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Have one server run a method: `await rabbit.ask_one(cache.size, "b47af560")()`.
+
+        It runs the call once, at most, whatever the method is; the call is neither retried nor
+        hedged, and no other server gets it.
+
+        :param instance: the server, as `rabbit.servers()` and `leveret ls --instances` name it:
+            eight hexadecimal digits, new at each start.
+        :param timeout: seconds that it may take, instead of the method's.
+        :raises InvalidArgument: for anything but a method of a remote, or for what is no instance.
+
+        What it gives returns the result, or raises `NoServer` where no server of the service has
+        this name, or where it drains; `MaybeExecuted` where the server has not said anything for
+        2 s, and `DeadlineExceeded` where it has not until the deadline: nobody knows then whether
+        it ran the call.
+        """
+        return self._caller.ask_one(method, instance, timeout=timeout)
+
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
         """Make a remote of a service without its class, of what its servers say of it.
 

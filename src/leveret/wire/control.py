@@ -82,7 +82,7 @@ class Query(Struct, frozen=True, kw_only=True):
 
 
 class CallForAll(Struct, frozen=True, kw_only=True):
-    """A call that every server of a service is to run."""
+    """A call that every server that this reaches is to run: all of a service, or one of them."""
 
     service: str
     """The service."""
@@ -190,7 +190,8 @@ def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911 - a word,
         case "call":
             method = (properties.headers or {}).get("method")
             named = method if isinstance(method, str) else ""
-            return CallForAll(service=delivery.routing_key, method=named, delivery=delivery)
+            service = delivery.routing_key.partition(".")[0]  # of "<service>.<instance>" as well
+            return CallForAll(service=service, method=named, delivery=delivery)
         case "go":
             return Confirmed(key=(reply_to, call_id))
         case "credit":

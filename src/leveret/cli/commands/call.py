@@ -123,6 +123,16 @@ def call(
             " missing.",
         ),
     ] = False,
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            "--instance",
+            metavar="ID",
+            show_default=False,
+            help="This one server runs the call, and no other; `leveret ls --instances` has the"
+            " ids.",
+        ),
+    ] = None,
     allow_effects: Annotated[
         bool,
         typer.Option("--allow-effects", help="With --all: also a method that is not idempotent."),
@@ -179,6 +189,8 @@ def call(
         raise typer.BadParameter(str(error)) from None
     _check_method(method)
     _check_modes(every=every, repeat=repeat, at_once=at_once, stream=stream)
+    if instance is not None and (every or stream):
+        raise typer.BadParameter("--instance goes with neither --all nor --stream")
     request = Request(
         url=url,
         method=method,
@@ -190,6 +202,7 @@ def call(
         wait_for_server=wait_for_server,
         content_type=content_type,
         stream=stream,
+        instance=instance,
     )
     make = _maker(request, repeat, at_once, every=every, allow_effects=allow_effects)
     raise typer.Exit(_make_call(request, make, as_json=json))

@@ -1,4 +1,4 @@
-"""Calls that every server of a service runs: sent by the control exchange, answered by each.
+"""Calls that every server of a service runs, or one that is named, by the control exchange.
 
 Such a request is in no queue that outlives its server, so nobody gives it back, and it is sent
 once. Its answers come to the client's reply queue like all others, each with the name of its
@@ -45,14 +45,16 @@ _PING: Final = "?"
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """A call that every server of a service is to run."""
+    """A call that every server of a service is to run, or one of them."""
 
     id: str
     """The call id."""
     route: Route
-    """What is known of the method's queue."""
+    """What is known of the method's queue, and the control key of whom it is for."""
     method: str
     """The method's name, without that of the service."""
+    instance: str = ""
+    """The one server that it is for; "" for all servers of the service."""
     dialect: ClientDialect
     """Reads what comes."""
     content_type: str
@@ -220,7 +222,7 @@ class Asking:
     # -- what goes out --------------------------------------------------------------------------
 
     async def ask(self, question: Question, timeout: float) -> Gathering:
-        """Have every server run a call; returns what has come of it within `timeout` seconds.
+        """Have servers run a call; returns what has come of it within `timeout` seconds.
 
         Once the request was sent, nothing is an error any more: who did not answer is missing.
 
@@ -237,7 +239,7 @@ class Asking:
         begun = self._time()
         timeout = await self._ready(question, timeout)
         end = self._time() + timeout
-        expected = await self._count(route, timeout)
+        expected = 1 if question.instance else await self._count(route, timeout)
         asked = _Asked(question, Gathering(expected, self._time(), question.stall))
         self.open[question.id] = self.open[question.id + _PING] = asked
         left = max(end - self._time(), 0.001)
@@ -245,6 +247,12 @@ class Asking:
             self._inquire(PING, route.control_key, question.id + _PING, left)
             if await self._publish(question, left):
                 await self._gather(asked, end + REPLY_GRACE)
+            elif question.instance:
+                service = route.key.partition(".")[0]
+                raise NoServer(
+                    f"no server of {service} is named {question.instance} (any more)",
+                    method=route.key,
+                )
         finally:
             del self.open[question.id], self.open[question.id + _PING]
             if not asked.gathering.is_complete:
@@ -308,8 +316,8 @@ class Asking:
         except LeveretError as error:
             if isinstance(error, ChannelClosed) and error.reply_code == ReplyCode.ACCESS_REFUSED:
                 raise PermissionDenied(
-                    "this user may not send calls to all servers: it needs the permission to write"
-                    f" to {CONTROL_EXCHANGE}",
+                    "this user may not send calls to servers by name, nor to all: it needs the"
+                    f" permission to write to {CONTROL_EXCHANGE}",
                     executed="no",
                     method=question.route.key,
                 ) from error
