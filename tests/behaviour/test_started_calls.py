@@ -345,7 +345,7 @@ async def test_a_server_that_cannot_remember_leaves_a_started_call_to_one_that_c
 async def test_the_store_of_started_calls_may_go_away_and_come_back(
     host: Rabbit, client: Rabbit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leveret.server.calls.run._STORE_AWAY", 0.01)
+    monkeypatch.setattr("leveret.server.calls.claiming._STORE_AWAY", 0.01)
     away = True
 
     class Away(SqliteOnce):

@@ -1,4 +1,4 @@
-"""Runs one call, from its place to its end: claim its key, call its handler, record its reply.
+"""Runs one call, from its place to its end: its claim, its handler, and the record of its reply.
 
 It knows no channel. What it ends with is given to whoever has the call's delivery.
 """
@@ -6,7 +6,6 @@ It knows no channel. What it ends with is given to whoever has the call's delive
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Protocol
@@ -14,15 +13,13 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from leveret.contract import MethodSpec, Progress
-from leveret.errors import Busy, CallError, RemoteError
+from leveret.errors import CallError, RemoteError
+from leveret.server.calls.claiming import Claiming
 from leveret.server.calls.life import Answers, Event, Life, ServerCall, State, Stop
-from leveret.server.calls.once_calls import Claim, OnceCalls, unusable
+from leveret.server.calls.once_calls import Claim, OnceCalls
 from leveret.server.calls.outcome import raised, stopped
 from leveret.server.calls.replies import Replies
 from leveret.wire.context import CurrentCall, set_current_call
-from leveret.wire.log_fields import fields_of, shown
-
-log = logging.getLogger("leveret.server")
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -34,17 +31,6 @@ class Ended(Struct, frozen=True, kw_only=True):
     """What they were packed for: the channel may have ended since."""
     back: bool
     """Whether another server is to run it."""
-
-
-class _NotRun(Struct, frozen=True, kw_only=True):
-    """Why a call with a key is not run."""
-
-    reply: bytes
-    """The frames of its reply."""
-    recorded: bool = False
-    """Whether that is what was recorded for its key."""
-    unknown: bool = False
-    """Whether the store failed, so that nobody knows whether it was run."""
 
 
 class Invoked(Protocol):
@@ -106,10 +92,6 @@ class PassesOn(Protocol):
 
 
 _NOT_SEEN = object()
-
-_STORE_AWAY: Final = 1.0
-"""Seconds for which a call that nobody waits for is kept that cannot be claimed, as the store
-fails."""
 
 # What each call comes by: Python 3.11 takes five times as long to find a member of an Enum.
 _STARTED: Final = State.STARTED
@@ -195,6 +177,7 @@ class Runner:
         self._enters_at_once = handler.enters_at_once
         self._replies = replies
         self._once = once
+        self._claiming = Claiming(once, replies, life.clock, stopped=self._stopped)
         self._measures = measures
         self._on_end = on_end
         self._reporter = reporter
@@ -215,7 +198,7 @@ class Runner:
         key = self._once.key(call.incoming, call.user)
         if key is not None:
             self._life.fire(call, Event.CLAIM)
-            found = await self._claimed_or_reply(call, key)
+            found = await self._claiming.claim(call, key)
             if not isinstance(found, Claim):
                 back = call.stop is Stop.DRAIN
                 reply = found.reply
@@ -223,10 +206,10 @@ class Runner:
                 if call.incoming.started is not None:
                     if then and found.recorded and not back:
                         back = not await self._passing.pass_on_started(call, reply, again=True)
-                    back = back or await self._put_back(call, found)
+                    back = back or await self._claiming.put_back(call, found)
                     reply = b""  # its caller asks the store
                 elif call.one_way and found.unknown:
-                    back = back or await self._put_back(call, found)
+                    back = back or await self._claiming.put_back(call, found)
                 elif then and not back:
                     reply = await self._passing.pass_on(call, reply, again=True)
                 packed_for = call.source.answers
@@ -346,52 +329,6 @@ class Runner:
                 packed_for = call.source.answers
         finally:
             self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))
-
-    async def _claimed_or_reply(self, call: ServerCall, key: str) -> Claim | _NotRun:
-        """The claim of a key; or the reply of a call that is not to be run."""
-        try:
-            if call.stop is not Stop.NONE:
-                raise asyncio.CancelledError
-            found = await self._once.begin(call, key)
-            if not isinstance(found, Claim):
-                return _NotRun(reply=self._replies.recorded(call, found), recorded=True)
-            if call.stop is Stop.NONE:
-                return found
-            await found.settle(call, b"", call.ends - self._clock(), ran=False)
-        except CallError as error:
-            if isinstance(error, Busy):
-                return self._unknown(call, error)
-            return _NotRun(reply=self._replies.error(call, error))
-        except asyncio.CancelledError:
-            pass
-        except Exception as error:
-            log.error(
-                "%s: the store of idempotency keys failed",
-                shown(call),
-                exc_info=error,
-                extra=fields_of(call),
-            )
-            return self._unknown(call, unusable("maybe"))
-        return _NotRun(reply=self._replies.error(call, self._stopped(call)))
-
-    def _unknown(self, call: ServerCall, error: CallError) -> _NotRun:
-        """What becomes of a call that the store could not tell of."""
-        reply = b"" if call.one_way else self._replies.error(call, error)  # it has not failed
-        return _NotRun(reply=reply, unknown=True)
-
-    async def _put_back(self, call: ServerCall, found: _NotRun) -> bool:
-        """Whether a call that nobody waits for, and that is not run, goes back.
-
-        Else it is noted why a started call is not run, if it is new.
-        """
-        try:
-            if found.unknown:
-                await asyncio.sleep(_STORE_AWAY)
-            else:
-                await self._once.refuse(call, b"" if found.recorded else found.reply)
-        except asyncio.CancelledError:
-            return True  # this server stops: another one sees to it
-        return found.unknown
 
     def _deadline(self, call: ServerCall) -> float:
         """When a started call ends, in seconds since 1970: its request may live for longer."""

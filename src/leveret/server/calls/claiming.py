@@ -1,0 +1,106 @@
+"""Claims the key of a call in the store, or has the reply of a call that is not to be run.
+
+A call with a key runs only where its claim was given. Otherwise there is a reply: the recorded one,
+that somebody else runs it, or that the store does not say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from leveret.errors import Busy, CallError
+from leveret.server.calls.life import ServerCall, Stop
+from leveret.server.calls.once_calls import Claim, OnceCalls, unusable
+from leveret.server.calls.replies import Replies
+from leveret.wire.log_fields import fields_of, shown
+
+__all__ = ["Claiming", "NotRun"]
+
+log = logging.getLogger("leveret.server")
+
+_STORE_AWAY: Final = 1.0
+"""Seconds for which a server keeps a call that nobody waits for, and that it cannot claim as the
+store fails."""
+
+
+class NotRun(Struct, frozen=True, kw_only=True):
+    """Why a call with a key is not run."""
+
+    reply: bytes
+    """The frames of its reply."""
+    recorded: bool = False
+    """Whether that is what was recorded for its key."""
+    unknown: bool = False
+    """Whether the store failed, so that nobody knows whether it was run."""
+
+
+class Claiming:
+    """Claims the keys of the calls of one method.
+
+    :param clock: seconds that go on steadily.
+    :param stopped: the error of a call that was stopped.
+    """
+
+    def __init__(
+        self,
+        once: OnceCalls,
+        replies: Replies,
+        clock: Callable[[], float],
+        *,
+        stopped: Callable[[ServerCall], CallError],
+    ) -> None:
+        self._once = once
+        self._replies = replies
+        self._clock = clock
+        self._stopped = stopped
+
+    async def claim(self, call: ServerCall, key: str) -> Claim | NotRun:
+        """The claim of a key; or the reply of a call that is not to be run."""
+        try:
+            if call.stop is not Stop.NONE:
+                raise asyncio.CancelledError
+            found = await self._once.begin(call, key)
+            if not isinstance(found, Claim):
+                return NotRun(reply=self._replies.recorded(call, found), recorded=True)
+            if call.stop is Stop.NONE:
+                return found
+            await found.settle(call, b"", call.ends - self._clock(), ran=False)
+        except CallError as error:
+            if isinstance(error, Busy):
+                return self._unknown(call, error)
+            return NotRun(reply=self._replies.error(call, error))
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            log.error(
+                "%s: the store of idempotency keys failed",
+                shown(call),
+                exc_info=error,
+                extra=fields_of(call),
+            )
+            return self._unknown(call, unusable("maybe"))
+        return NotRun(reply=self._replies.error(call, self._stopped(call)))
+
+    def _unknown(self, call: ServerCall, error: CallError) -> NotRun:
+        """What becomes of a call that the store could not tell of."""
+        reply = b"" if call.one_way else self._replies.error(call, error)  # it has not failed
+        return NotRun(reply=reply, unknown=True)
+
+    async def put_back(self, call: ServerCall, found: NotRun) -> bool:
+        """Whether a call that nobody waits for, and that is not run, goes back to the broker.
+
+        Otherwise the store notes why a started call is not run, if it is new.
+        """
+        try:
+            if found.unknown:
+                await asyncio.sleep(_STORE_AWAY)
+            else:
+                await self._once.refuse(call, b"" if found.recorded else found.reply)
+        except asyncio.CancelledError:
+            return True  # this server stops: another one sees to it
+        return found.unknown
