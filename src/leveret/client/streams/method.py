@@ -10,8 +10,10 @@ from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compos
 from leveret.client.options import CallOptions, check_timeout
 from leveret.client.request_ids import RequestIds, ids_within, within_call
 from leveret.client.signatures import DocOfMethod, SignatureOfMethod
+from leveret.client.streams.going_on import PAUSES
 from leveret.client.streams.opening import StreamOpener, StreamTerms
-from leveret.client.streams.remote_stream import PAUSES, Plan, RemoteStream
+from leveret.client.streams.plan import Plan
+from leveret.client.streams.remote_stream import RemoteStream
 from leveret.client.streams.sending import Source, is_source
 from leveret.contract import MethodSpec, given_arguments
 from leveret.errors import InvalidArgument

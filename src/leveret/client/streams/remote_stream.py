@@ -12,79 +12,24 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Generator
 from math import inf
 from types import TracebackType
-from typing import Any, Final, Generic, NoReturn, Self, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
-from leveret.backoff import Backoff
 from leveret.body_parts import Body
 from leveret.client.calls.stream import Stream
-from leveret.client.middleware import CallNext, OutgoingCall
 from leveret.client.request_ids import RequestIds
-from leveret.client.streams.opening import Opened, StreamOpener, StreamTerms
-from leveret.client.streams.sending import Source
+from leveret.client.streams.around import Around
+from leveret.client.streams.going_on import GoingOn
+from leveret.client.streams.opening import Opened
+from leveret.client.streams.plan import Plan
 from leveret.client.tracing import TracedCall
-from leveret.errors import (
-    Busy,
-    CallError,
-    Cancelled,
-    ConnectionLost,
-    DeadlineExceeded,
-    NoServer,
-    StreamBroken,
-    Unimplemented,
-)
+from leveret.errors import CallError, Cancelled, DeadlineExceeded, StreamBroken, Unimplemented
 
 __all__ = ["RemoteStream"]
 
 T_co = TypeVar("T_co", covariant=True)
-
-PAUSES: Final = Backoff(first=0.05, most=1.0)
-"""In seconds, between two attempts to go on with a stream elsewhere."""
-_CURABLE: Final = (
-    StreamBroken,
-    NoServer,
-    Unimplemented,
-    Busy,
-    ConnectionLost,
-    DeadlineExceeded,
-    Cancelled,
-)
-"""What may be otherwise in a moment, where a stream is to go on elsewhere."""
-
-
-class Plan:
-    """The call of one stream before it is made: what it is called with, and on what terms.
-
-    :param source: what is uploaded, if anything is.
-    :param chain: makes of what is innermost the middleware around it; None if there is none.
-    :param terms_with: gives the terms with another timeout and other metadata.
-    :param with_carrier: gives the terms with more metadata, of whoever traces the stream.
-    """
-
-    def __init__(
-        self,
-        opener: StreamOpener,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        terms: StreamTerms,
-        *,
-        source: Source | None,
-        outgoing: Callable[[tuple[Any, ...], dict[str, Any]], OutgoingCall],
-        chain: Callable[[CallNext], CallNext] | None,
-        terms_with: Callable[[OutgoingCall], StreamTerms],
-        with_carrier: Callable[[Mapping[str, str]], StreamTerms],
-    ) -> None:
-        self.opener = opener
-        self.args = args
-        self.kwargs = kwargs
-        self.terms = terms
-        self.source = source
-        self.outgoing = outgoing
-        self.chain = chain
-        self.terms_with = terms_with
-        self.with_carrier = with_carrier
 
 
 class RemoteStream(Generic[T_co]):
@@ -110,14 +55,11 @@ class RemoteStream(Generic[T_co]):
         self._until = inf
         self._received = 0
         self._cursor: str | None = None
-        self._go_on_until = 0.0  # how long to try, where another request is to be sent
-        self._resumes = False  # whether that goes on with a stream that broke
-        self._tries = 0
+        self._going_on = GoingOn()
         self._is_busy = False  # a consumer waits
         self._is_over = False
         self._why: BaseException | None = None  # what further items are refused with
-        self._around: asyncio.Task[Any] | None = None
-        self._left: asyncio.Future[None] | None = None  # what `call_next` waits for
+        self._around: Around | None = None
 
     # -- iterating ----------------------------------------------------------------------------
 
@@ -173,11 +115,8 @@ class RemoteStream(Generic[T_co]):
         if self._loop is not None:
             self._check_loop()
         self._leave()
-        around = self._around
-        if around is not None:
-            await asyncio.wait((around,))
-            if not around.cancelled() and around.exception() is not None:
-                await around  # what the middleware makes of the end
+        if self._around is not None:
+            await self._around.wait()
 
     def __del__(self) -> None:
         loop, opened = self._loop, self._opened
@@ -188,8 +127,8 @@ class RemoteStream(Generic[T_co]):
             if opened is not None:
                 # In a moment: this may run anywhere, in another thread as well.
                 loop.call_soon_threadsafe(opened.stop)
-            if self._left is not None:
-                loop.call_soon_threadsafe(_settle, self._left)
+            if self._around is not None:
+                self._around.leave_soon()
         except RuntimeError:
             pass  # the loop was closed just now, and the client with it
 
@@ -244,7 +183,7 @@ class RemoteStream(Generic[T_co]):
                 await self._wait(opened)
             if stream.items:
                 self._stream = stream
-                self._go_on_until = 0.0
+                self._going_on.item_came()
                 return stream
             metadata = self._terms.reply_metadata
             if metadata is not None and stream.metadata:
@@ -297,35 +236,21 @@ class RemoteStream(Generic[T_co]):
             except CallError as error:
                 await self._fail(error)
         else:
-            await self._begin_in_middleware(plan, loop)
+            await self._begin_in_middleware(plan, Around(loop, plan.chain))
 
-    async def _begin_in_middleware(self, plan: Plan, loop: asyncio.AbstractEventLoop) -> None:
+    async def _begin_in_middleware(self, plan: Plan, around: Around) -> None:
         """Begin once the middleware has come to the request, as it has left it."""
-        assert plan.chain is not None
         try:
             call = plan.outgoing(plan.args, plan.kwargs)
         except CallError as error:
             await self._fail(error)
         if self._traced is not None:
             call.metadata.update(self._traced.carrier)
-        begun: asyncio.Future[OutgoingCall] = loop.create_future()
-        left: asyncio.Future[None] = loop.create_future()
-        self._left = left
-
-        async def innermost(changed: OutgoingCall) -> None:
-            if begun.done():
-                raise RuntimeError("a stream can be begun once: call `call_next` once")
-            begun.set_result(changed)
-            await left
-
-        chain: Awaitable[Any] = plan.chain(innermost)(call)
-        self._around = around = asyncio.ensure_future(chain)
-        await asyncio.wait((begun, around), return_when=asyncio.FIRST_COMPLETED)
-        if not begun.done():
-            begun.cancel()
-            await self._finish(None if around.cancelled() else around.exception())
+        self._around = around
+        changed = await around.begin(call)
+        if changed is None:
+            await self._finish(around.failure)
             raise StopAsyncIteration
-        changed = begun.result()
         self._ids = RequestIds(call.id)
         try:
             self._terms = plan.terms_with(changed)
@@ -354,25 +279,22 @@ class RemoteStream(Generic[T_co]):
 
         :raises BaseException: if it cannot.
         """
-        loop = get_running_loop()
-        if not (self._go_on_until and self._resumes):
-            self._resumes = self._may_resume(failure)
-            if not (self._resumes or self._may_wait()):
+        loop, going_on = get_running_loop(), self._going_on
+        if not (going_on.is_under_way and going_on.resumes):
+            going_on.resumes = self._may_resume(failure)
+            if not (going_on.resumes or self._may_wait()):
                 await self._fail(failure)
-        if not self._go_on_until:
-            self._go_on_until = loop.time() + self._terms.timeout
-            self._tries = 0
+        if not going_on.is_under_way:
+            going_on.begin(loop.time(), self._terms.timeout)
         while True:
-            pause = PAUSES.pause(self._tries) if self._tries else 0.0
-            curable = isinstance(failure, _CURABLE)
-            left = self._go_on_until - loop.time() - pause
-            if not curable or left <= 0:
-                if isinstance(failure, Unimplemented) and not self._resumes:
+            attempt = going_on.next_attempt(failure, loop.time())
+            if attempt is None:
+                if isinstance(failure, Unimplemented) and not going_on.resumes:
                     failure = self._opener.came_too_late(failure)
                 await self._fail(failure)
+            pause, left = attempt
             if pause:
                 await asyncio.sleep(pause)
-            self._tries += 1
             try:
                 await self._open(self._cursor, left)
             except CallError as error:
@@ -398,18 +320,11 @@ class RemoteStream(Generic[T_co]):
     async def _finish(self, error: BaseException | None = None) -> None:
         """The stream is over: tell the middleware, and raise what it raises."""
         self._abandon()
-        around, left = self._around, self._left
         self._is_over = True
         self._count(error)
         self._stream = None
-        if left is not None and not left.done():
-            if error is None:
-                left.set_result(None)
-            else:
-                left.set_exception(error)
-                left.exception()  # seen, even if the middleware does not wait for it
-        if around is not None:
-            await around
+        if self._around is not None:
+            await self._around.end(error)
         elif error is not None:
             raise error
 
@@ -430,8 +345,8 @@ class RemoteStream(Generic[T_co]):
         self._is_over = True
         self._count(asyncio.CancelledError())
         self._stream = None
-        if self._left is not None:
-            _settle(self._left)
+        if self._around is not None:
+            self._around.leave()
 
     def _cancelled(self) -> None:
         """Its consumer was cancelled, and so is all that it waits for."""
@@ -441,8 +356,8 @@ class RemoteStream(Generic[T_co]):
         self._is_over = True
         self._count(self._why)
         self._stream = None
-        if self._left is not None:
-            self._left.cancel()
+        if self._around is not None:
+            self._around.cancel()
 
     def _count(self, error: BaseException | None) -> None:
         """Count the stream, once, if it has begun."""
@@ -463,8 +378,3 @@ class RemoteStream(Generic[T_co]):
         opened = self._opened
         if opened is not None:
             opened.stop()
-
-
-def _settle(left: asyncio.Future[None]) -> None:
-    if not left.done():
-        left.set_result(None)
