@@ -116,6 +116,11 @@ async def test_the_server_that_is_named_runs_it_and_no_other(
     with pytest.raises(Frozen) as failed:
         await client.ask_one(remote.add, two.instance)("frozen")
     assert (failed.value.until, failed.value.executed) == (7, "yes")
+    # All count, at the client and at the server, and as calls of their method.
+    own = client.counters["cache.add"]
+    assert (own.started, own.succeeded, own.handled) == (7, 6, {("FROZEN", "yes"): 1})
+    seen = (await client.stats(Cache)).methods()["cache.add"]
+    assert (seen.ended, seen.handled, seen.handler.count) == (7, {"OK": 6, "FROZEN": 1}, 7)
     # No key is claimed: it runs as often as it is asked.
     counted = client.ask_one(remote.count, one.instance)
     assert [await counted(), await counted()] == [2, 3]

@@ -13,6 +13,7 @@ import pytest
 
 import leveret
 from leveret import Service, method
+from leveret.client.totals import totals
 from tests.behaviour.cli_commands import Commands
 from tests.behaviour.cli_service import Desk
 
@@ -132,8 +133,8 @@ async def test_a_call_is_made_many_times_or_at_every_server_or_at_one(commands: 
         assert (at_one.text, at_one.lines) == ("7\n", [])
         again = await commands.run(*one_server, "--repeat", "3", "--json")
         assert (again.json["succeeded"], again.json["failed"]) == (3, {})
-        seen = (await one.stats(Desk)).servers
-        echoed = {server.instance: server.methods["leveret.desk.echo"].finished for server in seen}
+        said = (await one.stats(Desk)).servers
+        echoed = {server.instance: totals([server])["desk.echo"].ended for server in said}
         assert echoed == {first.instance: 0, second.instance: 4}
         gone = await commands.run("call", "desk.fib", "n=30", "--instance", "01234567")
         assert "no server of desk is named 01234567" in gone.error

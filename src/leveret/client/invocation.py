@@ -251,6 +251,11 @@ class Invocation:
         return result
 
     @property
+    def counters(self) -> ClientCounters:
+        """What is counted of its calls."""
+        return self._counters
+
+    @property
     def codec(self) -> MethodCodec:
         """That of its requests, and of replies with the same content type."""
         return self._codec

@@ -6,15 +6,17 @@ method is here as well.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from itertools import repeat
 from types import CodeType
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import structs
 
+from leveret.client.counted import Counted
 from leveret.client.invocation import Invocation, Terms, TracedTerms
 from leveret.client.invocations import NATIVE, Invocations, MakeCodec
+from leveret.client.invokes import Invokes
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
 from leveret.client.request_ids import ids_within, traced_within, within_call
@@ -23,30 +25,6 @@ from leveret.client.tracing import ClientTracing, TracedCall
 from leveret.contract import MethodSpec, given_arguments
 from leveret.errors import InvalidArgument
 from leveret.wire.started import Standing
-
-
-class Invokes(Protocol):
-    """What makes the calls of a remote method: an `Invocation`, mostly."""
-
-    @property
-    def new_id(self) -> Callable[[], str]:
-        """Gives a call id that no call has had."""
-        ...
-
-    @property
-    def parameters(self) -> Callable[..., Any]:
-        """Makes of arguments what is encoded; `TypeError` for arguments that do not fit."""
-        ...
-
-    def call(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        terms: Terms,
-        ids: Iterator[str] | None = None,
-    ) -> Coroutine[Any, Any, Any]:
-        """One call."""
-        ...
 
 
 class RemoteMethod:
@@ -261,7 +239,8 @@ class RemoteMethod:
         :raises InvalidArgument: if it cannot be called so.
         """
         options = self._options.merged({"timeout": timeout})
-        invocation = make(self._spec, options, self._made_by[1], self._invocation)
+        made = make(self._spec, options, self._made_by[1], self._invocation)
+        invocation = Counted(made, self.invocation.counters)
         return RemoteMethod(invocation, self._spec, options, self._made_by, self._middleware)
 
     def _terms_with(self, timeout: float, metadata: dict[str, str] | None) -> Terms:

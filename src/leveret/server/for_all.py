@@ -19,6 +19,7 @@ from msgspec import structs
 from leveret.amqp.frames import on_channel
 from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, LeveretError, NoServer, Unimplemented
+from leveret.observe import ServerCounters
 from leveret.server.calls.life import ServerCall, Settle, Source
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
@@ -191,21 +192,30 @@ class CallsForAll:
 
     :param instance: the server's name for itself.
     :param is_here: whether a call of this key is here already.
+    :param clock: seconds that go on steadily.
     """
 
-    def __init__(self, instance: str, is_here: Callable[[CallKey], bool]) -> None:
+    def __init__(
+        self, instance: str, is_here: Callable[[CallKey], bool], clock: Callable[[], float]
+    ) -> None:
         self._instance = instance
         self._is_here = is_here
+        self._clock = clock
         self._way = WayBack()
         self._methods: dict[str, tuple[Takes, Source, AnswersForAll]] = {}
 
-    def add(self, method: Takes) -> None:
-        """Calls of this method may come."""
+    def add(self, method: Takes, counters: ServerCounters) -> Source:
+        """Calls of this method may come; returns what they know.
+
+        :param counters: count them.
+        """
         spec = method.spec
         answers = AnswersForAll(self._way, self._packer(spec, 0), "")
-        source = Source(queue=f"{CONTROL_EXCHANGE} {spec.key}", answers=answers)
+        name = f"{CONTROL_EXCHANGE} {spec.key}"
+        source = Source(queue=name, answers=answers, counters=counters)
         self._methods[spec.key] = method, source, answers
         method.attached(source)
+        return source
 
     def attached(self, channel: Channel, connection: Connection) -> None:
         """The control queue is consumed on this channel from now on."""
@@ -239,14 +249,20 @@ class CallsForAll:
             self._refuse(request, Unimplemented(f"this server has no {call.service}.{name}"))
             return
         method, source, _ = found
+        error: CallError
         if method.spec.streams or method.spec.upload is not None:
-            self._refuse(request, Unimplemented("a stream cannot be asked of all servers"))
+            error = Unimplemented("a stream cannot be asked of servers by their names, nor of all")
         elif method.draining:
-            self._refuse(request, NoServer("this server stops, and takes no more calls"))
+            error = NoServer("this server stops, and takes no more calls")
         elif len(method.waiting) >= _WAITING:
-            self._refuse(request, Busy(f"{_WAITING} calls wait at this server already"))
+            error = Busy(f"{_WAITING} calls wait at this server already")
         else:
             method.take(request, source, old=False)
+            return
+        counters, code = source.counters, str(error.code)
+        counters.started += 1
+        counters.ended(code, request.caller, self._clock(), 0.0, None, request.body_size, 0)
+        self._refuse(request, error)
 
     def _refuse(self, request: Incoming, error: CallError) -> None:
         """Answer a call that no method sees."""

@@ -147,15 +147,16 @@ class Queues:
     def statuses(self) -> Iterator[QueueStatus]:
         """How each queue stands, with what is counted of its requests."""
         for queue in self.subscriptions:
-            method, source = self._methods[queue.spec.key], queue.source
+            method = self._methods[queue.spec.key]
+            sources = [source for source in (queue.source, queue.beside) if source is not None]
             # A copy, made in one step: a thread that collects metrics may look as well.
-            calls = [call for call in tuple(method.calls) if call.source is source]
+            calls = [call for call in tuple(method.calls) if call.source in sources]
             waiting = sum(call.state is State.WAITING for call in calls)
             yield QueueStatus(
                 queue=queue.queue,
                 method=queue.spec.key,
-                finished=0 if source is None else source.finished,
-                failed=0 if source is None else source.failed,
+                finished=sum(source.finished for source in sources),
+                failed=sum(source.failed for source in sources),
                 running=len(calls) - waiting,
                 waiting=waiting,
                 concurrency=method.slots.limit,

@@ -125,7 +125,9 @@ class Server:
         self._lifespans = Lifespans()
         self._watchdog = Watchdog(loop, self.calls, blocked_after=options.blocked_after)
         self._announcer = Announcer(loop, self._announce, clock, self._watchdog.watch)
-        self._for_all = CallsForAll(self.instance, is_here=lambda key: bool(self._table.find(key)))
+        self._for_all = CallsForAll(
+            self.instance, is_here=lambda key: bool(self._table.find(key)), clock=clock
+        )
         self._started_calls = StartedCalls(
             self._once,
             self.instance,
@@ -245,8 +247,8 @@ class Server:
             guard=self._access.guard(spec),
             loop=self._loop,
         )
-        self._for_all.add(method)
-        self._subscribe(method, NativeServer(), remembers=True, dead_letters=False)
+        native = self._subscribe(method, NativeServer(), remembers=True, dead_letters=False)
+        native.beside = self._for_all.add(method, native.counters)
         for queue, plain in options.plain.items():
             if plain.method == spec.key:
                 method_codec(TEXT, spec.parameters, spec.result)  # or it cannot be served as text
@@ -259,7 +261,7 @@ class Server:
 
     def _subscribe(
         self, method: MethodServer, dialect: ServerDialect, *, remembers: bool, dead_letters: bool
-    ) -> None:
+    ) -> Subscription:
         subscription = Subscription(
             method.spec,
             dialect,
@@ -274,6 +276,7 @@ class Server:
         )
         method.serve_queue(subscription)
         self.subscriptions.append(subscription)
+        return subscription
 
     async def _failed_kept(self) -> None:
         """Wait until what failed is kept, and what goes back has gone."""

@@ -99,7 +99,9 @@ class Subscription:
         self.source: Source | None = None
         """What its calls know it by, once it has had a channel."""
         self.counters = ServerCounters()
-        """What is counted of its requests."""
+        """What is counted of its requests, and of those that come `beside` it."""
+        self.beside: Source | None = None
+        """What calls of its method know that come by no queue."""
         self.changing = False
         """Whether another prefetch is being asked for."""
         self._dialect = dialect

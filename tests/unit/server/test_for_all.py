@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, ConnectionLost
+from leveret.observe import ServerCounters
 from leveret.server import for_all
 from leveret.server.calls.life import ServerCall, Settle, Source
 from leveret.server.for_all import CallsForAll
@@ -78,8 +80,11 @@ class Scene:
     def __init__(self, *, attached: bool = True) -> None:
         self.here: set[str] = set()
         self.method = Method(SPEC)
-        self.calls = CallsForAll("0a1b2c3d", is_here=lambda key: key[1] in self.here)
-        self.calls.add(self.method)
+        self.counters = ServerCounters()
+        self.calls = CallsForAll(
+            "0a1b2c3d", is_here=lambda key: key[1] in self.here, clock=time.monotonic
+        )
+        self.calls.add(self.method, self.counters)
         self.line = Line()
         if attached:
             self.attach(self.line)
@@ -134,6 +139,12 @@ async def test_what_cannot_be_run_is_refused() -> None:
     full.ask()
     assert isinstance(full.error(), Busy)
     assert [*drains.method.taken, *full.method.taken] == []
+    each = [scene.counters for scene in (streams, drains, full)]
+    assert [(counters.started, counters.handled) for counters in each] == [
+        (1, {"UNIMPLEMENTED": 1}),
+        (1, {"UNAVAILABLE": 1}),
+        (1, {"RESOURCE_EXHAUSTED": 1}),
+    ]
     cut_off = Scene(attached=False)
     cut_off.ask(method="fly")  # nobody can be told
 

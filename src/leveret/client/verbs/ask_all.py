@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from leveret.client.invocations import MakeCodec
+from leveret.client.invokes import Invokes
 from leveret.client.options import MAX_TIMEOUT, CallOptions, GivenOptions
-from leveret.client.remote_method import Invokes, RemoteMethod
+from leveret.client.remote_method import RemoteMethod
 from leveret.client.verbs.answers import Answers
 from leveret.client.verbs.asking import Asker, AskingServers, check_options
 from leveret.client.verbs.remote_methods import remote_method_of

@@ -13,8 +13,8 @@ from leveret.client.calls.listener import Listener
 from leveret.client.calls.route import Route
 from leveret.client.invocation import Terms
 from leveret.client.invocations import NATIVE, MakeCodec
+from leveret.client.invokes import Invokes
 from leveret.client.options import CallOptions
-from leveret.client.remote_method import Invokes
 from leveret.client.verbs.answers import Answers
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS
 from leveret.contract import MethodSpec
