@@ -12,6 +12,7 @@ import pytest
 import leveret
 from leveret import Rabbit
 from leveret.server.server import Server
+from leveret.server.subscription import Subscription
 from tests.behaviour.patience import until
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Fibonacci, Gate
@@ -56,6 +57,34 @@ async def test_all_servers_answer_and_one_can_be_asked_alone(
         assert found == {one.instance, two.instance}
         raw.control(f"echo.{two.instance}", "ping")
         assert (await answer(raw))["instance"] == two.instance
+
+
+async def test_a_server_that_is_asked_before_its_methods_can_be_called_answers_once_they_can(
+    client: Rabbit, host: Rabbit, raw: RawPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listens, may_start, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    start = Subscription.start
+
+    async def start_later(queue: Subscription) -> None:
+        listens.set()
+        await may_start.wait()
+        await start(queue)
+
+    async def serve() -> None:
+        async with host.serving(Echo()):
+            await over.wait()
+
+    monkeypatch.setattr(Subscription, "start", start_later)
+    await raw.listen()
+    serving = asyncio.create_task(serve())
+    await listens.wait()
+    raw.control("echo", "ping")
+    assert (await client.ping(Echo, timeout=0.2)).servers == []
+    may_start.set()
+    assert (await answer(raw))["services"] == ["echo"]
+    assert await client.remote(Echo).echo("x") == "x"
+    over.set()
+    await serving
 
 
 async def test_info_tells_the_schemas(host: Rabbit, raw: RawPeer) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from leveret import ContractError, DeadlineExceeded, Rabbit, RemoteError, Service, method
-from tests.behaviour.patience import at_once, until
+from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.services import Echo
 
 
@@ -93,6 +93,23 @@ class Unpicklable(Service):
     @method(executor="process")
     def work(self) -> None:
         pass
+
+
+class SlowToStart(Service):
+    """Its process is ready once there is a file "go" in a folder; then it has made "begun"."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = state
+        (self.folder / "begun").touch()
+        while not (self.folder / "go").exists():
+            time.sleep(0.005)
+
+    @method(executor="process", timeout=30, concurrency=1)
+    def work(self) -> int:
+        return 7
 
 
 def _die(*, and_leave_a_child: bool) -> None:
@@ -191,6 +208,29 @@ async def test_the_caller_of_a_thread_is_answered_at_the_deadline_though_the_thr
         threads.opened.set()
         await remote.block_alone()
     assert client.late_replies == 0
+
+
+async def test_a_server_whose_process_is_not_ready_is_not_there_yet(
+    client: Rabbit, host: Rabbit, tmp_path: Path
+) -> None:
+    over = asyncio.Event()
+
+    async def serve() -> None:
+        async with host.serving(SlowToStart(tmp_path)):
+            await over.wait()
+
+    serving = asyncio.create_task(serve())
+    await until((tmp_path / "begun").exists, "the process starts")
+    assert (await client.ping(SlowToStart, timeout=0.2)).servers == []
+    (tmp_path / "go").touch()
+
+    async def servers() -> int:
+        return len((await client.ping(SlowToStart)).servers)
+
+    await until_found(servers, 1, "the server answers")
+    assert await client.remote(SlowToStart).work() == 7
+    over.set()
+    await serving
 
 
 async def test_a_process_does_not_stop_other_calls(client: Rabbit, host: Rabbit) -> None:

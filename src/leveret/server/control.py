@@ -121,6 +121,7 @@ class Control:
         self._on_attached = on_attached
         self._channel: Channel | None = None
         self._queue = ""
+        self._answers = False
         self._unanswered: deque[Inquiry] = deque()
         self._answering: asyncio.Task[None] | None = None
 
@@ -297,17 +298,27 @@ class Control:
         if order.reply_to is not None and answer is not None:
             self._say(order.reply_to, order.correlation_id, answer)
 
+    def answer_questions(self) -> None:
+        """The methods can be called from now on: who asks what is here may know of them."""
+        self._answers = True
+        if self._channel is not None and self._unanswered:
+            self._begin_answering(self._channel)
+
     def _inquired(self, inquiry: Inquiry) -> None:
         """Answer now, or once the socket takes it: what waits is the question, which is small."""
         channel = self._channel
         if channel is None:
             return
-        if not channel.connection.writer.paused and not self._unanswered:
+        if self._answers and not channel.connection.writer.paused and not self._unanswered:
             self._answer(channel, inquiry)
         elif len(self._unanswered) < _UNANSWERED:
             self._unanswered.append(inquiry)
-            if self._answering is None or self._answering.done():
-                self._answering = channel.connection.loop.create_task(self._answer_later(channel))
+            if self._answers:
+                self._begin_answering(channel)
+
+    def _begin_answering(self, channel: Channel) -> None:
+        if self._answering is None or self._answering.done():
+            self._answering = channel.connection.loop.create_task(self._answer_later(channel))
 
     async def _answer_later(self, channel: Channel) -> None:
         try:

@@ -224,8 +224,6 @@ class MethodServer:
         """The calls that wait for a place, the first one first."""
         return tuple(self.slots.waiting)
 
-    # -- what a subscription asks and tells --------------------------------------------------------
-
     async def start(self) -> None:
         """Make ready what takes time, before the first request."""
         await self._executor.start()
@@ -234,6 +232,8 @@ class MethodServer:
         """Let go of what runs the handlers."""
         self.deadlines.close()
         self._executor.close()
+
+    # -- what a subscription asks and tells --------------------------------------------------------
 
     def prefetch(self) -> int:
         """How many requests a consumer that begins now may have at a time."""

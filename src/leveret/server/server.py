@@ -188,9 +188,12 @@ class Server:
             for service, spec in zip(self._instances, self._services, strict=True):
                 for method in spec.methods.values():
                     self._add(service, method)
+            for served in self.methods.values():
+                await served.start()
             while not await self._attach(await self._connected()):
                 pass  # the connection broke meanwhile: begin anew on the next one
             self._started = True
+            self._control.answer_questions()
             PROCESS.add_server(
                 self, tuple((queue.spec.key, queue.counters) for queue in self.subscriptions)
             )

@@ -38,9 +38,6 @@ _ALL: Final = 1 << 31
 class Takes(Protocol):
     """What takes the requests of a subscription, and is told when their channel ends."""
 
-    async def start(self) -> None:
-        """Make ready what takes time, before the first request."""
-
     def prefetch(self) -> int:
         """How many requests a consumer that begins now may have at a time."""
         ...
@@ -237,7 +234,6 @@ class Subscription:
 
         :raises LeveretError: if the channel ends meanwhile.
         """
-        await self._takes.start()
         loop = asyncio.get_running_loop()
         began = loop.time()
         waiting = (await self.channel.look_at_queue(self.queue)).message_count or 0

@@ -88,6 +88,7 @@ class Scene:
 async def scene(link: Link) -> AsyncIterator[Scene]:
     made = Scene(link)
     await made.control.attach(link.connection)
+    made.control.answer_questions()
     yield made
     await link.release(made.control)
     await made.control.close()

@@ -26,14 +26,10 @@ class Method:
 
     def __init__(self) -> None:
         self.wanted = 10
-        self.starts = 0
         self.taken: list[tuple[str, bool]] = []
         self.requests: list[Incoming] = []
         self.sources: list[Source] = []
         self.lost: list[list[Unsent]] = []
-
-    async def start(self) -> None:
-        self.starts += 1
 
     def prefetch(self) -> int:
         return self.wanted
@@ -142,7 +138,6 @@ async def test_it_takes_nothing_until_callers_can_be_asked(scene: Scene, raw: Ra
     assert not await raw.exists(QUEUE)
     scene.can_ask.set()
     await attaching
-    assert scene.method.starts == 1
     assert await raw.consumers(QUEUE) == 1
 
 
