@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import leveret
 import leveret.tracing
-from leveret import Busy, ConnectionEvent, Rabbit, Retry, Service, State, method
+from leveret import (
+    Busy,
+    ClientCallNext,
+    ConnectionEvent,
+    OutgoingCall,
+    Rabbit,
+    Retry,
+    Service,
+    State,
+    method,
+)
 from leveret.metrics import register
 from leveret.metrics.exposition import exposition_of_process
 from tests.behaviour.patience import until
@@ -136,21 +154,75 @@ async def test_a_server_is_ready_while_it_is_connected(rabbitmq_url: str) -> Non
         assert server.unready == "draining"
 
 
-async def test_exemplars_are_calls_that_are_traced(client: Rabbit, host: Rabbit) -> None:
-    from opentelemetry.sdk.trace import TracerProvider
+def shown_exemplars() -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """By metric and method, the trace and the span of each exemplar, as OpenMetrics has them."""
+    text, _ = exposition_of_process(OPEN_METRICS)
+    found = defaultdict(list)
+    for family in text_string_to_metric_families(text.decode()):  # type: ignore[no-untyped-call]
+        for sample in family.samples:
+            shown = sample.exemplar
+            if shown is not None and sample.labels.get("service") == _NAME:
+                assert shown.value <= float(sample.labels["le"])
+                named = shown.labels["trace_id"], shown.labels["span_id"]
+                found[family.name, sample.labels["method"]].append(named)
+    return found
 
-    leveret.tracing.instrument(tracer_provider=TracerProvider())
+
+async def test_exemplars_are_calls_that_are_traced(host: Rabbit, rabbitmq_url: str) -> None:
+    ended = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(ended))
+
+    def spans(kind: SpanKind, method_name: str) -> set[tuple[str, str]]:
+        contexts = [
+            span.context
+            for span in ended.get_finished_spans()
+            if span.kind is kind and span.name == f"{_NAME}.{method_name}" and span.context
+        ]
+        return {(f"{each.trace_id:032x}", f"{each.span_id:016x}") for each in contexts}
+
+    async def passes_on(call: OutgoingCall, call_next: ClientCallNext) -> object:
+        return await call_next(call)
+
+    leveret.tracing.instrument(tracer_provider=provider)
     try:
-        async with host.serving(Oracle()):
-            await client.remote(Oracle).work("fine")
-            text, _ = exposition_of_process(OPEN_METRICS)
-            found = [
-                line
-                for line in text.decode().splitlines()
-                if "trace_id" in line and "metrics_oracle" in line
-            ]
-            assert found
-            name = "leveret_server_handling_seconds_bucket{"
-            assert all(line.startswith(name) for line in found)
+        async with (
+            host.serving(Oracle()) as server,
+            leveret.connect(rabbitmq_url) as client,
+            leveret.connect(rabbitmq_url, middleware=[passes_on]) as passing,
+        ):
+            remote = client.remote(Oracle)
+            for call, where in (
+                (lambda: remote.work("fine"), "work"),
+                (lambda: passing.remote(Oracle).work("fine"), "work"),
+                (lambda: remote.work("trouble"), "work"),
+                (lambda: client.ask_one(remote.work, server.instance)("fine"), "work"),
+                (lambda: remote.weigh(three()), "weigh"),
+            ):
+                ended.clear()
+                with suppress(leveret.RemoteError):
+                    await call()
+                shown = shown_exemplars()
+                (mine,) = spans(SpanKind.CLIENT, where)
+                assert mine in shown["leveret_client_call_seconds", where]
+                if where == "work":
+                    (its,) = spans(SpanKind.SERVER, where)
+                    assert its in shown["leveret_server_handling_seconds", where]
+            ended.clear()
+            assert [item async for item in remote.count(3)] == [0, 1, 2]
+            (mine,) = spans(SpanKind.CLIENT, "count")
+            assert mine in shown_exemplars()["leveret_client_call_seconds", "count"]
+            # What no sampler wants leads nowhere.
+            before = shown_exemplars()
+            leveret.tracing.instrument(tracer_provider=TracerProvider(sampler=ALWAYS_OFF))
+            async with leveret.connect(rabbitmq_url) as unsampled:
+                await unsampled.remote(Oracle).count(1).__anext__()
+                await unsampled.remote(Oracle).work("fine")
+            now = shown_exemplars()
+            name = "leveret_client_call_seconds"
+            assert (now[name, "work"], now[name, "count"]) == (
+                before[name, "work"],
+                before[name, "count"],
+            )
     finally:
         leveret.tracing.uninstrument()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from leveret.client.invocation import Terms
-from leveret.client.invokes import Invokes
+from leveret.client.invokes import MakesCalls
 from leveret.observe import ClientCounters
 
 __all__ = ["Counted"]
@@ -20,11 +20,11 @@ class Counted:
     :param counters: what is counted of the method's calls.
     """
 
-    def __init__(self, makes: Invokes, counters: ClientCounters) -> None:
+    def __init__(self, makes: MakesCalls, counters: ClientCounters) -> None:
         self.parameters = makes.parameters
         self.new_id = makes.new_id
         self._makes = makes
-        self._counters = counters
+        self.counters = counters
 
     async def call(
         self,
@@ -37,7 +37,7 @@ class Counted:
 
         :raises CallError: however it fails.
         """
-        time, counters = get_running_loop().time, self._counters
+        time, counters = get_running_loop().time, self.counters
         began = time()
         counters.started += 1
         try:

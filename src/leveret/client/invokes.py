@@ -1,4 +1,4 @@
-"""What makes the calls of a remote method: a Protocol, as there are several kinds."""
+"""What makes the calls of a remote method: Protocols, as there are several kinds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
 from leveret.client.invocation import Terms
+from leveret.observe import ClientCounters
 
-__all__ = ["Invokes"]
+__all__ = ["Invokes", "MakesCalls"]
 
 
-class Invokes(Protocol):
-    """What makes the calls of a remote method: an `Invocation`, mostly."""
+class MakesCalls(Protocol):
+    """What makes the calls of a method, and does not count them."""
 
     @property
     def new_id(self) -> Callable[[], str]:
@@ -31,4 +32,13 @@ class Invokes(Protocol):
         ids: Iterator[str] | None = None,
     ) -> Coroutine[Any, Any, Any]:
         """One call."""
+        ...
+
+
+class Invokes(MakesCalls, Protocol):
+    """What makes the calls of a remote method, and counts them: an `Invocation`, mostly."""
+
+    @property
+    def counters(self) -> ClientCounters:
+        """What is counted of them."""
         ...

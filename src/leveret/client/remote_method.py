@@ -6,6 +6,7 @@ method is here as well.
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from itertools import repeat
 from types import CodeType
@@ -16,7 +17,7 @@ from msgspec import structs
 from leveret.client.counted import Counted
 from leveret.client.invocation import Invocation, Terms, TracedTerms
 from leveret.client.invocations import NATIVE, Invocations, MakeCodec
-from leveret.client.invokes import Invokes
+from leveret.client.invokes import Invokes, MakesCalls
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
 from leveret.client.request_ids import ids_within, traced_within, within_call
@@ -228,7 +229,7 @@ class RemoteMethod:
 
     def through(
         self,
-        make: Callable[[MethodSpec, CallOptions, MakeCodec, Invokes], Invokes],
+        make: Callable[[MethodSpec, CallOptions, MakeCodec, MakesCalls], MakesCalls],
         *,
         timeout: float | None = None,
     ) -> RemoteMethod:
@@ -271,7 +272,16 @@ class RemoteMethod:
                 return await self._through_middleware(self._chain, args, kwargs, traced)
             metadata = {**(self._metadata or {}), **traced.carrier}
             terms = self._traced_terms(self._terms.timeout, metadata, traced)
-            return await self._invocation.call(args, kwargs, terms)
+            return await self._shown(traced, self._invocation.call(args, kwargs, terms))
+
+    async def _shown(self, traced: TracedCall, call: Coroutine[Any, Any, Any]) -> Any:
+        """A call that is traced; what counts its time leads to its trace."""
+        time = get_running_loop().time
+        began = time()
+        try:
+            return await call
+        finally:
+            self._invocation.counters.exemplify(traced.exemplar(time() - began))
 
     def _traced_terms(self, timeout: float, metadata: dict[str, str], traced: TracedCall) -> Terms:
         """The terms of a call that is traced.
@@ -320,7 +330,8 @@ class RemoteMethod:
         elif metadata != self._metadata and (metadata or self._metadata):
             terms = self._terms_with(timeout, metadata)
         ids = ids_within(call.id, self._invocation.new_id)
-        return self._invocation.call((), call.arguments, terms, ids)
+        made = self._invocation.call((), call.arguments, terms, ids)
+        return made if traced is None else self._shown(traced, made)
 
 
 RemoteMethod.__doc__ = DocOfMethod(RemoteMethod.__doc__)  # type: ignore[assignment]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from leveret.observe import Exemplar
+
 
 class TracedCall(Protocol):
     """One call that is traced, from its begin to its end."""
@@ -17,6 +19,13 @@ class TracedCall(Protocol):
 
     def attempt(self) -> AbstractContextManager[Mapping[str, str]]:
         """One of several attempts of the call, each of which has a carrier of its own."""
+        ...
+
+    def exemplar(self, seconds: float) -> Exemplar | None:
+        """What leads from a histogram to this call's trace; None if nobody keeps that.
+
+        :param seconds: how long the call took.
+        """
         ...
 
     def ended(self, error: BaseException | None, *, items: int | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from leveret.errors import CallError, Code
-from leveret.observe.histogram import Histogram
+from leveret.observe.histogram import Exemplar, Histogram
 from leveret.observe.server_counters import OK
 from leveret.observe.uncounted import BATCH, Uncounted
 
@@ -84,6 +84,11 @@ class ClientCounters:
         """How long they took, with all that they waited for."""
         self._ended.count()
         return self._seconds
+
+    def exemplify(self, exemplar: Exemplar | None) -> None:
+        """Keep what leads to a call that was counted, if there is anything."""
+        if exemplar is not None:
+            self._seconds.exemplify(exemplar)
 
     @property
     def in_flight(self) -> int:

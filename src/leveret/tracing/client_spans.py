@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from leveret.errors import CallError, Code, DeadlineExceeded
+from leveret.observe import Exemplar
 from leveret.tracing import names
 from leveret.tracing.telemetry import Telemetry
 from leveret.wire.error_texts import safe_str
@@ -101,6 +102,10 @@ class CallSpan:
             span.set_attribute(names.STATUS_CODE, names.OK)
         finally:
             span.end()
+
+    def exemplar(self, seconds: float) -> Exemplar | None:
+        """What leads from a histogram to the call's span; None if no sampler wanted its trace."""
+        return self._telemetry.exemplar(self._span, seconds)
 
     def ended(self, error: BaseException | None, *, items: int | None = None) -> None:
         """The call is over. Only the first end counts."""

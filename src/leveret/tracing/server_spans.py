@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from leveret.observe import Exemplar
 from leveret.server.calls.life import ServerCall
 from leveret.tracing import names
 from leveret.tracing.telemetry import Telemetry
@@ -89,15 +88,10 @@ class ServerSpans:
 
     def _exemplify(self, span: Span, call: ServerCall, now: float) -> None:
         """Have metrics lead to the trace of a call that is counted by its time."""
-        context = span.get_span_context()
-        if call.started and call.stream is None and context.trace_flags.sampled:
-            exemplar = Exemplar(
-                seconds=now - call.started,
-                trace_id=format(context.trace_id, "032x"),
-                span_id=format(context.span_id, "016x"),
-                at=time.time(),
-            )
-            call.source.counters.handler.exemplify(exemplar)
+        if call.started and call.stream is None:
+            exemplar = self._telemetry.exemplar(span, now - call.started)
+            if exemplar is not None:
+                call.source.counters.handler.exemplify(exemplar)
 
     def _started(self, call: ServerCall) -> Span:
         telemetry, incoming = self._telemetry, call.incoming

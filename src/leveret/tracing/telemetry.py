@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from leveret.observe import Exemplar
 from leveret.tracing import names
 from leveret.tracing.settings import Settings
 from leveret.version import __version__
@@ -17,7 +18,7 @@ from leveret.version import __version__
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram
-    from opentelemetry.trace import Tracer
+    from opentelemetry.trace import Span, Tracer
 
 _SOONEST: Final = 0.1
 _LATEST: Final = 10.0
@@ -110,6 +111,18 @@ class Telemetry:
         if not self._drops_roots or self._records:
             return True
         return metadata is not None and ("traceparent" in metadata or "baggage" in metadata)
+
+    def exemplar(self, span: Span, seconds: float) -> Exemplar | None:
+        """What leads from a histogram to a span; None if no sampler wanted its trace."""
+        context = span.get_span_context()
+        if not context.trace_flags.sampled:
+            return None
+        return Exemplar(
+            seconds=seconds,
+            trace_id=format(context.trace_id, "032x"),
+            span_id=format(context.span_id, "016x"),
+            at=time.time(),
+        )
 
     def record(self, name: str, seconds: float, method: str, code: str) -> None:
         """Record how long something took, where anybody wants to know."""

@@ -177,7 +177,10 @@ class RemoteUploadMethod(RemoteStreamMethod):
                 result = await self._send(source, args, kwargs, {})
             else:
                 with tracing.call(self._spec.key) as traced:
-                    result = await self._send(source, args, kwargs, traced.carrier)
+                    try:
+                        result = await self._send(source, args, kwargs, traced.carrier)
+                    finally:
+                        counters.exemplify(traced.exemplar(loop.time() - began))
         except BaseException as error:
             counters.failed(error, loop.time() - began)
             raise

@@ -373,6 +373,8 @@ class RemoteStream(Generic[T_co]):
             counters.answered(took)
         else:
             counters.failed(error, took)
+        if self._traced is not None:
+            counters.exemplify(self._traced.exemplar(took))
 
     def _abandon(self) -> None:
         opened = self._opened

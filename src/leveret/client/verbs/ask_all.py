@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from leveret.client.invocations import MakeCodec
-from leveret.client.invokes import Invokes
+from leveret.client.invokes import MakesCalls
 from leveret.client.options import MAX_TIMEOUT, CallOptions, GivenOptions
 from leveret.client.remote_method import RemoteMethod
 from leveret.client.verbs.answers import Answers
@@ -41,7 +41,7 @@ def ask_all(
     _check_stall(stall)
 
     def made(
-        spec: MethodSpec, options: CallOptions, make_codec: MakeCodec, like: Invokes
+        spec: MethodSpec, options: CallOptions, make_codec: MakeCodec, like: MakesCalls
     ) -> AskingServers:
         _check(spec, options, allow_effects=allow_effects)
         return AskingServers(spec, options, make_codec, client_here, like, stall)

@@ -9,7 +9,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from leveret.client.invocation import Terms
 from leveret.client.invocations import MakeCodec
-from leveret.client.invokes import Invokes
+from leveret.client.invokes import MakesCalls
 from leveret.client.options import CallOptions, GivenOptions
 from leveret.client.remote_method import RemoteMethod
 from leveret.client.verbs.answers import Answers
@@ -48,7 +48,7 @@ def ask_one(
         )
 
     def made(
-        spec: MethodSpec, options: CallOptions, make_codec: MakeCodec, like: Invokes
+        spec: MethodSpec, options: CallOptions, make_codec: MakeCodec, like: MakesCalls
     ) -> _AskingOne:
         check_options("ask_one", spec, options)
         if options.wait_for_server:

@@ -13,7 +13,7 @@ from leveret.client.calls.listener import Listener
 from leveret.client.calls.route import Route
 from leveret.client.invocation import Terms
 from leveret.client.invocations import NATIVE, MakeCodec
-from leveret.client.invokes import Invokes
+from leveret.client.invokes import MakesCalls
 from leveret.client.options import CallOptions
 from leveret.client.verbs.answers import Answers
 from leveret.codec import DECODE_ERRORS, ENCODE_ERRORS
@@ -65,7 +65,7 @@ class AskingServers:
         options: CallOptions,
         make_codec: MakeCodec,
         client_here: Callable[[], Asker],
-        like: Invokes,
+        like: MakesCalls,
         stall: float,
         instance: str = "",
     ) -> None:
