@@ -5,7 +5,7 @@
     ├── InvalidURL (ValueError)          a broker address that cannot be read
     ├── TopologyError                    a queue or exchange exists with other options, or cannot
     ├── OnceUnavailable                  a store of idempotency keys is out of reach (leveret.once)
-    ├── AMQPError                        the broker or the peer broke off, with AMQP's reply code
+    ├── AMQPError                        the broker or this side ended AMQP, with AMQP's reply code
     │   ├── ProtocolError                bytes that are not valid AMQP
     │   ├── ChannelClosed                the broker closed a channel
     │   └── ConnectionClosed             the broker closed the connection
@@ -134,14 +134,14 @@ _HTTP_STATUS: Final[Mapping[str, int]] = {
 
 
 def http_status(code: str, declared: Mapping[str, int] | None = None) -> int:
-    """The HTTP status with which a web server tells its own client of a failed call.
+    """The HTTP status with which a web server reports a failed call to its own client.
 
-    It is that of gRPC's code (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto).
-    A code that is not one of `Code` is that of a declared error; without a status of its own it is
-    500, as a failure that the web server does not know.
+    The codes of `Code` have the statuses of gRPC's codes
+    (https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto). Any other code
+    belongs to a declared error. Unless `declared` has a status for it, its status is 500.
 
     :param code: `error.code`.
-    :param declared: statuses of declared errors, or others for codes of `Code`, by code.
+    :param declared: statuses by code: for declared errors, or in place of those of `Code`.
     """
     status = (declared or {}).get(code)
     return _HTTP_STATUS.get(code, 500) if status is None else status
@@ -162,17 +162,18 @@ class InvalidURL(LeveretError, ValueError):
 class TopologyError(LeveretError):
     """A queue or an exchange cannot be declared.
 
-    Mostly the broker has one of this name already, with other options; else it says why.
+    Usually the broker already has one of this name with other options. Otherwise the message says
+    why.
     """
 
 
 def escaped(text: str) -> str:
-    """A text of the broker as every log can write it: what is no UTF-8 is shown as escapes."""
+    """The broker's text as every log can write it: bytes that are not UTF-8 are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 class AMQPError(LeveretError):
-    """AMQP was broken off, by the broker or by this side.
+    """The broker or this side ended a channel or a connection.
 
     `reply_code` and `reply_text` are those of AMQP 0-9-1, section 1.1 ("reply codes").
     """
@@ -180,9 +181,9 @@ class AMQPError(LeveretError):
     def __init__(self, reply_code: int, reply_text: str) -> None:
         super().__init__(reply_code, reply_text)
         self.reply_code = reply_code
-        """The reply code of AMQP, as 404."""
+        """The reply code of AMQP, as in 404."""
         self.reply_text = reply_text
-        """What the broker, or this side, says of it."""
+        """The reason that the broker or this side gave."""
 
     def __str__(self) -> str:
         return f"{escaped(self.reply_text)} (AMQP {self.reply_code})"
@@ -216,15 +217,15 @@ class CallError(LeveretError):
     `received` is how many items of a stream its consumer was given before the error; 0 for other
     calls.
 
-    `stage` is the number of the stage of a pipe that failed, from 1 on; 0 outside of pipes. Then
-    `method` is the method of that stage, and `executed` tells of the whole pipe: it is "no" only if
-    no stage ran.
+    `stage` is the number of the stage of a pipe that failed, counted from 1; 0 outside of pipes. In
+    a pipe, `method` is the method of that stage, and `executed` is about the whole pipe: it is "no"
+    only if no stage ran.
     """
 
     code: str = Code.INTERNAL
     """The kind of failure: one of `Code`, or a declared error's own."""
     default_executed: ClassVar[Executed] = "maybe"
-    """What `executed` is where an error is raised without it."""
+    """The value of `executed` for an error that is raised without it."""
     executed: Executed
     """Whether the handler ran: "no", "maybe" or "yes"."""
     attempts: int = 1
@@ -234,7 +235,7 @@ class CallError(LeveretError):
     received: int = 0
     """How many items of a stream its consumer was given."""
     stage: int = 0
-    """The number of the stage of a pipe that failed, from 1 on; 0 outside of pipes."""
+    """The number of the stage of a pipe that failed, counted from 1; 0 outside of pipes."""
 
     def __init__(
         self, message: str = "", *, executed: Executed | None = None, method: str = ""
@@ -251,7 +252,7 @@ class CallError(LeveretError):
 
     @property
     def _where(self) -> str:
-        """What a text of it begins with: the method, and the stage of a pipe."""
+        """The beginning of the error's text: the method, and the stage of a pipe."""
         if not self.method:
             return ""
         return f"{self.method} (stage {self.stage}): " if self.stage else f"{self.method}: "
@@ -288,10 +289,9 @@ class NoServer(CallError):
 class CircuitOpen(CallError):
     """Not sent: too many recent calls of the service failed; see `connect(breaker=...)`.
 
-    `service` is the service whose circuit is open. `open_for` is for how many seconds it has been
-    open. `failures` has the names of the errors that opened it, and how many there were of each.
-    `retry_after` is the number of seconds until the client lets a call through; it is 0 while a
-    call is under way that tries whether the service answers again.
+    `service` is the service whose circuit is open. `open_for` is the number of seconds since it
+    opened. `failures` counts the errors that opened it, by name. `retry_after` is the number of
+    seconds until the client lets a trial call through; it is 0 while a trial call is in flight.
     """
 
     code = Code.UNAVAILABLE
@@ -313,19 +313,19 @@ class CircuitOpen(CallError):
         self.service = service
         """The service whose circuit is open."""
         self.open_for = open_for
-        """For how many seconds it has been open."""
+        """Seconds since it opened."""
         self.failures = dict(failures or {})
-        """How many errors of each name opened it."""
+        """The number of errors that opened it, by name."""
         self.retry_after = retry_after
-        """Seconds until a call is let through; 0 while one is under way that tries."""
+        """Seconds until the client lets a trial call through; 0 while one is in flight."""
 
 
 class Busy(CallError):
     """Turned away before it ran: servers busy, queue full, too many calls, too large a body.
 
     A handler or a middleware may raise it. `retry_after` tells callers that have a `retry` when to
-    try again: after that many seconds at the earliest, never if it is negative, whenever they like
-    if it is None.
+    try again: after this number of seconds at the earliest, never if it is negative, at any time if
+    it is None.
     """
 
     code = Code.RESOURCE_EXHAUSTED
@@ -378,14 +378,14 @@ class Cancelled(CallError):
 class MaybeExecuted(CallError):
     """A server took the request and died, and nobody runs it again: the method is not idempotent.
 
-    Likewise where `rabbit.ask_one` asked a server that does not answer.
+    A call of `rabbit.ask_one` also raises it if the server that was asked does not answer.
     """
 
     code = Code.ABORTED
 
 
 class StreamBroken(MaybeExecuted):
-    """A stream broke off: its server is gone, or can be reached no more, and so are its items.
+    """A stream broke off: its server is gone or out of reach, and its other items with it.
 
     The consumer was given the items 1 to `received`, each once and in order.
     """
@@ -435,11 +435,11 @@ class RemoteError(CallError):
         super().__init__(message, executed=executed, method=method)
         self.code = code
         self.type_name = type_name
-        """The name of the class of what the handler raised; "" where that is not known."""
+        """The name of the exception's class; "" if it is not known."""
         self.remote_traceback = remote_traceback
-        """The traceback at the server; "" unless it sends them."""
+        """The traceback at the server; "" unless the server sends tracebacks."""
         self.data = data or {}
-        """The fields of an error that this client does not know."""
+        """The fields of a declared error that the client's contract lacks."""
 
     def __str__(self) -> str:
         name = f"{self.type_name}: " if self.type_name else ""
@@ -447,7 +447,7 @@ class RemoteError(CallError):
 
 
 class InvalidResult(CallError):
-    """The handler returned what its annotation forbids, or its reply cannot be decoded."""
+    """The handler returned a value that its annotation forbids, or its reply cannot be decoded."""
 
     default_executed = "yes"
 
@@ -456,7 +456,7 @@ class InvalidResult(CallError):
 
 
 def _in_log(error: CallError) -> str:
-    """By what name the server's log tells more of an error that nobody foresaw."""
+    """The call id, under which the server's log has the details of an unforeseen error."""
     return f" (call {error.call_id})" if error.call_id else ""
 
 
@@ -492,7 +492,8 @@ class DeclaredError(CallError):
         cls.__sent_code__ = code or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
         if cls.code in Code.__members__:
             raise ContractError(
-                f"{cls.__name__}: {cls.code} is a code of Leveret's own; choose another: code=..."
+                f"{cls.__name__}: {cls.code} is one of Leveret's own codes;"
+                " choose another: code=..."
             )
         cls.fields = _fields_of(cls, ())
 
@@ -511,9 +512,9 @@ class DeclaredError(CallError):
 
 
 def hold_in(error: type[DeclaredError], hooks: Collection[Hook[Any]]) -> None:
-    """Let the hooks of a service that declares an error hold in the fields of the error.
+    """Apply the hooks of a service to the fields of an error that it declares.
 
-    :raises TypeError: if those of another service hold in them already.
+    :raises TypeError: if the hooks of another service, which differ, apply to them already.
     """
     wanted = _fields_of(error, hooks)
     if _types(wanted) == _types(error.fields):
@@ -521,7 +522,7 @@ def hold_in(error: type[DeclaredError], hooks: Collection[Hook[Any]]) -> None:
     if _types(_fields_of(error, ())) != _types(error.fields):
         raise TypeError(
             f"{error.__qualname__}, which another service declares with other hooks for its fields;"
-            " an error travels in one way: write the hook at the field, as in"
+            " an error has one encoding for all services: write the hook at the field, as in"
             " `price: Annotated[Money, Hook(...)]`"
         )
     error.fields = wanted

@@ -154,7 +154,7 @@ async def test_what_cannot_be_asked_of_one_server_is_refused_before_anything_is_
             client.ask_one(remote.add, no_instance)  # type: ignore[arg-type]
     for options in ({"idempotency_key": "k"}, {"if_busy": "fail"}, {"wait_for_server": True}):
         changed = remote.with_options(**options)
-        with pytest.raises(InvalidArgument, match=f"ask_one has nothing for {min(options)}"):
+        with pytest.raises(InvalidArgument, match=f"ask_one does not take {min(options)}"):
             client.ask_one(changed.add, one.instance)
     with pytest.raises(InvalidArgument, match="do not stream"):
         client.ask_one(remote.watch, one.instance)  # type: ignore[arg-type]

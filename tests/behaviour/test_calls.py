@@ -165,7 +165,9 @@ async def test_serving_nothing_or_one_name_twice_is_refused(host: Rabbit) -> Non
 
 async def test_a_remote_has_only_the_remote_methods(client: Rabbit) -> None:
     remote = client.remote(Fibonacci)
-    with pytest.raises(AttributeError, match="'fob' is no remote method of fibonacci; it has fib"):
+    with pytest.raises(
+        AttributeError, match="'fob' is not a remote method of fibonacci, which has fib"
+    ):
         remote.fob  # type: ignore[attr-defined]  # noqa: B018
     assert dir(remote) == ["fib", "with_options"]
     assert remote.fib.__doc__ == "Return the n-th Fibonacci number."

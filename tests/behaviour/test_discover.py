@@ -293,7 +293,9 @@ async def test_a_contract_that_changed_since_is_told_from_a_fault(
         assert await shop.price("carrot") == 3
     async with host.serving(NewShop()):
         again = "if its servers have changed since it was discovered, discover it again"
-        with pytest.raises(AttributeError, match=f"no remote method of shop; it has .*; {again}"):
+        with pytest.raises(
+            AttributeError, match=f"not a remote method of shop, which has .*; {again}"
+        ):
             shop.buy  # noqa: B018
         for name, error in (
             ("price", InvalidArgument),

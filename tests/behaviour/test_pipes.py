@@ -596,7 +596,7 @@ async def test_what_does_not_fit_is_refused_before_anything_is_sent(client: Rabb
 
 
 async def test_a_stage_of_another_connection_is_refused(client: Rabbit, host: Rabbit) -> None:
-    with pytest.raises(InvalidArgument, match="of another connection"):
+    with pytest.raises(InvalidArgument, match="belongs to another connection"):
         client.pipe(client.remote(Draw).line, host.remote(Ink).fill)
 
 

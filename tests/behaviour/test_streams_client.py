@@ -353,7 +353,7 @@ async def test_a_stream_that_resumes_goes_on_after_its_last_cursor(
     assert (request.properties.headers or {})["cursor"] == "d"
     server.items(request, 1)
     server.end(request, 1, moved=True)
-    with pytest.raises(leveret.StreamBroken, match="its server stops") as caught:
+    with pytest.raises(leveret.StreamBroken, match="its server stopped") as caught:
         await taking  # the last item had no cursor
     assert caught.value.received == 4
 

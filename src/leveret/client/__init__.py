@@ -1,1 +1,1 @@
-"""The calling side: the typed remote, pending calls, deadlines, what a reply means."""
+"""The calling side: the typed remote, pending calls, deadlines, replies."""

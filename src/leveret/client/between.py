@@ -16,8 +16,8 @@ def between(before: Iterable[ServerStats], after: Iterable[ServerStats]) -> list
     """The servers of the second look, as if they had begun to count at the first.
 
     `uptime` is the seconds between the looks, by the server's own clock. A server that was not
-    there at the first look counts whole if it began since then. Else it did not answer the first
-    time, and is left out, as nobody knows what it counted meanwhile.
+    there at the first look counts in full if it started since then. Otherwise it did not answer the
+    first time. Then it is left out, as nobody knows what it has counted since.
     """
     earlier = {server.instance: server for server in before}
     later = list(after)
@@ -101,10 +101,10 @@ def _callers(
 
 
 def _callers_counts(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
-    """What each caller added. What a server counts as `OTHERS` is not what those have added.
+    """What each caller added, but for `OTHERS`: its callers may have had names at the first look.
 
-    Those who have not called for long become `OTHERS`, with all that they ever called, and who
-    calls again begins at 0.
+    A server moves callers that have not called for long into `OTHERS`, with all their calls. A
+    caller that calls again begins at 0.
     """
     added = {}
     for name, count in after.items():

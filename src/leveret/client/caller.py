@@ -36,22 +36,22 @@ S = TypeVar("S", bound=Service)
 _SAID_WITHIN: Final = 5.0
 """Seconds that servers have to say that a method is a one-way method."""
 _MOMENT: Final = 0.5
-"""Seconds that such a question may take beside the timeout of the call."""
+"""Seconds that such a question may take in addition to the timeout of the call."""
 _LEAST: Final = 0.01
-"""Seconds that are left for the call at least."""
+"""Seconds that are left for the call itself, at least."""
 _NAMED_METHODS: Final = 256
 """For how many methods the caller keeps what a call by name needs."""
 
 
 class ClientHere(Inquirer, Asker, Protocol):
-    """The client of a connection, as far as it is needed here."""
+    """What this file needs of the client of a connection."""
 
 
 class Caller:
     """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options.
 
-    :param given: the options that `with_options` was given: verbs have them for methods of remotes
-        whose own options are others.
+    :param given: the options that `with_options` was given. Verbs apply them to methods of remotes
+        that have other options.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Caller:
         return await (remote.one_way() if one_way else remote)(**arguments)
 
     def _by_name(self, method: str) -> RemoteMethod:
-        """What makes calls of a method by name, for the first time.
+        """Make what calls a method by name; later calls of it share that.
 
         :raises InvalidArgument: if there cannot be such a method.
         """
@@ -129,7 +129,7 @@ class Caller:
     ) -> Callable[P, Coroutine[Any, Any, Answers[R]]]:
         """Make a method of a remote run at every server; see `Rabbit.ask_all`.
 
-        What `with_options` was given here holds, and else the options of the method's remote.
+        The options given to `with_options` here apply, and otherwise those of the method's remote.
 
         :raises InvalidArgument: as `Rabbit.ask_all` says.
         """
@@ -147,7 +147,7 @@ class Caller:
     ) -> Callable[P, Coroutine[Any, Any, R]]:
         """Make a method of a remote run at one server; see `Rabbit.ask_one`.
 
-        What `with_options` was given here holds, and else the options of the method's remote.
+        The options given to `with_options` here apply, and otherwise those of the method's remote.
 
         :raises InvalidArgument: as `Rabbit.ask_one` says.
         """
@@ -158,7 +158,7 @@ class Caller:
     ) -> Callable[P, Coroutine[Any, Any, None]]:
         """Make a method of a remote send one-way requests; see `Rabbit.send`.
 
-        What `with_options` was given here holds, and else the options of the method's remote.
+        The options given to `with_options` here apply, and otherwise those of the method's remote.
 
         :raises InvalidArgument: for anything but a method of a remote.
         """
@@ -182,7 +182,7 @@ class Caller:
     ) -> Callable[P, Coroutine[Any, Any, CallHandle[R]]]:
         """Make a method of a remote start calls that outlive their caller; see `Rabbit.start`.
 
-        What `with_options` was given here holds, and else the options of the method's remote.
+        The options given to `with_options` here apply, and otherwise those of the method's remote.
         """
         return self._starting.start(method, key, keep, self._given)
 
@@ -191,7 +191,7 @@ class Caller:
         return self._starting.attach(method, key, self._given)
 
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
-        """Make a remote of a service without its class, of what its servers say of it.
+        """Make a remote of a service without its class, from its servers' description of it.
 
         :param service: its name, as in "shop_floor".
         :param timeout: seconds that servers have to answer. Without `wait_for_server=True` in
@@ -219,9 +219,9 @@ class Caller:
         return make_pipe(self._invocations, self._options, stages)
 
     def plain(self, queue: str, result: type[R], options: GivenOptions) -> PlainRemote[R]:
-        """Servers of the RabbitMQ tutorial's kind, on a named queue.
+        """A remote of servers that speak the RabbitMQ tutorial's protocol, on a named queue.
 
-        :raises InvalidArgument: for options that their protocol has nothing for.
+        :raises InvalidArgument: for options that this protocol cannot support.
         """
         return PlainRemote(self._invocations, queue, result, self._options.merged(options))
 

@@ -1,4 +1,4 @@
-"""A remote of a service that the caller has no class of: it is made of what the servers say."""
+"""A remote of a service without its class, made from the description that its servers give."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class DiscoveredErrors:
 
 
 async def _explained(call: OutgoingCall, call_next: CallNext) -> Any:
-    """Say of a failure that another contract would explain that there may be one."""
+    """Add a hint to errors that a changed contract would explain."""
     try:
         return await call_next(call)
     except (Unimplemented, NoServer, InvalidArgument, InvalidResult) as error:
@@ -68,11 +68,11 @@ def _may_be_the_contracts(error: CallError) -> bool:
 
 
 class DiscoveredService(Remote):
-    """A service without its class: `rabbit.discover("name")` makes one of what its servers say.
+    """A service without its class, made by `rabbit.discover("name")`.
 
     Its methods are called like those of a remote, `await science.fib(30)`. Arguments are checked
-    before they are sent, as far as JSON Schema describes them. Objects are dicts, both ways; bytes,
-    dates, times, UUIDs and decimals are what they are, inside dicts and lists as well.
+    before they are sent, against their JSON Schema. Objects are dicts in both directions. Bytes,
+    dates, times, UUIDs and decimals have their Python types, inside dicts and lists as well.
     """
 
     _ways = Ways(make_codec=discovered_codec, middleware=(_explained,))

@@ -1,8 +1,8 @@
-"""Asks servers what they serve: the contract of a service, for whoever has no class of it.
+"""Asks servers for the contract of a service, for callers that do not have its class.
 
-Each server answers with its own description, and nobody tells how many there are. So after the
-first answer the client waits a little for others, as long as the first one took. Where servers
-differ about a method, most of them are believed, and the log says what differs.
+Each server answers with its own description, and nobody knows how many servers there are. So after
+the first answer the client waits for others, as long as the first one took. Where servers differ
+about a method, the client uses what most of them say, and logs the difference.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ __all__ = ["Inquirer", "LiveServer", "LiveService", "discover", "is_one_way", "s
 log = logging.getLogger("leveret.client")
 
 _ASKED_EVERY: Final = 1.0
-"""Seconds between two questions, while no server answers."""
+"""Seconds between two questions while no server answers."""
 _TRIED_EVERY: Final = 0.25
-"""Seconds between two questions, while no server is there."""
+"""Seconds between two questions while there is no server."""
 _SETTLED: Final = 0.05
-"""Seconds without another answer after which the servers that there are have answered, at least."""
+"""Seconds without another answer, at least, after which all servers count as having answered."""
 _OTHERS: Final = 0.5
-"""Seconds that the servers of other services get to say who they are."""
+"""Seconds that the servers of other services have to say who they are."""
 _SHOWN: Final = 3
-"""How many differences of a method are logged."""
+"""How many differences of a method the client logs."""
 _MOST_NAMED: Final = 20
-"""How many services an error names."""
+"""How many services an error message names."""
 
 
 class Inquirer(Protocol):
-    """The client, as far as it is needed here."""
+    """What this file needs of the client."""
 
     def inquiry(self, word: str, key: str, *, wait_for_connection: bool = True) -> Inquiry:
         """A question to the servers under a routing key."""
@@ -60,13 +60,13 @@ class LiveServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveService:
-    """A service as those who serve it say that it is."""
+    """A service as its servers describe it."""
 
     description: dict[str, Any]
-    """As `service_schema` gives it; of each method what most of its servers say. Where all of them
-    take started calls, `starts` is true in it."""
+    """The description, as `service_schema` gives it; for each method the one that most servers
+    give. `starts` is true if all servers take started calls."""
     servers: tuple[LiveServer, ...]
-    """Who serves it, of those that answered."""
+    """The servers that answered."""
 
 
 async def discover(
@@ -80,11 +80,11 @@ async def discover(
     """Find out what a service is.
 
     :param timeout: seconds that it may take, at most.
-    :param wait_for_server: whether to wait so long for a server to come up.
-    :raises InvalidArgument: if it is no name of a service.
-    :raises NoServer: if no server of it answers.
+    :param wait_for_server: whether to wait that long for a server to start.
+    :raises InvalidArgument: if `service` cannot be the name of a service.
+    :raises NoServer: if none of its servers answers.
     :raises CallError: if the question cannot be sent.
-    :raises ContractError: if what they answer cannot be read.
+    :raises ContractError: if their answers cannot be read.
     """
     answers = await _answers(
         client,
@@ -95,20 +95,22 @@ async def discover(
     )
     descriptions = _descriptions(service, answers)
     if not descriptions:
-        raise ContractError(f"what servers say of the service {service!r} cannot be read")
+        raise ContractError(
+            f"the description that servers give of the service {service!r} cannot be read"
+        )
     return described_service(_agreed(service, descriptions))
 
 
 async def survey(
     client: Inquirer, names: Iterable[str] = (), *, timeout: float
 ) -> dict[str, LiveService]:
-    """Find out what services there are, or what these are, and who serves them; by name.
+    """Find out which services there are, or what the named ones are, and who serves them.
 
     A question takes the answers of a hundred servers; the log says so if there may be more.
 
-    :param names: the services that must be there; without any, all that are.
+    :param names: the services that must be there; if there are none, all services.
     :param timeout: seconds that each question may take, at most.
-    :raises InvalidArgument: if one is no name of a service.
+    :raises InvalidArgument: if one of them cannot be the name of a service.
     :raises NoServer: if no server of one answers.
     :raises CallError: if a question cannot be sent.
     """
@@ -120,7 +122,9 @@ async def survey(
         )
         found |= {key: one for key, one in _live(bodies).items() if key == name}
         if name not in found:
-            raise ContractError(f"what servers say of the service {name!r} cannot be read")
+            raise ContractError(
+                f"the description that servers give of the service {name!r} cannot be read"
+            )
     if not wanted:
         with client.inquiry(INFO, "all") as inquiry:
             await _ask(inquiry, timeout, wait_for_server=False)
@@ -160,9 +164,9 @@ async def _answers(
     wait_for_server: bool,
     wait_for_connection: bool,
 ) -> list[bytes]:
-    """What the servers of a service say of themselves.
+    """What the servers of a service say about themselves.
 
-    :raises InvalidArgument: if it is no name of a service.
+    :raises InvalidArgument: if `service` cannot be the name of a service.
     :raises NoServer: if none answers.
     :raises CallError: if the question cannot be sent.
     """
@@ -186,22 +190,22 @@ async def _answers(
 async def is_one_way(client: Inquirer, method: str, timeout: float) -> bool:
     """Whether the servers of "service.method" say that it is a one-way method.
 
-    Where none says anything, nobody knows: then it is not.
+    If none answers, the method is taken not to be one-way.
 
-    :param timeout: seconds that they have to say so.
+    :param timeout: seconds that they have to answer.
     """
     service, _, name = method.partition(".")
     with client.inquiry(INFO, service) as inquiry:
         try:
             await _ask(inquiry, timeout, wait_for_server=False)
         except CallError as error:
-            log.debug("whether %s is a one-way method is not asked: %s", method, error)
+            log.debug("servers cannot be asked whether %s is a one-way method: %s", method, error)
     descriptions = _descriptions(service, inquiry.answers)
     return any(one["methods"].get(name, {}).get("one_way") is True for one in descriptions)
 
 
 async def _ask(inquiry: Inquiry, timeout: float, *, wait_for_server: bool) -> None:
-    """Ask until servers have answered, or will not."""
+    """Ask until servers have answered, or the time is over."""
     began = asked = time.monotonic()
     while not inquiry.answers:
         left = timeout - (time.monotonic() - began)
@@ -224,17 +228,17 @@ def _readable(bodies: Iterable[bytes]) -> Iterator[ServerAnswer]:
         try:
             yield read_answer(body)
         except ValueError as error:
-            log.debug("what a server says of itself cannot be read: %s", error)
+            log.debug("the answer of a server cannot be read: %s", error)
 
 
 def _descriptions(service: str, bodies: Iterable[bytes]) -> list[ServiceDescription]:
-    """What each server says of a service, the latest of what it says."""
+    """The latest answer of each server about a service."""
     by_instance = {answer.instance: answer.schemas for answer in _readable(bodies)}
     return [schemas[service] for schemas in by_instance.values() if service in schemas]
 
 
 async def _who_is_there(client: Inquirer, service: str) -> str:
-    """The message of the error where nobody listens for a service: who else is there."""
+    """The error message if nobody serves a service: it names the services that are there."""
     with client.inquiry(PING, "all") as inquiry:
         try:
             await inquiry.ask(_OTHERS)
@@ -242,7 +246,7 @@ async def _who_is_there(client: Inquirer, service: str) -> str:
             while inquiry.answers and await inquiry.news(_SETTLED):
                 pass
         except CallError as error:
-            log.debug("other servers are not asked who they are: %s", error)
+            log.debug("other servers cannot be asked who they are: %s", error)
     names = {name for answer in _readable(inquiry.answers) for name in answer.services}
     if names:
         shown = ", ".join(sorted(names)[:_MOST_NAMED])
@@ -260,7 +264,7 @@ async def _who_is_there(client: Inquirer, service: str) -> str:
 
 
 def _agreed(service: str, descriptions: list[ServiceDescription]) -> dict[str, Any]:
-    """What most servers say of each method; the version that all of them have, if there is one."""
+    """What most servers say of each method; the version that all of them have, if any."""
     methods: dict[str, list[dict[str, Any]]] = {}
     for description in descriptions:
         for name, method in description["methods"].items():

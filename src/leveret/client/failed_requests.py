@@ -1,7 +1,7 @@
-"""The failed one-way requests of one method, as an operator sees them: looks, retries, drops.
+"""The failed one-way requests of one method, which an operator can view, retry and drop.
 
-Who looks holds what the broker delivers until it closes, and nobody else gets that meanwhile. Then
-the broker has back what was neither retried nor dropped.
+A viewer holds the requests that the broker delivers until it closes, and nobody else gets them
+meanwhile. When it closes, the requests that were neither retried nor dropped go back to the queue.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from leveret.wire.native.failed import FAILED_SUFFIX, retried_properties
 from leveret.wire.native.names import EXCHANGE, QUEUE_PREFIX
 
 _NEXT_WITHIN: Final = 5.0
-"""Seconds in which the broker has to deliver the next request; else somebody else has it."""
+"""Seconds that the broker has to deliver the next request; after that somebody else holds it."""
 
 
 class OpensChannels(Protocol):
-    """A connection, as far as it is needed here."""
+    """What this file needs of a connection."""
 
     @property
     def user(self) -> str:
-        """The broker's user that it logged in as."""
+        """The broker's user of the connection."""
         ...
 
     async def open_channel(self) -> Channel:
@@ -37,7 +37,7 @@ class OpensChannels(Protocol):
 
 
 class FailedRequests:
-    """The failed requests of a method that are in its queue when it is opened."""
+    """The failed requests of a method that are in their queue when this is opened."""
 
     def __init__(
         self, key: str, channel: Channel, publisher: ConfirmedPublisher, user: str, prefetch: int
@@ -50,15 +50,15 @@ class FailedRequests:
         self._prefetch = prefetch
         self._held = 0
         self.count = 0
-        """How many nobody else looked at when it was opened."""
+        """How many requests nobody else held when this was opened."""
 
     @classmethod
     async def open(cls, connection: OpensChannels, key: str, *, prefetch: int = 0) -> Self:
         """Take the failed requests of "service.method".
 
-        :param prefetch: how many it holds at once, at most; 0 is no limit. With a limit it finds no
-            more once it has so many that were neither retried nor dropped.
-        :raises Unimplemented: if nothing keeps them.
+        :param prefetch: how many requests it may hold at once; 0 means no limit. At the limit it
+            finds no more until one is retried or dropped.
+        :raises Unimplemented: if no queue keeps them.
         :raises LeveretError: if they cannot be read.
         """
         queue = f"{QUEUE_PREFIX}{key}{FAILED_SUFFIX}"
@@ -101,11 +101,11 @@ class FailedRequests:
             yield delivery
 
     async def retry(self, delivery: Delivery) -> None:
-        """Publish a request again, for its method's servers, and only then take it off its queue.
+        """Publish a request again for its method's servers, and then remove it from this queue.
 
-        :raises Unimplemented: if the method's queue is not there.
+        :raises Unimplemented: if the method's queue does not exist.
         :raises Busy: if the broker does not take it.
-        :raises LeveretError: if the channel ends: then it may be in both queues.
+        :raises LeveretError: if the channel ends; then the request may be in both queues.
         """
         properties = retried_properties(delivery.properties, self._user)
         body = delivery.body or b""
@@ -118,12 +118,12 @@ class FailedRequests:
                 raise Busy("the broker refuses the request: its queue is full", method=self._key)
 
     def drop(self, delivery: Delivery) -> None:
-        """Take a request off its queue."""
+        """Remove a request from its queue."""
         self._held -= 1
         self._channel.ack(delivery.delivery_tag)
 
     async def close(self) -> None:
-        """Give back what was neither retried nor dropped."""
+        """Give back the requests that were neither retried nor dropped."""
         self._channel.on_close = None
         await self._publisher.close()
         await self._channel.close()

@@ -1,8 +1,8 @@
-"""One call: its arguments are encoded and sent, its reply is awaited and decoded.
+"""One call: encode and send its arguments, await and decode its reply.
 
-Every call of a client comes by here, whatever its dialect is: the calls of typed remotes, calls by
-name, and calls to servers of the tutorial's protocol. Only this file sends a request, waits for the
-reply, and abandons the call if its caller goes away.
+Every call of a client passes through here, whatever its dialect is: the calls of typed remotes,
+calls by name, and calls to servers of the tutorial's protocol. Only this file sends a request,
+waits for the reply, and abandons the call if its caller goes away.
 """
 
 from __future__ import annotations
@@ -36,64 +36,65 @@ from leveret.wire.context import find_current_call, within_current_call
 from leveret.wire.message import Reply
 
 _PAUSES: Final = Backoff(first=0.05, most=1.0)
-"""In seconds, between the requests of a call that waits for its method's first server."""
+"""The pauses, in seconds, between the requests of a call that waits for its method's first
+server."""
 
 
 class TracedTerms(Struct, frozen=True, kw_only=True, gc=False):
-    """How the attempts of a call that is traced are told apart."""
+    """Gives each attempt of a traced call a span of its own."""
 
     call: TracedCall
     """The call."""
     headers: Callable[[Mapping[str, str]], bytes]
-    """Packs the headers of an attempt, of its carrier."""
+    """Packs the headers of an attempt, with its trace context."""
 
 
 class Terms(Struct, frozen=True, kw_only=True, gc=False):
-    """In what calls of one invocation may differ, beside their arguments."""
+    """What may differ between calls of one invocation, apart from their arguments."""
 
     timeout: float
     """Seconds from the call to its deadline. An outer call's deadline caps it."""
     headers: bytes = b""
     """Metadata and an idempotency key, packed by the request's dialect."""
     reply_metadata: dict[str, str] | None = None
-    """A dict that gets what the handler sent beside its result."""
+    """A dict that receives the metadata that the handler sent with its result."""
     on_progress: OnProgress | None = None
-    """Told how far the call is. Then the headers ask for that."""
+    """Called with progress reports, for which the headers then ask."""
     traced: TracedTerms | None = None
-    """What traces its attempts, if anything does."""
+    """Traces its attempts, if they are traced."""
 
 
 class _Attempt(Struct, frozen=True, kw_only=True):
     """One of several attempts of a call."""
 
     sender: Sender
-    """The client that all its attempts go by."""
+    """The client that sends all of its attempts."""
     request: Request
-    """The request, or what says that it was sent before."""
+    """The request, or one that says that it was sent before."""
     body: Body
     """The encoded arguments."""
     headers: bytes
-    """Those of the call, with the key that all its attempts share."""
+    """The terms of the call, with the key that all its attempts share."""
     timeout: float
     """Seconds from now to the call's deadline."""
     ids: Iterator[str]
-    """The ids of all requests of the call that are still to be sent."""
+    """Gives the ids of the call's further requests."""
 
 
 class Invocation:
-    """The calls of one method whose requests are alike but for arguments and terms.
+    """The calls of one method whose requests differ only in arguments and terms.
 
-    :param here: gives the client for calls of the running event loop. It is asked at the first call
-        and where the client takes no more calls of that loop; `RuntimeError` if there is none.
+    :param here: gives the client for calls of the running event loop. It is called at the first
+        call, and when the client takes no more calls of that loop; `RuntimeError` if there is none.
     :param new_id: gives a call id that no call has had.
     :param make_request: makes the request for the channel of a client.
     :param method: "service.method", for errors.
-    :param parameters: makes of arguments what the codec encodes.
-    :param codec: of the requests, and of replies with the same content type.
-    :param results: reads the replies that are more than a result in the requests' content type.
+    :param parameters: turns arguments into what the codec encodes.
+    :param codec: for the requests, and for replies with the same content type.
+    :param results: reads all replies that are not simply a result in the requests' content type.
     :param policy: makes the attempts of a call; None where there is only one.
-    :param counters: what is counted of its calls.
-    :param new_key: whether all attempts of a call share an idempotency key made for it.
+    :param counters: counts its calls.
+    :param new_key: whether to make an idempotency key for each call, which its attempts share.
     """
 
     __slots__ = (
@@ -115,7 +116,7 @@ class Invocation:
     )
 
     is_pipe = False
-    """Whether its calls are of a pipe of several methods, not of one."""
+    """Whether its calls are pipes of several methods."""
 
     def __init__(
         self,
@@ -137,7 +138,7 @@ class Invocation:
         self._here = here
         self._sender: Sender | None = None
         self._request: Request
-        """That of calls by this sender."""
+        """The request for calls by this sender."""
         self._make_request = make_request
         self._method = method
         self._codec = codec
@@ -155,7 +156,7 @@ class Invocation:
 
     @property
     def parameters(self) -> Callable[..., Any]:
-        """Makes of arguments what the codec encodes; `TypeError` for arguments that do not fit."""
+        """Turns arguments into what the codec encodes; `TypeError` if they do not fit."""
         return self._parameters
 
     async def call(  # noqa: C901, PLR0912, PLR0915 - the hot path: one coroutine is faster than two
@@ -166,10 +167,10 @@ class Invocation:
         ids: Iterator[str] | None = None,
         attempt: _Attempt | None = None,
     ) -> Any:
-        """One call, of one attempt or several.
+        """Make one call, of one attempt or several.
 
-        :param ids: those of its requests, where its id is known before the first is sent.
-        :param attempt: one of several attempts, whose arguments are encoded already.
+        :param ids: the ids of its requests, if its id is known before the first one is sent.
+        :param attempt: one of several attempts, with its arguments already encoded.
         :raises CallError: however it fails.
         """
         loop = get_running_loop()
@@ -257,7 +258,7 @@ class Invocation:
 
     @property
     def codec(self) -> MethodCodec:
-        """That of its requests, and of replies with the same content type."""
+        """The codec for its requests, and for replies with the same content type."""
         return self._codec
 
     @property
@@ -271,7 +272,7 @@ class Invocation:
         return self._results
 
     def is_of(self, here: Callable[[], Sender]) -> bool:
-        """Whether its calls go by this client."""
+        """Whether this client sends its calls."""
         return self._here == here
 
     def encoded(self, arguments: Mapping[str, Any]) -> Body:
@@ -285,7 +286,7 @@ class Invocation:
             raise InvalidArgument(str(error), method=self._method) from error
 
     def _sender_here(self) -> Sender:
-        """The client for a call of the running loop, and for those that follow.
+        """The client for this call of the running loop, and for later ones.
 
         :raises RuntimeError: if there is none in that loop.
         """
@@ -298,7 +299,7 @@ class Invocation:
     def _attempts(
         self, sender: Sender, body: Body, terms: Terms, ids: Iterator[str] | None
     ) -> Callable[[float], Coroutine[Any, Any, Any]]:
-        """What makes an attempt within so many seconds."""
+        """Makes an attempt within a number of seconds."""
         first = request = self._request
         headers = terms.headers
         ids = RequestIds(self._new_id()) if ids is None else ids
@@ -354,9 +355,9 @@ class Invocation:
 
 
 async def _once_more(ready: Awaitable[float]) -> float:
-    """What is left of the time of a request that was sent before.
+    """The seconds left for a request that was sent before.
 
-    :raises CallError: that knows of it, if the request cannot go again.
+    :raises CallError: its last error, if the request cannot be sent again.
     """
     try:
         return await ready

@@ -1,8 +1,8 @@
-"""The invocations of one client, shared by all options with which requests look alike.
+"""The invocations of one client, shared by all options with which requests look the same.
 
 A caller may set other options for each call (`remote.with_options(metadata=...).fib(30)`), so what
-is made per set of options has to be cheap. Timeout and metadata are no part of an invocation; a
-codec, a packer and a policy are.
+is made for each set of options must be cheap. An invocation has a codec, a packer and a policy, but
+no timeout and no metadata.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from leveret.wire.native.one_way import OneWayClient
 from leveret.wire.native.started import StartedClient
 
 _KEPT: Final = 4096
-"""How many invocations are kept for options to come. Remotes in use keep theirs."""
+"""How many invocations are kept for later options. Remotes in use keep their own."""
 
 NATIVE: Final = NativeClient()
 """The dialect of all remote methods."""
 
 MakeCodec = Callable[[MethodSpec, str], MethodCodec]
-"""What makes the codec of a method for a content type; it raises `ContractError` for a bad one."""
+"""Makes the codec of a method for a content type; raises `ContractError` for a bad one."""
 
 
 def typed_codec(spec: MethodSpec, content_type: str) -> MethodCodec:
@@ -55,19 +55,19 @@ def typed_codec(spec: MethodSpec, content_type: str) -> MethodCodec:
 
 
 def discovered_codec(spec: MethodSpec, content_type: str) -> MethodCodec:
-    """The codec of a method that its servers describe: what it gives are plain values."""
+    """The codec of a method that its servers describe; it decodes plain values."""
     codec = typed_codec(spec, content_type)
     decode = codec.decode_result
     return structs.replace(codec, decode_result=lambda body: as_plain(decode(body)))
 
 
 def _one_way_codec(codec: MethodCodec) -> MethodCodec:
-    """The codec of requests that nobody answers: what stands for the reply is read as None."""
+    """The codec of one-way requests, whose result is always None."""
     return structs.replace(codec, decode_result=lambda _body: None)
 
 
 def _given(spec: MethodSpec, content_type: str) -> type[Struct]:
-    """What holds the arguments of a call. A body that is one value cannot leave it out."""
+    """The struct for the arguments of a call. A body that is a single value cannot omit it."""
     if normal_content_type(content_type) in (TEXT, RAW):
         return spec.parameters
     return given_struct(spec.parameters)
@@ -78,8 +78,8 @@ class Invocations:
 
     :param here: gives the client for calls of the running event loop; `RuntimeError` if there is
         none.
-    :param middleware: what goes around each call; its remote methods compose it.
-    :param policies: what makes several attempts of a call.
+    :param middleware: runs around each call; the remote methods compose it.
+    :param policies: make several attempts of a call.
     """
 
     def __init__(
@@ -90,15 +90,15 @@ class Invocations:
     ) -> None:
         self.here = here
         self.new_id = call_ids().__next__
-        """Gives a call id that no call has had, to a call whose id is known before it is sent."""
+        """Gives a new call id, for calls whose id must be known before they are sent."""
         self.middleware = middleware
         self.tracing: ClientTracing | None = None
-        """What traces its calls, if anything does."""
+        """Traces its calls, if they are traced."""
         self.counters = ClientMethods()
-        """What is counted of its calls, method by method."""
+        """Counts its calls, method by method."""
         self._policies = policies
         self.pipes: dict[tuple[Any, ...], Any] = {}
-        """The pipes that were made of its methods, for `verbs/pipe.py`."""
+        """The pipes made from its methods, for `verbs/pipe.py`."""
         self._openers: dict[tuple[Any, ...], tuple[MethodSpec, StreamOpener]] = {}
         self._made: dict[tuple[Any, ...], tuple[MethodSpec, Invocation]] = {}
 
@@ -113,7 +113,7 @@ class Invocations:
     ) -> Invocation:
         """The invocation of a method with these options.
 
-        :param one_way: whether its requests are one-way whatever the method says.
+        :param one_way: whether its requests are one-way, whatever the method declares.
         :param started: whether these start calls, whose outcome is kept for `expires_in` seconds.
         :raises InvalidArgument: if the method cannot be called with them.
         """
@@ -133,7 +133,7 @@ class Invocations:
     def opener_of(
         self, spec: MethodSpec, options: CallOptions, make_codec: MakeCodec = typed_codec
     ) -> StreamOpener:
-        """What opens the streams of a method with these options.
+        """The opener of the streams of a method with these options.
 
         :raises InvalidArgument: if the method cannot be called with them.
         """
@@ -146,9 +146,9 @@ class Invocations:
         return made[1]
 
     def policy(self, method: PolicedMethod, options: CallOptions) -> CallPolicy | None:
-        """What makes the attempts of a call; None where there is only one.
+        """The policy that makes the attempts of a call; None if there is only one.
 
-        :raises InvalidArgument: if the options are none for such a method.
+        :raises InvalidArgument: if the options do not fit such a method.
         """
         return self._policies.of(method, options)
 
@@ -259,7 +259,7 @@ class Invocations:
 def _codec(spec: MethodSpec, options: CallOptions, make_codec: MakeCodec) -> MethodCodec:
     """The codec of calls with these options.
 
-    :raises InvalidArgument: if they cannot have one.
+    :raises InvalidArgument: if there is none for them.
     """
     try:
         return make_codec(spec, options.content_type or spec.content_type)
@@ -268,7 +268,7 @@ def _codec(spec: MethodSpec, options: CallOptions, make_codec: MakeCodec) -> Met
 
 
 def _upload_codec(spec: MethodSpec, content_type: str) -> ItemCodec | None:
-    """The codec of what a method takes item by item; None if it takes nothing so.
+    """The codec of a method's upload; None if it takes no upload.
 
     :raises InvalidArgument: if its items cannot have this content type.
     """
@@ -281,14 +281,14 @@ def _upload_codec(spec: MethodSpec, content_type: str) -> ItemCodec | None:
 
 
 def _parameters(spec: MethodSpec, content_type: str, make_codec: MakeCodec) -> Callable[..., Any]:
-    """What makes of arguments what the codec encodes."""
+    """Turns arguments into what the codec encodes."""
     if make_codec in (typed_codec, discovered_codec):
         return _given(spec, content_type)
     return spec.parameters
 
 
 def _check_priority(spec: MethodSpec, options: CallOptions) -> None:
-    """RabbitMQ silently caps a priority above the queue's `x-max-priority`; we refuse it.
+    """Refuse a priority above the queue's `x-max-priority`, which RabbitMQ would cap silently.
 
     :raises InvalidArgument: for such a priority.
     """

@@ -1,4 +1,4 @@
-"""What client middleware sees of a call, and how several of them become one function."""
+"""The call as client middleware sees it, and the composition of several middlewares."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ import msgspec
 
 
 class OutgoingCall(msgspec.Struct):
-    """One call as client middleware sees it; what it changes here is what is sent."""
+    """One call as client middleware sees it. The middleware's changes to it are sent."""
 
     method: str
     """"service.method"."""
     arguments: dict[str, Any]
-    """By parameter name, without those that the caller leaves to the server's defaults."""
+    """The arguments by parameter name, without those that the caller leaves to the server's
+    defaults."""
     metadata: dict[str, str]
-    """What goes with the request."""
+    """The metadata of the request."""
     timeout: float
-    """Seconds."""
+    """The timeout in seconds."""
     id: str = ""
     """The call id, by which the server's log names the call. Further requests of the call, sent by
-    a retry, a hedge or a middleware that calls `call_next` again, are "id.2", "id.3" and so on. To
-    be read only: another id that is written here is not sent."""
+    a retry, a hedge or a middleware that calls `call_next` again, are "id.2", "id.3" and so on. It
+    is for reading only: a change of it has no effect."""
 
 
 CallNext = Callable[[OutgoingCall], Awaitable[Any]]
-"""What middleware calls to go on: the next middleware, or the call itself."""
+"""The next middleware, or the call itself; middleware calls it to go on."""
 
 Middleware = Callable[[OutgoingCall, CallNext], Awaitable[Any]]
-"""`async def middleware(call, call_next)`: returns the result, mostly `await call_next(call)`.
+"""`async def middleware(call, call_next)`: returns the result, usually `await call_next(call)`.
 
-It is around the whole call: retries and hedging happen inside of `call_next`."""
+It runs around the whole call: retries and hedging happen inside `call_next`."""
 
 
 def compose(middleware: tuple[Middleware, ...], innermost: CallNext) -> CallNext:
-    """One function out of all; the first middleware is the outermost."""
+    """Compose all into one function; the first middleware is the outermost."""
     call_next = innermost
     for outer in reversed(middleware):
         call_next = _around(outer, call_next)

@@ -16,9 +16,9 @@ from leveret.wire.native.names import QUEUE_PREFIX
 
 
 def named_codec(_spec: MethodSpec, content_type: str) -> MethodCodec:
-    """A codec of plain values both ways, for a method whose contract is unknown.
+    """A codec of plain values in both directions, for a method whose contract is unknown.
 
-    :raises ContractError: for a content type that such a call cannot have.
+    :raises ContractError: for a content type that calls without a contract cannot have.
     """
     codec = untyped_codec(content_type)
     return MethodCodec(
@@ -31,9 +31,9 @@ def named_codec(_spec: MethodSpec, content_type: str) -> MethodCodec:
 
 
 def named_spec(key: str) -> MethodSpec:
-    """What is assumed of the method "service.method".
+    """The specification that is assumed for the method "service.method".
 
-    :raises InvalidArgument: if `key` is not such a name.
+    :raises InvalidArgument: if `key` is not a name of this form.
     """
     service, _, name = key.partition(".")
     if not (service.isidentifier() and name.isidentifier()):

@@ -1,4 +1,4 @@
-"""How a call is to be made: what `with_options` takes, and what it refuses."""
+"""The options of calls: what `with_options` takes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -16,55 +16,56 @@ from leveret.errors import InvalidArgument
 
 MAX_KEY: Final = 255
 MAX_TIMEOUT = 4_294_967.0
-"""Seconds: the longest `expiration` that RabbitMQ takes is 2^32 - 1 ms."""
+"""Seconds of the longest timeout, as RabbitMQ takes an `expiration` of at most 2^32 - 1 ms."""
 
 
 OF_A_CALL: Final = frozenset(
     {"timeout", "idle_timeout", "total_timeout", "metadata", "reply_metadata", "on_progress"}
 )
-"""The options that make no difference to the packing of requests, and so to an invocation."""
+"""The options that change neither how requests are packed nor, thus, the invocation."""
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `with_options` sets. None leaves the method's own."""
+    """The options that `with_options` sets. None leaves the method's own."""
 
     timeout: float | None = None
-    """Seconds from the call to its deadline; an outer call's deadline caps it. Of a stream, until
-    its server first says something."""
+    """Seconds from the call to its deadline; an outer call's deadline caps it. For a
+    stream, the time until the first message of its server."""
     idle_timeout: float | None = None
-    """Of a stream: seconds that its consumer waits for an item at most."""
+    """For a stream: seconds that its consumer waits for an item at most."""
     total_timeout: float | None = None
-    """Of a stream: seconds from its begin to its end."""
+    """For a stream: seconds from its start to its end."""
     metadata: dict[str, str] | None = None
-    """Text that goes with the request; the handler reads it in `current_call().metadata`."""
+    """Text sent with the request; the handler reads it in `current_call().metadata`."""
     reply_metadata: dict[str, str] | None = None
-    """A dict that is filled with what the handler sent back beside its result."""
+    """A dict that receives the metadata that the handler sent with its result."""
     priority: int | None = None
-    """0 to the method's `priority_levels`; a higher one is served first."""
+    """0 to the method's `priority_levels`; requests with a higher one are served first."""
     if_busy: Literal["wait", "fail"] = "wait"
     """Whether the request waits in the queue while no server is free, or fails with `Busy`."""
     wait_for_server: bool = False
-    """Whether the call waits, until its deadline, for a server to come up."""
+    """Whether the call waits, until its deadline, for a server to start."""
     wait_for_connection: bool = True
-    """Whether a call waits, until its deadline, for a connection that broke to come back, and for a
-    broker that takes no publishes to take them again; else it fails at once."""
+    """Whether a call waits, until its deadline, for a broken connection to come back, and for a
+    broker that blocks publishers to take requests again. Otherwise it fails at once."""
     idempotency_key: str | None = None
-    """The caller's own name for what it wants done once, up to 255 bytes: a request with a key that
-    a server knows is answered from the reply that was recorded for it."""
+    """The caller's own name for what is to be done once, up to 255 bytes. If a server knows the
+    key, it answers with the reply that was recorded for it."""
     content_type: str | None = None
     """The encoding of arguments and result."""
     expires_in: float | None = None
-    """Seconds after which no server begins a one-way request any more. None: it waits for one."""
+    """Seconds after which servers no longer begin a one-way request; None: it waits without
+    limit."""
     retry: Retry | Literal[False] | None = None
     """How the call is tried again after a failure; False: not at all."""
     hedge: Hedge | Literal[False] | None = None
-    """When a second request goes beside a slow one; False: never."""
+    """When a second request is sent in addition to a slow one; False: never."""
     on_progress: OnProgress | None = None
-    """Told how far each call is, as its handler reports it."""
+    """Called with each progress report of the handler."""
 
     @property
     def shape(self) -> tuple[Any, ...]:
-        """What makes requests differ, without timeout, metadata and the key itself."""
+        """The options that make requests differ, without timeout, metadata and the key itself."""
         return (
             self.content_type,
             self.priority,
@@ -80,7 +81,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     def merged(self, changes: Mapping[str, Any]) -> CallOptions:
         """These options with some changed; None leaves one as it was.
 
-        :raises InvalidArgument: if a change is not an option, or has a value that it cannot have.
+        :raises InvalidArgument: if a change names no option, or has an invalid value.
         """
         metadata = changes.get("metadata")
         if metadata is not None and len(changes) == 1:  # a tracer's, for each call
@@ -119,9 +120,9 @@ class GivenOptions(TypedDict, total=False):
 
 
 def check_timeout(timeout: object, name: str = "timeout") -> float:
-    """A timeout in seconds.
+    """Check a timeout in seconds, and return it.
 
-    :param name: what the option is called.
+    :param name: the name of the option.
     :raises InvalidArgument: if it is not a number above 0, or longer than RabbitMQ takes.
     """
     if isinstance(timeout, (int, float)) and 0 < timeout <= MAX_TIMEOUT:
@@ -141,7 +142,7 @@ def _check_expires_in(seconds: object) -> float:
 
 
 def check_metadata(metadata: object) -> dict[str, str]:
-    """Metadata of a request.
+    """Check the metadata of a request, and return it.
 
     :raises InvalidArgument: if it does not map text to text.
     """
@@ -173,9 +174,9 @@ def _check_priority(priority: object) -> int:
 
 
 def check_key(key: object) -> str:
-    """An idempotency key.
+    """Check an idempotency key, and return it.
 
-    :raises InvalidArgument: if it is none.
+    :raises InvalidArgument: if it cannot be one.
     """
     if not (isinstance(key, str) and 0 < len(_utf8(key)) <= MAX_KEY):
         raise InvalidArgument(
@@ -187,7 +188,7 @@ def check_key(key: object) -> str:
 def _check_on_progress(on_progress: object) -> object:
     if not callable(on_progress) or iscoroutinefunction(on_progress):
         raise InvalidArgument(
-            "on_progress takes a plain function of a Progress, which must not wait; got"
+            "on_progress takes a plain function of a Progress, which must not block; got"
             f" {on_progress!r}"
         )
     return on_progress
@@ -219,4 +220,4 @@ _CHECKS: Final[dict[str, Callable[[Any], object]]] = {
     "hedge": as_hedge,
     "on_progress": _check_on_progress,
 }
-"""What judges each option. Callers may not have a type checker."""
+"""The check of each option, for callers without a type checker."""

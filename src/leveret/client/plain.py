@@ -1,4 +1,4 @@
-"""Calls servers that speak the dialect of RabbitMQ's tutorial, whatever they are written in."""
+"""Calls servers that speak the protocol of RabbitMQ's tutorial, in whatever language."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from leveret.wire.tutorial import TEXT_CONTENT_TYPE, TutorialClient
 R = TypeVar("R")
 
 TIMEOUT: Final = 10.0
-"""Seconds that a call may take where the caller does not say."""
+"""Seconds that a call may take by default."""
 
 _DIALECT: Final = TutorialClient()
 
@@ -32,7 +32,7 @@ _Body = msgspec.defstruct("_Body", [("body", str)])
 
 
 class _Method(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy has to know of the servers of a queue, of which nothing is known."""
+    """What a policy needs to know of a queue's servers, about which nothing is known."""
 
     key: str
     service: str
@@ -45,10 +45,10 @@ class _Method(msgspec.Struct, frozen=True, kw_only=True):
 class PlainRemote(Generic[R]):
     """A queue whose servers answer text with text; `rabbit.plain("rpc_queue")` gives one.
 
-    A server that fails mostly says nothing. Then only the deadline ends the call.
+    A server that fails usually says nothing. Then only the deadline ends the call.
 
-    :raises InvalidArgument: for a queue's name or a result that cannot be, and for options that
-        the tutorial's protocol has nothing for.
+    :raises InvalidArgument: for an invalid queue name or result type, and for options that the
+        tutorial's protocol cannot support.
     """
 
     def __init__(
@@ -125,13 +125,13 @@ class PlainRemote(Generic[R]):
     def with_options(self, **options: Unpack[GivenOptions]) -> PlainRemote[R]:
         """The same with other options for its calls; `Service.with_options` lists them.
 
-        :raises InvalidArgument: for those that the tutorial's protocol has nothing for.
+        :raises InvalidArgument: for options that the tutorial's protocol cannot support.
         """
         invocations, queue, result, before = self._again
         return PlainRemote(invocations, queue, result, before.merged(options))
 
     async def _innermost(self, call: OutgoingCall) -> Any:
-        """The call as the middleware left it."""
+        """Make the call as the middleware left it."""
         check_timeout(call.timeout)
         if call.metadata:
             raise InvalidArgument(_NOTHING_FOR["metadata"], method=self._name)
@@ -144,8 +144,8 @@ class PlainRemote(Generic[R]):
 
 
 _NOTHING_FOR: Final = {
-    "metadata": "requests of the tutorial's protocol carry nothing beside their text: no metadata",
-    "idempotency_key": "requests of the tutorial's protocol carry nothing beside their text: no"
+    "metadata": "requests of the tutorial's protocol carry nothing but their text: no metadata",
+    "idempotency_key": "requests of the tutorial's protocol carry nothing but their text: no"
     " idempotency_key",
     "hedge": "hedge sends a second request, which may run as well, and nobody knows whether the"
     " servers of a plain queue are idempotent",
@@ -158,7 +158,7 @@ _NOTHING_FOR: Final = {
 
 
 def _check_options(options: CallOptions) -> None:
-    """:raises InvalidArgument: for an option that this protocol has nothing for."""
+    """:raises InvalidArgument: for an option that this protocol cannot support."""
     given = {
         "metadata": bool(options.metadata),
         "idempotency_key": options.idempotency_key is not None,

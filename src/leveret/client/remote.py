@@ -24,22 +24,22 @@ from leveret.contract import MethodSpec, Service, ServiceSpec, usable_spec_of
 R = TypeVar("R", bound="Remote")
 
 _CLASSES: Final = 1024
-"""Of how many services the classes of remotes are kept."""
+"""The number of services whose remote classes are kept."""
 
 
 class Ways(Struct, frozen=True, kw_only=True):
-    """In what the remotes of one kind differ from those of another."""
+    """What differs between kinds of remotes."""
 
     make_codec: MakeCodec = typed_codec
-    """Makes the codecs of their methods."""
+    """Makes the codecs of the methods."""
     middleware: tuple[Middleware, ...] = ()
-    """Their own, inside that of the client."""
+    """The middleware of these remotes, inside the client's."""
 
 
 class _MethodOfRemote:
-    """Makes the `RemoteMethod` at its first use; from then on it is the remote's own attribute.
+    """Makes the `RemoteMethod` at its first use; from then on that is an attribute of the remote.
 
-    In the class it is what a function is in others: `help` shows its signature and docstring.
+    In the class it stands for a function: `help` shows its signature and docstring.
     """
 
     __defaults__ = None
@@ -87,10 +87,10 @@ class _MethodOfRemote:
 class Remote:
     """A service on the other side of the broker; its methods are `RemoteMethod`s.
 
-    Each service has a class of its own, which has the methods; see `_class_of`.
+    Each service has a class of its own, with its methods; see `_class_of`.
 
-    :param made: the invocations of its methods, by name. A remote that differs from another in
-        nothing that makes requests differ shares them with it.
+    :param made: the invocations of its methods, by name. Remotes whose requests look the same share
+        them.
     """
 
     _ways: ClassVar[Ways] = Ways()
@@ -110,7 +110,8 @@ class Remote:
             raise AttributeError(name)
         spec = self._leveret[1]
         raise AttributeError(
-            f"{name!r} is no remote method of {spec.name}; it has {', '.join(sorted(spec.methods))}"
+            f"{name!r} is not a remote method of {spec.name},"
+            f" which has {', '.join(sorted(spec.methods))}"
         )
 
     def with_options(self, **options: Unpack[GivenOptions]) -> Self:
@@ -129,7 +130,7 @@ class Remote:
 
 @lru_cache(maxsize=_CLASSES)
 def _class_of(kind: tuple[ServiceSpec, type[Remote]]) -> type[Remote]:
-    """The class of a service's remotes: a method is found without a detour by `__getattr__`."""
+    """The class of a service's remotes; its methods are found without `__getattr__`."""
     spec, base = kind
     methods = {name: _MethodOfRemote(method) for name, method in spec.methods.items()}
     doc = spec.doc or f"The remote service {spec.name}."
@@ -139,12 +140,12 @@ def _class_of(kind: tuple[ServiceSpec, type[Remote]]) -> type[Remote]:
 def remote_of_spec(
     spec: ServiceSpec, base: type[R], invocations: Invocations, options: CallOptions
 ) -> R:
-    """A remote of a service, which is a `base`."""
+    """Make a remote of a service, of the class `base`."""
     return cast("R", _class_of((spec, base))(invocations, spec, options, {}))
 
 
 def remote_of(contract: type[Service], invocations: Invocations, options: CallOptions) -> Remote:
-    """A remote of a contract.
+    """Make a remote of a contract.
 
     :raises ContractError: if it is not a service class, has no methods, or is generic.
     """

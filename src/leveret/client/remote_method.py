@@ -1,7 +1,7 @@
 """One method of a remote: how it is called, with the middleware and the trace around its calls.
 
-Verbs make others of it: a one-way request, the start of a call, a pipe. What they have to know of a
-method is here as well.
+Verbs turn it into others: a one-way request, the start of a call, a pipe. What they need to know of
+a method is here as well.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from leveret.wire.started import Standing
 class RemoteMethod:
     """One method of a remote service. Calling it sends a request and awaits the reply.
 
-    A caller may make one for each call, with metadata of its own. So making one has to be cheap.
+    A caller may make one for each call, with metadata of its own. So making one must be cheap.
 
-    :param invocation: that of the method with these options.
-    :param made_by: what made that, and how it makes the method's codecs.
+    :param invocation: makes the method's calls with these options.
+    :param made_by: what made the invocation, and how it makes the method's codecs.
     :raises InvalidArgument: if the metadata cannot be sent.
     """
 
@@ -89,17 +89,17 @@ class RemoteMethod:
 
     @property
     def __code__(self) -> CodeType:
-        """What `iscoroutinefunction` looks at, as in functions that Cython makes."""
+        """What `iscoroutinefunction` looks at; functions made by Cython have it, too."""
         return Invocation.call.__code__
 
     def __get__(self, instance: object, owner: type | None = None) -> RemoteMethod:
-        """Itself: `help` takes what has this for a routine, and shows its signature."""
+        """Return itself. With this, `help` takes it for a routine, and shows its signature."""
         return self
 
     # -- calling ------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
-        """One call, through the middleware if there is any.
+        """Make one call, through the middleware if there is any.
 
         :raises CallError: however it fails, once it is awaited.
         """
@@ -121,11 +121,11 @@ class RemoteMethod:
 
     @property
     def given_timeout(self) -> float | None:
-        """The seconds that its options give a call; None if they do not say."""
+        """The timeout in its options, in seconds; None if they have none."""
         return self._options.timeout
 
     def started(self, key: str, keep: float) -> RemoteMethod:
-        """The same method, whose requests start calls with a key.
+        """The same method; its requests start calls with a key.
 
         :param keep: seconds; see `StartedClient`.
         :raises InvalidArgument: if it cannot be called with its options.
@@ -142,7 +142,7 @@ class RemoteMethod:
     ) -> None:
         """Send one-way requests of one call, all with this id, until the broker has taken one.
 
-        :raises CallError: if it does not.
+        :raises CallError: if it takes none.
         """
         tracing = self._made_by[0].tracing
         if tracing is None or not tracing.is_wanted():
@@ -154,7 +154,7 @@ class RemoteMethod:
             await self._invocation.call((), dict(arguments), terms, repeat(call_id))
 
     def read_standing(self, standing: Standing) -> Any:
-        """The result of a started call that is done, or the error that it ended with, raised."""
+        """The result of a started call that has ended; its error is raised."""
         return self.invocation.results.recorded(standing, self._reply_metadata)
 
     def through_middleware(
@@ -163,9 +163,9 @@ class RemoteMethod:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Coroutine[Any, Any, Any]:
-        """Have the middleware go around something else than a call.
+        """Run the middleware around something other than a call.
 
-        :param send: gets the arguments by name, and the metadata, as the middleware leaves them.
+        :param send: is given the arguments by name, and the metadata, as the middleware left them.
         """
 
         def innermost(call: OutgoingCall) -> Awaitable[Any]:
@@ -193,11 +193,11 @@ class RemoteMethod:
 
     @property
     def options(self) -> CallOptions:
-        """How its calls are made."""
+        """The options of its calls."""
         return self._options
 
     def one_way(self) -> RemoteMethod:
-        """The same method, whose calls send one-way requests and return None.
+        """The same method; its calls send one-way requests and return None.
 
         :raises InvalidArgument: if it cannot be called with its options.
         """
@@ -207,22 +207,22 @@ class RemoteMethod:
 
     @property
     def spec(self) -> MethodSpec:
-        """What it calls."""
+        """The specification of the method that it calls."""
         return self._spec
 
     @property
     def invocation(self) -> Invocation:
-        """What makes its calls, where it `takes_verbs`."""
+        """The invocation that makes its calls, if it `takes_verbs`."""
         assert isinstance(self._invocation, Invocation)
         return self._invocation
 
     @property
     def takes_verbs(self) -> bool:
-        """Whether it is a method of a remote, and not what a verb has made of some."""
+        """Whether it is a method of a remote, and was not made by a verb."""
         return isinstance(self._invocation, Invocation) and not self._invocation.is_pipe
 
     def has_options_beside(self, options: CallOptions) -> bool:
-        """Whether its calls have what others with these options would not."""
+        """Whether its calls have options of their own."""
         names = ("metadata", "idempotency_key", "reply_metadata", "on_progress")
         pairs = [(getattr(self._options, name), getattr(options, name)) for name in names]
         return any(own and own != other for own, other in pairs)
@@ -233,11 +233,11 @@ class RemoteMethod:
         *,
         timeout: float | None = None,
     ) -> RemoteMethod:
-        """The same method, whose calls are made in another way, inside of the same middleware.
+        """The same method; its calls are made in another way, inside the same middleware.
 
-        :param make: makes what makes the calls, in place of the invocation that it is given.
-        :param timeout: seconds that each call may take, where it is not as for other calls.
-        :raises InvalidArgument: if it cannot be called so.
+        :param make: is given the invocation, and returns what makes the calls in its place.
+        :param timeout: seconds that each call may take, if not as for other calls.
+        :raises InvalidArgument: if the method cannot be called in this way.
         """
         options = self._options.merged({"timeout": timeout})
         made = make(self._spec, options, self._made_by[1], self._invocation)
@@ -266,7 +266,7 @@ class RemoteMethod:
     async def _traced(
         self, tracing: ClientTracing, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """One call that is traced, with the middleware inside of its span."""
+        """Make one traced call, with the middleware inside its span."""
         with tracing.call(self._name) as traced:
             if self._chain is not None:
                 return await self._through_middleware(self._chain, args, kwargs, traced)
@@ -284,7 +284,7 @@ class RemoteMethod:
             self._invocation.counters.exemplify(traced.exemplar(time() - began))
 
     def _traced_terms(self, timeout: float, metadata: dict[str, str], traced: TracedCall) -> Terms:
-        """The terms of a call that is traced.
+        """The terms of a traced call.
 
         :raises InvalidArgument: if the metadata cannot be sent.
         """
@@ -319,7 +319,7 @@ class RemoteMethod:
             return await chain(call)
 
     def _innermost(self, call: OutgoingCall) -> Coroutine[Any, Any, Any]:
-        """The call as the middleware left it."""
+        """Make the call as the middleware left it."""
         terms = self._terms
         timeout, metadata = call.timeout, call.metadata
         traced = traced_within(call.id)

@@ -1,8 +1,8 @@
 """The ids of one call's requests, which all begin with the id of the call.
 
-A call has one request mostly. A retry, a hedge, or a middleware that calls `call_next` again sends
-further ones. Each needs an id that no other has; whoever looks for the call in a log finds them all
-by the first one.
+A call usually has one request. A retry, a hedge, or a middleware that calls `call_next` again sends
+more. Each needs a unique id. As all begin with the id of the call, they can be found in a log
+by that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class RequestIds:
     """`first`, then `first.2`, `first.3`, and so on.
 
     :param first: the id of the call, which no other call has.
-    :param sent: how many of its requests were sent.
+    :param sent: how many of its requests have been sent.
     """
 
     __slots__ = ("_given", "first", "traced")
@@ -28,7 +28,7 @@ class RequestIds:
     def __init__(self, first: str, *, sent: int = 0) -> None:
         self.first = first
         self.traced: TracedCall | None = None
-        """What traces the call, if anything does."""
+        """Traces the call, if it is traced."""
         self._given = sent
 
     def __iter__(self) -> Iterator[str]:
@@ -44,9 +44,9 @@ _ids: ContextVar[RequestIds | None] = ContextVar("leveret_request_ids", default=
 
 @contextmanager
 def within_call(call_id: str, traced: TracedCall | None = None) -> Iterator[None]:
-    """What runs within this is on its way to send the requests of a call: its middleware.
+    """A context for the middleware of a call, which is on its way to send the call's requests.
 
-    :param traced: what traces the call, if anything does.
+    :param traced: traces the call, if it is traced.
     """
     ids = RequestIds(call_id)
     ids.traced = traced
@@ -58,20 +58,20 @@ def within_call(call_id: str, traced: TracedCall | None = None) -> Iterator[None
 
 
 def traced_within(call_id: str) -> TracedCall | None:
-    """What traces a call that has come through its middleware; None if nothing does.
+    """What traces a call that has passed its middleware; None if it is not traced.
 
-    :param call_id: what the call is named by now.
+    :param call_id: the current id of the call.
     """
     ids = _ids.get()
     return ids.traced if ids is not None and ids.first == call_id else None
 
 
 def ids_within(call_id: str, new_id: Callable[[], str]) -> RequestIds:
-    """The ids of the requests of a call that has come through its middleware.
+    """The ids of the requests of a call that has passed its middleware.
 
-    :param call_id: what the call is named by now.
-    :param new_id: gives one to a call that was not on its way here, as a middleware made it up, or
-        kept it and sends it from elsewhere.
+    :param call_id: the current id of the call.
+    :param new_id: gives an id to a call that middleware made itself, or kept and sends from
+        elsewhere.
     """
     ids = _ids.get()
     return ids if ids is not None and ids.first == call_id else RequestIds(new_id())

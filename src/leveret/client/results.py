@@ -1,4 +1,4 @@
-"""What the replies to a method's calls say: the value of each, or the error that it ended with."""
+"""Reads the replies to a method's calls: values and errors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Results:
     """Reads the replies to the calls of one method.
 
     :param method: "service.method", for errors.
-    :param codec: of replies with the content type of the requests.
+    :param codec: for replies with the content type of the requests.
     :param make_codec: for replies with another content type. It raises `ContractError` for one that
         Leveret does not speak.
-    :param default_content_type: that of a reply that does not name its own.
+    :param default_content_type: the content type of a reply that does not name its own.
     :param raises: the errors that the contract declares, by code.
-    :param expected: what a result is where there is no contract, for errors.
+    :param expected: what a result is without a contract, for errors.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Results:
     def read(
         self, reply: Reply, call: Pending, reply_metadata: dict[str, str] | None, most: int
     ) -> Any:
-        """What the reply to a call says: the value, or the error raised.
+        """The value in the reply to a call; an error in it is raised.
 
-        :param reply_metadata: gets what the handler sent beside its result.
+        :param reply_metadata: receives the metadata that the handler sent with its result.
         :param most: bytes of the largest body that this client takes, for the error.
         """
         if reply_metadata is not None and reply.metadata:
@@ -78,7 +78,7 @@ class Results:
             raise self.misfit(call, reply.body, error) from error
 
     def recorded(self, standing: Standing, reply_metadata: dict[str, str] | None) -> Any:
-        """The result of a started call, or the error that it ended with, raised."""
+        """The result of a started call; its error is raised."""
         if reply_metadata is not None and standing.metadata:
             reply_metadata.update(standing.metadata)
         if standing.kind == "error":
@@ -95,11 +95,11 @@ class Results:
         raise InvalidResult(why, method=self._method)
 
     def failure(self, call: Pending, reply: Reply) -> CallError:
-        """The error that a reply tells of."""
+        """The error in a reply."""
         return call.request.dialect.error(reply, self._raises, self._method)
 
     def misfit(self, call: Pending, body: bytes, error: Exception) -> InvalidResult:
-        """What the reply says does not fit the contract."""
+        """The error for a reply that does not fit the contract."""
         what = "the reply does not fit the contract"
         if self._expected:
             what = f"the reply {body[:80]!r} is not {self._expected}"
@@ -112,7 +112,7 @@ class Results:
         return self._codec if is_own else self._make_codec(content_type)
 
     def invalid(self, call: Pending, why: str) -> InvalidResult:
-        """A reply that says nothing that this client can read."""
+        """The error for a reply that this client cannot read."""
         invalid = InvalidResult(why, method=self._method)
         invalid.call_id = call.id
         return invalid

@@ -1,4 +1,4 @@
-"""What a call has to know of the client that it is sent by."""
+"""What a call needs of the client that sends it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from leveret.wire.dialect import ClientChannel, ClientDialect
 
 
 class Sender(Protocol):
-    """The client, as far as a call has to know it."""
+    """What a call needs of the client."""
 
     held: bool
     """Whether callers have to wait in `ready` before they send."""
@@ -26,11 +26,11 @@ class Sender(Protocol):
 
     @property
     def channel(self) -> ClientChannel:
-        """The channel of now, or the last one."""
+        """The current channel, or the last one."""
         ...
 
     def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
-        """What is known of the queue for requests with this routing key.
+        """What the client knows of the queue for requests with this routing key.
 
         :param label: how error messages name it, if not by its key.
         """
@@ -39,9 +39,9 @@ class Sender(Protocol):
     async def ready(self, request: Request, timeout: float) -> float:
         """Wait until requests may go; returns what is left of `timeout`, in seconds.
 
-        To be called for each request while `held`, and where its request `looks_first`.
+        Must be called before each request while `held`, and if the request `looks_first`.
 
-        :raises CallError: if they may not in time, or the call does not want to wait.
+        :raises CallError: if they may not within `timeout`, or the call does not want to wait.
         """
         ...
 
@@ -54,14 +54,14 @@ class Sender(Protocol):
         headers: bytes = b"",
         ids: Iterator[str] | None = None,
     ) -> Pending:
-        """Send one request, whose reply or error its sink gets.
+        """Send one request; its reply or error goes to the sink.
 
         :param timeout: seconds from now to the deadline.
-        :param headers: those of this call, packed by the request's dialect.
-        :param ids: gives it its id; None: any new one will do.
+        :param headers: the headers of this call, packed by the request's dialect.
+        :param ids: gives the call its id; None: a new one.
         :raises CallError: if it is not sent.
         """
         ...
 
     def abandon(self, call: Pending) -> None:
-        """The caller is gone: tell the server that has the request, if one has."""
+        """The caller is gone; tell the server that has the request, if there is one."""

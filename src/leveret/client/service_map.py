@@ -1,8 +1,8 @@
-"""The map of services: who calls whom, how often, and what of that fails. Pure.
+"""The map of services: who calls whom, how often, and how many calls fail. Pure.
 
-Servers count by the names that their callers give themselves. Such a name is that of a connection,
-and a server has its connection's name as well. So where a server has the name of a caller, the
-calls are from the services of that server. Else they are from a program that serves nothing.
+Servers count calls by the name of the caller's connection. A server has its connection's name, too.
+So if a server has the name of a caller, the calls are from the services of that server. Otherwise
+they are from a program that serves nothing.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from leveret.wire.stats import ServerStats
 __all__ = ["UNNAMED", "Affected", "Edge", "Node", "ServiceMap", "Traffic", "service_map"]
 
 UNNAMED: Final = "(unnamed)"
-"""What stands for callers that give no name."""
+"""The name for callers without one."""
 
 
 class Traffic(Struct, eq=False, kw_only=True):
-    """How many calls went one way."""
+    """The number of calls along one edge, or to one node."""
 
     handled: int = 0
     """How many ended since their servers began."""
     failed: int = 0
-    """How many of those ended with an error, whatever its code."""
+    """How many of those ended with an error, of any code."""
     per_second: float | None = None
-    """How many ended in a second lately; None if nobody looked twice."""
+    """How many ended per second lately; None unless somebody looked twice."""
     failed_per_second: float | None = None
     """How many of those ended with an error."""
 
@@ -41,7 +41,7 @@ class Traffic(Struct, eq=False, kw_only=True):
         self.failed += failed
 
     def add_rate(self, handled: int, failed: int, seconds: float) -> None:
-        """Add calls that were counted lately, within so many seconds."""
+        """Add calls that were counted lately, within this number of seconds."""
         if seconds > 0:
             self.per_second = (self.per_second or 0.0) + handled / seconds
             self.failed_per_second = (self.failed_per_second or 0.0) + failed / seconds
@@ -55,9 +55,9 @@ class Node(Struct, eq=False, kw_only=True):
     is_service: bool
     """Whether it is a service."""
     servers: int = 0
-    """How many servers of it answered."""
+    """How many of its servers answered."""
     traffic: Traffic = field(default_factory=Traffic)
-    """The calls of its methods, whoever made them; each once."""
+    """All calls of its methods, each counted once."""
 
 
 class Edge(Struct, eq=False, kw_only=True):
@@ -68,8 +68,8 @@ class Edge(Struct, eq=False, kw_only=True):
     service: str
     """The service that is called."""
     shared: bool = False
-    """Whether some of the calls may be those of another service, which the caller's process serves
-    as well: they count at each of its edges."""
+    """Whether some of the calls may be from another service of the caller's process; such calls
+    count for each of them."""
     traffic: Traffic = field(default_factory=Traffic)
     """All of the calls."""
     methods: dict[str, Traffic] = field(default_factory=dict)
@@ -77,23 +77,23 @@ class Edge(Struct, eq=False, kw_only=True):
 
 
 class Affected(Struct, frozen=True, kw_only=True):
-    """A caller that the failure of a service would hit."""
+    """A caller that depends on a service, directly or through others."""
 
     name: str
-    """Who it is."""
+    """Its name."""
     is_service: bool
     """Whether it is a service."""
     path: tuple[str, ...]
-    """The shortest way from it to the service that fails, with both ends."""
+    """The shortest path from it to the service, with both ends."""
 
 
 class ServiceMap(Struct, eq=False, frozen=True, kw_only=True):
-    """Who calls whom, by name of node and of caller."""
+    """Who calls whom, by the names of nodes and callers."""
 
     nodes: dict[str, Node]
     """All services and programs."""
     edges: list[Edge]
-    """All pairs of a caller and what it calls."""
+    """All pairs of a caller and the service that it calls."""
 
     def impact(self, service: str) -> list[Affected]:
         """Who calls a service, directly or through others; the nearest first.
@@ -123,9 +123,9 @@ class ServiceMap(Struct, eq=False, frozen=True, kw_only=True):
 def service_map(
     servers: Iterable[ServerStats], lately: Iterable[ServerStats] | None = None
 ) -> ServiceMap:
-    """Draw the map of what servers say of their callers.
+    """Make the map from what servers say of their callers.
 
-    :param lately: what `between` makes of two looks at them: for the rates.
+    :param lately: what `between` makes of two looks at the servers, for the rates.
     """
     drawing = _Drawing(servers)
     for server in lately or ():
@@ -137,7 +137,7 @@ class _Drawing:
     def __init__(self, servers: Iterable[ServerStats]) -> None:
         known = list(servers)
         self._served: dict[str, set[str]] = defaultdict(set)
-        """The services of the servers with a name."""
+        """The services of all servers with this name."""
         self._nodes: dict[str, Node] = {}
         self._edges: dict[tuple[str, str], Edge] = {}
         for server in known:
@@ -149,7 +149,7 @@ class _Drawing:
                 traffic.add(handled, failed)
 
     def add_rates(self, server: ServerStats) -> None:
-        """Add what a server counted lately. Where that is nothing, the rates are 0."""
+        """Add what a server counted lately; the rates become 0 if it counted nothing."""
         for service in server.services:
             for traffic in self._of_service(service):
                 traffic.add_rate(0, 0, server.uptime)
@@ -157,7 +157,7 @@ class _Drawing:
             traffic.add_rate(handled, failed, server.uptime)
 
     def _counted(self, server: ServerStats) -> Iterator[tuple[Traffic, int, int]]:
-        """What a server counted: how many calls ended and failed, and what they count for."""
+        """Add how many calls ended and failed, to each of these totals."""
         for queue, stats in server.methods.items():
             method = method_of(queue, stats)
             ended = sum(stats.handled.values())
@@ -168,7 +168,7 @@ class _Drawing:
                     yield traffic, counts.handled, counts.failed
 
     def _of_service(self, service: str) -> Iterator[Traffic]:
-        """All that counts calls of a service."""
+        """All totals in which the calls of a service count."""
         yield self._service(service).traffic
         for edge in self._edges.values():
             if edge.service == service:
@@ -176,7 +176,7 @@ class _Drawing:
                 yield from edge.methods.values()
 
     def _ways(self, caller: str, method: str) -> Iterator[Traffic]:
-        """What the calls of a caller to a method count for."""
+        """All totals in which the calls of a caller to a method count."""
         service = method.partition(".")[0]
         sources = sorted(self._served.get(caller, ())) if caller else []
         for name in sources or [self._program(caller or UNNAMED)]:
@@ -191,7 +191,7 @@ class _Drawing:
         return self._nodes.setdefault(name, Node(name=name, is_service=True))
 
     def _program(self, name: str) -> str:
-        """The name of a program's node, which may call itself as a service is called."""
+        """The name of a program's node, different from any service's name."""
         there = self._nodes.get(name)
         if there is not None and there.is_service:
             name = f"{name} (program)"

@@ -1,4 +1,4 @@
-"""What Python's tools see of the methods of a remote: signatures and docstrings."""
+"""The signatures and docstrings of a remote's methods, for Python's tools."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _iterator_of(item: Any) -> Any:
 
 
 class SignatureOfMethod:
-    """What `inspect.signature` looks for: the parameters of the method, made only then."""
+    """The signature for `inspect.signature`, made only when it is asked for."""
 
     def __get__(self, method: _HasSpec | None, owner: type[Any]) -> Any:
         if method is None:
@@ -58,7 +58,7 @@ class SignatureOfMethod:
 
 
 class DocOfMethod:
-    """What `help` looks for: the docstring of the method, or of the class."""
+    """The docstring for `help`: that of the method, or of the class."""
 
     def __init__(self, of_class: str | None) -> None:
         self._of_class = of_class

@@ -1,8 +1,8 @@
-"""Asks all servers, or those of a service, about themselves, and says who did not answer.
+"""Asks all servers, or those of a service, about themselves, and says how many did not answer.
 
-Nobody tells how many servers there are. The broker counts the consumers of a queue, though, and
-each server names a queue for each of its services. So once the answers become rare, the queues are
-looked at: as long as more servers consume one than have answered, the others are waited for.
+Nobody keeps a list of servers. But the broker counts the consumers of a queue, and each server
+names a queue for each of its services. So once the answers become rare, the client probes these
+queues. It waits as long as a queue has more consumers than servers have answered.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ log = logging.getLogger("leveret.client")
 ALL: Final = "all"
 """The routing key of every server."""
 _MOST: Final = 2_000
-"""How many servers are heard."""
+"""How many answers are read at most."""
 _SETTLED: Final = 0.15
-"""Seconds without another answer after which the queues are looked at."""
+"""Seconds without another answer after which the client probes the queues."""
 _COUNTED_WITHIN: Final = 1.0
-"""Seconds that the broker has to say who consumes a queue."""
+"""Seconds that the broker has to count the consumers of a queue."""
 
 A = TypeVar("A")
 I = TypeVar("I", bound=ServerIdentity)  # noqa: E741 - an identity
 
 
 class Surveyor(Protocol):
-    """The client, as far as it is needed here."""
+    """What this file needs of the client."""
 
     def inquiry(
         self,
@@ -79,7 +79,7 @@ class Surveyor(Protocol):
 
 
 class Survey(Struct, Generic[A], frozen=True, kw_only=True):
-    """What servers said of themselves, and how many did not."""
+    """The answers of servers about themselves, and how many servers did not answer."""
 
     servers: list[A]
     """The answers, by service, name and instance."""
@@ -88,12 +88,12 @@ class Survey(Struct, Generic[A], frozen=True, kw_only=True):
 
     @property
     def is_complete(self) -> bool:
-        """Whether no server is known not to have answered."""
+        """Whether all known servers have answered."""
         return not self.missing
 
 
 class StatsSurvey(Survey[ServerStats], frozen=True, kw_only=True):
-    """How servers stand, and how many did not say."""
+    """The statistics of servers, and how many servers did not answer."""
 
     def methods(self) -> dict[str, MethodTotals]:
         """By method, the sums over the servers that answered."""
@@ -104,16 +104,16 @@ class Pong(Struct, frozen=True, kw_only=True):
     """A server's answer to a ping."""
 
     server: ServerIdentity
-    """Who it is."""
+    """The server."""
     seconds: float
-    """From the question to its answer."""
+    """Seconds from the question to its answer."""
 
 
 def key_of(service: type[Service] | str | None) -> str:
     """The routing key of the servers of a service; None: of all servers.
 
     :raises InvalidArgument: if there cannot be such a service.
-    :raises ContractError: if the class is no service.
+    :raises ContractError: if the class is not a service.
     """
     if service is None:
         return ALL
@@ -152,7 +152,7 @@ async def ask_servers(
 async def ask_stats(
     client: Surveyor, service: type[Service] | str | None, timeout: float
 ) -> StatsSurvey:
-    """Ask servers how they stand."""
+    """Ask servers for their statistics."""
     asked = _Asked(client, STATS, service, ServerStats)
     await asked.run(timeout)
     return StatsSurvey(servers=asked.answers(), missing=asked.missing)
@@ -177,7 +177,7 @@ async def ask_calls(
 async def ask_stop(
     client: Surveyor, call_ids: Iterable[str], service: type[Service] | str | None, timeout: float
 ) -> list[str]:
-    """Have servers cancel calls; returns the ids of those that were there."""
+    """Have servers cancel calls; return the ids of the calls that were there."""
     wanted = {str(call_id) for call_id in call_ids}
     body = msgspec.json.encode(sorted(wanted))
     stopped: set[str] = set()
@@ -200,7 +200,7 @@ async def ask_stop(
 
 
 async def ask_drain(client: Surveyor, instance: str, timeout: float) -> bool:
-    """Have a server drain; returns whether it said that it does."""
+    """Have a server drain; return whether it said that it does."""
     body = msgspec.json.encode([instance])
     with client.inquiry(DRAIN, ALL, body=body, most=1) as inquiry:
         left = await inquiry.ask(timeout)
@@ -223,20 +223,20 @@ def _not_an_operator() -> PermissionDenied:
 
 
 class _Asked(Generic[I]):
-    """One question to servers, and what has come of it."""
+    """One question to servers, and its answers so far."""
 
     def __init__(
         self, client: Surveyor, word: str, service: type[Service] | str | None, kind: type[I]
     ) -> None:
         key = key_of(service)
         self._queues: dict[str, str] = {}
-        """By service, a queue that each of its servers consumes."""
+        """For each service, a queue that all of its servers consume."""
         if isinstance(service, type):
             queues = [method.queue_name for method in usable_spec_of(service).methods.values()]
             self._queues[key] = queues[0]
         self.missing: dict[str, int] = {}
         self._is_counted = False
-        """Whether the broker said, at the last look, who consumes each of the queues."""
+        """Whether the last probes counted the consumers of all queues."""
         self._client = client
         self._key = key
         self._kind = kind
@@ -245,7 +245,7 @@ class _Asked(Generic[I]):
         self._read_before = 0
 
     async def run(self, timeout: float) -> None:
-        """Ask, until all have answered or so many seconds are over."""
+        """Ask until all have answered or this number of seconds is over."""
         loop = asyncio.get_running_loop()
         with self._inquiry as inquiry:
             end = loop.time() + await inquiry.ask(timeout)
@@ -274,7 +274,7 @@ class _Asked(Generic[I]):
                 self._by_instance.setdefault(answer.instance, (answer, seconds))
 
     async def _look(self, seconds: float) -> None:
-        """Compare how many have answered with how many consume the queues that they name."""
+        """Compare the number of answers with the consumers of the queues that they name."""
         answered: Counter[str] = Counter()
         queues = self._queues
         for server, _ in self._by_instance.values():
@@ -297,11 +297,11 @@ class _Asked(Generic[I]):
         }
 
     def heard(self) -> list[tuple[I, float]]:
-        """Who answered, after how many seconds."""
+        """The servers that answered, each with the seconds that it took."""
         return sorted(self._by_instance.values(), key=lambda pair: _order(pair[0]))
 
     def answers(self) -> list[I]:
-        """What they said."""
+        """Their answers."""
         return [answer for answer, _ in self.heard()]
 
 
@@ -314,4 +314,4 @@ def _readable(kind: type[I], bodies: Iterable[bytes]) -> Iterator[I]:
         try:
             yield read_as(kind, body)
         except ValueError as error:
-            log.debug("what a server says of itself cannot be read: %s", error)
+            log.debug("the answer of a server cannot be read: %s", error)

@@ -1,4 +1,4 @@
-"""What the servers of a method have counted, taken together. Pure."""
+"""The sums of what the servers of a method have counted. Pure."""
 
 from __future__ import annotations
 
@@ -26,34 +26,35 @@ class MethodTotals(Struct, eq=False, kw_only=True):
     handed_back: int = 0
     """How many requests went to another server, or back to the broker."""
     redelivered: int = 0
-    """How many came that were delivered before."""
+    """How many requests were redelivered."""
     running: int = 0
-    """How many calls have a place now."""
+    """How many calls run now."""
     waiting: int = 0
-    """How many wait for one, at a server."""
+    """How many calls wait at a server for their turn."""
     concurrency: int = 0
-    """How many calls may run at a time now, at all of them."""
+    """How many calls may run at a time now, at all servers together."""
     handler: Histogram = field(default_factory=Histogram)
-    """How long calls had a place."""
+    """How long handlers took."""
     queue: Histogram = field(default_factory=Histogram)
-    """How long they were on their way, in the queue, and waiting for a place."""
+    """How long calls took before their handlers began: on their way, in the queue, and at the
+    server."""
     bytes_in: int = 0
     """Bytes of arguments."""
     bytes_out: int = 0
     """Bytes of replies and items."""
     callers: dict[str, CallerStats] = field(default_factory=dict)
-    """Who called, by the names that they give themselves."""
+    """The callers, by the names that they gave themselves."""
     last_error: ErrorStats | None = None
     """The latest of the last errors of the servers."""
 
     @property
     def ended(self) -> int:
-        """How many calls ended, whatever came of them."""
+        """How many calls ended, with a result or an error."""
         return sum(self.handled.values())
 
     @property
     def failed(self) -> int:
-        """How many of them ended with an error, whatever its code."""
+        """How many of them ended with an error, of any code."""
         return self.ended - self.handled.get(OK, 0)
 
     def add(self, stats: QueueStats) -> None:
@@ -81,7 +82,7 @@ class MethodTotals(Struct, eq=False, kw_only=True):
 
 
 def method_of(queue: str, stats: QueueStats) -> str:
-    """Which method a queue is of. Servers of before this was told name the queue only."""
+    """The method of a queue. Older servers name only the queue."""
     return stats.method or queue.removeprefix("leveret.")
 
 

@@ -1,4 +1,4 @@
-"""What the client needs of whoever traces its calls; `leveret.tracing` has it for OpenTelemetry."""
+"""What the client needs of a tracer of its calls; `leveret.tracing` has one for OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from leveret.observe import Exemplar
 
 
 class TracedCall(Protocol):
-    """One call that is traced, from its begin to its end."""
+    """One traced call, from its start to its end."""
 
     @property
     def carrier(self) -> Mapping[str, str]:
-        """What is to go with the request, so that its server can tell whose it is."""
+        """The trace context to send with the request, for its server to continue the trace."""
         ...
 
     def attempt(self) -> AbstractContextManager[Mapping[str, str]]:
-        """One of several attempts of the call, each of which has a carrier of its own."""
+        """One of several attempts of the call, each with a carrier of its own."""
         ...
 
     def exemplar(self, seconds: float) -> Exemplar | None:
@@ -31,7 +31,7 @@ class TracedCall(Protocol):
     def ended(self, error: BaseException | None, *, items: int | None = None) -> None:
         """The call is over.
 
-        :param error: what it ended with; None if it has its result.
+        :param error: the error that it ended with; None if it has a result.
         :param items: how many items of a stream its consumer has taken.
         """
 
@@ -41,21 +41,21 @@ class ClientTracing(Protocol):
 
     @property
     def is_wanted(self) -> Callable[[], bool]:
-        """Tells whether anything is to be done about a call that begins now."""
+        """Tells whether a call that begins now is to be traced."""
         ...
 
     @property
     def traces_streams(self) -> bool:
-        """Whether streams are traced as well."""
+        """Whether streams are traced, too."""
         ...
 
     def call(self, method: str) -> AbstractContextManager[TracedCall]:
-        """A call, in whose context what is inside of the block runs.
+        """A call; the block runs in its context.
 
         :param method: "service.method".
         """
         ...
 
     def stream(self, method: str) -> TracedCall:
-        """A stream, which outlives whatever context it begins in; `ended` must be called."""
+        """A stream, which may outlive the context that it begins in; `ended` must be called."""
         ...

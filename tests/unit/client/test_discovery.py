@@ -165,7 +165,8 @@ async def test_answers_that_are_none_are_refused(
 ) -> None:
     caplog.set_level(logging.DEBUG, "leveret.client")
     with pytest.raises(
-        ContractError, match="what servers say of the service 'shop' cannot be read"
+        ContractError,
+        match="the description that servers give of the service 'shop' cannot be read",
     ):
         await Servers({"info": [[body]]}).discover()
 

@@ -1,8 +1,8 @@
-"""Calls that every server of a service runs, or one that is named, by the control exchange.
+"""Calls that every server of a service runs, or one named server, by the control exchange.
 
-Such a request is in no queue that outlives its server, so nobody gives it back, and it is sent
-once. Its answers come to the client's reply queue like all others, each with the name of its
-server. `gathering.py` says when to wait no more.
+The request of such a call is in no queue that outlives its server. So the broker never returns it,
+and the client sends it once. Its answers come to the client's reply queue like all others, each
+with the name of its server. `gathering.py` says when to wait no more.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from leveret.wire.native.names import CALL, CONTROL_EXCHANGE
 from leveret.wire.timing import REPLY_GRACE
 
 _PING: Final = "?"
-"""After the id of a call: the name of the ping that goes beside it. No call id has it."""
+"""The suffix that makes of a call id the name of the ping that is sent with the call. No call id
+ends with it."""
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -50,29 +51,29 @@ class Question(Struct, frozen=True, kw_only=True):
     id: str
     """The call id."""
     route: Route
-    """What is known of the method's queue, and the control key of whom it is for."""
+    """What is known of the method's queue, and the control key of the servers that it is for."""
     method: str
     """The method's name, without that of the service."""
     instance: str = ""
     """The one server that it is for; "" for all servers of the service."""
     dialect: ClientDialect
-    """Reads what comes."""
+    """Reads the replies."""
     content_type: str
     """Of the body."""
     body: Body
     """The encoded arguments."""
     headers: Mapping[str, Any]
-    """Those of the call: its metadata, and whether it wants to be told of progress."""
+    """The headers of the call: its metadata, and whether its caller wants progress reports."""
     stall: float
-    """Seconds without news after which no more answers are waited for."""
+    """Seconds without news after which the client waits for no more answers."""
     wait_for_connection: bool
-    """Whether it waits for a connection that broke to come back before it is sent."""
+    """Whether it waits for a broken connection to come back before it is sent."""
     listener: Listener | None = None
-    """Told how far each server is, if the caller wants to know."""
+    """Takes each server's progress reports, if the caller wants them."""
 
 
 class _Asked:
-    """A question that was asked, and what has come of it."""
+    """A question that was asked, and the answers so far."""
 
     def __init__(self, question: Question, gathering: Gathering) -> None:
         self.question = question
@@ -80,11 +81,11 @@ class _Asked:
         self._news = asyncio.Event()
 
     def tell(self) -> None:
-        """Something came, or nothing will come any more."""
+        """Something arrived, or nothing will arrive any more."""
         self._news.set()
 
     async def news(self, seconds: float) -> None:
-        """Wait until something comes, for so long at most."""
+        """Wait until something arrives, at most this number of seconds."""
         timer = asyncio.get_running_loop().call_later(seconds, self._news.set)
         try:
             await self._news.wait()
@@ -94,11 +95,11 @@ class _Asked:
 
 
 class _Confirm:
-    """Waits for the broker's answer to the one message of a channel."""
+    """Waits for the broker's answer to the only message of a channel."""
 
     def __init__(self, channel: Channel) -> None:
         self.reached_anybody: asyncio.Future[bool] = channel.connection.loop.create_future()
-        """Whether any queue was bound by its key."""
+        """Whether any queue was bound with its key."""
         self._returned = False
         channel.on_return = self._on_return
         channel.on_confirm = self._on_confirm
@@ -117,7 +118,7 @@ class _Confirm:
 
 
 class Network(Protocol):
-    """The client, as far as it is needed here."""
+    """What this file needs of the client."""
 
     @property
     def connection(self) -> Connection:
@@ -126,7 +127,7 @@ class Network(Protocol):
 
     @property
     def channel(self) -> ClientChannel:
-        """Where replies go, and whose requests they are."""
+        """Where replies go, and which user sends the requests."""
         ...
 
     @property
@@ -169,17 +170,17 @@ class Asking:
         self._query = query
         self._cancel = cancel
         self.open: dict[str, _Asked] = {}
-        """What was asked and is not over, by the ids of the calls and the names of the pings."""
+        """The open questions, by the ids of the calls and the names of the pings."""
         self._ended = False
 
     # -- what comes in --------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        """How many questions go on."""
+        """The number of open questions."""
         return len(self.open) // 2
 
     def take(self, name: str, delivery: Delivery) -> bool:
-        """Take a message of the reply queue; False if it is for no question."""
+        """Take a message of the reply queue; False if it answers no open question."""
         asked = self.open.get(name)
         if asked is None:
             return False
@@ -210,11 +211,11 @@ class Asking:
                 listener.heard(message.progress)
 
     def unbound(self, name: str) -> bool:
-        """Nobody listens for a ping; False if it is none of these."""
+        """No server listens for a ping; False if the ping is not one of these."""
         return name in self.open
 
     def end(self) -> None:
-        """Nothing will come any more."""
+        """No more answers will come."""
         self._ended = True
         for asked in self.open.values():
             asked.tell()
@@ -222,9 +223,10 @@ class Asking:
     # -- what goes out --------------------------------------------------------------------------
 
     async def ask(self, question: Question, timeout: float) -> Gathering:
-        """Have servers run a call; returns what has come of it within `timeout` seconds.
+        """Have servers run a call; returns the answers that came within `timeout` seconds.
 
-        Once the request was sent, nothing is an error any more: who did not answer is missing.
+        Once the request was sent, this raises nothing: servers that did not answer count as
+        missing.
 
         :raises NoServer: if there is none. :raises Unimplemented: if there is no such method.
         :raises CallError: if it cannot be sent.
@@ -262,9 +264,9 @@ class Asking:
         return asked.gathering
 
     async def _count(self, route: Route, timeout: float) -> int:
-        """How many servers the broker knows of.
+        """The number of servers, by the broker's count.
 
-        :raises CallError: if there are none, or it does not say.
+        :raises CallError: if there are none, or the broker does not say.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -291,8 +293,8 @@ class Asking:
     async def _publish(self, question: Question, seconds: float) -> bool:
         """Send the request; False if the broker says that nobody listens.
 
-        Each request has a channel of its own: what the broker has against it costs nothing else.
-        If the channel ends for another reason, servers may have it, and may answer later.
+        Each request has a channel of its own, which the broker closes if it refuses the request.
+        If the channel ends for another reason, servers may have the request, and may answer later.
 
         :raises PermissionDenied: if the client's user may not send it.
         :raises CallError: if it was not sent.
@@ -363,7 +365,7 @@ class Asking:
         )
 
     async def _gather(self, asked: _Asked, end: float) -> None:
-        """Wait for the answers, and ask for those that may be lost."""
+        """Wait for the answers, and ask again for those that may have been lost."""
         gathering, question = asked.gathering, asked.question
         every = question.stall / 2
         ask_at = self._time() + every

@@ -1,6 +1,6 @@
-"""Puts another channel in place of one that is open, but of no more use.
+"""Replaces a channel that is open but of no more use.
 
-The broker refuses the requests on it, or the reply queue that it consumes was deleted.
+Either the broker refuses the requests on it, or the reply queue that it consumes was deleted.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Replaced(Protocol):
         """Close it at the broker, and wait for nothing."""
 
     def end(self, error: ChannelClosed) -> None:
-        """End it here, and tell who uses it why."""
+        """End it here, and tell those who wait on it why."""
 
 
 class Publishes(Protocol):

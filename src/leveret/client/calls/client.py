@@ -1,13 +1,13 @@
-"""The client's calls, put together: the only file that knows all others of this folder.
+"""Puts the client's calls together: the only file that knows all others of this folder.
 
 `Client` is what lives on a `Link`. It opens the channel on each connection, and carries out what
-`life.py` asks for. What becomes of the calls when the channel is gone, `lost_channel.py` says:
+`life.py` asks for. `lost_channel.py` says what becomes of the calls when the channel is gone:
 
 - those that the broker has confirmed go on waiting: their replies wait in the reply queue;
 - those that it has not confirmed are sent again on the next channel if they may be repeated; the
   others end with `ConnectionLost`, `executed` "maybe".
 
-A confirmed request, or its reply, can be lost all the same: a broker that is killed loses what it
+A confirmed request or its reply can still be lost: a broker that is killed loses what it
 held in memory, and a socket that breaks loses what was in it. `monitor.py` finds out.
 """
 
@@ -66,9 +66,9 @@ from leveret.wire.timing import LATEST_END, REPLY_GRACE
 log = logging.getLogger("leveret.client")
 
 _RESTORED_WITHIN: Final = 5.0
-"""Seconds in which the client has to be restored on a connection; then another one is tried."""
+"""Seconds that restoring the client on a connection may take; then the link tries another one."""
 _CONTROL_ROOM: Final = 1_000
-"""How many control messages wait for their channel beside one for each call."""
+"""How many control messages may wait for their channel, in addition to one for each call."""
 
 
 class Client:
@@ -104,9 +104,9 @@ class Client:
         self._connection: Connection | None = None
         routes = Routes()
         self.routes = routes.by_label
-        """What is known of each queue, by "service.method"."""
+        """What the client knows of each queue, by "service.method"."""
         self.route = routes.route
-        """What is known of the queue of a routing key: `route(key, dialect, label="")`."""
+        """What the client knows of the queue for a routing key: `route(key, dialect, label="")`."""
         self._was_attached = False
         self._attached_at = 0.0
         self._tasks = Tasks(loop)
@@ -131,7 +131,7 @@ class Client:
         self.inquiry = self._inquiries.open
         """Opens a question to servers about themselves: `inquiry(word, key)`."""
         self.query = self._control.query
-        """Asks the servers of a queue for calls: `query(route, call_ids)`."""
+        """Asks the servers of a queue what became of calls: `query(route, call_ids)`."""
         self._probe = QueueProbe(lambda: self.connection, self._tasks.begin, loop.time)
         self.count_servers = self._probe.count_servers
         """How many servers consume a queue: `await count_servers(queue, seconds)`."""
@@ -252,13 +252,13 @@ class Client:
 
     @property
     def connection(self) -> Connection:
-        """The connection of now, or the last one. There is one once it was attached."""
+        """The current connection, or the last one. There is one once the client was attached."""
         assert self._connection is not None
         return self._connection
 
     @property
     def channel(self) -> ClientChannel:
-        """The channel of now as packers see it, or the last one."""
+        """The current channel as packers see it, or the last one."""
         return self._publisher.outgoing
 
     @property
@@ -273,7 +273,7 @@ class Client:
 
     @property
     def in_flight(self) -> int:
-        """How many calls wait for their replies, or for a look at their queue."""
+        """How many calls wait for their replies, or for a probe of their queue."""
         return len(self._calls) + self._vacancy.looking + len(self._asking)
 
     @property
@@ -283,12 +283,12 @@ class Client:
 
     @property
     def late(self) -> int:
-        """How many messages came for no call."""
+        """How many messages were for no open call."""
         return self._inbox.late
 
     @property
     def unconfirmed(self) -> int:
-        """How many publishes the broker has not answered for, and how many are still to be sent."""
+        """How many publishes the broker has not confirmed, plus the calls still to be sent."""
         return self._publisher.unconfirmed + self.count(State.UNSENT)
 
     def count(self, *states: State) -> int:
@@ -297,7 +297,7 @@ class Client:
 
     @property
     def at_servers(self) -> int:
-        """How many calls a server said that it has."""
+        """How many calls are at a server, by the server's own notice."""
         return self.count(State.AT_SERVER, State.RUNNING)
 
     # -- it begins and ends -------------------------------------------------------------------
@@ -347,7 +347,7 @@ class Client:
         self.end(error)
 
     def end(self, error: LeveretError) -> None:
-        """No reply will come any more: end all calls."""
+        """End all calls: no reply will come any more."""
         if self._flow.ended is None:
             self._flow.end(error)
             self._asking.end()
@@ -356,10 +356,10 @@ class Client:
     # -- the channel comes and goes -----------------------------------------------------------
 
     async def attach(self, connection: Connection) -> Channel:
-        """Open the channel, consume from the reply queue, and send again what has to be.
+        """Open the channel, consume from the reply queue, and send again the requests that need it.
 
         :raises LeveretError: why that is not possible on this connection; `ConnectionLost` if it
-            takes longer than `_RESTORED_WITHIN` seconds to have all that again.
+            takes longer than `_RESTORED_WITHIN` seconds.
         """
         again, self._was_attached = self._was_attached, True
         is_another_users = again and connection.user != self.reply_queue.user
@@ -415,7 +415,7 @@ class Client:
         self.link.restore(self)
 
     def _note_broker_limit(self, size: int | None) -> None:
-        """The broker takes no larger body than this: the next one is refused here."""
+        """The broker takes no larger body than this; from now on the client refuses larger ones."""
         self._flow.broker_limit = size
         self.max_message_size = self._flow.max_size
 
@@ -423,7 +423,7 @@ class Client:
         await restore_exchanges(self.connection)
 
     def _on_cancel(self, _tag: str) -> None:
-        """The reply queue was deleted, or its node went down: begin anew, on another channel."""
+        """The reply queue was deleted, or its node went down: declare it on another channel."""
         reason = f"{self} was deleted on the broker"
         log.warning("%s; declaring it again", reason)
         self._tasks.begin(self._replacement.replace(reason, ReplyCode.NOT_FOUND))
@@ -436,7 +436,7 @@ class Client:
     async def ready(self, request: Request, timeout: float) -> float:
         """Wait until requests may go; returns what is left of `timeout`, in seconds.
 
-        :raises CallError: if they may not in time, or the call does not want to wait.
+        :raises CallError: if they may not within `timeout`, or the call does not want to wait.
         """
         while True:
             timeout = await self._flow.ready(request, timeout)
@@ -471,11 +471,11 @@ class Client:
         headers: bytes = b"",
         ids: Iterator[str] | None = None,
     ) -> Pending:
-        """Send one request, whose reply or error its sink gets.
+        """Send one request; its reply or error goes to the sink.
 
         :param timeout: seconds from now to the deadline.
-        :param headers: those of this call, packed by the request's dialect.
-        :param ids: gives it its id; None: any new one will do.
+        :param headers: the headers of this call, packed by the request's dialect.
+        :param ids: gives the call its id; None: a new one.
         :raises Busy: if too many calls are in flight, the body is too large, or the broker takes
             no publishes. :raises ConnectionLost: if there is no connection.
         :raises InvalidArgument: if the headers do not fit into a frame.
@@ -503,7 +503,7 @@ class Client:
         return call
 
     def abandon(self, call: Pending) -> None:
-        """Nobody waits for a call any more. If it goes on, its server is told so."""
+        """Nobody waits for a call any more. If it has not ended, tell its server so."""
         self.table.fire(call, Event.SENDER_GONE if call.request.one_way else Event.CALLER_GONE)
         if call.listener is not None:
             call.listener.stop()
@@ -511,7 +511,7 @@ class Client:
     # -- acts ---------------------------------------------------------------------------------
 
     def _explain(self, call: Pending) -> None:
-        """Find out why a request came back. One that expired gets a grace for that."""
+        """Find out why a request came back. An expired one gets a little more time for that."""
         if call.state is State.EXPIRED and not call.request.if_busy_fail:
             latest = call.started + call.timeout + LATEST_END
             self.table.extend(call, min(self.loop.time() + REPLY_GRACE, latest))
@@ -538,7 +538,7 @@ class Client:
         self.table.fire(call, Event.TAKEN)
 
     def _passed(self, call: Pending, stage: int) -> None:
-        """A call is at a later stage of its pipe: another queue, and other servers."""
+        """A call has reached a later stage of its pipe: another queue, with other servers."""
         call.request = call.request.stages[stage - 1]
         self.table.fire(call, Event.PASSED)
         self._monitor.passed(call)

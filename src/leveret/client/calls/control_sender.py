@@ -1,4 +1,4 @@
-"""What a client tells the servers of its calls, and asks them, by control messages."""
+"""The control messages by which a client tells servers about its calls, and asks about them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from leveret.wire.timing import REPLY_GRACE
 log = logging.getLogger("leveret.client")
 
 _OF_USE: Final = 1.0
-"""Seconds for which a question is of use. After that it is asked again."""
+"""Seconds for which a question is of use. After that the client asks again."""
 _CREDIT_OF_USE: Final = 10.0
 """Seconds for which a credit may wait for its server."""
 _QUERIED_AT_ONCE: Final = 1_000
@@ -31,13 +31,13 @@ _ASKED_EVERY: Final = 0.2
 
 
 class ControlSender:
-    """Sends control messages, as far as that is possible at the moment.
+    """Sends control messages, where that is possible at the moment.
 
     :param send: sends a message under a routing key: `send(key, properties, body)`.
-    :param reply_to: the reply queue of now.
+    :param reply_to: gives the current reply queue.
     :param is_open: whether messages may go now.
     :param time: the clock of the event loop.
-    :param user: the broker's user of now, "" if it is unknown.
+    :param user: gives the current user of the broker, "" if it is unknown.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class ControlSender:
                 self._send(key, CANCEL, call.id, call.timeout)
 
     def cancel_at(self, server: str, call: Pending) -> None:
-        """Nobody waits any more for what this server, "service.instance", does for the call."""
+        """Nobody waits for the call any more, which this server, "service.instance", has."""
         self._send(server, CANCEL, call.id, call.timeout)
 
     def credit(self, server: str, call: Pending, credit: Credit) -> None:
-        """Tell the server of a stream what has come, and what may."""
+        """Tell the server of a stream which items have arrived, and how many more may."""
         if self._is_open():
             message = credit_properties(
                 credit, call.id, reply_to=self._reply_to(), seconds=_CREDIT_OF_USE
@@ -82,17 +82,17 @@ class ControlSender:
         self._send(key, CANCEL, call_id, seconds)
 
     def confirm(self, key: str, call_id: str, waits: bool) -> None:
-        """Answer a server, which listens under this key, whether a caller still waits."""
+        """Tell a server, which listens under this key, whether a caller still waits."""
         self._send(key, CONFIRMED if waits else CANCEL, call_id, REPLY_GRACE)
 
     def query(self, route: Route, ids: list[str]) -> None:
-        """Ask the servers of a queue for these calls: they run, or were replied to."""
+        """Ask the servers of a queue which of these calls they run or have replied to."""
         for start in range(0, len(ids), _QUERIED_AT_ONCE):
             body = msgspec.json.encode(ids[start : start + _QUERIED_AT_ONCE])
             self._send(route.control_key, QUERY, "", _OF_USE, body)
 
     def ask_to_bind(self, route: Route) -> None:
-        """Requests do not reach their queue, though it is there: only its servers may bind it."""
+        """Ask servers to bind their queue: it exists, but requests do not reach it."""
         now = self._time()
         key = route.control_key
         if key and now - self._asked_to_bind.get(key, -inf) > _ASKED_EVERY:

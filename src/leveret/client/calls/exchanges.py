@@ -1,7 +1,7 @@
-"""Exchanges that an operator deletes: put back, with requests held meanwhile.
+"""Declares exchanges again that an operator has deleted, and holds requests meanwhile.
 
-A request that is published to an exchange which does not exist costs its channel. So none is sent
-before the exchange is there again. Servers put it back as well, and so may the operator.
+The broker closes the channel of a request that is published to a missing exchange. So the client
+sends none before the exchange is there again. Servers declare it as well, and so may the operator.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from leveret.errors import LeveretError
 log = logging.getLogger("leveret.client")
 
 _PAUSE: Final = 0.5
-"""Seconds between two attempts to put an exchange back."""
+"""Seconds between two attempts to declare an exchange again."""
 
 
 class Exchanges:
-    """Puts exchanges back.
+    """Declares missing exchanges again.
 
     :param restore: declares those that are missing.
     :param hold: holds requests back, and says why.
@@ -43,7 +43,7 @@ class Exchanges:
         self._why = ""
 
     def missing(self, name: str) -> None:
-        """An exchange does not exist any more that requests are published to."""
+        """An exchange that requests are published to does not exist any more."""
         if self._why:
             return
         self._why = f"the exchange {name!r} does not exist on the broker any more"

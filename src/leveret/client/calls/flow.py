@@ -1,4 +1,4 @@
-"""Whether requests may go, why not, and the callers that wait until they may."""
+"""Tells whether requests may be sent, and why not, and holds callers until they may."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leveret.errors import Busy, CallError, ConnectionLost, DeadlineExceeded, Le
 
 
 class PausableConnection(Protocol):
-    """A connection, as far as `Flow` has to know it."""
+    """What `Flow` needs of a connection."""
 
     blocked: str
     """Why the broker takes no publishes now; "" if it takes them."""
@@ -30,21 +30,21 @@ class PausableConnection(Protocol):
 
 
 class Waiting(Protocol):
-    """A request or a question that is to be sent, as far as `Flow` has to know it."""
+    """What `Flow` needs of a request or a question that is to be sent."""
 
     @property
     def wait_for_connection(self) -> bool:
-        """Whether it waits for a connection that broke to come back."""
+        """Whether it waits for a broken connection to come back."""
         ...
 
     @property
     def route(self) -> Route:
-        """What names it in errors."""
+        """Its name in errors."""
         ...
 
 
 class RequestPath(Protocol):
-    """What requests need to get to the broker, as far as `Flow` has to know it."""
+    """What `Flow` needs of the way that requests take to the broker."""
 
     @property
     def failure(self) -> LeveretError | None:
@@ -84,7 +84,7 @@ class Flow:
         on_open: Callable[[], None],
     ) -> None:
         self.ended: LeveretError | None = None
-        """Why no request will ever go again."""
+        """Why no request will ever be sent again."""
         self.broker_limit: int | None = None
         """Bytes of the largest body that the broker takes; None while that is not known."""
         self._loop = loop
@@ -103,21 +103,21 @@ class Flow:
 
     @property
     def max_size(self) -> int:
-        """Bytes of the largest body that may go."""
+        """Bytes of the largest body that may be sent."""
         limits = (self._max_message_size, self.broker_limit)
         return min(limit for limit in limits if limit is not None)
 
     # -- what changes -------------------------------------------------------------------------
 
     def watch(self, connection: PausableConnection) -> None:
-        """Follow what this connection can take, and no other."""
+        """Follow the state of this connection, and of no other."""
         self._connection = connection
         for news in (connection.on_paused, connection.on_blocked):
             if self.changed not in news:
                 news.append(self.changed)
 
     def stop(self, why: str) -> None:
-        """Let no request go until `go` with the same reason."""
+        """Hold requests until `go` is called with the same reason."""
         self._stops.append(why)
         self.changed()
 
@@ -127,12 +127,12 @@ class Flow:
         self.changed()
 
     def end(self, error: LeveretError) -> None:
-        """Let no request go any more."""
+        """Hold requests for good."""
         self.ended = error
         self.changed()
 
     def changed(self, _news: object = None) -> None:
-        """Find out whether requests may go now."""
+        """Look again whether requests may be sent now."""
         is_open = self.is_open()
         held = not is_open or (self._connection is not None and self._connection.paused)
         if held is not self._held:
@@ -188,7 +188,7 @@ class Flow:
     # -- why not ------------------------------------------------------------------------------
 
     def obstacle(self) -> str:
-        """What keeps requests back."""
+        """What keeps requests from being sent."""
         failure = self._path.failure
         if blocked := self._blocked():
             return f"the broker takes no publishes now: {blocked}"

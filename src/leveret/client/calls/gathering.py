@@ -1,9 +1,9 @@
-"""What has come of a call that every server of a service was asked to run. Pure.
+"""The answers to a call that every server of a service was asked to run. Pure.
 
-A server is known to be there by the broker's count of consumers, by its answer to a ping, or by
-anything that it says of the call. The count has no names: so a server may be missing of which
-nobody can tell the name. All are heard once each has answered; nothing more is waited for once no
-server has said anything new for the stall time.
+The client knows of a server by the broker's count of consumers, by the server's answer to a ping,
+or by anything that the server says of the call. The count has no names, so a missing server may
+have no known name. The client waits until all of them have answered, or until no server has said
+anything new for the stall time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from leveret.wire.message import Reply
 
 _MOST: Final = 10_000
-"""How many servers are told apart. Anybody can answer in any name."""
+"""How many servers are told apart, at most: a stranger could answer under any number of names."""
 
 
 class Gathering:
@@ -22,7 +22,7 @@ class Gathering:
 
     :param expected: how many servers the broker counts.
     :param now: on the event loop's clock, as all moments here.
-    :param stall: seconds without news after which no more are waited for.
+    :param stall: seconds without news after which the client waits for no more answers.
     """
 
     def __init__(self, expected: int, now: float, stall: float) -> None:
@@ -35,7 +35,7 @@ class Gathering:
         self._known: set[str] = set()
         self._news_at = now
         self._asked_at = inf
-        """When the servers were first asked for the call since there was news."""
+        """When the servers were first asked again for the call after the last news."""
 
     def pinged(self, instance: str, *, able: bool, now: float) -> None:
         """A server says that it is there.
@@ -68,31 +68,31 @@ class Gathering:
         self._is_news(now)
 
     def asked(self, now: float) -> None:
-        """The servers are asked what became of the call."""
+        """The client has asked the servers what became of the call."""
         self._asked_at = min(self._asked_at, now)
 
     @property
     def gives_up_at(self) -> float:
-        """When no more answers are waited for, unless there is news.
+        """The time at which the client stops to wait, unless there is news.
 
-        That is not before the servers were asked and had half of the stall time to say something:
-        a client that was busy for long has not heard what they said meanwhile.
+        Before that the servers are asked, and have half of the stall time to answer: a client that
+        was busy for long has not read what they sent meanwhile.
         """
         return max(self._news_at + self._stall, self._asked_at + self._stall / 2)
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that are known to be there have answered."""
+        """Whether all servers that are known to be there have answered."""
         return not self.missing
 
     @property
     def missing(self) -> int:
-        """How many that are known to be there have not answered."""
+        """How many servers that are known to be there have not answered."""
         return max(self._expected, len(self._known)) - len(self.replies) - len(self.unable)
 
     @property
     def missing_instances(self) -> tuple[str, ...]:
-        """The names of those of them that have one."""
+        """The names of the missing servers, where they are known."""
         return tuple(sorted(self._known - self.replies.keys() - self.unable))
 
     def _is_new(self, instance: str, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""What comes in for calls. Each message of the reply queue is one event, each returned request too.
+"""Turns each message of the reply queue, and each returned request, into one event of a call.
 
 Replies and notices come to the reply queue, and so do requests that the broker gave up ("bounces").
 A request that has no queue is returned on the channel instead.
@@ -30,18 +30,18 @@ _NOTICES: Final = {
 
 
 class Inbox:
-    """Gives what comes in to the calls that it is for, and drops what is for none.
+    """Gives each message to its call, and drops messages for unknown calls.
 
-    :param get: gives the call of an id, or None if there is none any more.
+    :param get: gives the call with an id; None if it has ended.
     :param replied: gives a reply to its call.
-    :param streamed: takes a message of a stream, of a call whose request reads such.
-    :param gathered: gives an answer to a call that all servers were asked to run, by the call's id;
+    :param streamed: takes a message of a stream.
+    :param gathered: takes an answer to a call that all servers were asked to run, by the call's id;
         False if there is no such call.
-    :param answered: gives the answer to a question of this client, by its name; False if there is
-        no such question.
+    :param answered: takes the answer to a question of this client, by the question's name; False if
+        there is no such question.
     :param confirm: tells a server, which listens under a key, whether a caller still waits:
         `confirm(key, call_id, waits)`.
-    :param passed: told of a call that is at a later stage of its pipe, and at which.
+    :param passed: told of each call that reaches a later stage of its pipe, and the stage's number.
     :param default_dialect: the dialect of messages that name no call.
     :param on_late: told of each message that is for no call.
     """
@@ -62,7 +62,7 @@ class Inbox:
         on_late: Callable[[], None] = lambda: None,
     ) -> None:
         self.late = 0
-        """How many messages were for no call: they were late, repeated or forged."""
+        """How many messages were for no open call: they were late, repeated or forged."""
         self._get = get
         self._replied = replied
         self._streamed = streamed
@@ -100,7 +100,7 @@ class Inbox:
             self._streamed(call, message)
 
     def _goes_on(self, call: Pending, message: Notice | Bounce) -> None:
-        """A call has not ended, or has by another message than a reply."""
+        """Take a message that is not a reply: a notice, a question, a bounce."""
         if isinstance(message, Bounce):
             self._bounced(call, message)
         elif message.kind is NoticeKind.PASSED:
@@ -112,7 +112,7 @@ class Inbox:
             call.listener.heard(message.progress)
 
     def _is_past(self, call: Pending, stage: int) -> bool:
-        """Whether a call is past a stage of its pipe; if it is not at it yet, now it is."""
+        """Whether a call is past a stage of its pipe. A call that has not reached it has now."""
         at = call.request.stage
         if at < stage <= len(call.request.stages):
             self._passed(call, stage)
@@ -130,7 +130,7 @@ class Inbox:
         self._replied(call, judged(reply, stage=request.stage, last=last, method=method))
 
     def on_return(self, content: Content) -> None:
-        """The broker has no queue for a request, and gives it back."""
+        """The broker returned a request, as it has no queue for it."""
         call = self._get(content.properties.correlation_id or "")
         if call is not None:
             call.body = content.body  # to send it again, which does no harm
@@ -149,7 +149,7 @@ class Inbox:
             self._confirm(message.answer_to, name, False)
 
     def _bounced(self, call: Pending, bounce: Bounce) -> None:
-        """The broker gave a request up."""
+        """The broker dead-lettered a request."""
         if bounce.reason == "maxlen" and bounce.has_original:
             return  # only a copy found no place: its server keeps the request
         if bounce.attempts or bounce.is_copy:

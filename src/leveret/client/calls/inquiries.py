@@ -1,7 +1,7 @@
 """Questions to servers about themselves, each of which may have any number of answers.
 
-Answers come to the client's reply queue, by the name that the question has. Who asks decides for
-how long answers are of interest; then the question is closed, and what still comes is for no call.
+Answers come to the client's reply queue, under the name of the question. Whoever asks decides how
+long to wait, and then closes the question. Later answers are dropped.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Final, Self
 from leveret.client.calls.route import Route
 
 _OF_USE: Final = 1.0
-"""Seconds for which a question is of use. After that it is asked again."""
+"""Seconds for which a question is of use. After that the client asks again."""
 MOST_ANSWERS: Final = 100
-"""How many answers a question takes, if nothing else is said. Each server may give one."""
+"""How many answers a question takes by default. Each server may give one."""
 
 
 class Inquiries:
@@ -82,7 +82,7 @@ class Inquiries:
 
 
 class Inquiry:
-    """One question, and what has come of it so far."""
+    """One question, and its answers so far."""
 
     def __init__(
         self,
@@ -97,17 +97,17 @@ class Inquiry:
         most: int = MOST_ANSWERS,
     ) -> None:
         self.answers: list[bytes] = []
-        """The bodies of the answers, as they came."""
+        """The bodies of the answers, in order of arrival."""
         self.answered_at: list[float] = []
-        """When each of them came, on the event loop's clock."""
+        """When each of them arrived, on the event loop's clock."""
         self.asked_at = 0.0
-        """When it was asked last, likewise."""
+        """When it was last asked, on the event loop's clock."""
         self.is_unbound = False
-        """Whether the broker said of the latest question that nobody listens under its key."""
+        """Whether the broker returned the latest question, as no server listens under its key."""
         self.wait_for_connection = wait_for_connection
-        """Whether it waits for a connection that broke to come back."""
+        """Whether it waits for a broken connection to come back."""
         self.route = Route(key, "", key)
-        """What names it in errors."""
+        """Its name in errors."""
         self._table = table
         self._ask = ask
         self._ready = ready
@@ -133,7 +133,7 @@ class Inquiry:
         del self._table[self._name]
 
     async def ask(self, timeout: float) -> float:
-        """Ask, now or once messages may go; returns what is left of `timeout`, in seconds.
+        """Ask, now or once messages may be sent; returns what is left of `timeout`, in seconds.
 
         :raises CallError: if they may not in time.
         """
@@ -144,9 +144,9 @@ class Inquiry:
         return left
 
     async def news(self, seconds: float) -> bool:
-        """Wait for the next answer, or for the broker to say that nobody listens.
+        """Wait for the next answer, or until the broker returns the question.
 
-        :returns: False if nothing came within so many seconds, or no more answers are taken.
+        :returns: False if nothing came within this number of seconds, or it takes no more answers.
         """
         if len(self.answers) >= self._most:
             return False

@@ -24,7 +24,7 @@ them for a call whose handler must not run twice.
 
 **Pairs that are not in the table** cannot happen, as far as we know. If one happens it is logged as
 a bug, with the call's id, and changes nothing: the call still ends by its deadline. An ended call
-takes no event at all. What was under way for it comes too late, which is no bug.
+takes no event at all. Whatever was under way for it comes too late, which is not a bug.
 
 **Two pairs are hot**: a call that is sent, and a call that is replied to. They are rows of the
 table like the others, but nobody looks them up. `CallTable.open` and `CallTable.replied` are the
@@ -83,11 +83,13 @@ class State(Enum):
     EXPIRED = "expired"
     """Its request came back, as no server took it in time. The queue is being probed."""
     DELAYED = "delayed"
-    """The broker has no copy of its request. It goes out again on this channel, in a moment."""
+    """The broker has no copy of its request. The client sends it again on this channel, in a
+    moment."""
     UNSENT = "unsent"
-    """Its request goes out again when requests may go: with the next channel, mostly."""
+    """Its request is sent again as soon as requests may be sent, usually on the next channel."""
     SOUGHT = "sought"
-    """Nobody seems to have its request. The servers were asked for it, or its queue is gone."""
+    """Its request seems to be lost. The client has asked the servers for it, or its queue is
+    gone."""
     STREAMING = "streaming"
     """A server has sent a message of its stream: it has the call, and client and server talk."""
     ENDED = "ended"
@@ -198,32 +200,32 @@ class Act(Enum):
 
 @dataclass(slots=True, kw_only=True)
 class Trouble:
-    """What is remembered of a call that did not simply get its reply."""
+    """What the client remembers of a call that did not simply get its reply."""
 
     doubtful: bool = False
     """Whether a server may have a copy of the request other than the last one."""
     resends: int = 0
-    """How many more times the request was sent, a server having perhaps had it before."""
+    """How many more times the request was sent while a server may have had an earlier copy."""
     noticed_at: float = 0.0
     """When a server last said that it has the call; 0 if none has since the request was sent."""
     begun: bool = False
     """Whether a server said that the handler runs, since the request was sent."""
     had_by_server: bool = False
-    """Whether a server ever said that it has the call, of whichever copy of the request."""
+    """Whether a server ever said that it has the call, whichever copy of the request it had."""
     back_at: float = 0.0
     """When the broker last gave the request back, or is known not to have taken it; 0 while it may
     be in a queue or at a server."""
     unrouted_since: float = 0.0
     """When a probe first found no queue for the request; 0 if none did."""
     stray_since: float = 0.0
-    """When a probe first found the queue of a request that the broker gave back; 0 if none did."""
+    """When a probe first found the queue of a request that the broker returned; 0 if none did."""
     missing_since: float = 0.0
-    """Since when nobody seems to have the request; 0 if it is not sought."""
+    """Since when the request seems to be lost; 0 if it is not sought."""
     queried_at: float = 0.0
     """When the servers were asked for it on a new connection; 0 if they were not, or if one has
     answered."""
     resent_at: float = 0.0
-    """When the request was last sent again, a server having perhaps had it before; 0 if never."""
+    """When the request was last sent again while a server may have had a copy; 0 if never."""
     left_queue: bool = False
     """Whether its queue was found empty since the request was sent."""
     key: str | None = ""
@@ -235,7 +237,7 @@ class Pending(Struct, eq=False):
     """One call between its request and its end."""
 
     request: Request
-    """What it has in common with the other calls of its remote method."""
+    """What all calls of its remote method have in common."""
     id: str
     """The call id, which its reply carries as correlation id."""
     started: float
@@ -258,13 +260,13 @@ class Pending(Struct, eq=False):
     tick: int = 0
     """The bucket of its deadline in the table's wheel."""
     watched: bool = False
-    """Whether the monitor knows of it."""
+    """Whether the monitor watches it."""
     trouble: Trouble | None = None
-    """What has to be remembered of it, if anything."""
+    """What the client remembers of it, if anything went wrong."""
     listener: Listener | None = None
-    """Tells its caller how far it is, if the caller wants to know."""
+    """Gives progress reports to its caller, if the caller wants them."""
     passed_at: float = 0.0
-    """When it came to its stage of a pipe, if that is not the first."""
+    """When it reached its stage of a pipe, if that is not the first one."""
 
     @property
     def route(self) -> Route:
@@ -278,17 +280,17 @@ class Pending(Struct, eq=False):
 
     @property
     def since(self) -> float:
-        """When its request was sent first: that of the stage which it is at."""
+        """When its request was sent first; in a pipe, the request of its current stage."""
         return self.passed_at or self.started
 
     @property
     def doubtful(self) -> bool:
-        """Whether what the client hears of it may be true of one copy of its request only."""
+        """Whether what the client hears of it may hold for one copy of its request only."""
         return self.trouble is not None and self.trouble.doubtful
 
     @property
     def resends(self) -> int:
-        """How many more times its request was sent, a server having perhaps had it before."""
+        """How many more times its request was sent while a server may have had an earlier copy."""
         return 0 if self.trouble is None else self.trouble.resends
 
     @property
@@ -297,21 +299,21 @@ class Pending(Struct, eq=False):
         return 0.0 if self.trouble is None else self.trouble.noticed_at
 
     def ensure_trouble(self) -> Trouble:
-        """What is remembered of it, made if nothing was remembered before."""
+        """What the client remembers of it; an empty record if there is nothing yet."""
         if self.trouble is None:
             self.trouble = Trouble()
         return self.trouble
 
     def doubt(self) -> None:
-        """A server had it, and may have begun it. From certain to doubtful, and never back."""
+        """A server had it, and may have begun it: the call is in doubt from now on."""
         self.ensure_trouble().doubtful = True
 
 
 MOST_RESENDS: Final = 10
-"""How often a request is sent again that costs its channel each time, or is refused each time."""
+"""How often a request is sent again if each time the broker refuses it or closes its channel."""
 
 LIVE: Final = tuple(s for s in State if s not in (State.NEW, State.ENDED))
-"""The states of a call that goes on."""
+"""The states of a call that has not ended."""
 
 WAITING: Final = tuple(s for s in LIVE if s is not State.STREAMING)
 """The states of a call whose server, if it has one, has sent no message of its stream."""
@@ -348,7 +350,7 @@ _OF_COPIES: Final = (
     Event.NACK,
     Event.NACK_BEFORE_CHANNEL,
 )
-"""What the broker may say of one copy of a request."""
+"""The events by which the broker tells of one copy of a request."""
 
 TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     # -- the two hot ones, never looked up ------------------------------------------------------
@@ -470,15 +472,15 @@ class Fire(Protocol):
     """Tells a call that something happened to it: `CallTable.fire`."""
 
     def __call__(self, call: Pending, event: Event, cause: LeveretError | None = None, /) -> Act:
-        """Returns the act, once it is carried out.
+        """Return the act, once it is carried out.
 
-        :param cause: what a failure is to tell of.
+        :param cause: why the call fails, for its error.
         """
         ...
 
 
 def remember(call: Pending, event: Event, act: Act, now: float) -> None:
-    """Note what an event leaves behind, beside the state. `CallTable.fire` calls this."""
+    """Note what an event leaves behind in addition to the state. `CallTable.fire` calls this."""
     match event:
         case Event.WAITS | Event.CONFIRM:
             trouble = call.ensure_trouble()

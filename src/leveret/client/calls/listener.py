@@ -1,4 +1,4 @@
-"""Tells the caller of one call how far it is, by the function that it gave (`on_progress`)."""
+"""Gives a server's progress reports to the function that the caller gave (`on_progress`)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from leveret.wire.log_fields import fields_of_method
 log = logging.getLogger("leveret.client")
 
 OnProgress = Callable[[Progress], object]
-"""What a caller gives: a plain function, called on the event loop."""
+"""The caller's function: a plain one, called on the event loop."""
 
 
 class Listener:
     """Calls a caller's function for one request: in order, and never once the call is over.
 
-    Each report is a callback of the event loop. Those that came before the reply run before the
-    task goes on that waits for it: asyncio runs callbacks in the order in which they were asked
-    for. They see the context variables of the caller.
+    Each report is a callback of the event loop. asyncio runs callbacks in order, so reports that
+    came before the reply are delivered before the task that awaits the reply goes on. The function
+    sees the context variables of the caller.
 
     :param method: "service.method", for the log.
     """
@@ -37,7 +37,7 @@ class Listener:
         self._context = copy_context()
 
     def heard(self, progress: Progress) -> None:
-        """The server reports."""
+        """A report of the server has arrived."""
         self._loop.call_soon(self._tell, progress, context=self._context)
 
     def stop(self) -> None:

@@ -1,18 +1,19 @@
 """What becomes of the calls whose requests were on a channel that has ended. Pure.
 
-`fates` says what is known of the requests, and `events` what happens to their calls.
+`fates` says what became of the requests, as far as it is known, and `events` what happens to their
+calls.
 
 The broker handles what is published on a channel one by one. It closes the channel at the first
 request that it cannot handle, drops what follows, and does not say which one it was. It only names
-the exchange that does not exist, or that the user may not use. So the culprit is one of those for
-that exchange, and:
+the exchange that does not exist, or that the user may not use. So the requests for that exchange
+are the suspects, and:
 
-    handled    those before the first that it may have been; the broker has them
-    dropped    the last that it may have been, and all after it; the broker has none of them
-    unknown    what lies in between
+    handled    requests before the first suspect; the broker has them
+    dropped    the last suspect, and all after it; the broker has none of them
+    unknown    requests in between
 
-If it can have been one request only, all is known of all others. So it is where a request was too
-large: then the broker names its size.
+If only one request can be the culprit, the fate of all others is known. A request that was too
+large is such a case: the broker names its size.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from leveret.errors import LeveretError
 from leveret.wire.channel_errors import exchange_at_fault, is_missing_exchange, size_at_fault
 
 _SILENT = (State.QUIET, State.SOUGHT)
-"""The states of a call of whose request the client has heard nothing."""
+"""The states of a call about which the client has heard nothing."""
 
 
 class Fate(Enum):
@@ -36,7 +37,7 @@ class Fate(Enum):
     DROPPED = "dropped"
     """The broker has not taken it, and no server has it."""
     UNKNOWN = "unknown"
-    """Nobody can know."""
+    """It cannot be known."""
     TOO_LARGE = "too large"
     """The broker has not taken it, and never will."""
 
@@ -44,7 +45,7 @@ class Fate(Enum):
 def events(
     unconfirmed: Sequence[Pending], error: LeveretError, *, reconnects: bool
 ) -> Iterator[tuple[Pending, Event]]:
-    """What happens to the calls of these requests; nothing to those that the broker has taken.
+    """What happens to the calls of these requests. Nothing does where the broker took the request.
 
     :param unconfirmed: in the order in which they were published.
     :param error: why the channel has ended.
@@ -76,9 +77,9 @@ def events(
 def fates_by_size(
     unconfirmed: Sequence[Pending], size: int, most: int
 ) -> Iterator[tuple[Pending, Fate]]:
-    """What became of each of these requests, where the broker named the size of the culprit.
+    """What became of each of these requests, if the broker named the size of the culprit.
 
-    It is the first request of that size: an earlier one would have cost the channel before.
+    The culprit is the first request of that size: the broker closed the channel at it.
 
     :param unconfirmed: in the order in which they were published.
     :param size: bytes of the culprit's body.

@@ -1,9 +1,10 @@
 """Control messages to servers, on a channel of their own.
 
 The broker closes the channel of a message that it cannot handle: the control exchange may have been
-deleted, or this user may not use it. On a channel of its own, such a message costs no request. What
-the broker has not confirmed, or has no queue for, is sent again, which does no harm: each message
-may come twice. Servers bind their control queues again, seconds after the exchange was deleted.
+deleted, or this user may not use it. As control messages have a channel of their own, no request is
+lost then. The client sends a message again if the broker has not confirmed it, or has no queue for
+it. That does no harm, as each message may arrive twice. Servers bind their control queues again,
+seconds after the exchange was deleted.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from leveret.transport.connection import Connection
 log = logging.getLogger("leveret.client")
 
 _MOST_TRIES: Final = 6
-"""How often a message is sent that reaches no server."""
+"""How often a message is sent if it reaches no server."""
 _TRIED_EVERY: Final = 1.0
-"""Seconds between two of these attempts."""
+"""Seconds between two attempts."""
 _LAST_WAIT: Final = 1.0
-"""Seconds that the last messages get to leave when the client is closed."""
+"""Seconds that the last messages have to be sent when the client is closed."""
 
 
 class Message(Struct, kw_only=True):
@@ -52,11 +53,11 @@ class Messenger:
     """Sends control messages.
 
     :param exchange: where servers listen for them.
-    :param connection: gives the connection of now.
+    :param connection: gives the current connection.
     :param restore: declares the exchange where it is missing.
-    :param unbound: told the properties of a message that no server listens for; True if it is not
-        to be sent again.
-    :param most: how many messages wait for a channel; beyond that the oldest ones are dropped.
+    :param unbound: is given the properties of a message for which no server listens; it returns
+        True if the message is not to be sent again.
+    :param most: how many messages may wait for a channel; beyond that the oldest are dropped.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Messenger:
         self._is_closed = False
 
     def send(self, key: str, properties: Properties, body: bytes = b"") -> None:
-        """Send a message, now or as soon as there is a channel. It may get lost."""
+        """Send a message, now or as soon as there is a channel. It may be lost."""
         self._send(Message(key=key, properties=properties, body=body))
 
     def _send(self, message: Message) -> None:
@@ -97,7 +98,7 @@ class Messenger:
             self._open()
 
     async def close(self) -> None:
-        """Send what waits, if that is possible at once, and close the channel."""
+        """Send the messages that wait, if that is possible at once, and close the channel."""
         self._is_closed = True
         if self._opening is not None:
             await asyncio.wait((self._opening,), timeout=_LAST_WAIT)
@@ -154,7 +155,7 @@ class Messenger:
             self._open()
 
     def _on_return(self, returned: Content) -> None:
-        """No server is bound by this key: none is there, or it is about to bind its queue again."""
+        """No queue is bound with this key: no server is there, or it will bind its queue soon."""
         if self._unbound(returned.properties):
             return
         message = self._by_name.get(_name(returned.properties))
@@ -172,5 +173,5 @@ class Messenger:
 
 
 def _name(properties: Properties) -> tuple[str | None, str | None]:
-    """What a message is known by when it is returned: its word, and the call that it is about."""
+    """What identifies a message that is returned: its word, and the call that it is about."""
     return properties.type, properties.correlation_id

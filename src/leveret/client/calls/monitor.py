@@ -2,9 +2,9 @@
 
 The queue of a call is probed once the call has waited for `PROBE_AFTER` seconds, or for half of its
 timeout if that is less, and again as often as that; once a second where all are being served. It is
-also probed beside each call that is sent after a second without replies, so that the client knows
-whether a server was there when it sent the request: without that, "nobody has run it" would be a
-guess. Calls that leave in one write share such a probe, which leaves with them.
+also probed along with each call that is sent after a second without replies. So the client knows
+whether a server was there when it sent the request; otherwise "nobody has run it" would be a guess.
+Calls that are sent in one write share this probe, which is in the same write.
 
 The same probes find requests that were lost. A broker that is killed loses what it held in memory,
 a socket that breaks loses what was in it, a deleted queue all that waited there. If the queue is
@@ -16,7 +16,7 @@ method is sent again then.
 here. Every `PROBE_AFTER` seconds the monitor notes the calls that are new in the table; each of
 those is then due at its own time, by an entry of a timer wheel. Calls with little time get their
 entry at once. Calls that are overdue are kept by queue, and each queue has its own next check. So
-no call waits for another one's turn, be it sooner or later, of its own queue or of another.
+no call waits for another one's turn, whether of its own queue or of another.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ from leveret.wire.timing import (
 log = logging.getLogger("leveret.client")
 
 SHORT: Final = 2 * PROBE_AFTER
-"""Seconds; a call with a shorter timeout is looked after sooner than others."""
+"""Seconds. The monitor looks after a call with a shorter timeout sooner than after others."""
 SERVED_EVERY: Final = 1.0
-"""How often, in seconds, a queue is probed at most whose requests are all being served."""
+"""Seconds between two probes of a queue whose requests are all being served, at least."""
 MOST_BESIDE: Final = 4
-"""How many probes beside calls of one queue are under way at a time; further calls wait for one."""
+"""How many probes along with calls of one queue may be in flight; further calls wait for one."""
 _SOONEST: Final = 0.05
-"""Seconds that lie between two probes of a queue, at least, where a call has little time."""
+"""Seconds between two probes of a queue, at least, if one of its calls has little time."""
 _SOON: Final = 0.1
-"""The same where no call has."""
+"""Seconds between two probes of a queue, at least, if all of its calls have enough time."""
 _NOT_LOOKED_AFTER: Final = (State.STREAMING, State.ENDED)
-"""The states of calls of which no queue can tell any more."""
+"""The states of calls about which no queue can tell any more."""
 
 
 class _Overdue:
@@ -69,21 +69,21 @@ class _Overdue:
         self.route = route
         self.calls: dict[str, Pending] = {}
         self.check_at = inf
-        """When they are looked at next, on the event loop's clock."""
+        """When the monitor looks at them next, on the event loop's clock."""
         self.is_looked_after = False
-        """Whether a probe for them is about to be sent, or under way."""
+        """Whether a probe for them is about to be sent, or in flight."""
 
 
 class Monitor:
     """Finds out why calls wait.
 
-    :param calls: all calls that go on, by id, in the order in which they were sent.
+    :param calls: all calls that have not ended, by id, in the order in which they were sent.
     :param defer: calls back just before the next write to the broker.
     :param probe: probes a queue; returns whether anything was found out.
     :param check_broker: drops the connection if its broker is dead.
     :param is_unconfirmed: whether the broker is not known to have a call's request.
     :param query: asks the servers of a queue what became of these calls.
-    :param resend: sends the request of a call again that got lost.
+    :param resend: sends the request of a call again, after it was lost.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class Monitor:
         self._patient_until = -inf
 
     def close(self) -> None:
-        """Look after no call any more."""
+        """Look after no calls any more."""
         self._timers.close()
 
     def connection_changed(self) -> None:
-        """The connection is another one: what was found on the one before is not news any more."""
+        """The connection is another one: what probes found on the last one counts no more."""
         self._beside.clear()  # there was no such write
         self._patient_until = self._time() + SERVERS_RETURN_WITHIN
 
@@ -132,8 +132,8 @@ class Monitor:
     def probe_beside(self, route: Route, now: float) -> None:
         """Probe the queue of a call that is being sent, as no server was seen for a while.
 
-        The probe leaves in the same write as the request, after all requests in it. So the broker
-        answers it before it can have heard that a server which took one of them has died.
+        The probe is in the same write as the request, after all requests in it. So the broker
+        answers it before it can have noticed that a server which took one of them has died.
         """
         route.sent_unseen(now)
         if not self._beside:
@@ -148,7 +148,7 @@ class Monitor:
                 self._begin(self._probe_beside(route, self._probe(route)))
 
     async def _probe_beside(self, route: Route, probing: Awaitable[bool]) -> None:
-        """Probe for the calls that were sent, and again for those that had no probe meanwhile."""
+        """Probe for the calls that were sent, and again for calls that were sent meanwhile."""
         try:
             while await probing and route.unprobed_since < inf and route not in self._beside:
                 probing = self._probe(route)
@@ -158,7 +158,7 @@ class Monitor:
                 del self._probing_beside[route]
 
     def watch(self, call: Pending) -> None:
-        """Look after this call, and after all others until none is left."""
+        """Look after this call, and after all later ones until none is left."""
         if call.timeout < SHORT:
             self._note(call)
         if not self.is_watching:
@@ -188,11 +188,11 @@ class Monitor:
             self._timers.add(due, partial(self._is_due, call))
 
     def passed(self, call: Pending) -> None:
-        """A call is at a later stage of its pipe, and waits in another queue."""
+        """A call has reached a later stage of its pipe, and waits in another queue."""
         self._timers.add(self._time() + PROBE_AFTER, partial(self._is_due, call))
 
     def _is_due(self, call: Pending) -> None:
-        """A call has waited for long enough to be looked after."""
+        """A call has waited long enough to be looked after."""
         if call.state in _NOT_LOOKED_AFTER:
             return
         route = call.route
@@ -236,7 +236,7 @@ class Monitor:
         self._check_at(overdue, now + PROBE_AFTER)
 
     def _is_probe_due(self, route: Route, waiting: Iterable[Pending], now: float) -> bool:
-        """Whether to probe a queue: where all calls are known to run, that is seldom."""
+        """Whether to probe a queue, which is seldom if all of its calls are known to run."""
         finding = route.finding
         if not finding.consumers or finding.messages:
             return True  # whoever waits must know of each server that comes or dies meanwhile
@@ -252,7 +252,7 @@ class Monitor:
     # -- what a probe says --------------------------------------------------------------------
 
     async def _look_after(self, overdue: _Overdue) -> None:
-        """Probe, end the calls that nobody will answer, and send again those that were lost."""
+        """Probe, end the calls that nobody will answer, and send lost requests again."""
         route = overdue.route
         try:
             if not await self._probe(route):
@@ -293,9 +293,9 @@ class Monitor:
                 self._fire(call, event)
 
     def _behind_others(self, calls: list[Pending]) -> list[Pending]:
-        """Those that must not wait, while their requests seem to lie behind others.
+        """The calls that must not wait, but whose requests seem to wait behind others.
 
-        A server that had one would have said so within twice `ANNOUNCE_AFTER`.
+        A server that had one of them would have said so within twice `ANNOUNCE_AFTER`.
         """
         behind: list[Pending] = []
         for call in calls:
@@ -309,7 +309,7 @@ class Monitor:
         return behind
 
     def _deleted(self, calls: list[Pending]) -> list[Pending]:
-        """Those whose queue is gone for good. A server declares it anew within a moment."""
+        """The calls whose queue is gone for good: a live server would have declared it again."""
         gone: list[Pending] = []
         for call in calls:
             if not call.request.repeatable:
@@ -321,7 +321,7 @@ class Monitor:
         return gone
 
     def _seek(self, route: Route, calls: list[Pending]) -> None:
-        """The queue is empty: each call is with a server, or its request is lost, or its reply."""
+        """The queue is empty: each call is at a server, or its request or its reply is lost."""
         if route.finding.consumers:
             for call in calls:
                 if call.request.if_busy_fail:
@@ -347,11 +347,11 @@ class Monitor:
             self._query(route, sought)
 
     def _is_lost(self, call: Pending) -> bool:
-        """Whether a request is to be sent again: nobody has said that they have it.
+        """Whether to send a request again, as no server has said that it has it.
 
-        Servers that are slow to answer are given twice the time with each further copy. That time
-        goes on while the client has no connection, or the next: connections that break every few
-        seconds would else leave no time for any further copy.
+        Servers get twice the time to answer with each further copy. That time runs on while the
+        connection is down: otherwise connections that break every few seconds would prevent any
+        further copy.
         """
         resent_at = call.ensure_trouble().resent_at
         pause = QUERY_ANSWERED_WITHIN * 2**call.resends
@@ -360,6 +360,6 @@ class Monitor:
         )
 
     def _is_missing(self, call: Pending, patience: float) -> bool:
-        """Whether nobody has had a call for so many seconds."""
+        """Whether a call's request has seemed lost for this number of seconds."""
         since = call.ensure_trouble().missing_since
         return call.route.finding.asked_at - since > patience

@@ -1,7 +1,7 @@
 """Probes: passive declares, which tell how many requests wait in a queue and who listens.
 
 They go over channels of their own, as the broker closes the channel of one that finds no queue.
-And since a probe is always answered, one that is not tells that the broker is dead, long before two
+As the broker answers every probe, an unanswered one tells that the broker is dead, long before two
 heartbeats are missed.
 """
 
@@ -30,15 +30,15 @@ _HANGS_AFTER: Final = 0.25
 _DOWN_AFTER: Final = 2.0
 """Further seconds without an answer after which a queue counts as out of reach."""
 MOST_AT_ONCE: Final = 16
-"""How many probes are under way at a time at most, besides those that hang."""
+"""How many probes may be in flight, not counting those that hang."""
 _LOOK_FOR_A_TURN: Final = 0.01
-"""Seconds between two looks of a probe whether fewer are under way."""
+"""Seconds between two checks of a waiting probe whether fewer are in flight."""
 _KEPT: Final = 2
 """How many channels are kept for the next probes."""
 
 
 class BrokerLiveness:
-    """Whether a broker that owes answers and says nothing is still there. Pure."""
+    """Whether a broker is still there that owes answers and sends nothing. Pure."""
 
     def __init__(self) -> None:
         self._tickets = count()
@@ -56,20 +56,21 @@ class BrokerLiveness:
         return question
 
     def expect_no_answer(self, question: int) -> None:
-        """The answer came, or nobody waits for it any more."""
+        """The answer arrived, or nobody waits for it any more."""
         self._owed.pop(question, None)
 
     def connection_changed(self) -> None:
-        """The connection is another one, on which the broker was asked nothing."""
+        """The connection is another one, on which the client has asked nothing yet."""
         self._owed.clear()
 
     def is_dead(self, reads: int, now: float, *, blocked: bool) -> bool:
         """Whether the broker has been silent for too long.
 
-        The answer is right only if it is asked several times a second while an answer is due.
+        The result is right only if this is called several times a second while an answer is due.
 
         :param reads: how often the connection has read anything.
-        :param blocked: whether the broker blocks publishers: then it may read nothing for long.
+        :param blocked: whether the broker blocks publishers; then it may read nothing for a long
+            time.
         """
         if reads != self._reads:
             self._reads, self._heard_at = reads, now
@@ -80,9 +81,9 @@ class BrokerLiveness:
 
 
 class QueueProbe:
-    """Probes queues, and has their routes note what it finds.
+    """Probes queues, and notes in their routes what it finds.
 
-    :param connection: gives the connection of now.
+    :param connection: gives the current connection.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class QueueProbe:
         self._liveness = BrokerLiveness()
 
     def connection_changed(self) -> None:
-        """The broker owes no answer on the connection of now."""
+        """The connection is another one, on which the broker owes no answer."""
         self._liveness.connection_changed()
 
     def check_broker(self) -> None:
@@ -111,8 +112,8 @@ class QueueProbe:
     def probe(self, route: Route) -> asyncio.Task[bool]:
         """Probe a queue once. The task returns whether anything was found out.
 
-        The question is sent before this returns, unless many are under way. So one that is asked
-        right after a request reaches the broker with it, before the broker can have heard that a
+        The probe is sent before this returns, unless many are in flight. So a probe right after a
+        request reaches the broker together with it, before the broker can have noticed that a
         server which took the request has died.
         """
         asked_at = self._time()
@@ -157,8 +158,8 @@ class QueueProbe:
     def _ask(self, route: Route) -> _Question:
         """Declare a queue passively.
 
-        Each question under way has a channel of its own, as a 404 closes it, and as one for a
-        quorum queue without a leader hangs. A channel that is new is used before it is open.
+        Each probe in flight has a channel of its own: a 404 closes the channel, and the probe of a
+        quorum queue without a leader hangs. A new channel is used before it is open.
 
         :raises LeveretError: if the connection has ended, or has no channel left.
         """
@@ -181,7 +182,7 @@ class QueueProbe:
         return channel
 
     async def _answer(self, route: Route, asked_at: float, question: _Question | None) -> Finding:
-        """The answer to a question. A queue of which RabbitMQ says nothing for long is DOWN."""
+        """The answer to a probe. A queue is DOWN if RabbitMQ does not answer for long."""
         while question is None:
             if self._under_way < MOST_AT_ONCE:
                 question = self._ask(route)
@@ -219,7 +220,7 @@ class QueueProbe:
         )
 
     async def _broker_answers(self) -> bool:
-        """Whether the broker answers to anything else. One that is dead does not."""
+        """Whether the broker answers anything else, which tells that it is alive."""
         try:
             channel = await self._connection().open_channel()
         except LeveretError:
@@ -239,6 +240,6 @@ class _Question:
 
 
 def _see_error(asking: asyncio.Task[Any]) -> None:
-    """Its error counts as seen, even if who waits for it is cancelled at the same time."""
+    """Count its error as seen, even if the task that awaits it is cancelled at the same time."""
     if not asking.cancelled():
         asking.exception()

@@ -29,7 +29,7 @@ class Publisher:
     """
 
     outgoing: ClientChannel
-    """The channel as packers see it; the last one while there is none. Another record for each."""
+    """The channel as packers see it, or the last one. Each channel has a record of its own."""
 
     def __init__(
         self,
@@ -41,8 +41,8 @@ class Publisher:
         self._on_refused = on_refused
         self._on_taken = on_taken
         self._one_way = 0
-        """How many requests of one-way calls the broker has not answered for. While there is none,
-        nobody waits for a confirm, and it costs no look at the calls."""
+        """How many requests of one-way calls the broker has not confirmed. While it is 0, nobody
+        waits for a confirm, and a confirm needs no look at the calls."""
         self._channel: Channel | None = None
         self._send: Callable[[bytes], None] = _no_channel
         self._ledger: Confirms[Pending] = Confirms()
@@ -51,7 +51,7 @@ class Publisher:
 
     @property
     def channel(self) -> Channel:
-        """The channel of now, or the last one."""
+        """The current channel, or the last one."""
         assert self._channel is not None
         return self._channel
 
@@ -70,7 +70,7 @@ class Publisher:
         channel.on_confirm = self._on_confirm
 
     def detached(self) -> list[Pending]:
-        """The channel has ended; returns the calls that were not confirmed on it."""
+        """The channel has ended; return the calls whose requests were not confirmed on it."""
         unconfirmed = self._ledger.open()
         self._ledger = Confirms()
         self._one_way = 0
@@ -82,7 +82,7 @@ class Publisher:
         """Send the request of a call.
 
         :param timeout: seconds until its deadline.
-        :param headers: its own, besides those that all of its `Request` have.
+        :param headers: its headers, with those that all calls of its `Request` have.
         """
         request = call.request
         if timeout != self._timeout:  # calls that follow each other mostly have the same
@@ -108,11 +108,11 @@ class Publisher:
 
     @property
     def unconfirmed(self) -> int:
-        """How many publishes the broker has not answered for."""
+        """How many publishes the broker has neither confirmed nor refused."""
         return len(self._ledger)
 
     async def all_answered(self) -> None:
-        """Return when the broker has answered for all that was published on this channel."""
+        """Return when the broker has confirmed or refused everything published on this channel."""
         channel = self.channel
         # Confirms are the hot path: they set no event.
         while self._ledger and channel.closed is None:  # noqa: ASYNC110

@@ -1,11 +1,11 @@
 """The reply queue of one client, on one connection after the other.
 
 The queue outlives its connection, so replies wait in it until the client is back. Three things can
-keep the client from it then: the node of the broker that has the queue is down; the connection is
-another user's now; or the queue has a ghost, which is this client's own consumer of before, on a
-connection of whose end the broker does not know yet. A ghost is given half of the replies, so the
-queue is made anew. In the other two cases the client takes a queue of another name, and the replies
-to what it sent before cannot come.
+keep the client from it then. The broker's node that has the queue may be down. The connection may
+have another user. Or the queue has a ghost: the client's previous consumer, whose connection the
+broker still takes to be alive. As a ghost gets half of the replies, the client deletes the queue
+and declares it again. In the other two cases it takes a queue of another name, and replies to
+earlier requests are lost.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from leveret.wire.channel_errors import is_down
 log = logging.getLogger("leveret.client")
 
 _GHOST_PROBES: Final = 10
-"""How often the queue is probed for a ghost before it is made anew."""
+"""How often the queue is probed for a ghost before it is declared again."""
 _GHOST_PAUSE: Final = 0.03
 """Seconds between two of these probes."""
 _ANSWERED_WITHIN: Final = 2.0
-"""Seconds that the broker has to say something of the queue, before another queue is taken."""
+"""Seconds that the broker has to answer for the queue before the client takes another one."""
 
 Consume = Callable[[Channel, str, Callable[[Delivery], None]], Awaitable[None]]
 """Declares a reply queue and consumes from it: `consume(channel, name, on_delivery)`."""
@@ -39,9 +39,9 @@ Consume = Callable[[Channel, str, Callable[[Delivery], None]], Awaitable[None]]
 class ReplyQueue:
     """Opens the channel that requests leave by and replies come by.
 
-    :param name_for: makes a name that nobody can guess, for a user's queue.
+    :param name_for: makes a name for a user's queue, which nobody can guess.
     :param on_delivery: takes what comes to the queue.
-    :param on_renamed: told that replies to `name` cannot come, and why, before another is taken.
+    :param on_renamed: is told why the replies to `name` are lost, before the queue is renamed.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class ReplyQueue:
                 if not found.consumer_count:
                     return
                 await asyncio.sleep(_GHOST_PAUSE)
-            log.warning("%s has another consumer, from before; making it anew", self)
+            log.warning("%s still has its previous consumer; declaring it again", self)
             await channel.call(methods.Queue.Delete(queue=self.name))
         except ChannelClosed as error:
             other_user = connection.user != self.user
@@ -119,7 +119,7 @@ class ReplyQueue:
             channel.abandon()
 
     def _rename(self, error: LeveretError, user: str) -> None:
-        log.warning("%s is out of reach, taking another: %s", self, error)
+        log.warning("%s is out of reach; taking another queue: %s", self, error)
         self._on_renamed(error)
         self.name = self._name_for(user)
 

@@ -1,4 +1,4 @@
-"""What all calls have in common that one remote method makes with one set of options."""
+"""What the calls of one remote method with one set of options have in common."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class InPipe(Struct, frozen=True, kw_only=True):
 
 
 class Request:
-    """Packs the requests of one method, for the channel of now.
+    """Packs the requests of one method, for the current channel.
 
     A packer writes the channel's number, the reply address and the user into every request. All
-    three can change with a connection. `channel` is the one that the packer was made for, so one
-    comparison per call tells whether it is out of date; nobody keeps a list of requests to renew.
+    three can change with a connection. The packer was made for `channel`, so one
+    comparison per call tells whether it is out of date, and no list of packers has to be kept.
     """
 
     __slots__ = (
@@ -79,7 +79,7 @@ class Request:
         in_pipe: InPipe | None = None,
         streams: bool = False,
     ) -> None:
-        """:raises InvalidArgument: if what is the same for all requests does not fit into a frame.
+        """:raises InvalidArgument: if the headers of all requests do not fit into a frame.
 
         :param key: the routing key.
         :param idempotent: whether a second run of the handler does no harm.
@@ -92,7 +92,7 @@ class Request:
         """
         self.dialect = dialect
         self.read: Callable[[Delivery], Received] = dialect.read_stream if streams else dialect.read
-        """Reads what comes to the reply queue for its calls."""
+        """Reads the messages of the reply queue for its calls."""
         self.route = route
         self.key = key
         self.content_type = content_type
@@ -100,7 +100,7 @@ class Request:
         self.repeatable = idempotent or keyed
         """Whether a second copy of a request does no harm."""
         self.needs_key = keyed and not idempotent
-        """Whether it does none only because of its key. Then each copy says that it is one."""
+        """Whether only its key makes that so. Then each copy says that it is a copy."""
         self.names_key = names_key
         self.wait_for_server = wait_for_server
         self.wait_for_connection = wait_for_connection
@@ -108,18 +108,18 @@ class Request:
         self.one_way = one_way
         waits_first = bool(route.control_key or wait_for_server or one_way)
         self.looks_first = if_busy_fail or not waits_first
-        """Whether the queue is looked at before a request is sent: the call must not wait, or its
-        request would stay for a server to come that would not ask whether anybody waits."""
+        """Whether the client looks at the queue before it sends a request: the call must not wait,
+        or its request could stay for a later server, which would not ask whether anybody waits."""
         # A server that gets no answer to its question runs only what nobody can have given up.
         waits = idempotent and wait_for_server and bool(route.control_key)
         self.is_resent = resent
         self.headers = dialect.headers(resent=resent, waits=waits)
-        """Headers of every request, packed, beside those of the call."""
+        """Headers of every request, packed, in addition to those of the call."""
         self.in_pipe = in_pipe
         self.stage = 0
-        """The stage of a pipe that a call is at which has this, from 1 on; 0 outside of pipes."""
+        """The stage of a pipe that this is for, counted from 1; 0 outside of pipes."""
         self.stages: tuple[Request, ...] = ()
-        """What a call of the pipe has at each stage. What it sends is always the first request."""
+        """The request of each stage of the pipe. The client sends only the first one."""
         if in_pipe is not None:
             self._begin_pipe(in_pipe)
         self.renew(channel)
@@ -155,13 +155,13 @@ class Request:
 
     @property
     def first(self) -> Request:
-        """What packs the requests of a call that has this: that of the first stage of a pipe."""
+        """The request that is sent: in a pipe, that of the first stage."""
         return self.stages[0] if self.stages else self
 
     def renew(self, channel: ClientChannel) -> None:
         """Make the packer for another channel.
 
-        :raises InvalidArgument: if what is the same for all requests does not fit into its frames.
+        :raises InvalidArgument: if the headers of all requests do not fit into its frames.
         """
         try:
             self.packer = self.dialect.packer(

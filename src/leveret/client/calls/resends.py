@@ -1,7 +1,7 @@
-"""Requests that go out again: at once, in a moment, or as soon as requests may go.
+"""Sends requests again: at once, in a moment, or as soon as requests may be sent.
 
-Whether a request may go out again is decided where the event is fired that leads to it; see
-`life.py`. Here it is packed for the channel of now, with what is left of its time.
+Whoever fires the event decides whether a request may be sent again; see `life.py`. Here it is
+packed for the current channel, with the time that it has left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leveret.wire.dialect import ClientChannel
 from leveret.wire.timing import PROBE_AFTER
 
 _SENT_SOON: Final = 0.05
-"""Seconds until a request goes out again that the broker did not keep, where servers listen."""
+"""Seconds until a request that the broker did not keep is sent again, if servers listen."""
 
 
 class Publishes(Protocol):
@@ -52,11 +52,11 @@ class Resends:
     # -- acts ---------------------------------------------------------------------------------
 
     def publish(self, call: Pending) -> None:
-        """Send a request again whose latest copy no server can have."""
+        """Send a request again if no server can have its latest copy."""
         self._publish(call, doubtful=call.doubtful)
 
     def publish_doubtful(self, call: Pending) -> None:
-        """Send a request again of which a server may have an earlier copy."""
+        """Send a request again though a server may have an earlier copy."""
         self._publish(call, doubtful=True)
 
     def _publish(self, call: Pending, *, doubtful: bool) -> None:
@@ -83,11 +83,11 @@ class Resends:
     # -- when ---------------------------------------------------------------------------------
 
     def send_missing(self, call: Pending) -> None:
-        """Nobody has the request of this call: send it again."""
+        """Send the request of this call again, as nobody has it."""
         self._again(call, Event.STILL_MISSING)
 
     def send_unsent(self, calls: Iterable[Pending]) -> None:
-        """Requests may go again: send those that wait for that."""
+        """Requests may be sent again: send those that waited."""
         for call in list(calls):
             if call.state is State.UNSENT:
                 back = call.trouble is not None and call.trouble.back_at

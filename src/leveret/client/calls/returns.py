@@ -1,7 +1,8 @@
-"""Requests that the broker gave back or did not take. One probe explains all of a queue.
+"""Finds out why the broker returned or refused requests, by one probe for all of a queue.
 
-The broker says only that it has not delivered them. Whether nobody listens, all are busy, the queue
-is full or its node is down, decides what their callers are told and whether they go out again.
+The broker says only that it has not delivered them. Perhaps no server listens, all are busy, the
+queue is full, or its node is down. That decides what their callers are told, and whether the client
+sends them again.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ log = logging.getLogger("leveret.client")
 BOUND_WITHIN: Final = 0.5
 """Seconds within which a server binds a queue that it has declared."""
 _FIRST_PAUSE: Final = 0.05
-"""Seconds before a channel is replaced that was not replaced lately; doubled each further time."""
+"""Seconds before a channel is replaced that has not been replaced lately; doubled each time."""
 _LONGEST_PAUSE: Final = 1.0
-"""Seconds that no such pause passes."""
+"""Seconds of the longest pause before a channel is replaced."""
 
 
 class Returns:
-    """Explains the calls whose requests came back, those of one queue together.
+    """Explains why requests came back, those of one queue together.
 
     :param probe: probes a queue.
-    :param replace_channel: goes on with another channel.
-    :param unbound: told of a queue that is there, though the broker had no way to it.
+    :param replace_channel: replaces the client's channel.
+    :param unbound: is told of a queue that exists, but that requests do not reach.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Returns:
         time: Callable[[], float],
     ) -> None:
         self.is_replacing = False
-        """Whether another channel is on its way, since this one is of no use for some queue."""
+        """Whether the channel is being replaced, as it is of no use for some queue."""
         self._begin = begin
         self._fire = fire
         self._probe = probe
@@ -60,11 +61,11 @@ class Returns:
         self._pause = _FIRST_PAUSE
 
     def connection_changed(self) -> None:
-        """What was missing on the connection before may be there on this one."""
+        """A queue that was missing on the last connection may be there on this one."""
         self._connected_at = self._time()
 
     def add(self, call: Pending) -> None:
-        """Explain why the request of this call came back."""
+        """Find out why the request of this call came back."""
         route = call.route
         self._waiting.setdefault(route, {})[call.id] = call
         if route not in self._explaining:
@@ -72,7 +73,7 @@ class Returns:
             self._begin(self._explain_all(route))
 
     async def _explain_all(self, route: Route) -> None:
-        """Probe for all whose requests came back, and once more for those that came meanwhile."""
+        """Probe for all requests that came back, and again for those that come back meanwhile."""
         try:
             while calls := self._waiting.pop(route, None):
                 found = await self._probe(route)
@@ -83,7 +84,7 @@ class Returns:
             self._explaining.discard(route)
 
     def _explain(self, call: Pending, *, found: bool) -> bool:
-        """Tell one call what was found; returns whether its channel is of no use for its queue."""
+        """Tell one call what the probe found; return whether the channel is of no use for it."""
         match call.state:
             case State.EXPIRED:
                 self._fire(call, Event.EXPLAINED)
@@ -99,7 +100,7 @@ class Returns:
         return False
 
     def _is_unbound(self, call: Pending) -> bool:
-        """Whether the queue that a request did not find was there long enough to have been bound.
+        """Whether the queue that a request did not reach was there long enough to have been bound.
 
         A server that starts declares its queue and binds it after that.
         """
@@ -112,7 +113,7 @@ class Returns:
         return call.body is None or finding.found_at - trouble.stray_since >= BOUND_WITHIN
 
     def _may_return(self, call: Pending) -> bool:
-        """Whether the queue that a request did not find is there, or may be in a moment."""
+        """Whether the queue that a request did not reach is there, or may be in a moment."""
         route = call.route
         asked_at = route.finding.asked_at
         if route.finding.state is not QueueState.MISSING:
@@ -126,11 +127,12 @@ class Returns:
     def _why_refused(self, call: Pending, *, found: bool) -> tuple[Event, bool]:
         """What a probe says of a request that the broker refused, and whether its channel is stuck.
 
-        A full queue refuses, be it the contract that bounds it or a policy of the broker. So does
-        the dying node of a classic queue: then a server may have the request, but the queue is out
-        of reach. And so does a channel that met a quorum queue whose leader had just died, for as
-        long as the leader's node is away, whoever leads the queue by then; then no server has the
-        request. Another channel tells a queue that is full from such a channel.
+        A request is refused in one of three cases. The queue is full: the contract bounds it, or a
+        policy of the broker. Or the node of a classic queue is dying: then a server may have the
+        request, but the queue is out of reach. Or the leader of a quorum queue had just died when
+        this channel first met the queue: then the channel refuses until the leader's node is back,
+        even if another node leads by then, and no server has the request. Another channel tells
+        the first case from the third.
         """
         route = call.route
         if call.resends >= MOST_RESENDS:
@@ -149,9 +151,9 @@ class Returns:
         return (Event.QUEUE_FULL if _is_whole(call) else Event.NOT_TAKEN), not proven
 
     def _is_bounded(self, route: Route) -> bool:
-        """Whether a queue that is there refuses requests because it is full, for all that is known.
+        """Whether an existing queue seems to refuse requests because it is full.
 
-        It is if the contract bounds it. Else it is if it refuses on another channel as well.
+        It does if the contract bounds it. Otherwise it does if it refuses on another channel too.
         """
         if (route.limited is not False or route.refuses) and route.finding.messages:
             return True
@@ -161,12 +163,12 @@ class Returns:
         if self._connected_at <= route.refused_at:
             return False
         if route.limited is False and not route.refuses:
-            log.info("%s: its queue is bounded, though not by the contract", route.key)
+            log.info("%s: its queue is bounded, but not by the contract", route.key)
             route.refuses = True
         return True
 
     async def _replace(self) -> None:
-        """Go on with another channel in a moment; if that does not help, with a third one later."""
+        """Replace the channel in a moment; if that does not help, replace it again later."""
         if self.is_replacing:
             return
         self.is_replacing = True
@@ -181,9 +183,9 @@ class Returns:
 
 
 def _is_whole(call: Pending) -> bool:
-    """Whether the last probe found the queue of a call as a dying node would not leave it.
+    """Whether the last probe shows that the node of a call's queue has not died.
 
-    A queue that died and came back has lost its messages, or its servers.
+    A queue whose node died has lost its messages or its consumers when it is back.
     """
     route = call.route
     finding = route.finding

@@ -43,7 +43,7 @@ class Finding:
 
     @property
     def in_words(self) -> str:
-        """The finding as a part of an error message, "" if nothing was found yet."""
+        """The finding as part of an error message; "" if there is none yet."""
         match self.state:
             case QueueState.UNKNOWN:
                 return ""
@@ -61,10 +61,10 @@ class Finding:
 
 
 HEARD_EVERY: Final = 0.05
-"""Replies that follow each other within so many seconds are noted as one sign of life."""
+"""Seconds within which several replies are noted as one sign of life."""
 
 BESIDE: Final = 0.05
-"""Seconds after a call is sent in which a probe has to be asked to tell of the servers of then."""
+"""Seconds after sending a call within which a probe still tells which servers were there."""
 
 NOTHING_FOUND: Final = Finding(state=QueueState.UNKNOWN, asked_at=-inf, found_at=-inf)
 
@@ -100,30 +100,31 @@ class Route:
         self.limited: bool | None = None
         """Whether the contract bounds the queue (`max_length`); None if it is not known."""
         self.refuses = False
-        """Whether it was found to be bounded, though not by the contract."""
+        """Whether it was found to be bounded, but not by the contract."""
         self.is_probed = False
-        """Whether a probe is under way."""
+        """Whether a probe is in flight."""
         self.asked_at = -inf
-        """When the last probe was sent, be it answered or not."""
+        """When the last probe was sent, whether it was answered or not."""
         self.server_seen_at = -inf
-        """When a reply, or a probe that found a consumer, last told that a server was alive."""
+        """When a server was last known to be alive, by a reply or by a probe that found a
+        consumer."""
         self.unprobed_since = inf
-        """When the first call was sent that is to be probed beside, and was not yet."""
+        """When the first call was sent that still needs a probe along with it."""
         self.unwatched_until = -inf
-        """A server may have come and gone, seen by no probe, that took calls sent before this."""
+        """A server that no probe has seen may have taken calls that were sent before this time."""
         self.finding = NOTHING_FOUND
         """The last answer."""
         self.backlog = NOTHING_FOUND
-        """The last finding of waiting requests that was followed by one of as many servers."""
+        """The last finding with waiting requests whose next finding had as many servers."""
         self.change = NOTHING_FOUND
-        """The last finding of another number of servers than the finding before it."""
+        """The last finding with another number of servers than the one before it."""
         self.refused_at = -inf
-        """When it last refused a request, while it was not known that it is bounded."""
+        """When it last refused a request while it was not known to be bounded."""
         self.recovery = NOTHING_FOUND
-        """The last finding of a queue whose node had been down before."""
+        """The last finding that followed one with the queue's node down."""
 
     def sent_unseen(self, now: float) -> None:
-        """A call is sent, and no server was seen for a while: a probe is to be asked beside it."""
+        """A call is sent, and needs a probe along with it, as no server was seen for a while."""
         self.unprobed_since = min(self.unprobed_since, now)
 
     def asked(self, now: float) -> None:
@@ -132,23 +133,24 @@ class Route:
         self.asked_at = now
 
     def probe_sent(self, now: float) -> None:
-        """The probe is sent: the ones before it were answered, or hang."""
+        """A probe was sent: the earlier ones were answered, or hang."""
         if now - self.unprobed_since > BESIDE:
             self.unwatched_until = now
         self.unprobed_since = inf
 
     def not_answered(self, now: float) -> None:
-        """The probe told nothing of the servers."""
+        """A probe was not answered, and told nothing of the servers."""
         self.unwatched_until = now
 
     def answered(self) -> None:
-        """The probe is over, whether it found anything or not."""
+        """A probe is over, whether it found anything or not."""
         self.is_probed = False
 
     def probed(self, finding: Finding) -> None:
         """The broker answered a probe.
 
-        Probes that are under way at a time can be answered in another order: the later one counts.
+        Probes that are in flight at the same time can be answered in another order; the one that
+        was sent later counts.
         """
         if finding.asked_at < self.finding.asked_at:
             if finding.consumers:
@@ -172,7 +174,7 @@ class Route:
         self.server_seen_at = now
 
     def refused(self, now: float) -> None:
-        """The queue refused a request, and it is not known that it is bounded."""
+        """The queue refused a request while it was not known to be bounded."""
         self.refused_at = now
 
     def described(self, *, limited: bool) -> None:
@@ -180,5 +182,5 @@ class Route:
         self.limited = limited
 
     def connection_changed(self) -> None:
-        """What was asked on the connection before counts no more: the next probe is due at once."""
+        """Probes on the last connection count no more: the next one is due at once."""
         self.asked_at = -inf

@@ -3,8 +3,8 @@
 A call ends when its sink is done, not with its first reply. The future of one caller is done with
 the first reply, and `loop.create_future()` is therefore the sink of a plain call. A sink that
 collects several replies, or the items of a stream, is done when it has all of them; until then the
-call stays in the table, under its deadline. That of a one-way call is done with the broker's
-confirm, in whose place it gets `CONFIRMED`.
+call stays in the table, under its deadline. The sink of a one-way call is done with the broker's
+confirm, for which it gets `CONFIRMED`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Sink(Protocol):
     """What takes the replies to one call, or its error. An `asyncio.Future[Reply]` is one."""
 
     def done(self) -> bool:
-        """Whether it takes nothing more: it has what it waits for, or its caller is gone."""
+        """Whether it takes nothing more: it has all that it waited for, or its caller is gone."""
         ...
 
     def set_result(self, reply: Reply, /) -> None:
@@ -32,4 +32,4 @@ class Sink(Protocol):
         """Take the error that the call ends with. Called only while it is not done."""
 
     def exception(self) -> BaseException | None:
-        """The error that it took. Asked for once, so that no event loop reports it as unseen."""
+        """The error that it took. It is read once, so that no event loop reports it as unseen."""

@@ -1,8 +1,8 @@
-"""What comes back of a pipe: each message says which stage it is of.
+"""Reads the messages for pipes, each of which says which stage it is from.
 
-A call of a pipe is at one stage. Servers tell before they pass a result on that it is at the next
-one, and all that is said of that stage comes after. What comes of a stage that the call is past is
-of another copy of its request, and is dropped: that of the call is further on.
+A call of a pipe is at one stage. A server tells the client before it passes a result on to the next
+stage, so all messages of that stage come after that. A message of an earlier stage is from another
+copy of the request, which is behind, and is dropped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leveret.wire.message import Bounce, Notice, Reply, StageReply
 
 
 class StageReader:
-    """Reads what comes to the reply queue for calls of pipes: all replies are of stages."""
+    """Reads the messages of the reply queue for calls of pipes."""
 
     def __init__(self, dialect: ClientDialect) -> None:
         self._read: Callable[[Delivery], Reply | Notice | Bounce] = dialect.read
@@ -31,7 +31,7 @@ class StageReader:
 
 
 def judged(reply: StageReply, *, stage: int, last: int, method: str) -> StageReply:
-    """A reply, with a problem if it cannot be the end of the pipe.
+    """The reply, marked as a problem if it cannot be the end of the pipe.
 
     :param stage: the stage that the call is at.
     :param last: the number of the last stage.

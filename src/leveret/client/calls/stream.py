@@ -1,8 +1,8 @@
-"""What a client has of one stream: the sink of its call.
+"""The client's end of one stream: the sink of its call.
 
-Items that came wait here until the consumer takes them; `ReceivingHalf` sees to it that each comes
-once and in order, and that their number is bounded. The consumer takes what is here first, and only
-then learns how the stream has ended.
+Items wait here until the consumer takes them. `ReceivingHalf` sees to it that each comes once and
+in order, and that their number is bounded. The consumer takes what is here first, and only then
+learns how the stream has ended.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def _no_deadline(_when: float) -> None:
 
 
 class Stream:
-    """What comes of one call, and what is uploaded for it.
+    """The items of one call that streams, and its upload.
 
-    :param loop: that of the client.
+    :param loop: the client's event loop.
     :param items: how many items may come beyond those that the consumer took.
     :param size: how many bytes of their bodies.
-    :param until: when it has to be over, on the event loop's clock; inf: at no time.
+    :param until: when the stream must be over, on the event loop's clock; inf: never.
     :param results: whether results stream; otherwise one result ends it.
-    :param upload: what is uploaded, if anything is.
+    :param upload: the upload, if there is one.
     """
 
     __slots__ = (
@@ -80,28 +80,29 @@ class Stream:
         self.results = results
         """Whether results stream."""
         self.upload = upload
-        """What is uploaded; None if nothing."""
+        """The upload; None if there is none."""
         self.items: deque[Item] = deque()
-        """What came and was not taken."""
+        """The items that arrived and were not taken."""
         self.server = ""
-        """The instance that sends, as "service.instance"; "" while none has begun."""
+        """The server that sends, as "service.instance"; "" while none has begun."""
         self.error: BaseException | Reply | None = None
-        """What it ended with, if not with its end: a reply, or why there is none."""
+        """The reply or the error that ended it, if its end did not."""
         self.is_over = False
-        """Whether nothing more comes."""
+        """Whether no more items will come."""
         self.moved = False
         """Whether its server stopped before the handler had ended."""
         self.metadata: dict[str, str] | None = None
-        """What came beside its end."""
+        """The metadata that came with its end."""
         self.liveness = Liveness(loop.time())
         self.heard = False
-        """Whether something came from its server since `liveness` was told."""
+        """Whether its server has sent anything since `liveness` was told."""
         self.until = until
-        """When it has to be over, on the event loop's clock."""
+        """When it must be over, on the event loop's clock."""
         self.returned_at = 0.0
-        """When the broker first found that its server cannot be reached; 0 while it can."""
+        """When the broker first returned a message for its server; 0 while the server can be
+        reached."""
         self.is_asked_again = False
-        """Whether its server is asked again in a moment, as it could not be reached."""
+        """Whether the client is about to ask its server again, which could not be reached."""
         self.tell: Callable[[], None] = _nobody
         """Sends its credit to the server."""
         self.extend: Callable[[float], None] = _no_deadline
@@ -109,16 +110,16 @@ class Stream:
         self.wants_credit = False
         """Whether the message that was taken last asks for a credit."""
         self.half = ReceivingHalf(items, size)
-        """The rules of what it receives."""
+        """The rules by which it receives."""
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
 
     # -- what comes ---------------------------------------------------------------------------
 
     def take(self, message: StreamMessage) -> bool:
-        """A message of its server came: returns whether that is all, as it has the next items.
+        """Take a message of its server; return whether all is said, as it has the next items.
 
-        Otherwise `wants_credit` and `is_over` say what follows of it.
+        Otherwise `wants_credit` and `is_over` say what follows.
         """
         if type(message) is Item:
             act = self.half.item(message.n)
@@ -142,7 +143,7 @@ class Stream:
         return False
 
     def _take_other(self, message: StreamMessage) -> Act:
-        """What is to be done about a message that is no item."""
+        """What to do about a message that is not an item."""
         if isinstance(message, End):
             act = self.half.end(message.n)
             self.moved = message.moved
@@ -168,7 +169,7 @@ class Stream:
         return self.is_over
 
     def set_result(self, reply: Reply, /) -> None:
-        """Take a reply that came in place of a stream: it is over."""
+        """Take a reply in place of a stream, which is over."""
         self.error = reply
         self._over()
 
@@ -182,7 +183,7 @@ class Stream:
         return self.error if isinstance(self.error, BaseException) else None
 
     def fail(self, error: BaseException) -> None:
-        """It cannot go on, for a reason of this side."""
+        """End it, as it cannot go on at this side."""
         if not self.is_over:
             self.error = error
             self._over()
@@ -191,7 +192,7 @@ class Stream:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for the next item."""
+        """Whether a consumer waits for the next item."""
         return self._waiter is not None
 
     async def wait(self) -> None:

@@ -1,12 +1,13 @@
 """All streams of one client that a server has begun.
 
-Each message of a stream comes by here. The first one says which server has it; what another sends
-for the same call is refused, as each of the two would send all items. One timer looks after all
-streams: it says again what may have got lost, and gives up servers that are silent for too long.
+Each message of a stream passes through here. The first one says which server has the stream.
+Messages of another server for the same call are refused, as both would send all items. One timer
+looks after all streams: it sends again what may have been lost, and gives up servers that are
+silent for too long.
 
-A credit that the broker returns says that no server listens under its key. It may be on its way
-back, as the broker restarts or its connection broke; so the credit goes out again for a moment
-before the stream is given up.
+The broker returns a credit if no server listens under its key. The server may be about to come
+back, as the broker restarts or its connection broke. So the client sends the credit again for a
+while before it gives the stream up.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from leveret.wire.stream_messages import Closing, StreamMessage
 from leveret.wire.timing import REPLY_GRACE, SERVERS_RETURN_WITHIN
 
 _LOOKED_AT_EVERY: Final = 1.0
-"""Seconds between two looks at all streams."""
+"""Seconds between two checks of all streams."""
 _SENT_AGAIN_AFTER: Final = 0.25
-"""Seconds until a credit goes out again that the broker returned."""
+"""Seconds until a credit that the broker returned is sent again."""
 AWAY_FOR: Final = 2.0
-"""Seconds that a server may be out of reach before its streams are given up."""
+"""Seconds that a server may be out of reach before the client gives its streams up."""
 
 
 class Streams:
-    """The streams that go on.
+    """The streams that have not ended.
 
-    :param finished: told of a call whose stream is over: it ends.
-    :param replied: gives a reply to a call whose stream no server has begun.
+    :param finished: is told of each call whose stream is over.
+    :param replied: takes the reply to a call whose stream no server has begun.
     :param extend: moves the deadline of a call.
     :param credit: sends credit to a server: `credit(server, call, credit)`.
     :param cancel: tells a server that nobody waits for its stream: `cancel(server, call)`.
@@ -69,7 +70,7 @@ class Streams:
         return len(self._begun)
 
     def close(self) -> None:
-        """Look after no stream any more."""
+        """Look after no streams any more."""
         if self._timer is not None:
             self._timer.cancel()
         self._begun.clear()
@@ -134,17 +135,17 @@ class Streams:
     # -- what is said -------------------------------------------------------------------------
 
     def connection_changed(self) -> None:
-        """The connection is another one; the servers' may be as well."""
+        """The connection is another one; those of the servers may be, too."""
         self._patient_until = self._time() + SERVERS_RETURN_WITHIN
 
     def ask_again(self, call: Pending) -> None:
-        """Ask the server of a stream for what may have got lost."""
+        """Ask the server of a stream to send again what may have been lost."""
         begun = self._begun.get(call.id)
         if begun is not None:
             self._say(call, begun[1], again=True)
 
     def server_of(self, call: Pending) -> str:
-        """Which instance has the stream of this call, "" if none has begun it."""
+        """The instance that has the stream of this call; "" if none has begun it."""
         begun = self._begun.pop(call.id, None)
         return "" if begun is None else begun[1].server
 
@@ -156,7 +157,7 @@ class Streams:
             stream.upload.say()
 
     def _repeat(self, call: Pending, stream: Stream, *, again: bool = False) -> None:
-        """Say once more what was said, as it may have got lost."""
+        """Send the last credit once more, as it may have been lost."""
         upload = stream.upload
         if stream.results or upload is None or upload.is_done:
             # Where one result is awaited, this asks whether the server knows the call.
@@ -170,7 +171,7 @@ class Streams:
             self._repeat(call, stream, again=True)
 
     def upload_again(self) -> None:
-        """Uploads have another channel: send all that servers are not known to have."""
+        """Uploads have another channel: send again all that servers have not acknowledged."""
         for _, stream in self._begun.values():
             if stream.upload is not None:
                 stream.upload.send_again()

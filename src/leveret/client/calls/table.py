@@ -1,7 +1,7 @@
 """The calls in flight: found by id, bounded in number, ended by their deadlines.
 
-`fire` is the only place where a call changes its state, but for the two hot pairs: `open` sends a
-call on its way and `replied` ends one, in straight code.
+Only `fire` changes the state of a call, except for the two hot pairs: `open` registers a call and
+`replied` ends one, in straight code.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from leveret.wire.timing import REPLY_GRACE
 log = logging.getLogger("leveret.client")
 
 KEPT_ANYWAY: Final = 65_536
-"""Bytes of the largest body that is kept though its request may not be repeated: the broker may
-close the channel before it has taken the request, and then it may be sent again."""
+"""Bytes of the largest body that is kept for a call that may not be repeated: if the broker closes
+the channel before it has taken the request, the request may be sent again."""
 
 _ENDED: Final = State.ENDED
 """Bound once, for the hot path: before Python 3.12 reading a member of an enum is slow."""
@@ -47,7 +47,7 @@ Hook = Callable[[Pending, State, Event, State, float], None]
 class CallTable:
     """All calls of one client that have not ended.
 
-    :param ids: call ids without end.
+    :param ids: gives call ids without end.
     :param is_unconfirmed: whether the broker is not known to have a call's request.
     :param acts: what carries out an act. Acts that are missing here are left to whoever fired the
         event: `fire` returns the act.
@@ -64,9 +64,9 @@ class CallTable:
         self.by_id: Final[dict[str, Pending]] = {}
         """The calls by id, in the order in which they were sent. For others to read only."""
         self.opened = 0
-        """How many calls there were."""
+        """How many calls were registered so far."""
         self.on_transition: Hook | None = None
-        """Told of each transition, in the event loop; it must return at once and not raise."""
+        """Called with each transition, in the event loop; it must return at once and not raise."""
         self._ids = ids
         self._time = loop.time
         self._deadlines = Deadlines(loop, self._expired)
@@ -82,10 +82,10 @@ class CallTable:
         headers: bytes,
         ids: Iterator[str] | None = None,
     ) -> Pending:
-        """Register a call, under its deadline: NEW, SEND. Its request is to be sent next.
+        """Register a call, under its deadline: NEW, SEND. The caller sends its request next.
 
         :param timeout: seconds from now.
-        :param ids: gives it its id; None: any new one will do.
+        :param ids: gives the call its id; None: a new one.
         """
         now = self._time()
         call_id = next(self._ids if ids is None else ids)
@@ -119,13 +119,13 @@ class CallTable:
             self.on_transition(call, before, Event.REPLY, _ENDED, self._time())
 
     def finished(self, call: Pending) -> None:
-        """The sink of a call has all that it waits for: any live state, REPLY."""
+        """End a call whose sink has all that it waited for: any live state, REPLY."""
         self.fire(call, Event.REPLY)
 
     def fire(self, call: Pending, event: Event, cause: LeveretError | None = None) -> Act:
-        """Something happened to a call. Returns the act, once it is carried out.
+        """Note that something happened to a call; return the act, once it is carried out.
 
-        :param cause: what a failure is to tell of.
+        :param cause: why the call fails, for its error.
         """
         before = call.state
         if before is State.ENDED:
@@ -133,7 +133,7 @@ class CallTable:
         row = TRANSITIONS.get((before, event))
         if row is None or (event in REPEATABLE_ONLY and not call.request.repeatable):
             log.error(
-                "a mistake in Leveret: %s met %s while it was %s; please report it",
+                "a bug in Leveret: %s met %s while it was %s; please report it",
                 *(shown(call), event.name, before.name),
                 extra=fields_of(call),
             )

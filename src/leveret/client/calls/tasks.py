@@ -1,4 +1,4 @@
-"""What one client does beside its calls."""
+"""The tasks that one client runs in addition to its calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Begin(Protocol):
-    """Starts a coroutine as a task that somebody else owns: `Tasks.begin`."""
+    """Starts a coroutine as a task that somebody else owns, as `Tasks.begin` does."""
 
     def __call__(self, work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]:
         """Start it; returns its task."""
@@ -18,7 +18,7 @@ class Begin(Protocol):
 
 
 class Tasks:
-    """Owns tasks: each is cancelled, at the latest, when the client is closed."""
+    """Owns tasks, and cancels those that still run when the client is closed."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -1,7 +1,7 @@
-"""What a client sends of one upload: the sending half, and who waits until more may be sent.
+"""The client's end of one upload: what is sent, and what waits until more may be sent.
 
-What is sent is kept until the server has it. So a message that cannot leave now, or gets lost, goes
-out again: when there is a channel for it, or when the server asks.
+Each message is kept until the server has acknowledged it. So a message that cannot be sent now, or
+is lost, is sent again: when there is a channel for it, or when the server asks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Packs(Protocol):
     """Packs the messages of one upload."""
 
     def pack(self, kind: str, number: int, body: Body = b"") -> bytes:
-        """The frames of one message."""
+        """Pack the frames of one message."""
         ...
 
 
@@ -26,22 +26,22 @@ class Sends(Protocol):
     """The channel that uploads leave by."""
 
     def send(self, frames: bytes, /) -> None:
-        """Send frames, if there is a channel now; else it is about to be opened."""
+        """Send frames if there is a channel; otherwise have one opened."""
 
 
 class Upload:
     """The upload of one call.
 
-    :param packer_for: makes what packs it for the server that has the call.
+    :param packer_for: makes the packer for the server that has the call.
     """
 
     __slots__ = ("_half", "_packer", "_packer_for", "_port", "_waiter", "is_over", "sending")
 
     def __init__(self, port: Sends, packer_for: Callable[[str], Packs]) -> None:
         self.is_over = False
-        """Whether nothing more is to be sent, as the call has ended."""
+        """Whether the call has ended, so that nothing more is sent."""
         self.sending: asyncio.Task[None] | None = None
-        """What draws the items from their source; it is cancelled when the call has ended."""
+        """The task that draws the items from their source; it is cancelled when the call ends."""
         self._half = SendingHalf()
         self._port = port
         self._packer_for = packer_for
@@ -50,7 +50,7 @@ class Upload:
 
     @property
     def half(self) -> SendingHalf:
-        """The rules of what it sends."""
+        """The rules by which it sends."""
         return self._half
 
     @property
@@ -59,11 +59,11 @@ class Upload:
         return self._half.state is SendingState.DONE
 
     def begin(self, server: str) -> None:
-        """A server has the call; all is sent to it."""
+        """A server has the call, and is sent the whole upload."""
         self._packer = self._packer_for(server)
 
     def credited(self, credit: Credit) -> None:
-        """The server says what it has, and what it takes."""
+        """The server says what it has received, and how much more it takes."""
         try:
             again = self._half.credit(credit)
         except ValueError:
@@ -72,7 +72,7 @@ class Upload:
         self._wake()
 
     async def room(self) -> None:
-        """Return once one more item may be sent, or none any more."""
+        """Wait until one more item may be sent, or the call has ended."""
         while not (self._half.may_send or self.is_over):
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -102,11 +102,11 @@ class Upload:
             self.send_again()
 
     def send_again(self) -> None:
-        """Send all that the server is not known to have."""
+        """Send again all that the server has not acknowledged."""
         self._send(self._half.unacknowledged())
 
     def stop(self) -> None:
-        """The call has ended: nothing more is sent."""
+        """The call has ended: send nothing more."""
         if not self.is_over:
             self.is_over = True
             self._half.leave()

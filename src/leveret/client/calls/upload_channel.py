@@ -1,8 +1,8 @@
-"""The channel that the uploads of one client leave by, apart from its requests.
+"""The channel for the uploads of one client, apart from its requests.
 
-The broker closes a channel at the first message that it cannot take. On one of its own, an upload
-costs no request then. There are no confirms: servers acknowledge what they have. It is opened for
-the first message, and again whenever it is missing and something is to be sent.
+The broker closes a channel at the first message that it cannot take. As uploads have a channel of
+their own, no request is lost then. It has no confirms, as servers acknowledge uploads. The client
+opens it for the first message, and again when there is something to send and no channel.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ log = logging.getLogger("leveret.client")
 class UploadChannel:
     """Sends messages of uploads.
 
-    :param connection: gives the connection of now.
-    :param opened: told of each channel: what is not acknowledged has to go out again.
-    :param unreachable: told the call id of a message that no server takes.
+    :param connection: gives the current connection.
+    :param opened: is told of each new channel, on which unacknowledged messages are sent again.
+    :param unreachable: is told the call id of a message that no server takes.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class UploadChannel:
         self._opening: asyncio.Task[None] | None = None
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start what draws the items of an upload, as a task of the client."""
+        """Start the task that draws the items of an upload, as a task of the client."""
         return self._begin(work)
 
     def send(self, frames: bytes, /) -> None:
-        """Send frames, if there is a channel now; else they go out once there is one."""
+        """Send frames, now or once there is a channel."""
         channel = self._channel
         if channel is not None and channel.closed is None:
             channel.connection.send(on_channel(frames, channel.number))

@@ -1,4 +1,4 @@
-"""Looks at a queue before a request is sent that must not stay there.
+"""Looks at a queue before the client sends it a request that must not stay there.
 
 **Calls that must not wait** (`if_busy="fail"`). Their requests expire at once: the broker gives one
 to a server this moment, or sends it back. But it drops expired requests at the head of a queue
@@ -10,8 +10,9 @@ requests wait.
 were there before it, but runs them. So where no server listens the client sends nothing, unless it
 has seen one in the last second.
 
-A look is a probe that was sent after the call was made. Calls that come while one is under way
-share the next. What the queue gets between the look and the request is `monitor.py`'s to find.
+A look is a probe that was sent after the call was made. Calls that are made while a probe is in
+flight share the next one. `monitor.py` finds requests that reach the queue between the look and the
+client's own.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from leveret.client.calls.verdicts import START_ONE
 from leveret.errors import Busy, CallError, DeadlineExceeded, NoServer
 
 SEEN_WITHIN: Final = 1.0
-"""A server that was seen within so many seconds counts as listening."""
+"""Seconds for which a server that was seen counts as listening."""
 
 
 class Vacancy:
-    """Refuses calls whose requests would stay in the queue, and must not.
+    """Refuses calls whose requests must not stay in the queue, but would.
 
     :param probe: probes a queue; returns whether anything was found out.
     """
@@ -54,7 +55,7 @@ class Vacancy:
     async def check(self, request: Request, timeout: float) -> float:
         """Return what is left of `timeout`, in seconds, if the request may go.
 
-        Where the broker does not tell, it is to go: then that tells.
+        If the broker does not tell, the request may go; its outcome tells then.
 
         :raises Busy: if others wait for servers that are busy. :raises NoServer: if nobody listens.
         :raises DeadlineExceeded: if the broker does not answer within `timeout` seconds.
@@ -83,7 +84,7 @@ class Vacancy:
         return max(timeout - (self._loop.time() - before), 0.001)
 
     def _look(self, route: Route) -> asyncio.Future[bool]:
-        """Has the queue probed after now; the result is whether anything was found out."""
+        """Have the queue probed from now on; the result is whether anything was found out."""
         answer = self._next.get(route)
         if answer is None:
             answer = self._next[route] = self._loop.create_future()
@@ -93,7 +94,7 @@ class Vacancy:
         return asyncio.shield(answer)
 
     async def _look_again_and_again(self, route: Route) -> None:
-        """Look for all that wait for it, and once more for those that came meanwhile."""
+        """Look once for all calls that wait, and once more for calls that came meanwhile."""
         answer: asyncio.Future[bool] | None = None
         try:
             while answer := self._next.pop(route, None):

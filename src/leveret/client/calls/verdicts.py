@@ -6,7 +6,7 @@ An error says `executed` "no" only where no server can have taken the request. A
 not tell whether it had handed a request to a server that then died, so four things speak against
 "no": the call is in doubt; a server said that it has it (servers do so once they have had it for a
 quarter of a second); a server was seen alive shortly before, or may have been there unseen, as no
-probe was asked beside the request; a probe found another number of servers than the probe before
+probe was sent along with the request; a probe found another number of servers than the one before
 it.
 """
 
@@ -34,25 +34,26 @@ from leveret.errors import (
 )
 
 SEEN_SHORTLY: Final = 1.0
-"""A server that was seen less than so many seconds before a request was sent may have taken it."""
+"""A server that was seen within this number of seconds before a request was sent may have taken
+it."""
 START_ONE: Final = (
     "Start a server, or call with wait_for_server=True to wait for one until the deadline"
 )
-"""What helps where nobody listens."""
+"""Advice for a queue without consumers."""
 BACK_AT_ONCE: Final = 0.02
-"""A request for which no server is free comes back within so many seconds."""
+"""Seconds within which a request comes back if no server is free for it."""
 
 
 _EARLY: Final = 0.5
-"""A request that comes back as expired so many seconds before its deadline had a shorter time to
-live than its client gave it."""
+"""A request that expires this number of seconds before its deadline had a shorter time to live than
+its client gave it."""
 
 
 def verdict(act: Act, call: Pending, cause: LeveretError | None = None) -> CallError:
     """The error that a call ends with.
 
     :param act: one of the FAIL acts.
-    :param cause: why the connection, the reply queue or the packing failed, where one of them did.
+    :param cause: why the connection, the reply queue or the packing failed, if one of them did.
     """
     error = _VERDICTS[act](call, cause)
     error.method = call.route.key
@@ -65,7 +66,7 @@ def verdict(act: Act, call: Pending, cause: LeveretError | None = None) -> CallE
 
 
 def _timeout(call: Pending) -> str:
-    """The seconds that it had. A little of them may have been spent before it was sent."""
+    """The call's timeout as text; a part of it may have passed before the request was sent."""
     return f"{round(call.timeout, 2 if call.timeout > 1 else 4):g}"
 
 
@@ -79,7 +80,7 @@ def _silence_unconfirmed(call: Pending, _cause: LeveretError | None) -> CallErro
 
 
 def _silent(call: Pending, known: str) -> CallError:
-    """Nobody said anything by the deadline."""
+    """The deadline has passed, and nobody has said anything."""
     late = f"no answer in {_timeout(call)} s"
     trouble = call.trouble
     if trouble is not None and trouble.begun:
@@ -106,7 +107,7 @@ def _silent(call: Pending, known: str) -> CallError:
 
 
 def _expired(call: Pending, _cause: LeveretError | None) -> CallError:
-    """The broker sent the request back: no server took it in time, or none that kept it."""
+    """The broker returned the request: no server took it in time, or none kept it."""
     finding = call.route.finding
     executed = _executed(call)
     gone = "" if executed == "no" else "; a server may have taken it and died"
@@ -134,10 +135,10 @@ def _expired(call: Pending, _cause: LeveretError | None) -> CallError:
 def _executed(call: Pending) -> Executed:
     """Whether a request that came back may have been run by a server that has died since.
 
-    Such a request goes back into its queue, and expires there like one that nobody took. So it
-    takes more for "no" than that nothing speaks against it: no server was there; or a probe while
-    the request waited found others waiting, and the probe after it as many servers; or the request
-    came back as fast as one does that no server was free for.
+    Such a request goes back into its queue, and expires there like one that nobody took. So "no"
+    needs evidence: no server was there; or a probe during the wait found waiting requests, and the
+    next probe the same number of servers; or the request came back as fast as it does if no server
+    is free.
     """
     route = call.route
     trouble = call.trouble
@@ -160,10 +161,10 @@ def _full(call: Pending, _cause: LeveretError | None) -> CallError:
 
 
 def _may_be_dropped(call: Pending) -> bool:
-    """Whether a full queue may have dropped a request that a server had which has died since.
+    """Whether a full queue may have dropped a request after a server had it and died.
 
-    A queue that its contract bounds refuses what is new. One that a policy bounds may drop the
-    oldest request, and a request that comes back from a dead server is that.
+    A queue that its contract bounds refuses new requests. A queue that a policy bounds may drop the
+    oldest request, and the request of a dead server comes back as the oldest.
     """
     if call.trouble is not None and call.trouble.had_by_server:
         return True
@@ -174,7 +175,7 @@ def _may_be_dropped(call: Pending) -> bool:
 
 
 def _came_back_at_once(call: Pending) -> bool:
-    """Whether a request came back as fast as one does that no server had."""
+    """Whether a request came back too fast for a server to have had it."""
     back_at = call.started if call.trouble is None else call.trouble.back_at
     return back_at - call.started < BACK_AT_ONCE
 
@@ -205,7 +206,7 @@ def _unrouted(call: Pending, _cause: LeveretError | None) -> CallError:
 
 
 def _no_server(call: Pending, _cause: LeveretError | None) -> CallError:
-    """A probe found requests waiting, and nobody who takes them."""
+    """A probe found requests waiting, and no consumer."""
     route = call.route
     had = call.trouble is not None and call.trouble.had_by_server
     if not route.control_key:  # a server that starts does not ask whether anybody waits
@@ -223,8 +224,8 @@ def _no_server(call: Pending, _cause: LeveretError | None) -> CallError:
 def _had_server(call: Pending) -> bool:
     """Whether a server may have been there when a request was sent.
 
-    One that was there a moment ago may have taken the request and died. So may one that came and
-    went between two probes, unless one of them was asked when the request was sent.
+    A server that was there a moment ago may have taken the request and died. So may a server that
+    came and went between two probes, unless one of them was sent along with the request.
     """
     route = call.route
     return (
@@ -241,7 +242,7 @@ def _queue_deleted(call: Pending, _cause: LeveretError | None) -> CallError:
 
 
 def _backlog(call: Pending, _cause: LeveretError | None) -> CallError:
-    """Requests came into its queue just before it did, or a server has it and says nothing."""
+    """Other requests reached the queue before this one, or a server has it and is silent."""
     found = call.route.finding.in_words
     return Busy(
         f"others wait, and no server has said that it has the request: {found}", executed="maybe"

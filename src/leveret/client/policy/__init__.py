@@ -1,1 +1,1 @@
-"""Attempts around a call: retries, a second request beside a slow one, a circuit breaker."""
+"""Attempts around a call: retries, hedging, a circuit breaker."""

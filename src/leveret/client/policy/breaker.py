@@ -1,18 +1,18 @@
-"""The circuit breaker: of a service whose calls fail one after the other, nothing more is asked.
+"""The circuit breaker: the client stops calling a service whose calls keep failing.
 
-A circuit is in one of three states, and these are all the ways between them:
+A circuit is in one of three states. These are all transitions between them:
 
     closed     calls pass; their ends are counted over the last `within` seconds
                -> open, when `volume` of them ended and the share `ratio` of those had failed
     open       calls fail at once with `CircuitOpen`
                -> half-open, with the first call after `reset` seconds, which passes as the probe
-    half-open  the probe is under way, all other calls fail at once
+    half-open  the probe is in flight; all other calls fail at once
                -> closed, if the service answered the probe
                -> open, for twice as long (up to `most`), if the probe failed as well
-               -> open, but for no time, if the probe told nothing (its caller gave up, say)
+               -> open, without a wait, if the probe told nothing (its caller gave up, say)
 
-Every change begins a new generation. A call that ends in a later generation than it began in
-counts for nothing: a call from before an outage must not decide about a probe.
+Every change begins a new generation. A call that began in an earlier generation does not count: a
+call from before an outage must not decide about a probe.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from leveret.sliding_window import RecentCounts
 log = logging.getLogger("leveret.client")
 
 _FAILURES: Final = (NoServer, Busy, DeadlineExceeded)
-"""What a service that is down or drowns ends calls with."""
+"""The errors of calls to a service that is down or overloaded."""
 _TELLS_NOTHING: Final = (Cancelled, ConnectionLost, MaybeExecuted, Unimplemented)
-"""What says nothing of a service's health. With any other end of a call, its server has answered,
-and is well."""
+"""Errors that say nothing about a service's health. After any other outcome, its server has
+answered, and is well."""
 _WELL: Final = ""
-"""What an end of a call counts as that is no failure; failures count by the name of their error."""
+"""What a call that is not a failure counts as; a failure counts under the name of its error."""
 
 
 class Breaker(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,20 +55,20 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
 
     `NoServer`, `Busy` and `DeadlineExceeded` count as failures, each attempt of a call by itself.
 
-    :raises InvalidArgument: for values that cannot be.
+    :raises InvalidArgument: for invalid values.
     """
 
     ratio: float = 0.5
     """The share of calls, above 0 up to 1, that have to fail for the circuit to open."""
     volume: int = 10
-    """How many calls must have ended before their ratio means anything, at least 1."""
+    """How many calls must have ended before the ratio is considered, at least 1."""
     within: float = 10.0
     """Seconds for which a call counts."""
     reset: float = 1.0
-    """Seconds after which one call is let through to try; each time that one fails, the next wait
-    is twice as long."""
+    """Seconds after which one trial call is let through. Each time it fails, the next wait is twice
+    as long."""
     most: float = 30.0
-    """Seconds that this wait grows to."""
+    """Seconds of the longest wait."""
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
@@ -76,11 +76,11 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise InvalidArgument(f"Breaker: {name} is {value!r}; it is a number above 0")
         if self.ratio > 1:
-            raise InvalidArgument(f"Breaker: ratio is {self.ratio!r}; it is 1 at the most")
+            raise InvalidArgument(f"Breaker: ratio is {self.ratio!r}; it is at most 1")
 
 
 class State(Enum):
-    """Where a circuit is."""
+    """The state of a circuit."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -88,12 +88,12 @@ class State(Enum):
 
 
 class Ticket(NamedTuple):
-    """What a call that was let through shows when it ends."""
+    """The pass of a call that was let through, which it shows when it ends."""
 
     generation: int
-    """That of the circuit when the call began."""
+    """The circuit's generation when the call began."""
     probe: bool
-    """Whether the call tries a service whose circuit was open."""
+    """Whether the call is the probe of a circuit that was open."""
 
 
 class Circuit:
@@ -126,7 +126,7 @@ class Circuit:
         return Ticket(self._generation, probe=True)
 
     def refuses_for(self) -> float:
-        """In how many seconds a call may be let through."""
+        """Seconds until a call may be let through."""
         return max(self._try_at - self._clock(), 0.0) if self.state is State.OPEN else 0.0
 
     def ended(self, ticket: Ticket, error: CallError | None) -> None:
@@ -144,7 +144,7 @@ class Circuit:
             self._count(error)
 
     def told_nothing(self, ticket: Ticket) -> None:
-        """A call ended in a way that tells nothing of the service."""
+        """A call ended in a way that tells nothing about the service."""
         if ticket.probe and ticket.generation == self._generation:
             self._change(State.OPEN)  # the next call tries: `_try_at` has passed
 
@@ -208,6 +208,6 @@ class Circuit:
 
 
 def _not_sent(error: CallError | None) -> bool:
-    """Whether it was the broker or this client that had no time or place for the call."""
+    """Whether the broker or this client, not the service, had no time or place for the call."""
     unsent = isinstance(error, DeadlineExceeded) and error.where == "client"
     return unsent or (error is not None and error.attempts == 0)

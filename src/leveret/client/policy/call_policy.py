@@ -1,8 +1,8 @@
 """The attempts of a call: retries, hedging and a circuit breaker around single requests.
 
 From the outside in: the retries; the circuit, which each attempt has to pass; the second request
-that may go beside a slow one. Middleware is outside of all of them. A call without any of them does
-not come by here.
+that may be sent in addition to a slow one. Middleware is outside all of them. A call without any of
+them does not pass through here.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ _KEPT: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """Time and chance, so that tests need not wait for either."""
+    """The clock, the random numbers and the sleep, which tests replace."""
 
     time: Callable[[], float] = field(default_factory=lambda: time.monotonic)
     """Seconds."""
     random: Callable[[], float] = random.random
-    """From 0 to 1."""
+    """A random number from 0 to 1."""
     sleep: Callable[[float], Any] = asyncio.sleep
-    """Waits for so many seconds, when it is awaited."""
+    """Waits for a number of seconds, when it is awaited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failed:
-    """A call in the log, one of whose attempts has failed."""
+    """A call whose attempt has failed, as the log names it."""
 
     id: str
     """The call id of the attempt, "" if it was not sent."""
@@ -60,16 +60,16 @@ class _Failed:
 
 
 class PolicedMethod(Protocol):
-    """A method as far as its policy has to know it: a `MethodSpec`, or what stands for one."""
+    """What a policy needs to know of a method: a `MethodSpec` has it."""
 
     @property
     def key(self) -> str:
-        """How errors name it."""
+        """Its name in errors."""
         ...
 
     @property
     def service(self) -> str:
-        """Whose circuit it shares."""
+        """The service whose circuit it shares."""
         ...
 
     @property
@@ -84,18 +84,18 @@ class PolicedMethod(Protocol):
 
     @property
     def retry(self) -> Retry | Literal[False] | None:
-        """How its calls are tried again where the caller does not say."""
+        """How its calls are retried, unless the caller says otherwise."""
 
     @property
     def hedge(self) -> Hedge | Literal[False] | None:
-        """When a second request goes beside a slow one, likewise."""
+        """When its calls are hedged, unless the caller says otherwise."""
 
 
 class Policies:
     """Makes the policies of one client's calls, which share a retry budget, circuits and latencies.
 
-    :param retry: how calls are tried again where neither caller nor method say.
-    :param hedge: when idempotent methods are hedged where neither caller nor method say.
+    :param retry: how calls are retried if neither the caller nor the method says.
+    :param hedge: when idempotent methods are hedged if neither the caller nor the method says.
     :param breaker: when circuits open; None: never.
     :raises InvalidArgument: if one of them is not a policy.
     """
@@ -128,7 +128,7 @@ class Policies:
         hedge = _first_given(options.hedge, spec.hedge, self._hedge if spec.idempotent else None)
         if hedge is not None and not spec.idempotent:
             raise InvalidArgument(
-                "hedge sends a second request, which may run as well, and the method is not"
+                "hedge sends a second request, which may also run, and the method is not"
                 " declared idempotent",
                 method=spec.key,
             )
@@ -158,7 +158,7 @@ class Policies:
 
 
 def _first_given(*choices: P | Literal[False] | None) -> P | None:
-    """The first policy that is given. False is given as well, and means that there is none."""
+    """The first policy that is given. False counts as given, and means that there is none."""
     for choice in choices:
         if choice is not None:
             return None if choice is False else choice
@@ -193,9 +193,9 @@ class CallPolicy:
     async def run(self, attempt: Attempt, timeout: float) -> Any:
         """One call: attempts until one succeeds or no further one is allowed.
 
-        :param attempt: makes one attempt within so many seconds.
+        :param attempt: makes one attempt within a number of seconds.
         :param timeout: seconds for all attempts together.
-        :raises CallError: that of the last attempt; its `executed` is true of all of them.
+        :raises CallError: the error of the last attempt; its `executed` holds for all of them.
         """
         self._budget.earn(self._earned)
         if self._retry is None:
@@ -227,7 +227,7 @@ class CallPolicy:
             await self._clock.sleep(pause)
 
     def _pause(self, retry: Retry, number: int, error: CallError, end: float) -> float | None:
-        """Seconds until the next attempt; None if there is none, and the message then says why."""
+        """Seconds until the next attempt; None if there is none, and then the message says why."""
         if not may_be_cured(error, idempotent=self._repeatable):
             return None
         pause = pause_before_next(retry, number, error, self._clock.random)

@@ -1,4 +1,4 @@
-"""A second request beside one that is slow: after how long it goes, and which of the two wins."""
+"""Hedging: when a second request is sent in addition to a slow one, and which of the two wins."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from leveret.errors import CallError, Executed
 from leveret.sliding_window import SlidingWindow
 
 Attempt = Callable[[float], Coroutine[Any, Any, Any]]
-"""Sends the request and awaits the result, within so many seconds."""
+"""Sends the request and awaits the result, within a number of seconds."""
 
 LEAST: Final = 0.01
-"""Seconds that must be left of a call for a further request of it to make sense."""
+"""Seconds that a call must have left for a further request to make sense."""
 
 _KEPT: Final = 128
 """The latencies of this many calls of a method are kept."""
 _ENOUGH: Final = 20
-"""Percentiles mean something from this many calls on."""
+"""How many calls are needed for a percentile to mean anything."""
 _SORT_EVERY: Final = 16
-"""Percentiles may be this many calls old."""
+"""By how many calls a percentile may be out of date."""
 
 
 def latencies() -> SlidingWindow:
-    """How long the latest calls of one method took, from the request to the result, in seconds.
+    """The latencies of a method's latest calls, from request to result, in seconds.
 
-    A hedged call counts with the time to its first result, so hedging does not feed on itself: with
-    the percentile at p, 100 - p per cent of the calls still take longer than it.
+    A hedged call counts with the time to its first result. So hedging does not feed on itself: at
+    percentile p, 100 - p per cent of the calls still take longer.
     """
     return SlidingWindow(_KEPT, enough=_ENOUGH, sort_every=_SORT_EVERY)
 
 
 def delay_of(hedge: Hedge, latencies: SlidingWindow) -> float | None:
-    """Seconds until the second request goes; None if none does."""
+    """Seconds until the second request is sent; None if none is."""
     if hedge.after is not None:
         return hedge.after
     percentile = latencies.percentile(hedge.percentile)
@@ -48,7 +48,7 @@ async def race(attempt: Attempt, timeout: float, delay: float, may_send: Callabl
     The loser is cancelled, and with it its handler. An error waits for the other request.
 
     :param may_send: asked once, just before the second request.
-    :raises CallError: if both fail, that of the first, with `executed` true of both.
+    :raises CallError: if both fail: the error of the first, with an `executed` that holds for both.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + timeout
@@ -87,7 +87,7 @@ async def _first_result(requests: list[asyncio.Task[Any]]) -> Any:
 
 
 async def _cancel(requests: list[asyncio.Task[Any]]) -> None:
-    """End what still waits, and see to it that no error counts as unseen."""
+    """Cancel the requests that still wait, and count their errors as seen."""
     unfinished = [request for request in requests if not request.done()]
     for request in unfinished:
         request.cancel()

@@ -51,27 +51,27 @@ CURABLE: Final[Mapping[type[CallError], tuple[bool, str]]] = MappingProxyType(
         CallError: (False, "nothing is known of other errors"),
     }
 )
-"""For each class of error: whether another attempt may cure it, and why. Besides, only
-a call whose handler did not run is made again, unless the method is idempotent."""
+"""For each class of error: whether another attempt may cure it, and why. In addition, a call is
+retried only if its handler did not run, or if its method is idempotent."""
 
 RESERVE: Final = 10.0
-"""Retries that a client has in reserve, beside those that its calls earn."""
+"""Retries that a client has in reserve, in addition to those that its calls earn."""
 _RESERVE_PER_SECOND: Final = 1.0
-"""Retries per second that come back to a reserve that was used."""
+"""Retries per second by which a used reserve refills."""
 _SAVINGS: Final = 100.0
-"""Retries that a client can have at most: a quiet day must not buy a storm."""
+"""Retries that a client can save up at most: a quiet day must not buy a storm."""
 
 _CERTAINTY: Final[tuple[Executed, ...]] = ("no", "maybe", "yes")
 
 
 def may_be_cured(error: CallError, *, idempotent: bool) -> bool:
-    """Whether the call that ended with this error may be made again."""
+    """Whether a call that ended with this error may be retried."""
     curable = next(CURABLE[kind][0] for kind in type(error).__mro__ if kind in CURABLE)
     return curable and (idempotent or error.executed == "no")
 
 
 def executed_of_all(*attempts: Executed) -> Executed:
-    """Whether the handler ran in any of several attempts."""
+    """Whether the handler ran, over several attempts."""
     return max(attempts, key=_CERTAINTY.index)
 
 
@@ -80,8 +80,8 @@ def pause_before_next(
 ) -> float | None:
     """Seconds to wait after attempt number `attempt`; None if the server forbids another.
 
-    The pause that the server asked for comes first, and a random one is added to it. So clients
-    that were all told the same do not come back together.
+    A random pause is added to the one that the server asked for. So clients that were all told the
+    same do not come back together.
     """
     asked = error.retry_after if isinstance(error, Busy) else None
     if asked is not None and asked < 0:
@@ -105,7 +105,7 @@ class RetryBudget:
 
     @property
     def left(self) -> float:
-        """How many there may be now."""
+        """How many retries and second requests may be sent now."""
         now = self._clock()
         if self._left < RESERVE:
             self._left = min(RESERVE, self._left + _RESERVE_PER_SECOND * (now - self._at))
@@ -117,7 +117,7 @@ class RetryBudget:
         self._left = min(_SAVINGS, self.left + fraction)
 
     def spend(self) -> bool:
-        """Take one, if there is one."""
+        """Take one from the budget, if there is one."""
         if self.left < 1:
             return False
         self._left -= 1

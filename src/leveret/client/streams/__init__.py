@@ -1,1 +1,1 @@
-"""Streams from the caller's side: what `feed.watch(3)` gives, and how its request is made."""
+"""Streams at the caller's side: what `feed.watch(3)` returns, and how its request is made."""

@@ -38,7 +38,7 @@ class Around:
 
         async def innermost(changed: OutgoingCall) -> None:
             if self._begun.done():
-                raise RuntimeError("a stream can be begun once: call `call_next` once")
+                raise RuntimeError("a stream can begin only once: call `call_next` once")
             self._begun.set_result(changed)
             await self._over
 
@@ -57,7 +57,7 @@ class Around:
         return None if task is None or not task.done() or task.cancelled() else task.exception()
 
     async def end(self, error: BaseException | None) -> None:
-        """The stream is over: `call_next` returns or raises, and the middleware comes to its end.
+        """The stream is over: have `call_next` return or raise, and wait for the middleware to end.
 
         Raises what the middleware raises.
         """
@@ -71,19 +71,19 @@ class Around:
             await self._task
 
     def leave(self) -> None:
-        """The consumer has left: `call_next` returns."""
+        """The consumer has left: have `call_next` return."""
         if not self._over.done():
             self._over.set_result(None)
 
     def leave_soon(self) -> None:
-        """The same, from whatever thread.
+        """The same, from any thread.
 
         :raises RuntimeError: if the event loop is closed.
         """
         self._loop.call_soon_threadsafe(self.leave)
 
     def cancel(self) -> None:
-        """The consumer was cancelled: `call_next` is, too."""
+        """The consumer was cancelled: cancel `call_next`, too."""
         self._over.cancel()
 
     async def wait(self) -> None:

@@ -28,7 +28,7 @@ _CURABLE: Final = (
     DeadlineExceeded,
     Cancelled,
 )
-"""What may be otherwise in a moment, where a stream is to go on elsewhere."""
+"""Errors that may not come again in a moment, while a stream is to go on elsewhere."""
 
 
 class GoingOn:
@@ -36,13 +36,13 @@ class GoingOn:
 
     def __init__(self) -> None:
         self.resumes = False
-        """Whether it goes on with a stream that broke; else it waits for its first server."""
+        """Whether it resumes a broken stream; otherwise it waits for its first server."""
         self._until = 0.0
         self._tries = 0
 
     @property
     def is_under_way(self) -> bool:
-        """Whether there was no item since the first failure."""
+        """Whether no item has come since the first failure."""
         return bool(self._until)
 
     def begin(self, now: float, timeout: float) -> None:

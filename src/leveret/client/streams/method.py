@@ -1,4 +1,4 @@
-"""A method of a remote whose calls stream: calling it gives a `RemoteStream`."""
+"""Methods of a remote that stream: calling one returns a `RemoteStream`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _NOT_FOR_STREAMS = {
     "hedge": "",
     "on_progress": "; what comes of a stream, or what was drawn of an upload, says how far it is",
 }
-"""Options that are for calls with one result, and what there is in their place."""
+"""Options for calls that do not stream, and what streams have in their place."""
 
 
 class RemoteStreamMethod:
-    """One method of a remote service whose results stream. Calling it gives a `RemoteStream`.
+    """One method of a remote service whose results stream. Calling it returns a `RemoteStream`.
 
-    :param opener: that of the method with these options.
+    :param opener: opens the method's streams with these options.
     :param dialect: packs the metadata.
     :raises InvalidArgument: for options that are for calls that do not stream, and if the metadata
         cannot be sent.
@@ -70,15 +70,15 @@ class RemoteStreamMethod:
 
     @property
     def key(self) -> str:
-        """What it calls: "service.method"."""
+        """The method that it calls: "service.method"."""
         return self._spec.key
 
     def __get__(self, instance: object, owner: type | None = None) -> RemoteStreamMethod:
-        """Itself: `help` takes what has this for a routine, and shows its signature."""
+        """Return itself. With this, `help` takes it for a routine, and shows its signature."""
         return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> RemoteStream[Any]:
-        """One stream; its request is sent when the first item is asked for.
+        """Make one stream; its request is sent when the first item is asked for.
 
         :raises InvalidArgument: if there is nothing to upload where the method takes an upload.
         """
@@ -123,12 +123,12 @@ class RemoteStreamMethod:
     def _changed(self, call: OutgoingCall) -> StreamTerms:
         """The terms of a call as the middleware left it.
 
-        :raises InvalidArgument: for a timeout or metadata that cannot be.
+        :raises InvalidArgument: for an invalid timeout or invalid metadata.
         """
         return self._terms_with(check_timeout(call.timeout), call.metadata)
 
     def _with_carrier(self, carrier: Mapping[str, str]) -> StreamTerms:
-        """The terms with what whoever traces it sends along."""
+        """The terms with the trace context added to the metadata."""
         metadata = {**(self._options.metadata or {}), **carrier}
         return self._terms_with(self._terms.timeout, metadata)
 
@@ -150,15 +150,16 @@ class RemoteStreamMethod:
 
 
 class RemoteUploadMethod(RemoteStreamMethod):
-    """One method of a remote service that takes an upload and gives one result: a coroutine."""
+    """One method of a remote service with an upload and one result."""
 
     __slots__ = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # type: ignore[override]
-        """One call, which sends the items that the server takes.
+        """Make one call, which sends items as fast as the server takes them.
 
         :raises InvalidArgument: if there is nothing to upload.
-        :raises CallError: however it fails, once it is awaited; also what the source raises.
+        :raises CallError: however it fails, once it is awaited. It also raises what the source
+            raises.
         """
         source, args, kwargs = _source_of(self._spec, args, kwargs)
         call = self._call(source, args, kwargs)
@@ -194,9 +195,9 @@ class RemoteUploadMethod(RemoteStreamMethod):
         kwargs: dict[str, Any],
         carrier: Mapping[str, str],
     ) -> Any:
-        """The call, through the middleware if there is any.
+        """Make the call, through the middleware if there is any.
 
-        :param carrier: what whoever traces it sends along.
+        :param carrier: the trace context that is sent with it.
         """
         if not self._middleware:
             ids = RequestIds(self._opener.new_id())
@@ -252,9 +253,9 @@ class RemoteUploadMethod(RemoteStreamMethod):
 def _source_of(
     spec: MethodSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Source | None, tuple[Any, ...], dict[str, Any]]:
-    """What is uploaded, and the other arguments.
+    """The upload, and the other arguments.
 
-    :raises InvalidArgument: if there is nothing to upload, or it cannot be iterated over.
+    :raises InvalidArgument: if the upload is missing, or cannot be iterated over.
     """
     upload = spec.upload
     if upload is None:

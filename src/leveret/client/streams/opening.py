@@ -1,6 +1,6 @@
-"""How the call of a stream begins: its arguments are encoded, its request is sent.
+"""Begins streams: encodes the arguments and sends the request.
 
-`StreamOpener` is to a stream what `Invocation` is to a call: it has what all streams of one method
+`StreamOpener` is for streams what `Invocation` is for calls: it has what all streams of one method
 with one set of options have in common.
 """
 
@@ -50,26 +50,26 @@ CALL_IT: Final = "its server does not stream this method, and answered it like a
 
 
 class StreamTerms(Struct, frozen=True, kw_only=True, gc=False):
-    """In what the streams of one method may differ, beside their arguments."""
+    """What may differ between streams of one method, apart from their arguments."""
 
     timeout: float
     """Seconds until the first message of the stream. An outer call's deadline caps it."""
     idle_timeout: float | None = None
     """Seconds that the consumer waits for an item at most."""
     total_timeout: float | None = None
-    """Seconds after which the stream has to be over."""
+    """Seconds within which the stream must be over."""
     headers: bytes = b""
     """Metadata, packed by the request's dialect."""
     reply_metadata: dict[str, str] | None = None
-    """A dict that gets what the handler sent beside the end."""
+    """A dict that receives the metadata that the handler sent with the end."""
 
 
 class StreamSender(Sender, Protocol):
-    """The client, as far as a stream has to know it."""
+    """What a stream needs of the client."""
 
     @property
     def uploads(self) -> UploadChannel:
-        """The channel that uploads leave by."""
+        """The channel for uploads."""
         ...
 
 
@@ -81,9 +81,9 @@ class Opened(Struct, frozen=True, kw_only=True):
     call: Pending
     """Its call."""
     stream: Stream
-    """What comes of it."""
+    """The items that come."""
     sending: asyncio.Task[None] | None = None
-    """What draws the items of its upload; None if it has none."""
+    """The task that draws the items of its upload; None if it has none."""
 
     def stop(self) -> None:
         """Nobody waits for it any more: cancel it at its server, and draw no more items."""
@@ -101,17 +101,17 @@ class StreamOpener:
     :param new_id: gives a call id that no call has had.
     :param make_request: makes the request for the channel of a client.
     :param method: "service.method", for errors.
-    :param parameters: makes of arguments what the codec encodes.
-    :param codec: of the requests, and of items with the same content type.
+    :param parameters: turns arguments into what the codec encodes.
+    :param codec: for the requests, and for items with the same content type.
     :param make_codec: for items with another content type. It raises `ContractError` for one that
         Leveret does not speak.
-    :param default_content_type: that of an item that does not name its own.
+    :param default_content_type: the content type of an item that does not name its own.
     :param raises: the errors that the contract declares, by code.
-    :param counters: what is counted of its streams.
-    :param tracing: gives what traces them, if anything does.
+    :param counters: counts its streams.
+    :param tracing: gives what traces them, if they are traced.
     :param streams: whether its results stream.
-    :param resumes: whether a stream that broke goes on after its last cursor.
-    :param uploads: the codec of what is uploaded; None if nothing is.
+    :param resumes: whether a broken stream goes on after its last cursor.
+    :param uploads: the codec of the upload; None if there is none.
     """
 
     def __init__(
@@ -133,9 +133,9 @@ class StreamOpener:
         uploads: ItemCodec | None = None,
     ) -> None:
         self.tracing = tracing
-        """Gives what traces its streams, if anything does."""
+        """Gives what traces its streams, if they are traced."""
         self.counters = counters
-        """What is counted of its streams."""
+        """Counts its streams."""
         self.new_id = new_id
         self.method = method
         self.parameters = parameters
@@ -172,10 +172,10 @@ class StreamOpener:
     ) -> Opened:
         """Send the request of a stream.
 
-        :param until: when the stream has to be over, on the event loop's clock.
+        :param until: when the stream must be over, on the event loop's clock.
         :param cursor: where to go on.
-        :param source: what is uploaded, once a server takes it.
-        :param timeout: seconds until its first message, if that is less than the terms say.
+        :param source: gives the items to upload, once a server takes them.
+        :param timeout: seconds until its first message, if less than in the terms.
         :raises CallError: if it is not sent.
         """
         loop = get_running_loop()
@@ -227,7 +227,7 @@ class StreamOpener:
         return structs.replace(opened, sending=sending)
 
     def _sent(self, opened: Opened, timeout: float, sending: asyncio.Task[None]) -> None:
-        """All of an upload was sent, or its source failed."""
+        """An upload was sent completely, or its source failed."""
         stream = opened.stream
         if stream.is_over or sending.cancelled():
             return
@@ -243,10 +243,10 @@ class StreamOpener:
             stream.extend(until + REPLY_GRACE)
 
     def waits(self, opened: Opened) -> Unimplemented | None:
-        """What the broker said, if the call waits for the first server of its method.
+        """The broker's error, if the call waits for the first server of its method.
 
-        The method has no queue yet; so its request is to be sent again in a moment, if it was told
-        to wait.
+        The method has no queue yet. So the request is sent again in a moment, if the call is to
+        wait for a server.
         """
         failure = opened.stream.error
         call = opened.call
@@ -256,7 +256,7 @@ class StreamOpener:
         return None
 
     def came_too_late(self, failure: Unimplemented) -> DeadlineExceeded:
-        """What a call ends with that has waited for the first server of its method in vain."""
+        """The error of a call that has waited in vain for the first server of its method."""
         late = DeadlineExceeded(
             f"no server came up in time: {failure.message}", where="queue", method=self.method
         )
@@ -265,7 +265,7 @@ class StreamOpener:
         return late
 
     def until(self, terms: StreamTerms) -> float:
-        """When a stream that begins now has to be over, on the event loop's clock; inf: never."""
+        """When a stream that begins now must be over, on the event loop's clock; inf: never."""
         total = inf if terms.total_timeout is None else terms.total_timeout
         outer = find_current_call()
         if outer is not None and not outer.is_over:
@@ -277,8 +277,8 @@ class StreamOpener:
     def value(self, opened: Opened, item: Item, what: str = "") -> Any:
         """The value of an item.
 
-        :param what: what errors call it, if not by its number.
-        :raises InvalidResult: if it has none that fits the contract.
+        :param what: its name in errors, if not its number.
+        :raises InvalidResult: if the item does not fit the contract.
         """
         what = what or f"item {item.n}"
         body = item.body
@@ -301,7 +301,7 @@ class StreamOpener:
             raise self._invalid(opened, why) from error
 
     def failure(self, opened: Opened) -> BaseException | None:
-        """What a stream that is over failed with; None if it came to its end."""
+        """The error of a stream that is over; None if it came to its end."""
         stream, call = opened.stream, opened.call
         error = stream.error
         if error is None:
@@ -315,9 +315,9 @@ class StreamOpener:
         return failure
 
     def result(self, opened: Opened) -> Any:
-        """The one result of a call whose results do not stream, which is over.
+        """The result of a call that is over and whose results do not stream.
 
-        :raises BaseException: what it failed with.
+        :raises BaseException: its error.
         """
         reply = opened.stream.error
         if not isinstance(reply, Reply) or reply.is_error:
@@ -331,7 +331,7 @@ class StreamOpener:
         )
 
     def _told(self, call: Pending, stream: Stream, reply: Reply) -> CallError:
-        """The error that a server told of."""
+        """The error that a server sent."""
         if not reply.is_error:
             return Unimplemented(CALL_IT, executed="yes", method=self.method)
         if reply.body is None or reply.problem:

@@ -13,12 +13,12 @@ __all__ = ["Plan"]
 
 
 class Plan:
-    """What one stream is called with, and on what terms.
+    """The arguments of one stream, and its terms.
 
-    :param source: what is uploaded, if anything is.
-    :param chain: makes of what is innermost the middleware around it; None if there is none.
+    :param source: gives the items to upload, if there is an upload.
+    :param chain: puts the middleware around a function; None if there is none.
     :param terms_with: gives the terms with another timeout and other metadata.
-    :param with_carrier: gives the terms with more metadata, of whoever traces the stream.
+    :param with_carrier: gives the terms with a trace context added to the metadata.
     """
 
     def __init__(

@@ -1,11 +1,11 @@
-"""What a call of a streaming method gives: an async iterator over the items of its results.
+"""The stream that a streaming method returns: an async iterator over its results.
 
 Nothing is sent before the first item is asked for. From then on the stream goes on until its end,
-an error, `aclose`, the end of its `async with` block, or until its consumer is cancelled or has
-dropped it, as `break` does. Then its server is told that nobody waits for it any more.
+an error, `aclose`, or the end of its `async with` block, or until its consumer is cancelled or
+drops it, as `break` does. Then the client tells the server that nobody waits for it any more.
 
-With middleware, a task has `await call_next(call)` wait for the end of the stream, while the
-consumer takes the items.
+The middleware runs in a task, in which `await call_next(call)` waits for the end of the stream
+while the consumer takes the items.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class RemoteStream(Generic[T_co]):
     async def __anext__(self) -> T_co:
         """The next item.
 
-        :raises CallError: that the stream ended with; `received` says how many items came before.
+        :raises CallError: the error that ended the stream; its `received` is the number of items
+            before it.
         """
         stream = self._stream
         if (
@@ -109,7 +110,7 @@ class RemoteStream(Generic[T_co]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End the stream: its handler is cancelled, if it goes on. Twice is fine."""
+        """End the stream, and cancel its handler if that still runs. Calling it twice is fine."""
         if self._is_over:
             return
         if self._loop is not None:
@@ -144,13 +145,13 @@ class RemoteStream(Generic[T_co]):
     def _check_loop(self) -> None:
         if self._is_foreign():
             raise RuntimeError(
-                f"the stream of {self._method} belongs to another event loop; go on in that one"
+                f"the stream of {self._method} belongs to another event loop; iterate over it there"
             )
 
     async def _next(self) -> Stream:
         """Return once there is an item.
 
-        :raises StopAsyncIteration: at the end. :raises CallError: that it ended with.
+        :raises StopAsyncIteration: at the end. :raises CallError: the error that ended it.
         """
         if self._is_over:
             if self._why is not None:
@@ -239,7 +240,7 @@ class RemoteStream(Generic[T_co]):
             await self._begin_in_middleware(plan, Around(loop, plan.chain))
 
     async def _begin_in_middleware(self, plan: Plan, around: Around) -> None:
-        """Begin once the middleware has come to the request, as it has left it."""
+        """Begin once the middleware calls `call_next`, with the call as it has left it."""
         try:
             call = plan.outgoing(plan.args, plan.kwargs)
         except CallError as error:
@@ -272,10 +273,10 @@ class RemoteStream(Generic[T_co]):
         )
 
     async def _go_on(self, failure: BaseException) -> None:
-        """Send another request, which goes on after the last cursor, if the method can.
+        """Send another request, which goes on after the last cursor, if the method resumes.
 
-        One that waits for the first server of its method is not sent again once a server has taken
-        it, unless its method resumes.
+        A stream that waits for the first server of its method is sent again until a server has
+        taken it; after that only if its method resumes.
 
         :raises BaseException: if it cannot.
         """
@@ -303,7 +304,7 @@ class RemoteStream(Generic[T_co]):
                 return
 
     def _may_resume(self, failure: BaseException) -> bool:
-        """Whether it can go on elsewhere after a failure."""
+        """Whether it can go on at another server after a failure."""
         has_place = self._cursor is not None or not self._received
         return self._opener.resumes and type(failure) is StreamBroken and has_place
 
@@ -312,13 +313,13 @@ class RemoteStream(Generic[T_co]):
         return self._opened is not None and self._opener.waits(self._opened) is not None
 
     def _stopped(self) -> StreamBroken:
-        broken = StreamBroken("its server stops, and ended the stream", method=self._method)
+        broken = StreamBroken("its server stopped, and ended the stream", method=self._method)
         if self._opened is not None:
             broken.call_id = self._opened.call.id
         return broken
 
     async def _finish(self, error: BaseException | None = None) -> None:
-        """The stream is over: tell the middleware, and raise what it raises."""
+        """End the stream: tell the middleware, and raise what it raises."""
         self._abandon()
         self._is_over = True
         self._count(error)
@@ -337,7 +338,7 @@ class RemoteStream(Generic[T_co]):
         raise StopAsyncIteration  # the middleware took the error
 
     def _leave(self) -> None:
-        """Nobody waits for it any more."""
+        """The consumer has left: end the stream."""
         opened = self._opened
         self._abandon()
         if opened is not None and self._is_busy:
@@ -349,7 +350,7 @@ class RemoteStream(Generic[T_co]):
             self._around.leave()
 
     def _cancelled(self) -> None:
-        """Its consumer was cancelled, and so is all that it waits for."""
+        """The consumer was cancelled: end the stream."""
         self._why = Cancelled("its consumer was cancelled", method=self._method)
         self._why.received = self._received
         self._abandon()

@@ -19,10 +19,10 @@ from leveret.codec import ENCODE_ERRORS
 from leveret.errors import InvalidArgument
 
 Source: TypeAlias = AsyncIterable[Any] | Iterable[Any]
-"""What is uploaded, item by item."""
+"""The items to upload."""
 
 _AT_ONCE: Final = 32
-"""How many items of a plain iterable are drawn before others have a turn of the event loop."""
+"""How many items of a plain iterable are drawn before other tasks get their turn."""
 
 
 async def send_items(
@@ -33,8 +33,8 @@ async def send_items(
 ) -> None:
     """Send all items of a source, and the end.
 
-    No item is drawn before the server takes it. If the call ends first, the source is closed, but
-    for one of which no item was asked for: it is as it was, and can be given to another call.
+    No item is drawn before the server takes it. If the call ends first, the source is closed,
+    unless no item was drawn from it: then it can be given to another call.
 
     :raises InvalidArgument: if an item does not fit the contract.
     :raises BaseException: what the source raises.
@@ -82,7 +82,7 @@ async def _in_turns(source: Iterable[Any]) -> AsyncIterator[Any]:
 
 
 def is_source(given: object) -> bool:
-    """Whether a value can be uploaded item by item. Text and bytes are taken for a mistake."""
+    """Whether a value can be uploaded item by item; text and bytes are likely mistakes."""
     return isinstance(given, AsyncIterable | Iterable) and not isinstance(
         given, str | bytes | bytearray | memoryview
     )

@@ -1,1 +1,1 @@
-"""What a client does with a remote method beside calling it: a verb in each file."""
+"""What a client does with a remote method other than calling it: one verb in each file."""

@@ -1,4 +1,4 @@
-"""`Answers`: what every server of a service said to one call."""
+"""`Answers`: the outcome of one call at every server of a service."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Answers(Generic[R]):
     results: dict[str, R]
     """The results, by the instance of the server: eight hexadecimal digits, new at each start."""
     errors: dict[str, CallError]
-    """The errors of those whose call failed, by their instances."""
+    """The errors of the servers where the call failed, by instance."""
     missing: int
-    """How many servers are known to be there and did not answer in time. Whether they ran the call
-    nobody knows."""
+    """How many known servers did not answer in time. It is not known whether they ran the call."""
     missing_instances: tuple[str, ...] = ()
-    """The instances of those of them that said who they are; there may be fewer than `missing`."""
+    """The instances of the missing servers, where they are known: there may be fewer than
+    `missing`."""

@@ -1,4 +1,4 @@
-"""`rabbit.ask_all`: one call that every server of a service runs, and what each says to it."""
+"""`rabbit.ask_all`: one call that every server of a service runs, and each server's answer."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def ask_all(
     stall: float,
     allow_effects: bool,
 ) -> Callable[P, Coroutine[Any, Any, Answers[R]]]:
-    """Make of a remote method what has every server run it, with the same parameters.
+    """Turn a remote method into one that every server runs, with the same parameters.
 
-    :param options: that hold instead of those of its remote.
+    :param options: replace those of its remote.
     :raises InvalidArgument: for anything but a method of a remote, for one that is not idempotent
-        without `allow_effects`, and for options that such a call cannot have.
+        without `allow_effects`, and for options that these calls cannot have.
     """
     remote = remote_method_of(method, "ask_all").changed(options)
     _check_stall(stall)
@@ -51,13 +51,13 @@ def ask_all(
 
 
 def _check_stall(stall: object) -> None:
-    """:raises InvalidArgument: if it is no number of seconds."""
+    """:raises InvalidArgument: if it is not a number of seconds."""
     if not (isinstance(stall, (int, float)) and 0 < stall <= MAX_TIMEOUT):
         raise InvalidArgument(f"stall must be a number of seconds above 0; got {stall!r}")
 
 
 def _check(spec: MethodSpec, options: CallOptions, *, allow_effects: bool) -> None:
-    """:raises InvalidArgument: if not every server may be asked."""
+    """:raises InvalidArgument: if the method is not idempotent, without `allow_effects`."""
     if not (spec.idempotent or allow_effects):
         raise InvalidArgument(
             "it is not idempotent, and ask_all has every server run it; say so if that is what you"

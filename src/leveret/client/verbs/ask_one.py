@@ -22,7 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _STALL: Final = 2.0
-"""Seconds without a word from the server after which it counts as gone."""
+"""Seconds without a message from the server after which it counts as gone."""
 _INSTANCE: Final = re.compile("[0-9a-f]{8}")
 
 
@@ -34,11 +34,11 @@ def ask_one(
     *,
     timeout: float | None,
 ) -> Callable[P, Coroutine[Any, Any, R]]:
-    """Make of a remote method what has one server run it, with the same parameters.
+    """Turn a remote method into one that one server runs, with the same parameters.
 
-    :param options: that hold instead of those of its remote.
-    :raises InvalidArgument: for anything but a method of a remote, for what is no instance, and
-        for options that such a call cannot have.
+    :param options: replace those of its remote.
+    :raises InvalidArgument: for anything but a method of a remote, for an invalid instance, and
+        for options that these calls cannot have.
     """
     remote = remote_method_of(method, "ask_one").changed(options)
     if not _INSTANCE.fullmatch(str(instance)):
@@ -53,7 +53,7 @@ def ask_one(
         check_options("ask_one", spec, options)
         if options.wait_for_server:
             raise InvalidArgument(
-                "ask_one has nothing for wait_for_server: no server comes back under its name",
+                "ask_one does not take wait_for_server: a server that starts has a new name",
                 method=spec.key,
             )
         asking = AskingServers(spec, options, make_codec, client_here, like, _STALL, instance)
@@ -64,7 +64,7 @@ def ask_one(
 
 
 class _AskingOne:
-    """In place of the `Invocation` of a remote method: what one server answers."""
+    """Makes the calls in place of the `Invocation` of a remote method, to one server."""
 
     def __init__(self, asking: AskingServers, key: str, instance: str) -> None:
         self.parameters = asking.parameters
@@ -80,7 +80,7 @@ class _AskingOne:
         terms: Terms,
         ids: Iterator[str] | None = None,
     ) -> Any:
-        """One call; `Invocation.call` is the like."""
+        """Make one call, as `Invocation.call` does."""
         time = get_running_loop().time
         end = time() + terms.timeout
         answers = await self._asking.call(args, kwargs, terms, ids)
@@ -96,7 +96,7 @@ class _AskingOne:
         if is_late:
             return DeadlineExceeded(silent, where="unknown", method=self._key)
         return MaybeExecuted(
-            f"{silent}: it is gone, or cannot be reached; no other server has the request",
+            f"{silent}: it is gone or out of reach, and no other server has the request",
             executed="maybe",
             method=self._key,
         )

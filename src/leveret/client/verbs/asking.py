@@ -1,4 +1,4 @@
-"""A call that servers run by the control exchange: all of a service, or one of them."""
+"""A call by the control exchange, which all servers of a service run, or one of them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from leveret.wire.message import Reply
 
 
 class Asker(Protocol):
-    """The client, as far as it is needed here."""
+    """What this file needs of the client."""
 
     def route(self, key: str, dialect: ClientDialect, label: str = "") -> Route:
-        """What is known of the queue for requests with this routing key."""
+        """What the client knows of the queue for requests with this routing key."""
         ...
 
     async def ask_all(self, question: Question, timeout: float) -> Gathering:
-        """Have the servers that a question is for run a call.
+        """Have the servers of a question run a call.
 
         :raises CallError: if it cannot be sent, or there is no server.
         """
@@ -40,7 +40,7 @@ class Asker(Protocol):
 
 
 def check_options(verb: str, spec: MethodSpec, options: CallOptions) -> None:
-    """:raises InvalidArgument: for options that a request in no queue cannot have."""
+    """:raises InvalidArgument: for options that need a queue for the request."""
     for name, is_given in (
         ("idempotency_key", options.idempotency_key is not None),
         ("priority", options.priority is not None),
@@ -48,14 +48,14 @@ def check_options(verb: str, spec: MethodSpec, options: CallOptions) -> None:
     ):
         if is_given:
             raise InvalidArgument(
-                f"{verb} has nothing for {name}: its requests wait in no queue", method=spec.key
+                f"{verb} does not take {name}: its requests wait in no queue", method=spec.key
             )
 
 
 class AskingServers:
-    """In place of the `Invocation` of a remote method, within its middleware.
+    """Makes the calls in place of the `Invocation` of a remote method, inside its middleware.
 
-    :param stall: seconds without news after which no more answers are waited for.
+    :param stall: seconds without news after which the client waits for no more answers.
     :param instance: the one server that is asked; "" for all servers of the service.
     """
 
@@ -86,7 +86,7 @@ class AskingServers:
         terms: Terms,
         ids: Iterator[str] | None = None,
     ) -> Answers[Any]:
-        """One call; `Invocation.call` is the like."""
+        """Make one call, as `Invocation.call` does."""
         key = self._spec.key
         try:
             body = self._codec.encode_arguments(self.parameters(*args, **kwargs))
@@ -130,7 +130,9 @@ class AskingServers:
                 errors[instance] = error
         for instance in sorted(gathering.unable):
             errors[instance] = Unimplemented(
-                "its Leveret is older than such calls", executed="no", method=self._spec.key
+                "its version of Leveret does not know these calls",
+                executed="no",
+                method=self._spec.key,
             )
         for failure in errors.values():
             failure.call_id = call_id
@@ -142,7 +144,7 @@ class AskingServers:
         )
 
     def _result(self, reply: Reply) -> Any:
-        """:raises CallError: that the reply tells of, or is."""
+        """:raises CallError: the error in the reply, or that of a reply that cannot be read."""
         spec = self._spec
         if reply.is_error and not reply.problem and reply.body is not None:
             raise NATIVE.error(reply, spec.raises, spec.key)

@@ -18,29 +18,29 @@ __all__ = ["CallHandle", "CallStatus"]
 R_co = TypeVar("R_co", covariant=True)
 
 _WAIT: Final = 10.0
-"""Seconds for which a server waits for the end of a call before it answers."""
+"""Seconds that a server waits for the end of a call before it answers."""
 _TIMEOUT: Final = 10.0
-"""Seconds that servers have to say how a call stands, or to cancel it."""
+"""Seconds that servers have to tell the state of a call, or to cancel it."""
 
 
 class CallStatus(Struct, frozen=True, kw_only=True):
-    """How a started call stands."""
+    """The state of a started call."""
 
     state: Literal["not found", "waiting", "running", "done"]
-    """Not found: never started, or forgotten. Waiting: its request is in its queue, or waits at a
-    server for its turn."""
+    """"not found": it was never started, or is forgotten. "waiting": its request is in its queue,
+    or waits at a server for its turn."""
     server: str = ""
-    """While it runs: the instance of its server."""
+    """The instance of its server, while it runs."""
     progress: Progress | None = None
-    """While it runs: what its handler said last of how far it is; None if nothing."""
+    """The handler's last progress report, while it runs; None if there is none."""
 
 
 class CallHandle(Generic[R_co]):
     """A call that outlives its caller. `await handle` is `await handle.result()`.
 
-    :param key: what it is known by.
-    :param start: the call id of the request that this process sent; "" if another did.
-    :param read: makes of an answer the result, or raises the error.
+    :param key: its idempotency key.
+    :param start: the call id of the request that this process sent; "" if another process did.
+    :param read: reads the result out of an answer, or raises its error.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class CallHandle(Generic[R_co]):
         read: Callable[[Standing], R_co],
     ) -> None:
         self.method: Final = method
-        """What it calls: "service.method"."""
+        """The method that it calls: "service.method"."""
         self.key: Final = key
-        """Its key: all that another process has to know to `attach`."""
+        """Its key, which is all that another process needs to `attach`."""
         self._start = start
         self._servers = servers
         self._read = read
@@ -71,7 +71,7 @@ class CallHandle(Generic[R_co]):
         :param timeout: seconds; None waits for as long as it takes. The call itself goes on.
         :raises DeadlineExceeded: if it has not ended by then, or at its own deadline.
         :raises InvalidArgument: if nothing is known of it.
-        :raises CallError: what it ended with.
+        :raises CallError: the error that it ended with.
         """
         loop = asyncio.get_running_loop()
         give_up = None if timeout is None else loop.time() + timeout
@@ -93,7 +93,7 @@ class CallHandle(Generic[R_co]):
                 )
 
     async def _looked(self, wait: float) -> Standing | None:
-        """How it stands, once it has ended or after a while; None if no server says."""
+        """Its state once it has ended, or after a while; None if no server answers."""
         try:
             return await self._asked("look", wait)
         except Busy:
@@ -103,9 +103,9 @@ class CallHandle(Generic[R_co]):
         return None
 
     async def peek(self) -> CallStatus:
-        """How it stands at this moment.
+        """Its state at this moment.
 
-        :raises CallError: if no server says.
+        :raises CallError: if no server answers.
         """
         standing = await self._peeked()
         state = standing.state
@@ -117,21 +117,21 @@ class CallHandle(Generic[R_co]):
         return CallStatus(state=state, server=standing.runs_at, progress=progress)
 
     async def cancel(self) -> None:
-        """Have it end: before it begins, or by cancelling its handler. Its result tells.
+        """End it before it begins, or cancel its handler. Its result tells which.
 
         :raises CallError: if no server answers.
         """
         await self._asked("cancel")
 
     async def _asked(self, ask: Literal["look", "cancel"], wait: float = 0.0) -> Standing:
-        """What a server says of it.
+        """A server's answer about it.
 
         :raises CallError: if none does.
         """
         return await self._servers.ask(self._question(ask, wait), wait + _TIMEOUT)
 
     async def _peeked(self) -> Standing:
-        """What the server says of it that runs it, or any other.
+        """The answer about it from the server that runs it, or from another one.
 
         :raises CallError: if none does.
         """

@@ -1,7 +1,7 @@
 """`rabbit.pipe(a, b, c)`: a chain of methods, each of which gets the result of the one before it.
 
-A pipe is one call. Its request names the stages that come after the first, and servers pass the
-results on among themselves; see `wire/native/stages.py`.
+A pipe is one call. Its request names the stages after the first one, and servers pass the results
+on among themselves; see `wire/native/stages.py`.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from leveret.wire.native.stages import OF_A_STAGE
 from leveret.wire.native.started import StartedClient
 
 _KEPT: Final = 256
-"""How many pipes are kept for calls to come."""
+"""How many pipes are kept for later calls."""
 
 
 def make_pipe(
     invocations: Invocations, options: CallOptions, given: tuple[object, ...]
 ) -> RemoteMethod:
-    """The pipe of some remote methods.
+    """Make a pipe of remote methods.
 
-    :raises InvalidArgument: if they are no remote methods of this client, or it cannot be called
-        with these options.
-    :raises ContractError: if a stage cannot take what the one before it gives.
+    :raises InvalidArgument: if they are not remote methods of this client, or the pipe cannot be
+        called with these options.
+    :raises ContractError: if a stage cannot take the result of the one before it.
     """
     stages = [remote_method_of(one, "pipe") for one in given]
     if not 2 <= len(stages) <= MAX_STAGES:
@@ -60,7 +60,7 @@ def make_pipe(
 
 
 def changed_pipe(pipe: RemoteMethod, options: GivenOptions) -> RemoteMethod:
-    """The same pipe with some options changed, as `RemoteMethod.changed` has it for a method.
+    """The same pipe with some options changed, as `RemoteMethod.changed` does for a method.
 
     :raises InvalidArgument: if it cannot be called with them.
     """
@@ -74,7 +74,7 @@ def changed_pipe(pipe: RemoteMethod, options: GivenOptions) -> RemoteMethod:
 
 
 def started_pipe(pipe: RemoteMethod, key: str, keep: float) -> RemoteMethod:
-    """What starts a pipe, as `RemoteMethod.started` is what starts a method."""
+    """The same pipe, whose calls are started, as `RemoteMethod.started` does for a method."""
     made = pipe.invocation
     assert isinstance(made, PipeInvocation)
     changes: dict[str, Any] = {
@@ -89,7 +89,7 @@ def started_pipe(pipe: RemoteMethod, key: str, keep: float) -> RemoteMethod:
 
 
 def stages_of(method: RemoteMethod) -> list[RemoteMethod]:
-    """The stages of a pipe; of a method, that alone."""
+    """The stages of a pipe; for a method, that method alone."""
     made = method.invocation
     return made.stages if isinstance(made, PipeInvocation) else [method]
 
@@ -112,7 +112,8 @@ def _check_options(
 ) -> None:
     if options.if_busy == "fail":
         raise InvalidArgument(
-            'a pipe cannot have if_busy="fail": whether its later stages are busy nobody knows yet'
+            'a pipe cannot have if_busy="fail": the client cannot know whether its later stages are'
+            " busy"
         )
     if options.content_type is not None:
         raise InvalidArgument(
@@ -124,11 +125,11 @@ def _check_options(
     for stage in stages:
         if stage.spec.one_way or stage.spec.streams or stage.spec.upload is not None:
             raise ContractError(
-                f"{stage.spec.key} is no stage of a pipe: that takes one argument and gives one"
-                " result, and neither streams nor goes one way"
+                f"{stage.spec.key} cannot be a stage of a pipe: a stage takes one"
+                " argument and gives one result, and is neither a stream nor one-way"
             )
         if not stage.invocation.is_of(invocations.here):
-            raise InvalidArgument(f"{stage!r} is of another connection", method=stage.spec.key)
+            raise InvalidArgument(f"{stage!r} belongs to another connection", method=stage.spec.key)
         if stage.has_options_beside(options):
             raise InvalidArgument(
                 "its remote has options of its own; a pipe has those of the object that makes it:"
@@ -144,9 +145,9 @@ def _invocation_of(
     *,
     keep: float | None = None,
 ) -> PipeInvocation:
-    """What makes the calls of a pipe.
+    """The invocation that makes the calls of a pipe.
 
-    :param keep: for how many seconds its outcome is kept, if it is what starts pipes.
+    :param keep: seconds for which its outcome is kept, if its calls are started.
     """
     specs = tuple(stage.spec for stage in stages)
     content_types = [stage.invocation.content_type for stage in stages]
@@ -209,9 +210,10 @@ def _invocation_of(
 class PipeInvocation(Invocation):
     """The calls of one pipe.
 
-    :param spec: of the pipe: what it takes is of its first stage, what it gives of its last.
+    :param spec: the pipe's specification: the parameters of its first stage, the result of its
+        last.
     :param stages: its stages.
-    :param invocations: those of its client.
+    :param invocations: the invocations of its client.
     """
 
     __slots__ = ("invocations", "spec", "stages")
@@ -233,7 +235,7 @@ class PipeInvocation(Invocation):
 
 
 def _spec_of_all(specs: tuple[MethodSpec, ...]) -> MethodSpec:
-    """What stands for a pipe as if it were one method."""
+    """The specification of a pipe, as if it were one method."""
     service, _, name = "|".join(spec.key for spec in specs).rpartition(".")
     idempotent = all(spec.idempotent for spec in specs)
     return replace(
@@ -252,19 +254,21 @@ def _spec_of_all(specs: tuple[MethodSpec, ...]) -> MethodSpec:
 
 
 def _is_repeatable(spec: MethodSpec) -> bool:
-    """Whether a second request of a stage does no harm, whoever sends it."""
+    """Whether a second request for a stage does no harm."""
     return spec.idempotent or spec.once
 
 
 def _taking(before: MethodSpec, spec: MethodSpec, content_type: str) -> str:
-    """The parameter of a method that takes the result of the one before it: its first one.
+    """The first parameter of a method, which takes the result of the stage before.
 
-    :raises ContractError: if it cannot.
+    :raises ContractError: if it cannot take it.
     """
     arguments = method_schema(spec)["arguments"]
     names = spec.parameters.__struct_fields__
     if not names:
-        raise ContractError(f"{spec.key} takes no argument: it can only be the first of a pipe")
+        raise ContractError(
+            f"{spec.key} takes no argument: it can only be the first stage of a pipe"
+        )
     first = names[0]
     others = [name for name in arguments.get("required", ()) if name != first]
     if others:

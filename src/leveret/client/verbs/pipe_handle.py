@@ -20,9 +20,9 @@ class StageOfHandle(Struct, frozen=True, kw_only=True):
     """A stage of a started pipe."""
 
     handle: CallHandle[Any]
-    """It as a started call of its own."""
+    """The stage as a started call of its own."""
     read: Callable[[Standing], Any]
-    """Makes of an answer its result, or raises its error."""
+    """Reads the result out of an answer, or raises its error."""
 
 
 class PipeHandle(CallHandle[R_co]):
@@ -47,7 +47,7 @@ class PipeHandle(CallHandle[R_co]):
         return f"<started pipe {self.key!r} of {self.method}>"
 
     def _read_stage(self, standing: Standing) -> R_co:
-        """What the stage that ended the pipe ended with."""
+        """The outcome of the stage that ended the pipe."""
         try:
             result: R_co = self._stages[self._at].read(standing)
         except CallError as error:
@@ -73,7 +73,7 @@ class PipeHandle(CallHandle[R_co]):
         return await self._stages[self._at].handle._peeked()  # noqa: SLF001 - its own kind
 
     async def _without_its_first(self, unknown: Standing) -> Standing:
-        """The pipe may be over, and its earlier stages forgotten. Or a result is on its way."""
+        """Look at the later stages: the earlier ones may be forgotten, or a result on its way."""
         last = len(self._stages) - 1
         standing = await self._at_stage(last, "look", 0.0)
         if standing.state == "done":
@@ -82,7 +82,7 @@ class PipeHandle(CallHandle[R_co]):
         return structs.replace(unknown, state="waiting") if self._at else unknown
 
     async def _cancel(self) -> Standing:
-        """Have each stage end: that which runs, and those that wait for their requests."""
+        """Cancel each stage: the one that runs, and those that wait for their requests."""
         *earlier, last = range(len(self._stages))
         for number in earlier:
             await self._at_stage(number, "cancel", 0.0)

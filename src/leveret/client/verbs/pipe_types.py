@@ -1,6 +1,6 @@
-"""The types of pipes: each stage takes what the one before it gives.
+"""The types of pipes: each stage takes the result of the one before it.
 
-Type checkers have no way to say so for any number of stages; so each number has its own signature.
+Python's types cannot say so for any number of stages, so each number has its own signature.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ U = TypeVar("U")
 Then: TypeAlias = Callable[[T], Awaitable[U]]
 """A stage after the first one."""
 Pipe: TypeAlias = Callable[P, Coroutine[Any, Any, T]]
-"""A pipe: it is called as its first stage, and gives what the last one gives."""
+"""A pipe: it takes the arguments of its first stage, and returns the result of its last one."""
 
 
 class MakesPipes(Protocol):

@@ -1,4 +1,4 @@
-"""The remote method that a verb was given. To type checkers it is any callable."""
+"""Finds the remote method that a verb was given, which is any callable to type checkers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from leveret.errors import InvalidArgument
 
 
 def startable(given: object, verb: str) -> RemoteMethod:
-    """What was given to `rabbit.<verb>`, if it is a method of a remote, or a pipe of some.
+    """The argument of `rabbit.<verb>`, if it is a method of a remote or a pipe.
 
     :raises InvalidArgument: for anything else.
     """
@@ -18,7 +18,7 @@ def startable(given: object, verb: str) -> RemoteMethod:
 
 
 def remote_method_of(given: object, verb: str) -> RemoteMethod:
-    """What was given to `rabbit.<verb>`, if it is a method of a remote.
+    """The argument of `rabbit.<verb>`, if it is a method of a remote.
 
     :raises InvalidArgument: for anything else; the message says what to give.
     """

@@ -14,9 +14,9 @@ P = ParamSpec("P")
 def send(
     method: Callable[P, Awaitable[object]], options: GivenOptions
 ) -> Callable[P, Coroutine[Any, Any, None]]:
-    """Make of a remote method what sends its requests one-way, with the same parameters.
+    """Turn a remote method into one whose requests are one-way, with the same parameters.
 
-    :param options: that hold instead of those of its remote.
+    :param options: replace those of its remote.
     :raises InvalidArgument: for anything but a method of a remote.
     """
     return remote_method_of(method, "send").changed(options).one_way()

@@ -1,4 +1,4 @@
-"""What the replies to the calls of pipes say: results, or errors of one of their stages."""
+"""Reads the replies to the calls of pipes: results, or the error of a stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leveret.wire.message import Reply, StageReply
 
 
 class StageResults(Results):
-    """Reads the replies to the calls of one pipe, each of which is of one of its stages.
+    """Reads the replies to the calls of one pipe. Each reply is from one of its stages.
 
     :param stages: its stages.
     """
@@ -33,30 +33,30 @@ class StageResults(Results):
     def read(
         self, reply: Reply, call: Pending, reply_metadata: dict[str, str] | None, most: int
     ) -> Any:
-        """What the reply to a call says: the value, or the error raised."""
+        """The value in the reply to a call; an error in it is raised."""
         if isinstance(reply, StageReply) and not reply.stage:
             raise self._at_stage(call, self._too_old(call, reply))
         return super().read(reply, call, reply_metadata, most)
 
     def _too_old(self, call: Pending, reply: StageReply) -> Unimplemented:
-        """The error of a pipe that came to a server which knows none."""
+        """The error of a pipe that reached a server which does not know pipes."""
         executed = self.failure(call, reply).executed if reply.is_error else "yes"
         return Unimplemented(reply.problem, executed=executed)
 
     def failure(self, call: Pending, reply: Reply) -> CallError:
-        """The error that a reply tells of."""
+        """The error in a reply."""
         stage = self._stages[call.request.stage - 1].spec
         failure = call.request.dialect.error(reply, stage.raises, stage.key)
         return self._at_stage(call, failure)
 
     def invalid(self, call: Pending, why: str) -> InvalidResult:
-        """A reply that says nothing that this client can read."""
+        """The error for a reply that this client cannot read."""
         invalid = super().invalid(call, why)
         self._at_stage(call, invalid)
         return invalid
 
     def _at_stage(self, call: Pending, error: CallError) -> CallError:
-        """An error of the stage that a call is at, as one of the whole pipe."""
+        """An error of the call's current stage, as an error of the whole pipe."""
         stage = call.request.stage
         error.method = self._stages[stage - 1].spec.key
         error.call_id = call.id
@@ -64,7 +64,7 @@ class StageResults(Results):
 
 
 def at_stage(error: CallError, stage: int) -> CallError:
-    """An error of a stage as one of the whole pipe."""
+    """An error of a stage, as an error of the whole pipe."""
     error.stage = stage
     if stage > 1 and error.executed == "no":
         error.executed = "maybe"  # the stages before it ran

@@ -27,13 +27,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DAY: Final = 86_400.0
-"""Seconds."""
+"""Seconds in a day."""
 LONGEST_KEPT: Final = 4_000_000.0
-"""Seconds, 46 days: how long a message may live is a number of 32 bits in milliseconds."""
+"""Seconds, about 46 days, as a message's time to live is a number of 32 bits in milliseconds."""
 _LEAST: Final = 0.1
-"""Seconds that the broker gets at least, once the servers have answered."""
+"""Seconds that the broker has at least, once the servers have answered."""
 _STARTED_WITHIN: Final = 10.0
-"""Seconds that servers and broker have to take a call, unless its options say otherwise."""
+"""Seconds that servers and broker have to take a call, by default."""
 
 
 class Starting:
@@ -48,10 +48,10 @@ class Starting:
     def start(
         self, method: Callable[P, Awaitable[R]], key: str, keep: float, options: GivenOptions
     ) -> Callable[P, Coroutine[Any, Any, CallHandle[R]]]:
-        """Make of a remote method what starts its calls, with the same parameters.
+        """Turn a remote method into one that starts calls, with the same parameters.
 
-        :param options: that hold instead of those of its remote.
-        :raises InvalidArgument: for anything but a method of a remote, a key or a time.
+        :param options: replace those of its remote.
+        :raises InvalidArgument: for anything but a method of a remote, or an invalid key or time.
         """
         remote = _with(options, startable(method, "start"))
         check_key(key)
@@ -95,7 +95,7 @@ class Starting:
     ) -> CallHandle[R]:
         """The started call with this key.
 
-        :param options: that hold instead of those of the method's remote.
+        :param options: replace those of the method's remote.
         :raises InvalidArgument: for anything but a method of a remote, or a key.
         """
         remote = _with(options, startable(method, "attach"))

@@ -1,4 +1,4 @@
-"""The servers of a service that take started calls, and what they say of such calls."""
+"""Asks the servers of a service that take started calls about these calls."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from leveret.wire.started import STARTED, Standing, StartedQuestion, read_standi
 _SILENT: Final = 2.0
 """Seconds after which a server that should have answered counts as gone."""
 _SETTLED: Final = 0.1
-"""Seconds without another answer after which the servers that there are have answered."""
+"""Seconds without another answer after which all servers count as having answered."""
 _ASKED_EVERY: Final = 1.0
-"""Seconds between two questions, while no server answers."""
+"""Seconds between two questions while no server answers."""
 _TRIED_EVERY: Final = 0.25
-"""Seconds between two questions, while no server is there."""
+"""Seconds between two questions while there is no server."""
 _KEPT: Final = 1_000
-"""Of how many services the servers are remembered."""
+"""The number of services whose servers are remembered."""
 
 
 class Inquirer(Protocol):
-    """The client, as far as it is needed here."""
+    """What this file needs of the client."""
 
     def inquiry(
         self, word: str, key: str, *, wait_for_connection: bool = True, body: bytes = b""
@@ -37,7 +37,7 @@ class Inquirer(Protocol):
 
 
 class StartedServers:
-    """Asks servers about started calls: one of them, and the next where that is silent.
+    """Asks servers about started calls: one of them, and the next if the first is silent.
 
     :param client_here: gives the client of the running event loop.
     """
@@ -45,13 +45,13 @@ class StartedServers:
     def __init__(self, client_here: Callable[[], Inquirer]) -> None:
         self._client_here = client_here
         self._instances: dict[str, list[str]] = {}
-        """By service: those that answered last."""
+        """For each service, the servers that answered last."""
 
     async def ask(self, question: StartedQuestion, timeout: float) -> Standing:
-        """What a server says of a call.
+        """A server's answer about a call.
 
         :param timeout: seconds that this may take.
-        :raises NoServer: if none answers in time.
+        :raises NoServer: if no server answers in time.
         :raises Unimplemented: if not all servers of the service take started calls.
         :raises Busy: if the server that answers cannot use its store.
         """
@@ -73,12 +73,12 @@ class StartedServers:
             self._instances.pop(service, None)
             if loop.time() >= give_up:
                 raise NoServer(
-                    f"no server answered in {timeout:g} s what is known of a started call",
+                    f"no server answered in {timeout:g} s about a started call",
                     method=question.method,
                 )
 
     async def ask_at(self, instance: str, question: StartedQuestion) -> Standing | None:
-        """What one server says of a call; None if it is silent.
+        """One server's answer about a call; None if it is silent.
 
         :raises CallError: if it cannot be asked, or cannot use its store.
         """
@@ -87,9 +87,9 @@ class StartedServers:
         return None if answer is None else _standing(answer, question.method)
 
     async def _answer(self, key: str, body: bytes, timeout: float, patience: float) -> bytes | None:
-        """The first answer to a question; None if nobody gives one.
+        """The first answer to a question; None if there is none.
 
-        :param timeout: seconds until messages must go.
+        :param timeout: seconds within which the question must be sent.
         :param patience: seconds to wait for the answer.
         """
         with self._client_here().inquiry(STARTED, key, body=body) as inquiry:
@@ -104,7 +104,7 @@ class StartedServers:
             while not inquiry.answers:
                 left = give_up - loop.time()
                 if left <= 0:
-                    raise NoServer("no server is there that could take the call", method=method)
+                    raise NoServer("there is no server that could take the call", method=method)
                 left = await inquiry.ask(left)
                 await inquiry.news(min(left, _ASKED_EVERY))
                 if inquiry.is_unbound and not inquiry.answers:
@@ -132,7 +132,9 @@ def _standing(body: bytes, method: str) -> Standing:
     try:
         standing = read_standing(body)
     except ValueError as error:
-        raise InvalidResult(f"what a server says cannot be read: {error}", method=method) from error
+        raise InvalidResult(
+            f"the answer of a server cannot be read: {error}", method=method
+        ) from error
     if standing.state == "refused":
         raise Busy(
             "the server's store of idempotency keys cannot be used; try again later, or see the"

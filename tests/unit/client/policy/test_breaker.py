@@ -187,7 +187,7 @@ def test_calls_from_before_do_not_decide_about_an_open_circuit(rig: Rig) -> None
     ("values", "message"),
     [
         ({"ratio": 0}, "Breaker: ratio is 0; it is a number above 0"),
-        ({"ratio": 1.5}, "ratio is 1.5; it is 1 at the most"),
+        ({"ratio": 1.5}, "ratio is 1.5; it is at most 1"),
         ({"volume": 0}, "volume is 0"),
         ({"within": float("nan")}, "within is nan"),
         ({"reset": "1"}, "reset is '1'"),

@@ -95,7 +95,7 @@ async def test_it_takes_methods_that_may_run_everywhere() -> None:
         with pytest.raises(InvalidArgument, match="stall"):
             asking(client, remote(client).drop, stall=stall)
     for name, value in (("idempotency_key", "k"), ("if_busy", "fail")):
-        with pytest.raises(InvalidArgument, match=f"nothing for {name}"):
+        with pytest.raises(InvalidArgument, match=f"does not take {name}"):
             asking(client, remote(client, **{name: value}).drop)
     with pytest.raises(InvalidArgument):
         await asking(client, remote(client).drop)(7)

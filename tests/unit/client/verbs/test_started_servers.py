@@ -94,7 +94,7 @@ async def test_if_one_server_cannot_remember_nothing_is_asked() -> None:
 
 
 async def test_nobody_there_is_an_error_in_time() -> None:
-    with pytest.raises(NoServer, match="no server is there"):
+    with pytest.raises(NoServer, match="there is no server"):
         await Servers(info=[[]]).servers.ask(LOOK, 0.01)
     silent = Servers(info=[[info("one")]], started=[[]])
     with pytest.raises(NoServer):
