@@ -16,13 +16,14 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
+from leveret.cli.listed_queue import ListedQueue
 from leveret.errors import ConnectionLost, InvalidURL, PermissionDenied
 from leveret.wire.native.names import QUEUE_PREFIX
 
 if TYPE_CHECKING:
     from email.message import Message
 
-__all__ = ["ListedQueue", "list_queues"]
+__all__ = ["list_queues"]
 
 _PAGE: Final = 500
 _WITHIN: Final = 10.0
@@ -30,23 +31,6 @@ _WITHIN: Final = 10.0
 _LARGEST: Final = 50_000_000
 """Bytes of an answer that are read."""
 _COLUMNS: Final = "name,consumers,messages,messages_ready,type,exclusive"
-
-
-class ListedQueue(Struct, frozen=True, kw_only=True):
-    """A queue, as the management API tells of it. What it has not counted yet is missing."""
-
-    name: str
-    """Its name."""
-    consumers: int | None = None
-    """How many consume it."""
-    messages: int | None = None
-    """Its messages, with those that are delivered and not acknowledged."""
-    messages_ready: int | None = None
-    """Those of them that nobody has."""
-    type: str = "classic"
-    """"classic", "quorum" or "stream"."""
-    exclusive: bool = False
-    """Whether it is one connection's own."""
 
 
 class _Page(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leveret.cli.commands.queues import orphans_of
-from leveret.cli.management import ListedQueue
+from leveret.cli.listed_queue import ListedQueue
 
 
 def queue(name: str, consumers: int | None = 0, messages: int | None = 0) -> ListedQueue:

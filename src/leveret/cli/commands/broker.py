@@ -12,8 +12,6 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from leveret.broker import EmbeddedBroker
-from leveret.broker.running import PURPOSE
 from leveret.cli.arguments import BadArgument, names_of, users_of
 from leveret.cli.exits import CANNOT_LISTEN, DONE
 from leveret.cli.logs import LogLevel, configure_logging
@@ -76,6 +74,9 @@ def _run(options: _Options) -> int:
 
 
 async def _serve(options: _Options) -> None:
+    from leveret.broker import EmbeddedBroker  # noqa: PLC0415 - of no use to other commands
+    from leveret.broker.running import PURPOSE  # noqa: PLC0415 - as above
+
     with stop_signals(_ignore) as stopped:
         broker = EmbeddedBroker(options.host, options.port, options.users, options.vhosts)
         async with broker:

@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
 from leveret.cli.asking import Json, Within, ask, print_survey
-from leveret.cli.management import ListedQueue, list_queues
+from leveret.cli.listed_queue import ListedQueue
 from leveret.cli.options import Url
 from leveret.cli.printing import one_line, print_error_text
 from leveret.cli.tables import amount, table
@@ -111,6 +111,9 @@ def queues(
             for queue, stats in server.methods.items()
         }
         if orphans:
+            # An HTTP client takes long to import, and other commands need none.
+            from leveret.cli.management import list_queues  # noqa: PLC0415
+
             address = parse_url(url or os.environ.get("LEVERET_URL") or DEFAULT_URL, os.environ)
             listed = await list_queues(
                 management or "",
