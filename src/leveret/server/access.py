@@ -1,12 +1,11 @@
 """Who may call what: the rules of `allow=`, judged before a request's arguments are read.
 
-They go by `current_call().user`, the broker's user that a request comes from. RabbitMQ verifies it
-(https://www.rabbitmq.com/docs/validated-user-id), so a rule holds against whoever cannot log in as
-one of those whom it names.
+The rules look at `current_call().user`, the broker's user that sent the request. RabbitMQ verifies
+it (https://www.rabbitmq.com/docs/validated-user-id), so only those who can log in as a user that a
+rule names can pass the rule.
 
-A request that a server hands back when it drains is published anew, by that server: it carries the
-server's user, and says in a header on whose behalf. Of a server, and of nobody else, that is
-believed.
+A server that drains publishes the requests that it hands back. So these carry the server's user,
+and name the original user in a header. That header is believed only of trusted servers.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ log = logging.getLogger("leveret.server")
 Allow = Mapping[str, Iterable[str] | None] | Callable[[CurrentCall], bool]
 """What `serve(allow=...)` takes.
 
-A mapping from "service.method", "service" or "*" to the users that may call, as names or patterns
-(`fnmatch`); None is everybody, a user or not. The first of the three that is there counts, and a
-method that none of them names is open. Or a function that is asked for each call.
+Either a mapping from "service.method", "service" or "*" to the users that may call, as names or
+patterns (`fnmatch`); None means everybody, with or without a user. The most specific key counts,
+and a method without a matching key is open to all. Or a function that is called for each call.
 """
 
 Guard = Callable[[CurrentCall], None]
@@ -48,11 +47,12 @@ _LOGGED: Final = 1000
 class Access:
     """The rules of one server.
 
-    :param allow: who may call what; None is everybody everything.
-    :param trusted_servers: other users, as names or patterns, whose word is taken on whose request
-        they hand back; a server's own user is always among them.
-    :param operators: other users, as names or patterns, who may see and cancel the calls of all.
-    :raises ContractError: if a rule names nothing that is served, or is no list of names.
+    :param allow: who may call what; None: everybody may call everything.
+    :param trusted_servers: other users, as names or patterns, that are believed whose requests they
+        hand back. A server's own user is always trusted.
+    :param operators: other users, as names or patterns, who may see and cancel the calls of all
+        callers.
+    :raises ContractError: if a rule names nothing that is served, or is not a list of names.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Access:
             self._rules = _read_rules(allow, specs)
 
     def check_own_user(self, own_user: str) -> None:
-        """See that the rules can be kept.
+        """Check that the rules can be applied.
 
         :param own_user: this server's own user, as the broker knows it.
-        :raises InvalidArgument: if there are rules, and nobody knows the server's own user.
+        :raises InvalidArgument: if there are rules, but the server's own user is unknown.
         """
         if self._rules and not own_user:
             raise InvalidArgument(
@@ -90,7 +90,7 @@ class Access:
             )
 
     def user_of(self, request: Incoming, own_user: str) -> str:
-        """Whose request it is, "" where nobody knows.
+        """The user whose request it is; "" if that is unknown.
 
         :param own_user: this server's own user.
         """
@@ -103,14 +103,14 @@ class Access:
         return "" if request.stage else user
 
     def operates(self, user: str, own_user: str) -> bool:
-        """Whether this user may see the calls of all, and cancel them.
+        """Whether this user may see and cancel the calls of all callers.
 
         :param own_user: this server's own user, who may.
         """
         return bool(user) and (user == own_user or self._operates(user))
 
     def guard(self, spec: MethodSpec) -> Guard | None:
-        """What judges the calls of one method; None where it is open to all."""
+        """The check of one method's calls; None if it is open to all."""
         if self._ask is not None:
             return self._asking(self._ask)
         for name in (spec.key, spec.service, "*"):

@@ -1,4 +1,4 @@
-"""Sees to it that callers are told of calls that take long. It costs nothing while none runs."""
+"""Has callers told of calls that take long. It costs nothing while no call runs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ROUNDING: Final = 0.001
 class Announcer:
     """One timer for all calls of a server.
 
-    :param announce: tells the callers of what has been here since before a moment of the clock;
-        returns whether any call is here still.
-    :param clock: seconds that go on steadily.
-    :param on_watch: is told that a call begins after a while without one.
+    :param announce: tells the callers of all calls that have been here since before a time of the
+        clock; returns whether any call is still here.
+    :param clock: a clock in seconds that never jumps.
+    :param on_watch: is called when a call begins after a while without calls.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class Announcer:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self) -> None:
-        """A call begins: see in a while whether it is still here."""
+        """A call begins: check in a while whether it is still here."""
         if not self.watching:
             self.watching = True
             self._on_watch()
             self._timer = self._loop.call_later(ANNOUNCE_AFTER, self._look)
 
     def close(self) -> None:
-        """Tell nobody any more."""
+        """Stop announcing."""
         if self._timer is not None:
             self._timer.cancel()
 

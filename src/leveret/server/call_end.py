@@ -1,8 +1,8 @@
-"""How a call ended at a server, as a middleware is told of it.
+"""How a call ended at a server, for middleware.
 
-`middleware(call, call_next)` is around a handler, so a call that never gets to its handler does not
-come by it. A middleware may have a method `call_ended(call, end)` as well. The server calls it once
-for each call that it had, however that ended.
+`middleware(call, call_next)` runs around a handler, so it does not see a call that never reaches
+its handler. A middleware may also have a method `call_ended(call, end)`. The server calls it once
+for each call, however the call ended.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ class CallEnd(Struct, frozen=True, kw_only=True):
     error: CallError | None = None
     """What its caller is told, if it failed."""
     executed: Executed
-    """Whether its handler ran: as its caller is told, if it failed; else whether it ran here."""
+    """Whether its handler ran: what its caller is told, if it failed; otherwise whether it ran
+    here."""
     queued: float
-    """Seconds from its sending to its coming here, by both clocks; 0.0 where the request does not
-    say when it was sent."""
+    """Seconds from its sending to its arrival here, by the clocks of both sides; 0.0 if the request
+    does not say when it was sent."""
     waited: float
-    """Seconds for which it waited here for a place."""
+    """Seconds that it waited here for a place."""
     ran: float
-    """Seconds for which it had a place, with its middleware, its handler and the record of its
-    reply; 0.0 if it had none."""
+    """Seconds that it had a place: for its middleware, its handler and the record of its reply; 0.0
+    if it had none."""
     request_size: int
     """Bytes of its arguments."""
     reply_size: int
@@ -48,11 +49,11 @@ class CallEnd(Struct, frozen=True, kw_only=True):
 
 
 CallEnded: TypeAlias = Callable[[CurrentCall, CallEnd], None]
-"""Is told of the end of a call. It must return at once: nothing else runs meanwhile."""
+"""Takes the end of a call. It must return at once, as nothing else runs meanwhile."""
 
 
 def call_ended_of(middleware: Iterable[object]) -> tuple[CallEnded, ...]:
-    """What those middlewares that have a method `call_ended` want to be told by.
+    """The `call_ended` methods of the middlewares that have one.
 
     :raises ContractError: if one cannot be called, or is a coroutine function.
     """

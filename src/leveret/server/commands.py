@@ -1,4 +1,4 @@
-"""Does what control messages tell a server of its calls, and answers what they ask about them."""
+"""Carries out control messages about a server's calls, and answers questions about them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Commands"]
 
 
 class Method(Protocol):
-    """What serves a method, as far as it is needed here."""
+    """What this file needs of what serves a method."""
 
     def stop(self, call: ServerCall, why: Stop) -> None:
         """End a call before its handler does."""
@@ -41,7 +41,7 @@ class Says(Protocol):
         ...
 
     def no_calls(self) -> Calls:
-        """The answer to whoever may not see which calls are here."""
+        """The answer for those who may not see which calls are here."""
         ...
 
     def stopped(self, call_ids: Iterable[str], *, refused: bool = False) -> Stopped:
@@ -49,12 +49,12 @@ class Says(Protocol):
         ...
 
     def draining(self, *, refused: bool = False) -> Draining:
-        """The answer to whoever wants the server to drain."""
+        """The answer to those who want the server to drain."""
         ...
 
 
 class Commands:
-    """What control messages of callers and of operators do.
+    """Carries out the control messages of callers and of operators.
 
     :param instance: the server's name for itself.
     :param methods: what serves each method, by "service.method".
@@ -91,7 +91,7 @@ class Commands:
     # -- of callers ---------------------------------------------------------------------------
 
     def cancel(self, key: CallKey, seconds: float) -> None:
-        """A caller waits no more; its request may still come for so many seconds."""
+        """A caller waits no more; its request may still come within this number of seconds."""
         calls = self._table.find(key)
         if all(call.state is State.PASSING for call in calls):  # or none is here
             self._early_cancels.add(key, seconds)
@@ -99,17 +99,17 @@ class Commands:
             self._methods[call.method].stop(call, Stop.CALLER)
 
     def confirmed(self, key: CallKey) -> None:
-        """A caller that was asked still waits."""
+        """A caller that was asked about its call still waits."""
         for call in self._table.find(key):
             self._methods[call.method].confirmed(call)
 
     def credited(self, key: CallKey, credit: Credit) -> None:
-        """The caller of a stream says what it has."""
+        """The caller of a stream gives credit."""
         if not self._streams.credited(key, credit) and not self._table.find(key):
             self._unknown_stream(key)
 
     def query(self, reply_to: ReplyAddress, call_ids: set[str]) -> None:
-        """A client asks what became of its calls: tell of those here, and repeat replies."""
+        """A client asks about its calls: announce those here, and send kept replies again."""
         for call_id in call_ids:
             key = reply_to, call_id
             for call in self._table.find_all(key):
@@ -123,11 +123,11 @@ class Commands:
     # -- of operators -------------------------------------------------------------------------
 
     def calls(self, user: str) -> Calls:
-        """Which calls are here, for those who may see that."""
+        """The calls that are here, for those who may see them."""
         return self._says.calls() if self._operates(user) else self._says.no_calls()
 
     def stop(self, call_ids: set[str], user: str) -> Stopped:
-        """Somebody wants calls cancelled, whoever their callers are."""
+        """Cancel calls for an operator, whoever their callers are."""
         if not self._operates(user):
             return self._says.stopped((), refused=True)
         here = [call for call in self._table.all() if call.id in call_ids]
@@ -136,7 +136,7 @@ class Commands:
         return self._says.stopped({call.id for call in here})
 
     def drain(self, instances: set[str], user: str) -> Draining | None:
-        """Somebody wants servers to drain; None if this one is not named."""
+        """Drain for an operator; None if this server is not named."""
         if self._instance not in instances:
             return None
         if not self._operates(user):

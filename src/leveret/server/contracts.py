@@ -1,8 +1,8 @@
-"""Whether the servers that share a queue have the same contract of its method.
+"""Checks whether the servers that share a queue have the same contract of its method.
 
-If they have not, calls fail or not by which server gets them, and nothing says why. So a server
-asks the others of each service for the hashes of their methods when it starts, and from time to
-time. Of one that has another hash it asks for the schemas, and logs the difference, once.
+If their contracts differ, it depends on the server whether a call fails, and nothing says why. So a
+server asks the others of each service for the hashes of their methods when it starts, and from time
+to time. It asks a server with another hash for its schemas, and logs the difference once.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from leveret.wire.control import Contracts, ServerAnswer, read_answer
 log = logging.getLogger("leveret.server")
 
 COMPARED_EVERY: Final = 300.0
-"""Seconds between two comparisons, on average: each has as many answers as there are servers."""
+"""Seconds between two comparisons, on average. Each gets as many answers as there are servers."""
 _SOONEST: Final = 0.5
-"""The least part of that time that lies between two of them."""
+"""The smallest part of that time between two comparisons."""
 _SHOWN: Final = 3
-"""How many differences of a method are logged."""
+"""How many differences of a method the server logs."""
 _MOST: Final = 100
-"""About how many contracts a comparison asks at most. Anybody may send answers."""
+"""How many contracts a comparison asks for at most, as strangers can send answers."""
 _MOST_TOLD: Final = 10_000
-"""How many contracts of others are remembered as logged."""
+"""How many logged contracts of other servers are remembered."""
 
 
 class ContractCheck:
     """Compares the contracts of one server with those of others.
 
-    :param mine: who this server is, and the hashes of its methods.
+    :param mine: gives this server's identity, and the hashes of its methods.
     :param schemas: the entry of each of its methods in `service_schema`, by "service.method".
     :param ask: sends a question to the servers under a key, as `ask(word, key)`; `answered` gets
-        what they say.
+        the answers.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class ContractCheck:
         self._schemas = schemas
         self._ask = ask
         self._asked: dict[tuple[str, str], str] = {}
-        """The instance that is asked for what differs, by method and hash; in this comparison."""
+        """The instance that was asked for its schemas in this comparison, by method and hash."""
         self._told: set[tuple[str, str]] = set()
-        """What was logged, by method and hash."""
+        """The differences that were logged, by method and hash."""
         self._task: asyncio.Task[None] | None = None
         self._asking: set[asyncio.Task[None]] = set()
 
@@ -63,7 +63,7 @@ class ContractCheck:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """Compare no more."""
+        """Stop comparing."""
         tasks = [*self._asking, *(() if self._task is None else (self._task,))]
         for task in tasks:
             task.cancel()
@@ -82,10 +82,10 @@ class ContractCheck:
         try:
             await self._ask(word, key)
         except LeveretError as error:
-            log.debug("the contracts of other servers are not asked for now: %s", error)
+            log.debug("other servers cannot be asked for their contracts now: %s", error)
 
     def answered(self, body: bytes) -> None:
-        """Take what another server says: its hashes, or its schemas."""
+        """Take the answer of another server: its hashes, or its schemas."""
         try:
             answer = read_answer(body)
         except ValueError as error:

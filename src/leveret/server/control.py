@@ -1,7 +1,7 @@
-"""The control queue: cancels, and what can be asked of a server (docs/protocol.md, Control).
+"""The control queue: takes cancels and questions to a server (docs/protocol.md, Control).
 
 Every server instance binds a queue of its own to `all`, to each of its services, and to
-`<service>.<instance>`. Anybody may write there, so whatever comes is read by `wire/control.py` and
+`<service>.<instance>`. Anybody may write there. So `wire/control.py` reads every message, and each
 costs the same time, whether it names a call that is here or not.
 """
 
@@ -55,31 +55,32 @@ from leveret.wire.native.topology import bind_control_queue
 log = logging.getLogger("leveret.server")
 
 _ASKED_FOR: Final = 10.0
-"""Seconds that a question to other servers may wait for them."""
+"""Seconds for which a question to other servers may wait in their queues."""
 _DELETED_WITHIN: Final = 1.0
 """Seconds that the broker has to delete the queue of a server that ends."""
 _UNANSWERED: Final = 1_000
-"""How many inquiries wait for a socket that takes nothing; further ones are not answered."""
+"""How many inquiries may wait for a full socket; further ones are not answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlHandlers:
-    """What control messages are given to."""
+    """The handlers of control messages."""
 
     cancel: Callable[[CallKey, float], None]
-    """The caller of a call waits no more; its request may still come for so many seconds."""
+    """The caller of a call waits no more; its request may still come within this number of
+    seconds."""
     confirmed: Callable[[CallKey], None]
     """The caller of a call still waits."""
     credited: Callable[[CallKey, Credit], None]
-    """The caller of a call that streams says what it has, and what it takes."""
+    """The caller of a stream says what it has received, and how much more it takes."""
     query: Callable[[ReplyAddress, set[str]], None]
-    """A client asks what became of these of its calls."""
+    """A client asks what became of some of its calls."""
     call_for_all: Callable[[CallForAll], None]
     """A call that every server of a service is to run."""
     rebind: Callable[[], None]
     """A client found that its requests do not reach a queue of this server."""
     ping: Callable[[], Ping]
-    """Who the server is."""
+    """Gives the server's identity."""
     info: Callable[[], Info]
     """What it serves."""
     stats: Callable[[], Stats]
@@ -95,15 +96,15 @@ class ControlHandlers:
     started: Callable[[AboutStarted], None]
     """A client asks about a started call."""
     answered: Callable[[bytes], None]
-    """Another server answers what this one asked (`Control.ask`)."""
+    """Another server answers a question of this one (`Control.ask`)."""
 
 
 class Control:
     """Listens on the control queue, on one channel after the other; a member of the link.
 
     :param keys: the routing keys that reach this server.
-    :param restore: has this attached again.
-    :param on_attached: is told of each channel before messages come by it.
+    :param restore: has the link attach this again.
+    :param on_attached: is told of each channel before messages come on it.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Control:
     async def attach(self, connection: Connection) -> Channel:
         """Listen on this connection from now on.
 
-        :raises LeveretError: if that fails; the link tries again.
+        :raises LeveretError: if that fails; then the link tries again.
         """
         channel = self._channel = await connection.open_channel()
         self._on_attached(channel, connection)
@@ -152,7 +153,7 @@ class Control:
         await channel.consume(self._queue, self._on_message, no_ack=True)
 
     async def bind(self, channel: Channel) -> None:
-        """See that messages reach the control queue, which is there.
+        """Bind the control queue, which exists.
 
         :raises LeveretError: if it cannot be bound.
         """
@@ -170,9 +171,9 @@ class Control:
         self._restore(self)
 
     async def ask(self, word: str, key: str) -> None:
-        """Ask the servers under a routing key; `ControlHandlers.answered` gets what they say.
+        """Ask the servers under a routing key; `ControlHandlers.answered` gets the answers.
 
-        The question leaves by a channel of its own, which the broker may close for it.
+        The question is sent on a channel of its own, as the broker may close the channel for it.
 
         :param word: "ping", "info", "stats" or "contracts".
         :raises LeveretError: if it cannot be sent now.
@@ -193,16 +194,16 @@ class Control:
             await asking.close()
 
     def reply(self, frames: bytes) -> None:
-        """Send a reply of a queue that is out of reach; where the socket is full, it is not sent.
+        """Send a reply for a queue that is out of reach, unless the socket is full.
 
-        Such a reply is kept, and sent again once its queue is back.
+        The reply is also kept, and sent again once its queue is back.
         """
         channel = self._writable()
         if channel is not None:
             channel.connection.send(on_channel(frames, channel.number))
 
     def tell(self, reply_to: ReplyAddress, name: str, body: bytes) -> None:
-        """Answer a question about a started call; where the socket is full, it is asked again."""
+        """Answer a question about a started call; if the socket is full, it is asked again."""
         channel = self._writable()
         if channel is None:
             return
@@ -214,7 +215,7 @@ class Control:
         )
 
     def unknown_stream(self, key: CallKey) -> None:
-        """Tell a caller that its stream is not here; it asks again where the socket is full."""
+        """Tell a caller that its stream is not here; if the socket is full, it asks again."""
         channel, (reply_to, call_id) = self._writable(), key
         if channel is None:
             return
@@ -228,16 +229,16 @@ class Control:
         )
 
     def _writable(self) -> Channel | None:
-        """The channel, if messages can leave by it at this moment."""
+        """The channel, if messages can be sent on it at this moment."""
         channel = self._channel
         if channel is None or channel.state is not ChannelState.OPEN:
             return None
         return None if channel.connection.writer.paused else channel
 
     async def close(self) -> None:
-        """Listen no more, and delete the queue: so whoever writes to it learns that at once.
+        """Stop listening, and delete the queue, so that those who write to it notice at once.
 
-        The link must have released this before.
+        The link must have released this member before.
         """
         if self._answering is not None:
             self._answering.cancel()
@@ -249,7 +250,7 @@ class Control:
             await self._channel.close()
 
     async def _delete(self, channel: Channel) -> None:
-        """The broker does so at the end of the connection, which may live on for long."""
+        """Delete the queue now: the broker would do so only when the connection ends."""
         if channel.closed is None and self._queue and not channel.connection.blocked:
             try:
                 async with asyncio.timeout(_DELETED_WITHIN):
@@ -288,7 +289,7 @@ class Control:
                 self._ordered(message)
 
     def _ordered(self, order: StopCalls | DrainServers) -> None:
-        """Do what an operator wants, and say so; who is not meant says nothing."""
+        """Do what an operator wants, and answer; a server that is not named does not answer."""
         answer: Ping | None
         if isinstance(order, StopCalls):
             stopped = self._handlers.stop(order.call_ids, order.user)
@@ -305,7 +306,7 @@ class Control:
             self._begin_answering(self._channel)
 
     def _inquired(self, inquiry: Inquiry) -> None:
-        """Answer now, or once the socket takes it: what waits is the question, which is small."""
+        """Answer now, or once the socket takes it. Only the question waits, which is small."""
         channel = self._channel
         if channel is None:
             return
@@ -341,7 +342,7 @@ class Control:
         _publish(channel, inquiry.reply_to, inquiry.correlation_id, answers[inquiry.about]())
 
     def _say(self, reply_to: ReplyAddress, name: str | None, answer: Ping) -> None:
-        """Answer at once; where the socket is full, nobody is told."""
+        """Answer at once, unless the socket is full."""
         channel = self._writable()
         if channel is not None:
             _publish(channel, reply_to, name, answer)

@@ -1,11 +1,10 @@
 """How a server stops without losing a call: the sequence of a drain.
 
-1. Take no more requests, and tell the callers of those that are here that they are: a client that
-   sees no consumer on the queue would take its call for lost.
-2. Let what runs end, at most for the grace; then cancel it.
-3. Wait until the broker has confirmed the last replies.
+1. Take no more requests, and tell the callers of the requests that are here so: a client that sees
+no consumer on the queue would take its call for lost. 2. Let running handlers end, at most for the
+grace; then cancel them. 3. Wait until the broker has confirmed the last replies.
 
-A broker that does not read, or has gone, ends the first and the last step, and cuts the grace
+If the broker does not read, or is gone, the first and the last step end, and the grace is cut
 short: nobody can be answered, and the broker hands the calls to other servers.
 """
 
@@ -25,9 +24,9 @@ from leveret.wire.log_fields import NamedCall, shown_all
 log = logging.getLogger("leveret.server")
 
 _RESTORED: Final = 1.0
-"""Seconds that a channel which is being restored has to be, when a drain begins."""
+"""Seconds that a channel has to be restored when a drain begins."""
 _SILENT: Final = 5.0
-"""Seconds without a byte from the broker that owes answers, after which a drain gives it up."""
+"""Seconds without a byte from a broker that owes answers, after which a drain gives it up."""
 _LAST_WAIT: Final = 1.0
 """Seconds that handlers get to end once they are cancelled."""
 
@@ -36,11 +35,11 @@ class Calls(Protocol):
     """All calls of the server."""
 
     def __len__(self) -> int:
-        """How many are here."""
+        """The number of calls that are here."""
         ...
 
     def all(self) -> Sequence[NamedCall]:
-        """Those that are here."""
+        """The calls that are here."""
         ...
 
 
@@ -49,9 +48,10 @@ class Drain:
 
     :param queues: its subscriptions, each with the method that it serves.
     :param calls: the calls that are here.
-    :param cancel_running: cancels what is here, and hands back what has not begun.
-    :param abandon_running: waits no longer for what is here, but tells its callers.
-    :param clock: seconds that go on steadily.
+    :param cancel_running: cancels the calls that are here, and hands back those that have not
+        begun.
+    :param abandon_running: waits no longer for the calls that are here, but tells their callers.
+    :param clock: a clock in seconds that never jumps.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Drain:
         self._cut_short = asyncio.Event()
 
     def cut_short(self) -> None:
-        """Wait for what runs no longer."""
+        """Wait no longer for handlers that still run."""
         self._cut_short.set()
 
     async def run(self, grace: float, restoring: Collection[asyncio.Task[None]]) -> None:
         """Drain, and leave the channels open.
 
         :param grace: seconds that running handlers get.
-        :param restoring: what declares a queue again at this moment.
+        :param restoring: the tasks that declare queues again at this moment.
         """
         log.info("draining: %d calls are here", len(self._calls))
         if restoring:
@@ -112,9 +112,9 @@ class Drain:
         return self._connection.closed is None and not self._connection.blocked
 
     async def _while_heard(self, steps: Iterable[Coroutine[Any, Any, None]]) -> bool:
-        """Take a step for all queues; False if the broker does not read, or stops to meanwhile.
+        """Take a step for all queues; False if the broker does not read, or stops reading.
 
-        It can: our own replies may be the publishes by which it notices that it is short of memory.
+        That can happen: this server's own replies may trigger the broker's memory alarm.
         One queue whose channel broke does not stop the others.
         """
         tasks = [asyncio.create_task(step) for step in steps]
@@ -138,7 +138,7 @@ class Drain:
         return self._hears
 
     async def _answered(self, tasks: list[asyncio.Task[None]]) -> None:
-        """Wait for what needs the broker's answers; a broker that says nothing is given up."""
+        """Wait for tasks that need the broker's answers; give up a broker that sends nothing."""
         connection = self._connection
         pending = set(tasks)
         while pending:

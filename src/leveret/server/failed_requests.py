@@ -1,8 +1,8 @@
 """Keeps the one-way requests of a server that failed, in the queues of `@method(keep_failed=True)`.
 
-A request is acknowledged only once the broker has confirmed its failed copy. Until then it is tried
-again, with growing pauses, and counts as one that the server holds. If the channel that the request
-came by ends, the broker has the request back, and whoever gets it next sees to it.
+A request is acknowledged only once the broker has confirmed its copy in that queue. Until then the
+server tries again, with growing pauses, and holds the request. If the request's channel ends, the
+broker has the request back, and the next server handles it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from leveret.wire.native.failed import declare_failed_queue, failed_properties, 
 log = logging.getLogger("leveret.server")
 
 _PAUSES: Final = Backoff(first=0.05, most=2.0)
-"""In seconds, between two attempts to keep a failed request."""
+"""The pauses, in seconds, between two attempts to keep a failed request."""
 _SAID_AFTER: Final = 3
 """Attempts after which the log says that a failed request cannot be kept."""
 _FRAME: Final = 64
-"""Bytes of a header frame beside the properties, and some to spare."""
+"""Bytes of a header frame in addition to the properties, with some to spare."""
 
 
 class OpensChannels(Protocol):
-    """A connection, as far as it is needed here."""
+    """What this file needs of a connection."""
 
     frame_max: int
     """The largest frame in bytes that the broker takes; 0 for no limit."""
@@ -47,7 +47,7 @@ class OpensChannels(Protocol):
 class FailedRequests:
     """Moves failed requests into their queues.
 
-    :param connection: the connection of now.
+    :param connection: the current connection.
     :param instance: the server's name for itself.
     """
 
@@ -93,12 +93,12 @@ class FailedRequests:
         task.add_done_callback(self._tasks.discard)
 
     async def kept(self) -> None:
-        """Wait until nothing is to be kept any more."""
+        """Wait until all failed requests are kept."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
-        """Keep nothing any more: what is not kept yet is the broker's again."""
+        """Stop keeping requests: the broker has back those that are not kept yet."""
         for task in self._tasks:
             task.cancel()
         await self.kept()

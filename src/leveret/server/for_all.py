@@ -1,9 +1,9 @@
-"""Calls that every server of a service runs: they come by the control exchange, and by no queue.
+"""Calls that every server of a service runs. They come by the control exchange.
 
-Such a call goes the way of all calls of its method: access, validation, places, middleware,
-deadline, cancel. But its request was delivered once and to each server, and the broker has it no
-more. So nothing is acknowledged, nothing is handed back to another server, and idempotency keys
-mean nothing; and each reply says which server it is from. A server that drains refuses it.
+A call of this kind goes the way of all calls of its method: access, validation, places, middleware,
+deadline, cancel. But its request was delivered once to each server, and the broker does not have it
+any more. So nothing is acknowledged or handed back to another server, and idempotency keys have no
+meaning. Each reply says which server it is from. A server that drains refuses the call.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from leveret.wire.native.reply import ReplyPacker, pack_reply
 from leveret.wire.native.request import read_request
 
 _NUMBER: Final = 1
-"""The channel that replies are packed for; the number of the channel of now is put in later."""
+"""The channel that replies are packed for; the current channel's number is put in later."""
 _TIMEOUT: Final = 10.0
-"""Seconds that a call of an unknown method has which does not say how many."""
+"""Seconds that a call of an unknown method has if it does not say."""
 _WAITING: Final = 1_000
-"""How many calls of each method wait for a place, and how many replies for the socket."""
+"""How many calls of each method may wait for a place, and how many replies for the socket."""
 
 
 class Takes(Protocol):
@@ -54,13 +54,13 @@ class Takes(Protocol):
         """A request is here."""
 
     def attached(self, source: Source) -> None:
-        """Replies go out by this source."""
+        """Replies to this source can be sent again."""
 
 
 class WayBack:
     """Sends replies on the control channel of now, in order, as its socket takes them.
 
-    A reply that gets lost with a channel is asked for again by its caller.
+    The caller asks again for a reply that is lost with a channel.
     """
 
     def __init__(self) -> None:
@@ -70,19 +70,19 @@ class WayBack:
         self._sending: asyncio.Task[None] | None = None
 
     def attached(self, channel: Channel, connection: Connection) -> None:
-        """Messages come and go by this channel from now on."""
+        """Messages are sent and received on this channel from now on."""
         self._channel = channel
         self._connection = connection
         self._waiting.clear()
 
     @property
     def connection(self) -> Connection | None:
-        """The connection that replies leave by; None if there is none now."""
+        """The connection on which replies are sent; None if there is none now."""
         channel = self._channel
         return None if channel is None or channel.closed is not None else self._connection
 
     def send(self, frames: bytes, *, may_wait: bool = True) -> bool:
-        """Send frames that were packed for any channel; returns whether they left at once."""
+        """Send frames that were packed for any channel; return whether they were sent at once."""
         channel = self._channel
         if channel is None or channel.closed is not None or not frames:
             return False
@@ -105,7 +105,7 @@ class WayBack:
             pass  # whoever waits for them asks again
 
     async def close(self) -> None:
-        """Send nothing any more."""
+        """Stop sending."""
         self._channel = None
         if self._sending is not None:
             self._sending.cancel()
@@ -188,11 +188,11 @@ class AnswersForAll:
 
 
 class CallsForAll:
-    """Gives such calls to what serves their methods.
+    """Gives these calls to what serves their methods.
 
     :param instance: the server's name for itself.
     :param is_here: whether a call of this key is here already.
-    :param clock: seconds that go on steadily.
+    :param clock: a clock in seconds that never jumps.
     """
 
     def __init__(
@@ -225,11 +225,11 @@ class CallsForAll:
             answers.own_user = connection.user
 
     async def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop answering."""
         await self._way.close()
 
     def take(self, call: CallForAll) -> None:
-        """A call is here. One that is here already came twice."""
+        """Take a call, unless it is here already and came twice."""
         found = self._methods.get(f"{call.service}.{call.method}")
         timeout = _TIMEOUT if found is None else found[0].spec.timeout
         read = read_request(call.delivery, time.time(), timeout)
@@ -255,7 +255,7 @@ class CallsForAll:
         elif method.draining:
             error = NoServer("this server stops, and takes no more calls")
         elif len(method.waiting) >= _WAITING:
-            error = Busy(f"{_WAITING} calls wait at this server already")
+            error = Busy(f"{_WAITING} calls already wait at this server")
         else:
             method.take(request, source, old=False)
             return
@@ -265,7 +265,7 @@ class CallsForAll:
         self._refuse(request, error)
 
     def _refuse(self, request: Incoming, error: CallError) -> None:
-        """Answer a call that no method sees."""
+        """Answer a call that no method takes."""
         connection = self._way.connection
         if connection is not None:
             error.executed = "no"

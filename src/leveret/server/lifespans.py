@@ -25,7 +25,7 @@ class Lifespans:
         self._over = asyncio.Event()
 
     async def enter(self, services: tuple[object, ...]) -> None:
-        """Enter them, in order. If one raises, those before it are left, and it raises here."""
+        """Enter them, in order. If one raises, leave those before it, and raise its error."""
         managers = [
             cast("AbstractAsyncContextManager[object]", service)
             for service in services
@@ -44,9 +44,9 @@ class Lifespans:
             task.result()
 
     async def leave(self) -> None:
-        """Leave them, the last first; what one raises is raised here.
+        """Leave them, the last first, and raise their errors.
 
-        Where one is still being entered, that is cancelled. So is it again, if this is.
+        If one is still being entered, cancel that, and again if this is cancelled.
         """
         self._over.set()
         task, self._task = self._task, None
@@ -63,7 +63,7 @@ class Lifespans:
                 raise
 
     def hurry(self) -> None:
-        """Wait no longer for one that is being left: cancel that. The others are left as well."""
+        """Cancel the `__aexit__` that runs now, and go on with the others."""
         if self._leaving is not None and not self._leaving.done():
             log.warning("a service does not end: cancelling what it waits for")
             self._cut_short = True

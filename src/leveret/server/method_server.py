@@ -1,12 +1,11 @@
 """Serves one method: takes requests from any of its queues, runs them, answers them.
 
-Here is the way of a request to its handler, and here the parts are put together that see to the
-rest. `calls/life.py` says what may happen to a call and what follows. `calls/run.py` runs the
-handler, and `calls/settling.py` sends the reply and settles the request. The files of `method/` do
-what is due in between: they find a place (`places.py`), end a call (`ends.py`) or stop it
-(`stopping.py`), and see to requests that came before (`redelivered.py`), whose callers are asked
-first (`asking.py`), whose callers do not wait (`unawaited.py`), and that stream
-(`beginning_streams.py`).
+This file has the way of a request to its handler, and puts the other parts together.
+`calls/life.py` says what may happen to a call and what follows. `calls/run.py` runs the handler,
+and `calls/settling.py` sends the reply and settles the request. The files of `method/` do what is
+due in between: they find a place (`places.py`), end a call (`ends.py`) or stop it (`stopping.py`),
+and see to requests that came before (`redelivered.py`), whose callers are asked first
+(`asking.py`), whose callers do not wait (`unawaited.py`), and that stream (`beginning_streams.py`).
 """
 
 from __future__ import annotations
@@ -60,13 +59,13 @@ from leveret.wire.message import CallKey, Incoming, Notice, NoticeKind
 _STARTED: Final = State.STARTED
 
 _LOOK_AGAIN: Final = 0.2
-"""Seconds after which a drain looks again at calls whose callers have yet to say that they wait."""
+"""Seconds after which a drain looks again at calls whose callers have not yet answered."""
 
 
 class MethodServer:
     """Serves one method.
 
-    :param guard: raises `PermissionDenied` for a call that may not be made; None: all may be.
+    :param guard: raises `PermissionDenied` for a call that is not allowed; None: all are.
     :param loop: the event loop.
     """
 
@@ -225,18 +224,18 @@ class MethodServer:
         return tuple(self.slots.waiting)
 
     async def start(self) -> None:
-        """Make ready what takes time, before the first request."""
+        """Prepare what takes time, before the first request."""
         await self._executor.start()
 
     def close(self) -> None:
-        """Let go of what runs the handlers."""
+        """Release what runs the handlers."""
         self.deadlines.close()
         self._executor.close()
 
     # -- what a subscription asks and tells --------------------------------------------------------
 
     def prefetch(self) -> int:
-        """How many requests a consumer that begins now may have at a time."""
+        """How many requests a consumer that starts now may have at a time."""
         return self._places.prefetch()
 
     def take(  # noqa: C901 - the hot path: one function is faster than two
@@ -310,9 +309,9 @@ class MethodServer:
             self._announcer.watch()
 
     def _arguments(self, call: ServerCall, seconds: float, now: float) -> Struct:
-        """The arguments of a request that is to be run.
+        """The arguments of a request that is about to run.
 
-        :raises CallError: why it is not.
+        :raises CallError: why it must not run.
         """
         request = call.incoming
         if request.redelivered or (request.stage and request.resent):
@@ -334,13 +333,13 @@ class MethodServer:
         return arguments
 
     def _start(self, call: ServerCall) -> None:
-        """Begin a call that has a place; `take` has this written out."""
+        """Begin a call that has a place; `take` has the same code inline."""
         self._life.fire(call, Event.PLACE)
         call.started = self._clock()
         call.task = self._loop.create_task(self._run(call))
 
     def _admit(self, call: ServerCall) -> None:
-        """Find a place for a call, now or later, and see to it that its caller is told of it."""
+        """Find a place for a call, now or later, and have its caller told of it."""
         self._places.admit(call)
         if not self._announcer.watching:
             self._announcer.watch()
@@ -356,16 +355,16 @@ class MethodServer:
         self._shared.keep_failed(self.spec, call, error, key)
 
     def caller_gone(self, key: CallKey) -> None:
-        """The broker has no queue for what was sent to a caller."""
+        """The broker returned a message to a caller, as the caller's queue is gone."""
         self._streams.returned(key)
 
     def sent(self, call: ServerCall) -> None:
-        """The reply of a call has left that had to wait for the socket: its place is free."""
+        """A reply that had to wait for the socket was sent: the call's place is free."""
         if call.task is not None:
             self._places.leave()
 
     def attached(self, source: Source) -> None:
-        """Requests come again, and replies go out: those that could not be sent go out first."""
+        """There is a channel again: send the replies that could not be sent first."""
         self._settling.attached(source)
         if self._has_streams:
             self._streams.attached(source)
@@ -375,7 +374,7 @@ class MethodServer:
         self._replies.note_broker_limit(size)
 
     def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
-        """A channel has ended, and with it its deliveries are void; the handlers run on.
+        """A channel has ended, and its deliveries are void; the handlers run on.
 
         :param unsent: the replies that still waited for the socket.
         """
@@ -405,9 +404,10 @@ class MethodServer:
         self._stopping.stop(call, why)
 
     def abandon(self, call: ServerCall) -> None:
-        """Wait no longer for a handler that refuses to end, but tell its caller.
+        """Stop waiting for a handler that does not end, but tell its caller.
 
-        An idempotent call is left to another server: the broker hands it on with the channel's end.
+        An idempotent call is left to another server: the broker redelivers it when the channel
+        ends.
         """
         self._stopping.abandon(call)
 
@@ -416,18 +416,18 @@ class MethodServer:
         self._asking.confirmed(call)
 
     def cancel_started(self, name: str) -> bool:
-        """Cancel a started call by what its key is called in the store; False if it is not here."""
+        """Cancel a started call by its key's name in the store; False if it is not here."""
         call = self._unawaited.find(name)
         if call is not None:
             self.stop(call, Stop.CALLER)
         return call is not None
 
     def progress_of_started(self, name: str) -> Progress | None:
-        """How far a started call is, if it runs here and its handler has said so."""
+        """The last progress report of a started call, if it runs here and has one."""
         return self._unawaited.progress(name)
 
     def _expired(self, call: ServerCall) -> None:
-        """The deadline has passed: that of the call, or that of its caller to say that it waits."""
+        """A deadline has passed: the call's own, or that of its caller's answer."""
         if self._unawaited.lives_on(call):
             return
         if call.state is State.ASKED:
@@ -438,7 +438,7 @@ class MethodServer:
     # -- the drain ---------------------------------------------------------------------------------
 
     async def hand_back_waiting(self) -> None:
-        """Hand back what waits for a place, and change no prefetch any more."""
+        """Hand back the calls that wait for a place, and change no prefetch any more."""
         for call in self.waiting:
             self.stop(call, Stop.DRAIN)
         if self.spec.resume:
@@ -446,13 +446,13 @@ class MethodServer:
         await self._places.settled()
 
     def drain_streams(self) -> None:
-        """End the streams that go on at another server."""
+        """End the streams that another server can continue."""
         for call in tuple(self._calls):
             if self.spec.resume and call.streams:
                 self.stop(call, Stop.DRAIN)
 
     async def finish(self) -> None:
-        """Wait until no call is here, and what failed of them is kept."""
+        """Wait until no call is here, and the failed requests are kept."""
         while self._calls or self._ends.refusals:
             calls = tuple(self._calls)
             for call in calls:
@@ -470,10 +470,10 @@ class MethodServer:
     # -- what callers are told meanwhile -----------------------------------------------------------
 
     def announce(self, before: float) -> None:
-        """Tell the callers of what has been here since before a moment that it is.
+        """Tell the callers of calls that have been here since before a time that they are here.
 
-        After that they take no "expired in the queue" and no empty queue for proof that nobody
-        ran their request: it may have been taken by a server that died.
+        After that they do not take an expired request or an empty queue for proof that nobody ran
+        it: a server that died may have had it.
         """
         self._places.judge()
         for call in self._calls:

@@ -1,4 +1,4 @@
-"""How services are served: the options of `serve` and `serving`, written once."""
+"""The options of `serve` and `serving`, written once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from leveret.server.watchdog import BLOCKED_AFTER
 from leveret.wire.plain_queue import PlainQueue
 
 GRACE: Final = 30.0
-"""Seconds that running calls get to end when a server drains."""
+"""Seconds that running calls have to end when a server drains."""
 
 
 class GivenServeOptions(TypedDict, total=False):
@@ -37,13 +37,13 @@ class GivenServeOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """The options as a server reads them: judged, and with defaults."""
+    """The options as a server reads them: checked, and with defaults."""
 
     plain: Mapping[str, PlainQueue] = field(default_factory=dict)
-    """By queue name: methods that clients of the RabbitMQ tutorial's protocol reach as well, with
+    """By queue name, methods that clients of the RabbitMQ tutorial's protocol can call, too, with
     text bodies. Users may write "service.method" for a `PlainQueue` without options."""
     grace: float = GRACE
-    """Seconds that running calls get to end in a drain."""
+    """Seconds that running calls have to end in a drain."""
     middleware: tuple[Middleware, ...] = ()
     """What runs around each handler: `async def (call, call_next)`; the first is the outermost."""
     concurrency: int | None = None
@@ -53,16 +53,17 @@ class ServeOptions:
     once: OnceStore | None = None
     """Where replies to requests with an idempotency key are recorded. None: in memory."""
     allow: Allow | None = None
-    """Who may call what. None: everybody everything."""
+    """Who may call what. None: everybody may call everything."""
     trusted_servers: Iterable[str] = ()
-    """Users of other servers, as names or patterns, which may say whose request they hand back."""
+    """Users of other servers, as names or patterns, that are believed whose requests they hand
+    back."""
     operators: Iterable[str] = ()
-    """Users, as names or patterns, who may see and cancel the calls of all."""
+    """Users, as names or patterns, who may see and cancel the calls of all callers."""
     access_log: bool = False
     """Whether each call that ended is a line of the logger `leveret.access`."""
     blocked_after: float | None = BLOCKED_AFTER
-    """Seconds after which a handler that blocks the event loop is named in the log. None: it is not
-    looked for, and there is no thread that does."""
+    """Seconds after which a handler that blocks the event loop is named in the log. None: there is
+    no watchdog, nor its thread."""
 
     @classmethod
     def of(cls, **given: Unpack[GivenServeOptions]) -> ServeOptions:

@@ -1,13 +1,13 @@
 """What a server sends on one channel: replies, notices, acknowledgements, requests handed back.
 
-It owns the delivery tags that are not settled, and counts on nobody else for what it may
-acknowledge. A reply and the acknowledgement of its request leave in one write, the reply first: a
-server that dies in between leaves a request that is delivered again, never one that is lost.
+It alone owns the delivery tags that are not settled. A reply and the acknowledgement of its request
+are sent in one write, the reply first: the request of a server that dies in between is redelivered,
+never lost.
 
-A client, or a broker, that does not read fills the socket. Then nothing more is put into the
-buffer: what is to be sent waits here, in order, until the socket takes it. What waits is bounded by
-the deliveries that are not settled, since each of them has one reply, and its acknowledgement waits
-behind that; so the broker delivers no more either. Replies that are repeated wait once each.
+A client or a broker that does not read fills the socket. Then nothing more is put into the buffer:
+messages wait here, in order, until the socket takes them. Their number is bounded by the unsettled
+deliveries: each has one reply, and its acknowledgement waits behind that, so the broker delivers no
+more either. Of each repeated reply only one waits.
 
 Once the channel is closed nothing is sent any more: its number may belong to another channel by
 then, and a late acknowledgement would be for somebody else's request.
@@ -39,15 +39,15 @@ from leveret.wire.message import CallKey, Copy, Incoming, ReplyAddress
 log = logging.getLogger("leveret.server")
 
 _CONFIRM_TIMEOUT: Final = 5.0
-"""Seconds that the broker has to take and confirm the last messages of a server that drains."""
+"""Seconds that the broker has to take and confirm the last messages of a draining server."""
 _NO_PLACE: Final = 1.0
-"""Seconds until a request goes back whose copy found no place."""
+"""Seconds until a request is handed back whose copy found no place."""
 
 PutBack: TypeAlias = Callable[[bytes, str, Callable[[bool], None]], None]
 """Publishes the copy of a request, with its correlation id, and tells whether the broker has it."""
 
 _REPLY: Final = 0
-"""Noted beside a published reply; beside a request handed back stands its delivery tag."""
+"""Noted for a published reply; for a request that was handed back, its delivery tag is noted."""
 
 
 class Paused(Protocol):
@@ -55,12 +55,12 @@ class Paused(Protocol):
 
     @property
     def paused(self) -> bool:
-        """Whether it does not."""
+        """Whether it takes nothing."""
         ...
 
 
 class Port(Protocol):
-    """As much of a connection as is needed to send on it."""
+    """What is needed of a connection to send on it."""
 
     @property
     def writer(self) -> Paused:
@@ -95,11 +95,11 @@ class Unsent(Struct, kw_only=True):
     """What waits for the socket."""
 
     frames: bytes
-    """What is to be published; b"" for nothing."""
+    """The frames to publish; b"" for none."""
     call: ServerCall | None = None
     """The call that has ended, whose request is then settled; None if there is none."""
     how: Settle = Settle.ACK
-    """How it is settled."""
+    """How its request is settled."""
     handed_back: int = 0
     """The delivery tag of the request that the frames are a copy of; 0 for a reply."""
 
@@ -134,7 +134,7 @@ class Outbox:
         self.own_user = own_user
         self.remembers = remembers
         self.unsettled: dict[int, None] = {}
-        """The tags of deliveries that are not settled, the oldest first; who takes one adds it."""
+        """The tags of unsettled deliveries, the oldest first; the consumer adds each delivery."""
         self.number = number
         self._method = method
         self._port = port
@@ -151,7 +151,7 @@ class Outbox:
         self._copies: dict[tuple[str, str], int] = {}
         """The tags of the requests that a drain handed back, by reply address and call id."""
         self._unrouted: set[int] = set()
-        """Those of them whose copies found no queue."""
+        """The tags of those requests whose copies found no queue."""
         self._progress = asyncio.Event()
         self._closed = False
 
@@ -184,7 +184,7 @@ class Outbox:
             self._publish(frames, _REPLY)
 
     def send_item(self, frames: bytes) -> bool:
-        """Send an item of a stream; returns whether the socket takes the next one."""
+        """Send an item of a stream; return whether the socket takes the next one."""
         if self._closed:
             return True  # it is kept, and sent on the next channel
         if self._writer.paused or self._unsent:
@@ -200,14 +200,14 @@ class Outbox:
         self._port.defer(callback)
 
     def notice(self, frames: bytes) -> bool:
-        """Send a notice if the socket takes it; returns whether it did."""
+        """Send a notice if the socket takes it; return whether it did."""
         if not frames or self._closed or self._must_wait():
             return False
         self._publish(frames, _REPLY)
         return True
 
     def repeat(self, name: str, frames: bytes) -> None:
-        """Send the reply to a call once more, which was packed for any channel; b"" is none."""
+        """Send a reply once more, which was packed for any channel; do nothing for b""."""
         if self._closed or not frames:
             return
         if self._must_wait():
@@ -252,16 +252,16 @@ class Outbox:
     ) -> bool:
         """Publish a request again in place of this delivery, so that it counts as never delivered.
 
-        While the server drains, or where nobody waits for the call, the original is acknowledged
+        While the server drains, or if nobody waits for the call, the original is acknowledged
         once the broker has confirmed the copy. It goes back to its queue if the broker refuses the
         copy, or has no way to the queue.
 
         :param seconds: what is left of its time to live.
         :param user: whose request it is.
         :param attempts: how many servers have had it, if that is to be counted.
-        :param placed: told whether the copy has a place: at once, or where nobody waits for the
-            call once the broker has said so. Without that place it sees to the request, which by
-            default goes back in a moment, as it would come again at once.
+        :param placed: is told whether the copy has a place: at once, or, if nobody waits for the
+            call, once the broker has said so. It must handle a request whose copy has no place.
+            By default such a request goes back after a moment, as it would come again at once.
         :returns: False, and nothing is done, if it has headers that only its sender could pack.
         """
         tag = call.delivery.delivery_tag
@@ -300,9 +300,9 @@ class Outbox:
         return True
 
     def _copied(self, tag: int, placed: Callable[[bool], None] | None, taken: bool) -> None:
-        """The broker has the copy of a request that nobody waits for, or has refused it.
+        """The broker has confirmed or refused the copy of a request that nobody waits for.
 
-        Of a channel that has ended, it has the request itself.
+        If the channel has ended, the broker has the request itself.
         """
         if taken and not self._closed:
             self.settle(tag, Settle.ACK)
@@ -336,7 +336,7 @@ class Outbox:
         self._finished.append(tag)
 
     def _acknowledge_finished(self) -> None:
-        """One frame for all requests before the oldest unsettled one, one each for the others."""
+        """Acknowledge all before the oldest unsettled one by one frame, the others singly."""
         finished, self._finished = self._finished, []
         unsettled = self.unsettled
         for tag in finished:
@@ -365,7 +365,7 @@ class Outbox:
             self._sending = asyncio.get_running_loop().create_task(self._send_unsent())
 
     async def _send_unsent(self) -> None:
-        """Send what waits, one after the other, as the socket takes it."""
+        """Send the messages that wait, one after the other, as the socket takes them."""
         try:
             while self._unsent or self._repeats:
                 await self._port.writable()
@@ -389,7 +389,7 @@ class Outbox:
     # -- the end -----------------------------------------------------------------------------------
 
     async def select_confirms(self, select: Callable[[], Awaitable[None]]) -> None:
-        """From here on it matters that the broker has each reply: soon nobody can send it again.
+        """Have the broker confirm each reply from here on, as soon nobody can send it again.
 
         :param select: puts the channel into confirm mode.
         """
@@ -397,7 +397,7 @@ class Outbox:
         await select()
 
     async def confirmed(self) -> None:
-        """Wait until all was sent, and the broker has confirmed what was sent since."""
+        """Wait until everything was sent, and the broker has confirmed what was sent since then."""
         try:
             async with asyncio.timeout(_CONFIRM_TIMEOUT):
                 while not self._closed and (self._unsent or self._confirms):
@@ -423,7 +423,7 @@ class Outbox:
         self._progress.set()
 
     def on_return(self, returned: Content) -> None:
-        """The broker has no way to a queue: that of a copy, or that of a caller.
+        """The broker returned a copy or a message to a caller, as it found no queue.
 
         The confirm of a copy follows.
         """
@@ -438,7 +438,7 @@ class Outbox:
             self._on_gone((reply_to, properties.correlation_id or ""))
 
     def close(self, *, open_channel: bool) -> list[Unsent]:
-        """Send what is due, and nothing from then on; returns what has not been sent.
+        """Send what is due, and nothing from then on; return what was not sent.
 
         :param open_channel: whether the channel still takes what is due.
         """
@@ -455,15 +455,15 @@ class Outbox:
         return unsent
 
     async def wait_closed(self) -> None:
-        """Wait until nothing of it runs."""
+        """Wait until its task has ended."""
         if self._sending is not None:
             await asyncio.wait((self._sending,))
 
 
 def _name(properties: Properties) -> tuple[str, str]:
-    """By what a copy is known again: reply address and call id."""
+    """What identifies a copy that is returned: reply address and call id."""
     return properties.reply_to or "", properties.correlation_id or ""
 
 
 def _discard(_data: bytes) -> None:
-    """Where frames go that nobody can take any more."""
+    """Drop frames that cannot be sent any more."""

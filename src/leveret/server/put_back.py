@@ -1,8 +1,8 @@
-"""Puts requests back that nobody waits for, and acknowledges them once the broker has the copy.
+"""Publishes requests again that nobody waits for, and acknowledges the originals.
 
-A client is told that its request found no place when a server published it again, and sends it once
-more. Of a one-way request and of a started call nobody would hear, so the server keeps the original
-until then.
+If a copy finds no place, the broker tells the client, which sends its request once more. Nobody
+would hear of the copy of a one-way request or of a started call. So the server keeps the original
+until the broker has confirmed the copy.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from leveret.errors import LeveretError
 from leveret.transport.confirmed import ConfirmedPublisher, OpensChannels, Outcome
 
 _MOST: Final = 1_000
-"""How many wait for their confirms at a time; further ones are put back uncounted."""
+"""How many may wait for their confirms; further ones are handed back uncounted."""
 
 
 class PutBack:
-    """Puts the requests of one server back.
+    """Publishes requests of one server again.
 
-    :param connection: the connection of now.
+    :param connection: the current connection.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class PutBack:
         task.add_done_callback(self._tasks.discard)
 
     async def finished(self) -> None:
-        """Wait until nothing is to be put back any more."""
+        """Wait until all copies are confirmed or refused."""
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
 
     async def close(self) -> None:
-        """Put nothing back any more: the originals are the broker's again."""
+        """Stop publishing: the broker has the originals back."""
         for task in tuple(self._tasks):
             task.cancel()
         await self.finished()

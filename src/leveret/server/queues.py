@@ -1,7 +1,7 @@
 """The queues that a server takes requests from: declared, consumed, and restored when they break.
 
-`subscription.py` is one of them. Here is what concerns all: they are prepared at the same time, an
-operator who deletes one gets it declared again, and people are told how each of them stands.
+`subscription.py` is one of them. This file has what concerns all of them: it prepares them at the
+same time, declares a queue again that an operator deleted, and reports how each of them stands.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Slots(Protocol):
 
     @property
     def limit(self) -> int:
-        """How many."""
+        """How many calls may run at a time."""
         ...
 
     @property
@@ -39,7 +39,7 @@ class Slots(Protocol):
 
 
 class Method(Protocol):
-    """What serves a method, as far as it is needed here."""
+    """What this file needs of what serves a method."""
 
     @property
     def draining(self) -> bool:
@@ -74,9 +74,9 @@ class Queues:
         has_started: Callable[[], bool],
     ) -> None:
         self.subscriptions: list[Subscription] = []
-        """The queues, in the order in which the methods are served."""
+        """The queues, in the order of the methods."""
         self.declaring: set[asyncio.Task[None]] = set()
-        """What declares a queue again at this moment."""
+        """The tasks that declare a queue again at this moment."""
         self._loop = loop
         self._methods = methods
         self._restore = restore
@@ -145,7 +145,7 @@ class Queues:
     # -- how they stand ---------------------------------------------------------------------------
 
     def statuses(self) -> Iterator[QueueStatus]:
-        """How each queue stands, with what is counted of its requests."""
+        """How each queue stands, with its counters."""
         for queue in self.subscriptions:
             method = self._methods[queue.spec.key]
             sources = [source for source in (queue.source, queue.beside) if source is not None]
@@ -165,5 +165,5 @@ class Queues:
             )
 
     def without_consumer(self) -> list[str]:
-        """The names of those queues from which the broker gives the server nothing now, sorted."""
+        """The sorted names of the queues that the server does not consume now."""
         return sorted(queue.queue for queue in self.subscriptions if not queue.consumes)

@@ -1,4 +1,4 @@
-"""What `serve` is asked to serve, judged before anything is declared on the broker."""
+"""Checks what `serve` is asked to serve, before it declares anything on the broker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from leveret.wire.plain_queue import PlainQueue
 
 
 def read_services(services: tuple[Service, ...]) -> list[ServiceSpec]:
-    """What is known of the services.
+    """The specifications of the services.
 
     :raises ContractError: if there are none, one is a class, is generic or has no methods, or two
         share a name.
@@ -38,7 +38,7 @@ def check_concurrency(concurrency: object) -> None:
 
 
 def check_plain(plain: Mapping[str, PlainQueue], specs: list[ServiceSpec]) -> None:
-    """:raises ContractError: if a queue is to serve a method that is not there."""
+    """:raises ContractError: if a queue names a method that does not exist."""
     known = {method.key: method for spec in specs for method in spec.methods.values()}
     for queue, options in plain.items():
         if options.method not in known:

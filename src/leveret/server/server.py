@@ -1,4 +1,4 @@
-"""A server: its services from their first call to their last. Here its parts are put together."""
+"""A server: serves its services from their first call to their last. This file wires its parts."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ log = logging.getLogger("leveret.server")
 class Server:
     """Serves some services over one link; `rabbit.serve` and `rabbit.serving` make one.
 
-    :param name: what the server calls itself, for people who ask it.
+    :param name: the server's name for people.
     :param max_message_size: bytes of the largest body that it takes or sends.
-    :param traced: gives what traces the calls of an instance by a clock, if anything does.
-    :raises ContractError: if a service cannot be served, or an option names nothing that is.
-    :ivar told_to_drain: done once an operator has had it drain by a control message; then it
-        drains already.
+    :param traced: gives what traces the calls of an instance, with a clock; None if nothing does.
+    :raises ContractError: if a service cannot be served, or an option names something unknown.
+    :ivar told_to_drain: done once an operator has had it drain by a control message; by then it has
+        begun to drain.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Server:
         self._link = link
         self._loop = loop = link.loop
         self._started = self._has_ended = False
-        """Whether it serves, or did: from then on what breaks is restored. And whether it has let
-        go of what it served with."""
+        """Whether it serves, or did: from then on what breaks is restored. And whether it has
+        ended, and released what it served with."""
         self.instance = secrets.token_hex(4)
         """The server's name for itself, which no other has."""
         self.failed: asyncio.Future[None] = loop.create_future()
@@ -100,7 +100,7 @@ class Server:
         self.subscriptions = self._queues.subscriptions
         """The queues that it takes requests from."""
         self.queues = self._queues.statuses
-        """How each of them stands, with what is counted there: `queues()`."""
+        """How each of them stands, with its counters: `queues()`."""
         self.early_cancels = EarlyCancels(clock)
         """The calls that were cancelled before their requests came."""
         self._services = read_services(services)
@@ -145,7 +145,7 @@ class Server:
             starts=lambda: self._started_calls.are_taken,
         )
         self.control_handlers = self._made_handlers(status)
-        """What control messages are given to."""
+        """The handlers of control messages."""
         self._control = Control(
             self.control_handlers,
             self._control_keys(),
@@ -166,7 +166,7 @@ class Server:
         self.told_to_drain: asyncio.Future[None] = loop.create_future()
 
     def calls(self) -> list[ServerCall]:
-        """The calls that are here: that run, wait, or are asked about."""
+        """The calls that are here: they run, wait, or their callers are being asked."""
         return self._table.all()
 
     # -- start --------------------------------------------------------------------------------
@@ -174,12 +174,12 @@ class Server:
     async def start(self) -> None:
         """Enter the services that are context managers, declare the queues, take calls.
 
-        If there is no connection, it waits for one before all that.
+        If there is no connection, it waits for one first.
 
-        :raises ContractError: if a method cannot be run in processes, or served as text, as it
-            is to be.
+        :raises ContractError: if a method is to run in processes, or to be served as text, and
+            cannot.
         :raises TopologyError: if a queue exists with other options.
-        :raises LeveretError: whatever else keeps it from serving.
+        :raises LeveretError: for anything else that keeps it from serving.
         """
         self._link.closed.add_done_callback(self._fail)
         try:
@@ -207,9 +207,9 @@ class Server:
         )
 
     async def _connected(self) -> Connection:
-        """Wait for the connection of now.
+        """Wait for the current connection.
 
-        :raises LeveretError: why there will be none any more.
+        :raises LeveretError: why there will be none.
         """
         try:
             return await self._link.connected()
@@ -282,12 +282,12 @@ class Server:
         return subscription
 
     async def _failed_kept(self) -> None:
-        """Wait until what failed is kept, and what goes back has gone."""
+        """Wait until failed requests are kept, and copies are confirmed."""
         await self._failed_requests.kept()
         await self._put_back.finished()
 
     async def _attach(self, connection: Connection) -> bool:
-        """Serve over this connection; False if it breaks before that, and comes back."""
+        """Serve on this connection; False if it breaks first, and will come back."""
         try:
             prepared = await self._queues.prepare(connection)
             await self._control.attach(connection)
@@ -321,7 +321,7 @@ class Server:
     # -- what is told and asked -------------------------------------------------------------------
 
     def _bound(self) -> list[Bound]:
-        """What has bindings, which an operator may delete."""
+        """The queues with bindings that an operator may delete."""
         inbox = [] if self._inbox is None else [self._inbox]
         return [self._control, *inbox, *self.subscriptions]
 
@@ -332,7 +332,7 @@ class Server:
             yield f"{spec.name}.{self.instance}"
 
     def _made_inbox(self) -> Inbox | None:
-        """Where uploads come in, if a method is given any."""
+        """The queue for uploads, if a method takes any."""
         methods = [spec for service in self._services for spec in service.methods.values()]
         keys = [f"{spec.key}@{self.instance}" for spec in methods if spec.upload is not None]
         if not keys:
@@ -380,7 +380,7 @@ class Server:
         self._control.unknown_stream(key)
 
     def _stream_left(self, call: ServerCall) -> None:
-        """Nobody waits for a stream any more: its caller is silent, or its queue is gone."""
+        """Stop a stream whose caller is silent, or whose caller's queue is gone."""
         self.methods[call.method].stop(call, Stop.CALLER)
 
     def _operates(self, user: str) -> bool:
@@ -412,7 +412,7 @@ class Server:
         return True
 
     def loads(self) -> Iterable[QueueStatus]:
-        """How its queues stand, for metrics; nothing once it has ended."""
+        """How its queues stand, for metrics; empty once it has ended."""
         return () if self._has_ended else self.queues()
 
     @property
@@ -432,7 +432,7 @@ class Server:
     # -- drain --------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Drain, with the grace of the server's options. Twice is fine."""
+        """Drain, with the grace of the server's options. Calling it twice is fine."""
         await self.drain(self._options.grace)
 
     async def drain(self, grace: float = GRACE) -> None:
@@ -457,7 +457,7 @@ class Server:
         return self._drained
 
     def cancel_running(self) -> None:
-        """Cut the grace of a drain short: cancel what still runs, and wait no longer.
+        """Cut the grace of a drain short: cancel the calls that still run, and wait no longer.
 
         Past the grace, it cancels the `__aexit__` of the service that is being left.
         """
@@ -482,7 +482,7 @@ class Server:
             self.methods[call.method].abandon(call)
 
     async def _stop(self) -> None:
-        """Let go of everything, in whatever state."""
+        """Release everything, in whatever state."""
         self._has_ended = True
         try:
             await self._topology.close()
@@ -512,7 +512,7 @@ class Server:
 
 
 def _endings(options: ServeOptions, clock: Callable[[], float]) -> Endings | None:
-    """What tells how calls end; None if nobody wants to know."""
+    """Tells how calls end; None if nobody wants to know."""
     told = call_ended_of(options.middleware)
     if options.access_log:
         told = (*told, log_call)
@@ -520,7 +520,7 @@ def _endings(options: ServeOptions, clock: Callable[[], float]) -> Endings | Non
 
 
 def _lost(error: LeveretError) -> LeveretError:
-    """Why a server cannot go on: what the broker closed is lost, unless the user may not use it."""
+    """Why a server cannot go on: `ConnectionLost`, unless its user is not permitted."""
     denied = forbidden(error)
     if denied is not None:
         return denied

@@ -1,7 +1,7 @@
-"""SIGINT and SIGTERM for as many servers as the process has, beside what a host program does.
+"""SIGINT and SIGTERM for all servers of the process, without taking them from a host program.
 
-A server may run inside a program that handles signals itself, as web servers do. So the handlers
-that are there are called as well, and are there again when no server waits for a signal any more.
+A server may run inside a program that handles signals itself, as web servers do. So the program's
+own handlers are called as well, and are restored when no server waits for a signal any more.
 
 Handlers are installed with `signal.signal`, which leaves those of the event loop alone: a loop
 whose `add_signal_handler` was called gets the number of each signal in its own way, whichever
@@ -26,7 +26,7 @@ _Handler = Callable[[int, FrameType | None], object] | int | None
 """What `signal.getsignal` returns."""
 
 _listeners: Final[list[Callable[[], object]]] = []
-"""Every server that waits for a signal; all are told of each."""
+"""All servers that wait for a signal; each of them gets every signal."""
 _hosts: Final[dict[int, _Handler]] = {}
 """The handlers that were there before, by signal."""
 
@@ -35,11 +35,11 @@ _hosts: Final[dict[int, _Handler]] = {}
 def stop_signals(
     on_repeat: Callable[[], None], *, listen: bool = True
 ) -> Generator[asyncio.Future[None]]:
-    """A future that ends with the first SIGINT or SIGTERM; each further one calls `on_repeat`.
+    """A future that is done with the first SIGINT or SIGTERM; each further one calls `on_repeat`.
 
-    Outside of the main thread, and on Windows, the future never ends.
+    Outside the main thread, and on Windows, the future is never done.
 
-    :param listen: False for a future that never ends.
+    :param listen: False for a future that is never done.
     """
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[None] = loop.create_future()
@@ -91,9 +91,9 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def _is_pythons(handler: Callable[..., object]) -> bool:
-    """Whether it only interrupts the program, as Python and `asyncio.run` do by default.
+    """Whether a handler only interrupts the program, as that of Python or `asyncio.run` does.
 
-    A server that drains takes its place.
+    A draining server replaces it.
     """
     if handler is signal.default_int_handler:
         return True

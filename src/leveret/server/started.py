@@ -1,4 +1,4 @@
-"""What is known of started calls, told to whoever asks: from the store of keys, never by a handler.
+"""Answers questions about started calls, from the store of keys, never from a handler.
 
 A started call has up to three entries in the store, by its key:
 
@@ -45,9 +45,9 @@ from leveret.wire.started import LONGEST_WAIT, Standing, StartedQuestion, StateO
 log = logging.getLogger("leveret.server")
 
 _MOST: Final = 1_000
-"""How many questions are answered at a time; whoever gets no answer asks again."""
+"""How many questions are answered at a time; callers without an answer ask again."""
 _LOOKS: Final = Backoff(first=0.02, most=0.5, growth=1.5, jitter=0.3)
-"""Seconds between two looks at a call that has not begun."""
+"""Seconds between two checks of a call that has not begun."""
 _ABANDONED: Final = (
     "a server began this call and did not end it; the method is not idempotent, so it is not run"
     " again"
@@ -69,7 +69,7 @@ class StartsCalls(Protocol):
         ...
 
     def progress_of_started(self, name: str) -> Progress | None:
-        """How far a started call is that runs here; None if nobody knows."""
+        """The last progress report of a started call that runs here; None if there is none."""
         ...
 
 
@@ -80,7 +80,7 @@ Answer = Callable[[ReplyAddress, str, bytes], None]
 class StartedCalls:
     """Answers for the started calls of one server's methods.
 
-    :param store: the server's store; one that does not last refuses all.
+    :param store: the server's store; if it does not outlive the server, all questions are refused.
     :param methods: what serves each method, by "service.method".
     """
 
@@ -116,7 +116,7 @@ class StartedCalls:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop answering."""
         self._is_closed = True
         for task in tuple(self._tasks):
             task.cancel()
@@ -194,7 +194,7 @@ class _Call:
         )
 
     async def look(self) -> Standing:
-        """How the call stands at this moment."""
+        """The state of the call at this moment."""
         start = self.question.start
         noted = await self._refused(start)
         if noted is not None and noted.kind != SAME:
@@ -212,9 +212,9 @@ class _Call:
         return await self._look_before(begun=found is not None)
 
     async def _look_before(self, *, begun: bool) -> Standing:
-        """How a call stands that no server has.
+        """The state of a call that no server has.
 
-        :param begun: whether one had it, and died.
+        :param begun: whether a server had it, and died.
         """
         expected = await self._store.look(self._expected)
         if not isinstance(expected, Taken):
@@ -225,7 +225,7 @@ class _Call:
         return self._done(refused)
 
     async def end(self, seconds: float) -> Standing:
-        """How the call stands once it has ended, or after so many seconds."""
+        """The state of the call once it has ended, or after this number of seconds."""
         give_up = time.monotonic() + seconds
         for attempt in count(1):
             standing = await self.look()
@@ -239,9 +239,9 @@ class _Call:
         raise AssertionError("count ends")
 
     async def cancel(self, owner: str) -> None:
-        """Have a call end that no server has.
+        """Cancel a call that no server has.
 
-        One of an idempotent method may have begun: a server that stops lets go of its key.
+        A call of an idempotent method may have begun: a server that stops releases its key.
         """
         if (await self.look()).state != "waiting":
             return

@@ -1,4 +1,4 @@
-"""What a server says of itself to those who ask."""
+"""Answers the questions about a server itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log = logging.getLogger("leveret.server")
 
 
 class QueueStatus(Struct, frozen=True, kw_only=True):
-    """How one queue of a server stands."""
+    """The state of one queue of a server."""
 
     queue: str
     """Its name."""
@@ -46,21 +46,21 @@ class QueueStatus(Struct, frozen=True, kw_only=True):
     finished: int
     """How many of its requests were answered."""
     failed: int
-    """How many of those had a handler that raised what its contract does not declare."""
+    """How many of those failed with an exception that the contract does not declare."""
     running: int
     """How many of its calls have a place."""
     waiting: int
-    """How many wait for one."""
+    """How many wait for a place."""
     concurrency: int
     """How many calls of its method may run at a time now."""
     adapts: bool
     """Whether that number follows the load."""
     counters: ServerCounters
-    """What is counted of its requests."""
+    """The counters of its requests."""
 
 
 class _Identity(TypedDict):
-    """What all answers have."""
+    """The fields that all answers have."""
 
     instance: str
     name: str
@@ -75,13 +75,13 @@ class _Identity(TypedDict):
 
 
 class Status:
-    """Answers who a server is, what it serves, and how it stands.
+    """Answers who a server is, what it serves, and what it has counted.
 
     :param instance: the server's name for itself, which no other has.
-    :param name: the name that people gave it.
-    :param queues: how each queue stands at this moment.
+    :param name: its name for people.
+    :param queues: gives the state of each queue.
     :param calls: the calls that are here.
-    :param clock: seconds that go on steadily.
+    :param clock: a clock in seconds that never jumps.
     :param starts: whether it takes started calls.
     """
 
@@ -113,11 +113,11 @@ class Status:
 
     @cached_property
     def _schemas(self) -> dict[str, dict[str, Any]]:
-        """What it serves: made once it is asked for, as that takes some milliseconds."""
+        """What it serves. It is made on the first question, as that takes some milliseconds."""
         return {spec.name: service_schema(spec) for spec in self._services}
 
     def ping(self) -> Ping:
-        """Who it is."""
+        """The server's identity."""
         return Ping(**self._identity())
 
     def info(self) -> Info:
@@ -133,11 +133,11 @@ class Status:
         return Contracts(**self._identity(), contracts=self._fingerprints)
 
     def no_calls(self) -> Calls:
-        """The answer to whoever may not see which calls it has."""
+        """The answer for those who may not see its calls."""
         return Calls(**self._identity(), calls=[], total=0, refused=True)
 
     def calls(self) -> Calls:
-        """Which calls it has."""
+        """The calls that it has."""
         now, calls = self._clock(), sorted(self._calls(), key=lambda call: call.arrived)
         return Calls(
             **self._identity(),
@@ -148,20 +148,20 @@ class Status:
     def stopped(self, call_ids: Iterable[str], *, refused: bool = False) -> Stopped:
         """Which calls were here that were to be cancelled.
 
-        :param refused: whether whoever asked may not cancel any.
+        :param refused: whether the asker may not cancel any.
         """
         stopped = sorted(map(_printable, call_ids))
         return Stopped(**self._identity(), stopped=stopped, refused=refused)
 
     def draining(self, *, refused: bool = False) -> Draining:
-        """The answer to whoever wants it to drain.
+        """The answer to those who want it to drain.
 
-        :param refused: whether whoever asked may not have it do so.
+        :param refused: whether the asker may not have it drain.
         """
         return Draining(**self._identity(), draining=not refused, refused=refused)
 
     def stats(self) -> Stats:
-        """How it stands."""
+        """Its statistics."""
         return Stats(
             **self._identity(),
             uptime=self._clock() - self._started,
@@ -255,7 +255,7 @@ def _stats_of(status: QueueStatus) -> QueueStats:
 
 
 def _printable(text: str) -> str:
-    """A text that somebody else chose, as it can be sent: what is no Unicode becomes "?"."""
+    """A stranger's text in a form that can be sent: lone surrogates become "?"."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -1,7 +1,7 @@
 """One queue that a server takes requests from, on one channel after the other.
 
 It is a member of the link, which attaches it again whenever its channel ends. It knows the queue,
-the channel, the prefetch and the dialect; what becomes of a request is its method's business
+the channel, the prefetch and the dialect; its method handles the requests
 (`method_server.py`). A method may have several subscriptions.
 """
 
@@ -36,10 +36,10 @@ _ALL: Final = 1 << 31
 
 
 class Takes(Protocol):
-    """What takes the requests of a subscription, and is told when their channel ends."""
+    """Takes the requests of a subscription, and is told when their channel ends."""
 
     def prefetch(self) -> int:
-        """How many requests a consumer that begins now may have at a time."""
+        """How many requests a consumer that starts now may have at a time."""
         ...
 
     def take(self, request: Incoming, source: Source, *, old: bool) -> None:
@@ -49,13 +49,13 @@ class Takes(Protocol):
         """
 
     def caller_gone(self, key: CallKey) -> None:
-        """The broker has no queue for what was sent to a caller."""
+        """The broker returned a message to a caller, as the caller's queue is gone."""
 
     def sent(self, call: ServerCall) -> None:
-        """The reply of a call has left that had to wait for the socket."""
+        """A reply that had to wait for the socket was sent."""
 
     def attached(self, source: Source) -> None:
-        """Requests come again, and replies go out: on a new channel."""
+        """There is a new channel, for requests and replies."""
 
     def note_broker_limit(self, size: int) -> None:
         """The broker closed their channel, as it takes no larger reply than this, in bytes."""
@@ -72,7 +72,7 @@ class Subscription:
     :param keeps_failed: whether one-way requests that failed are kept in a queue of their own.
     :param put_back: publishes a request again that nobody waits for.
     :param ready: waits until callers can be asked about old requests.
-    :param restore: has this attached again.
+    :param restore: has the link attach this again.
     :param deleted: is told that the queue was deleted, or its node went down.
     """
 
@@ -94,13 +94,13 @@ class Subscription:
         self.queue = dialect.queue(spec)
         """The queue's name."""
         self.source: Source | None = None
-        """What its calls know it by, once it has had a channel."""
+        """The source of its calls, once it has had a channel."""
         self.counters = ServerCounters()
         """What is counted of its requests, and of those that come `beside` it."""
         self.beside: Source | None = None
         """What calls of its method know that come by no queue."""
         self.changing = False
-        """Whether another prefetch is being asked for."""
+        """Whether its prefetch is being changed."""
         self._dialect = dialect
         self._takes = takes
         self._remembers = remembers
@@ -129,19 +129,19 @@ class Subscription:
 
     @property
     def connection(self) -> Connection:
-        """The connection of now, or the last one."""
+        """The current connection, or the last one."""
         assert self._connection is not None
         return self._connection
 
     @property
     def channel(self) -> Channel:
-        """The channel of now, or the last one."""
+        """The current channel, or the last one."""
         assert self._channel is not None
         return self._channel
 
     @property
     def outbox(self) -> Outbox:
-        """The way back of now, or the last one."""
+        """The current way back, or the last one."""
         assert self._outbox is not None
         return self._outbox
 
@@ -153,9 +153,9 @@ class Subscription:
     # -- on one channel after the other ----------------------------------------------------------
 
     async def attach(self, connection: Connection) -> Channel:
-        """Take requests over this connection.
+        """Take requests on this connection.
 
-        :raises LeveretError: if that fails; the link tries again.
+        :raises LeveretError: if that fails; then the link tries again.
         """
         await self._ready()
         await self.prepare(connection)
@@ -205,14 +205,14 @@ class Subscription:
         channel.on_return = outbox.on_return
 
     async def bind(self, channel: Channel) -> None:
-        """See that requests reach the queue, which is there.
+        """Bind the queue, which exists.
 
         :raises LeveretError: if it cannot be bound.
         """
         await self._dialect.bind(channel, self.spec)
 
     async def declare_again(self) -> None:
-        """See that the queue exists, on another channel: replies must not wait for it.
+        """Declare the queue on another channel, so that replies do not wait for it.
 
         :raises LeveretError: if it cannot be declared.
         """
@@ -245,12 +245,12 @@ class Subscription:
         self._takes.attached(self.source)
 
     async def _count_backlog(self, waiting: int, elapsed: float) -> None:
-        """Find out how many of the requests to come were there before this server.
+        """Find out how many of the next requests were in the queue before this server.
 
-        Their callers may have been told that no server listens. `waiting` were there `elapsed`
-        seconds ago. If that is long, callers of what came since may have been told so as well, and
-        the queue is probed again. And once more: what was delivered before the first of these
-        probes can arrive after its answer, but not after that of the second.
+        Their callers may have been told that no server listens. `waiting` requests were there
+        `elapsed` seconds ago. If that is long ago, callers of later requests may have been told so
+        as well, so the queue is probed again. A second probe follows: requests that were delivered
+        before the first one can arrive after its answer, but not after that of the second.
         """
         left = 0
         if elapsed > NO_SERVER_EARLIEST:
@@ -260,10 +260,10 @@ class Subscription:
         self._backlog = max(waiting - delivered, left)
 
     async def consume(self, prefetch: int) -> None:
-        """Take requests, at most so many at a time, instead of as many as before.
+        """Take requests with this prefetch, instead of the current one.
 
-        The new consumer begins before the old one is cancelled: at no moment nobody listens, which
-        callers would take for `NoServer`.
+        The new consumer starts before the old one is cancelled. So the queue always has a consumer;
+        otherwise callers would get `NoServer`.
 
         :raises LeveretError: if the channel ends meanwhile.
         """
@@ -273,7 +273,7 @@ class Subscription:
             await channel.cancel_consumer(before)
 
     async def change_prefetch(self, prefetch: int) -> None:
-        """Have another prefetch; a channel that ends meanwhile begins with the one of then."""
+        """Change the prefetch. A channel that ends meanwhile has the right one when it is back."""
         self.changing = True
         try:
             await self.consume(prefetch)
@@ -283,7 +283,7 @@ class Subscription:
             self.changing = False
 
     async def cancel(self) -> None:
-        """Take no more requests. Those that were on their way are taken before this returns.
+        """Take no more requests. Requests on their way are taken before this returns.
 
         :raises LeveretError: if the channel ends meanwhile.
         """
@@ -297,12 +297,12 @@ class Subscription:
         await self.outbox.select_confirms(self.channel.select_confirms)
 
     def abandon(self, error: LeveretError) -> None:
-        """Give up the channel of now, for another one."""
+        """Give up the current channel for another one."""
         self.channel.abandon()
         self.channel.end(error)
 
     async def close(self) -> None:
-        """Let go of the channel. The link must have released this before."""
+        """Close the channel. The link must have released this member before."""
         if self._channel is not None:
             self._channel.on_close = None
             self.outbox.close(open_channel=self._channel.closed is None)
@@ -326,7 +326,7 @@ class Subscription:
             self._deleted(self)
 
     def _on_close(self, error: LeveretError) -> None:
-        """The channel is gone, and with it all deliveries; the handlers run on."""
+        """The channel has ended, and its deliveries are void; the handlers run on."""
         assert self.source is not None
         sizes = size_at_fault(error)
         if sizes is not None:

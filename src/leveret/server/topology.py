@@ -1,9 +1,9 @@
-"""Puts back what an operator deletes: exchanges, and the bindings of a server's queues.
+"""Restores exchanges, and bindings of a server's queues, that an operator deletes.
 
-Nobody tells a server that an exchange or a binding is gone; its queues just stay empty. So it looks
-every `CHECKED_EVERY` seconds whether both exchanges exist, and binds its queues again, which
-changes nothing where they are bound. A client whose request reached no queue, though the queue is
-there, asks for that at once (`bind`, docs/protocol.md, section Control).
+The broker does not tell a server that an exchange or a binding is gone; its queues just stay empty.
+So the server checks every `CHECKED_EVERY` seconds whether both exchanges exist, and binds its
+queues again, which changes nothing if they are bound. A client whose request did not reach an
+existing queue asks for that at once (`bind`, docs/protocol.md, section Control).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ log = logging.getLogger("leveret.server")
 CHECKED_EVERY: Final = 3.0
 """Seconds between two checks."""
 _AT_A_TIME: Final = 10
-"""How many queues a check binds; the others have their turn at the next ones. A broker that
-replicates its bindings has some work with each."""
+"""How many queues one check binds; the next checks bind the others. A broker that replicates its
+bindings has some work with each."""
 _ASKED_EVERY: Final = 1.0
 """Seconds between two checks that clients ask for."""
 
 
 class Bound(Protocol):
-    """What has bindings: a queue of the server."""
+    """A queue of the server, which has bindings."""
 
     async def bind(self, channel: Channel) -> None:
-        """See that the queue, which is there, is bound.
+        """Bind the queue, which exists.
 
         :raises LeveretError: if it cannot be bound.
         """
@@ -66,7 +66,7 @@ class TopologyCheck:
         self._task = self._link.loop.create_task(self._run())
 
     def ask(self) -> None:
-        """Check soon, and bind all queues: a client found that one is not bound."""
+        """Check soon, and bind all queues, as a client found one that is not bound."""
         if not self._asked.is_set():
             log.warning(
                 "a client found that its requests do not reach their queue; binding all again"
@@ -74,7 +74,7 @@ class TopologyCheck:
             self._asked.set()
 
     async def close(self) -> None:
-        """Check no more."""
+        """Stop checking."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))

@@ -1,8 +1,8 @@
 """Notices a handler that blocks the event loop, and names it in the log.
 
-While such a handler runs nothing else does: no other call, no deadline, no heartbeat. The loop
-cannot notice that itself, so a thread does. It begins with the first call, sleeps while no call
-runs, and costs a call nothing: four times a second it has the loop answer a ping.
+While a handler blocks, nothing else runs: no other call, no deadline, no heartbeat. The loop cannot
+notice that itself, so a thread does. It starts with the first call, sleeps while no call runs, and
+costs calls nothing: four times a second it has the loop answer a ping.
 
 It blames a handler only where the user's code blocks, which the stack of the loop's thread tells:
 the innermost frame of Leveret is one that called the handler, a hook or a model of pydantic, and
@@ -32,10 +32,10 @@ BLOCKED_AFTER: Final = 1.0
 _EVERY: Final = 0.25
 """Seconds between two pings."""
 _LINGER: Final = 4
-"""How many times in a row no call must run before the thread sleeps: a server under load says that
-a call begins only now and then."""
+"""How many times in a row no call may run before the thread sleeps: a server under load announces
+only now and then that a call begins."""
 _FRAMES: Final = 25
-"""How many of a stack's frames are shown, the innermost."""
+"""How many of a stack's innermost frames are shown."""
 
 _ADVICE: Final = (
     "; let it await, or make the method a plain `def`, which runs in a thread,"
@@ -57,11 +57,11 @@ _CALLERS: Final = frozenset(
 
 
 class RunningCall(NamedCall, Protocol):
-    """As much of a call as is told of it."""
+    """What this file needs of a call."""
 
     @property
     def task(self) -> asyncio.Task[None] | None:
-        """What runs it."""
+        """The task that runs it."""
 
 
 class Watchdog:
@@ -93,7 +93,7 @@ class Watchdog:
         self._stopped = threading.Event()
 
     def watch(self) -> None:
-        """A call begins: watch the loop until none runs. To be called in the loop's thread."""
+        """A call begins: watch the loop until none runs. Must be called in the loop's thread."""
         if not self._watches:
             return
         if self._thread is None and not self._stopped.is_set():
@@ -103,7 +103,7 @@ class Watchdog:
         self._begun.set()
 
     def stop(self) -> None:
-        """End the thread, for good."""
+        """End the thread for good."""
         self._stopped.set()
         self._begun.set()
         self._answered.set()
@@ -132,7 +132,7 @@ class Watchdog:
         return self._stopped.is_set() or self._loop.is_closed()
 
     def _ping(self) -> None:
-        """Have the loop answer, however long that takes; tell if it takes too long."""
+        """Have the loop answer, however long that takes; log if it takes too long."""
         self._answered.clear()
         asked, used = time.monotonic(), time.process_time()
         self._loop.call_soon_threadsafe(self._answered.set)
@@ -164,13 +164,13 @@ class Watchdog:
             )
 
     def _await_answer(self) -> bool:
-        """Wait for the answer; whether it came. A loop that is closed instead never gives it."""
+        """Wait for the answer; return whether it came. A loop that is closed never answers."""
         while not self._answered.wait(self._every) and not self._over():
             pass
         return not self._over()
 
     def _who(self, frame: FrameType | None) -> tuple[str, RunningCall | None]:
-        """Whose fault it is, and the call whose handler it is, as far as another thread can see.
+        """Who blocks the loop, and which call's handler, as far as another thread can see.
 
         :param frame: the innermost frame of the loop's thread.
         """

@@ -1,7 +1,7 @@
-"""Claims the key of a call in the store, or has the reply of a call that is not to be run.
+"""Claims the key of a call in the store, or finds the reply if the call must not run.
 
-A call with a key runs only where its claim was given. Otherwise there is a reply: the recorded one,
-that somebody else runs it, or that the store does not say.
+A call with a key runs only if it gets the claim. Otherwise there is a reply: the recorded one, or
+an error, as another server has begun it or the store does not answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Claiming", "NotRun"]
 log = logging.getLogger("leveret.server")
 
 _STORE_AWAY: Final = 1.0
-"""Seconds for which a server keeps a call that nobody waits for, and that it cannot claim as the
+"""Seconds for which a server keeps a call that nobody waits for and that it cannot claim, as the
 store fails."""
 
 
@@ -42,7 +42,7 @@ class NotRun(Struct, frozen=True, kw_only=True):
 class Claiming:
     """Claims the keys of the calls of one method.
 
-    :param clock: seconds that go on steadily.
+    :param clock: a clock in seconds that never jumps.
     :param stopped: the error of a call that was stopped.
     """
 
@@ -60,7 +60,7 @@ class Claiming:
         self._stopped = stopped
 
     async def claim(self, call: ServerCall, key: str) -> Claim | NotRun:
-        """The claim of a key; or the reply of a call that is not to be run."""
+        """The claim of a key, or the reply if the call must not run."""
         try:
             if call.stop is not Stop.NONE:
                 raise asyncio.CancelledError
@@ -87,7 +87,7 @@ class Claiming:
         return NotRun(reply=self._replies.error(call, self._stopped(call)))
 
     def _unknown(self, call: ServerCall, error: CallError) -> NotRun:
-        """What becomes of a call that the store could not tell of."""
+        """The outcome of a call about which the store could not tell."""
         reply = b"" if call.one_way else self._replies.error(call, error)  # it has not failed
         return NotRun(reply=reply, unknown=True)
 

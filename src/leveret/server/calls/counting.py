@@ -1,6 +1,6 @@
-"""Counts the calls of one method where they end: the one source of what a server tells of them.
+"""Counts the calls of one method when they end: the only source of a server's statistics.
 
-A call is counted before its request is settled, by the queue that it came by last.
+A call is counted before its request is settled, for the queue that delivered it last.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _HELD: Final = Holding.HELD
 class Counting:
     """Counts calls, and ends their spans.
 
-    :param clock: seconds that go on steadily.
-    :param tracing: has the spans; None where nobody traces.
+    :param clock: a clock in seconds that never jumps.
+    :param tracing: keeps the spans; None if calls are not traced.
     """
 
     def __init__(self, clock: Callable[[], float], tracing: ServerTracing | None) -> None:
@@ -27,7 +27,7 @@ class Counting:
         self._tracing = tracing
 
     def ended(self, call: ServerCall, reply: bytes, *, back: bool = False) -> None:
-        """A call has ended here, if it does not go to another server.
+        """A call has ended here, unless it goes to another server.
 
         :param reply: the frames of its reply.
         :param back: whether another server is to run it.

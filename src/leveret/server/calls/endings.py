@@ -1,6 +1,6 @@
-"""Tells of each call how it ended: to middleware that has a `call_ended`, and to the access log.
+"""Tells middleware that has a `call_ended`, and the access log, how each call ended.
 
-There is one `Endings` for a server where somebody wants to know, and none where nobody does.
+A server has one `Endings` if there is anybody to tell, and none otherwise.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Endings:
     """Tells how calls ended.
 
     :param told: who is told, in this order.
-    :param clock: seconds that go on steadily.
+    :param clock: a clock in seconds that never jumps.
     """
 
     def __init__(self, told: Sequence[CallEnded], clock: Callable[[], float]) -> None:
@@ -32,7 +32,7 @@ class Endings:
         self._clock = clock
 
     def of(self, call: ServerCall, reply: bytes, *, back: bool) -> CallEnd:
-        """How a call ends; to be asked before its request is settled.
+        """How a call ends; must be called before its request is settled.
 
         :param reply: the frames of its reply, b"" if there is none.
         :param back: whether another server is to run it.

@@ -1,4 +1,4 @@
-"""What becomes of a request that was just delivered. Pure: one delivery, one decision."""
+"""Decides what to do with a request that was just delivered. Pure: one delivery, one decision."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from leveret.errors import MaybeExecuted
 from leveret.wire.message import Incoming
 
 MAX_REDELIVERIES: Final = 5
-"""How many further servers a request of an idempotent method is given to, before it is poison."""
+"""How many further servers get a request of an idempotent method before it counts as poison."""
 
 
 class Decision(Enum):
     """What to do with a request."""
 
     JUDGE = "judge"
-    """It is new here: begin it, unless it has to be refused."""
+    """It is new here: begin it, unless it must be refused."""
     GO_ON = "go on"
-    """Its call is here already, and waited for it."""
+    """Its call is already here, and has waited for it."""
     REPEAT = "repeat"
     """It was answered here: send the reply once more."""
     COUNT_UP = "count up"
-    """Publish it anew with its count one higher: classic queues do not count deliveries."""
+    """Publish it again with its count one higher, as classic queues do not count deliveries."""
     GIVE_UP = "give up"
-    """It may be what killed its servers: answer it, and dead-letter it."""
+    """It may have killed its servers: answer it, and dead-letter it."""
     HAND_BACK = "hand back"
-    """This server drains: another is to have it."""
+    """This server drains: give it to another one."""
 
 
 def decide(
@@ -41,12 +41,12 @@ def decide(
 ) -> Decision:
     """What to do with a request that is redelivered, or that comes while the server drains.
 
-    A request that was delivered before may have been run. If that was here, its call or its reply
-    is known. Else one of an idempotent method is run again, but not for ever, as it may be what its
-    servers died of. Any other is refused by `doubt`.
+    A request that was delivered before may have run. If it ran here, its call or its reply is
+    known. Otherwise it is run again if its method is idempotent, but only a few times, as it may
+    have killed its servers. Any other request is refused by `doubt`.
 
     :param seconds: until its deadline.
-    :param known: whether its call runs here, or waits.
+    :param known: whether its call runs or waits here.
     :param answered: whether its reply is kept.
     :param draining: whether this server takes no more requests.
     """
@@ -67,8 +67,8 @@ def decide(
 def times_delivered(request: Incoming, spec: MethodSpec) -> tuple[int, bool]:
     """How many servers have lost a redelivered request, and whether the broker counts them.
 
-    Quorum queues count in a header that a client could make up as well; on a classic queue, where
-    the broker counts nothing, it is not believed.
+    Quorum queues count in a header, which a client could also forge. So it is not believed on a
+    classic queue, where the broker does not count.
     """
     if spec.queue.type == "quorum" and request.delivery_count is not None:
         return request.delivery_count, True
@@ -94,9 +94,9 @@ def may_have_run(request: Incoming) -> bool:
 
 
 def doubt(request: Incoming, spec: MethodSpec, *, has_key: bool) -> MaybeExecuted | None:
-    """Why a request is not run that another server may have run; None if it may be run.
+    """Why a request must not run that another server may have run; None if it may run.
 
-    :param has_key: whether a store knows if it was run.
+    :param has_key: whether a store knows if it has run.
     """
     if spec.idempotent or has_key:
         return None
@@ -116,7 +116,7 @@ def doubt(request: Incoming, spec: MethodSpec, *, has_key: bool) -> MaybeExecute
 def may_be_copied(request: Incoming, spec: MethodSpec, seconds: float) -> bool:
     """Whether a request that was not begun may be handed back as a copy, not as redelivered.
 
-    A copy does not say that its original was delivered before. Whoever gets a request of a method
-    that is not idempotent must know that.
+    A copy does not say that its original was delivered before. But the next server must know that
+    of a request of a method that is not idempotent.
     """
     return seconds > 0 and request.body is not None and (spec.idempotent or not request.redelivered)

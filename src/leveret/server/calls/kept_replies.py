@@ -1,15 +1,16 @@
 """Replies that may have to be sent again.
 
-A reply that is in a socket when it breaks is lost. Its client comes back and asks, or the broker
-delivers its request again, as the acknowledgement was lost with it. Two kinds of replies are kept:
+A reply that is in a socket when the socket breaks is lost. Its client reconnects and asks for it,
+or the broker delivers its request again, as the acknowledgement was lost with it. A server keeps
+two kinds of replies:
 
-- the latest small ones that were *sent*. Whether they arrived nobody knows.
-- those that are *unacknowledged*: their requests are the broker's again, and come back, perhaps to
-  this server. They are kept until their deadlines.
+- the latest small replies that were *sent*. It is not known whether they arrived.
+- the *unacknowledged* replies: the broker has their requests again, and delivers them again,
+  perhaps to this server. They are kept until their deadlines.
 
-An error that says `executed` "no" is true while its channel lives, as the acknowledgement leaves
+An error that says `executed` "no" is true while its channel lives, as the acknowledgement is sent
 with it. When the channel ends, the broker may have read neither. Then another server gets the
-request, and runs it. So from then on such an error says "maybe".
+request, and runs it. So from then on the kept error says "maybe".
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from leveret.amqp.frames import published, with_other_body
 from leveret.wire.failures import in_doubt
 
 SENT: Final = 1_000
-"""How many sent replies of each queue are kept at least; at twice as many, half are dropped."""
+"""How many sent replies are kept for each queue at least; at twice as many, half are dropped."""
 SENT_SIZE: Final = 1_024
 """Bytes of the largest sent reply that is kept."""
 UNACKED: Final = 1_000
-"""How many unacknowledged replies are kept, of each queue."""
+"""How many unacknowledged replies are kept for each queue."""
 UNACKED_SIZE: Final = 64 * 1024 * 1024
 """Bytes that they take together at most."""
 
@@ -39,7 +40,7 @@ _DID_NOT_RUN: Final = b'"executed":"no"'
 
 
 def doubted(frames: bytes) -> bytes:
-    """The frames of a reply whose request another server may run by now."""
+    """The frames of a reply whose request another server may run meanwhile."""
     if _DID_NOT_RUN not in frames:
         return frames
     properties, body = published(frames)
@@ -47,19 +48,19 @@ def doubted(frames: bytes) -> bytes:
 
 
 class RecordStore(Protocol):
-    """Where the replies of one server are kept. Names are those of `life.name_of`."""
+    """Keeps the replies of one server, under the names that `life.name_of` makes."""
 
     def add_sent(self, queue: str, name: str, frames: bytes) -> None:
-        """Keep a reply that has left, if it is small."""
+        """Keep a reply that was sent, if it is small."""
 
     def add_unacked(self, queue: str, name: str, frames: bytes, until: float) -> None:
-        """Keep a reply whose request the broker has again, up to a moment of the store's clock."""
+        """Keep a reply whose request the broker has again, until a time on the store's clock."""
 
     def doubt(self, queue: str) -> None:
-        """The channel of this queue has ended: what was sent there may have been lost."""
+        """The channel of this queue has ended: the replies sent there may be lost."""
 
     def find(self, name: str) -> Kept | None:
-        """The reply to a call; None if it is not known any more."""
+        """The reply to a call; None if it is not kept any more."""
 
     def unacked(self, queue: str) -> list[tuple[str, bytes]]:
         """The unacknowledged replies of a queue whose callers may still wait, the oldest first."""
@@ -67,9 +68,9 @@ class RecordStore(Protocol):
 
 
 class KeptReplies:
-    """A `RecordStore` in memory. To find a reply takes the same time however many are kept.
+    """A `RecordStore` in memory. Finding a reply takes the same time however many are kept.
 
-    :param clock: seconds that go on steadily.
+    :param clock: a clock in seconds that never jumps.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -81,7 +82,7 @@ class KeptReplies:
         self._sizes: dict[str, int] = {}
 
     def add_sent(self, queue: str, name: str, frames: bytes) -> None:
-        """Keep a reply that has left, if it is small, until `SENT` others or more came after it."""
+        """Keep a reply that was sent, if it is small, until `SENT` or more others came after it."""
         if len(frames) > SENT_SIZE:
             return
         kept = queue, frames
@@ -100,7 +101,7 @@ class KeptReplies:
         del sent[:SENT]
 
     def add_unacked(self, queue: str, name: str, frames: bytes, until: float) -> None:
-        """Keep a reply until its deadline; the oldest go first where they are too many."""
+        """Keep a reply until its deadline; if there are too many, the oldest are dropped first."""
         frames = doubted(frames)
         self._drop_old(queue)
         self._forget(name)
@@ -112,7 +113,7 @@ class KeptReplies:
             self._forget(next(iter(order)))
 
     def doubt(self, queue: str) -> None:
-        """The channel of this queue has ended: what was sent there may have been lost."""
+        """The channel of this queue has ended: the replies sent there may be lost."""
         sent = self._sent_of.get(queue, [])
         for at, (name, kept) in enumerate(sent):
             frames = doubted(kept[1])
@@ -122,7 +123,7 @@ class KeptReplies:
                     self._sent[name] = sent[at][1]
 
     def find(self, name: str) -> Kept | None:
-        """The reply to a call; None if it is not known any more."""
+        """The reply to a call; None if it is not kept any more."""
         unacked = self._unacked.get(name)
         return self._sent.get(name) if unacked is None else unacked[1]
 

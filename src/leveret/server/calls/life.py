@@ -18,29 +18,29 @@ A call is in one `State`:
        ▼            │
      ENDED  ◄───────┘
 
-`TRANSITIONS` has every step: from a state, by an event, to a state, with the act that follows. Who
-sends an event has decided what it depends on: whether a place is free is known to `Slots`, so there
-are two events, PLACE and NO_PLACE, and no condition in the table. A pair that is not in the table
-is a mistake in Leveret; it is logged with the call's id, and nothing happens.
+`TRANSITIONS` has every step: from a state, by an event, to a state, with the act that follows. The
+table has no conditions: whoever fires an event has decided them. For example, `Slots` knows whether
+a place is free, so there are two events, PLACE and NO_PLACE. A pair that is not in the table is a
+bug in Leveret; it is logged with the call's id, and changes nothing.
 
-What a stop means depends on how far the call is. Before its handler has begun it can be answered or
-handed back as if it had never been here. In the middle of it the task is cancelled, and ends the
-call itself. A task that is STARTED has not run its first line yet, and asyncio would drop it if it
-was cancelled; so nothing is done to it, and it looks for a stop when it begins. A handler in a
-thread cannot be stopped (`Act.CANCEL` says so to whoever carries it out).
+What a stop means depends on how far the call is. Before its handler has begun, the call can be
+answered or handed back as if it had never been here. While its handler runs, the task is cancelled,
+and ends the call itself. A task that is STARTED has not run its first line yet, and asyncio would
+drop it if it were cancelled. So it is left alone, and looks for a stop when it begins. A handler in
+a thread cannot be stopped (`Act.CANCEL` says so to whoever carries it out).
 
-Four small machines stand beside the state, as each goes its own way:
+Four small machines accompany the state, as each changes by itself:
 
 - the delivery: HELD until it is settled. It is DETACHED when its channel ends, because the broker
-  takes back what was not acknowledged there, and HELD once more when it comes again.
+  takes back unacknowledged requests, and HELD again when it is redelivered here.
 - the answer: OWED, then GIVEN. A call is answered once; at its deadline that is before its end.
 - what the caller was told meanwhile: nothing, then that the call waits, then that it runs.
 - the stop: none, or the deadline, the caller, the drain. The first one wins.
 
 `ENDINGS` says what becomes of a delivery at the end of its call.
 
-Pure: no clock, no input or output. Moments are seconds of `time.monotonic`. The event loop goes by
-the same clock, but some loops read it once per pass, in milliseconds. Only `Incoming.deadline` is a
+Pure: no clock, no input or output. Times are seconds of `time.monotonic`. The event loop uses the
+same clock, but some loops read it once per pass, in milliseconds. Only `Incoming.deadline` is a
 time of day, as it comes from another computer.
 """
 
@@ -67,7 +67,7 @@ log = logging.getLogger("leveret.server")
 
 
 class State(Enum):
-    """Where a call is."""
+    """The state of a call."""
 
     ARRIVED = "arrived"
     """Its request is here and fit to be run."""
@@ -78,7 +78,8 @@ class State(Enum):
     STARTED = "started"
     """It has a place, and a task that has not run its first line."""
     CLAIMING = "claiming"
-    """Its key is being claimed, or another server that runs the same key is waited for."""
+    """Its key is being claimed, or it waits for another server that runs a call with the same
+    key."""
     BEGUN = "begun"
     """Its middleware runs, or it waits for a thread or a process."""
     RUNNING = "running"
@@ -86,7 +87,8 @@ class State(Enum):
     RECORDING = "recording"
     """Its handler has ended, and its reply is being recorded under its key."""
     PASSING = "passing"
-    """Its result is passed on to the next stage of a pipe: the broker is to have that request."""
+    """Its result is passed on to the next stage of a pipe: the request is on its way to the
+    broker."""
     ENDED = "ended"
     """It is over; its reply may still wait for the socket."""
 
@@ -99,29 +101,29 @@ class Event(Enum):
     ASK = "ask"
     """It was in the queue before this server."""
     CONFIRMED = "confirmed"
-    """Its caller still waits; or says nothing, and to run it does no harm."""
+    """Its caller still waits, or says nothing and running the call does no harm."""
     UNCONFIRMED = "unconfirmed"
     """Its caller says nothing."""
     PLACE = "place"
     """A place is free."""
     NO_PLACE = "no place"
-    """None is."""
+    """No place is free."""
     BUSY = "busy"
-    """None is, and its caller does not want to wait."""
+    """No place is free, and its caller does not want to wait."""
     LATE = "late"
     """A place is free, but too little time is left."""
     CLAIM = "claim"
-    """It has a key."""
+    """It has an idempotency key."""
     CLAIMED = "claimed"
-    """The key is this call's."""
+    """This call has got the claim of its key."""
     BEGIN = "begin"
     """Its middleware begins, or it is put into the queue for a thread or a process."""
     ENTER = "enter"
     """Its handler begins."""
     RECORD = "record"
-    """The handler has ended, or is not to begin, and the claim of its key is to be settled."""
+    """The handler has ended, or will not begin, and the claim of its key must be settled."""
     FORWARD = "forward"
-    """It has its result, which is to be passed on."""
+    """It has its result, which must be passed on."""
     END = "end"
     """The task is done with it."""
     DEADLINE = "deadline"
@@ -131,7 +133,7 @@ class Event(Enum):
     DRAIN = "drain"
     """The server stops, and waits no longer."""
     ABANDON = "abandon"
-    """The server stops, and the handler refuses to."""
+    """The server stops, and the handler does not end."""
     REDELIVERED = "redelivered"
     """Its request came again, on another channel."""
 
@@ -145,13 +147,13 @@ class Act(Enum):
     ADMIT = "admit"
     """Look for a place."""
     WAIT = "wait"
-    """Stand in the line for a place."""
+    """Queue for a place."""
     START = "start"
-    """Make its task."""
+    """Create its task."""
     FAIL = "fail"
     """End it with the error of its state and stop."""
     HAND_BACK = "hand back"
-    """Leave its line and give its request to another server."""
+    """Leave the queue for a place, and give its request to another server."""
     CANCEL = "cancel"
     """Cancel its task, unless its handler runs in a thread."""
     ANSWER_CANCEL = "answer and cancel"
@@ -192,7 +194,7 @@ class Answer(Enum):
 
 
 class Stop(Enum):
-    """Why a call is to end before its handler does."""
+    """Why a call must end before its handler does."""
 
     NONE = ""
     DEADLINE = "deadline"
@@ -201,7 +203,7 @@ class Stop(Enum):
 
 
 Told: TypeAlias = NoticeKind | None
-"""What a caller was told of its call that goes on: None, then WAITS, then RUNS."""
+"""What a caller was told of its call so far: None, then WAITS, then RUNS."""
 
 S, E, A = State, Event, Act
 
@@ -254,8 +256,8 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     **{(s, E.REDELIVERED): (s, A.NONE) for s in WITH_TASK},
     **{(s, E.ABANDON): (S.ENDED, A.FINISH) for s in LIVE},
 }
-"""Every step of a call. Those that most calls take, ARRIVED to STARTED to RUNNING to ENDED, are
-written out where they happen, so that they cost no look-up. A test holds them against the table."""
+"""Every step of a call. The steps of most calls, ARRIVED to STARTED to RUNNING to ENDED, are
+written out where they happen, and cost no look-up. A test compares them with the table."""
 
 
 class Ending(Enum):
@@ -264,15 +266,15 @@ class Ending(Enum):
     ANSWER = "answer"
     """Send the reply, if it is owed, and acknowledge."""
     REQUEUE = "requeue"
-    """Give it back as redelivered: its handler had begun."""
+    """Give the request back as redelivered: its handler had begun."""
     HAND_BACK = "hand back"
     """Give another server a copy, which counts as never delivered: its handler had not begun."""
     KEEP = "keep"
-    """Keep the reply for when the request comes again, and send it now as well."""
+    """Keep the reply for when the request is redelivered, and also send it now."""
     STREAM = "stream"
     """Send the end of the stream: its request was acknowledged when its handler began."""
     DROP = "drop"
-    """Nothing: whoever gets the request next sees to it."""
+    """Nothing: the next server that gets the request handles it."""
 
 
 ENDINGS: Final[dict[tuple[Holding, bool, Answer], Ending]] = {
@@ -292,7 +294,7 @@ HOLDINGS: Final[dict[tuple[Holding, HoldingEvent], Holding]] = {
     (Holding.DETACHED, HoldingEvent.REDELIVERED): Holding.HELD,
     (Holding.HELD, HoldingEvent.SETTLED): Holding.SETTLED,
 }
-"""The life of a delivery; one that is DETACHED is the broker's to settle."""
+"""The life of a delivery. The broker settles a DETACHED one."""
 
 TELLS: Final[dict[State, Told]] = {
     S.ARRIVED: None,
@@ -306,8 +308,8 @@ TELLS: Final[dict[State, Told]] = {
     S.PASSING: NoticeKind.RUNS,
     S.ENDED: None,
 }
-"""What a caller may be told. One that waits for a place is told nothing: a drain hands its request
-back, and its caller must then take an empty queue for what it is."""
+"""What the caller of a call in each state is told. A call that waits for a place is not announced:
+a drain hands its request back, and then its caller must believe that the queue is empty."""
 
 _STOPS: Final = {Stop.DEADLINE: E.DEADLINE, Stop.CALLER: E.CALLER_LEFT, Stop.DRAIN: E.DRAIN}
 
@@ -347,13 +349,13 @@ class CallStream(Protocol):
         ...
 
     def begin(self, now: float, on_first: Callable[[], None]) -> None:
-        """Its handler begins, at this moment of the server's clock.
+        """Its handler begins, at this time on the server's clock.
 
-        :param on_first: is called once, when the caller is told something.
+        :param on_first: is called once, with the first message to the caller.
         """
 
     def send(self, item: object) -> Awaitable[None] | None:
-        """Send an item of the results; what has to be waited for before the next one is made.
+        """Send an item of the results; return what to await before the next one, if anything.
 
         :raises InvalidResult: if it does not fit.
         """
@@ -385,13 +387,13 @@ class CallStream(Protocol):
         """The handler has ended: send these frames as the end, and keep them until they arrive."""
 
     def stop(self) -> None:
-        """The call is stopped: whoever waits for the caller waits no longer."""
+        """The call is stopped: wake those who wait for its caller."""
 
 
 class Answers(Protocol):
-    """The way back of one delivery: what is sent on the channel that it came by.
+    """The way back of one delivery: sends on the channel that delivered it.
 
-    Nothing of it waits. What the socket does not take is kept in order, and sent when it does.
+    Its methods do not wait. What the socket does not take is kept in order, and sent later.
     """
 
     packer: ReplyPacker
@@ -401,7 +403,7 @@ class Answers(Protocol):
     own_user: str
     """The broker's user that this server has there, "" if it is unknown."""
     remembers: bool
-    """Whether call ids are unique, so that a reply may be repeated to whoever asks for its id."""
+    """Whether call ids are unique, so that a reply may be sent again to whoever asks for its id."""
 
     @property
     def paused(self) -> bool:
@@ -439,7 +441,7 @@ class Answers(Protocol):
     def finish(self, call: ServerCall, frames: bytes) -> bool:
         """Send a call's reply and acknowledge its request.
 
-        :returns: False if they wait for the socket; who made this is told when they have left.
+        :returns: False if they wait for the socket; the owner is told when they have been sent.
         """
         ...
 
@@ -472,27 +474,27 @@ class Source(Struct, eq=False, kw_only=True):
     queue: str
     """Its name."""
     answers: Answers
-    """The way back of now; of the last channel while there is none."""
+    """The current way back, or that of the last channel."""
     dead_letters: bool = False
-    """Whether its failed requests go to the dead-letter exchange, and nobody is told."""
+    """Whether its failed requests go to the dead-letter exchange instead of being answered."""
     keeps_failed: bool = False
     """Whether its one-way requests that failed are kept in a queue of their own."""
     finished: int = 0
     """How many of its requests were answered."""
     failed: int = 0
-    """How many of those had a handler that raised what its contract does not declare."""
+    """How many of those failed with an exception that the contract does not declare."""
     counters: ServerCounters = field(default_factory=ServerCounters)
-    """What is counted of its requests."""
+    """Counts its requests."""
 
 
 def name_of(key: CallKey, stage: int = 0) -> str:
     """A key as text, which is hashed once and not at each look-up; "" if it names no call.
 
-    The stages of a pipe share the key of their caller, so each has its number in its name: beside
-    the exchange, which nobody but a dialect gives, and which is mostly the default one.
+    The stages of a pipe share the key of their caller, so the name of each has its number, next to
+    the exchange. Only a dialect chooses the exchange, and it is usually the default one.
 
-    Names of AMQP may hold a zero, but nobody can make up a name that is another's: it has two zeros
-    if neither of the other's parts has one, and then it can be read in one way only.
+    Names of AMQP may contain a zero byte, but a stranger cannot forge the name of another call: a
+    name whose parts have no zero byte has exactly two, and can be read in one way only.
     """
     reply_to, call_id = key
     if reply_to is None or not call_id:
@@ -501,10 +503,10 @@ def name_of(key: CallKey, stage: int = 0) -> str:
 
 
 def name_of_one_way(call_id: str, user: str, body: bytes | None) -> str:
-    """What a request without a reply address is known by, should it come again; "" without an id.
+    """The name that identifies a request without a reply address; "" if it has no id.
 
-    Its id should be nobody else's, but no client is forced to see to that. So its user and its body
-    are a part of the name, which holds in this process only.
+    Its id should be unique, but clients are not forced to that. So its user and its body are part
+    of the name, which is valid in this process only.
     """
     return f"{call_id}\0\0\0{user}\0{hash(body)}" if call_id else ""
 
@@ -519,7 +521,7 @@ class ServerCall(Struct, eq=False, kw_only=True):
     source: Source
     """The queue that it came by."""
     name: str = ""
-    """What names it to its caller, as `name_of` writes it; "" if nothing does."""
+    """Its name towards its caller, as `name_of` makes it; "" if it has none."""
     user: str = ""
     """The broker's user whose request it is, "" if it is unknown."""
     arguments: Struct | None = None
@@ -527,7 +529,7 @@ class ServerCall(Struct, eq=False, kw_only=True):
     arrived: float = 0.0
     """When it was delivered first."""
     queued: float = 0.0
-    """Seconds from its sending to then, by both clocks; 0.0 where its request does not say."""
+    """Seconds from its sending to its delivery, by the clocks of both sides; 0.0 if unknown."""
     ends: float = 0.0
     """Its deadline."""
     started: float = 0.0
@@ -543,30 +545,31 @@ class ServerCall(Struct, eq=False, kw_only=True):
     told: Told = None
     """What its caller was told meanwhile."""
     stop: Stop = Stop.NONE
-    """Why it is to end before its handler does."""
+    """Why it must end before its handler does."""
     entered: bool = False
-    """Whether its handler has begun: RUNNING is behind it, whatever came after."""
+    """Whether its handler has begun, in whatever state the call is now."""
     one_way: bool = False
     """Whether nobody waits for a reply."""
     old: bool = False
-    """Whether its caller is asked as the request was in the queue before this server."""
+    """Whether its caller is asked because the request was in the queue before this server."""
     dead_letter: bool = False
-    """Whether it has failed, and its request is to be dead-lettered or kept, and not answered."""
+    """Whether it has failed, so that its request is dead-lettered or kept instead of being
+    answered."""
     task: asyncio.Task[None] | None = None
-    """What runs it, once it has a place."""
+    """The task that runs it, once it has a place."""
     context: CurrentCall | None = None
-    """What its handler sees of it, once it has begun; `last_progress` says how far it is."""
+    """The context that its handler sees, once it has begun; with the last progress report."""
     code: str = OK
     """The code of the error that it ends with, if it does."""
     has_moved: bool = False
-    """Whether it is a stream that was ended for another server to go on with."""
+    """Whether it is a stream that was ended for another server to continue."""
     failure: CallError | None = None
-    """What its caller is told, if that is an error, and somebody wants to know how calls end. An
-    error may hold the frames that it came through, and so the call."""
+    """The error that its caller is told, if somebody wants to know how calls end. An error may hold
+    the frames that it passed through, and with them the call."""
     answer_size: int = 0
-    """Bytes of the reply that it was given before its end; 0 if it was not."""
+    """Bytes of the reply that was sent before its end; 0 if there was none."""
     stream: CallStream | None = None
-    """What streams of it, if anything does."""
+    """Its streams, if it has any."""
 
     @property
     def streams(self) -> bool:
@@ -590,14 +593,14 @@ class ServerCall(Struct, eq=False, kw_only=True):
 
 
 OnTransition = Callable[[ServerCall, State, Event, State, float], None]
-"""Called after each transition with the call, its state before, the event, its state now, and the
-moment in seconds of `time.monotonic`. It must return at once, and must not raise."""
+"""Called after each transition with the call, its state before, the event, its new state, and the
+time in seconds of `time.monotonic`. It must return at once, and must not raise."""
 
 
 class Life:
     """Takes calls from state to state by the tables above.
 
-    :param clock: seconds that go on steadily.
+    :param clock: a clock in seconds that never jumps.
     """
 
     __slots__ = ("clock", "on_transition")
@@ -605,15 +608,15 @@ class Life:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self.on_transition: OnTransition | None = None
-        """What is to see each transition, for metrics and traces."""
+        """Is called with each transition, for metrics and traces."""
 
     def fire(self, call: ServerCall, event: Event) -> Act:
-        """Let an event happen to a call; returns what is to be done about it."""
+        """Fire an event for a call; return the act that must follow."""
         before = call.state
         found = TRANSITIONS.get((before, event))
         if found is None:
             log.error(
-                "a mistake in Leveret: %s met %r while it was %r, which no row of its life"
+                "a bug in Leveret: %s met %r while it was %r, which no row of its life"
                 " foresees; please report it",
                 *(shown(call), event.value, before.value),
                 extra=fields_of(call),
@@ -628,21 +631,21 @@ class Life:
         return act
 
     def stop(self, call: ServerCall, why: Stop) -> Act:
-        """Have a call end before its handler does. Only the first reason counts."""
+        """Note why a call must end before its handler does. Only the first reason counts."""
         if call.stop is not Stop.NONE or call.state is State.ENDED:
             return Act.NONE
         call.stop = why
         return self.fire(call, _STOPS[why])
 
     def move(self, call: ServerCall, event: HoldingEvent) -> bool:
-        """Let an event happen to a call's request.
+        """Fire an event for a call's request.
 
-        :returns: False if that cannot be.
+        :returns: False if it is impossible in this state.
         """
         after = HOLDINGS.get((call.holding, event))
         if after is None:
             log.error(
-                "a mistake in Leveret: the request of %s is %r and was %r; please report it",
+                "a bug in Leveret: the request of %s is %r and was %r; please report it",
                 *(shown(call), call.holding.value, event.value),
                 extra=fields_of(call),
             )
@@ -652,7 +655,7 @@ class Life:
 
 
 def ending(call: ServerCall, *, back: bool) -> Ending:
-    """What becomes of a call's delivery now that it has ended.
+    """What to do with a call's delivery now that the call has ended.
 
     :param back: whether another server is to run it.
     """
@@ -667,7 +670,7 @@ def ending(call: ServerCall, *, back: bool) -> Ending:
 
 
 def goes_elsewhere(call: ServerCall, *, back: bool) -> bool:
-    """Whether the request of a call that has ended is another server's, or the broker's.
+    """Whether another server or the broker has the request of a call that has ended.
 
     :param back: whether another server is to run it.
     """

@@ -1,8 +1,8 @@
 """The requests of the next stages of pipes, which this server publishes in place of replies.
 
-They leave on a channel of their own, in confirm mode: a server acknowledges the request of its own
-stage once the broker has the next one. On that channel the caller is told first that its pipe is at
-the next stage, so that whatever it hears of that stage comes after.
+They are sent on a channel of their own, in confirm mode: a server acknowledges the request of its
+own stage once the broker has the next one. On that channel the server first tells the caller that
+its pipe is at the next stage, so that all messages of that stage come later.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Fate(Enum):
     UNROUTED = "unrouted"
     """The broker has no queue for it."""
     REFUSED = "refused"
-    """The broker did not take it: mostly, its queue is full."""
+    """The broker did not take it, usually because its queue is full."""
     UNKNOWN = "unknown"
     """The channel ended before the broker said anything."""
     UNSENT = "unsent"
@@ -49,12 +49,12 @@ class Pack(Protocol):
 
 
 class _Published(Struct, eq=False, kw_only=True):
-    """One request that the broker has yet to answer for."""
+    """A request that the broker has neither confirmed nor refused."""
 
     fate: asyncio.Future[Fate]
-    """Gets what becomes of it."""
+    """Gets the outcome."""
     name: tuple[str, str, int]
-    """By what it is known when it comes back: reply address, call id and stage."""
+    """What identifies it if the broker returns it: reply address, call id and stage."""
     is_unrouted: bool = False
     """Whether it came back."""
 
@@ -65,8 +65,8 @@ _CLOSED: Final = LeveretError("the server has stopped")
 class NextRequests:
     """Publishes them, one channel after the other.
 
-    :param connected: waits for the connection of now. It raises `LeveretError` if there will be
-        none any more.
+    :param connected: waits for the current connection. It raises `LeveretError` if there will
+        be none any more.
     """
 
     def __init__(self, connected: Callable[[], Awaitable[Connection]], pack: Pack) -> None:
@@ -78,9 +78,10 @@ class NextRequests:
         self._is_closed = False
 
     async def publish(self, notice: bytes, request: Next) -> Fate:
-        """Publish a request, and return what becomes of it.
+        """Publish a request, and return the outcome.
 
-        :param notice: what tells the caller so, packed for any channel; b"" if nobody waits.
+        :param notice: the message that tells the caller, packed for any channel; b"" if nobody
+            waits.
         :raises TypeError, ValueError: if it cannot be packed.
         """
         try:
@@ -103,7 +104,7 @@ class NextRequests:
         return await published.fate
 
     async def close(self) -> None:
-        """Publish nothing any more."""
+        """Stop publishing."""
         self._is_closed = True
         if self._channel is not None:
             self._channel.on_close = None

@@ -9,8 +9,8 @@ The key is the caller's own (`with_options(idempotency_key=...)`), or, for a met
     abandoned    another began it and died: `MaybeExecuted`; an idempotent method is run again
 
 The owner of a claim names the server, the attempt and the hash of the arguments:
-`<instance>.<number>.<hash>`. All stores keep it with claim and record, so the same key with other
-arguments is refused whatever the store, also one with claims of before, which have no hash.
+`<instance>.<number>.<hash>`. All stores keep it with claim and record, so a key that comes
+again with other arguments is refused with every store. Claims of older versions have no hash.
 
 A store that only this server sees cannot know what other servers ran. So a request that may have
 been run elsewhere, as it was delivered before or is marked `resent`, is run only where the store is
@@ -56,42 +56,43 @@ from leveret.wire.message import Incoming
 log = logging.getLogger("leveret.server")
 
 KEEP: Final = 24 * 3600.0
-"""Seconds for which the reply to a key is remembered."""
+"""Seconds for which the reply for a key is remembered."""
 SAME: Final = "same"
-"""The `kind` of a note that a started call is another's of the same key and arguments."""
+"""The `kind` of the note that a started call is the same as another one, with its key and
+arguments."""
 _HASH: Final = 64
 """The length of a hash of arguments."""
 _MARK: Final = 16
-"""The length of what stands for a call id."""
+"""The length of the text that stands for a call id."""
 _PARTS: Final = 4
-"""Of the owner of a started call's claim: instance, attempt, call id and arguments."""
+"""The parts of the owner of a started call's claim: instance, attempt, call id and arguments."""
 _SPARE: Final = 5.0
-"""Seconds by which a claim outlives the call's deadline: its handler is cancelled there."""
+"""Seconds by which a claim outlives the call's deadline, at which its handler is cancelled."""
 
 
 def name_in_store(method: str, user: str, key: str, *about: str) -> str:
-    """What a key is called in the store. Another user's key is another key.
+    """The name of a key in the store. The same key of another user has another name.
 
-    :param about: what else is noted of a started call with that key.
+    :param about: what else is noted of a started call with this key.
     """
     return _named(" ".join((*about, f"{method} {quote(user, safe='')} {key}")))
 
 
 def _named(name: str) -> str:
-    """A name, or what stands for it if it is too long for a store."""
+    """A name, or a hash in its place if it is too long for a store."""
     encoded = name.encode("utf-8", "surrogatepass")
     return hashlib.sha256(encoded).hexdigest() if len(encoded) > MAX_KEY else name
 
 
 def mark_of(call_id: str) -> str:
-    """What stands for a call id in the owner of a started call's claim."""
+    """The text that stands for a call id in the owner of a started call's claim."""
     return hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:_MARK]
 
 
 def was_begun_by(owner: str, call_id: str) -> bool:
     """Whether a claim is that of a started call's own request, by the claim's owner.
 
-    An owner without a hash of arguments claimed the key for whatever call has it.
+    An owner without a hash of arguments claimed the key for any call that has it.
     """
     parts = owner.split(".")
     return len(parts[-1]) != _HASH or mark_of(call_id) in parts[2:-1]
@@ -100,8 +101,8 @@ def was_begun_by(owner: str, call_id: str) -> bool:
 def _is_another_start(request: Incoming, owner: str) -> bool:
     """Whether a request need not wait for the end of another started call with its key.
 
-    The request of that one is with its server still, and comes again if the server dies. But one
-    that was with a server before may be that request.
+    The other request is still at its server, and is redelivered if the server dies. But a request
+    that was at a server before may be that one itself.
     """
     is_new = not request.redelivered and not request.attempts
     is_started = len(owner.split(".")) == _PARTS
@@ -126,11 +127,10 @@ class Claim:
         self._store = store
 
     async def settle(self, call: ServerCall, reply: bytes, remaining: float, *, ran: bool) -> bool:
-        """Record the reply; or forget the claim, if the handler did not run.
+        """Record the reply, or forget the claim if the handler did not run.
 
-        Returns whether the store has done so.
-
-        It never raises, and takes no longer than the claim holds.
+        It never raises, and takes no longer than the claim holds. It returns whether the store has
+        done it.
 
         :param reply: the frames of the reply.
         :param remaining: seconds until the call's deadline.
@@ -146,13 +146,13 @@ class Claim:
                 return True
         except (OnceUnavailable, ValueError) as error:
             log.error(
-                "%s: the reply to a key is not recorded: %s",
+                "%s: the reply for its key is not recorded: %s",
                 *(shown(call), error),
                 extra=fields_of(call),
             )
         except Exception as error:
             log.error(
-                "%s: the reply to a key is not recorded: the store failed",
+                "%s: the reply for its key is not recorded: the store failed",
                 shown(call),
                 exc_info=error,
                 extra=fields_of(call),
@@ -176,7 +176,7 @@ class OnceCalls:
     def key(self, request: Incoming, user: str) -> str | None:
         """The key of a request in the store; None if it has none.
 
-        :param user: whose request it is; another user's key is another key.
+        :param user: whose request it is; each user has keys of its own.
         """
         if request.for_all:
             return None
@@ -229,9 +229,9 @@ class OnceCalls:
         return f"{given}/{request.stage}" if request.stage else given
 
     async def begin(self, call: ServerCall, key: str) -> Claim | Recorded:
-        """Claim a key, or find the reply it was given.
+        """Claim a key, or find its recorded reply.
 
-        :raises CallError: why the request is not to be run, nor has a reply.
+        :raises CallError: why the request must not run, and has no reply either.
         """
         arguments = self._hash_of(call)
         owner = self._owner(call, arguments)
@@ -241,7 +241,7 @@ class OnceCalls:
             remaining = self._remaining(call)
             if remaining <= 0:
                 raise DeadlineExceeded(
-                    "the deadline passed while the key of this call was asked for",
+                    "the deadline passed while the server waited for the key of this call",
                     where="queue",
                     executed=executed,
                 )
@@ -270,20 +270,20 @@ class OnceCalls:
                 return recorded
 
     def _remaining(self, call: ServerCall) -> float:
-        """The seconds of a call; where nobody waits for it, they begin with its claim."""
+        """The seconds that a call has left; if nobody waits for it, they begin with its claim."""
         if call.one_way or call.incoming.started is not None:
             return self._spec.timeout
         return call.ends - self._clock()
 
     def _owner(self, call: ServerCall, arguments: str) -> str:
-        """What a claim of this call is known by."""
+        """The owner of this call's claim."""
         parts = [self._instance, str(next(self._attempts))]
         if call.incoming.started is not None:
             parts.append(mark_of(call.incoming.call_id))
         return ".".join((*parts, arguments) if arguments else parts)
 
     def _hash_of(self, call: ServerCall) -> str:
-        """The hash of a call's arguments, "" if its key is the call id, or they have none."""
+        """The hash of a call's arguments; "" if its key is the call id, or there is none."""
         if call.incoming.idempotency_key is None or call.arguments is None:
             return ""
         if self._hash is None:
@@ -301,7 +301,7 @@ class OnceCalls:
     async def _begin(
         self, claim: Claim, call: ServerCall, remaining: float, arguments: str
     ) -> Outcome:
-        """What the store says of a key. If nobody waits for that any more, no claim is left.
+        """The store's answer about a key. No claim is left behind if nobody waits for it any more.
 
         :raises InvalidArgument: if the key was used with other arguments.
         """
@@ -329,7 +329,7 @@ class OnceCalls:
 
 
 def unusable(executed: Executed) -> Busy:
-    """What a caller is told of a store that fails: not where it is, nor what it said."""
+    """The error for a store that fails. It tells neither the store's address nor its error."""
     return Busy(
         "the server's store of idempotency keys cannot be used, so requests with such keys are not"
         " run; try again later, or see the server's log",

@@ -1,4 +1,4 @@
-"""What a caller is told when its call did not end with a result."""
+"""The errors of calls that did not end with a result."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from leveret.wire.log_fields import fields_of, shown
 log = logging.getLogger("leveret.server")
 
 _SAME_DEADLINE: Final = 0.05
-"""Seconds by which a nested call may learn of the common deadline before its outer call does."""
+"""Seconds by which a nested call may notice the common deadline before its outer call does."""
 
 _OWN: Final = (InvalidArgument, PermissionDenied, Unauthenticated, Busy)
-"""Errors of ours that a handler may raise itself, to its caller."""
+"""Leveret's own errors that a handler may raise itself, for its caller."""
 
 
 def executed(call: ServerCall) -> Executed:
@@ -39,7 +39,7 @@ def executed(call: ServerCall) -> Executed:
 
 
 def may_run_elsewhere(call: ServerCall) -> bool:
-    """Whether another server may have run a request, or may yet.
+    """Whether another server may have run a request, or may still run it.
 
     The broker delivered it before; a server passed it on after that, or handed it back, and the
     broker may have kept the original; its client sent it before; or the broker has it back.
@@ -57,7 +57,7 @@ def stopped(call: ServerCall, state: State, *, in_thread: bool) -> CallError:
     if call.entered:
         return _cut_off(call.stop, in_thread=in_thread)
     if state is State.ASKED:
-        return Cancelled("nobody waited for it any more when a server came", executed="no")
+        return Cancelled("nobody waited for it any more when a server took it", executed="no")
     error: CallError = Cancelled("it was stopped before its handler began")
     if call.stop is Stop.DEADLINE:
         error = DeadlineExceeded("the deadline passed before its handler began", where="queue")
@@ -90,11 +90,12 @@ def raised(
 ) -> CallError:
     """The error of a call whose handler, or the middleware around it, raised.
 
-    An error that the contract declares travels as it is, and a subclass of one as that; so does one
-    of Leveret's that the handler raised itself; one that a nested call brought it has a `method`.
-    All others are logged, and travel as `RemoteError`: also a declared one whose fields do not fit.
+    A declared error travels as it is, and a subclass of a declared error as that one. An error of
+    Leveret's that the handler raised itself travels as it is; it has no `method`, while one from a
+    nested call has. All others are logged, and travel as `RemoteError`, as does a declared error
+    whose fields do not fit.
 
-    :param now: the moment on the clock of `call.ends`.
+    :param now: the time on the clock of `call.ends`.
     """
     unfit = ""
     declared = as_declared(error, spec.raises) if isinstance(error, DeclaredError) else None
@@ -127,7 +128,7 @@ def raised(
 
 
 def _log(call: ServerCall, error: BaseException, unfit: str) -> None:
-    """Log what was raised, with its traceback; one that is too long is cut."""
+    """Log the exception with its traceback, which is cut if it is too long."""
     told = (shown(call), safe_repr(error), unfit)
     if is_long(error):
         trace = shortened_traceback(error)

@@ -1,9 +1,9 @@
-"""Passes the result of a stage of a pipe on: as the arguments of the next stage, not as a reply.
+"""Passes the result of a pipe's stage on, as the arguments of the next stage instead of a reply.
 
-The server that ran a stage has no contract of the next one. So the request says which parameter
-takes the result, and in which content type.
+The server that ran a stage does not have the contract of the next one. So the request says which
+parameter takes the result, and in which content type.
 
-What the broker does with the request of the next stage decides what the caller hears of this one:
+The broker's answer to the request of the next stage decides what the caller hears of this one:
 
     taken       nothing: the next stage goes on from here, and this server acknowledges its request
     unrouted    it is published again for a moment, as the server of a deleted queue declares it
@@ -54,20 +54,20 @@ Publish = Callable[[bytes, Next], Awaitable[Fate]]
 
 _RESULT: Final = "result"
 _CODECS: Final = 64
-"""For how many next stages a method keeps what encodes its result as their arguments."""
+"""For how many next stages a method keeps the encoder of its result."""
 _MOST_TRIES: Final = 5
-"""How often a request is published whose channel ends each time."""
+"""How often a request is published if its channel ends each time."""
 _ANSWERED_WITHIN: Final = 5.0
 """Seconds after which the broker counts as silent about the next request of a started call."""
 _PAUSES: Final = Backoff(first=0.05, most=0.5)
-"""In seconds, between two attempts."""
+"""The pauses, in seconds, between two attempts."""
 
 
 class Passing:
     """Passes on the results of one method.
 
-    :param publish: publishes the request of the next stage, and tells what became of it.
-    :param passed: is told of a call whose next stage the broker has, and of the notice of that.
+    :param publish: publishes the request of the next stage, and returns the outcome.
+    :param passed: is told of each call whose next stage the broker has, with the notice of it.
     :param draining: whether the server takes no more requests.
     """
 
@@ -90,9 +90,9 @@ class Passing:
         self._codecs: dict[tuple[str, str], tuple[MethodCodec, type[msgspec.Struct]]] = {}
 
     async def pass_on(self, call: ServerCall, reply: bytes, *, again: bool) -> bytes:
-        """Pass on the result of a call that has ended; returns the frames of its reply.
+        """Pass on the result of a call that has ended; return the frames of its reply.
 
-        :param reply: the frames of what it ended with. An error is not passed on.
+        :param reply: the frames of its outcome. An error is not passed on.
         :param again: whether its result was recorded before, and may have been passed on.
         """
         properties, body = published(reply)
@@ -108,9 +108,9 @@ class Passing:
         return await self._publish_next(call, stage, arguments, again=again)
 
     def fitting(self, call: ServerCall, reply: bytes) -> bytes:
-        """The reply that is to be recorded of a started call.
+        """The reply to record for a started call.
 
-        It is an error if the next stage cannot take the result: nobody could be told of that later.
+        It is an error if the next stage cannot take the result, as nobody could be told later.
         """
         properties, body = published(reply)
         if properties.type != _RESULT:
@@ -123,14 +123,14 @@ class Passing:
         return reply
 
     async def pass_on_started(self, call: ServerCall, reply: bytes, *, again: bool) -> bool:
-        """Pass on the result of a started call, which is recorded, however long that takes.
+        """Pass on the recorded result of a started call, however long that takes.
 
-        Nobody waits who could be told of a queue that is full or missing. So the request is
+        No caller waits who could be told of a queue that is full or missing. So the request is
         acknowledged only once the broker has the next one.
 
-        :param reply: the frames of what it ended with. An error is not passed on.
+        :param reply: the frames of its outcome. An error is not passed on.
         :param again: as in `pass_on`.
-        :returns: False if its request is to go back to the broker: this server stops.
+        :returns: False if its request must go back to the broker, as this server stops.
         """
         properties, body = published(reply)
         if properties.type != _RESULT:
@@ -159,7 +159,7 @@ class Passing:
         return self._replies.error(call, InvalidResult(why))
 
     def _arguments(self, stage: Stage, content_type: str | None, body: bytes) -> Body:
-        """The arguments of the next stage."""
+        """Encode the arguments of the next stage."""
         result = self._replies.codec(content_type).decode_result(body)
         kept = self._codecs.get((stage.argument, stage.content_type))
         if kept is None:
@@ -194,7 +194,7 @@ class Passing:
     async def _sent(
         self, call: ServerCall, stage: Stage, arguments: Body, notice: bytes, *, again: bool
     ) -> CallError | None:
-        """Publish the next request; returns why the broker has not got it, if it has not."""
+        """Publish the next request; return why the broker does not have it, if it does not."""
         began = self._clock()
         tries = 0
         resent = again or may_have_run(call.incoming)

@@ -40,15 +40,15 @@ from leveret.wire.trace_ids import trace_id_of
 log = logging.getLogger("leveret.server")
 
 _CODECS: Final = 16
-"""How many codecs beside its own a method keeps for callers that choose another content type."""
+"""How many codecs a method keeps, in addition to its own, for callers with other content types."""
 _LONGEST_MESSAGE: Final = 500
-"""Characters of an error's message that statistics tell."""
+"""Characters of an error's message that statistics contain."""
 
 
 class Replies:
-    """The codecs of one method, and what is packed by the channel that a request came by.
+    """Decodes requests and packs replies with the codecs of one method.
 
-    :param max_message_size: bytes of the largest result that is sent.
+    :param max_message_size: bytes of the largest result that the server sends.
     :param notes_errors: whether calls keep the errors that they end with.
     """
 
@@ -64,7 +64,7 @@ class Replies:
         self._item_codecs: dict[str, ItemCodec] = {}
 
     def note_broker_limit(self, size: int) -> None:
-        """The broker takes no larger body than this. A result that is larger is told instead."""
+        """The broker takes no larger body than this; from now on a larger result is an error."""
         if size < self._most:
             self._most = size
             self._whose = "that the broker takes (max_message_size in its configuration)"
@@ -92,7 +92,7 @@ class Replies:
             raise InvalidArgument(safe_str(error) or type(error).__name__) from error
 
     def codec(self, content_type: str | None) -> MethodCodec:
-        """The codec of a content type; None is the method's own.
+        """The codec of a content type; None means the method's own.
 
         :raises InvalidArgument: if there is none.
         """
@@ -111,9 +111,9 @@ class Replies:
     def result(
         self, call: ServerCall, context: CurrentCall, result: Any, *, from_handler: bool
     ) -> bytes:
-        """The reply with a result, or with the error that the result cannot be sent.
+        """The reply with a result, or with an error if the result cannot be sent.
 
-        :param from_handler: whether it is the handler's own result, and no middleware changed it.
+        :param from_handler: whether it is the handler's own result, unchanged by middleware.
         """
         if call.stream is not None and call.stream.has_results:
             return self._end(call, call.stream, context)
@@ -140,9 +140,9 @@ class Replies:
     def error(
         self, call: ServerCall, error: CallError, context: CurrentCall | None = None
     ) -> bytes:
-        """The reply that tells of an error.
+        """The reply with an error.
 
-        Whoever made the error knows this server only. What did not run here may have run elsewhere.
+        The error is about this server only. A call that did not run here may have run elsewhere.
         """
         if error.executed == "no" and may_run_elsewhere(call):
             error.executed = "maybe"
@@ -163,7 +163,7 @@ class Replies:
         return packer.error(call.incoming, error)
 
     def error_of_next(self, call: ServerCall, error: CallError) -> bytes:
-        """The reply that tells of an error of the next stage of a pipe, which did not get there."""
+        """The reply with an error about the next stage of a pipe, which did not get its request."""
         if call.answer is Answer.OWED:
             self._note(call, error)
         incoming = structs.replace(call.incoming, stage=call.incoming.stage + 1)
@@ -226,7 +226,7 @@ class Replies:
         return codec
 
     def moved(self, call: ServerCall, stream: CallStream) -> bytes:
-        """The end of a stream whose handler had not ended: it may go on at another server."""
+        """The end of a stream whose handler had not ended; another server may continue it."""
         call.has_moved = True
         return stream.pack_end(None, moved=True)
 
@@ -240,13 +240,13 @@ class Replies:
             return self._bad_result(call, context, why)
 
     def recorded(self, call: ServerCall, recorded: Recorded) -> bytes:
-        """The reply that a call with the same idempotency key was given."""
+        """The recorded reply to an earlier call with the same idempotency key."""
         if recorded.kind == UNANSWERED:
             if call.one_way:
                 return b""
             return self.error(
                 call,
-                InvalidResult("the call ran before as a one-way request, whose reply nobody has"),
+                InvalidResult("the call ran before as a one-way request, so there is no reply"),
             )
         if recorded.kind == LARGE:
             size = recorded.body.decode("ascii", "replace")
@@ -269,7 +269,7 @@ class Replies:
         )
 
     def _note(self, call: ServerCall, error: CallError) -> None:
-        """A call ends with an error."""
+        """Note that a call ends with an error."""
         call.code = str(error.code)
         call.source.counters.last_error = LastError(
             code=call.code,
@@ -282,9 +282,9 @@ class Replies:
             call.failure = error
 
     def _note_failed(self, call: ServerCall, error: CallError) -> None:
-        """A one-way request failed. Nobody is told, so the log says so, and it may be kept.
+        """Log a one-way request that failed, as nobody is told. It may be kept as well.
 
-        One that has expired is not kept: its sender said that it is of no use any more.
+        A request that has expired is not kept: its sender said that it is of no more use.
         """
         if call.answer is not Answer.OWED:
             return  # it is what follows from the failure
@@ -315,7 +315,7 @@ def _stream_error(stream: CallStream, error: CallError, context: CurrentCall | N
 
 
 def _misfit(result: Any, why: str, *, from_handler: bool) -> str:
-    """Whose result it is that the method's annotation forbids: the handler's or a middleware's."""
+    """Names whose result the method's annotation forbids: the handler's or a middleware's."""
     if from_handler:
         return f"the handler's result does not fit its annotation: {why}"
     hint = "" if result is not None else "; did it forget to `return await call_next(call)`?"

@@ -1,8 +1,8 @@
-"""Tells a caller how far its call is, as its handler reports it: from the loop or any thread.
+"""Sends a handler's progress reports to its caller, from the loop or from any thread.
 
-A handler may report as often as it likes. The newest report counts, and at most one leaves every
-`REPORTED_EVERY` seconds. The last one of a burst leaves once its time has come, unless the reply
-goes first. Nothing here waits, and nothing is kept but the newest report.
+A handler may report as often as it likes. Only the newest report counts, and at most one is sent
+every `REPORTED_EVERY` seconds. The last one of a burst is sent when its time has come, unless the
+reply comes first. Nothing here waits, and nothing is kept but the newest report.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from leveret.wire.timing import REPORTED_EVERY
 
 
 class Reporter:
-    """Tells the caller of one call, which asked for that.
+    """Sends the reports of one call, whose caller asked for them.
 
     :param loop: the server's event loop.
     """
@@ -31,11 +31,11 @@ class Reporter:
         self._newest: Progress | None = None
         self._told: Progress | None = None
         self._is_due = False
-        """Whether a look at the newest report is on its way."""
+        """Whether a look at the newest report is scheduled."""
         self._sent_at = -inf
 
     def __call__(self, progress: Progress) -> None:
-        """Take a report, in whatever thread."""
+        """Take a report, in any thread."""
         # In this order, and in the other one in `_look`: so no report is left behind, whichever
         # thread it comes from, though there is no lock.
         self._newest = progress

@@ -1,6 +1,6 @@
 """Runs one call, from its place to its end: its claim, its handler, and the record of its reply.
 
-It knows no channel. What it ends with is given to whoever has the call's delivery.
+It knows no channel. The outcome is given to the owner of the call's delivery.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ class Ended(Struct, frozen=True, kw_only=True):
     reply: bytes
     """The frames of its reply, b"" where its caller wants none."""
     packed_for: Answers
-    """What they were packed for: the channel may have ended since."""
+    """The way back that they were packed for; its channel may have ended since."""
     back: bool
-    """Whether another server is to run it."""
+    """Whether another server must run it."""
 
 
 class Invoked(Protocol):
-    """A call that its handler may begin later: once it has a thread, or has come through."""
+    """A call whose handler may begin later: once it has a thread, or the middleware calls it."""
 
     returned: Any
     """What the handler returned to the middleware around it."""
 
     def enter(self) -> None:
-        """The handler begins now: what fails from here on has run."""
+        """The handler begins now: a failure from here on counts as executed."""
 
     def send(self, item: Any) -> Awaitable[None] | None:
-        """The handler gave an item of its results; what has to be waited for before the next."""
+        """The handler yielded an item; return what to await before the next one, if anything."""
         ...
 
     async def uploaded(self) -> Any:
@@ -64,7 +64,7 @@ class Handler(Protocol):
 
     @property
     def invoke(self) -> Callable[[Struct, CurrentCall, Invoked], Awaitable[Any]]:
-        """Run it; the last argument is not looked at if it `enters_at_once`."""
+        """Run it; the last argument is ignored if the handler `enters_at_once`."""
         ...
 
 
@@ -76,18 +76,18 @@ class Measures(Protocol):
 
 
 class PassesOn(Protocol):
-    """Passes the results of stages of pipes on, instead of sending them: `Passing`."""
+    """Passes the results of pipes' stages on instead of sending them, as `Passing` does."""
 
     async def pass_on(self, call: ServerCall, reply: bytes, *, again: bool) -> bytes:
         """Returns the frames of the reply; an error is not passed on."""
         ...
 
     def fitting(self, call: ServerCall, reply: bytes) -> bytes:
-        """The reply that is to be recorded of a started call."""
+        """The reply to record for a started call."""
         ...
 
     async def pass_on_started(self, call: ServerCall, reply: bytes, *, again: bool) -> bool:
-        """Pass on what is recorded; False if its request is to go back to the broker."""
+        """Pass on the recorded result; False if its request must go back to the broker."""
         ...
 
 
@@ -143,12 +143,12 @@ class _Entering:
 class Runner:
     """Runs the calls of one method.
 
-    :param on_end: what sees to the delivery of a call that ended.
-    :param reporter: makes what tells the caller of a call how far it is.
+    :param on_end: settles the delivery of a call that ended.
+    :param reporter: makes what sends the progress reports of a call.
     :param passing: passes the results of stages of pipes on.
-    :param bound: has the method's own timeout begin now, of a call that nobody waits for.
-    :param on_begin: what sees to the delivery of a call whose handler begins to stream.
-    :param trace: what is told, in the task of each call, that it begins; None if nothing is.
+    :param bound: starts the method's own timeout, for a call that nobody waits for.
+    :param on_begin: settles the delivery of a call whose handler begins to stream.
+    :param trace: is called, in the task of each call, when it begins; None if calls are not traced.
     """
 
     def __init__(
@@ -187,13 +187,13 @@ class Runner:
         self._send_tracebacks = send_tracebacks
 
     def run(self, call: ServerCall) -> Coroutine[Any, Any, None]:
-        """Run a call that is STARTED; a task of its own awaits this, and nothing else ends it."""
+        """Run a call that is STARTED. A task of its own awaits this; nothing else ends the call."""
         if self._spec.once or call.incoming.idempotency_key is not None:
             return self._claim_and_run(call)
         return self._run(call, None)
 
     async def _claim_and_run(self, call: ServerCall) -> None:
-        """Claim a call's key first, if it has one; it is not run if there is a reply."""
+        """Claim a call's key first, if it has one. The call does not run if there is a reply."""
         claim: Claim | None = None
         key = self._once.key(call.incoming, call.user)
         if key is not None:
@@ -300,7 +300,7 @@ class Runner:
     async def _end_in_time(
         self, call: ServerCall, reply: bytes, claim: Claim | None, *, cut_off: bool
     ) -> None:
-        """End a call that was cut off, or whose reply is to be recorded first."""
+        """End a call that was cut off, or whose reply must be recorded first."""
         may_run_again = (self._spec.idempotent or not call.entered) and not call.incoming.for_all
         may_run_again = may_run_again and not call.streams
         back = cut_off and call.stop is Stop.DRAIN and may_run_again
@@ -331,7 +331,7 @@ class Runner:
             self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))
 
     def _deadline(self, call: ServerCall) -> float:
-        """When a started call ends, in seconds since 1970: its request may live for longer."""
+        """The deadline of a started call, in seconds since 1970; its request may live longer."""
         return time.time() + call.ends - self._clock()
 
     def _stopped(self, call: ServerCall) -> CallError:
@@ -339,7 +339,7 @@ class Runner:
 
 
 def _is_current(task: asyncio.Task[None] | None) -> bool:
-    """Whether this task runs now: else its coroutine is being closed from outside."""
+    """Whether this task runs now; otherwise its coroutine is being closed from outside."""
     try:
         return asyncio.current_task() is task
     except RuntimeError:  # no loop runs
@@ -347,7 +347,7 @@ def _is_current(task: asyncio.Task[None] | None) -> bool:
 
 
 class _Nobody:
-    """In place of what nobody looks at."""
+    """Stands for a call where nothing looks at it."""
 
     returned: Any = _NOT_SEEN
 
@@ -358,7 +358,7 @@ class _Nobody:
         """Nothing."""
 
     async def uploaded(self) -> Any:
-        """Nothing comes."""
+        """There is no upload."""
         raise StopAsyncIteration
 
 

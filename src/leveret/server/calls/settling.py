@@ -1,7 +1,7 @@
-"""What leaves for its caller and for the broker when a call ends: the reply, and the settlement.
+"""Sends the reply to the caller and settles the request at the broker when a call ends.
 
-A reply may find its channel gone, and nobody knows of any reply whether it arrives. So replies are
-kept (`kept_replies.py`) for when their requests come again, or their callers ask for them.
+The channel of a reply may be gone, and the server never knows whether a reply arrives. So it keeps
+replies (`kept_replies.py`) for requests that are redelivered and callers that ask.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Settling:
     """Answers the calls of one method, and settles their requests.
 
     :param remove: takes a call out of the table.
-    :param discard: takes it out of its bucket in the wheel of deadlines.
-    :param user_of: whose request it is, as a server with this user may believe.
+    :param discard: takes a call out of its bucket in the wheel of deadlines.
+    :param user_of: the user whose request it is, as far as a server with a given user may believe.
     :param reply_elsewhere: sends a reply whose own channel is gone, if another one is there.
-    :param keep_failed: keeps the request of a one-way call that failed, and acknowledges it then.
+    :param keep_failed: keeps the request of a one-way call that failed, and then acknowledges it.
     """
 
     def __init__(
@@ -68,20 +68,20 @@ class Settling:
         self._sources: dict[str, Source] = {}
 
     def attached(self, source: Source) -> None:
-        """Replies go out again: those that could not be sent go out first."""
+        """Replies can be sent again: send those that could not be sent before."""
         self._sources[source.queue] = source
         for name, frames in self._kept.unacked(source.queue):
             source.answers.repeat(name, frames)
 
     def channel_lost(self, queue: str) -> None:
-        """A channel has ended. What was sent there last may have been lost."""
+        """A channel has ended, and the last replies on it may be lost."""
         self._kept.doubt(queue)
 
     def finish(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
         """Answer and settle a call that has ended, as `life.ENDINGS` says.
 
         :param back: whether another server is to run it.
-        :returns: False if its reply waits for the socket, and its place is not free before.
+        :returns: False if its reply waits for the socket; only then will its place be free.
         """
         self._remove(call)
         self._discard(call.tick, call)
@@ -101,7 +101,7 @@ class Settling:
         return answers.finish(call, reply)
 
     def _finish_otherwise(self, call: ServerCall, reply: bytes, *, back: bool) -> bool:
-        """Settle a call that another server is to run, or whose request is or goes elsewhere."""
+        """Settle a call that another server must run, or whose request is elsewhere."""
         source = call.source
         if call.dead_letter and not back:
             source.finished += 1
@@ -137,14 +137,14 @@ class Settling:
         return True
 
     def kept(self, call: ServerCall) -> bool:
-        """Keep the request of a one-way call that failed; False if it is not to be kept."""
+        """Keep the request of a one-way call that failed; False if it must not be kept."""
         if not (call.one_way and call.dead_letter and call.source.keeps_failed):
             return False
         self._keep_failed(call)
         return True
 
     def _finish_stream(self, stream: CallStream, call: ServerCall, reply: bytes) -> bool:
-        """End what streams. Its request was acknowledged long ago, or it is the broker's."""
+        """End a stream. Its request was acknowledged long ago, or the broker has it."""
         call.source.finished += 1
         if call.answer is not _GIVEN:
             call.answer = _GIVEN
@@ -154,12 +154,12 @@ class Settling:
         return True
 
     def forget(self, call: ServerCall) -> None:
-        """A call is not here any more, and nobody is answered."""
+        """Drop a call without an answer."""
         self._remove(call)
         self._discard(call.tick, call)
 
     def answer(self, call: ServerCall, reply: bytes) -> None:
-        """Answer a call that is owed a reply and has not ended; what comes after it is dropped."""
+        """Answer a call that is owed a reply and has not ended; its later outcome is dropped."""
         call.answer = Answer.GIVEN
         if call.stream is not None and call.entered:
             stream = call.stream
@@ -172,22 +172,23 @@ class Settling:
             call.source.answers.reply(reply)
 
     def acknowledge(self, call: ServerCall) -> None:
-        """The request of a call that has not ended is not needed any more."""
+        """Acknowledge the request of a call that has not ended."""
         if call.holding is _HELD:
             self._life.move(call, HoldingEvent.SETTLED)
             call.source.answers.settle(call.tag, Settle.ACK)
 
     def passed(self, call: ServerCall, notice: bytes) -> None:
-        """The broker has the next stage of a pipe: who asks for this one is told that."""
+        """The broker has the next stage of a pipe: keep the notice of it for those who ask."""
         call.answer = Answer.GIVEN
         self._remember(call, notice)
         if call.holding is not _HELD:  # its request comes again, perhaps to this server
             self.keep(call, notice)
 
     def hand_back(self, request: Incoming, source: Source, seconds: float) -> None:
-        """Return a request that was not begun; as redelivered where there is no other way.
+        """Hand back a request that was not begun; as redelivered if there is no other way.
 
-        A copy does not count as redelivered. So one of a request that does says how often.
+        A copy does not count as redelivered. So the copy of a redelivered request says how often it
+        was delivered.
 
         :param seconds: what is left of its time.
         """
@@ -204,12 +205,12 @@ class Settling:
     # -- replies that are kept ---------------------------------------------------------------------
 
     def _remember(self, call: ServerCall, reply: bytes) -> None:
-        """A reply leaves. Whether it arrives nobody knows."""
+        """A reply is sent. It is not known whether it arrives."""
         if call.name and (reply or call.one_way) and call.source.answers.remembers:
             self._kept.add_sent(call.source.queue, call.name, reply)
 
     def keep(self, call: ServerCall, reply: bytes) -> None:
-        """A reply could not be sent, or its request not be acknowledged."""
+        """A reply could not be sent, or its request could not be acknowledged."""
         if call.name and (reply or call.one_way):
             self._kept.add_unacked(call.source.queue, call.name, reply, call.ends)
 

@@ -1,8 +1,8 @@
-"""The calls of one server, found by what their callers call them.
+"""The calls of one server, found by the names that their callers have for them.
 
-Whoever may write to the control exchange can name a call, any number of times and also one that is
-not here. So each look-up takes the same time however many calls there are; and where strangers give
-many calls one name, adding and removing one of them does too.
+Anybody who may write to the control exchange can name calls, any number of times, and also calls
+that are not here. So each look-up takes the same time however many calls there are. Adding and
+removing a call does too, even if strangers give many calls the same name.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from leveret.server.calls.life import Holding, ServerCall, name_of
 from leveret.wire.message import MAX_STAGES, CallKey
 
 EARLY_CANCELS: Final = 10_000
-"""How many cancels that overtook their requests are remembered."""
+"""How many cancels that arrived before their requests are remembered."""
 
 
 class CallTable:
     """The calls that are here, in whatever state: the one place that holds them.
 
-    A name mostly belongs to one call; where strangers give it to several, the others wait in order.
+    A name usually belongs to one call; if strangers give it to several, the others wait in order.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class CallTable:
         self._has_stages = False
 
     def of(self, method: str) -> Collection[ServerCall]:
-        """The calls of one method, in order of arrival, now and later."""
+        """A live view of one method's calls, in order of arrival."""
         return self._of_method.setdefault(method, {}).keys()
 
     def add(self, call: ServerCall) -> None:
@@ -69,20 +69,20 @@ class CallTable:
             del self._others[name]
 
     def names(self, key: CallKey) -> list[str]:
-        """What calls may be named here that their callers call so: a pipe has one at each stage."""
+        """The names of the calls with this key: a pipe has one name at each stage."""
         stages = MAX_STAGES if self._has_stages else 0
         return [name_of(key, stage) for stage in range(stages + 1)]
 
     def find(self, key: CallKey) -> list[ServerCall]:
-        """The call that its caller calls so, the first of them if there are more.
+        """The calls with this key, the first one of each name.
 
-        A pipe may be here at several stages: it has passed one on, and the broker has yet to
-        confirm that.
+        A pipe may be here at several stages: it has passed one on, and the broker has not yet
+        confirmed that.
         """
         return [self._first[name] for name in self.names(key) if name in self._first]
 
     def find_all(self, key: CallKey) -> list[ServerCall]:
-        """All calls that their callers call so, the first one first."""
+        """All calls with this key, in order."""
         return [
             call
             for name in self.names(key)
@@ -96,9 +96,9 @@ class CallTable:
             self._detached.setdefault((call.method, call.name), OrderedDict())[call] = None
 
     def delivered_again(self, method: str, name: str) -> ServerCall | None:
-        """The detached call whose request has come again, which is then not detached any more.
+        """The detached call whose request has come again; it is not detached any more.
 
-        :param name: what names the call, as `name_of` writes it.
+        :param name: the call's name, as `name_of` makes it.
         """
         calls = self._detached.get((method, name))
         if not calls:
@@ -123,15 +123,15 @@ class CallTable:
 
 
 class EarlyCancels:
-    """Cancels that overtook their requests, which may still wait in a queue.
+    """Cancels that arrived before their requests, which may still wait in a queue.
 
-    :param clock: seconds that go on steadily.
+    :param clock: a clock in seconds that never jumps.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.until: OrderedDict[CallKey, float] = OrderedDict()
-        """By call, the moment up to which its request may come."""
+        """For each call, the time until which its request may come."""
 
     def add(self, key: CallKey, seconds: float) -> None:
         """Remember for this long that the caller of a call went away."""
@@ -140,7 +140,7 @@ class EarlyCancels:
             self.until.popitem(last=False)
 
     def take(self, key: CallKey) -> bool:
-        """Whether the caller of this request went away before it came. It is forgotten then."""
+        """Whether the caller of this request cancelled it before it came; forget the cancel."""
         until = self.until.pop(key, None)
         return until is not None and until > self._clock()
 

@@ -1,4 +1,4 @@
-"""What the server needs of whoever traces its calls; `leveret.tracing` has it for OpenTelemetry."""
+"""What the server needs of a tracer of its calls; `leveret.tracing` has one for OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class ServerTracing(Protocol):
     """Traces the calls of one server."""
 
     def begin(self, call: ServerCall) -> None:
-        """The task of a call begins: what runs in it from here on belongs to the call."""
+        """The task of a call begins; all that runs in it from here on belongs to the call."""
 
     def ended(self, call: ServerCall, *, gone: bool) -> None:
         """A call is over here.
 
-        :param gone: whether its request is another server's now.
+        :param gone: whether another server has its request now.
         """

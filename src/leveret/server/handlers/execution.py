@@ -24,9 +24,9 @@ from leveret.server.handlers.worker_streams import Mark
 from leveret.wire.context import CurrentCall
 
 CallNext = Callable[[CurrentCall], Awaitable[Any]]
-"""What a middleware is given to go on with: the next one, or the handler."""
+"""The next middleware, or the handler; middleware calls it to go on."""
 Middleware = Callable[[CurrentCall, CallNext], Awaitable[Any]]
-"""`async def middleware(call, call_next)`: returns the result, mostly `await call_next(call)`."""
+"""`async def middleware(call, call_next)`: returns the result, usually `await call_next(call)`."""
 
 
 class Invoked(Protocol):
@@ -39,7 +39,7 @@ class Invoked(Protocol):
         """The handler begins now."""
 
     def send(self, item: Any) -> Awaitable[None] | None:
-        """The handler gave an item of its results; what has to be waited for before the next."""
+        """The handler yielded an item; return what to await before the next one, if anything."""
         ...
 
     async def uploaded(self) -> Any:
@@ -54,7 +54,7 @@ Invoke = Callable[[Struct, CurrentCall, Invoked], Awaitable[Any]]
 
 
 class Processes(Protocol):
-    """A `ProcessPool`, whose module is imported only where a method needs one: it is slow to."""
+    """A `ProcessPool`. Its module is imported only if a method needs one, as that is slow."""
 
     async def run(
         self,
@@ -75,7 +75,7 @@ class Processes(Protocol):
         upload: Iterator[Any] | None,
         send: Callable[[Any], Awaitable[None] | None],
     ) -> None:
-        """Send all that a handler in a process gives."""
+        """Send all items that a handler in a process yields."""
 
     async def warm_up(self) -> None:
         """Start the first process."""
@@ -85,10 +85,10 @@ class Processes(Protocol):
 
 
 class Executor:
-    """Runs one method's handler. How many calls come at a time is for others to say.
+    """Runs one method's handler. Others decide how many calls run at a time.
 
     :param concurrency: how many calls come at a time at most.
-    :param middleware: what is around the handler; the first is the outermost.
+    :param middleware: runs around the handler; the first is the outermost.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Executor:
         self.concurrency = concurrency
         """How many calls can run at a time."""
         self.in_thread = spec.executor == "thread" and not spec.streams
-        """Whether handlers run in threads, which cannot be stopped but between two items."""
+        """Whether handlers run in threads, which can be stopped only between two items."""
         plain = not spec.streams and spec.upload is None
         self.enters_at_once = spec.executor == "loop" and not middleware and plain
         """Whether a handler begins as soon as it is invoked."""
@@ -119,7 +119,7 @@ class Executor:
         self.invoke: Invoke = _compose(middleware, self._invoke(), on_loop=spec.executor == "loop")
 
     async def start(self) -> None:
-        """Make ready what takes time."""
+        """Prepare what takes time."""
         if self._processes is not None:
             await self._processes.warm_up()
 
@@ -177,9 +177,9 @@ class Executor:
         await stream_off_the_loop(lambda: handler(*args, **kwargs), invoked, run)
 
     def _given(self, arguments: Struct, upload: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What the handler is called with, by position and by keyword.
+        """The positional and keyword arguments of the handler.
 
-        :param upload: what is uploaded; not looked at if nothing is.
+        :param upload: the upload; ignored if the method has none.
         """
         spec = self.spec
         if spec.keyword_only:
@@ -222,7 +222,7 @@ def _in_thread(
 
 
 class _Run:
-    """What the innermost function needs of the call that it is reached for, until that is over."""
+    """What the innermost function needs of its call, until the call is over."""
 
     __slots__ = ("call",)
 
@@ -234,10 +234,10 @@ _run: Final[ContextVar[_Run]] = ContextVar("leveret_run")
 
 
 def _compose(middleware: tuple[Middleware, ...], invoke: Invoke, *, on_loop: bool) -> Invoke:
-    """One function out of the handler and all middleware; the first of them is the outermost.
+    """Compose the handler and all middleware; the first middleware is the outermost.
 
-    The functions are made once, not for each call. So what belongs to a call passes the middleware
-    by, in a context variable.
+    The functions are made once, not for each call. So what belongs to a call bypasses the
+    middleware, in a context variable.
     """
     if not middleware:
         return invoke

@@ -5,7 +5,8 @@ process, which is then replaced (`worker_process.py` is about one of them).
 
 A spawned process imports the program's main module anew. One without `if __name__ == "__main__":`
 would serve there, too, and start workers of its own; it is ended at that point, and the server says
-what is missing (https://docs.python.org/3/library/multiprocessing.html#the-spawn-and-forkserver-start-methods).
+what is missing
+(https://docs.python.org/3/library/multiprocessing.html#the-spawn-and-forkserver-start-methods).
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ from leveret.server.handlers.worker_streams import Mark, Step
 from leveret.wire.context import CurrentCall
 
 CLOSES_WITHIN: Final = 1.0
-"""Seconds that a handler in a process has to end the item that it makes, once it is not wanted."""
+"""Seconds that a handler in a process has to finish its current item, once its stream was
+stopped."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
 class ProcessPool:
-    """Processes that run one method of a copy of `service`, as many as calls come at a time.
+    """Processes that run one method of a copy of `service`, one call each.
 
-    :param size: how many calls come at a time at most.
+    :param size: how many calls run at a time at most.
     :raises ContractError: if the service cannot be pickled.
     """
 
@@ -67,9 +69,9 @@ class ProcessPool:
         begins: Callable[[], None],
         upload: Iterator[Any] | None = None,
     ) -> Any:
-        """The result, or what was raised; cancelling this kills the process it runs in.
+        """Return the result, or raise the handler's error; a cancel kills the process of the call.
 
-        A handler that is given an upload has a moment to end by itself.
+        A handler with an upload has a moment to end by itself.
 
         :param begins: called when there is a process for it, before the handler begins.
         :param upload: what `Mark.UPLOAD` stands for among the arguments, read in a thread.
@@ -92,10 +94,10 @@ class ProcessPool:
         upload: Iterator[Any] | None,
         send: Callable[[Any], Awaitable[None] | None],
     ) -> None:
-        """Send all that a handler gives, as `run` runs it.
+        """Send all items that a handler yields, as `run` runs it.
 
-        One that is left is closed in its process, between two items. If it makes one, it has a
-        moment to end that; then the process is killed.
+        A stopped handler is closed in its process, between two items. It has a moment to finish its
+        current item; then the process is killed.
         """
         async with self._borrowed() as worker:
             begins()
@@ -120,7 +122,7 @@ class ProcessPool:
 
     @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[Worker]:
-        """A worker that is ready, for a block."""
+        """A worker that is ready, for the duration of a block."""
         worker = self._worker()
         self._busy.add(worker)
         try:
@@ -137,9 +139,9 @@ class ProcessPool:
     async def _in_thread(
         self, worker: Worker, wait: Callable[[Unpack[Ts]], T], *args: *Ts, patience: float = 0.0
     ) -> T:
-        """What a worker does, waited for in a thread; cancelling this kills the worker.
+        """Wait in a thread for what a worker does; a cancel kills the worker.
 
-        :param patience: how many seconds it then has to end by itself.
+        :param patience: seconds that it then has to end by itself.
         """
         job = asyncio.get_running_loop().run_in_executor(self._threads, wait, *args)
         try:
@@ -158,7 +160,7 @@ class ProcessPool:
             raise
 
     def _worker(self) -> Worker:
-        """One that is idle and alive (the system may have killed it meanwhile), else a new one."""
+        """An idle worker that is alive (the system may have killed it), or a new one."""
         while self._idle:
             worker = self._idle.pop()
             if worker.lives():
@@ -166,7 +168,7 @@ class ProcessPool:
         return Worker(self._service)
 
     async def warm_up(self) -> None:
-        """Start one worker ahead, so that the first call does not wait for an interpreter.
+        """Start one worker in advance, so that the first call does not wait for an interpreter.
 
         :raises ContractError: if it dies before it could take a call.
         """
@@ -194,7 +196,7 @@ class ProcessPool:
 
 
 def _value(call: CurrentCall, answer: Answer) -> Any:
-    """What a handler gave; or it is raised."""
+    """The handler's result; its error is raised."""
     ok, value, metadata = answer
     if metadata:
         call.reply_metadata.update(metadata)

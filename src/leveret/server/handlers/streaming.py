@@ -1,8 +1,8 @@
-"""Handlers that stream: asked for one item after the other, and closed where they run.
+"""Asks streaming handlers for one item after the other, and closes them where they run.
 
-An item is asked for once its caller takes the one before. A handler that is left early, because
-its caller went away or the server stops, is closed in its own task or thread, so that its `finally`
-and `with` blocks run there.
+The next item is asked for once the caller takes the last one. A handler that is stopped early,
+because its caller went away or the server stops, is closed in its own task or thread, so that its
+`finally` and `with` blocks run there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Streaming(Protocol):
     """A call that streams."""
 
     def send(self, item: Any) -> Awaitable[None] | None:
-        """The handler gave an item; what has to be waited for before it may give the next one."""
+        """The handler yielded an item; return what to await before the next one, if anything."""
         ...
 
     async def uploaded(self) -> Any:
@@ -33,7 +33,7 @@ class Streaming(Protocol):
 
 
 class Uploaded(AsyncIterator[Any]):
-    """What a caller uploads, for a handler on the event loop."""
+    """The upload of a caller, for a handler on the event loop."""
 
     def __init__(self, call: Streaming) -> None:
         self._call = call
@@ -43,7 +43,7 @@ class Uploaded(AsyncIterator[Any]):
 
 
 class UploadedOffTheLoop(Iterator[Any]):
-    """What a caller uploads, for a handler in a thread.
+    """The upload of a caller, for a handler in a thread.
 
     :param loop: the loop of the server.
     """
@@ -69,7 +69,7 @@ class UploadedOffTheLoop(Iterator[Any]):
 
 
 async def stream_on_loop(items: AsyncIterator[Any], call: Streaming) -> None:
-    """Send all that a handler on the event loop gives."""
+    """Send all items that a handler on the event loop yields."""
     try:
         async for item in items:
             more = call.send(item)
@@ -86,7 +86,7 @@ async def stream_off_the_loop(
     call: Streaming,
     run: Callable[[Callable[[], Any]], Awaitable[Any]],
 ) -> None:
-    """Send all that a handler in a thread gives.
+    """Send all items that a handler in a thread yields.
 
     :param begin: makes its iterator.
     :param run: runs a function in a thread.

@@ -1,7 +1,7 @@
 """Threads for plain `def` handlers.
 
-They are daemons: a handler that never returns must not keep the process from ending once its
-server has drained, as the threads of `concurrent.futures` would.
+They are daemon threads: a handler that never returns must not keep the process alive after its
+server has drained, as threads of `concurrent.futures` would.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Job = Callable[[], None]
 
 
 class ThreadPool:
-    """Runs functions in at most `size` threads, which are started as they are needed.
+    """Runs functions in at most `size` threads, which are started when they are needed.
 
-    Calls find a thread free, as no more of them come than there are threads. But a middleware may
-    give up a call whose function runs on: then there is a thread less than there are calls, and one
-    of them waits here. It can be cancelled; what a thread was given runs.
+    Calls usually find a free thread, as there are no more calls than threads. But middleware may
+    give up a call whose function still runs. Then there are fewer threads than calls, and a call
+    waits here. It can be cancelled until a thread runs it.
     """
 
     def __init__(self, size: int, name: str) -> None:
@@ -33,9 +33,9 @@ class ThreadPool:
         self._busy = 0
 
     async def run(self, function: Callable[[], T], begins: Callable[[], None]) -> T:
-        """What the function returns or raises. Its thread cannot be stopped by a cancel.
+        """Run a function, and return or raise its outcome. A cancel does not stop its thread.
 
-        :param begins: called when there is a thread for it, before that begins.
+        :param begins: called when there is a thread for it, before the function begins.
         """
         loop = asyncio.get_running_loop()
         await self._places.acquire()
@@ -63,7 +63,7 @@ class ThreadPool:
         return await done
 
     def _ended(self, done: asyncio.Future[Any], outcome: Any, error: BaseException | None) -> None:
-        """The thread is free again, whoever still waits for what it did."""
+        """The thread is free again, even if nobody waits for the outcome."""
         self._busy -= 1
         self._places.release()
         if done.done():
@@ -74,7 +74,7 @@ class ThreadPool:
             done.set_exception(error)
 
     def close(self) -> None:
-        """Have idle threads end; one that runs a function ends after it."""
+        """End idle threads; a thread that runs a function ends after it."""
         for _ in range(self._started):
             self._jobs.put(None)
 

@@ -1,9 +1,9 @@
-"""A worker process's end of the pipe to its server: what its handler reports, and its outcome.
+"""A worker process's end of the pipe to its server: sends progress reports and outcomes.
 
-The handler may report from any of its threads and as often as it likes. The newest report counts,
-and at most one is sent every `REPORTED_EVERY` seconds; what is left of a burst is sent by a timer.
-A report is sent only before the answer to its own call: what follows that would be taken for news
-of the next one.
+The handler may report from any of its threads and as often as it likes. Only the newest report
+counts, and at most one is sent every `REPORTED_EVERY` seconds; a timer sends the last one of a
+burst. A report is sent only before the outcome of its call: after that the server would take it for
+a report of the next call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from leveret.wire.timing import REPORTED_EVERY
 
 
 class Pipe(Protocol):
-    """As much of a `multiprocessing.connection.Connection` as is needed here."""
+    """What this file needs of a `multiprocessing.connection.Connection`."""
 
     def recv(self) -> Any:
         """Wait for one message.
@@ -38,7 +38,7 @@ class Pipe(Protocol):
 
 
 class WorkerPipe:
-    """Sends what a worker has to say, one message at a time."""
+    """Sends the messages of a worker, one at a time."""
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
@@ -50,11 +50,11 @@ class WorkerPipe:
         self._timer: threading.Timer | None = None
 
     def begin(self) -> Callable[[Progress], None]:
-        """A call begins; returns what takes its reports."""
+        """A call begins; return the function that takes its reports."""
         return partial(self._report, self._number)
 
     def _report(self, number: int, progress: Progress) -> None:
-        """Send a report of a call, now or when it is time; nothing if it is over."""
+        """Send a report of a call, now or when it is time, unless the call is over."""
         with self._lock:
             if number != self._number:
                 return
@@ -68,7 +68,7 @@ class WorkerPipe:
                 self._timer.start()
 
     def send(self, said: bytes) -> None:
-        """Say something that is not the end of a call.
+        """Send a message that is not the outcome of a call.
 
         :raises OSError: if nobody is at the other end.
         """
@@ -76,14 +76,14 @@ class WorkerPipe:
             self._pipe.send_bytes(said)
 
     def hear(self) -> Any:
-        """What the server says, in answer.
+        """The server's answer.
 
         :raises EOFError: if nobody is at the other end.
         """
         return self._pipe.recv()
 
     def answer(self, answer: bytes) -> None:
-        """Send what the call ended with; no report of it follows.
+        """Send the outcome of the call; no report of it follows.
 
         :raises OSError: if nobody is at the other end.
         """

@@ -1,8 +1,8 @@
 """One worker process: started, given calls one by one, and killed by its server.
 
 Workers are spawned, not forked: a fork of a process with threads and an event loop is not safe.
-What travels between the two is pickled, but only here, between a server and its own children:
-nothing from a message is ever unpickled.
+Server and worker exchange pickles, but only here, between a server and its own children: nothing
+from a message is ever unpickled.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ NAME: Final = "leveret worker"
 NO_GUARD: Final = 97
 """The exit code of a worker whose main module serves when it is imported."""
 _READY: Final = b"ready"
-"""What a worker says once it has imported what it needs."""
+"""The message of a worker that has imported what it needs."""
 _EVERY: Final = 1.0
-"""Seconds between two looks whether the other process lives."""
+"""Seconds between two checks whether the other process lives."""
 
 
 Answer = tuple[bool, Any, dict[str, str]]
-"""Whether a handler went well; its result, or what it raised; and its reply metadata."""
+"""Whether a handler returned; its result, or its exception; and its reply metadata."""
 
 
 class Worker:
-    """One process and the pipe to it, as its server sees them. What takes time is for a thread."""
+    """One process and the pipe to it, at its server. Methods that take time run in a thread."""
 
     def __init__(self, service: bytes) -> None:
         context = multiprocessing.get_context("spawn")
@@ -67,7 +67,7 @@ class Worker:
     def start(self) -> None:
         """In a thread: start it, and return once it has imported what it needs.
 
-        :raises ContractError: if it dies of that.
+        :raises ContractError: if it dies meanwhile.
         """
         assert self._child is not None
         self._process.start()
@@ -90,7 +90,7 @@ class Worker:
         kwargs: dict[str, Any],
         upload: Iterator[Any] | None,
     ) -> Answer:
-        """In a thread: one call, there and back; `call` gets the reports of its handler."""
+        """In a thread: run one call to its end; `call` gets the handler's reports."""
         return self._ask((call.portable(), args, kwargs), call, upload)
 
     def begin(
@@ -135,7 +135,7 @@ class Worker:
             return False, error, {}
 
     def _receive(self) -> bytes:
-        """What it says next. A child of its own may hold the pipe open for longer than it lives.
+        """Its next message. A child of the worker may hold the pipe open after the worker's death.
 
         :raises EOFError: if it has died.
         """
@@ -149,7 +149,7 @@ class Worker:
         return self._process.is_alive()
 
     def reap(self) -> None:
-        """Leave no zombie of a process that was killed."""
+        """Reap a process that was killed."""
         if self._process.pid is not None:
             self._process.join(1)
 
@@ -162,7 +162,7 @@ class Worker:
 
 
 def _why_it_died(code: int | None) -> str:
-    """Why a worker process ended before it could take a call, and what helps."""
+    """The error of a worker process that ended before it could take a call, with advice."""
     if code == NO_GUARD:
         return (
             "worker processes (executor='process') import the program's main module anew, and it"
@@ -177,7 +177,7 @@ def _why_it_died(code: int | None) -> str:
 
 
 def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
-    """A worker's whole life."""
+    """Run a worker, from start to end."""
     # Ctrl-C reaches the whole group: the server decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as does systemd's stop
@@ -224,14 +224,14 @@ def _packed(call: CurrentCall, outcome: Outcome) -> bytes:
 
 
 def _end_with(parent: int) -> None:
-    """End this process, whatever its handler does, once the server was killed without a goodbye."""
+    """End this process, whatever its handler does, if the server was killed."""
     while os.getppid() == parent:
         time.sleep(_EVERY)
     os._exit(1)
 
 
 def _portable(error: BaseException) -> Exception:
-    """An exception that arrives whole on the other side, with its traceback as a note."""
+    """The exception in a form that can be unpickled, with its traceback as a note."""
     trace = "".join(traceback.format_exception(error))
     error.add_note(f"in the worker process:\n{trace}")
     if isinstance(error, Exception):

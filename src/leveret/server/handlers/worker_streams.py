@@ -1,8 +1,8 @@
-"""How a worker process streams: what it and its server say to each other over their pipe.
+"""The messages between a server and a worker process that streams, over their pipe.
 
-The server asks for one item after the other (`Step.NEXT`), or has the handler closed (`CLOSE`), and
-says with it until when the call may take: that is later once its caller heard of it. A
-handler that takes an upload asks the server for each item of it (`Mark.TAKING`), and gets a pair:
+The server asks for one item after the other (`Step.NEXT`), or has the handler closed (`CLOSE`).
+With each message it sends the call's deadline, which moves once the caller has heard of the stream.
+A handler that takes an upload asks the server for each item of it (`Mark.TAKING`), and gets a pair:
 whether there is one, and the item, or the error that it is to raise, or None after the last one.
 """
 
@@ -16,22 +16,22 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 Outcome = tuple[bool, Any]
-"""Whether something went well, and what came of it or was raised."""
+"""Whether a step succeeded; and its value or its exception."""
 
 _END: Final = object()
 
 
 class Step(Enum):
-    """What a server says to a worker that streams."""
+    """The messages of a server to a worker that streams."""
 
     NEXT = "next"
     """Make the next item."""
     CLOSE = "close"
-    """No more are wanted."""
+    """Close the handler: no more items are wanted."""
 
 
 class Mark(Enum):
-    """What stands for something that does not travel itself."""
+    """A mark for something that is not sent itself."""
 
     UPLOAD = "upload"
     """Among the arguments: the upload."""
@@ -45,17 +45,17 @@ class Asks(Protocol):
     """The worker's end of the pipe."""
 
     def send(self, said: bytes) -> None:
-        """Say something that is not the end of the call."""
+        """Send a message that is not the outcome of the call."""
 
     def hear(self) -> Any:
-        """What the server says.
+        """The server's answer.
 
         :raises EOFError: if it is gone.
         """
 
 
 class UploadInWorker(Iterator[Any]):
-    """What a caller uploads, for a handler in a worker process."""
+    """The upload of a caller, for a handler in a worker process."""
 
     def __init__(self, pipe: Asks) -> None:
         self._pipe = pipe
@@ -71,7 +71,7 @@ class UploadInWorker(Iterator[Any]):
 def with_upload(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], pipe: Asks
 ) -> Callable[[], Any]:
-    """A handler with its arguments, and an upload in place of its mark among them."""
+    """Bind a handler to its arguments, with the upload in place of its mark."""
 
     def real(value: Any) -> Any:
         return UploadInWorker(pipe) if value is Mark.UPLOAD else value
@@ -86,11 +86,11 @@ def stream(
     pipe: Asks,
     bound: Callable[[float], None],
 ) -> Outcome:
-    """In a worker: make items as they are asked for; returns how that ended.
+    """In a worker: make items as they are asked for; return the outcome.
 
     :param begin: makes the iterator.
-    :param answer: packs what is said of an item.
-    :param bound: is told until when the call may take, in seconds since 1970.
+    :param answer: packs the answer with an item.
+    :param bound: is told the call's deadline, in seconds since 1970.
     """
     items = begin()
     pipe.send(answer((True, None)))

@@ -1,1 +1,1 @@
-"""How much a server takes on: places, limits, what can be finished in time."""
+"""How much a server takes on: places, limits, and which calls it can finish in time."""

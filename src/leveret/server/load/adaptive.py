@@ -1,4 +1,4 @@
-"""What is measured of a method whose concurrency follows the load."""
+"""Measures a method whose concurrency follows the load."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class Measures(Protocol):
 
 
 class Places(Protocol):
-    """The places that the limit is for."""
+    """The places that are limited."""
 
     @property
     def taken(self) -> int:
-        """How many are taken."""
+        """How many places are taken."""
         ...
 
     def resize(self, limit: int) -> None:
-        """Have as many from now on."""
+        """Have this many places from now on."""
 
 
 class AdaptiveMeasures:
-    """Passes on what is measured, and has as many places as the limiter makes of it.
+    """Gives the measurements to the limiter, and sets the number of places that it finds.
 
-    :param measures: what else learns of it.
-    :param clock: seconds that go on steadily.
+    :param measures: gets the measurements as well.
+    :param clock: a clock in seconds that never jumps.
     """
 
     def __init__(

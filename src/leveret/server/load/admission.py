@@ -13,7 +13,7 @@ request may be that still can be finished, and the server finishes all that it b
 How long a handler takes is measured, over the latest `WINDOW` calls, of which two lengths count:
 
 - the *fastest* result. A request that has less time left than that is refused, however long it has
-  waited: no call of late was so fast.
+  waited: none of the latest calls was that fast.
 - what is *usual*: nineteen of twenty calls took less, those counted in that were cut off by their
   deadlines. Handlers' times vary, and under overload every request is begun with exactly as little
   time left as it may have; were that the fastest call's, nearly all would be cut off. But one call
@@ -54,7 +54,7 @@ from typing import Final
 from leveret.errors import DeadlineExceeded
 
 WINDOW: Final = 128
-"""The latest calls by which a handler's time is judged."""
+"""How many of the latest calls count for a handler's time."""
 ENOUGH: Final = 20
 """Calls that must have been measured before anything is refused."""
 LOOK_AHEAD: Final = 32
@@ -62,17 +62,17 @@ LOOK_AHEAD: Final = 32
 
 _USUAL: Final = 0.95
 _MARGIN: Final = 1.2
-"""On top of what is usual, for the loop to come to it and the reply to travel."""
+"""Seconds in addition to the usual time, for delays of the loop and for the reply's way."""
 _CUT_OFF: Final = 1.25
-"""A call that was cut off took longer than this tells; by how much, nobody knows."""
+"""A call that was cut off counts as longer by this factor, as its real length is unknown."""
 _SLACK: Final = 0.25
 """The part of its time that a request must have left under overload."""
 _RENEWED: Final = 0.25
 """Seconds between two judgements while requests are refused."""
 _TRUSTED: Final = 1.0
-"""Seconds, besides ten times the usual length, that what was measured is good for."""
+"""Seconds, in addition to ten times the usual length, for which measurements are valid."""
 _MANY: Final = 8
-"""Refused requests within `_MANY_WITHIN` that make an overload."""
+"""Refused requests within `_MANY_WITHIN` that count as an overload."""
 _MANY_WITHIN: Final = 0.25
 _CALM: Final = 2.0
 """Seconds without many refused requests after which an overload is over."""
@@ -93,7 +93,8 @@ class Admission:
         self.fastest = 0.0
         """The fastest of the latest calls, in seconds; 0 while it is not known."""
         self.usual = 0.0
-        """What nineteen of twenty calls took less than, likewise."""
+        """The time that nineteen of twenty of the latest calls took at most, in seconds; 0 if
+        unknown."""
         self.refused = 0
         """How many requests were refused."""
         self._judged = -inf
@@ -111,9 +112,9 @@ class Admission:
         self._fresh.append((seconds, True))
 
     def judge(self, now: float) -> float:
-        """Look at what was measured lately.
+        """Look at the latest measurements.
 
-        :returns: below how many seconds left a request is to be given to `check`.
+        :returns: seconds; requests with less time left must be given to `check`.
         """
         self._judged = now
         if self._fresh:
@@ -132,7 +133,7 @@ class Admission:
         return max(self.fastest, self.usual) if self._trusted(now) else 0.0
 
     def check(self, remaining: float, budget: float, now: float) -> None:
-        """See whether a request has enough time left.
+        """Check whether a request has enough time left.
 
         :param remaining: the seconds until its deadline.
         :param budget: the seconds that it had when it was sent.
@@ -156,7 +157,7 @@ class Admission:
         )
 
     def needed(self, budget: float, now: float) -> float:
-        """The seconds that a request must have left which had `budget` when it was sent."""
+        """The seconds that a request with this `budget` must have left."""
         usual = max(self.usual, budget * _SLACK) if self.overloaded(now) else self.usual
         return max(self.fastest, min(usual, budget / 2))
 

@@ -6,10 +6,10 @@ as long as they do when few run (the baseline), and down, in proportion, when th
 `tolerance` times as long. With a tolerance of 2 a server that has its best throughput at 20 calls
 settles at about 40: full, with a short queue.
 
-The baseline is what nobody tells. It follows lower latencies down, and all of them while few calls
-run. But a database that has become slower for reasons of its own looks as if too many calls ran;
-then the limit falls, and that does not help. So when the limit has been halved and calls take about
-as long as before, it was not their number: what they take now is the baseline.
+Nobody tells the limiter the baseline. It follows lower latencies down, and all latencies while few
+calls run. But a database that has become slower for reasons of its own looks as if too many calls
+ran; then the limit falls, and that does not help. So when the limit has been halved and calls take
+about as long as before, it was not their number: what they take now is the baseline.
 
 The ideas are those of TCP Vegas, which limiters of concurrency have taken up.
 """
@@ -23,12 +23,12 @@ from typing import Final
 from leveret.contract import Adaptive
 
 _SPAN: Final = 0.2
-"""Seconds that a judgement is based on at the least."""
+"""Seconds on which a judgement is based at least."""
 _SAMPLES: Final = (5, 30)
-"""Twice the limit, within these, is how many calls a judgement is based on at the least."""
+"""A judgement is based on twice the limit of calls at least, within these bounds."""
 _MOST_SAMPLES: Final = 1_000
 _STEEPEST: Final = 0.5
-"""The limit falls by no more than to this part of it at once."""
+"""The part of itself to which the limit falls at most in one step."""
 _USED: Final = 0.8
 """The part of the limit that must have been used before it rises."""
 _FEW: Final = 0.5
@@ -36,15 +36,16 @@ _FEW: Final = 0.5
 _DOWN, _ALONG = 0.3, 0.1
 """How fast the baseline follows lower latencies, and any while few calls run."""
 _WORSE: Final = 1.1
-"""So much longer, and calls are slower since the limit began to fall: that is where it began."""
+"""The factor by which calls must have become slower for the fall to begin anew."""
 _NO_HELP: Final = 0.8
-"""If half the calls take longer than this part of what all took, their number is not why."""
+"""If half the calls still take longer than this part of what all took, their number is not the
+cause."""
 
 
 class Limiter:
     """The limit of one method in one server.
 
-    :param most: the highest limit, where it is lower than the policy's.
+    :param most: the highest limit, if it is lower than the policy's.
     """
 
     def __init__(self, policy: Adaptive, most: int) -> None:

@@ -1,4 +1,4 @@
-"""Another prefetch for the consumers of one method, whenever `slots.py` says that it is wanted."""
+"""Changes the prefetch of one method's consumers, whenever `slots.py` says so."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Protocol
 
 
 class Consumes(Protocol):
-    """A queue of the method, as far as its prefetch goes."""
+    """What this file needs of a queue of the method."""
 
     @property
     def changing(self) -> bool:
-        """Whether another prefetch is being asked for."""
+        """Whether its prefetch is being changed."""
         ...
 
     @property
@@ -21,14 +21,14 @@ class Consumes(Protocol):
         ...
 
     async def change_prefetch(self, prefetch: int) -> None:
-        """Have another prefetch."""
+        """Change the prefetch."""
 
 
 class Prefetch:
     """The prefetch of all queues of one method.
 
-    :param changed: the prefetch that they are to have instead; None if it is to stay as it is.
-    :param varies: whether it ever has to change.
+    :param changed: gives the prefetch that they must have instead; None if it stays as it is.
+    :param varies: whether it ever changes.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Prefetch:
         varies: bool,
     ) -> None:
         self.varies = varies
-        """Whether it ever has to change. Else `adjust` need not be called."""
+        """Whether it ever changes. If not, `adjust` need not be called."""
         self.queues: list[Consumes] = []
         """The queues."""
         self._loop = loop
@@ -49,7 +49,7 @@ class Prefetch:
         self._changing: set[asyncio.Task[None]] = set()
 
     def adjust(self) -> None:
-        """Have another prefetch where this one is too low, or far too high."""
+        """Change the prefetch if it is too low, or far too high."""
         if any(queue.changing for queue in self.queues):
             return
         prefetch = self._changed(self._clock())

@@ -1,17 +1,17 @@
-"""Places for handlers: the one count of them, and who waits for one.
+"""Places for handlers: counts them, and keeps the calls that wait for one.
 
-The broker's prefetch keeps most of what finds no place in the queue, where other servers can take
-it. More comes than there are places where a method has several queues, where its concurrency
-follows the load, where a server refuses many (`admission.py`), and where handlers run on whose
-channel broke. It waits here, in order.
+The broker's prefetch keeps most requests without a place in the queue, where other servers can take
+them. More requests than places come if a method has several queues, if its concurrency follows the
+load, if the server refuses many (`admission.py`), or if handlers still run after their channel
+broke. They wait here, in order.
 
-The prefetch follows the number of places. AMQP cannot change the prefetch of a consumer that runs,
-and one as high as the limit may ever become would have requests wait here while other servers are
-free. So a consumer is replaced by one with another prefetch, which costs three frames to and fro.
-Hence it is wanted only where the prefetch is too low for the limit or far too high, and not more
-often than every `PAUSE` seconds.
+The prefetch follows the number of places. AMQP cannot change the prefetch of a running consumer.
+With a prefetch for the highest possible limit, requests would wait here while other servers are
+free. So the server replaces the consumer by one with another prefetch, which costs three frames in
+each direction. It does so only if the prefetch is too low for the limit or far too high, and at
+most every `PAUSE` seconds.
 
-Pure: it knows neither what waits nor what a consumer is, and says which prefetch it wants.
+Pure: it knows neither calls nor consumers, and only says which prefetch it wants.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class Slots(Generic[T]):
     """The places of one method.
 
     :param limit: how many calls may run at a time at first.
-    :param ahead: how many requests more than those are to be here, at a moment in seconds.
-    :param adapts: whether the limit changes by itself. Then a few requests more are taken, as
-        nobody could see otherwise that a higher limit is of use.
+    :param ahead: how many more requests than these must be here, at a time in seconds.
+    :param adapts: whether the limit changes by itself. Then a few more requests are taken, as
+        otherwise nothing would show that a higher limit is of use.
     """
 
     def __init__(self, limit: int, ahead: Callable[[float], int], *, adapts: bool) -> None:
         self.taken = 0
         """How many places are taken."""
         self.waiting: OrderedDict[T, None] = OrderedDict()
-        """Who waits for a place, the first one first."""
+        """The calls that wait for a place, in order."""
         self.limit = limit
         """How many calls may run at a time now."""
         self.adapts = adapts
@@ -60,23 +60,23 @@ class Slots(Generic[T]):
         return True
 
     def wait(self, item: T) -> None:
-        """Stand at the end of the line."""
+        """Join the queue for a place."""
         self.waiting[item] = None
 
     def discard(self, item: T) -> None:
-        """Wait no longer; nothing happens to one that does not wait."""
+        """Leave the queue for a place; do nothing for a call that is not in it."""
         self.waiting.pop(item, None)
 
     def release(self) -> None:
-        """Leave a place."""
+        """Free a place."""
         self.taken -= 1
 
     def resize(self, limit: int) -> None:
-        """Have as many places from now on. What is over the limit leaves in its time."""
+        """Have this many places from now on. Calls over the limit run to their end."""
         self.limit = limit
 
     def next(self) -> T | None:
-        """Take a place for the first who waits; None if nobody waits or no place is free."""
+        """Take a place for the first call that waits; None without a call or a free place."""
         if not self.waiting or self.taken >= self.limit:
             return None
         self.taken += 1
@@ -85,12 +85,12 @@ class Slots(Generic[T]):
     # -- the prefetch ---------------------------------------------------------------------------
 
     def prefetch(self, now: float) -> int:
-        """The prefetch for a consumer that begins now."""
+        """The prefetch for a consumer that starts now."""
         self._prefetch = self._wanted(now)
         return self._prefetch
 
     def changed_prefetch(self, now: float) -> int | None:
-        """The prefetch that the consumer is to have instead; None if it is to stay as it is."""
+        """The prefetch that the consumer must have instead; None if it stays as it is."""
         if now - self._changed < PAUSE:
             return None
         wanted = self._wanted(now)

@@ -1,1 +1,1 @@
-"""What serves one method is made of; `server/method_server.py` puts it together."""
+"""The parts of what serves one method; `server/method_server.py` puts them together."""

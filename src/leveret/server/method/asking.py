@@ -1,9 +1,9 @@
 """Asks callers whether they still wait, before their calls are run.
 
 The caller of a request that was there before this server may have been told that no server listens.
-The caller of one that another server had may have been answered by that one, which then lost its
-connection before its acknowledgement was read: a refusal, mostly, which says that the handler did
-not run.
+Another server may have answered the caller of a request that it had, and lost its connection before
+its acknowledgement was read. Usually the answer was a refusal, which says that the handler did not
+run.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from leveret.wire.timing import CONFIRM_WITHIN, CONFIRM_WITHIN_WAITS
 class Asking:
     """Asks the callers of one method.
 
-    :param answer_to: where answers come in, as a key of the control exchange.
-    :param idempotent: whether to run a call twice does no harm.
+    :param answer_to: the routing key of the control exchange by which answers come in.
+    :param idempotent: whether running a call twice does no harm.
     :param admit: finds a place for a call.
     :param fail: answers a call that ends without a task.
     :param forget: drops a call that another server will get.
@@ -49,7 +49,7 @@ class Asking:
         self._forget = forget
 
     def ask(self, call: ServerCall, seconds: float, *, old: bool) -> bool:
-        """Ask the caller whether it still waits; False if its dialect knows no such question.
+        """Ask the caller whether it still waits; False if its dialect does not know this question.
 
         :param seconds: what is left of its time.
         :param old: whether its request was in the queue before this server.
@@ -65,7 +65,7 @@ class Asking:
         return True
 
     def ask_again(self, call: ServerCall) -> None:
-        """The request of a call that is asked about came again: so may the answer."""
+        """The request of a call that is asked about came again: ask again."""
         call.source.answers.reply(self._question(call))
 
     def confirmed(self, call: ServerCall) -> None:
@@ -90,12 +90,12 @@ class Asking:
             self._fail(call, error)
 
     def _still_waits(self, call: ServerCall) -> bool:
-        """Whether the caller of such a request can be thought to wait, though it says nothing.
+        """Whether to assume that the caller still waits, though it does not answer.
 
-        It may be cut off, and to run the request does no harm. But a caller that does not wait for
-        a server may have been told that there was none, and that its handler did not run. A caller
-        whose request another server had hardly was: the answer would have had to get through, and
-        not the acknowledgement in the same write.
+        The caller may be cut off, and running the request does no harm. But a caller that does not
+        wait for a server may have been told that there was none, and that its handler did not run.
+        The caller of a request that another server had was hardly told so: the answer would have
+        had to arrive without the acknowledgement in the same write.
         """
         return not call.old or (self._idempotent and call.incoming.waits)
 

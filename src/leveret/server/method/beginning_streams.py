@@ -1,4 +1,4 @@
-"""Begins the streams of calls: those of their results, and those that callers upload."""
+"""Begins the streams of calls: their results, and their uploads."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from leveret.wire.context import CurrentCall
 class BeginningStreams:
     """Begins the streams of one method.
 
-    :param sender: what messages of streams say that they are from.
+    :param sender: the sender that messages of streams name.
     :param acknowledge: acknowledges the request of a call that has not ended.
-    :param clock: seconds that go on steadily.
+    :param clock: a clock in seconds that never jumps.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class BeginningStreams:
         self._clock = clock
 
     def stream_of(self, call: ServerCall, now: float) -> ServerStream:
-        """The streams of a call that is to be run.
+        """The streams of a call that is about to run.
 
         :raises InvalidArgument: if its caller does not take them.
         """
@@ -75,9 +75,10 @@ class BeginningStreams:
         )
 
     def begin(self, call: ServerCall, context: CurrentCall) -> None:
-        """The handler of a call begins that streams: its request is not needed any more.
+        """The handler of a streaming call begins: acknowledge its request.
 
-        It would be held for longer than the broker waits; and half a stream is not run again.
+        The server would hold it for longer than the broker waits; and half a stream is not run
+        again.
         """
         stream = call.stream
         assert isinstance(stream, ServerStream)
@@ -91,7 +92,7 @@ class BeginningStreams:
         stream.begin(self._clock(), lambda: self._first_sent(call, stream.total, context))
 
     def _first_sent(self, call: ServerCall, total: float | None, context: CurrentCall) -> None:
-        """The caller of a stream has heard of it: from now on it may take until `total`."""
+        """The caller of a stream has heard of it: from now on its deadline is `total`."""
         self._deadlines.discard(call.tick, call)
         if total is None:
             call.ends = context.deadline = inf

@@ -1,4 +1,4 @@
-"""Ends calls: each is counted, answered and settled, and whoever wants to know is told.
+"""Ends calls: counts, answers and settles each, and tells whoever wants to know.
 
 `calls/settling.py` sends the reply and settles the request.
 """
@@ -27,8 +27,8 @@ _ENDED: Final = State.ENDED
 class Ends:
     """Ends the calls of one method.
 
-    :param leave: a call has left its place.
-    :param wait_no_longer: takes a call out of the line for a place, if it stands there.
+    :param leave: frees the place of a call.
+    :param wait_no_longer: takes a call out of the queue for a place, if it is there.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Ends:
         wait_no_longer: Callable[[ServerCall], None],
     ) -> None:
         self.refusals: set[asyncio.Task[None]] = set()
-        """What notes why started calls are not run, before their requests are settled."""
+        """The tasks that note why started calls are not run, before their requests are settled."""
         self._life = shared.life
         self._clock = shared.life.clock
         self._replies = replies
@@ -57,7 +57,7 @@ class Ends:
         self._settle = settling.finish if shared.endings is None else self._settle_and_tell
 
     def end(self, call: ServerCall, ended: Ended) -> None:
-        """A call's task is done with it."""
+        """The task of a call has finished with it."""
         before = call.state
         if before is _ENDED:
             return  # a drain has given it up
@@ -127,7 +127,7 @@ class Ends:
             self._settling.answer(call, self._replies.error(call, error))
 
     def forget(self, call: ServerCall) -> None:
-        """A call is not here any more, and nobody is answered."""
+        """Drop a call without an answer."""
         self._wait_no_longer(call)
         self._settling.forget(call)
         self._counting.handed_back(call)
@@ -135,7 +135,7 @@ class Ends:
             self._endings.handed_back(call)
 
     def handed_back(self, source: Source, call_of: Callable[[], ServerCall]) -> None:
-        """Count and tell of a request that was handed back as soon as it came."""
+        """Count and announce the end of a request that was handed back at once."""
         source.counters.handed_back += 1
         if self._endings is not None:
             self._endings.handed_back(call_of())

@@ -1,7 +1,8 @@
 """Finds places for the calls of one method, and measures how long the calls take.
 
-What decides is in `load/`, and pure: how many places there are and who waits for one (`slots.py`,
-`limiter.py`), and which calls cannot end in time (`admission.py`). Here calls move by it.
+The decisions are made in `load/`, which is pure: how many places there are and who waits for one
+(`slots.py`, `limiter.py`), and which calls cannot end in time (`admission.py`). They are carried
+out here.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class Places:
     """The places of one method, and the calls that wait for one.
 
     :param concurrency: how many calls may run at a time at first.
-    :param adaptive: whether the limit may follow the load, where the method says that it does.
+    :param adaptive: whether the limit may follow the load, if the method says that it does.
     :param start: begins a call that has got a place.
     :param fail: answers a call that ends without a task.
     :param begin_time: gives a one-way call all of its method's time.
-    :param is_draining: whether no more requests are taken.
+    :param is_draining: whether the server takes no more requests.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Places:
     ) -> None:
         self.admission = Admission()
         self.doubtful = 0.0
-        """With this many seconds left, a request may be one that cannot be finished in time."""
+        """Seconds; a request with no more time left than this may not be finished in time."""
         limiter = None
         if adaptive and spec.adaptive is not None:
             limiter = Limiter(spec.adaptive, concurrency)
@@ -80,7 +81,7 @@ class Places:
             self.find_no_place(call)
 
     def find_no_place(self, call: ServerCall) -> None:
-        """No place is free: the call waits, unless its caller does not want that."""
+        """No place is free: have the call wait, unless its caller does not want to."""
         if call.incoming.only_if_free:
             self._life.fire(call, Event.BUSY)
             self._fail(call, Busy(f"no server of {self._key} has a free place at this moment"))
@@ -91,7 +92,7 @@ class Places:
             self._adjust()
 
     def leave(self) -> None:
-        """A call has left its place: the next one has it."""
+        """Free the place of a call: the next one gets it."""
         slots = self.slots
         slots.release()
         if self._prefetch.varies:
@@ -100,7 +101,7 @@ class Places:
             self._start_waiting()
 
     def _start_waiting(self) -> None:
-        """Begin what waits while there are places, unless too little time is left for it."""
+        """Begin waiting calls while there are places, unless too little time is left for them."""
         while (call := self.slots.next()) is not None:
             if call.one_way:
                 self._begin_time(call)
@@ -118,7 +119,7 @@ class Places:
     # -- time --------------------------------------------------------------------------------------
 
     def judge(self) -> None:
-        """Find out anew how much time a request must have left to be taken without a look."""
+        """Judge again how much time a request must have left to be taken without a check."""
         self.doubtful = self.admission.judge(self._clock())
 
     def check_time_left(self, request: Incoming, seconds: float, now: float) -> None:
@@ -139,7 +140,7 @@ class Places:
 
     @property
     def has_several_queues(self) -> bool:
-        """Whether calls wait for as long as those from another queue run."""
+        """Whether calls may have to wait for calls from another queue."""
         return len(self._prefetch.queues) > 1
 
     def prefetch(self) -> int:
@@ -147,7 +148,7 @@ class Places:
         return self.slots.prefetch(self._clock())
 
     async def settled(self) -> None:
-        """Return when no prefetch is being changed any more."""
+        """Wait until no prefetch is being changed."""
         await self._prefetch.settled()
 
     def _adjust(self) -> None:

@@ -1,6 +1,6 @@
-"""Sees to requests that are not as any other: they come again, or while the server drains.
+"""Handles requests that are redelivered, or that come while the server drains.
 
-`calls/intake.py` decides what becomes of such a request, and is pure; here that is done.
+`calls/intake.py`, which is pure, decides what becomes of them; that is carried out here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger("leveret.server")
 
 
 class Redelivered:
-    """Sees to such requests of one method.
+    """Handles these requests of one method.
 
     :param take: takes a request as if it had come for the first time.
     :param ask: asks the caller of a call once more whether it still waits.
@@ -69,7 +69,7 @@ class Redelivered:
     def is_settled(
         self, request: Incoming, source: Source, seconds: float, *, draining: bool
     ) -> bool:
-        """See to a request; False if it is to be taken as any other.
+        """Handle a request; False if it must be taken like any other.
 
         :param seconds: what is left of its time.
         """
@@ -111,7 +111,7 @@ class Redelivered:
     def _count_or_give_up(
         self, decision: Decision, request: Incoming, source: Source, seconds: float
     ) -> None:
-        """Publish a request again that says how often it came; one that came too often ends."""
+        """Publish a request again with its number of deliveries; end it if it came too often."""
         answers = source.answers
         times, _ = times_delivered(request, self._spec)
         user = self._user_of(request, answers.own_user)

@@ -21,10 +21,10 @@ from leveret.wire.message import Incoming
 
 
 class Announces(Protocol):
-    """What sees to it that callers are told of calls that take long."""
+    """Has callers told of calls that take long."""
 
     watching: bool
-    """Whether it does so already."""
+    """Whether its timer runs."""
 
     def watch(self) -> None:
         """A call begins."""
@@ -50,7 +50,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     instance: str
     """The server's name for itself, which no other has."""
     user_of: Callable[[Incoming, str], str]
-    """Whose request it is, as a server with this user may believe."""
+    """The user whose request it is, as far as a server with a given user may believe."""
     reply_elsewhere: Callable[[bytes], None]
     """Sends a reply whose own channel is gone, if another one is there."""
     publish_next: Publish
@@ -64,6 +64,6 @@ class Shared(Struct, frozen=True, kw_only=True):
     send_tracebacks: bool
     """Whether callers get the traceback of an exception that the contract does not declare."""
     tracing: ServerTracing | None = None
-    """Traces the calls; None if nobody wants that."""
+    """Traces the calls; None if they are not traced."""
     endings: Endings | None = None
     """Tells how each call ended; None if nobody wants to know."""

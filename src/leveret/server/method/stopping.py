@@ -1,6 +1,6 @@
 """Stops calls before their handlers end: at their deadline, for their caller, or for a drain.
 
-`calls/life.py` says what a stop means in which state; here that is done.
+`calls/life.py` says what a stop means in each state; that is carried out here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Stopping:
     """Stops the calls of one method.
 
     :param in_thread: whether its handlers run in threads, which cannot be stopped.
-    :param wait_no_longer: takes a call out of the line for a place, if it stands there.
-    :param record_cut_off: learns how many seconds a call took at least that is cut off.
+    :param wait_no_longer: takes a call out of the queue for a place, if it is there.
+    :param record_cut_off: is given the seconds that a call had run when it was cut off.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Stopping:
         self._cut_off(call, act)
 
     def _cut_off(self, call: ServerCall, act: Act) -> None:
-        """Cancel the task of a call that is stopped, as far as it can be."""
+        """Cancel the task of a stopped call, where that is possible."""
         if call.stream is not None:
             call.stream.stop()
         unstoppable = self._in_thread and call.state is State.RUNNING
@@ -90,9 +90,10 @@ class Stopping:
             call.task.cancel()
 
     def abandon(self, call: ServerCall) -> None:
-        """Wait no longer for a handler that refuses to end, but tell its caller.
+        """Stop waiting for a handler that does not end, but tell its caller.
 
-        An idempotent call is left to another server: the broker hands it on with the channel's end.
+        An idempotent call is left to another server: the broker redelivers it when the channel
+        ends.
         """
         if call.stop is Stop.NONE:  # it came while all others were stopped
             call.stop = Stop.DRAIN

@@ -23,17 +23,17 @@ from leveret.wire.message import Incoming
 log = logging.getLogger("leveret.server")
 
 _NOT_BEGUN: Final = (State.WAITING, State.CLAIMING)
-"""Where a call waits for a place, or for its key."""
+"""The states in which a call waits for a place, or for its key."""
 _LEFT_AFTER: Final = 1.0
-"""Seconds after which a started call goes back that this server cannot remember."""
+"""Seconds after which a started call that this server cannot remember is handed back."""
 
 
 class Unawaited:
     """The calls of one method that nobody waits for.
 
     :param calls: the calls of the method that are here.
-    :param clock: seconds that go on steadily.
-    :param hand_back: returns a request that was not begun, with what is left of its time.
+    :param clock: a clock in seconds that never jumps.
+    :param hand_back: hands back a request that was not begun, with what is left of its time.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Unawaited:
     # -- their time --------------------------------------------------------------------------------
 
     def begin_time(self, call: ServerCall) -> bool:
-        """Give a one-way call that has not begun all of its method's time; False if it expired."""
+        """Give a one-way call that has not begun its whole timeout; False if it expired."""
         self._deadlines.discard(call.tick, call)
         now = time.time()
         seconds = min(self._spec.timeout, call.incoming.expires - now)
@@ -70,7 +70,7 @@ class Unawaited:
         return True
 
     def bound(self, call: ServerCall) -> None:
-        """A call is run now: its method's timeout bounds it from here on."""
+        """A call begins: its method's timeout bounds it from here on."""
         if call.incoming.started is None:
             self.begin_time(call)
             return
@@ -105,14 +105,14 @@ class Unawaited:
         self._loop.call_later(_LEFT_AFTER, hand_back)
 
     def progress(self, name: str) -> Progress | None:
-        """How far a started call is, if it runs here and its handler has said so."""
+        """The last progress report of a started call, if it runs here and has one."""
         call = self.find(name)
         return None if call is None or call.context is None else call.context.last_progress
 
     def find(self, name: str) -> ServerCall | None:
-        """A started call that is here, by what its key is called in the store.
+        """A started call that is here, by its key's name in the store.
 
-        It is that which runs, if there are several with one key.
+        If several have the same key, it is the one that runs.
         """
         found = None
         for call in self._calls:

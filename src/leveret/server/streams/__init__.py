@@ -1,1 +1,1 @@
-"""Calls that stream, at a server: their results, and what is uploaded."""
+"""Calls that stream, at a server: their results and uploads."""

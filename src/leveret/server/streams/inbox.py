@@ -1,7 +1,7 @@
-"""The queue that uploads come to: an exclusive one of this server, apart from its control queue.
+"""The queue for uploads: an exclusive queue of this server, apart from its control queue.
 
-So items hold up no cancel. It lives as long as its connection. What was in it is lost then, and
-asked for once there is another one.
+So items do not delay cancels. The queue lives as long as its connection. Its messages are lost with
+it, and the server asks for them once it has another one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Inbox:
 
     :param keys: the routing keys of their messages: "service.method@instance".
     :param received: is given each of them.
-    :param listening: is told each time that they come in from now on.
-    :param restore: has this attached again.
+    :param listening: is called each time that messages come in again.
+    :param restore: has the link attach this again.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Inbox:
     async def attach(self, connection: Connection) -> Channel:
         """Listen on this connection from now on.
 
-        :raises LeveretError: if that fails; the link tries again.
+        :raises LeveretError: if that fails; then the link tries again.
         """
         channel = self._channel = await connection.open_channel()
         try:
@@ -68,7 +68,7 @@ class Inbox:
         return channel
 
     async def bind(self, channel: Channel) -> None:
-        """See that uploads reach the queue, which is there.
+        """Bind the queue, which exists.
 
         :raises LeveretError: if it cannot be bound.
         """
@@ -76,7 +76,7 @@ class Inbox:
             await bind_upload_queue(channel, self._queue, key)
 
     async def close(self) -> None:
-        """Listen no more. The link must have released this before."""
+        """Stop listening. The link must have released this member before."""
         if self._channel is not None:
             self._channel.on_close = None
             await self._channel.close()
@@ -94,6 +94,6 @@ class Inbox:
     def _on_message(self, delivery: Delivery) -> None:
         message = read_upload(delivery)
         if message is None:
-            log.debug("uploads: a message that is part of none")
+            log.debug("uploads: a message that belongs to none")
         else:
             self._received(message)

@@ -1,6 +1,6 @@
 """The calls of one server that stream: found by their callers, and looked after by one timer.
 
-A stream is here from the begin of its handler until its caller has its end, or was given up.
+A stream is here from the start of its handler until its caller has its end, or was given up.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from leveret.streaming import Credit, Due
 from leveret.wire.message import CallKey, UploadMessage
 
 _EVERY: Final = 0.5
-"""Seconds between two looks at all streams."""
+"""Seconds between two checks of all streams."""
 
 
 class Streams:
     """The streams of one server.
 
     :param give_up: stops a call whose caller is gone.
-    :param clock: seconds that go on steadily.
+    :param clock: a clock in seconds that never jumps.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Streams:
             self._timer = self._loop.call_later(_EVERY, self.look)
 
     def credited(self, key: CallKey, credit: Credit) -> bool:
-        """A caller says what it has; False if its stream is not here."""
+        """A caller gives credit; False if its stream is not here."""
         stream = self._of.get(name_of(key))
         if stream is None:
             return False
@@ -60,19 +60,19 @@ class Streams:
         return True
 
     def uploaded(self, message: UploadMessage) -> None:
-        """Something of an upload came; it counts if it is of the user who called."""
+        """A message of an upload came; it counts only if it is from the caller's user."""
         stream = self._of.get(name_of(message.key))
         if stream is not None and stream.call.user in ("", message.user):
             stream.uploaded(message, self._clock())
 
     def returned(self, key: CallKey) -> None:
-        """The broker has no queue for what was sent to a caller: it is gone."""
+        """The broker returned a message to a caller: the caller's queue is gone."""
         stream = self._of.get(name_of(key))
         if stream is not None:
             self._give_up_on(stream)
 
     def attached(self, source: Source) -> None:
-        """Replies go out by this queue's channel again."""
+        """Replies can be sent on this queue's channel again."""
         now = self._clock()
         for stream in list(self._of.values()):
             if stream.call.source is source:
@@ -85,7 +85,7 @@ class Streams:
             stream.listens_again(now)
 
     def close(self) -> None:
-        """Look after nothing any more."""
+        """Stop looking after streams."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -93,7 +93,7 @@ class Streams:
             self._remove(stream)
 
     def look(self) -> None:
-        """See what is due; the timer calls this."""
+        """Do what is due; the timer calls this."""
         now = self._clock()
         for stream in list(self._of.values()):
             if stream.is_done:

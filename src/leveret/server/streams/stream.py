@@ -1,11 +1,11 @@
 """The server's end of one call that streams: results, an upload, and whether its caller is there.
 
-What the rules are is in `leveret.streaming`, which is pure; here things are sent and waited for.
-All of it happens on the event loop. A handler in a thread or a process is asked for one item after
-the other by whoever runs it there.
+`leveret.streaming`, which is pure, has the rules; this file sends and waits. All of it happens on
+the event loop. Whoever runs a handler in a thread or a process asks it for one item after the
+other.
 
-Small items that a handler gives in one pass of the loop leave in one message, where their caller
-takes such. What the broker does it does for each message, and that is more than both sides do.
+Small items that a handler yields in one pass of the loop are sent in one message, if the caller
+takes that. The broker's work is per message, and is more than that of both sides.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from leveret.wire.message import StreamRequest, UploadMessage
 
 _END: Final = object()
 _SMALL: Final = 1024
-"""Bytes of the largest item that leaves together with others."""
+"""Bytes of the largest item that is sent together with others."""
 _PACKED: Final = 16_384
-"""Bytes of items that leave together at most, beside the last one."""
+"""Bytes of items that are sent together at most, without the last one."""
 _MOST: Final = 64
-"""How many leave together at most: a caller's window is some of these, so that one is made while
-others are on their way."""
+"""How many are sent together at most. A caller's window holds several messages of this size, so
+that one is made while others are on their way."""
 _NO_STOP: Final = Stop.NONE
 """Bound once, for the hot path: before Python 3.12 reading a member of an enum is slow."""
 
@@ -42,10 +42,10 @@ class ServerStream:
     """One call that streams.
 
     :param sender: "service.instance", by which the caller answers.
-    :param encode: makes a body of an item of the results; raises `InvalidResult`. None: they do not
+    :param encode: encodes an item of the results; raises `InvalidResult`. None: the results do not
         stream.
-    :param decode: makes an item of a message of the upload; raises `InvalidArgument`. None: there
-        is none.
+    :param decode: decodes a message of the upload; raises `InvalidArgument`. None: there is no
+        upload.
     :param now: seconds on a clock that goes on steadily, as in all methods.
     """
 
@@ -61,18 +61,18 @@ class ServerStream:
     ) -> None:
         self.call = call
         self.total = request.total
-        """When all has to be over, in seconds since 1970; None: at no time."""
+        """When the stream must be over, in seconds since 1970; None: never."""
         self.has_results = encode is not None
         """Whether its results stream; otherwise one result is its end."""
         self.results = SendingHalf(request.items, request.size)
-        """What is sent, and kept until the caller has it: the end, or what is in its place, too."""
+        """Sends messages, and keeps them until the caller has them, including the end."""
         self.upload = None if decode is None else ReceivingHalf(WINDOW_ITEMS, WINDOW_BYTES)
         self.ended = False
         """Whether the handler has ended, and the caller was sent its end."""
         self._sender = sender
         self._packed = min(request.packed - _SMALL - 4 * (_MOST + 1), _PACKED)
         self._open: list[bytes] = []
-        """Items that were given and are in no message yet."""
+        """Items that the handler yielded, and that are in no message yet."""
         self._open_size = 0
         self._encode = encode
         self._decode = decode
@@ -90,7 +90,7 @@ class ServerStream:
 
     @property
     def packer(self) -> StreamPacker:
-        """What packs for the channel of now."""
+        """What packs for the current channel."""
         answers = self.call.source.answers
         if self._packer is None or self._packed_for is not answers:
             self._packer = answers.packer.stream(self.call.incoming, self._sender)
@@ -125,9 +125,7 @@ class ServerStream:
             self._give_credit(now)
 
     def send(self, item: Any) -> Awaitable[None] | None:
-        """Send an item of the results; the next one may be made once what this gives is over.
-
-        That is None, as mostly, if nothing has to be waited for: each item comes by here.
+        """Send an item of the results; return what to await before the next one, if anything.
 
         :raises InvalidResult: if it does not fit.
         """
@@ -171,7 +169,7 @@ class ServerStream:
         self._send_open()
 
     def _send_open(self) -> bool:
-        """Send the items that are in no message yet; returns whether the socket takes more."""
+        """Send the items that are in no message yet; return whether the socket takes more."""
         items, size = self._open, self._open_size
         if not items:
             return True
@@ -224,12 +222,12 @@ class ServerStream:
         self._alive.moved(now)
 
     def stop(self) -> None:
-        """The call is stopped: whoever waits for an item of the upload, or for credit, goes on."""
+        """The call is stopped: wake those who wait for an item of the upload, or for credit."""
         _wake(self._taker)
         _wake(self._waker)
 
     def leave(self) -> None:
-        """Nobody waits for what was sent any more."""
+        """The caller is gone: drop what was sent."""
         self._leave()
         self.stop()
 
@@ -239,7 +237,7 @@ class ServerStream:
         self._open_size = 0
 
     def _check(self) -> None:
-        """Go no further once the call was stopped, also where a handler ignored that."""
+        """Go no further once the call was stopped, even if the handler ignored that."""
         if self.call.stop is not Stop.NONE:
             raise asyncio.CancelledError
 
@@ -272,11 +270,11 @@ class ServerStream:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is to be sent any more, and nothing will come."""
+        """Whether nothing more will be sent or received."""
         return self.ended and self.results.state is SendingState.DONE
 
     def credited(self, credit: Credit, now: float) -> None:
-        """The caller says what it has, and what it takes."""
+        """The caller says what it has received, and how much more it takes."""
         self._alive.heard(now)
         try:
             again = self.results.credit(credit)
@@ -345,19 +343,19 @@ class ServerStream:
     # -- the channel, and time -----------------------------------------------------------------
 
     def attached(self, now: float) -> None:
-        """Its channel is there again: what may have been lost with the last one goes once more."""
+        """It has a channel again: send once more what may have been lost with the last one."""
         self.listens_again(now)
         self._send_again(self.results.unacknowledged())
         self._send_open()
         _wake(self._waker)
 
     def listens_again(self, now: float) -> None:
-        """What came meanwhile of the upload is lost: ask for it."""
+        """Ask for the messages of the upload that came meanwhile, as they are lost."""
         if self.upload is not None and not self.ended and self._spoke:
             self._give_credit(now, again=True)
 
     def tick(self, now: float) -> Due:
-        """Say that this side is there, if that is due; returns what was due."""
+        """Say that this side is there, if that is due; return what was due."""
         if self.results.number != self._told and not self.ended:
             self._told = self.results.number
             self._alive.moved(now)
