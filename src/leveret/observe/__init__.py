@@ -8,15 +8,18 @@ from leveret.observe.callers import OTHERS, CallerCounts, Callers
 from leveret.observe.client_counters import OTHER, ClientCounters, ClientMethods
 from leveret.observe.histogram import BOUNDS, Exemplar, Histogram
 from leveret.observe.process import PROCESS, ConnectionCounters, ServedQueues
-from leveret.observe.server_counters import OK, LastError, ServerCounters
+from leveret.observe.server_counters import OK, UNTIMED, LastError, ServerCounters
 from leveret.observe.snapshot import Called, Served, Snapshot, total
+from leveret.observe.uncounted import BATCH
 
 __all__ = [
+    "BATCH",
     "BOUNDS",
     "OK",
     "OTHER",
     "OTHERS",
     "PROCESS",
+    "UNTIMED",
     "Called",
     "CallerCounts",
     "Callers",

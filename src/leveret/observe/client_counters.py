@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Final, TypeAlias
 
 from leveret.errors import CallError, Code
@@ -28,10 +29,12 @@ class ClientCounters:
     """
 
     __slots__ = (
-        "_ended",
+        "_answered",
+        "_failed",
         "_handled",
         "_seconds",
         "_succeeded",
+        "records",
         "retries",
         "started",
     )
@@ -44,14 +47,22 @@ class ClientCounters:
         self._succeeded = 0
         self._handled: dict[tuple[str, str], int] = {}
         self._seconds = Histogram()
-        self._ended: Uncounted[float | _Failure] = Uncounted(self._count)
+        counting = threading.Lock()
+        self._answered: Uncounted[float] = Uncounted(self._count_answered, counting)
+        self._failed: Uncounted[_Failure] = Uncounted(self._count_failed, counting)
+        self.records = self._answered.records
+        """The seconds of calls that got their results of late: who cannot afford `answered` appends
+        to them, and calls `count_some` where there are `BATCH`."""
 
     def answered(self, seconds: float) -> None:
         """A call has its result."""
-        records = self._ended.records
-        records.append(seconds)
-        if len(records) >= BATCH:
-            self._ended.count_some()
+        self.records.append(seconds)
+        if len(self.records) >= BATCH:
+            self.count_some()
+
+    def count_some(self) -> None:
+        """Add records to the sums, unless that goes on already."""
+        self._answered.count_some()
 
     def failed(self, error: BaseException, seconds: float) -> None:
         """A call ended with an error: it counts by its `code` and its `executed`.
@@ -64,25 +75,26 @@ class ClientCounters:
             key = Code.INTERNAL.value, "no"
         else:
             key = Code.CANCELLED.value, "maybe"
-        self._ended.records.append((key, seconds))
-        self._ended.count_some()
+        self._failed.records.append((key, seconds))
+        self._failed.count_some()
 
     @property
     def handled(self) -> dict[tuple[str, str], int]:
         """How many ended, by code and `executed`. Those that succeeded are in `succeeded`."""
-        self._ended.count()
+        self._failed.count()
         return self._handled
 
     @property
     def succeeded(self) -> int:
         """How many ended with their result."""
-        self._ended.count()
+        self._answered.count()
         return self._succeeded
 
     @property
     def seconds(self) -> Histogram:
         """How long they took, with all that they waited for."""
-        self._ended.count()
+        self._answered.count()
+        self._failed.count()
         return self._seconds
 
     def exemplify(self, exemplar: Exemplar | None) -> None:
@@ -99,18 +111,14 @@ class ClientCounters:
         """How many ended, by code and `executed`; a result has `OK` and "yes"."""
         return {(OK, "yes"): self.succeeded, **self.handled}
 
-    def _count(self, records: list[float | _Failure]) -> None:
-        took = [record for record in records if type(record) is float]
-        if len(took) == len(records):  # as mostly
-            self._succeeded += len(took)
-        else:
-            failed = [record for record in records if isinstance(record, tuple)]
-            took = [record for record in records if not isinstance(record, tuple)]
-            self._succeeded += len(took)
-            for key, seconds in failed:
-                self._fail(key)
-                took.append(seconds)
-        self._seconds.record_all(took)
+    def _count_answered(self, records: list[float]) -> None:
+        self._succeeded += len(records)
+        self._seconds.record_all(sorted(records))
+
+    def _count_failed(self, records: list[_Failure]) -> None:
+        for key, seconds in records:
+            self._fail(key)
+            self._seconds.record(seconds)
 
     def _fail(self, key: tuple[str, str]) -> None:
         handled = self._handled

@@ -6,7 +6,7 @@ Pure. A duration falls into the first bucket whose bound it does not exceed, as 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -50,17 +50,17 @@ class Histogram(Struct, eq=False, kw_only=True):
         self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
 
-    def record_all(self, seconds: Iterable[float]) -> None:
-        """Something took so long, for each of these."""
-        ordered = sorted(seconds)
-        below, number = 0, len(ordered)
-        for bucket, bound in enumerate(BOUNDS):
-            if below == number:
-                break
-            upto = bisect_right(ordered, bound)
-            self.counts[bucket] += upto - below
-            below = upto
-        self.counts[-1] += number - below
+    def record_all(self, ordered: Sequence[float]) -> None:
+        """Something took so long, for each of these, the shortest first."""
+        if not ordered:
+            return
+        counts, below, number = self.counts, 0, len(ordered)
+        bucket = bisect_left(BOUNDS, ordered[0])
+        while below < number and bucket < len(BOUNDS):
+            upto = bisect_right(ordered, BOUNDS[bucket])
+            counts[bucket] += upto - below
+            below, bucket = upto, bucket + 1
+        counts[-1] += number - below
         self.total += sum(ordered)
 
     def add(self, counts: Sequence[int], total: float) -> None:

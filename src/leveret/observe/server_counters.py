@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from typing import Final, TypeAlias
 
@@ -30,8 +31,11 @@ class LastError(Struct, frozen=True, kw_only=True):
     """The trace of the call, 32 hexadecimal digits; "" if its caller named none."""
 
 
-_Record: TypeAlias = tuple[str, str, float, float, float | None, int, int]
-"""What `ended` is told of one call."""
+UNTIMED: Final = -1.0
+"""In a record, in place of the seconds for which a call had a place: they are not to count."""
+
+Record: TypeAlias = tuple[str, str, float, float, float, int, int]
+"""A call that ended: what `ended` is told, in its order, with `UNTIMED` for None."""
 
 
 class ServerCounters:
@@ -49,6 +53,7 @@ class ServerCounters:
         "items_in",
         "items_out",
         "last_error",
+        "records",
         "redelivered",
         "started",
     )
@@ -79,7 +84,10 @@ class ServerCounters:
         self._queue = Histogram()
         self._bytes_in = self._bytes_out = 0
         self._callers = Callers()
-        self._ended: Uncounted[_Record] = Uncounted(self._count)
+        self._ended: Uncounted[Record] = Uncounted(self._count)
+        self.records = self._ended.records
+        """Those of calls that ended of late: who cannot afford `ended` appends to them, and calls
+        `count_some` where there are `BATCH`."""
 
     def ended(
         self,
@@ -100,10 +108,14 @@ class ServerCounters:
         :param size_in: bytes of its arguments.
         :param size_out: bytes of its reply and items.
         """
-        records = self._ended.records
-        records.append((code, caller, now, queued, ran, size_in, size_out))
-        if len(records) >= BATCH:
-            self._ended.count_some()
+        took = UNTIMED if ran is None else ran
+        self.records.append((code, caller, now, queued, took, size_in, size_out))
+        if len(self.records) >= BATCH:
+            self.count_some()
+
+    def count_some(self) -> None:
+        """Add records to the sums, unless that goes on already."""
+        self._ended.count_some()
 
     @property
     def handled(self) -> dict[str, int]:
@@ -152,14 +164,18 @@ class ServerCounters:
         self._ended.count()
         self._bytes_out += size
 
-    def _count(self, records: list[_Record]) -> None:
+    def _count(self, records: list[Record]) -> None:
         codes, names, moments, queued, ran, sizes_in, sizes_out = zip(*records, strict=True)
-        self._queue.record_all(queued)
-        self._handler.record_all([seconds for seconds in ran if seconds is not None])
+        self._queue.record_all(sorted(queued))
+        ordered = sorted(ran)
+        if ordered[0] < 0.0:
+            ordered = ordered[bisect_left(ordered, 0.0) :]
+        self._handler.record_all(ordered)
         self._bytes_in += sum(sizes_in)
         self._bytes_out += sum(sizes_out)
-        if len(set(names)) == len(set(codes)) == 1:  # as mostly: it takes half of the time
-            self._add(names[0], codes[0], len(records), moments[-1])
+        name, code, number = names[0], codes[0], len(records)
+        if names.count(name) == codes.count(code) == number:  # as mostly: it takes half of the time
+            self._add(name, code, number, moments[-1])
             return
         last = dict(zip(names, moments, strict=True))
         for (name, code), number in Counter(zip(names, codes, strict=True)).items():

@@ -25,15 +25,18 @@ class Uncounted(Generic[T]):
     Any thread may call `count`.
 
     :param count: adds a batch to the sums. It is called by one thread at a time.
+    :param counting: a lock that is shared with others whose batches go to the same sums.
     """
 
     __slots__ = ("_count", "_counting", "records")
 
-    def __init__(self, count: Callable[[list[T]], None]) -> None:
+    def __init__(
+        self, count: Callable[[list[T]], None], counting: threading.Lock | None = None
+    ) -> None:
         self.records: list[T] = []
         """It is the same list always, so that a record is never lost between two."""
         self._count = count
-        self._counting = threading.Lock()
+        self._counting = counting or threading.Lock()
 
     def count_some(self) -> None:
         """Add records to the sums, unless that goes on already.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from leveret.observe import BATCH, UNTIMED
 from leveret.server.calls.life import Holding, ServerCall, goes_elsewhere
 from leveret.server.calls.tracing import ServerTracing
 
@@ -26,7 +27,7 @@ class Counting:
         self._clock = clock
         self._tracing = tracing
 
-    def ended(self, call: ServerCall, reply: bytes, *, back: bool = False) -> None:
+    def ended(self, call: ServerCall, reply: bytes, back: bool = False) -> None:
         """A call has ended here, unless it goes to another server.
 
         :param reply: the frames of its reply.
@@ -46,15 +47,21 @@ class Counting:
                 counters.sent(size_out)
                 self.handed_back(call)
                 return
-        counters.ended(
-            call.code,
-            call.incoming.caller,
-            now,
-            call.queued + (started or now) - call.arrived,
-            now - started if started and stream is None else None,
-            call.incoming.body_size,
-            size_out,
+        incoming, records = call.incoming, counters.records
+        # Written out, as each call comes by here; see `ServerCounters.ended`.
+        records.append(
+            (
+                call.code,
+                incoming.caller,
+                now,
+                call.queued + (started or now) - call.arrived,
+                now - started if started and stream is None else UNTIMED,
+                incoming.body_size,
+                size_out,
+            )
         )
+        if len(records) >= BATCH:
+            counters.count_some()
         if self._tracing is not None:
             self._tracing.ended(call, gone=False)
 

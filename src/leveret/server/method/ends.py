@@ -54,6 +54,7 @@ class Ends:
         self._wait_no_longer = wait_no_longer
         self._endings = shared.endings
         self._counting = Counting(shared.life.clock, shared.tracing)
+        self._count = self._counting.ended
         self._settle = settling.finish if shared.endings is None else self._settle_and_tell
 
     def end(self, call: ServerCall, ended: Ended) -> None:
@@ -73,7 +74,7 @@ class Ends:
 
     def finish(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
         """Count a call that has ended, answer and settle it: `Settling.finish`."""
-        self._counting.ended(call, reply, back=back)
+        self._count(call, reply, back)
         return self._settle(call, reply, back=back)
 
     def _settle_and_tell(self, call: ServerCall, reply: bytes, *, back: bool = False) -> bool:
@@ -102,7 +103,7 @@ class Ends:
             self._refuse(call, reply, lambda: self._reject(call, b""))
 
     def _reject(self, call: ServerCall, reply: bytes) -> None:
-        self._counting.ended(call, reply)
+        self._count(call, reply)
         if not self._settling.kept(call):
             call.source.answers.reject(call, reply)
         if self._endings is not None:
