@@ -157,7 +157,7 @@ def print_survey(
 ) -> NoReturn:
     """Print what servers said, and who did not answer; exit with whether all have.
 
-    :param answer: what `--json` prints, beside `complete`, `answered` and `missing`.
+    :param answer: what `--json` prints, beside `complete`, `answered`, `missing` and `uncounted`.
     :param identities: of those who answered.
     :param nothing: what is said on standard error where there are no `lines`, and nobody is
         missing.
@@ -169,6 +169,7 @@ def print_survey(
             "complete": survey.is_complete,
             "answered": len(survey.servers),
             "missing": survey.missing,
+            "uncounted": survey.uncounted,
         }
         print_result({**answer, **about}, as_json=True)
         raise ending
@@ -176,13 +177,13 @@ def print_survey(
     print_lines(shown)
     if not shown and survey.is_complete:
         print_error_text(nothing)
-    for line in (*unanswered(survey.missing, identities), *notes):
+    for line in (*unanswered(survey, identities), *notes):
         print_error_text(line)
     raise ending
 
 
-def unanswered(missing: Mapping[str, int], servers: Iterable[ServerIdentity]) -> list[str]:
-    """One line for each service of which some servers did not answer."""
+def unanswered(survey: Survey[Any], servers: Iterable[ServerIdentity]) -> list[str]:
+    """One line for each service of which some servers did not answer, or perhaps did not."""
     answered: dict[str, int] = {}
     for server in servers:
         for name in server.services:
@@ -192,7 +193,13 @@ def unanswered(missing: Mapping[str, int], servers: Iterable[ServerIdentity]) ->
             f"not complete: {answered.get(service, 0)} of {answered.get(service, 0) + count}"
             f" servers of {service} answered"
         )
-        for service, count in sorted(missing.items())
+        for service, count in sorted(survey.missing.items())
+    ] + [
+        one_line(
+            f"perhaps not complete: {answered.get(service, 0)} servers of {service} answered, and"
+            " the broker did not say how many there are"
+        )
+        for service in survey.uncounted
     ]
 
 

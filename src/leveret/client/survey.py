@@ -85,11 +85,13 @@ class Survey(Struct, Generic[A], frozen=True, kw_only=True):
     """The answers, by service, name and instance."""
     missing: dict[str, int]
     """By service, how many of its servers did not answer, by the broker's count of consumers."""
+    uncounted: tuple[str, ...] = ()
+    """The services of which the broker did not say in time how many servers there are."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether all known servers have answered."""
-        return not self.missing
+        """Whether all servers that the broker counts have answered, and it has counted them."""
+        return not (self.missing or self.uncounted)
 
 
 class StatsSurvey(Survey[ServerStats], frozen=True, kw_only=True):
@@ -137,7 +139,7 @@ async def ask_ping(
     asked = _Asked(client, PING, service, ServerIdentity)
     await asked.run(timeout)
     pongs = [Pong(server=server, seconds=seconds) for server, seconds in asked.heard()]
-    return Survey(servers=pongs, missing=asked.missing)
+    return Survey(servers=pongs, missing=asked.missing, uncounted=asked.uncounted)
 
 
 async def ask_servers(
@@ -146,7 +148,7 @@ async def ask_servers(
     """Ask servers who they are; as `ask_ping` without the times."""
     asked = _Asked(client, PING, service, ServerIdentity)
     await asked.run(timeout)
-    return Survey(servers=asked.answers(), missing=asked.missing)
+    return Survey(servers=asked.answers(), missing=asked.missing, uncounted=asked.uncounted)
 
 
 async def ask_stats(
@@ -155,7 +157,7 @@ async def ask_stats(
     """Ask servers for their statistics."""
     asked = _Asked(client, STATS, service, ServerStats)
     await asked.run(timeout)
-    return StatsSurvey(servers=asked.answers(), missing=asked.missing)
+    return StatsSurvey(servers=asked.answers(), missing=asked.missing, uncounted=asked.uncounted)
 
 
 async def ask_calls(
@@ -171,7 +173,7 @@ async def ask_calls(
             missing.update(answer.services)
     if not told and missing - Counter(asked.missing):
         raise _not_an_operator()
-    return Survey(servers=told, missing=dict(missing))
+    return Survey(servers=told, missing=dict(missing), uncounted=asked.uncounted)
 
 
 async def ask_stop(
@@ -235,8 +237,8 @@ class _Asked(Generic[I]):
             queues = [method.queue_name for method in usable_spec_of(service).methods.values()]
             self._queues[key] = queues[0]
         self.missing: dict[str, int] = {}
-        self._is_counted = False
-        """Whether the last probes counted the consumers of all queues."""
+        self.uncounted: tuple[str, ...] = ()
+        """The services whose consumers the last probes did not count."""
         self._client = client
         self._key = key
         self._kind = kind
@@ -260,7 +262,7 @@ class _Asked(Generic[I]):
                 self._read()
                 within = min(_COUNTED_WITHIN, max(end - loop.time(), 0.05))
                 await self._look(within)
-                if not self.missing and (self._is_counted or within == _COUNTED_WITHIN):
+                if not self.missing and (not self.uncounted or within == _COUNTED_WITHIN):
                     return
             self._read()
             await self._look(_COUNTED_WITHIN)
@@ -289,7 +291,9 @@ class _Asked(Generic[I]):
         counts = await asyncio.gather(
             *(self._client.count_servers(queues[name], seconds) for name in names)
         )
-        self._is_counted = None not in counts
+        self.uncounted = tuple(
+            sorted(name for name, count in zip(names, counts, strict=True) if count is None)
+        )
         self.missing = {
             name: count - answered[name]
             for name, count in zip(names, counts, strict=True)

@@ -22,12 +22,19 @@ from leveret.wire.stats import ServerIdentity
 
 def test_who_did_not_answer_is_told_by_service() -> None:
     servers = [ServerIdentity(services=["shop", "till"]), ServerIdentity(services=["shop"])]
-    assert unanswered({"till": 1, "shop": 3, "post": 2}, servers) == [
+    seen: Survey[ServerIdentity] = Survey(
+        servers=servers, missing={"till": 1, "shop": 3, "post": 2}, uncounted=("bank",)
+    )
+    assert unanswered(seen, servers) == [
         "not complete: 0 of 2 servers of post answered",
         "not complete: 2 of 5 servers of shop answered",
         "not complete: 1 of 2 servers of till answered",
+        (
+            "perhaps not complete: 0 servers of bank answered, and the broker did not say how many"
+            " there are"
+        ),
     ]
-    assert unanswered({}, servers) == []
+    assert unanswered(Survey(servers=servers, missing={}), servers) == []
 
 
 def test_an_unknown_name_is_answered_by_the_nearest_or_by_what_there_is() -> None:

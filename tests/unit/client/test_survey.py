@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from leveret.client.calls.inquiries import Inquiries, Inquiry
-from leveret.client.survey import ask_servers
+from leveret.client.survey import ask_ping, ask_servers, ask_stats
 from leveret.wire.stats import ServerIdentity
 
 _ANSWER = msgspec.json.encode(
@@ -62,5 +62,15 @@ async def test_who_is_all_there_is_not_waited_for_nor_a_broker_that_never_counts
 ) -> None:
     client = _Client(counts, takes=takes)
     seen = await ask_servers(client, "shop", 20.0)
-    assert seen.is_complete
+    assert seen.missing == {}
     assert client.looks == [1.0]
+
+
+async def test_where_the_broker_never_counts_nobody_says_that_all_have_answered() -> None:
+    counted = await ask_servers(_Client(1, takes=0.0), "shop", 20.0)
+    assert (counted.is_complete, counted.uncounted) == (True, ())
+    for ask in (ask_servers, ask_ping, ask_stats):
+        seen = await ask(_Client(2, takes=9.0), "shop", 20.0)
+        assert (seen.is_complete, seen.missing, seen.uncounted) == (False, {}, ("shop",))
+    # One server that is named has answered, or it is not there: there is nothing to count.
+    assert (await ask_servers(_Client(2, takes=9.0), "shop.0a1b2c3d", 20.0)).is_complete

@@ -103,9 +103,10 @@ def matching(seen: Survey[ServerIdentity], pattern: str) -> Survey[ServerIdentit
     servers = [server for server in seen.servers if any(map(fits, server.services))]
     if servers:
         missing = {service: count for service, count in seen.missing.items() if fits(service)}
-        return Survey(servers=servers, missing=missing)
+        uncounted = tuple(filter(fits, seen.uncounted))
+        return Survey(servers=servers, missing=missing, uncounted=uncounted)
     if not seen.is_complete:
-        return Survey(servers=[], missing=seen.missing)
+        return Survey(servers=[], missing=seen.missing, uncounted=seen.uncounted)
     names = {name for server in seen.servers for name in server.services}
     raise NoServer(f"no service is named {pattern!r}{nearest(pattern, names) or ', nor any other'}")
 

@@ -111,7 +111,7 @@ class Live:
         except LeveretError as error:
             self._notes = [describe(error, of_call=False)]
             return
-        self._notes = unanswered(survey.missing, survey.servers)
+        self._notes = unanswered(survey, survey.servers)
         self._seen = _of_service(lately(self._before or survey, survey), self._service)
         self._before = survey
 
