@@ -191,10 +191,10 @@ async def test_a_remote_of_something_else_is_refused(client: Rabbit) -> None:
         pass
 
     for given, said in {
-        int: "^int is no service; give a class that derives from leveret.Service$",
-        Service: "^Service is no service; give a class that derives from leveret.Service$",
-        Order: r"^Order is no service; .*: `class Order\(Service\)`$",
-        "Fibonacci": "^'Fibonacci' is no service but a text; give the class itself, without",
+        int: "^int is not a service; give a class that derives from leveret.Service$",
+        Service: "^Service is not a service; give a class that derives from leveret.Service$",
+        Order: r"^Order is not a service; .*: `class Order\(Service\)`$",
+        "Fibonacci": "^'Fibonacci' is a text, not a service; give the class itself, without",
     }.items():
         with pytest.raises(ContractError, match=said):
             client.remote(given)  # type: ignore[arg-type]

@@ -435,7 +435,7 @@ async def test_schema_prints_the_services_methods_as_json(commands: Commands) ->
 async def test_schema_of_what_is_no_service_is_one_line(commands: Commands) -> None:
     schema = await commands.run("schema", "cli_service:OutOfStock")
     assert schema.process.returncode == 11
-    assert "OutOfStock is no service" in schema.error
+    assert "OutOfStock is not a service" in schema.error
 
 
 @pytest.mark.embedded_only

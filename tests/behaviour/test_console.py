@@ -216,7 +216,7 @@ async def test_a_contract_is_compared_with_a_pasted_one(client: Rabbit, host: Ra
         same = msgspec.json.encode({"services": {"shop": service_schema(Shop)}}).decode()
         assert "No difference" in await compared(same)
         assert "it cannot be read" in await compared("{")
-        assert "it is no contract" in await compared("[]")
+        assert "it is not a contract" in await compared("[]")
         assert "it has no service shop, but none" in await compared('{"services": {}}')
         assert (await visitor.get("/service/no/compare")).status_code == 404
 

@@ -1,7 +1,7 @@
 """What a service is: a class, its remote methods, their signatures, options and schemas.
 
-Pure: reads classes and makes records of them. No I/O, and no event loop but for running a plain
-`def` method of a local instance in a thread.
+Pure: reads classes and makes records of them. No I/O, and no event loop except to run a plain `def`
+method of a local instance in a thread.
 """
 
 from __future__ import annotations

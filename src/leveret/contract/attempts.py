@@ -1,6 +1,6 @@
 """`Retry` and `Hedge`: when a call is sent more than once.
 
-Contracts carry them (`@method(retry=...)`), callers may give others; the client acts on them.
+Contracts have them (`@method(retry=...)`), and callers may give others. The client applies them.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ _MOST_ATTEMPTS: Final = 100
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call is tried again after a failure that another attempt may cure.
+    """How a call is retried after a failure that another attempt may cure.
 
-    Only where the handler did not run (`executed` is "no") or the method is idempotent, and all
-    attempts within the call's one deadline.
+    A call is retried only if its handler did not run (`executed` is "no") or its method is
+    idempotent. All attempts share the call's deadline.
 
     :raises InvalidArgument: for a value out of its bounds.
     """
 
     attempts: int = 3
-    """How often the request is sent at the most, the first time included: 1 to 100."""
+    """How often the request is sent at most, including the first time: 1 to 100."""
     backoff: float = 0.05
-    """Seconds: the pause before the second attempt is chosen at random from 0 to this, and the
-    upper bound doubles with each further one ("full jitter")."""
+    """Seconds. The pause before the second attempt is random, from 0 to this; this upper bound
+    doubles with each further attempt ("full jitter")."""
     most: float = 1.0
-    """Seconds that the upper bound of a pause grows to."""
+    """Seconds to which the upper bound of a pause grows."""
     budget: float = 0.2
-    """Retries per call on average, over all calls of the client; a small reserve comes on top."""
+    """Retries per call on average, over all calls of the client, plus a small reserve."""
 
     def __post_init__(self) -> None:
         attempts: Any = self.attempts
@@ -45,22 +45,22 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hedge(msgspec.Struct, frozen=True, kw_only=True):
-    """When a second request is sent beside one that is slow; the first result wins.
+    """When a second request is sent in addition to a slow one; the first result wins.
 
-    For idempotent methods. `hedge=0.05` is short for `hedge=Hedge(after=0.05)`.
+    For idempotent methods only. `hedge=0.05` is short for `hedge=Hedge(after=0.05)`.
 
     :raises InvalidArgument: for a value out of its bounds.
     """
 
     after: float | None = None
-    """Seconds after which the second request goes. None: after a percentile, as below."""
+    """Seconds after which the second request is sent. None: after a percentile of the latencies."""
     percentile: float = 95.0
-    """Of the method's latest latencies, above 0 and below 100: when so many per cent of the calls
-    had their results, the second request goes. Before enough calls are known, none does."""
+    """The percentile of the method's latest latencies after which the second request is sent, above
+    0 and below 100. Until enough calls are known, none is sent."""
     at_least: float = 0.005
-    """Seconds that pass before a second request, whatever the percentile is."""
+    """Seconds that pass at least before a second request, whatever the percentile is."""
     budget: float = 0.2
-    """Second requests per call on average, as in `Retry`, and out of the same budget."""
+    """Second requests per call on average, as in `Retry`, from the same budget."""
 
     def __post_init__(self) -> None:
         percentile: object = self.percentile
@@ -75,7 +75,7 @@ class Hedge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def as_retry(value: object) -> Retry | Literal[False]:
-    """A policy as users write it.
+    """Read a policy as users write it.
 
     :raises InvalidArgument: for anything else.
     """
@@ -85,7 +85,7 @@ def as_retry(value: object) -> Retry | Literal[False]:
 
 
 def as_hedge(value: object) -> Hedge | Literal[False]:
-    """A policy as users write it: a number is seconds.
+    """Read a policy as users write it; a number means seconds.
 
     :raises InvalidArgument: for anything else.
     """
@@ -120,7 +120,7 @@ def hedge_option(value: object, *, idempotent: bool, where: str) -> Hedge | Lite
         raise ContractError(f"{where}: {error.message}") from error
     if hedge and not idempotent:
         raise ContractError(
-            f"{where}: hedge sends a second request, which may run as well; declare the method "
+            f"{where}: hedge sends a second request, which may also run; declare the method "
             "idempotent=True if that does no harm, or drop hedge"
         )
     return hedge

@@ -1,4 +1,4 @@
-"""What the bounds of one JSON Schema let through that those of another do not. Pure."""
+"""Compares bounds of JSON Schemas: which values does one allow that the other does not? Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _SIZES: Final[Mapping[str, str]] = {
     "maxItems": "have more than {} items",
     "maxProperties": "have more than {} entries",
 }
-"""Each bound of a size, and what a value may be that is beyond it."""
+"""Each bound of a size, and the words for a value beyond it."""
 
 
 def beyond(given: Mapping[str, Any], taken: Mapping[str, Any]) -> Iterator[str]:
-    """What a value of one may be, beyond the bounds of the other; each as the words after "may"."""
+    """How a value of one may exceed the bounds of the other, as the words after "may"."""
     yield from _numbers(given, taken)
     for word, text in _SIZES.items():
         bound = taken.get(word)
@@ -33,7 +33,7 @@ def beyond(given: Mapping[str, Any], taken: Mapping[str, Any]) -> Iterator[str]:
         yield f"be other than {pattern}"
     step = taken.get("multipleOf")
     if step and (not given.get("multipleOf") or given["multipleOf"] % step):
-        yield f"be no multiple of {step}"
+        yield f"not be a multiple of {step}"
 
 
 def _numbers(given: Mapping[str, Any], taken: Mapping[str, Any]) -> Iterator[str]:
@@ -50,9 +50,10 @@ def _numbers(given: Mapping[str, Any], taken: Mapping[str, Any]) -> Iterator[str
 def _bound(
     schema: Mapping[str, Any], words: tuple[str, str], sign: int
 ) -> tuple[float, bool] | None:
-    """The bound of a number, and whether it is itself outside.
+    """The bound of a number, and whether the bound itself is outside.
 
-    It is turned by its sign so that more is narrower. An integer is bounded by the next one inside.
+    The sign is chosen so that a larger bound is narrower. The bound of an integer is the next
+    integer inside.
     """
     found: list[tuple[float, bool]] = []
     for word, outside in zip(words, (False, True), strict=True):

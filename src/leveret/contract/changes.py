@@ -1,4 +1,4 @@
-"""What a difference of two contracts is to those who call by the old one."""
+"""What a difference between two contracts means for callers with the old one."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ __all__ = ["Change", "Level"]
 
 
 class Level(StrEnum):
-    """How bad a change is for clients that have the old contract, while servers have the new one.
+    """How bad a change is for clients with the old contract, when servers have the new one.
 
-    Also for servers that have the old one beside new ones, as in each rolling deployment.
+    This includes old servers next to new ones, as during a rolling deployment.
     """
 
     BREAK = "break"
-    """Calls fail that did not, or have an effect twice, or servers cannot start."""
+    """Calls fail that did not fail before, or have an effect twice, or servers cannot start."""
     WARNING = "warning"
-    """Calls go on, and mean or do something else."""
+    """Calls still succeed, but mean or do something else."""
     FINE = "fine"
-    """Nobody notices who does not use what is new."""
+    """Callers that do not use what is new notice nothing."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One difference of two contracts."""
+    """One difference between two contracts."""
 
     level: Level
     """How bad it is."""
     method: str
     """Where: "service.method", or the service alone."""
     rule: str
-    """Which rule says so, as "argument-added"; docs/contracts.md lists them."""
+    """The rule that found it, as in "argument-added"; docs/contracts.md lists the rules."""
     text: str
-    """What changed, and what comes of it."""
+    """What changed, and its consequence."""

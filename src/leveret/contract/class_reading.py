@@ -1,8 +1,8 @@
 """Reads a service class into its `ServiceSpec` when it is defined, and refuses what cannot work.
 
 An attribute is remote when `@method` marks it in the class or in any base. Python's own lookup
-order says which definition runs; the options are merged along it, so an override has those of what
-it overrides, save those it gives itself.
+order says which definition runs. Options are merged along it: an override inherits the options that
+it does not give itself.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def read_service(
 
     :param given_name: its `name=`, None if it has none.
     :param given_types: its `types=`.
-    :param given_version: its `version=`; a base's holds where it has none, as with the next.
+    :param given_version: its `version=`. Without one, that of a base applies, as for metadata.
     :param given_metadata: its `metadata=`.
 
-    :raises ContractError: for a class that cannot work; the message names what and why.
+    :raises ContractError: for a class that cannot work; the message says what is wrong and why.
     """
     where = cls.__qualname__.rpartition("<locals>.")[2]
     name = _service_name(cls, where) if given_name is None else given_name
@@ -102,7 +102,7 @@ def _service_bases(cls: type) -> Iterator[tuple[type, ServiceSpec]]:
 
 
 def _service_name(cls: type, where: str) -> str:
-    """Return the name of the contract that the class implements, else its own in snake case."""
+    """Return the name of the contract that the class implements, or its own in snake case."""
     contracts = [
         (base, spec.name)
         for base, spec in _service_bases(cls)
@@ -207,7 +207,7 @@ def _content_type(given: object, signature: Signature, where: str) -> str:
 
 
 def _declare_override(cls: type, attribute: str, definition: Any, where: str) -> Declaration:
-    """Treat an override without `@method` as one with it and no options."""
+    """Treat an override without `@method` as if it had `@method` without options."""
     if inspect.iscoroutinefunction(definition) or inspect.isasyncgenfunction(definition):
         # Left unmarked: it may come from a class that is no service, and is not ours to change.
         return Declaration(function=definition, plain=None, given={})
@@ -219,7 +219,7 @@ def _declare_override(cls: type, attribute: str, definition: Any, where: str) ->
 def _streaming(
     cls: type, attribute: str, declaration: Declaration, *, on_loop: bool
 ) -> Declaration:
-    """Have the class hold what gives an async iterator, also for a plain `def`."""
+    """Put a function that returns an async iterator into the class, also for a plain `def`."""
     made = streaming(declaration, on_loop=on_loop)
     if made is not declaration:
         setattr(cls, attribute, made.function)
@@ -233,7 +233,7 @@ def _executor(declaration: Declaration, executor: object, where: str) -> Executo
         return "process" if executor == "process" else "thread"
     if declaration.given.get("executor") is not None:
         raise ContractError(
-            f"{where}: an `async def`, and what gives an AsyncIterator, runs on the event loop; "
+            f"{where}: an `async def`, and what returns an AsyncIterator, runs on the event loop; "
             f"write a plain `def` to run it in a {executor}, or drop executor="
         )
     return "loop"
@@ -247,7 +247,7 @@ def _refuse_other_than_inherited(
     signature: Signature,
     where: str,
 ) -> None:
-    """Refuse an override that the callers of what it overrides could not call."""
+    """Refuse an override that callers of the overridden method could not call."""
     for base, service in _service_bases(cls):
         definition = vars(base).get(spec.attribute)
         overridden = service.methods.get(spec.attribute)

@@ -1,7 +1,7 @@
-"""Whether two servers mean the same by a method: what of its schema matters, its hash, differences.
+"""Compares what two servers mean by a method: the parts of its schema that matter, and their hash.
 
-Words for people (documentation, titles, examples) do not matter. Nor does the default timeout,
-which is the caller's. What remains decides which bodies are taken, and what may be done about a
+Texts for people (documentation, titles, examples) do not matter. Neither does the default timeout,
+which the caller applies. The rest decides which bodies are accepted, and what may be done about a
 failure.
 """
 
@@ -18,17 +18,17 @@ __all__ = ["differences", "fingerprint"]
 _MATTERS: Final = ("arguments", "result", "errors", "idempotent", "once", "content_type")
 """The entries of a method in `service_schema` that two servers must agree on."""
 _MAY_MATTER: Final = ("streams", "upload")
-"""Those that only methods have that stream: the hashes of others stay as they were."""
+"""Further entries of methods that stream; other methods keep the hashes that they had."""
 _WORDS: Final = frozenset({"$schema", "title", "description", "examples", "$comment"})
 """The keywords of JSON Schema that are for people."""
 _NAMED: Final = frozenset({"properties", "$defs", "errors"})
-"""Below these stand names that users chose, and no keywords."""
+"""The keywords below which there are names that users chose."""
 _LONGEST: Final = 60
 """Characters of a value that a difference shows."""
 
 
 def fingerprint(method: Mapping[str, Any]) -> str:
-    """A hash of what matters of a method, 16 hexadecimal digits.
+    """A hash of the parts of a method that matter, 16 hexadecimal digits.
 
     :param method: the entry of the method in `service_schema`.
     """
@@ -37,7 +37,7 @@ def fingerprint(method: Mapping[str, Any]) -> str:
 
 
 def differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> Iterator[str]:
-    """What differs in what matters between two entries of a method, each as a few words."""
+    """The differences that matter between two entries of a method, each in a few words."""
     return _differ("", _essence(here), _essence(there))
 
 
@@ -50,7 +50,7 @@ def _essence(method: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_words(value: Any, *, names: bool) -> Any:
-    """A schema without what is for people.
+    """A schema without texts for people.
 
     :param names: whether the keys of `value` are names that users chose.
     """

@@ -1,6 +1,6 @@
-"""`Adaptive`: how many calls of a method one server runs at a time, found while it runs.
+"""`Adaptive`: has a server find out how many calls of a method to run at a time.
 
-Contracts carry it (`@method(concurrency=Adaptive())`); the server acts on it.
+Contracts have it (`@method(concurrency=Adaptive())`), and the server applies it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ MOST: Final = 65_535
 class Adaptive(msgspec.Struct, frozen=True, kw_only=True):
     """A concurrency that follows the latency of the handlers.
 
-    The server runs more calls while they take as long as they do when few run, and fewer when calls
-    take longer the more of them run. It is meant for handlers that wait for something shared: a
-    database, a disk, another service.
+    The server runs more calls as long as that does not make them slower, and fewer once it does. It
+    is meant for handlers that wait for something shared: a database, a disk, another service.
 
     :raises ContractError: for a value out of its bounds.
     """
@@ -31,11 +30,12 @@ class Adaptive(msgspec.Struct, frozen=True, kw_only=True):
     least: int = 1
     """Calls that may always run at the same time: 1 or more."""
     most: int = 200
-    """Calls that run at the same time at the most: up to 65535."""
+    """The most calls that run at the same time: up to 65535."""
     start: int = 4
-    """Calls that run at the same time at first, within the two bounds."""
+    """Calls that run at the same time at first, between the two bounds."""
     tolerance: float = 2.0
-    """How many times as long as when few calls run they may take before fewer are run: above 1."""
+    """The factor by which calls may become slower than with few calls before fewer are run: above
+    1."""
 
     def __post_init__(self) -> None:
         for name in ("least", "most", "start"):

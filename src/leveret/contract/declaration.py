@@ -1,7 +1,7 @@
 """The `method` decorator: marks a method as remote and keeps the options it was given.
 
-The options are judged only when the class is complete (`service.py`), where they can be named by
-class and method, and merged with those of the contract that a method implements.
+The options are checked when the class is complete (`service.py`): only then can errors name class
+and method, and options be merged with those of the contract.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ I_co = TypeVar("I_co", bound=Iterator[Any], covariant=True)
 class ItemsOf(Protocol[I_co]):
     """What type checkers see where a plain `def` gives an `Iterator[T]`: an `AsyncIterator[T]`.
 
-    Where a method gives `Any`, all overloads of `method` match. Checkers take that for ambiguous,
-    and the method for untyped, unless all take the same there: a variable. So the iterator is one,
-    and what its items are is found out here.
+    If a method returns `Any`, all overloads of `method` match. Checkers take that for ambiguous,
+    and the method for untyped, unless all overloads have the same type there: a variable. So the
+    iterator is a type variable, and the type of its items is derived here.
     """
 
     def __aiter__(self: ItemsOf[Iterator[T]]) -> AsyncIterator[T]: ...
@@ -73,28 +73,28 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "hedge": None,
     "resume": False,
 }
-"""Every option of `method`, and its value where neither a method nor its contract gives one."""
+"""Every option of `method`, and its default if neither a method nor its contract gives one."""
 
 _MARK: Final = "__leveret_method__"
 _END: Final = object()
-"""What an iterator is asked to give once it has no more."""
+"""The value that an exhausted iterator returns."""
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One function under `@method`, with the options that it was given."""
 
     function: Callable[..., Any]
-    """What the class holds: always gives an awaitable when called, or an async iterator."""
+    """The function in the class, which always returns an awaitable or an async iterator."""
     plain: Callable[..., Any] | None
-    """The plain `def` behind it, None for what runs on the event loop."""
+    """The plain `def` behind it; None for a function that runs on the event loop."""
     given: Mapping[str, Any]
     """The options that were written out."""
     streams: bool = False
-    """Whether it is known that calling the function gives an async iterator."""
+    """Whether calling the function is known to return an async iterator."""
 
 
 class MethodDecorator(Protocol):
-    """What `@method(...)` gives: it keeps the signature and makes the method awaitable."""
+    """The decorator of `@method(...)`: keeps the signature and makes the method awaitable."""
 
     @overload
     def __call__(self, function: Callable[P, C], /) -> Callable[P, C]: ...
@@ -151,18 +151,18 @@ def method(function: Any = None, /, **given: Any) -> Any:
     its results, a parameter `AsyncIterator[T]` what its caller gives; a plain `def` has
     `Iterator[T]` there.
 
-    An override has the options of the method it overrides, save those it gives itself.
+    An override inherits the options of the method that it overrides, unless it gives its own.
 
-    :param timeout: seconds a call may take where the caller does not say.
-    :param idempotent: whether running a call twice does no harm. Only then Leveret runs a call
+    :param timeout: seconds a call may take, unless the caller says otherwise.
+    :param idempotent: whether running a call twice does no harm. Only then does Leveret run a call
         again that a crash interrupted.
-    :param once: whether each call has an idempotency key, so that one that is delivered or sent
-        again is answered from the recorded reply: see `serve(once=...)`.
+    :param once: whether each call has an idempotency key, so that a call that is delivered or sent
+        again gets the recorded reply: see `serve(once=...)`.
     :param one_way: for a method that returns None: calling it through a remote sends a persistent
         request and returns once the broker has confirmed it, as `rabbit.send` does for any method.
     :param keep_failed: whether the servers keep one-way requests that failed, with their errors, in
         the queue `leveret.<service>.<method>.failed`: see `leveret failed`.
-    :param name: the name on the wire, if it is not to be the name in Python.
+    :param name: the name on the wire, if it differs from the name in Python.
     :param raises: the `DeclaredError` classes that travel to the caller as they are.
     :param concurrency: calls that one server runs at the same time, 1 to 65535; with an `Adaptive`
         the server finds out how many.
@@ -173,14 +173,14 @@ def method(function: Any = None, /, **given: Any) -> Any:
     :param expires: seconds without any server after which the broker deletes the queue.
     :param content_type: application/json, application/msgpack, text/plain (one scalar argument
         and a scalar result), application/octet-stream (bytes to bytes) or
-        application/vnd.leveret.buffers (arrays and tables). None: the last where the signature has
-        arrays or tables, else application/json.
-    :param retry: a `Retry`: how calls are tried again after a failure, where the caller does not
-        say. False: they are not. None: as `connect(retry=...)` says.
-    :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request goes
-        beside a slow one. False: none does. None: as `connect(hedge=...)` says.
-    :param resume: of a method that streams results: whether a stream whose server is gone is called
-        again, with the cursor of the last item, instead of ending as `StreamBroken`.
+        application/vnd.leveret.buffers (arrays and tables). None: the last one if the signature has
+        arrays or tables, otherwise application/json.
+    :param retry: a `Retry`: how calls are retried after a failure, unless the caller says
+        otherwise. False: they are not. None: as `connect(retry=...)` says.
+    :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request is
+        sent in addition to a slow one. False: none is. None: as `connect(hedge=...)` says.
+    :param resume: for a method that streams results: whether a stream whose server is gone is
+        called again, with the cursor of the last item, instead of ending as `StreamBroken`.
     :raises ContractError: here or when the class is complete, for a method that cannot work.
     """
     unknown = given.keys() - DEFAULTS.keys()
@@ -194,9 +194,9 @@ def method(function: Any = None, /, **given: Any) -> Any:
 
 
 def declare(function: Any, given: Mapping[str, Any], where: str = "") -> Declaration:
-    """Mark a function as remote, and wrap it where it is not a coroutine function.
+    """Mark a function as remote, and wrap it if it is not a coroutine function.
 
-    :param where: the name of the method in errors; the function's own name where it is left out.
+    :param where: the name of the method in errors; by default the function's own name.
     :raises ContractError: for anything but an instance method.
     """
     _refuse_other_than_instance_methods(function, where)
@@ -209,9 +209,9 @@ def declare(function: Any, given: Mapping[str, Any], where: str = "") -> Declara
 
 
 def streaming(declaration: Declaration, *, on_loop: bool) -> Declaration:
-    """Have a function give an async iterator, now that its annotation says that it streams.
+    """Have a function return an async iterator, now that its annotation says that it streams.
 
-    :param on_loop: whether it gives one itself; else it gives an iterator that may block.
+    :param on_loop: whether it returns one itself; otherwise it returns an iterator that may block.
     """
     plain, given = declaration.plain, declaration.given
     if declaration.streams or plain is None:
@@ -230,9 +230,9 @@ def streaming(declaration: Declaration, *, on_loop: bool) -> Declaration:
 
 
 def declaration_of(definition: Any, where: str) -> Declaration | None:
-    """Return what `@method` noted on this class attribute, None where it was not applied.
+    """Return what `@method` noted on this class attribute; None if it was not applied.
 
-    :raises ContractError: when another decorator was put above `@method`, and hides it.
+    :raises ContractError: when another decorator above `@method` hides it.
     """
     declaration = getattr(definition, _MARK, None)
     if not isinstance(declaration, Declaration) or definition is not _inside(definition):
@@ -248,7 +248,7 @@ def is_marked(definition: Any) -> bool:
 
 
 def _inside(definition: Any) -> Any:
-    """Return the function inside a staticmethod, classmethod or property, else the same."""
+    """Return the function inside a staticmethod, classmethod or property, or the same."""
     if isinstance(definition, staticmethod | classmethod):
         return definition.__func__
     return definition.fget if isinstance(definition, property) else definition
@@ -285,7 +285,7 @@ def _off_the_loop(function: Callable[P, R]) -> Remote[P, R]:
 
 
 def _items_off_the_loop(function: Callable[P, Iterator[T]]) -> Callable[P, AsyncIterator[T]]:
-    """Make a function that gives an iterator give an async one, for local calls, as above."""
+    """Make a function that returns an iterator return an async one, for local calls, as above."""
 
     @functools.wraps(function)
     async def iterate_in_threads(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:

@@ -1,8 +1,8 @@
-"""A service as its servers describe it: the specification that its class would have.
+"""The specification of a service from its servers' description, as its class would have it.
 
-It is made of the description that `service_schema` gives and servers answer to `info`, and is all
-that a client needs to call the service without its class. What cannot be read of a description is
-left out, and the log says what.
+The description is what `service_schema` returns, and what servers answer to `info`. It is all that
+a client needs to call the service without its class. Parts that cannot be read are left out, and
+logged.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ __all__ = ["described_service"]
 log = logging.getLogger("leveret.client")
 
 _KEPT: Final = 64
-"""Of so many descriptions the specification is kept: the same one gives the same error classes."""
+"""How many specifications are kept, so that the same description gives the same error classes."""
 _RESERVED: Final = frozenset({"with_options"})
 _UNREADABLE: Final = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
-"""What comes of a description that is none. `ContractError` is among them."""
+"""The errors that reading an invalid description raises, with `ContractError`."""
 _TIMEOUT: Final = 10.0
 _MOST_PRIORITY: Final = 255
 
 
 class _Shown:
-    """Stands in a signature for a default that is the server's, and that does not travel."""
+    """Stands in a signature for a default that only the server knows."""
 
     def __init__(self, shown: str) -> None:
         self._shown = shown
@@ -46,7 +46,7 @@ class _Shown:
 
 
 class DescribedError(DeclaredError):
-    """An error that a service declares, of a class that is made of its description."""
+    """An error that a service declares, with a class made from its description."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(
@@ -55,10 +55,10 @@ class DescribedError(DeclaredError):
 
 
 def described_service(description: Mapping[str, Any]) -> ServiceSpec:
-    """Make the specification of a service that is described like this.
+    """Make the specification of a service with this description.
 
-    :param description: what `service_schema` gives.
-    :raises ContractError: if it describes no service, or no method that could be called.
+    :param description: what `service_schema` returns.
+    :raises ContractError: if it does not describe a service, or has no method that can be called.
     """
     return _described_service(msgspec.json.encode(description))
 
@@ -70,9 +70,11 @@ def _described_service(description: bytes) -> ServiceSpec:
         service, doc, described = found["service"], found.get("doc"), found["methods"]
         methods = dict(_methods(service, described))
     except _UNREADABLE as error:
-        raise ContractError(f"what its servers say of it cannot be read: {error}") from error
+        raise ContractError(
+            f"the description that its servers give cannot be read: {error}"
+        ) from error
     if not methods:
-        raise ContractError(f"{service}: its servers describe no method that could be called")
+        raise ContractError(f"{service}: its servers describe no method that can be called")
     return ServiceSpec(
         name=service, doc=doc if isinstance(doc, str) else "", methods=methods, abstract=True
     )
@@ -157,9 +159,9 @@ def _parameters(
 ) -> type[Struct]:
     """Make the struct of a method's parameters, in their order.
 
-    A default that the description does not tell is shown as `...`.
+    A default that the description does not have is shown as `...`.
 
-    :param whole: whether the one argument is the whole body, and has to be there.
+    :param whole: whether the only argument is the whole body, and must be given.
     """
     properties: Mapping[str, Any] = described["arguments"].get("properties", {})
     required = described["arguments"].get("required", ())
@@ -188,16 +190,16 @@ def _parameters(
 
 
 def _shown(value: Any) -> Any:
-    """A default, or what shows one that calls must not share."""
+    """A default, or a stand-in for a default that calls must not share."""
     return _Shown(repr(value)) if isinstance(value, dict | list) else value
 
 
 def _error(
     service: str, code: str, fields: Mapping[str, Any], types: DescribedTypes
 ) -> type[DeclaredError] | None:
-    """Make the class of a declared error; None if there can be none.
+    """Make the class of a declared error; None if that is impossible.
 
-    Then such an error is a `RemoteError` with this code, which has the fields in its `data`.
+    Then the error is a `RemoteError` with this code and the fields in its `data`.
     """
     title = fields.get("title")
     name = title if is_name(title) else "".join(word.title() for word in code.split("_"))
@@ -228,7 +230,7 @@ def _doc(
     objects: Mapping[str, Mapping[str, Any]],
     raises: Mapping[str, type[DeclaredError]],
 ) -> str:
-    """The docstring, with what stands for the names in the signature."""
+    """The docstring, with the Python names of the parameters."""
     parts = [doc] if isinstance(doc, str) and doc else []
     if objects:
         shown = (f"    {name}: {{{_members(members)}}}" for name, members in objects.items())
@@ -246,6 +248,6 @@ def _members(annotations: Mapping[str, Any]) -> str:
 
 
 def _number(value: object, default: float, most: float) -> float:
-    """A number of a description, if it is one that can be."""
+    """A number in a description, if it is valid."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and 0 < value <= most else default  # type: ignore[operator,return-value]

@@ -1,7 +1,7 @@
 """What changed between two contracts, and whether it breaks those who have the old one. Pure.
 
-Contracts are compared as `service_schema` describes them, so that a class, a file and what servers
-say of themselves can be compared with each other. What is for people does not count.
+Contracts are compared by their `service_schema`, so that a class, a file and the description of
+servers can be compared with each other. Texts for people do not count.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from leveret.errors import ContractError
 __all__ = ["diff"]
 
 _UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
-"""What comes of a description that is none."""
+"""The errors that reading an invalid description raises."""
 _ORDER = tuple(Level)
 
 
@@ -40,7 +40,7 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]
         yield Change(level=Level.BREAK, method=service, rule="service-renamed", text=text)
     had, has = old["methods"], new["methods"]
     for name in had.keys() - has.keys():
-        text = "it is gone: its calls are Unimplemented, or wait for servers of before"
+        text = "it is gone: its calls are Unimplemented, or wait for old servers"
         yield Change(
             level=Level.BREAK, method=f"{service}.{name}", rule="method-removed", text=text
         )

@@ -1,9 +1,9 @@
-"""What changed between two descriptions of a method in what its bodies may be. Pure.
+"""Compares the bodies in two descriptions of a method. Pure.
 
-The direction counts. Arguments and uploaded items are given by clients of the old contract, and
-servers of the new one must take all of them: they may only widen. Results, streamed items and
-errors are given by servers of the new contract, and clients of the old one must take them: they may
-only narrow.
+The direction counts. Clients with the old contract send arguments and uploaded items, and servers
+with the new one must take all of them: their types may only widen. Servers with the new contract
+send results, streamed items and errors, and clients with the old one must take them: their types
+may only narrow.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _NONE: Final = object()
 
 
 def diff_bodies(key: str, old: Method, new: Method) -> Iterator[Change]:
-    """What changed in arguments, result, errors and what is uploaded.
+    """The changes in arguments, result, errors and upload.
 
     :param key: "service.method".
     :param old: the method's entry in `service_schema`.
-    :param new: likewise.
+    :param new: its new entry.
     """
     yield from _arguments(key, old, new)
     yield from _upload(key, old, new)
@@ -77,7 +77,7 @@ def _default(key: str, name: str, old: Method, new: Method) -> Iterator[Change]:
 
 
 def _places(key: str, old: Method, new: Method) -> Iterator[Change]:
-    """What concerns callers in Python, once they have the new class: arguments travel by name."""
+    """Changes for callers in Python with the new class only, as arguments travel by name."""
     before, after = _by_position(old), _by_position(new)
     kept = [name for name in before if name in after]
     for name in new.get("keyword_only", ()):
@@ -155,12 +155,12 @@ def _errors(
 
 
 def _breaks(found: list[Misfit]) -> list[Misfit]:
-    """Those that are none only because somebody does not look."""
+    """The misfits in members that nobody reads."""
     return [one for one in found if one.why is not Why.UNREAD]
 
 
 def _said(what: str, found: Misfit) -> str:
-    """What a misfit says, with the name of what it is in."""
+    """The text of a misfit, with the name of what it is in."""
     if found.text.startswith("$"):
         return f"{what}{found.text[1:]}"
     return f"{what}: {found.text}"

@@ -1,4 +1,4 @@
-"""What changed between two descriptions of a method in what is promised about its calls. Pure."""
+"""Compares the options in two descriptions of a method. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["diff_options"]
 
 
 class _Lost(NamedTuple):
-    """What comes of an option that was on and is off, and the other way round."""
+    """The consequence of an option that was switched off, and of one that was switched on."""
 
     option: str
     lost: Level
@@ -30,7 +30,7 @@ _SWITCHES: Final = (
         Level.FINE,
         "it is idempotent now",
     ),
-    # Likewise: only a server whose method has keys records a call that has none of its caller's.
+    # Only a server whose method has keys records a call that has none of its caller's.
     _Lost(
         "once",
         Level.BREAK,
@@ -75,7 +75,7 @@ _QUEUE: Final[Mapping[str, Any]] = {
     "expires": None,
     "priority_levels": 0,
 }
-"""What a queue is declared with, and what it is where a description does not say."""
+"""The arguments of a queue, with their defaults in a description."""
 
 
 def diff_options(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
@@ -83,7 +83,7 @@ def diff_options(key: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> It
 
     :param key: "service.method".
     :param old: the method's entry in `service_schema`.
-    :param new: likewise.
+    :param new: its new entry.
     """
     for it in _SWITCHES:
         had, has = bool(old.get(it.option)), bool(new.get(it.option))

@@ -1,10 +1,10 @@
-"""Whether what one side gives is what the other takes, as their JSON Schemas say. Pure.
+"""Whether the values that one side sends are those that the other takes, by JSON Schema. Pure.
 
-Two stages of a pipe may be of services that know nothing of each other, and their classes may have
-the same name and other fields, or other names and the same fields. So the schemas are compared, as
-they travel. There are two questions. Of a pipe: can it never fit (`misfit`)? Then bounds, patterns
-and sizes are for the server to check, which sees the value. Of two versions of a contract: does
-every value fit (`misfits`)? Then they count, and so does what may be absent.
+Two stages of a pipe may belong to services that know nothing of each other. Their classes may have
+the same name and different fields, or different names and the same fields. So their schemas are
+compared. There are two questions. For a pipe: is it certain that no value fits (`misfit`)? Bounds,
+patterns and sizes are left to the server, which sees the value. For two versions of a contract:
+does every value fit (`misfits`)? Then bounds count, and so do members that may be absent.
 """
 
 from __future__ import annotations
@@ -21,50 +21,50 @@ from leveret.contract.typed_schema import ANYTHING, FORMS, Schema, Typed
 __all__ = ["Misfit", "Why", "misfit", "misfits"]
 
 _DEEPEST: Final = 32
-"""How far types are followed that are very deep."""
+"""How deep nested types are followed."""
 
 
 class Why(StrEnum):
-    """What kind of misfit it is."""
+    """The kind of a misfit."""
 
     NEVER = "never"
-    """No value of what is given fits there, or one of its alternatives does not."""
+    """No given value fits, or one of the given alternatives does not."""
     WIDER = "wider"
-    """Some values of what is given do not fit."""
+    """Some of the given values do not fit."""
     ABSENT = "absent"
-    """A member that is needed is one that may be left out."""
+    """A required member may be left out."""
     UNREAD = "unread"
-    """A member is given that nobody reads. It fits all the same."""
+    """A member is given that nobody reads; it still fits."""
 
 
 class Misfit(msgspec.Struct, frozen=True, kw_only=True):
     """Why a value may not fit."""
 
     why: Why
-    """What kind it is."""
+    """Its kind."""
     text: str
-    """The place, from `$` on, and what is wrong there."""
+    """The place, as a path from `$`, and what is wrong there."""
 
 
 def misfit(given: Schema, taken: Schema) -> str:
-    """Why a value of one schema can never be one of another, "" if it can.
+    """Why a value of one schema can never be a value of another; "" if it can.
 
-    :param given: the schema of what is given, with its definitions in it.
-    :param taken: the schema of what is taken, likewise.
+    :param given: the schema of the values that are sent, with its definitions.
+    :param taken: the schema of the values that are taken, with its definitions.
     """
     found = _Fitting(exact=False).misfits(Typed(given, given), Typed(taken, taken), "$", 0)
     return next((one.text for one in found), "")
 
 
 def misfits(given: Typed, taken: Typed) -> list[Misfit]:
-    """Why not every value of one schema is one of another; nothing where each is."""
+    """Why not every value of one schema is a value of another; empty if each is."""
     return list(dict.fromkeys(_Fitting(exact=True).misfits(given, taken, "$", 0)))
 
 
 class _Fitting:
-    """Holds two schemas against each other.
+    """Compares two schemas.
 
-    :param exact: whether every value has to fit, or any.
+    :param exact: whether every value must fit, or only some value.
     """
 
     def __init__(self, *, exact: bool) -> None:
@@ -74,7 +74,7 @@ class _Fitting:
         that refers to itself."""
 
     def misfits(self, given: Typed, taken: Typed, where: str, depth: int) -> Iterator[Misfit]:
-        """Yield why values of one type may be none of the other."""
+        """Yield why values of one type may not be values of the other."""
         if depth > _DEEPEST:
             return
         takes = taken.alternatives()
@@ -120,7 +120,7 @@ class _Fitting:
             yield from self._inside(given, taken, where, depth)
 
     def _unlisted(self, given: Typed, taken: Typed) -> str | None:
-        """What is wrong with values where they are listed."""
+        """The misfits between listed values."""
         allowed, values = taken.values(), given.values()
         if allowed is None:
             return None
@@ -160,7 +160,7 @@ class _Fitting:
                 yield Misfit(why=Why.ABSENT, text=f"{where} may lack {name!r}")
 
     def _items(self, one: Schema, other: Schema) -> Iterator[tuple[Any, Any]]:
-        """The schemas of items that stand in the same place."""
+        """The schemas of items in the same place."""
         first, second = one.get("prefixItems", ()), other.get("prefixItems", ())
         yield from zip(first, second, strict=False)
         rest, others = one.get("items"), other.get("items")
@@ -190,7 +190,7 @@ class _Fitting:
 
 
 def _same_kind(given: Typed, taken: Typed) -> bool:
-    """Whether the JSON types are those that are taken, and text is of the same form."""
+    """Whether the JSON types are accepted, and text has the same format."""
     gives, takes = given.types(), taken.types()
     if "number" in takes:
         takes |= {"integer"}
@@ -199,9 +199,9 @@ def _same_kind(given: Typed, taken: Typed) -> bool:
 
 
 def _kindred(one: Typed, others: list[Typed]) -> int | None:
-    """Which alternative one is the counterpart of, if any.
+    """The alternative that corresponds to another one, if there is one.
 
-    That is the only one of its JSON types; of several the one with its tag, or with its title.
+    It is the only one with the same JSON types; of several, the one with the same tag or title.
     """
     alike = [at for at, other in enumerate(others) if one.types() & other.types()]
     for marks in (_tags, _title):
@@ -212,7 +212,7 @@ def _kindred(one: Typed, others: list[Typed]) -> int | None:
 
 
 def _tags(typed: Typed) -> set[tuple[str, str]]:
-    """The members of an object that have one value only, each with that."""
+    """The members of an object that have a single value, with that value."""
     members = typed.parts("properties").items()
     listed = ((name, member.values() or ()) for name, member in members)
     return {(name, repr(values[0])) for name, values in listed if len(values) == 1}

@@ -1,7 +1,7 @@
 """The classes in the schemas of a service as definitions of one document. Pure.
 
-Each schema of `service_schema` stands on its own, with the classes that it refers to inside it. A
-document has each class once. Two classes of one name that differ get different names there.
+Each schema of `service_schema` is complete, with the classes that it refers to inside it. A
+document has each class once. Different classes with the same name get different names there.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ __all__ = ["Hoisted"]
 
 _INSIDE: Final = "#/$defs/"
 _DEEPEST: Final = 64
-"""How deep a schema may be. Anybody may write one."""
+"""How deep a schema may be, as strangers may write one."""
 
 
 class Hoisted:
-    """The definitions of a document, while schemas are put into it.
+    """The definitions of a document, while schemas are added to it.
 
-    :param reference: what stands before the name of a definition in a reference.
+    :param reference: the prefix of a definition's name in a reference.
     """
 
     def __init__(self, reference: str = _INSIDE) -> None:
         self.definitions: dict[str, dict[str, Any]] = {}
-        """Each class, by its name in the document."""
+        """The classes, by their names in the document."""
         self._reference = reference
         self._named: dict[tuple[str, bytes], str] = {}
-        """The name in the document, by the name in a schema and all that the class is."""
+        """The names in the document, by the name in a schema and the whole definition."""
 
     def schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """A schema that refers to definitions of the document, which has them from now on.
+        """A schema that refers to the document's definitions, to which its own are added.
 
         :raises ValueError: if it is deeper than a schema can be.
         """
@@ -62,7 +62,7 @@ class Hoisted:
 
     def _turned(self, tree: Any, names: Mapping[str, str], depth: int) -> Any:
         if depth > _DEEPEST:
-            raise ValueError("a schema with too much inside of each other")
+            raise ValueError("a schema that is nested too deeply")
         if isinstance(tree, list):
             return [self._turned(part, names, depth + 1) for part in tree]
         if not isinstance(tree, dict):
@@ -79,13 +79,13 @@ class Hoisted:
 
 
 def _referred(reference: str) -> str:
-    """The name of the definition that a reference is to (RFC 6901, section 6)."""
+    """The name of the definition that a reference points to (RFC 6901, section 6)."""
     name = unquote(reference.removeprefix(_INSIDE))
     return name.replace("~1", "/").replace("~0", "~")
 
 
 def _reached(name: str, definitions: Mapping[str, Any]) -> bytes:
-    """All that a definition is, with those that it refers to."""
+    """A definition with all definitions that it refers to."""
     found: dict[str, Any] = {}
     left = [name]
     while left:

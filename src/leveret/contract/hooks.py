@@ -1,4 +1,4 @@
-"""Judges the hooks of a service: each must have an effect, and give what can travel."""
+"""Checks the hooks of a service: each must have an effect, and give values that can travel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_hooks_in", "hooks_option"]
 def hooks_option(given: Any, inherited: Iterable[Hook[Any]], where: str) -> tuple[Hook[Any], ...]:
     """Return the hooks of a service: those of `types=[...]` and those of its bases.
 
-    :raises ContractError: for one that cannot work, and for two of one type.
+    :raises ContractError: for a hook that cannot work, and for two hooks of one type.
     """
     if isinstance(given, Hook | str) or not isinstance(given, Iterable):
         raise ContractError(f"{where}: types is {given!r}; write a list, `types=[Hook(...)]`")
@@ -24,7 +24,7 @@ def hooks_option(given: Any, inherited: Iterable[Hook[Any]], where: str) -> tupl
     for hook in own:
         if not isinstance(hook, Hook):
             raise ContractError(
-                f"{where}: types has {hook!r}, which is no leveret.Hook; write Hook(Money, str, "
+                f"{where}: types has {hook!r}, which is not a leveret.Hook; write Hook(Money, str, "
                 "encode=..., decode=...)"
             )
     try:
@@ -37,15 +37,15 @@ def hooks_option(given: Any, inherited: Iterable[Hook[Any]], where: str) -> tupl
 
 
 def check_hooks_in(annotation: Any) -> None:
-    """Judge the hooks that stand in an annotation.
+    """Check the hooks in an annotation.
 
-    :raises TypeError: for one that cannot work, or stands where its type is not.
+    :raises TypeError: for a hook that cannot work, or has no value of its type there.
     """
     for hook in hooks_of(annotation).values():
         _check(hook, ())
     for hook in idle_hooks(annotation):
         raise TypeError(
-            f"{hook!r} would have no effect: there is no {hook.type.__qualname__} where it stands"
+            f"{hook!r} would have no effect: there is no {hook.type.__qualname__} in its annotation"
         )
 
 
@@ -81,4 +81,4 @@ def _check_wire(hook: Hook[Any], wire: Any) -> None:
     except TypeError as error:
         raise TypeError(f"{hook!r}: what it gives cannot travel: {error}") from error
     if may_be_none(wire):
-        raise TypeError(f"{hook!r}: what it gives may be None, which is no value of any type")
+        raise TypeError(f"{hook!r}: what it gives may be None, which no type has as a value")

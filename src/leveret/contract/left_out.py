@@ -1,7 +1,7 @@
-"""What a caller leaves out of a call does not travel: a default is its server's.
+"""Arguments that a caller leaves out do not travel: the server applies its own defaults.
 
-So a client whose contract has a parameter more than the server's can call that server, as long as
-it does not give that parameter; and where both have it, the server's own default holds.
+So a client whose contract has one parameter more than the server's can call that server, as long as
+it does not give that parameter. If both have it, the server's own default applies.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from msgspec import UNSET, Struct
 __all__ = ["given_arguments", "given_struct"]
 
 _KEPT: Final = 4096
-"""For so many methods the struct is kept."""
+"""How many methods' structs are kept."""
 
 _NO_DEFAULT: Final = inspect.Parameter.empty
 
 
 @lru_cache(_KEPT)
 def given_struct(parameters: type[Struct]) -> type[Struct]:
-    """The struct of a method's parameters as a caller fills it: without any defaults.
+    """The struct of a method's parameters for callers, without any defaults.
 
     It is called like `parameters`. A field that is not given is `UNSET`, which no encoder writes.
     """

@@ -31,14 +31,15 @@ __all__ = [
 ]
 
 MAX_SECONDS: Final = 4_294_967
-"""AMQP and RabbitMQ hold times as milliseconds in 32 bits: 49 days."""
+"""Seconds, about 49 days: AMQP and RabbitMQ have times as milliseconds in 32 bits."""
 
 MAX_VERSION: Final = 64
 """Characters of a service's version."""
 MAX_METADATA: Final = 32
 """How many entries the metadata of a service has."""
 MAX_NAME_BYTES: Final = 255
-"""AMQP's short string, which queue names and routing keys are (AMQP 0-9-1, section 4.2.5.3)."""
+"""Bytes of AMQP's short strings, as queue names and routing keys are (AMQP 0-9-1, section
+4.2.5.3)."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_SERVICES: Final = frozenset({"all"})
@@ -77,7 +78,7 @@ def check_version(version: object, where: str) -> None:
 
 
 def service_metadata(metadata: object, where: str) -> dict[str, str]:
-    """Return what a class says of itself, once it is known to be short texts.
+    """Check and return the metadata of a class.
 
     :raises ContractError: if it is not.
     """
@@ -146,11 +147,10 @@ def flag(name: str, value: object, where: str) -> bool:
 
 
 def one_way(options: Mapping[str, Any], result: object, where: str) -> bool:
-    """Return whether calling the method sends a request that nobody answers.
+    """Return whether the method is one-way.
 
     :param result: the annotation of what it returns.
-    :raises ContractError: when it returns something, or would have a second request beside the
-        first, which nobody waits for.
+    :raises ContractError: when it returns something, or has `hedge=`, which makes no sense for it.
     """
     if not flag("one_way", options["one_way"], where):
         return False
@@ -218,7 +218,7 @@ def queue_options(options: Mapping[str, Any], where: str) -> QueueOptions:
 def errors_by_code(
     raises: Any, hooks: Collection[Hook[Any]], where: str
 ) -> Mapping[str, type[DeclaredError]]:
-    """Return the declared errors by code. The hooks of their service hold in their fields.
+    """Return the declared errors by code, with the hooks of their service applied to their fields.
 
     :raises ContractError: when one is not a subclass of `DeclaredError`, or two share a code.
     """
@@ -233,7 +233,7 @@ def errors_by_code(
             or error is DeclaredError
         ):
             raise ContractError(
-                f"{where}: raises has {error!r}, which is no subclass of DeclaredError; "
+                f"{where}: raises has {error!r}, which is not a subclass of DeclaredError; "
                 "what else a handler raises reaches the caller as RemoteError by itself"
             )
         _check_fields(error, hooks, where)
@@ -265,7 +265,7 @@ def _check_fields(error: type[DeclaredError], hooks: Collection[Hook[Any]], wher
             raise ContractError(f"{what} cannot travel: {problem}") from problem
         if open_:
             raise ContractError(
-                f"{what} is of the type variable {open_[0]}; derive a class that says what it is, "
+                f"{what} has the type variable {open_[0]}; derive a class that says what it is, "
                 f"as in `class NoItem({error.__name__}[Item])`"
             )
 

@@ -1,4 +1,4 @@
-"""`Progress`: how far a call is, as `on_progress` gets it."""
+"""`Progress`: how far a call is, as `on_progress` receives it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a call is, as its handler last reported it (`current_call().progress`)."""
 
     fraction: float | None = None
-    """How much is done, from 0 to 1; None where nobody can tell."""
+    """The part that is done, from 0 to 1; None if unknown."""
     text: str = ""
-    """What is being done, for people; "" if the handler does not say."""
+    """A text for people about what is being done; "" if the handler does not say."""

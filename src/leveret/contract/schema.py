@@ -18,10 +18,10 @@ _REFERENCE: Final = "#/$defs/{name}"
 
 
 def method_schema(spec: MethodSpec) -> dict[str, Any]:
-    """Return the schemas of a method's bodies, each of which stands on its own.
+    """Return the schemas of a method's bodies, each complete in itself.
 
     `{"arguments": schema, "result": schema, "errors": {code: schema}}`. They describe JSON bodies;
-    in MessagePack the same objects have dates and bytes in their own form.
+    in MessagePack the same objects have native dates and bytes.
     """
     return {
         "arguments": _schema(spec.parameters),
@@ -63,7 +63,7 @@ def _method(spec: MethodSpec) -> dict[str, Any]:
 
 
 def _options(spec: MethodSpec) -> dict[str, Any]:
-    """What else was chosen of its queue and its calls; what was not is left out."""
+    """The options of its queue and its calls that differ from the defaults."""
     queue = spec.queue
     found: dict[str, Any] = {}
     if queue.type != "classic":
@@ -79,7 +79,7 @@ def _options(spec: MethodSpec) -> dict[str, Any]:
 
 
 def _streams(spec: MethodSpec) -> dict[str, Any]:
-    """What streams, if anything does. Then `result` is the schema of an item."""
+    """What streams, if anything does. If results stream, `result` is the schema of an item."""
     found: dict[str, Any] = {}
     if spec.streams:
         found["streams"] = True
@@ -101,7 +101,7 @@ def _by_keyword(spec: MethodSpec) -> dict[str, list[str]]:
 
 
 def _schema(annotation: Any) -> dict[str, Any]:
-    """Return a schema with all it refers to inside it, its outermost object spelled out."""
+    """Return a schema that contains all it refers to, with its outermost object inline."""
     schema, definitions = describe(annotation, _REFERENCE)
     outermost = schema.get("$ref", "").removeprefix(_REFERENCE.format(name=""))
     if outermost and not _refers_to(definitions, schema["$ref"]):
@@ -115,7 +115,7 @@ def _schema(annotation: Any) -> dict[str, Any]:
 
 
 def _refers_to(tree: Any, reference: str) -> bool:
-    """Whether a type refers to itself somewhere: then it must keep its definition."""
+    """Whether a type refers to itself, so that it must keep its definition."""
     if isinstance(tree, dict):
         return tree.get("$ref") == reference or any(
             _refers_to(branch, reference) for branch in tree.values()

@@ -1,4 +1,4 @@
-"""`Service`, the base of every service, and what can be asked of one."""
+"""`Service`, the base of every service, and functions that look at one."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ __all__ = ["Service", "handler_of", "spec_of", "usable_spec_of"]
 class Service(ABC):
     """Base of every service: contract, typed client and, where its methods have bodies, server.
 
-    A service is named after its class in snake case, or `class F(Service, name="fibonacci")`.
-    A class with abstract methods is a contract; its implementations keep its name. Any other base
-    lends its methods to a subclass with a name of its own.
+    A service is named after its class in snake case, or `class F(Service, name="fibonacci")`. A
+    class with abstract methods is a contract; its implementations keep its name. A subclass of any
+    other service inherits the methods, and has a name of its own.
 
-    `class Shop(Service, types=[Hook(Money, str, encode=str, decode=Money.parse)])` says how values
-    of types travel that Leveret does not know, in all methods of the service and of its subclasses.
+    `class Shop(Service, types=[Hook(Money, str, encode=str, decode=Money.parse)])` says how
+    values of a type travel that Leveret does not know, in all methods of the service and of its
+    subclasses.
 
-    `class Shop(Service, version="1.4.2", metadata={"team": "stock"})` says what those who look at
-    its servers see beside its name. Neither is part of the contract.
+    `class Shop(Service, version="1.4.2", metadata={"team": "stock"})` is shown, with
+    the name, to those who look at its servers. Neither is part of the contract.
 
     :raises ContractError: when a subclass is defined that cannot work.
     """
@@ -67,33 +68,36 @@ class Service(ABC):
         hedge: Hedge | float | None = None,
         on_progress: Callable[[Progress], object] | None = None,
     ) -> Self:
-        """Return the same service whose calls have these options; None leaves one as it was.
+        """Return the same service with these options for its calls; None leaves one unchanged.
 
-        That is what a remote from `rabbit.remote(...)` does. A local instance is returned as it
-        is: a plain local call travels nowhere, so none of this applies to it.
+        A remote from `rabbit.remote(...)` does so. A local instance is returned unchanged: a local
+        call does not travel, so none of this applies to it.
 
-        :param timeout: seconds each call may take; a stream, until its server first says something.
-        :param idle_timeout: of a stream: seconds that its consumer waits for an item at most.
-        :param total_timeout: of a stream: seconds from its begin to its end.
-        :param metadata: sent along with each call, for the handler's `current_call().metadata`.
-        :param reply_metadata: a dict that is filled with what the handler sends along.
-        :param priority: 0 to the method's `priority_levels`; higher is served first.
+        :param timeout: seconds each call may take; for a stream, the time until its server's first
+            message.
+        :param idle_timeout: for a stream: seconds that its consumer waits for an item at most.
+        :param total_timeout: for a stream: seconds from its start to its end.
+        :param metadata: sent with each call, for the handler's `current_call().metadata`.
+        :param reply_metadata: a dict that receives the metadata that the handler sends with its
+            result.
+        :param priority: 0 to the method's `priority_levels`; calls with a higher one are served
+            first.
         :param if_busy: "fail" raises `Busy` when no server can take the call at this moment.
-        :param wait_for_server: wait for a server to come up instead of raising `NoServer`.
+        :param wait_for_server: wait for a server to start instead of raising `NoServer`.
         :param wait_for_connection: False raises `ConnectionLost` at once while the connection is
-            broken, and `Busy` while the broker takes no publishes, instead of waiting for them.
-        :param idempotency_key: a name for what is to be done once, also when it is asked for again
-            after a crash of the caller: a call whose key a server knows gets the recorded reply.
+            broken, and `Busy` while the broker blocks publishers, instead of waiting.
+        :param idempotency_key: a name for what is to be done once, even if the caller asks again
+            after a crash: if a server knows the key, the call gets the recorded reply.
         :param content_type: how the bodies are encoded, instead of as the method says.
-        :param expires_in: for one-way requests: seconds after which no server begins them any more.
-            Without it they wait until a server comes. Calls end by their timeout.
-        :param retry: a `Retry`: how each call is tried again after a failure, within its deadline;
-            False turns off what the method or `connect` say.
-        :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request
-            goes beside a slow one; False turns off what the method or `connect` say.
+        :param expires_in: for one-way requests: seconds after which servers no longer begin them.
+            Without it they wait without limit. Other calls end by their timeout.
+        :param retry: a `Retry`: how each call is retried after a failure, within its deadline;
+            False turns off what the method or `connect` says.
+        :param hedge: for idempotent methods: seconds, or a `Hedge`, after which a second request is
+            sent in addition to a slow one; False turns off what the method or `connect` says.
         :param on_progress: a plain function that is called on the event loop with a `Progress`, up
-            to four times a second, as the handler reports how far it is
-            (`current_call().progress(...)`). It must not wait; what it raises is logged.
+            to four times a second, with the handler's progress reports
+            (`current_call().progress(...)`). It must not block; its exceptions are logged.
         """
         return self
 
@@ -110,9 +114,9 @@ def spec_of(service: type[Service] | Service) -> ServiceSpec:
 
 
 def usable_spec_of(service: type[Service] | Service) -> ServiceSpec:
-    """Return the specification of a service that is to be served or called.
+    """Return the specification of a service, checked for being served or called.
 
-    :raises ContractError: for what is no service, has no methods, or is generic.
+    :raises ContractError: if it is not a service, has no methods, or is generic.
     """
     spec = spec_of(service)
     name = service.__name__ if isinstance(service, type) else type(service).__name__
@@ -135,11 +139,13 @@ def _no_service(given: object, cls: type) -> str:
             f"`class Items({origin.__name__}[Item])`, and use that"
         )
     if isinstance(given, str):
-        return f"{given!r} is no service but a text; give the class itself, without quotes"
+        return f"{given!r} is a text, not a service; give the class itself, without quotes"
     if cls.__module__ == "builtins" or cls is Service:
-        return f"{cls.__qualname__} is no service; give a class that derives from leveret.Service"
+        return (
+            f"{cls.__qualname__} is not a service; give a class that derives from leveret.Service"
+        )
     return (
-        f"{cls.__qualname__} is no service; derive it from leveret.Service: "
+        f"{cls.__qualname__} is not a service; derive it from leveret.Service: "
         f"`class {cls.__qualname__}(Service)`"
     )
 
@@ -147,8 +153,8 @@ def _no_service(given: object, cls: type) -> str:
 def handler_of(instance: Service, spec: MethodSpec) -> Callable[..., Any]:
     """Return the bound function that a server runs for a call.
 
-    A coroutine function where `spec.executor` is "loop", else the plain `def` itself, which is to
-    be run off the event loop.
+    It is a coroutine function if `spec.executor` is "loop", otherwise the plain `def` itself, which
+    must run off the event loop.
     """
     if spec.executor == "loop":
         bound: Callable[..., Any] = getattr(instance, spec.attribute)

@@ -22,16 +22,16 @@ _KEYWORD_ONLY: Final = inspect.Parameter.KEYWORD_ONLY
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One parameter of a method, `self` aside."""
+    """One parameter of a method, other than `self`."""
 
     name: str
     """Its name, which is also its name on the wire."""
     annotation: Any
     """Its type, bounds included."""
     keyword_only: bool
-    """Whether it can be given by keyword only."""
+    """Whether it must be given by keyword."""
     default: Any = _EMPTY
-    """What it is where it is left out."""
+    """Its default."""
 
     @property
     def has_default(self) -> bool:
@@ -43,17 +43,17 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A method's parameters and the type of its result."""
 
     parameters: tuple[Parameter, ...]
-    """The parameters in order, but for what is uploaded."""
+    """The parameters in order, without the upload."""
     result: Any
-    """The annotation of the result; of each item where results stream."""
+    """The annotation of the result, or of each item if results stream."""
     streams: bool = False
     """Whether results stream."""
     on_loop: bool = False
-    """Whether the function gives an async iterator, and so runs on the event loop."""
+    """Whether the function returns an async iterator, and so runs on the event loop."""
     upload: Upload | None = None
     """The parameter that streams, if one does."""
     open: tuple[str, ...] = ()
-    """The type variables in it that a subclass will give types for."""
+    """Its type variables, for which a subclass gives types."""
 
     def __str__(self) -> str:
         taken = [f"{p.name}: {format_annotation(p.annotation)}" for p in self.parameters]
@@ -69,7 +69,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return f"({', '.join(taken)}) -> {f'AsyncIterator[{result}]' if self.streams else result}"
 
     def carries_calls_of(self, other: Signature) -> bool:
-        """Whether a call fits both or neither; defaults may differ."""
+        """Whether both take the same calls; defaults may differ."""
         mine, theirs = (
             [(p.name, p.annotation, p.keyword_only) for p in signature.parameters]
             for signature in (self, other)
@@ -83,7 +83,7 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def keyword_only(self) -> bool:
-        """Whether any parameter can be given by keyword only."""
+        """Whether any parameter must be given by keyword."""
         by_keyword = self.upload is not None and self.upload.position is None
         return by_keyword or any(parameter.keyword_only for parameter in self.parameters)
 
@@ -104,8 +104,8 @@ def read_signature(
 ) -> Signature:
     """Read the signature of a method of `cls`; `where` names it in errors.
 
-    :param given: what stands for the type variables of the class that defines the method.
-    :param hooks: those of the service.
+    :param given: the types for the type variables of the class that defines the method.
+    :param hooks: the hooks of the service.
     :raises ContractError: for a missing `self` or annotation, `*args`, a forward reference that
         leads nowhere, and a type that cannot be encoded.
     """
@@ -212,7 +212,7 @@ def _refuse_variadic(taken: list[inspect.Parameter], where: str) -> None:
             )
     if inspect.Parameter.POSITIONAL_ONLY in kinds and _KEYWORD_ONLY in kinds:
         raise ContractError(
-            f"{where}: parameter {taken[0].name!r} is positional-only beside keyword-only ones; "
+            f"{where}: parameter {taken[0].name!r} is positional-only next to keyword-only ones; "
             "remove the `/`: arguments travel by name"
         )
 
@@ -251,7 +251,7 @@ def _annotation(
 ) -> Any:
     """Return one annotation as codecs read it.
 
-    That has types for its variables, bounds as Meta, and the hooks that hold in it.
+    Its variables are replaced by types, its bounds are Meta, and its hooks are in it.
     """
     if name not in hints:
         raise ContractError(f"{what} has no annotation; write its type, as in `{name}: int`")

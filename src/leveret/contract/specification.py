@@ -35,14 +35,14 @@ class QueueOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Upload:
-    """The parameter of a method that its caller gives item by item while the method runs."""
+    """The parameter of a method that its caller uploads item by item while the method runs."""
 
     name: str
     """Its name."""
     item: Any
     """The annotation of each item."""
     position: int | None = None
-    """Where it stands among all parameters, from 0 on; None: it is given by keyword only."""
+    """Its position among all parameters, from 0; None if it must be given by keyword."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,17 +59,17 @@ class MethodSpec:
     """The docstring, without its indentation; an override without one has its contract's."""
     parameters: type[msgspec.Struct]
     """The arguments as one struct; fields in the order of the signature, unknown ones refused.
-    What is uploaded is not among them."""
+    The upload is not among them."""
     result: Any
-    """The annotation of what the method returns; of each item where results stream."""
+    """The annotation of the result, or of each item if results stream."""
     timeout: float
-    """Seconds a call may take where the caller does not say."""
+    """Seconds a call may take, unless the caller says otherwise."""
     idempotent: bool
     """Whether running a call twice does no harm, so that it may be run again after a crash."""
     raises: Mapping[str, type[DeclaredError]]
     """The errors this method declares, by code."""
     concurrency: int
-    """Calls that one server runs at the same time, at the most: 1 to 65535."""
+    """The most calls that one server runs at the same time: 1 to 65535."""
     executor: Executor
     """"loop" for `async def`; "thread" or "process" for plain `def`."""
     queue: QueueOptions
@@ -79,25 +79,27 @@ class MethodSpec:
     keyword_only: bool
     """Whether the handler must be called with keywords; otherwise it is called by position."""
     retry: Retry | Literal[False] | None = None
-    """How its calls are tried again where the caller does not say. None: as the client does."""
+    """How its calls are retried, unless the caller says otherwise. None: as the client says."""
     once: bool = False
     """Whether each of its calls has an idempotency key."""
     one_way: bool = False
-    """Whether calling it sends a request that nobody answers."""
+    """Whether it is one-way: nobody answers its requests."""
     keep_failed: bool = False
     """Whether servers keep one-way requests that failed in a queue of their own."""
     hedge: Hedge | Literal[False] | None = None
-    """When a second request goes beside a slow one, likewise. Only idempotent methods have it."""
+    """When its calls are hedged, unless the caller says otherwise. Only idempotent methods have
+    it."""
     adaptive: Adaptive | None = None
-    """How the server finds out how many calls to run, up to `concurrency`. None: it does not."""
+    """How the server finds out how many calls to run, up to `concurrency`. None: it always runs as
+    many."""
     streams: bool = False
-    """Whether it gives its result item by item."""
+    """Whether its results stream."""
     upload: Upload | None = None
     """The parameter that streams, if one does."""
     resume: bool = False
-    """Whether a stream that broke goes on after the cursor of its last item, at any server."""
+    """Whether a broken stream goes on after the cursor of its last item, at any server."""
     type_variables: tuple[str, ...] = ()
-    """The type variables in its signature that a subclass of its service will give types for."""
+    """The type variables in its signature, for which a subclass of its service gives types."""
 
     @property
     def key(self) -> str:
@@ -122,16 +124,19 @@ class ServiceSpec:
     name: str
     """The name on the wire."""
     doc: str
-    """The class docstring, without its indentation; an implementation may have its contract's."""
+    """The class docstring, without its indentation; an implementation without one has its
+    contract's."""
     methods: Mapping[str, MethodSpec]
     """The remote methods by their names in Python, inherited ones first."""
     abstract: bool
     """Whether this is a contract without its implementation, which cannot be served."""
     type_variables: tuple[str, ...] = ()
-    """Those of its methods. A service that has some can be neither served nor called."""
+    """The type variables of its methods. A service that has some can be neither served nor
+    called."""
     hooks: tuple[Hook[Any], ...] = ()
-    """How types of its own travel. The annotations of its methods have those that hold in them."""
+    """How types of its own travel. The annotations of its methods contain the hooks that apply to
+    them."""
     version: str = ""
-    """Its version, as its author counts; "" if the class does not say."""
+    """Its version, as its author numbers it; "" if the class has none."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """What else the class says of itself to those who look at its servers."""
+    """Metadata of the class, for those who look at its servers."""

@@ -1,7 +1,7 @@
-"""Which annotations say that values stream, and what a method may be whose values do.
+"""Reads the annotations that say that values stream, and checks methods that have them.
 
 `-> AsyncIterator[T]` is a stream of results, a parameter `AsyncIterator[T]` is an upload. A plain
-`def` has `Iterator[T]` in both places, as it runs off the loop. A type checker takes a generator
+`def` has `Iterator[T]` in both places, as it runs off the loop. Type checkers accept a generator
 for either.
 """
 
@@ -29,24 +29,25 @@ __all__ = ["Streamed", "check_result", "check_stream_options", "check_upload", "
 _ASYNC: Final = frozenset({AsyncIterator, AsyncGenerator, AsyncIterable})
 _PLAIN: Final = frozenset({Iterator, Generator, Iterable})
 _ONLY_TAKEN: Final = frozenset({AsyncIterable, Iterable})
-"""What a parameter may say; a result that is one would have nothing to begin with."""
+"""Annotations that only a parameter may have: a result of this type has no iterator to begin
+with."""
 
 
 class Streamed(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What an annotation says of a stream."""
+    """A streaming annotation."""
 
     item: Any
     """The annotation of each item."""
     on_loop: bool
-    """Whether the items are awaited: an `AsyncIterator`, and no `Iterator`."""
+    """Whether the items are awaited: `AsyncIterator`, not `Iterator`."""
     only_taken: bool
-    """Whether it says so little that only a parameter may say it: `Iterable`."""
+    """Whether only a parameter may have it, as `Iterable`."""
 
 
 def streamed(annotation: Any, what: str) -> Streamed | None:
-    """What an annotation says of a stream, None if it is that of a plain value.
+    """Read a streaming annotation; None for that of a plain value.
 
-    :param what: what it is the annotation of, for the error.
+    :param what: names what it annotates, for the error.
     :raises ContractError: for one that does not say what its items are.
     """
     kind = get_origin(annotation) or annotation
@@ -72,9 +73,9 @@ def streamed(annotation: Any, what: str) -> Streamed | None:
 
 
 def check_result(found: Streamed | None, function: Callable[..., Any], where: str) -> None:
-    """Check that a function can give what the annotation of its result says.
+    """Check that a function fits the annotation of its result.
 
-    :raises ContractError: for a generator that is not annotated as one, and the like.
+    :raises ContractError: if it does not, as a generator that is not annotated as one.
     """
     yields_on_loop = inspect.isasyncgenfunction(function)
     yields = inspect.isgeneratorfunction(function)
@@ -125,9 +126,9 @@ def check_upload(found: Streamed, *, on_loop: bool, what: str) -> None:
 
 
 def check_stream_options(spec: MethodSpec, where: str) -> None:
-    """Refuse the options that cannot hold for what streams, or only for it.
+    """Refuse options that do not fit a method because it streams, or because it does not.
 
-    :raises ContractError: if there is one.
+    :raises ContractError: if it has one.
     """
     if spec.resume and not spec.streams:
         raise ContractError(

@@ -1,4 +1,4 @@
-"""A JSON Schema as a type: what it refers to, its alternatives, its JSON types, its words."""
+"""A JSON Schema as a type: its references, alternatives, JSON types and name."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ __all__ = ["ANYTHING", "FORMS", "Schema", "Typed"]
 Schema: TypeAlias = dict[str, Any]
 
 ANYTHING: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
-"""The JSON types, all of which a schema allows that names none."""
+"""The JSON types. A schema that names none allows all."""
 FORMS: Final = ("format", "contentEncoding")
-"""What makes strings of different types: a date is no text, though JSON writes it so."""
+"""Keywords that make strings different types: a date is not a text, though both are JSON
+strings."""
 _LONGEST: Final = 32
-"""How many references are followed that lead to another one. Anybody may write a schema."""
+"""How many references in a row are followed, as strangers may write a schema."""
 _ALL: Final[Schema] = {}
-"""What `true` is as a schema, and what refers to nothing."""
+"""The schema that stands for `true`, and for a reference to nothing."""
 _NOTHING: Final[Schema] = {"enum": []}
-"""What `false` is as a schema."""
+"""The schema that stands for `false`."""
 
 
 class Typed:
-    """A schema inside another, which has its definitions."""
+    """A schema inside a document, which has its definitions."""
 
     __slots__ = ("_whole", "schema")
 
@@ -36,25 +37,25 @@ class Typed:
         self.schema: Schema = found
 
     def part(self, schema: object) -> Typed:
-        """A schema that stands in this one."""
+        """A schema inside this one."""
         return Typed(schema, self._whole)
 
     def parts(self, word: str) -> dict[str, Typed]:
-        """The schemas by name that stand under a keyword, as `properties`."""
+        """The schemas under a keyword such as `properties`, by name."""
         found = self.schema.get(word)
         if not isinstance(found, Mapping):
             return {}
         return {name: self.part(schema) for name, schema in found.items()}
 
     def alternatives(self) -> list[Typed]:
-        """The schemas of which a value has to have one."""
+        """The alternative schemas, one of which a value must have."""
         found = self.schema.get("anyOf") or self.schema.get("oneOf")
         if not isinstance(found, list) or not found:
             return [self]
         return [one for entry in found for one in self.part(entry).alternatives()]
 
     def types(self) -> frozenset[str]:
-        """The JSON types that a value may be of."""
+        """The JSON types that a value may have."""
         named = self.schema.get("type")
         if isinstance(named, str):
             return frozenset({named})
@@ -64,12 +65,12 @@ class Typed:
         return ANYTHING if values is None else frozenset(map(_type_of, values))
 
     def values(self) -> list[Any] | None:
-        """The values that there can be, where they are listed."""
+        """The possible values, if they are listed."""
         found = self.schema.get("enum", [self.schema["const"]] if "const" in self.schema else None)
         return found if isinstance(found, list) else None
 
     def in_words(self) -> str:
-        """What people call it."""
+        """Its name for people."""
         schema = self.schema
         form = next((str(schema[form]) for form in FORMS if form in schema), "")
         types = self.types()
@@ -81,13 +82,13 @@ class Typed:
         return f"{name} ({form})" if form else name
 
     def required(self) -> Iterator[str]:
-        """The members of an object that have to be there."""
+        """The required members of an object."""
         found = self.schema.get("required")
         return iter(found if isinstance(found, list) else ())
 
 
 def _plain(schema: object) -> Schema:
-    """A schema that is not one of the two that are truth values."""
+    """A schema as an object, also for `true` and `false`."""
     if schema is False:
         return _NOTHING
     return schema if isinstance(schema, dict) else _ALL

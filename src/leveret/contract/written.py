@@ -27,5 +27,5 @@ def read_descriptions(text: bytes | str) -> Descriptions:
     several = found.get("services") if isinstance(found, dict) else None
     services = several.values() if isinstance(several, dict) else [found]
     if not all(isinstance(it, dict) and {"service", "methods"} <= it.keys() for it in services):
-        raise ContractError("it is no contract: it is to be what `leveret schema` prints")
+        raise ContractError("it is not a contract, as `leveret schema` prints one")
     return {str(it["service"]): it for it in services}

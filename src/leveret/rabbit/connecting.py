@@ -51,42 +51,42 @@ def connect(
 ) -> Rabbit:
     """Connect to RabbitMQ, with `async with`, or with `await` and `rabbit.close()`.
 
-    Several tasks of a loop may `await` one `Rabbit`: the first connects, all wait for that, and
+    Several tasks of a loop may `await` one `Rabbit`. The first one connects, and all wait for that;
     after a failure the next one tries again.
 
     :param url: `amqp://user:password@host:port/vhost`, or amqps; several hosts with commas between
-        them. Default: the environment's LEVERET_URL, else amqp://guest:guest@localhost/.
-        `embedded://` is a broker in this process, in memory, that all connections to it in the same
-        event loop share: the first one starts it, the end of the last one ends it.
-        `embedded://name` is another one for each name.
+        them. Default: the environment's LEVERET_URL, otherwise amqp://guest:guest@localhost/.
+        `embedded://` is a broker in this process, in memory, which all connections to it in the
+        same event loop share: the first one starts it, and it ends with the last one.
+        `embedded://name` is a separate broker for each name.
     :param name: the name of this client, for servers (`current_call().caller`) and in RabbitMQ's
         list of connections. Default: none for servers, host and process in the list.
     :param timeout: seconds a call may take, instead of what each method says.
     :param middleware: around each call: `async def (call, call_next)`, the first outermost.
     :param max_in_flight: how many calls may wait for their replies; further ones fail with `Busy`.
     :param max_message_size: bytes of the largest body to send or to accept.
-    :param retry: a `Retry`: how calls are tried again after a failure, where neither the method nor
-        the caller (`with_options`) says. None: not at all.
-    :param hedge: for idempotent methods where neither the method nor the caller says: seconds, or
-        a `Hedge`, after which a second request is sent beside a slow one. None: never.
-    :param breaker: a `Breaker`: when calls of a failing service are no longer sent, but fail at
-        once with `CircuitOpen`, and when the next one is tried. None: never.
-    :param reconnect: whether and how a connection that breaks is opened again: a `Reconnect`, True
-        for its defaults (without end), or False: then pending calls end, and `serve` raises.
-    :param wait_for_broker: seconds to go on trying, when entered or awaited, while no broker can be
+    :param retry: a `Retry`: how calls are retried after a failure, if neither the method nor the
+        caller (`with_options`) says. None: not at all.
+    :param hedge: for idempotent methods, if neither the method nor the caller says: seconds, or a
+        `Hedge`, after which a second request is sent in addition to a slow one. None: never.
+    :param breaker: a `Breaker`: when calls of a failing service fail at once with `CircuitOpen`
+        instead of being sent, and when one is tried again. None: never.
+    :param reconnect: whether and how a broken connection is opened again: a `Reconnect`; True for
+        its defaults, which never give up; or False: then pending calls end, and `serve` raises.
+    :param wait_for_broker: seconds to keep trying, when entered or awaited, while no broker can be
         reached.
     :param on_connection: called with a `ConnectionEvent` each time that the state changes; must
         return at once.
-    :param credentials: gives user and password, `() -> (str, str)`, plain or async; asked anew for
-        each connection. Default: those in the URL, else the environment's LEVERET_USERNAME and
-        LEVERET_PASSWORD or LEVERET_PASSWORD_FILE, else guest, guest.
+    :param credentials: returns user and password, `() -> (str, str)`, plain or async; called for
+        each connection. Default: those in the URL, otherwise the environment's LEVERET_USERNAME and
+        LEVERET_PASSWORD or LEVERET_PASSWORD_FILE, otherwise guest, guest.
     :param user_id: the broker's name for the user, which it verifies, and which servers see as
-        `current_call().user`. Needed only where it is not the user that logs in: with a client's
+        `current_call().user`. Needed only if that is not the user that logs in, as with a client
         certificate. "" sends none.
-    :param lazy: True: remotes can be made at once, at import even, and the first call, `serve` or
-        `await` begins to connect, in the background. Calls wait for the connection until their
-        deadlines, servers until it is there. Attempts follow each other as `reconnect` says; what
-        no attempt can cure (a wrong password) ends calls and servers at once, until the next
+    :param lazy: True: remotes can be made at once, even at import, and the first call, `serve` or
+        `await` begins to connect in the background. Calls wait for the connection until their
+        deadlines, servers without limit. Attempts follow each other as `reconnect` says. An error
+        that no attempt can cure (a wrong password) ends calls and servers at once, until the next
         `await rabbit` or `async with rabbit`.
     :raises InvalidURL: at once, if the URL cannot be read.
     :raises InvalidArgument: at once, if an option has a value that cannot be used.
@@ -113,7 +113,7 @@ def connect(
 
 
 def _url(given: str | None) -> str:
-    """The URL that was given, or that of the environment, or the default."""
+    """The given URL, or that of the environment, or the default."""
     url = os.environ.get("LEVERET_URL", DEFAULT_URL) if given is None else given
     what: object = url
     if not isinstance(what, str):
@@ -139,5 +139,5 @@ def _address(url: str, credentials: Credentials | None, user_id: str | None) -> 
     if name is None:
         return read_address(url, credentials, user_id)
     if credentials is not None or user_id is not None:
-        raise InvalidArgument("embedded:// is a broker of one's own: it has no other users")
+        raise InvalidArgument("embedded:// is a broker in this process: it has no other users")
     return name

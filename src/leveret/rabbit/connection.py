@@ -1,4 +1,4 @@
-"""What a `Rabbit` stands on: what it has opened, in the event loop that it was opened in."""
+"""The connection of a `Rabbit`: what it has open, and in which event loop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CLOSED: Final = (
 
 
 class BrokerConnection:
-    """A connection that is opened and closed, once or several times, in one loop or another.
+    """A connection that can be opened and closed several times, each time in any event loop.
 
     :param address: the broker, or the name of an embedded one.
     """
@@ -34,7 +34,7 @@ class BrokerConnection:
     def __init__(self, address: Address | str, options: ConnectionOptions) -> None:
         self.options = options
         self.counters = ConnectionCounters()
-        """What is counted of all that it opens."""
+        """Counts its connections."""
         self._address = address
         self._opened: Opened | None = None
         self._is_closed = False
@@ -64,28 +64,28 @@ class BrokerConnection:
 
     @property
     def is_unopened(self) -> bool:
-        """Whether nothing is open: it never was, or was closed, or its event loop has ended."""
+        """Whether it is not open: it never was, it was closed, or its event loop has ended."""
         return self._opened is None or self._is_closed or self._opened.loop.is_closed()
 
     def leave_to_parent(self) -> object:
-        """This process was forked: what is open is its parent's.
+        """This process was forked: leave what is open to the parent.
 
-        :returns: that, which is to be kept and not to be touched.
+        :returns: what was open; it must be kept alive and not be touched.
         """
         opened, self._opened = self._opened, None
         self.counters.reconnects = self.counters.late_replies = 0
         return opened
 
     def check_opened(self) -> None:
-        """:raises RuntimeError: if it was never opened, and is not by its first use."""
+        """:raises RuntimeError: if it was never opened, and is not lazy."""
         if self._opened is None and not self._is_awaited:
             raise RuntimeError(_CLOSED if self._is_closed else _NOT_CONNECTED)
 
     @property
     def client(self) -> Client | None:
-        """The client of now, or the last one; None if there never was one.
+        """The current client, or the last one; None if there never was one.
 
-        :raises RuntimeError: if it was never opened, and is not by its first use.
+        :raises RuntimeError: if it was never opened, and is not lazy.
         """
         self.check_opened()
         return None if self._opened is None else self._opened.client
@@ -116,7 +116,7 @@ class BrokerConnection:
         return opened
 
     async def open(self) -> None:
-        """Connect; if that is under way, wait for it; if it is done already, do nothing.
+        """Connect, or wait for a connect that is under way; do nothing if it is connected.
 
         A lazy connection only begins to connect.
 
@@ -142,7 +142,7 @@ class BrokerConnection:
     async def close(self) -> None:
         """Drain the servers, end pending calls, delete the reply queue, close the link.
 
-        Twice is fine.
+        Calling it twice is fine.
 
         :raises RuntimeError: if it is open in another event loop, or its loop has ended.
         """

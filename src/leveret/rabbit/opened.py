@@ -26,19 +26,19 @@ CLOSE_TIMEOUT: Final = 5.0
 
 
 class Closable(Protocol):
-    """A server, as far as what it serves on has to know it."""
+    """What its connection needs of a server."""
 
     async def close(self) -> None:
-        """Drain it. Twice is fine."""
+        """Drain it. Calling it twice is fine."""
 
 
 class Opened:
     """A link in the running event loop, the client on it and, for `embedded://`, the broker.
 
-    Making one begins to connect, in a task that `ready` waits for, and `close` ends.
+    Making one starts to connect, in a task that `ready` awaits and `close` ends.
 
     :param address: the broker, or the name of an embedded one.
-    :param counters: what is counted of its connections.
+    :param counters: count its connections.
     """
 
     def __init__(
@@ -50,8 +50,7 @@ class Opened:
         self.loop = asyncio.get_running_loop()
         """The event loop that it belongs to."""
         self.servers: WeakSet[Closable] = WeakSet()
-        """What serves on it, and is drained when it closes. A server that runs is kept by its
-        connection."""
+        """The servers on it, which are drained when it closes. It keeps running servers alive."""
         self._options = options
         self._counters = counters or ConnectionCounters()
         self._was_connected = False
@@ -83,7 +82,7 @@ class Opened:
         return State.CLOSED if self._is_closed or self.loop.is_closed() else self.link.state
 
     async def ready(self) -> None:
-        """Wait until it is connected. If nobody waits any more, it is given up.
+        """Wait until it is connected. If nobody waits any more, the connect is given up.
 
         :raises ConnectionLost: if no broker can be reached, or the connection breaks at its start.
         :raises Unauthenticated: if the broker refuses user and password.
@@ -98,13 +97,16 @@ class Opened:
             if not self._waiting and not opening.done():
                 await self.close()
         if opening.cancelled():
-            raise ConnectionLost("the connection was closed while it was opened", executed="no")
+            raise ConnectionLost(
+                "the connection was closed while it was being opened", executed="no"
+            )
         opening.result()
 
     async def close(self) -> None:
         """Drain the servers, end pending calls, delete the reply queue, close the link.
 
-        After `CLOSE_TIMEOUT` seconds without an answer the link is aborted. Twice is fine.
+        After `CLOSE_TIMEOUT` seconds without an answer the link is aborted. Calling it twice is
+        fine.
         """
         try:
             await asyncio.gather(*(server.close() for server in tuple(self.servers)))
@@ -191,7 +193,7 @@ class Opened:
 
 
 def _reach(address: Address | str) -> tuple[Address, Callable[[], Awaitable[None]] | None]:
-    """The broker's address, and what leaves an embedded broker, which is started if need be."""
+    """The broker's address, and what releases an embedded broker, which is started if necessary."""
     if isinstance(address, Address):
         return address, None
     from leveret.broker.shared import share  # noqa: PLC0415 - few need a broker in the process
@@ -202,6 +204,6 @@ def _reach(address: Address | str) -> tuple[Address, Callable[[], Awaitable[None
 
 
 def _retrieved(opening: asyncio.Task[None]) -> None:
-    """What it raised is told to whoever waits, and nobody need."""
+    """Count its error as seen: those who wait get it, and nobody has to."""
     if not opening.cancelled():
         opening.exception()

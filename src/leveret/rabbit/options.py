@@ -19,9 +19,9 @@ from leveret.transport.url import parse_url
 __all__ = ["MAX_IN_FLIGHT", "MAX_MESSAGE_SIZE", "ConnectionOptions", "read_address"]
 
 MAX_IN_FLIGHT: Final = 10_000
-"""Calls."""
+"""The default of `max_in_flight`, in calls."""
 MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
-"""Bytes."""
+"""The default of `max_message_size`, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +40,11 @@ class ConnectionOptions:
     reconnect: Reconnect
     """Whether and how a broken connection is opened again."""
     wait_for_broker: float
-    """Seconds to go on trying at the start while no broker can be reached."""
+    """Seconds to keep trying at the start while no broker can be reached."""
     on_connection: Callable[[ConnectionEvent], None] | None
     """Called each time that the state changes."""
     lazy: bool
-    """Whether the first use begins to connect, and nobody waits for that but calls and servers."""
+    """Whether the first use connects, in the background; only calls and servers wait for it."""
 
     def __post_init__(self) -> None:
         if self.max_in_flight < 1 or self.max_message_size < 1:
@@ -62,7 +62,7 @@ class ConnectionOptions:
 
 
 def read_address(url: str, credentials: Credentials | None, user_id: str | None) -> Address:
-    """Where to connect to, and as whom.
+    """The address of the broker, with the credentials.
 
     :raises InvalidURL: if the URL cannot be read.
     :raises InvalidArgument: if `credentials` is not callable, or `user_id` is too long.

@@ -97,8 +97,8 @@ class Rabbit(AsyncOnly):
     async def close(self) -> None:
         """End pending calls, delete the reply queue, close the connection. Twice is fine.
 
-        Servers that `serving` made, and that nobody has closed, are drained before. Apart from that
-        it waits at most 5 s for a broker that does not answer.
+        Servers that `serving` started and that are not closed are drained first. Apart from that it
+        waits at most 5 s for a broker that does not answer.
 
         :raises RuntimeError: in another event loop than that of the connection.
         """
@@ -108,22 +108,22 @@ class Rabbit(AsyncOnly):
 
     @property
     def is_unopened(self) -> bool:
-        """Whether it has to be opened, for the first time or again."""
+        """Whether it must be opened, for the first time or again."""
         return self._connection.is_unopened
 
     @property
     def unopened_caller(self) -> Caller:
-        """What makes calls, once it is opened."""
+        """Makes calls, once the connection is open."""
         return self._made
 
     def remote_of(self, contract: Callable[..., S]) -> S:
-        """As `remote`, also before it is opened."""
+        """Like `remote`, but also before the connection is open."""
         return self._made.remote(contract)
 
     def leave_to_parent(self) -> object:
-        """This process was forked: begin anew, and touch nothing that the parent has open.
+        """This process was forked: start afresh, and touch nothing that the parent has open.
 
-        :returns: what has to be kept, as to collect it would close what both share.
+        :returns: what must be kept alive: collecting it would close what both processes share.
         """
         left = self._connection.leave_to_parent()
         self._invocations.counters.forget()
@@ -137,13 +137,13 @@ class Rabbit(AsyncOnly):
 
     @property
     def calls(self) -> Client:
-        """The calls of this connection from inside, for tests and tools. It may change at any time.
+        """The internals of the calls, for tests and tools. They may change at any time.
 
         :raises RuntimeError: if it was never connected.
         """
         client = self._connection.client
         if client is None:
-            raise RuntimeError("not connected yet: the first use of a lazy connection begins that")
+            raise RuntimeError("not connected yet: a lazy connection connects at its first use")
         return client
 
     @property
@@ -159,13 +159,13 @@ class Rabbit(AsyncOnly):
 
     @property
     def late_replies(self) -> int:
-        """How many late, duplicate or unknown replies were dropped: no call waited for them."""
+        """How many late, duplicate or unknown replies were dropped, as no call waited for them."""
         client = self._connection.client
         return 0 if client is None else client.late
 
     @property
     def counters(self) -> Mapping[str, ClientCounters]:
-        """What is counted of its calls, by "service.method"; for tools that show it."""
+        """The counters of its calls, by "service.method", for tools that show them."""
         return self._invocations.counters.by_method
 
     # -- calling ------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class Rabbit(AsyncOnly):
     def remote(self, contract: Callable[..., S]) -> S:
         """Make a remote of a service: calls to its methods go over the network.
 
-        :raises ContractError: if `contract` is no service class or has no methods.
+        :raises ContractError: if `contract` is not a service class, or has no methods.
         """
         return self._caller.remote(contract)
 
@@ -189,11 +189,11 @@ class Rabbit(AsyncOnly):
     ) -> Callable[P, Coroutine[Any, Any, None]]:
         """Send one-way requests: `await rabbit.send(audit.record)(event)`, with any method.
 
-        It returns once the broker has confirmed the request, which is persistent, and waits for a
-        server, also for one that is not up yet. Nobody answers it. The method keeps the options
-        and the middleware of its remote: `timeout` is for the confirm, `expires_in` for how long
-        the request may wait. When the sending fails, its error says with `executed` whether a
-        server may run the request all the same.
+        It returns once the broker has confirmed the request. The request is persistent, and waits
+        for a server, even if none is running yet. Nobody answers it. The method keeps the options
+        and the middleware of its remote: `timeout` limits the wait for the confirm, `expires_in`
+        how long the request may wait. If sending fails, `executed` of the error says whether a
+        server may still run the request.
 
         :param method: a method of a remote, as in `rabbit.remote(Audit).record`.
         :raises InvalidArgument: for anything else.
@@ -203,8 +203,8 @@ class Rabbit(AsyncOnly):
     def stream(self, method: str, /, **arguments: Any) -> RemoteStream[Any]:
         """Stream from "service.method" without its contract. Arguments and items are plain values.
 
-        :raises InvalidArgument: if there cannot be such a method. Iterating over it raises what any
-            stream does.
+        :raises InvalidArgument: if there cannot be a method of that name. Iterating over it raises
+            what any stream does.
         """
         return self._caller.stream(method, **arguments)
 
@@ -214,11 +214,11 @@ class Rabbit(AsyncOnly):
         """Start calls that outlive this process: `await rabbit.start(remote.write, key="a")(7)`.
 
         It returns once the broker has confirmed the request, which is persistent. The servers must
-        have a store that outlives them, as `serve(once="sqlite:///...")`. A call runs once for its
-        key, and its method's own timeout bounds the handler.
+        have a store that outlives them, as with `serve(once="sqlite:///...")`. A call runs once for
+        its key, and its method's own timeout limits the handler.
 
-        :param method: a method of a remote. The middleware of the client goes around the start.
-        :param key: what the call is known by; another key is another call. Per method and user.
+        :param method: a method of a remote. The client's middleware runs around the start.
+        :param key: identifies the call, per method and user; another key is another call.
         :param keep: seconds from now within which the call may begin, and for which its outcome is
             kept after its end.
         :raises InvalidArgument: for anything else, or if the arguments do not fit.
@@ -244,19 +244,19 @@ class Rabbit(AsyncOnly):
     ) -> Callable[P, Coroutine[Any, Any, Answers[R]]]:
         """Have every server run a method: `await rabbit.ask_all(cache.invalidate)("k")`.
 
-        It ends once all servers that are known to be there have answered. Each runs the call once,
-        at most; it is neither retried nor hedged.
+        It ends once all known servers have answered. Each runs the call at most once; it is neither
+        retried nor hedged.
 
         :param timeout: seconds that it may take, instead of the method's.
-        :param stall: seconds without news from any server after which those that have not answered
-            count as missing. A handler that runs for long is news.
-        :param allow_effects: whether a method may be asked that is not idempotent: every server
-            runs it.
+        :param stall: seconds without news from any server after which the servers that have not
+            answered count as missing. Servers send news of handlers that run for long.
+        :param allow_effects: whether the method need not be idempotent, though every server runs
+            it.
         :raises InvalidArgument: for anything but a method of a remote, or one that is not
             idempotent without `allow_effects`.
 
-        What it gives raises `NoServer` where there is no server, and other errors only if the
-        request was not sent. Afterwards `Answers` tell all, and who is missing.
+        The call raises `NoServer` if there is no server, and other errors only if the request was
+        not sent. After that, `Answers` has all results and errors, and says who is missing.
         """
         return self._caller.ask_all(
             method, timeout=timeout, stall=stall, allow_effects=allow_effects
@@ -267,30 +267,30 @@ class Rabbit(AsyncOnly):
     ) -> Callable[P, Coroutine[Any, Any, R]]:
         """Have one server run a method: `await rabbit.ask_one(cache.size, "b47af560")()`.
 
-        It runs the call once, at most, whatever the method is; the call is neither retried nor
+        It runs the call at most once, whatever the method is. The call is neither retried nor
         hedged, and no other server gets it.
 
         :param instance: the server, as `rabbit.servers()` and `leveret ls --instances` name it:
             eight hexadecimal digits, new at each start.
         :param timeout: seconds that it may take, instead of the method's.
-        :raises InvalidArgument: for anything but a method of a remote, or for what is no instance.
+        :raises InvalidArgument: for anything but a method of a remote, or for an invalid instance.
 
-        What it gives returns the result, or raises `NoServer` where no server of the service has
-        this name, or where it drains; `MaybeExecuted` where the server has not said anything for
-        2 s, and `DeadlineExceeded` where it has not until the deadline: nobody knows then whether
-        it ran the call.
+        The call returns the result. It raises `NoServer` if no server of the service has this name,
+        or the server drains. It raises `MaybeExecuted` if the server sends nothing for 2 s, and
+        `DeadlineExceeded` if it does not answer by the deadline: then it is not known whether it
+        ran the call.
         """
         return self._caller.ask_one(method, instance, timeout=timeout)
 
     async def discover(self, service: str, *, timeout: float = 5.0) -> DiscoveredService:
-        """Make a remote of a service without its class, of what its servers say of it.
+        """Make a remote of a service without its class, from its servers' description of it.
 
         :param service: its name, as in "shop_floor".
         :param timeout: seconds that servers have to answer. It ends as soon as the broker says that
-            there is none, but for `with_options(wait_for_server=True).discover(...)`.
+            there is none, except with `with_options(wait_for_server=True).discover(...)`.
         :raises NoServer: if none answers.
         :raises CallError: if they cannot be asked.
-        :raises ContractError: if what they say cannot be read.
+        :raises ContractError: if their description cannot be read.
         """
         return await self._caller.discover(service, timeout=timeout)
 
@@ -298,7 +298,7 @@ class Rabbit(AsyncOnly):
         """The same calls, remotes and verbs with other options, as in `Service.with_options`.
 
         Verbs (`send`, `start`, `attach`, `ask_all`) take a method of a remote, which has options of
-        its own; those that are given here hold before these.
+        its own; the options given here take precedence.
         """
         return self._caller.with_options(**options)
 
@@ -306,13 +306,14 @@ class Rabbit(AsyncOnly):
     def pipe(self) -> MakesPipes:
         """Make a pipe of 2 to 16 methods: `await rabbit.pipe(resize.shrink, stamp.on)(picture)`.
 
-        It is called as its first method, and gives what the last one gives. Servers pass the
-        results on among themselves, as the first argument of the next method; the caller gets one
-        reply. Options are those of `rabbit.with_options(...).pipe`, with one deadline for all.
+        It takes the arguments of its first method, and returns the result of its last one. Servers
+        pass the results on among themselves, as the first argument of the next method; the caller
+        gets one reply. Options are those of `rabbit.with_options(...).pipe`, with one deadline for
+        all stages.
 
-        It raises `InvalidArgument` for what is no method of a remote of this connection, and
-        `ContractError` where a method does not take what the one before it gives. A call that fails
-        says at which `error.stage`.
+        It raises `InvalidArgument` for anything but methods of this connection's remotes, and
+        `ContractError` if a method cannot take the result of the one before it. `error.stage` of a
+        failed call is the stage at which it failed.
         """
         return self._caller.pipe
 
@@ -321,15 +322,15 @@ class Rabbit(AsyncOnly):
     async def servers(
         self, service: type[Service] | str | None = None, *, timeout: float = 1.0
     ) -> Survey[ServerIdentity]:
-        """Which servers are there, with their versions, contracts and processes.
+        """The servers that are there, with their versions, contracts and processes.
 
-        It ends as soon as all have answered that the broker knows of; `missing` says of which
-        services some have not.
+        It ends as soon as all servers that the broker knows of have answered; `missing` names the
+        services of which some have not.
 
         :param service: a service class, a name as in "orders", or one server's as in
             "orders.b47af560"; None: all.
         :param timeout: seconds that they have to answer.
-        :raises InvalidArgument: if there cannot be such a service.
+        :raises InvalidArgument: if there cannot be a service of that name.
         :raises CallError: if they cannot be asked.
         """
         return await ask_servers(self._client(), service, check_timeout(timeout))
@@ -337,27 +338,28 @@ class Rabbit(AsyncOnly):
     async def ping(
         self, service: type[Service] | str | None = None, *, timeout: float = 1.0
     ) -> Survey[Pong]:
-        """How long the servers take to answer; as `servers` otherwise."""
+        """How long the servers take to answer; otherwise like `servers`."""
         return await ask_ping(self._client(), service, check_timeout(timeout))
 
     async def stats(
         self, service: type[Service] | str | None = None, *, timeout: float = 1.0
     ) -> StatsSurvey:
-        """What the servers have counted since they began; `methods()` sums it by method.
+        """What the servers have counted since they started; `methods()` sums it by method.
 
-        The rest is as in `servers`.
+        Otherwise it is like `servers`.
         """
         return await ask_stats(self._client(), service, check_timeout(timeout))
 
     async def running_calls(
         self, service: type[Service] | str | None = None, *, timeout: float = 1.0
     ) -> Survey[ServerCalls]:
-        """Which calls the servers have now: since when, for whom, how far; as `servers` otherwise.
+        """The calls that the servers have now: since when, for whom, how far; see `servers`.
 
-        Each server tells of a thousand at most, the oldest, and of how many there are. It tells its
-        own user of the broker and those of `serve(operators=[...])`; others find it missing.
+        Each server lists its oldest calls, at most a thousand, and tells how many there are. It
+        tells only its own user of the broker and those of `serve(operators=[...])`; for others it
+        counts as missing.
 
-        :raises PermissionDenied: if no server tells this user.
+        :raises PermissionDenied: if no server tells this user of the broker.
         """
         return await ask_calls(self._client(), service, check_timeout(timeout))
 
@@ -373,7 +375,8 @@ class Rabbit(AsyncOnly):
         :param call_ids: as `running_calls` tells them.
         :param service: whose servers are asked; None: all.
         :returns: the ids of the calls that were there.
-        :raises PermissionDenied: if this user is no operator of the servers; see `running_calls`.
+        :raises PermissionDenied: if this user is not an operator of the servers; see
+            `running_calls`.
         :raises CallError: if they cannot be asked.
         """
         return await ask_stop(self._client(), call_ids, service, check_timeout(timeout))
@@ -382,11 +385,12 @@ class Rabbit(AsyncOnly):
         """Have a server take no more calls, end those that it has, and stop serving.
 
         It drains with the grace of its own options, as if its process got SIGTERM: `serve()` and
-        `leveret serve` end then. Where workers have a supervisor, it starts another one.
+        `leveret serve` end then. A supervisor of workers starts another one.
 
         :param instance: eight hexadecimal digits, as `servers` tells them.
-        :returns: whether the server said that it drains; False if none of that name answered.
-        :raises PermissionDenied: if this user is no operator of the server; see `running_calls`.
+        :returns: whether the server said that it drains; False if no server of that name answered.
+        :raises PermissionDenied: if this user is not an operator of the server; see
+            `running_calls`.
         :raises CallError: if it cannot be asked.
         """
         return await ask_drain(self._client(), instance, check_timeout(timeout))
@@ -404,12 +408,12 @@ class Rabbit(AsyncOnly):
         self, queue: str, *, result: type[R], **options: Unpack[GivenOptions]
     ) -> PlainRemote[R]: ...
     def plain(self, queue: str, *, result: Any = str, **options: Unpack[GivenOptions]) -> Any:
-        """Call servers of the RabbitMQ tutorial's kind: text in, text out, on a named queue.
+        """Call servers of the RabbitMQ tutorial's protocol: text in, text out, on a named queue.
 
         :param result: the type to read the answer as: str, int, float, bool, ...
         :param options: those of `Service.with_options`: timeout (default: 10 s), priority, retry,
             wait_for_server, wait_for_connection, reply_metadata.
-        :raises InvalidArgument: for the others, which the tutorial's protocol has nothing for.
+        :raises InvalidArgument: for other options, which the tutorial's protocol cannot support.
         """
         return self._caller.plain(queue, result, options)
 
@@ -419,7 +423,7 @@ class Rabbit(AsyncOnly):
         """Serve until the end of an `async with` block, then drain.
 
         `server = await rabbit.serving(...)` serves until `await server.close()`. It takes the
-        options of `serve`, but for `signals`.
+        options of `serve`, except `signals`.
         """
         read = ServeOptions.of(**options)
 
@@ -440,19 +444,19 @@ class Rabbit(AsyncOnly):
     ) -> None:
         """Serve until SIGINT or SIGTERM, then drain. A second signal cuts the drain short.
 
-        One that comes while a service is left cancels its `__aexit__`. A signal during the start
-        ends it, and leaves what was entered.
+        A signal while a service is being left cancels its `__aexit__`. A signal during the start
+        ends the start, and leaves the services that were entered.
 
-        :param services: instances of service classes. One that is an async context manager is
-            entered before its first call and left after its last.
-        :param signals: False leaves SIGINT and SIGTERM alone: then cancel the task to stop. True
-            hears them beside the handlers that are there, which are called, too.
+        :param services: instances of service classes. An instance that is an async context manager
+            is entered before its first call and left after its last.
+        :param signals: False leaves SIGINT and SIGTERM alone; then cancel the task to stop. True
+            handles them, and also calls the handlers that were installed before.
         :param plain: queue names to "service.method": methods that clients of the RabbitMQ
-            tutorial's protocol reach as well, with text bodies. A `PlainQueue` in place of the text
-            says how the queue is declared where it is missing, and what a failed request gets.
-        :param grace: seconds that running calls get to end in a drain.
-        :param middleware: around each handler: `async def (call, call_next)`. One that has a method
-            `call_ended(call, end)` is told of each call how it ended, refused ones as well.
+            tutorial's protocol can call, too, with text bodies. A `PlainQueue` in place of the text
+            says how the queue is declared if it is missing, and what a failed request gets.
+        :param grace: seconds that running calls have to end in a drain.
+        :param middleware: around each handler: `async def (call, call_next)`. If it has a method
+            `call_ended(call, end)`, that is called with the end of each call, also of refused ones.
         :param concurrency: calls of each method at a time, instead of what each method says.
         :param send_tracebacks: whether callers get the traceback of an undeclared exception.
         :param once: where replies to requests with an idempotency key are recorded: a store of
@@ -460,23 +464,22 @@ class Rabbit(AsyncOnly):
             one, sqlite:///path, redis://... or postgresql://... Default: `MemoryOnce()`.
         :param allow: who may call what, by `current_call().user`: "service.method", "service" or
             "*" to a list of users, as names or `fnmatch` patterns, or None for everybody. The
-            first of the three that is given counts; a method that none names is open to all. Or a
-            function of the `CurrentCall`, which has no arguments yet. Others get
-            `PermissionDenied`.
-        :param trusted_servers: users of other servers, as names or patterns. When such a server
-            hands a request back in a drain, this server believes it which user sent the request.
-            Servers with this server's own user need not be named.
+            most specific key counts; a method without a matching key is open to all. Or a function
+            of the `CurrentCall`, which has no arguments yet. Other users get `PermissionDenied`.
+        :param trusted_servers: users of other servers, as names or patterns. When one of these
+            servers hands a request back in a drain, this server believes it which user sent the
+            request. Servers with this server's own user need not be named.
         :param operators: users, as names or patterns, who may see and cancel the calls of all
             callers (`rabbit.running_calls`, `leveret cancel`), and have the server drain
-            (`rabbit.drain_server`), beside the server's own user.
-        :param access_log: whether each call that ended is a line of the logger `leveret.access`.
+            (`rabbit.drain_server`), in addition to the server's own user.
+        :param access_log: whether to log a line for each call that ended, to `leveret.access`.
         :param blocked_after: seconds after which a handler that blocks the event loop is named in
-            the log; None: none is, and there is no thread that looks.
-        :raises ContractError: if a service cannot be served, or an option has no such value.
+            the log; None: there is no watchdog, nor its thread.
+        :raises ContractError: if a service cannot be served, or an option has an invalid value.
         :raises InvalidURL: if `once` is text, and not the URL of a store.
         :raises TopologyError: if a queue exists with other options.
         :raises OnceUnavailable: if the store of `once` cannot be used when it starts.
-        :raises ConnectionLost: if the connection breaks and is not opened again
+        :raises ConnectionLost: if the connection breaks and is not restored
             (`connect(reconnect=...)`).
         """
         read = ServeOptions.of(**options)

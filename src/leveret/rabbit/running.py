@@ -1,4 +1,4 @@
-"""`run`: an asyncio program on the fastest event loop there is."""
+"""`run`: runs an asyncio program on the fastest event loop available."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, on uvloop where that is installed.
+    """Run a coroutine as `asyncio.run` does, on uvloop if that is installed.
 
-    :raises TypeError: if `main` is no coroutine, before anything runs.
+    :raises TypeError: if `main` is not a coroutine, before anything runs.
     """
     given: object = main
     if not iscoroutine(given):
@@ -30,7 +30,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def _not(main: object) -> str:
-    """What was given instead, and what to write."""
+    """Names what was given instead, and what to write."""
     if isinstance(main, Rabbit):
         return (
             "a connection ends with its event loop: open it inside of main, with"

@@ -1,4 +1,4 @@
-"""Serving from begin to end: `Serving`, to be entered or awaited, and until a signal."""
+"""Serving from start to end: `Serving`, which is entered or awaited, and serving until a signal."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ log = logging.getLogger("leveret.server")
 
 
 class Serving(AsyncOnly):
-    """Serves from its beginning to its end: `async with` has both, `await` only begins.
+    """Serves from start to end: `async with` does both, `await` only starts.
 
     `async with rabbit.serving(...) as server` serves until the end of the block, then drains.
     `server = await rabbit.serving(...)` serves until `await server.close()`, or until the rabbit is
     closed, which drains the server first.
 
-    :param start: makes a server, and starts it.
+    :param start: makes a server and starts it.
     """
 
     def __init__(self, start: Callable[[], Awaitable[Server]]) -> None:
@@ -38,7 +38,7 @@ class Serving(AsyncOnly):
 
     async def __aenter__(self) -> Server:
         if self._begun:
-            raise RuntimeError("it serves already, or did; call rabbit.serving(...) again")
+            raise RuntimeError("it already serves, or has served; call rabbit.serving(...) again")
         self._begun = True
         self._server = await self._start()
         return self._server
@@ -63,11 +63,11 @@ class Serving(AsyncOnly):
 
 
 async def serve_until_stopped(server: Server, *, grace: float, signals: bool) -> None:
-    """Serve until SIGINT, SIGTERM or an operator's word, then drain.
+    """Serve until SIGINT, SIGTERM or an operator's command, then drain.
 
-    A signal during the start ends that.
+    A signal during the start ends the start.
 
-    :param grace: seconds that running calls get.
+    :param grace: seconds that running calls have to end.
     :param signals: whether to listen to signals at all.
     :raises LeveretError: why the server cannot start, or cannot go on.
     """

@@ -1,4 +1,4 @@
-"""Whether OpenTelemetry is to trace a connection: only if the program has imported it."""
+"""Has OpenTelemetry trace a connection, but only if the program has imported it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ log = logging.getLogger("leveret.tracing")
 T = TypeVar("T")
 
 _IMPORTED = ("opentelemetry.trace", "leveret.tracing")
-"""A program that has imported neither pays for neither."""
+"""The modules to look for: a program that has imported neither pays nothing."""
 
 
 def client_tracing(address: Address | str) -> ClientTracing | None:
-    """What traces the calls of a connection to this broker; None if nothing does."""
+    """Traces the calls of a connection to this broker; None if they are not traced."""
     if not any(name in sys.modules for name in _IMPORTED):
         return None
     from leveret.tracing import telemetry  # noqa: PLC0415
@@ -33,7 +33,7 @@ def client_tracing(address: Address | str) -> ClientTracing | None:
 def server_tracing(
     address: Address | str, instance: str, clock: Callable[[], float]
 ) -> ServerTracing | None:
-    """What traces the calls of a server; None if nothing does."""
+    """Traces the calls of a server; None if they are not traced."""
     if not any(name in sys.modules for name in _IMPORTED):
         return None
     from leveret.tracing import telemetry  # noqa: PLC0415
@@ -49,7 +49,7 @@ def _server(address: Address | str) -> tuple[str, int]:
 
 
 def _made(telemetry: Callable[[str, int], T | None], address: Address | str) -> T | None:
-    """What is made for a broker; None where the OpenTelemetry that is there cannot be used."""
+    """Make a tracer for a broker; None if the installed OpenTelemetry cannot be used."""
     try:
         return telemetry(*_server(address))
     except Exception as error:  # noqa: BLE001 - the program may have imported any version of it

@@ -97,7 +97,7 @@ def test_diff_says_which_side_cannot_be_had(folder: Path) -> None:
     (folder / "other.json").write_text("[]")
     other = run("diff", "other.json", DESK, "--json")
     assert other.exit_code == 11
-    assert "is no contract" in msgspec.json.decode(other.stderr)["error"]["message"]
+    assert "is not a contract" in msgspec.json.decode(other.stderr)["error"]["message"]
 
 
 def test_schemas_of_several_classes_are_told_by_name() -> None:

@@ -35,8 +35,8 @@ INTEGER = {"type": "integer"}
         ({"pattern": "a"}, {}, []),
         ({}, {"pattern": "^a$"}, ["be other than ^a$"]),
         ({"multipleOf": 10}, {"multipleOf": 5}, []),
-        ({"multipleOf": 5}, {"multipleOf": 10}, ["be no multiple of 10"]),
-        ({}, {"multipleOf": 10}, ["be no multiple of 10"]),
+        ({"multipleOf": 5}, {"multipleOf": 10}, ["not be a multiple of 10"]),
+        ({}, {"multipleOf": 10}, ["not be a multiple of 10"]),
         ({}, {"minimum": True}, []),
     ],
 )

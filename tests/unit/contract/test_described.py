@@ -177,5 +177,5 @@ def test_what_describes_no_service_is_refused(description: dict[str, Any]) -> No
 
 
 def test_a_service_without_a_method_is_refused() -> None:
-    with pytest.raises(ContractError, match="no method that could be called"):
+    with pytest.raises(ContractError, match="no method that can be called"):
         described_service({"service": "x", "methods": {}})

@@ -187,9 +187,7 @@ def test_a_declared_error_has_its_types_too() -> None:
 
     schema = method_schema(spec_of(Finder).methods["find"])
     assert "n" in str(schema["errors"]["ITEM_LOST"])
-    with pytest.raises(
-        ContractError, match=r"raises has Lost, whose field 'last' is of the type v"
-    ):
+    with pytest.raises(ContractError, match=r"raises has Lost, whose field 'last' has the type v"):
 
         class Loser(Service):
             @method(raises=[Lost])

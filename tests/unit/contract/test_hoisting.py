@@ -61,5 +61,5 @@ def test_a_schema_without_end_is_refused() -> None:
     deep: dict[str, Any] = {}
     for _ in range(100):
         deep = {"items": deep}
-    with pytest.raises(ValueError, match="too much inside"):
+    with pytest.raises(ValueError, match="nested too deeply"):
         Hoisted().schema(deep)

@@ -65,7 +65,7 @@ OTHER = Hook(Money, int, encode=lambda _: 1, decode=lambda found: Money(str(foun
         (TEXT, r"Shop: types is Hook\(Money, str\); write a list"),
         ("Money", "Shop: types is 'Money'; write a list"),
         (None, "Shop: types is None; write a list"),
-        ([Money], "Shop: types has <class .*Money'>, which is no leveret.Hook; write Hook"),
+        ([Money], "Shop: types has <class .*Money'>, which is not a leveret.Hook; write Hook"),
         (
             [TEXT, OTHER],
             r"two hooks for Money, Hook\(Money, str\) and Hook\(Money, int\); keep one",
@@ -101,7 +101,7 @@ def test_a_hook_that_cannot_work_is_refused(types: Any, said: str) -> None:
     ("annotation", "said"),
     [
         (Cents, r"'price' has the type Cents, .*cannot be encoded; .*types=\[leveret.Hook\(Cents"),
-        (Annotated[int, TEXT], "would have no effect: there is no Money where it stands"),
+        (Annotated[int, TEXT], "would have no effect: there is no Money in its annotation"),
         (Annotated[Known, hook(Known)], "would have no effect: Known travels without a hook"),
         (dict[str, Annotated[Money, OTHER] | Money], "Hook.* of the service in another"),
     ],

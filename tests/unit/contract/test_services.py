@@ -111,7 +111,7 @@ def test_spec_of_takes_a_class_or_an_instance() -> None:
 def test_spec_of_refuses_what_is_no_service(nothing: Any) -> None:
     with pytest.raises(
         ContractError,
-        match=r"is no service; (derive it|give a class that derives) from leveret\.Service",
+        match=r"is not a service; (derive it|give a class that derives) from leveret\.Service",
     ):
         spec_of(nothing)
 

@@ -353,7 +353,7 @@ def test_what_cannot_stream_is_refused_with_what_to_write(kind: str, message: st
         ("total", {"resume": True}, "resume=True is for a method that streams results"),
         ("talk", {"resume": True}, "nobody has the upload any more"),
         ("watch", {"resume": 1}, "resume is 1; write True or False"),
-        ("passed_on", {"executor": "thread"}, "what gives an AsyncIterator, runs on the event"),
+        ("passed_on", {"executor": "thread"}, "what returns an AsyncIterator, runs on the event"),
     ],
 )
 def test_options_that_cannot_hold_for_a_stream_are_refused(

@@ -70,7 +70,7 @@ def test_an_address_has_the_user_that_the_broker_is_to_verify() -> None:
 
 
 def test_an_embedded_broker_has_no_other_users() -> None:
-    with pytest.raises(InvalidArgument, match="embedded:// is a broker of one's own"):
+    with pytest.raises(InvalidArgument, match="embedded:// is a broker in this process"):
         connect("embedded://", user_id="ada")
 
 

@@ -65,7 +65,7 @@ async def test_a_server_that_is_held_serves_until_it_is_closed(rabbit: Rabbit) -
 async def test_it_serves_once(rabbit: Rabbit) -> None:
     serving = rabbit.serving(Echo())
     async with serving:
-        with pytest.raises(RuntimeError, match="it serves already, or did"):
+        with pytest.raises(RuntimeError, match="it already serves, or has served"):
             await serving
 
 
