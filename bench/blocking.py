@@ -8,7 +8,10 @@ connection for each thread, and RabbitMQ's tutorial on it. They take turns for s
 best of them counts. The first round warms up.
 
 `more` is what one call after the other takes of a thread beyond what it takes in an event loop,
-where nothing else is under way.
+where nothing else is under way. Both are in one process, and both loops are uvloop's, as
+`leveret.run` and `leveret.blocking` have them. They take turns for many short rounds, of which the
+medians count. `processor` is the same of the client's processor time, which is true of a busy
+machine as well.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import json
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from math import inf
+from statistics import median
 from typing import Any, Final
 
 from .broker import rabbitmq_at
@@ -29,6 +32,8 @@ THREADS: Final = 20
 CALLS: Final = 4_000
 """Calls of a round, of all threads together."""
 ROUNDS: Final = 3
+SHORT_ROUNDS: Final = 8
+"""Of calls one after the other, by each way, in one round."""
 PATIENCE: Final = 120.0
 """Seconds for one round."""
 PEERS: Final = ("leveret", "pika")
@@ -44,6 +49,8 @@ class Found:
     """Microseconds of a call from one thread."""
     awaited: float
     """Microseconds of a call in an event loop."""
+    processor: dict[str, float]
+    """Microseconds of the client's processor time for a call, by way."""
 
     @property
     def times(self) -> float:
@@ -62,6 +69,7 @@ class Found:
             "times": round(self.times, 2),
             "microseconds": {"blocking": round(self.blocking), "awaited": round(self.awaited)},
             "more": round(self.more),
+            "processor": {way: round(it) for way, it in self.processor.items()},
         }
 
 
@@ -79,7 +87,8 @@ async def _start(url: str, stack: AsyncExitStack) -> dict[str, WorkerProcess]:
 async def measure(url: str, *, threads: int, calls: int, rounds: int) -> Found:
     """Measure on a broker."""
     rates = dict.fromkeys(PEERS, 0.0)
-    took = {"blocking": inf, "awaited": inf}
+    took: dict[str, list[float]] = {"blocking": [], "awaited": []}
+    used: dict[str, list[float]] = {"blocking": [], "awaited": []}
     async with AsyncExitStack() as stack:
         clients = await _start(url, stack)
         for number in range(rounds + 1):
@@ -89,12 +98,17 @@ async def measure(url: str, *, threads: int, calls: int, rounds: int) -> Found:
                 if number:
                     rates[peer] = max(rates[peer], calls / seconds)
             alone = max(calls // threads, 1)
-            for way, before in took.items():
+            for way in [*took] * SHORT_ROUNDS:
                 command = {"way": way, "calls": alone}
-                seconds = (await clients["leveret"].ask(command, PATIENCE))["seconds"]
+                answer = await clients["leveret"].ask(command, PATIENCE)
                 if number:
-                    took[way] = min(before, 1e6 * seconds / alone)
-    return Found(rates=rates, blocking=took["blocking"], awaited=took["awaited"])
+                    took[way].append(1e6 * answer["seconds"] / alone)
+                    used[way].append(1e6 * answer["processor"] / alone)
+    return Found(
+        rates=rates,
+        processor={way: median(those) for way, those in used.items()},
+        **{way: median(those) for way, those in took.items()},
+    )
 
 
 def show(found: Found, threads: int) -> None:
@@ -107,6 +121,8 @@ def show(found: Found, threads: int) -> None:
     print(f"  {'blocking':10}{found.blocking:>10,.0f} us")
     print(f"  {'awaited':10}{found.awaited:>10,.0f} us")
     print(f"  {'more':10}{found.more:>10,.0f} us")
+    for way, used in found.processor.items():
+        print(f"  {way:10}{used:>10,.0f} us of the processor")
 
 
 def main() -> None:

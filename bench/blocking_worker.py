@@ -3,7 +3,7 @@
 Run as `python -m bench.blocking_worker leveret|pika server|client`. A client obeys
 `{"threads": T, "calls": N}`: N calls, shared out to T threads. Leveret's obeys
 `{"way": "blocking"|"awaited", "calls": N}` too: N calls, one after the other. Each answers how many
-seconds that took (the protocol: `bench/peer.py`).
+seconds that took, and Leveret's also how many of the processor (the protocol: `bench/peer.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, local
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import leveret.blocking
@@ -60,7 +60,7 @@ async def leveret_client(url: str) -> None:
 
         async def answer(command: dict[str, Any]) -> dict[str, Any]:
             calls, way = command["calls"], command.get("way")
-            start = perf_counter()
+            start, used = perf_counter(), process_time()
             if way == "awaited":
                 for number in range(calls):
                     await awaited.increment(number)
@@ -69,7 +69,7 @@ async def leveret_client(url: str) -> None:
             else:
                 threads = command["threads"]
                 await asyncio.to_thread(many, pool, threads, calls, lambda: call)
-            return {"seconds": perf_counter() - start}
+            return {"seconds": perf_counter() - start, "processor": process_time() - used}
 
         await answer_commands(answer)
     await asyncio.to_thread(blocking.close)
@@ -107,5 +107,5 @@ if __name__ == "__main__":
     address = os.environ["BENCH_ADDRESS"]
     if role == "server":
         run(lambda: serve(SERVING[peer](address)), "uvloop")
-    else:  # on the event loop that `leveret.blocking` has as well
-        run(lambda: CALLING[peer](address), "asyncio")
+    else:  # on an event loop of the kind that `leveret.blocking` has as well
+        run(lambda: CALLING[peer](address), "uvloop")

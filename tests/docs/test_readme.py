@@ -43,7 +43,7 @@ async def test_the_example_runs_as_two_files_with_the_command_line(
 def test_every_command_of_readme_is_run_by_a_test() -> None:
     told = [str(line) for block in blocks(README, "sh") for line in lines(block.text)]
     assert told == [
-        "pip install '.[cli]'",  # below
+        *("python3 -m venv venv", ". venv/bin/activate", "pip install '.[cli]'"),  # below
         "leveret broker",  # tests/docs/test_embedded_broker.py
         "leveret serve fibonacci:Fibonacci",
         "python client.py",

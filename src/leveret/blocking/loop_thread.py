@@ -17,6 +17,7 @@ from weakref import WeakSet
 
 from leveret.blocking.surroundings import check_surroundings
 from leveret.errors import ConnectionLost
+from leveret.rabbit.running import new_event_loop
 
 __all__ = ["LoopThread"]
 
@@ -33,36 +34,52 @@ _of_parents: Final[list[object]] = []
 
 
 class _Call(Generic[T]):
-    """One coroutine that a thread waits for."""
+    """One coroutine that a thread waits for.
 
-    __slots__ = ("_coroutine", "_done", "_error", "_result", "_task")
+    The thread sleeps on a lock, which the coroutine's task releases itself, as the last thing that
+    it does. A callback of the task would come a turn of the loop later.
+    """
+
+    __slots__ = ("_begun", "_coroutine", "_done", "_error", "_result", "_task")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
         self._done = threading.Lock()
         self._done.acquire()
-        self._task: asyncio.Task[T] | None = None
+        self._begun = False
+        self._task: asyncio.Task[None] | None = None
         self._result: T
         self._error: BaseException | None = None
 
     def begin(self) -> None:
         """Run it; in the loop's thread, and in the context of whoever waits."""
-        self._task = task = asyncio.get_running_loop().create_task(self._coroutine)
-        task.add_done_callback(self._ended)
+        self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def _ended(self, task: asyncio.Task[T]) -> None:
-        if task.cancelled():
+    async def _run(self) -> None:
+        self._begun = True
+        try:
+            self._result = await self._coroutine
+        except asyncio.CancelledError:
             self._error = CancelledError("the call was cancelled")
-        else:
-            self._error = task.exception()
-            if self._error is None:
-                self._result = task.result()
-        self._done.release()
+            raise
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            trace = error.__traceback__
+            assert trace is not None
+            self._error = error.with_traceback(trace.tb_next)  # this frame has the error
+        finally:
+            self._done.release()
 
     def cancel(self) -> None:
         """Nobody waits for it any more; in the loop's thread."""
         assert self._task is not None
         self._task.cancel()
+        if not self._begun:
+            self._drop()
+
+    def _drop(self) -> None:
+        """It is never begun."""
+        self._coroutine.close()
+        self._done.release()
 
     def wait(self, seconds: float = -1) -> bool:
         """Wait until it has ended; False if it has not after so many seconds."""
@@ -75,17 +92,18 @@ class _Call(Generic[T]):
         """
         while not self.wait(_LOOK_EVERY):
             if loop.is_closed() and not self.wait(0):
+                self._coroutine.close()
                 raise closed_meanwhile()
 
     def outcome(self) -> T:
-        """Its result, or its error, raised."""
-        error = self._error
+        """Its result, or its error, raised; to be asked once."""
+        error, self._error = self._error, None
         if error is None:
             return self._result
         try:
             raise error
         finally:
-            del error, self  # the traceback has this frame
+            del error  # the traceback has this frame
 
 
 class LoopThread:
@@ -234,7 +252,7 @@ if hasattr(os, "register_at_fork"):
 def _run_loop(begun: Future[asyncio.AbstractEventLoop]) -> None:
     """What the thread does."""
     try:
-        runner = asyncio.Runner()
+        runner = asyncio.Runner(loop_factory=new_event_loop)
         loop = runner.get_loop()
     except BaseException as error:  # noqa: BLE001 - whoever waits for the thread gets it
         begun.set_exception(error)

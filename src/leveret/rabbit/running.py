@@ -1,4 +1,4 @@
-"""`run`: runs an asyncio program on the fastest event loop available."""
+"""`run`: runs an asyncio program on the fastest event loop available, and gives such a loop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from typing import Any, TypeVar
 
 from leveret.rabbit.rabbit import Rabbit
 
-__all__ = ["run"]
+__all__ = ["new_event_loop", "run"]
 
 T = TypeVar("T")
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Make an event loop: of uvloop if that is installed, else of asyncio."""
+    try:
+        import uvloop  # noqa: PLC0415 - it is not there on every platform
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
+import traceback
+import weakref
 from concurrent.futures import CancelledError
 from contextvars import ContextVar
 
 import pytest
 
+import leveret
 from leveret import ConnectionLost
-from leveret.blocking.loop_thread import LoopThread
+from leveret.blocking.loop_thread import LoopThread, _Call
 
 whose: ContextVar[str] = ContextVar("whose", default="nobody's")
 
@@ -88,6 +92,64 @@ def test_a_child_of_a_fork_begins_anew_even_if_the_lock_was_held() -> None:
     assert thread.runs
     assert thread.run(name_of_thread()) == "one"
     thread.stop(nothing)
+
+
+def test_its_loop_is_the_one_that_asyncio_programs_have() -> None:
+    async def kind() -> type[asyncio.AbstractEventLoop]:
+        return type(asyncio.get_running_loop())
+
+    thread = LoopThread("one", lambda: None)
+    try:
+        assert thread.run(kind()) is leveret.run(kind())
+    finally:
+        thread.stop(nothing)
+
+
+def test_an_error_is_gone_once_nobody_has_it() -> None:
+    """What it holds, as large arguments in its frames, does not wait for the garbage collector."""
+
+    class NoError(Exception):
+        pass
+
+    async def fail() -> None:
+        raise NoError
+
+    thread = LoopThread("one", lambda: None)
+    gc.disable()
+    try:
+        try:
+            thread.run(fail())
+        except NoError as error:
+            gone = weakref.ref(error)
+            names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        thread.run(nothing())  # the loop has forgotten the task, too
+        assert gone() is None
+        assert names[-1] == "fail"
+    finally:
+        gc.enable()
+        thread.stop(nothing)
+
+
+def test_a_call_that_is_given_up_before_it_begins_never_does() -> None:
+    ran: list[str] = []
+
+    async def note() -> None:
+        ran.append("it began")
+
+    call, loop = _Call(note()), asyncio.new_event_loop()
+
+    async def give_up() -> None:
+        call.begin()
+        call.cancel()
+        await asyncio.sleep(0)
+
+    try:
+        loop.run_until_complete(give_up())
+    finally:
+        loop.close()
+    assert call.wait(0)
+    assert ran == []
+    gc.collect()  # it is then that a coroutine that nobody awaited is told of
 
 
 def test_a_loop_does_one_thing_more_and_is_then_not_that_of_now() -> None:
