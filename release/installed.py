@@ -32,5 +32,5 @@ def test(sdist: Path, wheel: Path, tests: list[str]) -> None:
         run(python, "-c", "import leveret, pathlib; print(pathlib.Path(leveret.__file__).parent)")
         run(folder / "venv" / "bin" / "leveret", "--version")
         run(*pip, "--no-compile", "--group", f"{files / 'pyproject.toml'}:test")
-        pytest = (python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup")
+        pytest = (python, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadgroup")
         run(*pytest, "-p", "no:cacheprovider", "-k", "embedded", *tests, cwd=files)
