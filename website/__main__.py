@@ -12,6 +12,7 @@ from typing import Final
 from website import checks
 from website.documented import undocumented
 from website.places import ROOT, NoPlace
+from website.search import mended
 from website.sources import NotInNav, gather, public_names
 
 SOURCES: Final = ROOT / "build" / "site-source"
@@ -32,6 +33,8 @@ def main() -> None:
         sys.exit(f"website: {error}")
     found = [f"{name} has no docstring" for name in undocumented(public_names())]
     _build()
+    index = SITE / "search.json"
+    index.write_text(mended(index.read_text()))
     found += checks.problems(SITE)
     for line in found:
         print(f"website: {line}", file=sys.stderr)

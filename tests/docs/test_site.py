@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.test_exports import PUBLIC
-from website import checks, llms, reference
+from website import checks, llms, reference, search
 from website.places import NoPlace, for_site, place
 from website.sources import pages, public_names, read_nav
 
@@ -54,6 +54,11 @@ def test_a_link_to_a_file_that_the_site_does_not_have_is_refused() -> None:
 def test_a_file_of_an_example_stands_on_the_page_of_its_folder() -> None:
     assert place("examples/tutorial") == "examples/tutorial.md"
     assert place("examples/tutorial/rpc_server.py") == "examples/tutorial.md#file-rpc-server-py"
+
+
+def test_the_search_shows_titles_without_the_anchors_that_they_are_given() -> None:
+    title = '{"title": "<code>shop.py</code> { #file-shop-py }", "text": "{ x }"}'
+    assert search.mended(title) == '{"title": "<code>shop.py</code>", "text": "{ x }"}'
 
 
 def test_llms_txt_names_every_page_and_what_leveret_is() -> None:
