@@ -40,7 +40,7 @@ SERVER_IN_ALL: Final = 48
 _PACKAGE = str(Path(leveret.__file__).parent) + "/"
 _WARM = 50
 _CALLS = 400
-_BATCH = 20
+_BATCH = 5
 
 
 def batched(counts: list[int], size: int) -> list[list[int]]:

@@ -261,7 +261,7 @@ async def test_a_name_that_is_no_unicode_silences_nobody(
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:
     await raw.listen()
-    async with host.serving(Echo(), Gate()):
+    async with host.serving(Echo(), Gate(), grace=0):
         raw.request("echo.echo", b'{"text":"x"}', correlation_id="\udcff", app_id="\udcfe")
         await raw.reply()
         raw.request("echo.echo", b"[", correlation_id="\udcff", app_id="\udcfe")

@@ -59,7 +59,7 @@ async def test_a_node_that_takes_connections_and_is_not_ready_is_passed_over(
         refusing.refuse()
         oracle.faults += 3
         ports = (silent.port, refusing.port, hangs_up, _port(rabbitmq_url))
-        url = _hosts(rabbitmq_url, *ports, query="connection_timeout=300")
+        url = _hosts(rabbitmq_url, *ports, query="connection_timeout=1500")
         async with (
             leveret.connect(url) as host,
             host.serving(Work(diary)),
@@ -77,7 +77,7 @@ async def test_nodes_none_of_which_is_ready_are_waited_for(
     rabbitmq_url: str, oracle: Oracle, diary: Diary
 ) -> None:
     async with FaultProxy(rabbitmq_url) as node, _who_hangs_up() as (hangs_up, taken):
-        url = _hosts(rabbitmq_url, node.port, hangs_up, query="connection_timeout=300")
+        url = _hosts(rabbitmq_url, node.port, hangs_up, query="connection_timeout=1500")
         async with (
             leveret.connect(url, reconnect=SOON) as host,
             host.serving(Work(diary), grace=2),
