@@ -39,6 +39,11 @@ class Feed(Service, name="feed"):
             self.closed += 1
 
     @method(timeout=30)
+    async def texts(self) -> AsyncIterator[str]:
+        for size in (1500, 1500, 1500, 5000, 1):
+            yield "x" * size
+
+    @method(timeout=30)
     async def total(self, numbers: AsyncIterator[int]) -> int:
         return sum([number async for number in numbers])
 
@@ -113,6 +118,22 @@ async def test_a_server_sends_what_it_may_and_keeps_it_until_it_is_acknowledged(
             kind, _, body = await heard(raw)
         assert (kind, b"ABORTED" in body) == ("error", True)  # it is not there any more
         assert feed.closed == 1
+
+
+async def test_no_message_of_several_items_is_larger_than_its_caller_takes(
+    host: Rabbit, raw: RawPeer
+) -> None:
+    await raw.listen()
+    async with host.serving(Feed()):
+        ask(raw, key="feed.texts", body=b"{}", credit=64, size=100_000, packed=4096)
+        found = [await heard(raw) for _ in range(5)]
+        assert [(kind, headers["n"], len(body)) for kind, headers, body in found] == [
+            ("items", 1, 12 + 2 * 1502),
+            ("item", 3, 1502),  # with the next one it would be too large
+            ("item", 4, 5002),
+            ("item", 5, 3),
+            ("end", 5, 0),
+        ]
 
 
 async def test_small_items_that_are_given_at_once_leave_in_one_message_where_the_caller_takes_such(

@@ -12,7 +12,7 @@ import leveret
 from leveret import Rabbit, Service
 from leveret.backoff import Backoff
 from leveret.client.calls import streams
-from leveret.client.streams import method, remote_stream
+from leveret.client.streams import going_on, method
 from tests.behaviour.patience import until
 from tests.behaviour.scripted_streams import ScriptedServer, scripted_server
 
@@ -108,7 +108,7 @@ async def test_an_upload_can_wait_for_the_first_server_of_its_method(
 async def test_an_upload_that_no_server_takes_in_time_leaves_its_source_as_it_was(
     client: Rabbit, contract: type[Feed | Chat], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (method, remote_stream):  # it is not worth while to try again
+    for module in (method, going_on):  # it is not worth while to try again
         monkeypatch.setattr(module, "PAUSES", Backoff(first=1000, most=1000, jitter=0))
     source = plain_source()
     waiting: Any = client.remote(contract).with_options(wait_for_server=True, timeout=30)

@@ -21,7 +21,7 @@ from leveret.streaming.credit import Credit
 
 MOST_KEPT: Final = 4096
 """How many items are sent at most that the receiver has not acknowledged."""
-MOST_SIZE: Final = 4 * 1024 * 1024
+MOST_SIZE: Final = 16 * 1024 * 1024
 """Bytes of their bodies at most, beside the last one."""
 
 

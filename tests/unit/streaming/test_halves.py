@@ -32,6 +32,12 @@ class Scene:
         self.waiting: deque[int] = deque()
         self.taken: list[int] = []
         self.ends = 0
+        self.clock = 0.0
+
+    def now(self) -> float:
+        """Sometimes the receiver speaks soon after, sometimes not."""
+        self.clock += self.random.choice([0.001, 1.0])
+        return self.clock
 
     def send(self) -> None:
         sender = self.sender
@@ -69,14 +75,14 @@ class Scene:
         if act is Act.TAKE:
             self.waiting += numbers
         elif act is not Act.DROP:
-            self.back.append(self.receiver.credit())
+            self.back.append(self.receiver.credit(self.now()))
 
     def take(self) -> None:
         if self.waiting:
             number = self.waiting.popleft()
             self.taken.append(number)
             if self.receiver.took(size_of(number)):
-                self.back.append(self.receiver.credit())
+                self.back.append(self.receiver.credit(self.now()))
 
     def hear(self) -> None:
         if self.back:
@@ -91,7 +97,7 @@ class Scene:
         elif self.there or self.back:
             return
         self.there.extend(self.sender.unacknowledged())
-        self.back.append(self.receiver.credit(again=True))
+        self.back.append(self.receiver.credit(self.now(), again=True))
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -64,9 +64,9 @@ def test_a_gap_is_asked_for_once_and_with_each_credit_until_it_is_filled() -> No
     half = half_in(State.WHOLE)
 
     assert [half.item(5), half.item(6)] == [Act.ASK, Act.DROP]
-    assert half.credit() == Credit(got=3, upto=256, size=WINDOW_BYTES, again=True)
+    assert half.credit(1.0) == Credit(got=3, upto=256, size=WINDOW_BYTES, again=True)
     assert [half.item(4), half.item(5), half.item(6)] == [Act.TAKE] * 3
-    assert half.credit() == Credit(got=6, upto=256, size=WINDOW_BYTES)
+    assert half.credit(1.0) == Credit(got=6, upto=256, size=WINDOW_BYTES)
 
 
 def test_credit_is_due_when_half_of_the_items_are_taken() -> None:
@@ -75,7 +75,7 @@ def test_credit_is_due_when_half_of_the_items_are_taken() -> None:
         half.item(number)
 
     assert [half.took(1), half.took(1)] == [False, True]
-    assert half.credit() == Credit(got=4, upto=6, size=1002)
+    assert half.credit(1.0) == Credit(got=4, upto=6, size=1002)
     assert [half.took(1), half.took(1)] == [False, True]
 
 
@@ -100,7 +100,44 @@ def test_credit_is_due_when_half_of_the_bytes_are_taken() -> None:
         half.item(number)
 
     assert [half.took(200), half.took(200), half.took(200)] == [False, False, True]
-    assert half.credit() == Credit(got=3, upto=103, size=1600)
+    assert half.credit(1.0) == Credit(got=3, upto=103, size=1600)
+
+
+def window_after(half: ReceivingHalf, size: int, now: float) -> int:
+    """The window in bytes that is given once the consumer took so many more."""
+    half.item(half.got + 1)
+    assert half.took(size)
+    return half.credit(now).size - half.taken_size
+
+
+def test_a_consumer_that_takes_its_window_quickly_is_given_up_to_four_times_as_much() -> None:
+    half = ReceivingHalf(items=100, size=1000)
+    assert window_after(half, 500, now=10.0) == 1000  # nothing is known of it yet
+    assert window_after(half, 500, now=10.01) == 2000
+    assert window_after(half, 1000, now=10.02) == 4000
+    assert window_after(half, 2000, now=10.03) == 4000
+
+
+def test_a_consumer_that_becomes_slow_is_given_no_more_before_it_has_taken_the_rest() -> None:
+    half = ReceivingHalf(items=100, size=1000)
+    for now in (10.0, 10.01, 10.02):
+        half.item(half.got + 1)
+        half.took(1000)
+        given = half.credit(now).size
+    half.item(half.got + 1)
+    assert half.took(2000)
+    assert half.credit(20.0).size == given
+    half.item(half.got + 1)
+    assert not half.took(1499)
+    half.item(half.got + 1)
+    assert half.took(1)
+    assert half.credit(30.0).size == half.taken_size + 1000 == given + 500
+
+
+def test_credit_that_is_said_again_widens_no_window() -> None:
+    half = ReceivingHalf(items=100, size=1000)
+    assert window_after(half, 500, now=10.0) == 1000
+    assert [half.credit(10.0).size, half.credit(10.01).size] == [1500, 1500]
 
 
 def test_a_window_of_one_item_is_topped_up_with_each() -> None:
@@ -108,18 +145,18 @@ def test_a_window_of_one_item_is_topped_up_with_each() -> None:
     half.item(1)
 
     assert half.took(10_000)
-    assert half.credit() == Credit(got=1, upto=2, size=10_001)
+    assert half.credit(1.0) == Credit(got=1, upto=2, size=10_001)
 
 
 def test_the_end_is_acknowledged_as_one_number_more_and_needs_no_more_credit() -> None:
     half = half_in(State.ENDED)
 
-    assert half.credit(again=True).got == 4
-    assert not half.credit(again=True).again
+    assert half.credit(1.0, again=True).got == 4
+    assert not half.credit(1.0, again=True).again
     assert not any(half.took(WINDOW_BYTES) for _ in range(3))
 
 
 def test_who_was_cut_off_says_what_it_has_and_asks_for_the_rest() -> None:
-    assert half_in(State.WHOLE).credit(again=True) == Credit(
+    assert half_in(State.WHOLE).credit(1.0, again=True) == Credit(
         got=3, upto=256, size=WINDOW_BYTES, again=True
     )

@@ -75,6 +75,13 @@ def test_several_items_arrive_in_one_message() -> None:
     assert read.after(2) == items[2:]
 
 
+def test_several_large_items_arrive_in_one_message_of_several_frames() -> None:
+    bodies = [b"a" * FRAME_MAX, b"b" * 3, b"c" * 2 * FRAME_MAX]
+    read = read_stream(delivered(packer().items(1, bodies)))
+    assert isinstance(read, Items)
+    assert [item.body for item in read.after(0)] == bodies
+
+
 def test_all_of_it_is_published_mandatory_to_the_callers_queue() -> None:
     packed = packer()
     for frames in (packed.item(1, b"x"), packed.progress(1), packed.end(1)):

@@ -150,9 +150,10 @@ class Streams:
         return "" if begun is None else begun[1].server
 
     def _say(self, call: Pending, stream: Stream, *, again: bool = False) -> None:
-        stream.liveness.moved(self._time())
+        now = self._time()
+        stream.liveness.moved(now)
         if stream.results or stream.is_over or again:
-            self._credit(stream.server, call, stream.half.credit(again=again))
+            self._credit(stream.server, call, stream.half.credit(now, again=again))
         if again and stream.upload is not None:
             stream.upload.say()
 
@@ -161,7 +162,7 @@ class Streams:
         upload = stream.upload
         if stream.results or upload is None or upload.is_done:
             # Where one result is awaited, this asks whether the server knows the call.
-            self._credit(stream.server, call, stream.half.credit(again=again))
+            self._credit(stream.server, call, stream.half.credit(self._time(), again=again))
         if upload is not None:
             upload.say()
 

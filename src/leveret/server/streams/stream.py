@@ -4,8 +4,8 @@
 the event loop. Whoever runs a handler in a thread or a process asks it for one item after the
 other.
 
-Small items that a handler yields in one pass of the loop are sent in one message, if the caller
-takes that. The broker's work is per message, and is more than that of both sides.
+Items that a handler yields in one pass of the loop are sent in one message, if the caller takes
+that. The broker's work is per message, and is more than that of both sides.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from leveret.wire.dialect import Metadata, StreamPacker
 from leveret.wire.message import StreamRequest, UploadMessage
 
 _END: Final = object()
-_SMALL: Final = 1024
+_SMALL: Final = 128 * 1024
 """Bytes of the largest item that is sent together with others."""
-_PACKED: Final = 16_384
-"""Bytes of items that are sent together at most, without the last one."""
+_PACKED: Final = 512 * 1024
+"""Bytes of items that are sent together at most. Even of items of 64 KB, a message of its own for
+each costs half as much again."""
 _MOST: Final = 64
 """How many are sent together at most. A caller's window holds several messages of this size, so
 that one is made while others are on their way."""
@@ -70,7 +71,10 @@ class ServerStream:
         self.ended = False
         """Whether the handler has ended, and the caller was sent its end."""
         self._sender = sender
-        self._packed = min(request.packed - _SMALL - 4 * (_MOST + 1), _PACKED)
+        self._room = min(request.packed - 4 * (_MOST + 1), _PACKED)
+        """Bytes of items that are sent together at most; below 0 if the caller does not take that.
+        The message has the size of each besides."""
+        self._small = min(_SMALL, self._room)
         self._open: list[bytes] = []
         """Items that the handler yielded, and that are in no message yet."""
         self._open_size = 0
@@ -143,16 +147,16 @@ class ServerStream:
         half = self.results
         answers = self.call.source.answers
         size = len(body)
-        if size <= _SMALL and self._packed > 0 and not cursor and type(body) is bytes:
+        if size <= self._small and not cursor and type(body) is bytes:
+            takes_more = self._open_size + size <= self._room or self._send_open()
             half.count(size)
             items = self._open
             if not items:
                 answers.defer(self._pass_ends)
             items.append(body)
             self._open_size += size
-            if len(items) < _MOST and self._open_size < self._packed:
-                return None
-            takes_more = self._send_open()
+            if len(items) >= _MOST or self._open_size + size > self._room:
+                takes_more = self._send_open()  # another of this size would not fit
         else:
             if self._open:
                 self._send_open()
@@ -375,7 +379,7 @@ class ServerStream:
 
     def _give_credit(self, now: float, *, again: bool = False, said: bool = False) -> None:
         assert self.upload is not None
-        credit = self.upload.credit(again=again)
+        credit = self.upload.credit(now, again=again)
         self.call.source.answers.reply(self.packer.credit(credit))
         if not said:
             self._alive.moved(now)

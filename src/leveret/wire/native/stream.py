@@ -7,7 +7,7 @@ the body are one `struct`, as those of results.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from leveret.amqp.codes import BASIC
@@ -29,7 +29,7 @@ from leveret.amqp.properties import (
     encode_properties,
     short_string,
 )
-from leveret.body_parts import Body
+from leveret.body_parts import Body, BodyParts
 from leveret.errors import CallError
 from leveret.streaming import Credit
 from leveret.wire.dialect import Metadata
@@ -51,6 +51,9 @@ from leveret.wire.native.names import CREDIT, END, ERROR, ITEM, ITEMS, PROGRESS
 
 LONGEST_CURSOR = 255
 """Bytes of the longest cursor."""
+
+_Layout = tuple[Callable[..., bytes], bytes, bytes, bytes]
+"""Packs the frames of one kind of message before its body, and what is the same in all of them."""
 
 _HEADER = struct.Struct(">BHIHH").pack
 _U16 = struct.Struct(">H").pack
@@ -81,12 +84,21 @@ class StreamPacker:
         self._small = min(self._room, SMALL_BODY)
         call_id = call.call_id.encode("utf-8", "surrogateescape")
         flags = CONTENT_TYPE | HEADERS | CORRELATION_ID | REPLY_TO | TYPE
-        middle = _U16(flags) + short_string(content_type) + _NUMBER_TABLE
-        after = bytes((len(call_id),)) + call_id + short_string(sender) + short_string(ITEM)
-        size = 12 + len(middle) + 8 + len(after)
-        start = self._publish + _HEADER(2, channel, size, BASIC, 0)
-        self._constant = start, middle, after + b"\xce"
-        self._pack = struct.Struct(f">{len(start)}sQ{len(middle)}sq{len(after) + 1}sBHI").pack
+        self._head = _U16(flags) + short_string(content_type) + _NUMBER_TABLE
+        ids = bytes((len(call_id),)) + call_id + short_string(sender)
+        self._item = self._lay_out(ids + short_string(ITEM))
+        self._items = self._lay_out(ids + short_string(ITEMS))
+
+    def _lay_out(self, after: bytes) -> _Layout:
+        """What packs a kind of message with a number and a body.
+
+        :param after: what follows the headers.
+        """
+        head = self._head
+        size = 12 + len(head) + 8 + len(after)
+        start = self._publish + _HEADER(2, self._channel, size, BASIC, 0)
+        pack = struct.Struct(f">{len(start)}sQ{len(head)}sq{len(after) + 1}sBHI").pack
+        return pack, start, head, after + b"\xce"
 
     def item(self, number: int, body: Body, cursor: str = "") -> bytes:
         """The frames of one item."""
@@ -95,8 +107,8 @@ class StreamPacker:
                 raise ValueError(f"a cursor has at most {LONGEST_CURSOR} bytes: {cursor[:40]!r}...")
             return self._message(ITEM, body, self._content_type, {CURSOR: cursor}, number)
         size = len(body)
-        start, middle, after = self._constant
-        frames = self._pack(start, size, middle, number, after, 3, self._channel, size)
+        pack, start, head, after = self._item
+        frames = pack(start, size, head, number, after, 3, self._channel, size)
         if 0 < size <= self._small:  # an empty body has no frame of its own
             return frames + body + b"\xce"
         return with_body(frames[:-7], self._channel, body, self._room)
@@ -104,8 +116,11 @@ class StreamPacker:
     def items(self, first: int, bodies: Sequence[bytes]) -> bytes:
         """The frames of several items."""
         sizes = struct.pack(f">{len(bodies) + 1}I", len(bodies), *map(len, bodies))
-        body = sizes + b"".join(bodies)
-        return self._message(ITEMS, body, self._content_type, {}, first)
+        body = BodyParts((sizes, *bodies))  # joined once, with the frames around them
+        size = len(body)
+        pack, start, head, after = self._items
+        frames = pack(start, size, head, first, after, 3, self._channel, size)
+        return with_body(frames[:-7], self._channel, body, self._room)
 
     def end(self, count: int, metadata: Metadata | None = None, *, moved: bool = False) -> bytes:
         """The frames of the end."""

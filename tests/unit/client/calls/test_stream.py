@@ -24,7 +24,7 @@ def item(n: int, size: int = 1) -> Item:
 
 async def test_items_wait_in_order_until_they_are_taken() -> None:
     stream, told = a_stream(), []
-    stream.tell = lambda: told.append(stream.half.credit())
+    stream.tell = lambda: told.append(stream.half.credit(1.0))
     for n in (1, 2, 2, 1, 3):
         stream.take(item(n))
     assert [waiting.n for waiting in stream.items] == [1, 2, 3]
@@ -56,7 +56,7 @@ async def test_what_tells_of_lost_items_asks_for_them() -> None:
         stream = a_stream()
         stream.take(ahead)
         assert (stream.wants_credit, stream.is_over, len(stream.items)) == (True, False, 0)
-        assert stream.half.credit().again
+        assert stream.half.credit(1.0).again
     stream = a_stream()
     stream.take(Sign(server="s", n=0))
     assert not stream.wants_credit
