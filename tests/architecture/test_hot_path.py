@@ -26,6 +26,7 @@ import pytest
 
 import leveret
 from leveret import Service, method
+from leveret.rabbit import traced
 from tests.brokers import Loop, OnEmbedded
 
 CLIENT: Final = 10
@@ -131,9 +132,22 @@ async def _call(url: str, server: Server, at_client: Tally, at_server: Tally) ->
                 sys.setprofile(None)
 
 
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Calls are not traced, even if another test has imported OpenTelemetry into this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traced, "_IMPORTED", ())
+        yield
+
+
 @pytest.fixture(scope="module")
 def tallies() -> tuple[Tally, Tally]:
     """What a client and a server did for the same calls."""
+    with untraced():
+        return _tallies()
+
+
+def _tallies() -> tuple[Tally, Tally]:
     at_client, at_server = Tally(), Tally()
     with Loop() as of_broker, Loop() as of_server:
         broker = OnEmbedded(of_broker)

@@ -75,7 +75,8 @@ def test_a_call_for_all_servers_is_a_request_with_its_method() -> None:
     )
     call = control.read(message)
     assert isinstance(call, CallForAll)
-    assert (call.service, call.method) == (message.routing_key, "shout")
+    assert message.routing_key == "words.shout"  # a call for one server has its instance there
+    assert (call.service, call.method) == ("words", "shout")
     assert call.delivery is message
     for headers in (None, {"method": 7}):
         unnamed = control.read(
