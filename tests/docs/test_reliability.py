@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -137,9 +138,9 @@ def test_the_line_of_the_log_is_the_watchdogs() -> None:
 
 
 def test_the_lines_of_runs_have_the_counts_of_the_oracle_and_none_that_is_broken() -> None:
-    load = ("calls", "streams", "started", "pipes", "one_way", "faults", "seed")
-    chaos, simulation = (msgspec.json.decode(it, type=dict[str, int]) for it in _shown("ran_twice"))
+    load = ("calls", "streams", "started", "pipes", "one_way", "faults", "allowed", "seed")
+    chaos, simulation = (msgspec.json.decode(it, type=dict[str, Any]) for it in _shown("ran_twice"))
     assert chaos.keys() == Verdict().counts().keys()
-    assert simulation.keys() == chaos.keys() | {"seed"}
+    assert simulation.keys() == chaos.keys() | {"allowed", "seed"}
     for counts in (chaos, simulation):
         assert not any(count for name, count in counts.items() if name not in load)

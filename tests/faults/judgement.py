@@ -92,6 +92,8 @@ class Verdict:
     one_way_lost: int = 0
     maybe: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    allowed: Counter[str] = field(default_factory=Counter)
+    """What the promise allows and nobody likes, by kind: the known limits, counted."""
     complaints: list[str] = field(default_factory=list)
 
     def add(self, other: Verdict) -> None:
@@ -100,6 +102,7 @@ class Verdict:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.maybe += other.maybe
         self.errors += other.errors
+        self.allowed += other.allowed
         self.complaints += other.complaints[:20]
 
     @property
@@ -171,6 +174,7 @@ class Judge:
             for name, broken in self.broken(call, entry):
                 setattr(verdict, name, getattr(verdict, name) + 1)
                 verdict.complaints.append(f"{name}: {call}: {broken}")
+            verdict.allowed.update(self._allowed(call, entry))
             executed = told(call)
             verdict.maybe += executed == "maybe"
             verdict.results += executed == "yes" and call.error is None
@@ -212,6 +216,24 @@ class Judge:
             yield "wrong_executed", "it never ran"
         if call.error is None and not entry.ended:
             yield "wrong_executed", "it has a result, and its handler did not end"
+
+    def _allowed(self, call: Call, entry: Entry) -> Iterable[str]:
+        """What of the call the promise allows, though one would rather have it otherwise."""
+        if call.idempotent and len(entry.began) > 1:
+            yield "idempotent, ran again"
+        if call.cancelled:
+            return
+        end = call.began + call.timeout
+        if call.overdue and call.ended > end + LATE:
+            yield "ended late, its process stood still"
+        if max(entry.began, default=0.0) > end + LATE:
+            yield "begun after its deadline, by a clock that is behind or stood still"
+        if call.error is not None and GIVEN_UP.search(str(call.error)):
+            yield "given up after six servers"
+        elif told(call) == "maybe":
+            ran = "ended" if entry.ended else "begun" if entry.began else "not begun"
+            kind = "idempotent" if call.idempotent else "plain"
+            yield f"{kind}, {type(call.error).__name__} maybe, {ran}"
 
     def _sent_late(self, call: Call) -> float:
         """By how many seconds the loop may have sent it late."""

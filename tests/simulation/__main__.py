@@ -102,7 +102,8 @@ def _main(options: argparse.Namespace) -> int:
         f"{time.monotonic() - began:.0f} s, {spent.cpu:.1f} s of CPU; trace {check.hexdigest()}"
     )
     first = failed[0].seed if failed else seed
-    print(json.dumps({**total.counts(), "seed": first}), flush=True)
+    allowed = dict(sorted(total.allowed.items()))
+    print(json.dumps({**total.counts(), "allowed": allowed, "seed": first}), flush=True)
     return 1 if failed else 0
 
 

@@ -11,30 +11,29 @@ one end is right. In this order:
 5. What clients do beside calls: each stream comes to its end, each request is run once.
 6. Keys of which something is known are asked for again: nothing runs twice, and other arguments
    are refused.
-7. A rolling restart under load, of which no caller notices anything.
-8. Nothing to do for a while, in which no connection breaks.
+7. Requests of which there are two copies: `copies.py`.
+8. A rolling restart under load, of which no caller notices anything.
+9. Nothing to do for a while, in which no connection breaks.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Final
 
 from leveret import InvalidArgument
 from tests.faults.judgement import Call, told
+from tests.simulation.calm import MENDED, Calm, Mended
+from tests.simulation.copies import Copies
 from tests.simulation.deeds import Deed
-from tests.simulation.network import End, Network
-from tests.simulation.once import SharedRecords
-from tests.simulation.plan import Plan, PlannedCall, PlannedDeed
-from tests.simulation.programs import BrokerProgram, ClientProgram, ServerProgram
+from tests.simulation.network import End
+from tests.simulation.plan import PlannedCall
 from tests.simulation.streams import Results
-from tests.simulation.work import Conduct, Keyed, MemoryDiary, Narrow, Work
-from tests.simulation.world import Process, World
+from tests.simulation.work import Keyed, Narrow, Work
+from tests.simulation.world import Process
 
-_MENDED: Final = 15.0
-"""Seconds in which all is as before: connections that are half open are noticed, for example."""
 _FORGOTTEN: Final = 3.0
 """Seconds after which no client takes a server that it has seen for one that is there."""
 _IDLE: Final = 12.0
@@ -44,42 +43,12 @@ _LARGE: Final = 150_000
 """Bytes of the messages that fill them."""
 _CLAIM_ENDS: Final = 8.0
 """Seconds after which a server's claim of a key has ended, if it has died."""
-_PATIENT: Final = 25.0
 _STORE_BACK: Final = 4.0
 """Seconds in which what waited for the store has run."""
 _GO_ON: Final = ("one_way", "started", "pipe")
 """What no rolling restart ends: a stream may last longer than a server has to drain."""
 _SOON: Final = 1.0
 """Seconds in which a handler has heard that its caller is gone."""
-
-
-class Mended(Protocol):
-    """The system, with nothing that harms it."""
-
-    world: World
-    network: Network
-    diary: MemoryDiary
-    broker: BrokerProgram
-    clients: list[ClientProgram]
-    servers: list[ServerProgram]
-    store: SharedRecords
-    plan: Plan
-
-    def make(self, planned: PlannedCall) -> Call:
-        """Make a call now."""
-        ...
-
-    def do(self, planned: PlannedDeed) -> Deed:
-        """Have a client do something else now."""
-        ...
-
-    def fetch(self, deeds: Iterable[Deed]) -> None:
-        """Have the outcomes of started calls told to a client."""
-        ...
-
-    def start_server(self) -> None:
-        """Start one more."""
-        ...
 
 
 class Aftermath:
@@ -94,7 +63,8 @@ class Aftermath:
         self._world = system.world
         self._kinds = kinds
         self._dice = dice
-        self._made = 0
+        self._calm = calm = Calm(system)
+        self._copies = Copies(system, calm, kinds)
         self._parts = (
             self._silence,
             self._lost_replies,
@@ -103,6 +73,7 @@ class Aftermath:
             self._each_kind,
             self._deeds,
             self._keys,
+            self._copies.broken,
             self._rolling_restart,
         )
 
@@ -111,12 +82,12 @@ class Aftermath:
 
         :raises Stuck: if it does not end.
         """
-        self._wait(_MENDED)
+        self._calm.wait(MENDED)
         for part in self._parts:
             for what in part():
                 yield f"aftermath: {what}"
         wires = self._wires()
-        self._wait(_IDLE)
+        self._calm.wait(_IDLE)
         if self._wires() != wires:
             yield "aftermath: a connection broke that had nothing to do"
 
@@ -129,41 +100,39 @@ class Aftermath:
         """Nothing comes from the broker any more, and nobody says so."""
         for wire in tuple(self._system.network.wires.values()):
             wire.swallow(wire.client)
-        self._wait(_MENDED)
-        yield from self._without_results(self._make(self._call(kind) for kind in self._kinds))
+        self._calm.wait(MENDED)
+        yield from self._calm.without_results(
+            self._calm.make(self._calm.call(kind) for kind in self._kinds)
+        )
 
     def _lost_replies(self) -> Iterator[str]:
         """Replies are on their way when a client's connection breaks; servers repeat them."""
-        plain = [self._call(kind, idempotent=False, seconds=0.3, client=0) for kind in self._kinds]
-        made = self._make(plain)
-        self._wait(0.15)  # the broker has the requests
+        plain = [
+            self._calm.call(kind, idempotent=False, seconds=0.3, client=0) for kind in self._kinds
+        ]
+        made = self._calm.make(plain)
+        self._calm.wait(0.15)  # the broker has the requests
         self._cut_off(self._system.clients[0].process)
-        yield from self._without_results(made)
+        yield from self._calm.without_results(made)
 
     def _cut_off(self, process: Process) -> None:
         """Lose what is on its way to a client, and its connection."""
-        wires = [w for w in self._system.network.wires.values() if w.client.process is process]
+        wires = self._calm.wires_of([process])
         for wire in wires:
             wire.client.stall(True)
-        self._wait(0.3)
+        self._calm.wait(0.3)
         for wire in wires:
             wire.cut(clean=False)
 
     def _no_servers(self) -> Iterator[str]:
         """Who was told that no server listens is not surprised by one that starts."""
         system = self._system
-        stopped, count = list(system.servers), len(system.servers)
-        system.servers.clear()
-        for server in stopped:
-            server.stop()
-        self._until(lambda: all(server.ended for server in stopped))
-        self._wait(_FORGOTTEN)
-        made = self._make(self._call(kind, idempotent=False) for kind in self._kinds)
-        self._ended(made)
-        for _ in range(count):
-            system.start_server()
-        self._until(lambda: all(server.serves for server in system.servers))
-        self._wait(_MENDED)
+        count = self._calm.stop_servers()
+        self._calm.wait(_FORGOTTEN)
+        made = self._calm.make(self._calm.call(kind, idempotent=False) for kind in self._kinds)
+        self._calm.ended(made)
+        self._calm.start_servers(count)
+        self._calm.wait(MENDED)
         for call in made:
             if call.key in system.diary.entries:
                 yield f"it ran after its caller was told that no server listens: {call}"
@@ -178,69 +147,65 @@ class Aftermath:
         if wide is None:
             return  # its queues are too short for that
         ends = self._stalled([system.clients[0].process])
-        large = self._call(wide, idempotent=False, padding=_LARGE, client=0)
-        made = self._make(replace(large, key=f"large-{n}") for n in range(22))
+        large = self._calm.call(wide, idempotent=False, padding=_LARGE, client=0)
+        made = self._calm.make(replace(large, key=f"large-{n}") for n in range(22))
         yield from self._read_again(ends, made)
         ends = self._stalled([server.process for server in system.servers])
-        made = self._make(self._call(wide, idempotent=False, conduct="talks") for _ in range(36))
-        self._wait(_FULL / 4)
+        made = self._calm.make(
+            self._calm.call(wide, idempotent=False, conduct="talks") for _ in range(36)
+        )
+        self._calm.wait(_FULL / 4)
         # Their places are free once their replies have left, behind the others.
         if Narrow in self._kinds:
-            made += self._make(self._call(Narrow, idempotent=False) for _ in range(4))
+            made += self._calm.make(self._calm.call(Narrow, idempotent=False) for _ in range(4))
         yield from self._read_again(ends, made)
 
     def _stalled(self, processes: Sequence[Process]) -> list[End]:
-        wires = self._system.network.wires.values()
-        ends = [wire.server for wire in wires if wire.client.process in processes]
+        ends = [wire.server for wire in self._calm.wires_of(processes)]
         for end in ends:
             end.stall(True)
         return ends
 
     def _read_again(self, ends: Sequence[End], calls: Sequence[Call]) -> Iterator[str]:
-        self._wait(_FULL)
+        self._calm.wait(_FULL)
         for end in ends:
             end.stall(False)
-        yield from self._without_results(calls)
-
-    def _make(self, calls: Iterable[PlannedCall]) -> list[Call]:
-        return [self._system.make(call) for call in calls]
+        yield from self._calm.without_results(calls)
 
     def _each_kind(self) -> Iterator[str]:
-        make = self._system.make
+        make, new = self._system.make, self._calm.call
         for _ in range(2):  # what the first calls spoil, the second ones notice
             calls = [
-                make(
-                    self._call(kind, idempotent=again, timeout=2.0, seconds=seconds, client=client)
-                )
+                make(new(kind, idempotent=again, timeout=2.0, seconds=seconds, client=client))
                 for kind in self._kinds
                 for again in (True, False)
                 for seconds in (0.0, 0.3)
                 for client in range(1 if kind is Narrow else len(self._system.clients))
             ]
             late = [
-                make(self._call(kind, idempotent=again, timeout=0.4, seconds=1.0))
+                make(new(kind, idempotent=again, timeout=0.4, seconds=1.0))
                 for kind in self._kinds
                 for again in (True, False)
             ]
-            gone = [make(self._call(kind, seconds=4.0, give_up=0.15)) for kind in self._kinds]
-            yield from self._without_results(calls)
-            self._ended(late)
+            gone = [make(new(kind, seconds=4.0, give_up=0.15)) for kind in self._kinds]
+            yield from self._calm.without_results(calls)
+            self._calm.ended(late)
             for call in late:
                 if told(call) != "yes":
                     yield f"its handler was cut off, and it is not told so: {call}"
-            self._ended(gone)
-            self._wait(_SOON)
+            self._calm.ended(gone)
+            self._calm.wait(_SOON)
             for call in gone:
                 entry = self._system.diary.entries.get(call.key)
                 if entry is not None and entry.runs_now:
                     yield f"its handler works on though nobody waits for it: {call}"
-            free = [make(self._call(kind, options={"if_busy": "fail"})) for kind in self._kinds]
-            yield from self._without_results(free)
+            free = [make(new(kind, options={"if_busy": "fail"})) for kind in self._kinds]
+            yield from self._calm.without_results(free)
 
     def _deeds(self) -> Iterator[str]:
         """What clients do beside calls, one kind after the other."""
         for verb in self._system.plan.verbs:
-            yield from self._well([self._deed(verb) for _ in range(4)])
+            yield from self._calm.well([self._calm.deed(verb) for _ in range(4)])
         if "results" in self._system.plan.verbs:
             yield from self._slow_consumer()
             yield from self._lost_items()
@@ -248,80 +213,49 @@ class Aftermath:
             yield from self._broker_restarts()
         if Keyed in self._kinds:
             self._system.store.away = True
-            sent = [self._deed("one_way", Keyed) for _ in range(2)]
-            self._wait(_FULL)
+            sent = [self._calm.deed("one_way", Keyed) for _ in range(2)]
+            self._calm.wait(_FULL)
             self._system.store.away = False
-            self._until(lambda: all(deed.at.ended for deed in sent))
-            self._wait(_STORE_BACK)
-            yield from self._well(sent)
+            self._calm.until(lambda: all(deed.at.ended for deed in sent))
+            self._calm.wait(_STORE_BACK)
+            yield from self._calm.well(sent)
 
     def _slow_consumer(self) -> Iterator[str]:
         """One that takes its time, while an invariant looks at its window; and one that leaves."""
-        slow, leaving = self._deed("results"), self._deed("results")
+        slow, leaving = self._calm.deed("results"), self._calm.deed("results")
         for deed in (slow, leaving):
             assert isinstance(deed, Results)
             deed.n, deed.pause, deed.taking, deed.padding = 3000, 0.0, 0.002, 0
         assert isinstance(leaving, Results)
         leaving.pause, leaving.leaves_after = 0.05, 2
-        yield from self._well([slow, leaving])
+        yield from self._calm.well([slow, leaving])
         if leaving.entry.runs_now:
             yield f"its handler works on though its consumer has left: {leaving}"
 
     def _lost_items(self) -> Iterator[str]:
         """Items are on their way when a client's connection breaks; its server sends them again."""
-        streams = [self._deed("results") for _ in self._system.clients]
+        streams = [self._calm.deed("results") for _ in self._system.clients]
         for deed in streams:
             assert isinstance(deed, Results)
             deed.n, deed.pause, deed.taking, deed.padding = 100, 0.01, 0.0, 0
-        self._wait(0.3)
+        self._calm.wait(0.3)
         self._cut_off(self._system.clients[0].process)
-        yield from self._well(streams)
+        yield from self._calm.well(streams)
 
     def _broker_restarts(self) -> Iterator[str]:
         """Requests wait for a server when the broker is killed, and are there when it is back."""
         system = self._system
-        stopped, count = list(system.servers), len(system.servers)
-        system.servers.clear()
-        for server in stopped:
-            server.stop()
-        self._until(lambda: all(server.ended for server in stopped))
-        sent = [self._deed("one_way") for _ in range(2)]
-        self._until(lambda: all(deed.at.ended for deed in sent))
+        count = self._calm.stop_servers()
+        sent = [self._calm.deed("one_way") for _ in range(2)]
+        self._calm.until(lambda: all(deed.at.ended for deed in sent))
         broker = system.broker
         node = broker.broker.node
         broker.process.kill()
-        self._wait(0.3)
+        self._calm.wait(0.3)
         broker.start(node)
-        for _ in range(count):
-            system.start_server()
-        self._until(lambda: all(server.serves for server in system.servers))
-        self._wait(_MENDED)
-        yield from self._well(sent)
-
-    def _deed(self, verb: str, kind: type[Work] | None = None) -> Deed:
-        self._made += 1
-        kinds = tuple(kind for kind in self._kinds if kind is not Narrow)
-        if kind is not None:
-            kinds = (kind,)
-        planned = PlannedDeed(
-            at=0.0,
-            client=self._made % len(self._system.clients),
-            key=f"after-{verb}-{self._made}",
-            verb=verb,
-            kinds=kinds or self._system.plan.kinds,
-            seed=f"{self._system.plan.seed} after {self._made}",
-            calm=True,
-        )
-        return self._system.do(planned)
-
-    def _well(self, deeds: Sequence[Deed]) -> Iterator[str]:
-        """See that all ended well."""
-        self._until(lambda: all(deed.at.ended for deed in deeds))
-        self._system.fetch(deeds)
-        self._wait(_SOON)
-        for deed in deeds:
-            for kind, broken in deed.broken():
-                yield f"{kind}: {deed}: {broken}"
+        self._calm.start_servers(count)
+        self._calm.wait(MENDED)
+        yield from self._calm.well(sent)
 
     def _keys(self) -> Iterator[str]:
         """A key is asked for again: after its call was cut off, and after its server died."""
@@ -329,20 +263,20 @@ class Aftermath:
             return
         system, diary = self._system, self._system.diary
         cut_off, orphan = self._keyed("cut-off"), self._keyed("orphan")
-        self._ended([system.make(cut_off)])
+        self._calm.ended([system.make(cut_off)])
         orphaned = system.make(orphan)
-        self._until(lambda: orphan.key in diary.entries or bool(orphaned.ended))
+        self._calm.until(lambda: orphan.key in diary.entries or bool(orphaned.ended))
         entry = diary.entries.get(orphan.key)
         for server in [s for s in system.servers if entry is not None and s.name in entry.servers]:
             system.servers.remove(server)
             server.process.kill()
             system.start_server()
-        self._ended([orphaned])
-        self._wait(_CLAIM_ENDS)
+        self._calm.ended([orphaned])
+        self._calm.wait(_CLAIM_ENDS)
         for how in (cut_off, orphan):
             began = self._times_begun(how.key)
             again, other = system.make(how), system.make(replace(how, padding=1))
-            self._ended([again, other])
+            self._calm.ended([again, other])
             if self._times_begun(how.key) != began:
                 yield f"a call ran whose key was used before: {again}, {other}"
             elif told(again) == "no":
@@ -355,7 +289,7 @@ class Aftermath:
         return 0 if entry is None else len(entry.began)
 
     def _keyed(self, key: str) -> PlannedCall:
-        return self._call(
+        return self._calm.call(
             Keyed,
             idempotent=False,
             timeout=0.5,
@@ -370,11 +304,11 @@ class Aftermath:
         verbs = [verb for verb in system.plan.verbs if verb in _GO_ON]
 
         def load() -> None:
-            deeds.extend(self._deed(verb) for verb in verbs)
+            deeds.extend(self._calm.deed(verb) for verb in verbs)
             for kind in self._kinds:
                 again = self._dice.random() < 0.5
                 seconds = self._dice.choice((0.0, 0.02, 0.3))
-                calls.append(system.make(self._call(kind, idempotent=again, seconds=seconds)))
+                calls.append(system.make(self._calm.call(kind, idempotent=again, seconds=seconds)))
 
         begin, old = world.now, list(system.servers)
         for n in range(8 * len(old)):
@@ -385,58 +319,7 @@ class Aftermath:
             new = system.servers[-1]
             world.run(lambda new=new: new.serves)  # type: ignore[misc]
             server.stop()
-            self._wait(max(0.0, begin + 0.9 * (n + 1) - world.now))
-        self._wait(0.5)
-        yield from self._without_results(calls)
-        yield from self._well(deeds)
-
-    # -- calls -------------------------------------------------------------------------------
-
-    def _call(
-        self,
-        service: type[Work],
-        *,
-        idempotent: bool = True,
-        timeout: float = _PATIENT,
-        seconds: float = 0.0,
-        padding: int = 0,
-        conduct: Conduct = "",
-        client: int | None = None,
-        options: dict[str, Any] | None = None,
-        give_up: float | None = None,
-    ) -> PlannedCall:
-        self._made += 1
-        return PlannedCall(
-            at=0.0,
-            client=self._made % len(self._system.clients) if client is None else client,
-            key=f"after-{self._made}",
-            service=service,
-            idempotent=idempotent,
-            timeout=timeout,
-            kept=True,
-            seconds=seconds,
-            padding=padding,
-            conduct=conduct,
-            options=options or {},
-            give_up=give_up,
-        )
-
-    def _without_results(self, calls: Sequence[Call]) -> Iterator[str]:
-        self._ended(calls)
-        for call in calls:
-            entry = self._system.diary.entries.get(call.key)
-            if call.error is not None or not call.right:
-                yield f"it has no result: {call}, {entry}"
-            elif entry is None or len(entry.began) != 1:
-                yield f"it ran more than once: {call}, {entry}"
-
-    def _ended(self, calls: Sequence[Call]) -> None:
-        self._until(lambda: all(call.ended for call in calls))
-
-    def _until(self, holds: Callable[[], bool]) -> None:
-        self._world.run(holds)
-
-    def _wait(self, seconds: float) -> None:
-        end = self._world.now + seconds
-        self._world.at(end, lambda: None)
-        self._until(lambda: self._world.now >= end)
+            self._calm.wait(max(0.0, begin + 0.9 * (n + 1) - world.now))
+        self._calm.wait(0.5)
+        yield from self._calm.without_results(calls)
+        yield from self._calm.well(deeds)

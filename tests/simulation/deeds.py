@@ -145,6 +145,12 @@ class Deed:
             yield "hung", f"it ended without a typed error: {at.error!r}"
         yield from self.judged()
 
+    def allowed(self) -> Iterator[str]:
+        """What of it the promise allows, though one would rather have it otherwise, by kind."""
+        error = self.at.error
+        if not self.at.left and isinstance(error, CallError) and error.executed == "maybe":
+            yield f"{self.planned.verb}, {type(error).__name__} maybe"
+
     @property
     def is_own(self) -> bool:
         """Whether its error is one that it raised itself."""

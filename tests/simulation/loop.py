@@ -3,8 +3,9 @@
 Nothing sleeps for real. The world runs one pass of one loop after the other: the timers that are
 due, then what was ready when the pass began, as asyncio does.
 
-Tasks and futures are numbered, and hashed by their numbers. By default they are hashed by their
-addresses, so a set of tasks would have another order in each run.
+Tasks and futures are hashed by numbers. By default they are hashed by their addresses, so a set of
+tasks would have another order in each run. As a run has some ten callbacks for each call, the loop
+does for each of them what asyncio does, and nothing that is for debugging.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from asyncio import events
-from collections.abc import Callable, Coroutine
-from contextvars import Context
-from heapq import heappop
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, Final, Protocol, cast
 
@@ -23,23 +24,20 @@ _numbers = count()
 
 
 def number_anew() -> None:
-    """Have the next task be the first: for the start of a run, so that it can be repeated."""
+    """Have the next hash be the first: for the start of a run, so that it can be repeated."""
     global _numbers  # noqa: PLW0603 - hashes are asked for by objects that know no run
     _numbers = count()
 
 
 class _Numbered:
-    """Hashed by number, in the order in which they were made."""
+    """Hashed by a number, in the order in which hashes are asked for: most are never hashed."""
 
-    number: int
-
-    def __new__(cls, *_: object, **__: object) -> Any:
-        made: Any = super().__new__(cls)
-        made.number = next(_numbers)
-        return made
+    _number: int | None = None
 
     def __hash__(self) -> int:
-        return self.number
+        if self._number is None:
+            self._number = next(_numbers)
+        return self._number
 
 
 class SimulatedTask(_Numbered, asyncio.Task[Any]):
@@ -76,22 +74,48 @@ class Net(Protocol):
         ...
 
 
-Run = Callable[[events.Handle], bool]
-"""Runs one handle; returns whether the process lives on."""
+_SWEPT_ABOVE: Final = 256
+"""How many timers or tasks there are at least before those that are over are looked for."""
 
-_TIMERS_SWEPT_ABOVE: Final = 256
+
+class Handle:
+    """A callback of an event loop, as asyncio's own of that name; it knows no loop."""
+
+    __slots__ = ("args", "callback", "context", "due_at")
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: Context,
+        due_at: float = 0.0,
+    ) -> None:
+        self.callback: Callable[..., object] | None = callback
+        self.args = args
+        self.context = context
+        self.due_at = due_at
+
+    def cancel(self) -> None:
+        """Do not call back."""
+        self.callback = None
+        self.args = ()
+
+    def cancelled(self) -> bool:
+        """Whether it is not called back."""
+        return self.callback is None
+
+    def when(self) -> float:
+        """When it is due, on its loop's clock."""
+        return self.due_at
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
-    """An event loop whose passes are run by the world.
+    """An event loop whose passes are run by its process.
 
     :param clock: seconds, of this process.
     :param wake: called when something became ready while no pass of the loop runs.
     """
 
-    _ready: Any
-    _scheduled: list[Any]
-    _timer_cancelled_count: int
     _thread_id: int | None
 
     def __init__(
@@ -102,61 +126,68 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         complain: Callable[[str], None],
     ) -> None:
         super().__init__()
+        self.time = clock  # type: ignore[method-assign]  # each timer asks for it
+        self.ready: deque[Handle] = deque()
+        """What the next pass calls."""
+        self.timers: list[tuple[float, int, Handle]] = []
+        """A heap of what is due later."""
         self.tasks: list[SimulatedTask] = []
         """All tasks that were made, but those that are known to have ended."""
-        self._clock = clock
+        self._order = count()
+        self._swept_at = self._tasks_swept_at = _SWEPT_ABOVE
         self._net = net
         self._wake = wake
         self._complain = complain
         self._thread_id = threading.get_ident()
-        self.set_task_factory(cast(Any, self._make_task))
         self.set_exception_handler(self._on_exception)
 
     def __del__(self, *_: object) -> None:
         """It has nothing that must be closed."""
 
-    # -- what the world calls ----------------------------------------------------------------
+    # -- what its process calls --------------------------------------------------------------
 
-    def run_pass(self, run: Run | None = None) -> float | None:
-        """Run one pass. Returns when the next one is due: now or later; None for never.
+    def run_pass(self, now: float, most: int = -1) -> int:
+        """Run one pass: the timers that are due, then what was ready when it began.
 
         It stays the running loop: the world says when none is.
 
-        :param run: runs each handle, and may end the pass.
+        :param most: how many callbacks its process still runs before it dies; negative for any
+            number.
+        :returns: how many are left of those.
         """
-        ready = self._ready
-        now = self._clock()
-        timers = self._scheduled
-        while timers:
-            timer = timers[0]
-            if timer._cancelled:
-                self._timer_cancelled_count -= 1
-            elif timer._when > now:
-                break
-            else:
-                ready.append(timer)
-            heappop(timers)
-            timer._scheduled = False
-        events._set_running_loop(self)
+        ready, timers = self.ready, self.timers
+        while timers and timers[0][0] <= now:
+            ready.append(heappop(timers)[2])
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:
+            callback = handle.callback
+            if callback is None:
                 continue
-            if run is None:
-                handle._run()
-            elif not run(handle):
+            try:
+                handle.context.run(callback, *handle.args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # as asyncio does
+                self._complain(f"a callback failed: {callback}: {error!r}")
+            most -= 1
+            if not most:
                 break
-        if ready:
-            return now
-        while timers and timers[0]._cancelled:
-            self._timer_cancelled_count -= 1
-            heappop(timers)._scheduled = False
-        return timers[0]._when if timers else None
+        return most
+
+    def next_due(self) -> float | None:
+        """When the first timer is due; None if there is none."""
+        timers = self.timers
+        while timers:
+            when, _, handle = timers[0]
+            if handle.callback is not None:
+                return when
+            heappop(timers)
+        return None
 
     def stop_for_good(self) -> None:
         """The process is dead: run nothing more."""
-        self._ready.clear()
-        self._scheduled.clear()
+        self.ready.clear()
+        self.timers.clear()
         for task in self.tasks:
             task.forget()
 
@@ -167,26 +198,73 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     # -- what asyncio calls ------------------------------------------------------------------
 
-    def time(self) -> float:
-        """Seconds on this process's own clock."""
-        return self._clock()
+    def get_debug(self) -> bool:
+        """Never: each future asks."""
+        return False
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        """Have the next pass call this."""
+        handle = Handle(callback, args, copy_context() if context is None else context)
+        self.ready.append(handle)
+        return handle
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        """The same, from wherever."""
+        handle = self.call_soon(callback, *args, context=context)
+        self._wake()
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> Handle:
+        """Call this after so many seconds."""
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
+    ) -> Handle:
+        """Call this at a time."""
+        handle = Handle(callback, args, copy_context() if context is None else context, when)
+        timers = self.timers
+        if len(timers) >= self._swept_at:
+            timers[:] = [timer for timer in timers if timer[2].callback is not None]
+            heapify(timers)
+            self._swept_at = max(_SWEPT_ABOVE, 2 * len(timers))
+        heappush(timers, (when, next(self._order), handle))
+        return handle
 
     def create_future(self) -> asyncio.Future[Any]:
         """A future with a number."""
         future: asyncio.Future[Any] = SimulatedFuture(loop=self)
         return future
 
-    def _make_task(
+    def create_task(
         self,
-        loop: asyncio.AbstractEventLoop,
-        coro: Coroutine[Any, Any, Any],
+        coro: Generator[Any, None, Any] | Coroutine[Any, Any, Any],
+        *,
+        name: object = None,
         context: Context | None = None,
     ) -> SimulatedTask:
-        task: SimulatedTask = SimulatedTask(coro, loop=loop, context=context)
+        """A task with a number."""
+        task: SimulatedTask = SimulatedTask(
+            cast(Any, coro), loop=self, name=cast(Any, name), context=context
+        )
         tasks = self.tasks
         tasks.append(task)
-        if len(tasks) >= _TIMERS_SWEPT_ABOVE and len(tasks) & (len(tasks) - 1) == 0:
-            self.unfinished()
+        if len(tasks) >= self._tasks_swept_at:
+            self._tasks_swept_at = max(_SWEPT_ABOVE, 2 * len(self.unfinished()))
         return task
 
     def _write_to_self(self) -> None:
@@ -194,7 +272,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def call_from_outside(self, callback: Callable[..., object], *args: Any) -> None:
         """Have the next pass call this, in no context of a task."""
-        self._ready.append(events.Handle(callback, list(args), self, Context()))
+        self.ready.append(Handle(callback, args, Context()))
         self._wake()
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -13,12 +13,16 @@ import random
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import Context
+from heapq import heappush
 from typing import Any, Final, Literal
 
+from tests.simulation.loop import Handle
 from tests.simulation.world import Process, World
 
-LATENCY: Final = (0.000_05, 0.000_6)
-"""Seconds that bytes take to arrive, by chance."""
+_LATENCY_LEAST: Final = 0.000_05
+_LATENCY_SPAN: Final = 0.000_55
+"""Seconds that bytes take to arrive: so many, and a part of so many more, by chance."""
 _SYN_AGAIN: Final = 1.0
 """Seconds after which TCP asks again for a connection that nobody answered; then twice as many."""
 _READ: Final = 262_144
@@ -37,15 +41,17 @@ class Wire:
     def __init__(self, network: Network, number: int, client: Process, server: Process) -> None:
         self.number = number
         self.network = network
+        self.world = network.world
         self.dice = network.dice
+        self.draw = network.dice.random
         self.capacity = self.dice.choice((16_384, 65_536, 262_144))
         """Bytes that are on the wire in one direction at most."""
         self.delay = 0.0
         """Seconds that all takes longer."""
         self.rate: float | None = None
         """Bytes in a second; None for no limit."""
-        self.client = End(self, client, f"c{number}>")
-        self.server = End(self, server, f"c{number}<")
+        self.client = End(self, client, f"c{number}>", 2 * number)
+        self.server = End(self, server, f"c{number}<", 2 * number + 1)
         self.client.peer, self.server.peer = self.server, self.client
 
     @property
@@ -55,8 +61,7 @@ class Wire:
 
     def latency(self, size: int) -> float:
         """Seconds that so many bytes take."""
-        least, most = LATENCY
-        seconds = least + (most - least) * self.dice.random() + self.delay
+        seconds = _LATENCY_LEAST + _LATENCY_SPAN * self.draw() + self.delay
         return seconds if self.rate is None else seconds + size / self.rate
 
     def cut(self, *, clean: bool) -> None:
@@ -83,8 +88,9 @@ class End(asyncio.Transport):
 
     peer: End
 
-    def __init__(self, wire: Wire, process: Process, name: str) -> None:
+    def __init__(self, wire: Wire, process: Process, name: str, number: int) -> None:
         super().__init__({"peername": (name, 0)})
+        self.number = number
         self.wire = wire
         self.process = process
         self.name = f"{process.name} {name}"
@@ -104,18 +110,24 @@ class End(asyncio.Transport):
         self._closing = False
         self._paused = False
         self._high, self._low = _HIGH, _HIGH // 4
+        self._to_read = Handle(self._read, (), Context())
         self._arrives = 0.0
 
     # -- writing -----------------------------------------------------------------------------
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes to the other end."""
-        if self._closing or self.lost or not data:
+        if self._closing or not data:
             return
-        data = bytes(data)
-        self.under_way += len(data)
-        self._send(self.peer.arrive, data)
-        if not self._paused and self.get_write_buffer_size() > self._high:
+        wire = self.wire
+        size = len(data)
+        self.under_way += size
+        world = wire.world
+        when = world.now + wire.latency(size)
+        when = max(when, self._arrives)
+        self._arrives = when
+        heappush(world.due, (when, next(world.order), self.peer.arrive, (bytes(data),)))
+        if not self._paused and self.under_way - wire.capacity > self._high:
             self._paused = True
             assert self._protocol is not None
             self._protocol.pause_writing()
@@ -124,11 +136,11 @@ class End(asyncio.Transport):
         """Send several pieces as one."""
         self.write(b"".join(list_of_data))
 
-    def _send(self, what: Callable[..., None], *data: bytes) -> None:
+    def _send(self, what: Callable[..., None]) -> None:
+        """Have the other end hear of something, once all has arrived that was sent before."""
         world = self.process.world
-        when = world.now + self.wire.latency(sum(map(len, data)))
-        self._arrives = max(self._arrives, when)
-        world.at(self._arrives, what, *data)
+        self._arrives = max(self._arrives, world.now + self.wire.latency(0))
+        world.at(self._arrives, what)
 
     def get_write_buffer_size(self) -> int:
         """Bytes that were written and are not on the wire yet."""
@@ -178,7 +190,7 @@ class End(asyncio.Transport):
             return
         if self._protocol is not None:
             self._read_due = True
-            self.process.call(self._read)
+            self.process.interrupt(self._to_read)
 
     def _read(self) -> None:
         self._read_due = False
@@ -189,13 +201,13 @@ class End(asyncio.Transport):
             data = inbox.popleft() if len(inbox) == 1 else b"".join(inbox)
             inbox.clear()
             end = min(_READ, len(data))
-            if self.wire.dice.random() < _SPLIT:
+            if self.wire.draw() < _SPLIT:
                 end = self.wire.dice.randint(1, end)
             if end < len(data):
                 inbox.append(data[end:])
                 data = data[:end]
-            world = self.process.world
-            world.trace.read(world.now, self.name, data)
+            world = self.wire.world
+            world.trace.read(world.now, self.number, self.name, data)
             self.peer.taken(len(data))
             self._protocol.data_received(data)
             if inbox or self._ended:
@@ -373,7 +385,7 @@ class Place:
         """
         network = self._network
         dice = network.dice
-        await asyncio.sleep(LATENCY[0] + LATENCY[1] * dice.random())
+        await asyncio.sleep(_LATENCY_LEAST + _LATENCY_SPAN * dice.random())
         pause = _SYN_AGAIN
         while network.refusal == "silence":
             await asyncio.sleep(pause)
@@ -383,7 +395,7 @@ class Place:
             raise ConnectionRefusedError(111, "Connection refused")
         self._connected[sock] = wire
         try:
-            await asyncio.sleep(LATENCY[0] + LATENCY[1] * dice.random())
+            await asyncio.sleep(_LATENCY_LEAST + _LATENCY_SPAN * dice.random())
         except BaseException:
             self._connected.pop(sock, None)
             wire.client.abort()

@@ -48,6 +48,19 @@ class _Outliving(Deed):
     def _arguments(self, padding: str = "") -> tuple[str, float, str, str]:
         return self.key, self.seconds, padding, ""
 
+    def allowed(self) -> Iterator[str]:
+        yield from super().allowed()
+        entry = self.entry
+        if self.sent and not entry.ended and not self.is_cancelled:
+            dropped = self.here.was_dropped(self.key, self.at.began)
+            why = "dropped at the broker" if dropped else "no server may run it again"
+            yield f"{self.planned.verb}, taken and not run: {why}"
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody did not want it any more."""
+        return False
+
     def _is_excused(self, entry: Entry) -> bool:
         """Whether the broker was told to forget it, or each of its servers was killed."""
         died = len(entry.began) - len(entry.ended)
@@ -135,6 +148,10 @@ class Started(_Outliving):
         assert self.cancels is not None
         await asyncio.sleep(self.cancels)
         await rabbit.attach(self._method(rabbit), self.key).cancel()
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self.cancels is not None
 
     async def fetch(self, rabbit: Rabbit) -> None:
         """Get its outcome, once all faults are over."""

@@ -16,8 +16,8 @@ from tests.simulation.work import KINDS, Conduct, Work
 
 PATIENT: Final = 25.0
 """Seconds to the deadline of calls that must have a result."""
-_CALLS_PER_SECOND: Final = 50.0
-_FAULTS_PER_CALL: Final = 0.11
+_CALLS_PER_SECOND: Final = (60.0, 120.0, 240.0)
+_FAULTS_PER_CALL: Final = 0.106
 _RETRY: Final = Retry(attempts=4, backoff=0.05)
 _IMPATIENT: Final[tuple[dict[str, Any], ...]] = (
     {},
@@ -30,7 +30,7 @@ _MISBEHAVIOUR: Final[tuple[Conduct, ...]] = ("deaf", "deaf", "raises", "refuses"
 
 VERBS: Final = ("results", "uploads", "one_way", "started", "pipe")
 """What clients do beside calls, one of `System`'s deeds each."""
-_DEEDS_PER_CALL: Final = 0.12
+_DEEDS_PER_CALL: Final = 0.1
 
 WEIGHTS: Final[Mapping[str, int]] = {
     "cut": 20,
@@ -149,7 +149,7 @@ def plan(seed: int, calls: int, *, only_calls: bool = False) -> Plan:
     """
     dice = random.Random(f"{seed} plan")
     # Few or many calls at a time, and few or many faults, so that each meets some peace as well.
-    span = max(2.0, calls / _CALLS_PER_SECOND * dice.uniform(0.6, 1.6))
+    span = max(2.0, calls / dice.choice(_CALLS_PER_SECOND) * dice.uniform(0.6, 1.6))
     count = round(calls * _FAULTS_PER_CALL)
     # Few services, servers and clients at a time: most work of a run is to connect them again.
     kinds = tuple(dice.sample(KINDS, dice.choice((1, 2, 2))))

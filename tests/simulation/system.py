@@ -359,6 +359,7 @@ def _judge(deed: Deed, verdict: Verdict) -> None:
     for name, broken in deed.broken():
         setattr(verdict, name, getattr(verdict, name) + 1)
         verdict.complaints.append(f"{name}: {deed}: {broken}")
+    verdict.allowed.update(deed.allowed())
     error = deed.at.error
     if error is not None:
         told = f" {error.executed}" if isinstance(error, CallError) else ""

@@ -47,11 +47,11 @@ def test_two_runs_of_a_seed_are_the_same_to_the_last_byte(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # 50 s of processor time, in one process
+@pytest.mark.timeout(600)  # 10 s of processor time, and a busy machine
 def test_the_seeds_that_once_failed_keep_all_promises() -> None:
     code, said, line = simulate("--collection", str(_SEEDS), "--no-shrink")
     assert code == 0, said
-    assert list(line) == [*Verdict().counts(), "seed"]
+    assert list(line) == [*Verdict().counts(), "allowed", "seed"]
     assert line["calls"] >= 1000
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from hashlib import blake2b
 from typing import Final, TextIO
 from zlib import crc32
 
+_READ: Final = struct.Struct(">dI").pack
+"""The time and the number of who read."""
 _SHOWN: Final = 48
 """Bytes of a read that a line shows."""
 
@@ -27,10 +30,12 @@ class Trace:
         if self._file is not None:
             self._file.write(line)
 
-    def read(self, now: float, who: str, data: bytes) -> None:
-        """A process has read these bytes."""
-        self._sum.update(f"{now:.6f} {who} ".encode())
-        self._sum.update(data)
+    def read(self, now: float, number: int, who: str, data: bytes) -> None:
+        """A process has read these bytes.
+
+        :param number: that of its end of the connection.
+        """
+        self._sum.update(_READ(now, number) + data)
         if self._file is not None:
             shown = f"{crc32(data):08x} {data[:_SHOWN].hex()}"
             self._file.write(f"{now:.6f} {who} reads {len(data)} bytes: {shown}\n")

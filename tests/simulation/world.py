@@ -15,36 +15,23 @@ from contextvars import Context
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Final, cast
+from math import inf
+from typing import Any, Final
 
-from tests.simulation.loop import Net, SimulatedLoop, SimulatedTask
+from tests.simulation.loop import Handle, Net, SimulatedLoop, SimulatedTask
 from tests.simulation.trace import Trace
 
 EPOCH: Final = 1_750_000_000.0
 """The time of day at which the world begins, in seconds since 1970."""
-_PASS: Final = (0.000_01, 0.000_12)
-"""Seconds that a pass of an event loop takes, by chance."""
+_PASS_LEAST: Final = 0.000_01
+_PASS_SPAN: Final = 0.000_11
+"""Seconds that a pass of an event loop takes: so many, and a part of so many more, by chance."""
 _TOO_LONG: Final = 3600.0
 """Seconds after which a run that has not ended never will."""
 
 
 class Stuck(AssertionError):
     """Nothing is left to happen, or the run does not end."""
-
-
-class Due:
-    """Something that is due at a time, unless it is cancelled."""
-
-    __slots__ = ("args", "callback")
-
-    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self.callback: Callable[..., object] | None = callback
-        self.args = args
-
-    def cancel(self) -> None:
-        """It does not happen."""
-        self.callback = None
-        self.args = ()
 
 
 class World:
@@ -62,16 +49,19 @@ class World:
         self.complaints: list[str] = []
         """What must not happen in any process, and did."""
         self.random = random.Random(f"{seed} world")
-        self._due: list[tuple[float, int, Due]] = []
-        self._order = count()
-        self._until: Callable[[], bool] = bool
-        self._end = 0.0
+        self.due: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
+        """A heap of what is due, outside of all processes."""
+        self.order = count(1)
+        """Numbers what is due: of what is due at one time, the first that was asked for comes
+        first."""
+        self.until: Callable[[], bool] = bool
+        """What is waited for."""
+        self.end = 0.0
+        """When that takes too long."""
 
-    def at(self, when: float, callback: Callable[..., object], *args: Any) -> Due:
+    def at(self, when: float, callback: Callable[..., object], *args: Any) -> None:
         """Have something happen, outside of all processes."""
-        due = Due(callback, args)
-        heappush(self._due, (when, next(self._order), due))
-        return due
+        heappush(self.due, (when, next(self.order), callback, args))
 
     def run(self, until: Callable[[], bool]) -> None:
         """Let things happen until this is true.
@@ -84,31 +74,18 @@ class World:
             events._set_running_loop(None)
 
     def _run(self, until: Callable[[], bool]) -> None:
-        self._until = until
-        self._end = end = self.now + _TOO_LONG
-        due = self._due
+        self.until = until
+        self.end = end = self.now + _TOO_LONG
+        due = self.due
         while not until():
             if not due:
                 raise Stuck("nothing is left to happen")
-            when, _, what = heappop(due)
-            callback = what.callback
-            if callback is None:
-                continue
+            when, _, callback, args = heappop(due)
             if when > self.now:
                 self.now = when
                 if when > end:
                     raise Stuck(f"it has not ended after {_TOO_LONG:.0f} s")
-            callback(*what.args)
-
-    def pass_time(self, when: float) -> bool:
-        """Set the clock, if nothing is due before this time. Returns whether it did.
-
-        It does not either once the world need not go on, or has gone on for too long.
-        """
-        if (self._due and self._due[0][0] <= when) or when > self._end or self._until():
-            return False
-        self.now = when
-        return True
+            callback(*args)
 
     def wall(self) -> float:
         """The time of day, as the process whose pass runs sees it."""
@@ -174,10 +151,12 @@ class Process:
         self.loop = SimulatedLoop(
             self.clock, make_net(self), self._wake, lambda text: world.complain(name, text)
         )
-        self._due: Due | None = None
-        self._due_at = 0.0
+        self._due_at = inf
+        """When its next pass is due; infinity if none is."""
+        self._scheduled = 0
+        """Which of the passes that were to be is meant by that: the others do not take place."""
         self._busy_until = 0.0
-        self._handles_left: int | None = None
+        self._handles_left = -1
         self._draw = world.random.random
 
     def __str__(self) -> str:
@@ -191,7 +170,7 @@ class Process:
 
     def start(self, main: Coroutine[Any, Any, Any], name: str | None = None) -> SimulatedTask:
         """Run a coroutine in it."""
-        task = cast(SimulatedTask, self.loop.create_task(main, context=Context(), name=name))
+        task = self.loop.create_task(main, context=Context(), name=name)
         self._wake()
         return task
 
@@ -207,46 +186,61 @@ class Process:
     def _schedule(self, when: float) -> None:
         """Have the next pass at this time, or sooner if it is due sooner, once it is not busy."""
         when = max(when, self._busy_until)
-        if self._due is not None:
-            if self._due_at <= when:
-                return
-            self._due.cancel()
-        self._due_at = when
-        self._due = self.world.at(when, self._run_pass)
+        if when < self._due_at:
+            self._due_at = when
+            self._scheduled = number = next(self.world.order)
+            heappush(self.world.due, (when, number, self._run_pass, (number,)))
 
-    def _run_pass(self) -> None:
-        world = self.world
-        self._due = None
-        if world.now < self._busy_until:  # it was paused meanwhile
-            self._schedule(self._busy_until)
+    def _unschedule(self) -> None:
+        self._due_at = inf
+        self._scheduled = 0
+
+    def interrupt(self, handle: Handle) -> None:
+        """Have its next pass call this, at once if it has nothing else to do."""
+        if not self.alive:
             return
-        least, most = _PASS
+        self.loop.ready.append(handle)
+        world = self.world
+        if world.current is None and self._busy_until <= world.now:
+            self._unschedule()
+            self._run_passes()
+        else:
+            self._wake()
+
+    def _run_pass(self, number: int) -> None:
+        if number != self._scheduled:
+            return
+        self._unschedule()
+        if self.world.now < self._busy_until:  # it was paused meanwhile
+            self._schedule(self._busy_until)
+        else:
+            self._run_passes()
+
+    def _run_passes(self) -> None:
+        """Run passes until something else is due before the next one."""
+        world, loop, draw = self.world, self.loop, self._draw
+        events._set_running_loop(loop)
+        due = world.due
         while True:
             world.current = self
             try:
-                following = self.loop.run_pass(
-                    None if self._handles_left is None else self._run_some
-                )
+                self._handles_left = loop.run_pass(world.now + self._lag, self._handles_left)
             finally:
                 world.current = None
+            if not self._handles_left:
+                self._die()
             if not self.alive:
                 return
-            self._busy_until = world.now + least + (most - least) * self._draw()
-            if following is None:
-                return
-            when = max(following - self._lag, self._busy_until)
-            if not world.pass_time(when):
+            when = self._busy_until = world.now + _PASS_LEAST + _PASS_SPAN * draw()
+            if not loop.ready:
+                following = loop.next_due()
+                if following is None:
+                    return
+                when = max(following - self._lag, when)
+            if (due and due[0][0] <= when) or when > world.end or world.until():
                 self._schedule(when)
                 return
-
-    def _run_some(self, handle: events.Handle) -> bool:
-        handle._run()
-        assert self._handles_left is not None
-        self._handles_left -= 1
-        if self._handles_left > 0:
-            return True
-        self._die()
-        return False
+            world.now = when
 
     # -- what may befall it ------------------------------------------------------------------
 
@@ -262,8 +256,7 @@ class Process:
     def _die(self) -> None:
         self.alive = False
         self.world.trace.note(self.world.now, self.name, "dies")
-        if self._due is not None:
-            self._due.cancel()
+        self._unschedule()
         self.loop.stop_for_good()
         for callback in self.on_death:
             callback()
@@ -280,8 +273,6 @@ class Process:
         self._busy_until = end
         if suspended:
             self._lag -= seconds
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+        self._unschedule()
         if self.alive:
             self._schedule(end)

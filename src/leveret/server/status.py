@@ -9,7 +9,7 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from math import inf
 from typing import Any, TypedDict
@@ -114,7 +114,7 @@ class Status:
     @cached_property
     def _schemas(self) -> dict[str, dict[str, Any]]:
         """What it serves. It is made on the first question, as that takes some milliseconds."""
-        return {spec.name: service_schema(spec) for spec in self._services}
+        return {spec.name: _schema_of(spec) for spec in self._services}
 
     def ping(self) -> Ping:
         """The server's identity."""
@@ -171,19 +171,11 @@ class Status:
 
     def schemas(self) -> dict[str, dict[str, Any]]:
         """What it serves: the description of each method that JSON Schema can describe, by key."""
-        found: dict[str, dict[str, Any]] = {}
-        for spec in self._services:
-            try:
-                methods = service_schema(spec)["methods"]
-            except TypeError as error:
-                log.debug("%s cannot be described: %s", spec.name, error)
-            else:
-                found.update({method["key"]: method for method in methods.values()})
-        return found
+        return {key: it for spec in self._services for key, it in _methods_of(spec).items()}
 
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
-        return {key: fingerprint(method) for key, method in self.schemas().items()}
+        return {key: it for spec in self._services for key, it in _fingerprints_of(spec).items()}
 
     @cached_property
     def _hashes(self) -> dict[str, str]:
@@ -210,6 +202,28 @@ class Status:
             started=self._started_at,
             process=self._process,
         )
+
+
+@lru_cache(maxsize=128)
+def _schema_of(spec: ServiceSpec) -> dict[str, Any]:
+    """The description of a service, made once for all servers of a process."""
+    return service_schema(spec)
+
+
+def _methods_of(spec: ServiceSpec) -> dict[str, dict[str, Any]]:
+    """The description of each method of a service, by key; none if it has no JSON Schema."""
+    try:
+        methods = _schema_of(spec)["methods"]
+    except TypeError as error:
+        log.debug("%s cannot be described: %s", spec.name, error)
+        return {}
+    return {method["key"]: method for method in methods.values()}
+
+
+@lru_cache(maxsize=128)
+def _fingerprints_of(spec: ServiceSpec) -> dict[str, str]:
+    """The hash of each method of a service, by key."""
+    return {key: fingerprint(method) for key, method in _methods_of(spec).items()}
 
 
 def _first_queue(spec: ServiceSpec) -> list[str]:

@@ -7,6 +7,7 @@ on among themselves; see `wire/native/stages.py`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import structs
@@ -258,6 +259,7 @@ def _is_repeatable(spec: MethodSpec) -> bool:
     return spec.idempotent or spec.once
 
 
+@lru_cache(maxsize=1024)
 def _taking(before: MethodSpec, spec: MethodSpec, content_type: str) -> str:
     """The first parameter of a method, which takes the result of the stage before.
 
