@@ -43,6 +43,8 @@ _LARGE: Final = 150_000
 """Bytes of the messages that fill them."""
 _CLAIM_ENDS: Final = 8.0
 """Seconds after which a server's claim of a key has ended, if it has died."""
+_MOVED: Final = 0.4
+"""Seconds after which a stream has given some of its items."""
 _STORE_BACK: Final = 4.0
 """Seconds in which what waited for the store has run."""
 _GO_ON: Final = ("one_way", "started", "pipe")
@@ -209,6 +211,7 @@ class Aftermath:
         if "results" in self._system.plan.verbs:
             yield from self._slow_consumer()
             yield from self._lost_items()
+            yield from self._moved_streams()
         if "one_way" in self._system.plan.verbs:
             yield from self._broker_restarts()
         if Keyed in self._kinds:
@@ -241,6 +244,22 @@ class Aftermath:
         self._calm.wait(0.3)
         self._cut_off(self._system.clients[0].process)
         yield from self._calm.well(streams)
+
+    def _moved_streams(self) -> Iterator[str]:
+        """A server is killed, then the others drain: streams that resume go on elsewhere."""
+        system, calm = self._system, self._calm
+        streams = [calm.deed("results") for _ in range(2 * len(system.servers))]
+        for deed in streams:
+            assert isinstance(deed, Results)
+            deed.resumes, deed.fails = True, False
+            deed.n, deed.pause, deed.taking, deed.padding = 60, 0.02, 0.0, 0
+        calm.wait(_MOVED)
+        killed, *others = system.servers
+        system.servers.remove(killed)
+        killed.process.kill()
+        calm.start_servers(1)
+        calm.start_servers(calm.stop_servers(others))
+        yield from calm.well(streams)
 
     def _broker_restarts(self) -> Iterator[str]:
         """Requests wait for a server when the broker is killed, and are there when it is back."""
