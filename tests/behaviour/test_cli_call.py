@@ -151,6 +151,7 @@ async def test_an_unknown_name_is_answered_by_the_nearest(served: Commands) -> N
     for unknown in ("desk.fob", "dask.fib"):
         call = await served.run("call", unknown, "n=1")
         assert "Did you mean 'desk.fib'?" in call.error
+        assert "?." not in call.error
 
 
 # -- failures --------------------------------------------------------------------------------------

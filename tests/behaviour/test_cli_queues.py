@@ -35,8 +35,8 @@ async def test_queues_show_what_waits_and_who_serves(commands: Commands) -> None
         async with rabbit.serving(Post()):
             shown = await commands.run("queues", "post.nothing")
             assert [line.split() for line in shown.text.splitlines()[1:]] == [
-                ["leveret.post.deliver", "0", "1"],
                 ["leveret.post.nothing", "?", "?", "there", "is", "no", "such", "queue"],
+                ["leveret.post.deliver", "0", "1"],
                 ["leveret.post.weigh", "0", "1"],
             ]
         await rabbit.send(rabbit.remote(Post).deliver)("a")  # its queue is there, its server gone

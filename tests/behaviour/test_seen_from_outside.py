@@ -112,6 +112,9 @@ async def test_calls_count_as_what_they_are(client: Rabbit, host: Rabbit) -> Non
                 await shop.order(what)
             except CallError:
                 pass
+        last = (await client.stats(Shop)).methods()["shop.order"].last_error
+        assert last is not None
+        assert last.message == "OSError: the till is broken"
         await fails(client.call("shop.order", wat=3))
         with pytest.raises(PermissionDenied):
             await shop.close()

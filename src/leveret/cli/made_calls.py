@@ -174,4 +174,5 @@ async def _explain(rabbit: Rabbit, method: str, error: CallError) -> None:
     if method not in known:
         near = get_close_matches(method, known, 1)
         if near:
-            error.message = f"{error.message}. Did you mean {near[0]!r}?"
+            stop = "" if error.message.endswith("?") else "."
+            error.message = f"{error.message}{stop} Did you mean {near[0]!r}?"

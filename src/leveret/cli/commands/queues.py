@@ -244,6 +244,11 @@ async def _removed(rabbit: Rabbit, removable: Sequence[Queue]) -> list[str]:
     return removed
 
 
+def _trouble(queue: Queue) -> tuple[bool, int, str]:
+    """What is to be said of queues comes first, then what waits longest, then the name."""
+    return not queue.note, -(queue.ready or 0), queue.name
+
+
 def _lines(found: Sequence[Queue]) -> list[str]:
     rows = [
         (
@@ -252,6 +257,6 @@ def _lines(found: Sequence[Queue]) -> list[str]:
             "?" if queue.consumers is None else str(queue.consumers),
             queue.note,
         )
-        for queue in found
+        for queue in sorted(found, key=_trouble)
     ]
     return table(_HEADS, rows) if rows else []

@@ -273,7 +273,7 @@ class Replies:
         call.code = str(error.code)
         call.source.counters.last_error = LastError(
             code=call.code,
-            message=shortened(safe_str(error.message), _LONGEST_MESSAGE),
+            message=shortened(_said(error), _LONGEST_MESSAGE),
             call_id=call.id,
             at=time.time(),
             trace_id=trace_id_of(call.incoming.metadata),
@@ -320,3 +320,11 @@ def _misfit(result: Any, why: str, *, from_handler: bool) -> str:
         return f"the handler's result does not fit its annotation: {why}"
     hint = "" if result is not None else "; did it forget to `return await call_next(call)`?"
     return f"a middleware's result does not fit the annotation of the method: {why}{hint}"
+
+
+def _said(error: CallError) -> str:
+    """What an error says, after the class of what a handler raised that nothing declares."""
+    text = safe_str(error.message)
+    if isinstance(error, RemoteError) and error.type_name:
+        return f"{error.type_name}: {text}" if text else error.type_name
+    return text
