@@ -1,4 +1,4 @@
-"""A broker's address: its hosts, and all that a connection to them needs to know."""
+"""A broker's address: its hosts, and all that a connection to them needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from leveret.transport.tls import TLS
 __all__ = ["Address", "Dial"]
 
 Dial = Callable[[asyncio.Protocol], Awaitable[None]]
-"""Connects a protocol to the broker in another way than by TCP; calls its `connection_made`."""
+"""Connects a protocol to the broker without TCP; calls its `connection_made`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +40,11 @@ class Address:
     auth: Literal["plain", "external"] = "plain"
     """The SASL mechanism: PLAIN sends user and password, EXTERNAL relies on the certificate."""
     credentials: Credentials | None = field(default=None, repr=False, compare=False)
-    """Gives user and password instead, anew for each connection."""
+    """Returns user and password instead, for each connection."""
     user_id: str | None = None
     """The broker's name for this user, "" if it has none; None for the name that logs in."""
     dial: Dial | None = field(default=None, repr=False, compare=False)
-    """Connects to the broker instead of a socket to host and port; None connects the socket."""
+    """Connects to the broker in place of a socket; None: a socket connects to host and port."""
 
     def __str__(self) -> str:
         hosts = ",".join(f"{_shown_host(host)}:{port}" for host, port in self.hosts)

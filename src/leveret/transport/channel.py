@@ -26,7 +26,7 @@ METHOD_TIMEOUT: Final = 15.0
 def unanswered(what: str) -> ChannelClosed:
     """The error for a broker that lives, but does not answer for a queue.
 
-    RabbitMQ 4 behaves so while the node of the queue is down.
+    RabbitMQ 4 does so while the node of the queue is down.
     """
     return ChannelClosed(
         ReplyCode.NOT_FOUND, f"{what}; the node that has the queue may be down or inaccessible"
@@ -34,22 +34,22 @@ def unanswered(what: str) -> ChannelClosed:
 
 
 class FramePort(Protocol):
-    """What a channel, and who sends on it, needs of its connection."""
+    """What a channel, and those who send on it, need of its connection."""
 
     loop: asyncio.AbstractEventLoop
     frame_max: int
     """Bytes of the largest frame."""
     user: str
-    """The broker's name for this side's user, "" where it is not known."""
+    """The broker's name for this side's user; "" if it is not known."""
     blocked: str
-    """The broker's reason while it takes no publishes, else ""."""
+    """The broker's reason while it blocks publishers; "" otherwise."""
     reads: int
     """How often anything came from the broker."""
     writer: Writer
     """`writer.paused` tells whether `writable` would wait."""
 
     def send(self, data: bytes, /) -> None:
-        """Send frames together with all else that this pass of the event loop sends."""
+        """Send frames, together with everything else that this pass of the event loop sends."""
 
     def defer(self, callback: Callable[[], None], /) -> None:
         """Call back just before the next write."""
@@ -61,7 +61,7 @@ class FramePort(Protocol):
         """Wait until the socket takes more."""
 
     async def open_channel(self) -> Channel:
-        """Open another channel beside this one."""
+        """Open another channel on the same connection."""
         ...
 
     def release(self, channel: Channel, /) -> None:
@@ -84,10 +84,10 @@ class Channel:
         self.closed: LeveretError | None = None
         """Why the channel has ended; None while it has not."""
         self.consumers: dict[str, Callable[[Delivery], None]] = {}
-        """What takes the deliveries of each consumer, by consumer tag."""
+        """The function that takes the deliveries of each consumer, by consumer tag."""
         self.on_confirm: Callable[[int, bool, bool], None] | None = None
-        """Called with the number of a publish, whether all before it are meant too, and whether the
-        broker took them."""
+        """Called with the number of a publish, whether it also stands for all before it, and
+        whether the broker took them."""
         self.on_return: Callable[[Content], None] | None = None
         """Called with each message that the broker could not route."""
         self.on_cancel: Callable[[str], None] | None = None
@@ -96,7 +96,7 @@ class Channel:
         """Called with the reason, once, unless this side closed the channel."""
         self._answers: deque[tuple[asyncio.Future[Any], tuple[type[AMQPMethod], ...]]] = deque()
         self._ended: asyncio.Future[None] | None = None
-        """Ends with close-ok, or with what comes instead of it. There is one while it is due."""
+        """Done with close-ok, or with what comes instead of it. There is one while it is due."""
         self._tags = 0
 
     async def call(self, method: AMQPMethod) -> Any:
@@ -112,12 +112,11 @@ class Channel:
         A caller that is cancelled keeps its place in the order of the answers.
 
         :raises ChannelClosed: if the channel has ended, if the broker closes it instead, or if the
-            broker sends other things for `METHOD_TIMEOUT` but no answer for a queue. The channel is
-            of no use then.
+            broker sends other things for `METHOD_TIMEOUT`, but no answer for a queue. Then the
+            channel is of no more use.
         :raises ConnectionLost: if the connection ends, or no answer comes in `METHOD_TIMEOUT`.
         :raises ConnectionClosed: if the broker closes the connection.
-        :raises ValueError: if the method cannot be packed; nothing is sent then.
-        :raises TypeError: likewise.
+        :raises ValueError, TypeError: if the method cannot be packed; then nothing is sent.
         """
         self.check_open()
         frame = frames.method_frame(self.number, method)
@@ -202,7 +201,7 @@ class Channel:
     ) -> str:
         """Take a queue's messages; returns the consumer tag.
 
-        :param prefetch: how many messages may be unacknowledged at once; 0 is no limit.
+        :param prefetch: how many messages may be unacknowledged at once; 0 means no limit.
         :param no_ack: whether the broker counts each message as acknowledged when it sends it.
         :param exclusive: whether the queue may have no other consumer.
         :raises ChannelClosed: with NOT_FOUND if there is no such queue, with ACCESS_REFUSED if it
@@ -226,10 +225,10 @@ class Channel:
         return tag
 
     async def cancel_consumer(self, tag: str) -> None:
-        """Take no more messages. Those that were on their way are delivered before this returns.
+        """Take no more messages. Messages on their way are delivered before this returns.
 
         :raises ChannelClosed: as `call` does.
-        :raises ConnectionLost: likewise.
+        :raises ConnectionLost: as `call` does.
         """
         await self.call(methods.Basic.Cancel(consumer_tag=tag))
         self.consumers.pop(tag, None)
@@ -238,7 +237,7 @@ class Channel:
         """Have the broker confirm each publish on this channel (to `on_confirm`).
 
         :raises ChannelClosed: as `call` does.
-        :raises ConnectionLost: likewise.
+        :raises ConnectionLost: as `call` does.
         """
         await self.call(methods.Confirm.Select())
 
@@ -251,7 +250,7 @@ class Channel:
         *,
         mandatory: bool = False,
     ) -> None:
-        """Publish one message, for what is not on the hot path.
+        """Publish one message; not for the hot path.
 
         :raises LeveretError: why this channel is closed, if it is.
         :raises ValueError: if the properties cannot be packed.
@@ -270,14 +269,14 @@ class Channel:
         )
 
     def ack(self, delivery_tag: int) -> None:
-        """Acknowledge one delivery. On a closed channel the broker has taken it back already."""
+        """Acknowledge one delivery. On a closed channel the broker has already taken it back."""
         if self.state is ChannelState.OPEN:
             self.connection.send(frames.ack(self.number, delivery_tag))
 
     async def close(self) -> None:
-        """Close the channel. What was published on it before has reached the broker then.
+        """Close the channel. By then the broker has everything that was published on it.
 
-        Never raises. Without close-ok in `METHOD_TIMEOUT` it has ended for this side alone.
+        Never raises. Without close-ok in `METHOD_TIMEOUT` it ends at this side alone.
         """
         self.abandon()
         if self._ended is not None and self.closed is None and not self.connection.blocked:

@@ -1,6 +1,6 @@
-"""Publishes messages that must not get lost, and says of each what the broker did with it.
+"""Publishes messages that must not be lost, and tells for each what the broker did with it.
 
-It is for what is seldom published: each message waits for its own confirm
+It is for rare messages: each message waits for its own confirm
 (https://www.rabbitmq.com/docs/confirms).
 """
 
@@ -24,15 +24,15 @@ class Outcome(Enum):
     """What the broker did with a message."""
 
     TAKEN = "taken"
-    """It has the message, on disk where the message is persistent and its queue durable."""
+    """It has the message; on disk if the message is persistent and its queue durable."""
     UNROUTED = "unrouted"
-    """It has no queue for it, and has dropped it."""
+    """It has no queue for the message, and has dropped it."""
     REFUSED = "refused"
     """It did not take it (basic.nack): the queue is full, or out of reach."""
 
 
 class OpensChannels(Protocol):
-    """A connection, as far as it is needed here."""
+    """What this file needs of a connection."""
 
     async def open_channel(self) -> Channel:
         """Open a channel."""
@@ -43,7 +43,7 @@ class _Published(Struct, kw_only=True, eq=False):
     """A message whose confirm is awaited."""
 
     name: str
-    """Its correlation id, by which a return is known."""
+    """Its correlation id, which identifies it if it is returned."""
     answered: asyncio.Future[bool]
     """Whether the broker took it."""
     returned: bool = False
@@ -78,7 +78,7 @@ class ConfirmedPublisher:
     async def publish(
         self, exchange: str, key: str, properties: Properties, body: bytes
     ) -> Outcome:
-        """Publish a message; returns once the broker has answered for it.
+        """Publish a message; return once the broker has confirmed or refused it.
 
         :raises LeveretError: if the channel ends before that: the broker may have the message.
         :raises ValueError, TypeError: if its properties cannot be packed.
@@ -98,7 +98,7 @@ class ConfirmedPublisher:
         return await self._outcome(name)
 
     async def _outcome(self, name: str) -> Outcome:
-        """What the broker does with the message that was published just now."""
+        """Wait for the broker's answer to the message that was just published."""
         published = _Published(name=name, answered=self._channel.connection.loop.create_future())
         self._ledger.add(published)
         if not await published.answered:

@@ -1,8 +1,8 @@
 """One AMQP connection on asyncio: reads in batches, writes in batches, fails as a whole.
 
-All frames of one read are handled in one pass, and what they cause to be sent leaves in one write:
-that is most of Leveret's speed. A connection that has ended stays ended: `closed` says why, every
-waiter and every channel is told at once, and `transport.link` opens a new one.
+All frames of one read are handled in one pass, and everything that they cause to be sent is sent in
+one write: that is most of Leveret's speed. A connection that has ended stays ended: `closed` says
+why, every waiter and every channel is told at once, and `transport.link` opens a new one.
 
 The rules are elsewhere: `states` has the states, `handshake` the negotiation, `channel`
 the channels, `writer` the batches and the back-pressure.
@@ -61,14 +61,14 @@ class Connection(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
         self.name = name
         self.endpoint: Endpoint | None = None
-        """The address that it leads to; None where there is no socket."""
+        """The address of the peer; None if there is no socket."""
         self.state = ConnState.GREETING
         self.opened: asyncio.Future[None] = self.loop.create_future()
-        """Ends when the handshake does, with an error if it failed."""
+        """Done when the handshake is, with an error if it failed."""
         self.closed: LeveretError | None = None
         """Why the connection has ended; None while it has not."""
         self.blocked = ""
-        """The broker's reason while it takes no publishes, else ""
+        """The broker's reason while it blocks publishers; "" otherwise
         (https://www.rabbitmq.com/docs/connection-blocked)."""
         self.on_close: list[Callable[[LeveretError], None]] = []
         """Called with the reason, once, after all channels have ended."""
@@ -81,9 +81,9 @@ class Connection(asyncio.Protocol):
         self.frame_max = FRAME_MAX
         self.channel_max = CHANNEL_MAX
         self.server_properties: dict[str, Any] = {}
-        """What the broker says of itself."""
+        """The broker's properties, as it sent them."""
         self.user = ""
-        """The broker's name for this side's user, "" where it is not known."""
+        """The broker's name for this side's user; "" if it is not known."""
         self.writer = Writer(self.loop, lambda paused: self._tell_all(self.on_paused, paused))
         self.send = self.writer.send
         self.defer = self.writer.defer
@@ -113,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(PROTOCOL_HEADER)
 
     def data_received(self, data: bytes) -> None:
-        """Handle all that one read brought."""
+        """Handle all frames of one read."""
         self.reads += 1
         if self.state is _CLOSED:
             return
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
         return self.writer.paused
 
     async def writable(self) -> None:
-        """Wait until the socket takes more; return at once where it does. Then send at once.
+        """Wait until the socket takes more; return at once if it does. Then send at once.
 
         The transport buffers at most 1 MiB and a batch of 64 KiB beyond the message of one sender
         where all senders of messages wait here first.
@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
     def begin_channel(self) -> tuple[Channel, Coroutine[Any, Any, Any]]:
         """Begin to open a channel. It may be used at once; the coroutine waits until it is open.
 
-        Whoever waits for that in vain has to abandon it.
+        If that fails, the caller must abandon the channel.
 
         :raises Busy: as `open_channel` does. :raises ConnectionLost: if the connection has ended.
         """
@@ -292,7 +292,7 @@ class Connection(asyncio.Protocol):
     # -- the end -----------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Close cleanly: what was sent before reaches the broker. Never raises, never hangs."""
+        """Close cleanly: everything that was sent reaches the broker. Never raises, never hangs."""
         if self.blocked:  # the broker would not read connection.close
             self.abort("closed by this side, while the broker took no publishes")
         by_us = "the connection was closed by this side"
@@ -332,7 +332,7 @@ class Connection(asyncio.Protocol):
         self.state = CONNECTION.get((self.state, event), self.state)
 
     def _end(self, error: LeveretError, event: ConnEvent = ConnEvent.ENDED) -> None:
-        """Move on, and tell everyone why the connection has ended; nobody is told twice."""
+        """Advance the state, and tell everyone once why the connection has ended."""
         self._advance(event)
         if self.closed is not None:
             return
@@ -351,7 +351,7 @@ class Connection(asyncio.Protocol):
             self.tell(callback, news)
 
     def tell(self, callback: Callable[[T], None], news: T) -> None:
-        """Call back. A callback that fails is reported, and does not keep the news from others."""
+        """Call back. A callback that fails is reported, and does not affect others."""
         try:
             callback(news)
         except Exception as error:  # noqa: BLE001 - reported, as asyncio reports its callbacks'
@@ -368,7 +368,7 @@ class Connection(asyncio.Protocol):
         self.writer.flush()
 
     def _close_transport(self) -> None:
-        """Close once what was written has left. A peer that does not take it is not waited for."""
+        """Close once everything was sent; do not wait for a peer that does not read."""
         if self._transport is not None and self._hang_up is None:
             self._transport.close()
             self._hang_up = self.loop.call_later(CLOSE_TIMEOUT, self._transport.abort)

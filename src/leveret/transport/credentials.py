@@ -1,7 +1,7 @@
-"""Who logs in: user and password, looked up anew for each connection that is opened.
+"""Looks up user and password for each connection that is opened.
 
-Once it is looked up, only a `Login` holds the password. It never shows it, not even to an error
-tracker that reports the variables of every frame.
+From then on, only a `Login` holds the password. It never shows it, not even to an error tracker
+that reports the variables of every frame.
 """
 
 from __future__ import annotations
@@ -61,16 +61,16 @@ async def look_up(credentials: Credentials) -> Login:
                 f" gave {_shape(given)}"
             )
     if not username or len(username.encode("utf-8", "replace")) > 255:
-        raise Unauthenticated(f"{_source(credentials)} gave a user name that none can have")
+        raise Unauthenticated(f"{_source(credentials)} gave a user name that is not possible")
     if "\0" in username + password:  # SASL PLAIN separates with it
         raise Unauthenticated(f"{_source(credentials)} gave a text with the character NUL in it")
     return Login(username, password)
 
 
 def from_environment(environ: Mapping[str, str], username: str | None) -> Credentials | None:
-    """Read LEVERET_USERNAME, LEVERET_PASSWORD and LEVERET_PASSWORD_FILE; None if they say nothing.
+    """Read LEVERET_USERNAME, LEVERET_PASSWORD and LEVERET_PASSWORD_FILE; None if they are not set.
 
-    The file is read anew at each connect, because an operator may write another password into it.
+    The file is read at each connect, because an operator may write another password into it.
 
     :param username: the user in the URL, if it names one. A password of another user is not taken.
     :raises InvalidURL: if there are both a password and a file with one.
@@ -118,7 +118,7 @@ class _PasswordFile:
             ) from error
         except UnicodeDecodeError:
             raise Unauthenticated(
-                f"{PASSWORD_FILE}: {os.fspath(self._path)!r} is no UTF-8"
+                f"{PASSWORD_FILE}: {os.fspath(self._path)!r} is not UTF-8"
             ) from None
 
     def __str__(self) -> str:
@@ -133,7 +133,7 @@ def _source(credentials: Credentials) -> str:
 
 
 def login_advice(credentials: Credentials | None) -> str:
-    """Tell a user whose login was refused where to look."""
+    """Advice for a user whose login was refused."""
     if credentials is None:
         return "Check the URL's user and password."
     if isinstance(credentials, _Fixed):

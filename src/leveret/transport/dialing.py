@@ -1,10 +1,10 @@
 """Connects to the first address of a name that answers, as RFC 8305 says ("happy eyeballs").
 
 A name may have several addresses: one of each IP family, or one per pod. Some of them may lead
-nowhere, and a packet that is swallowed is noticed by the time that passes alone. So an attempt does
-not wait for the one before it: it begins when that has failed, or after `STAGGER` seconds without a
-socket, or after `HANDSHAKE` seconds without an open connection. The first connection that is open
-counts, and the other attempts are cancelled. None is given up for being slow.
+nowhere, and only a timeout tells that packets are dropped. So an attempt does not wait for the end
+of the one before it. It begins when that has failed, or after `STAGGER` seconds without a socket,
+or after `HANDSHAKE` seconds without an open connection. The first open connection counts, and the
+other attempts are cancelled. No attempt is given up for being slow.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from leveret.transport.network_errors import NETWORK_ERRORS
 __all__ = ["HANDSHAKE", "STAGGER", "Endpoint", "NoneOpened", "connect_socket", "race", "resolve"]
 
 STAGGER: Final = 0.25
-"""Seconds that an address has to take the connection before another is tried beside it (RFC 8305,
-section 5)."""
+"""Seconds that an address has to accept the connection before another one is tried as well (RFC
+8305, section 5)."""
 HANDSHAKE: Final = 2.0
-"""Seconds that an address which took the connection has to open it, before another is tried."""
+"""Seconds that an address which accepted the connection has to open it before another one is
+tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,23 +37,23 @@ class Endpoint:
     protocol: int
     """TCP, by its number."""
     address: tuple[Any, ...]
-    """IP address and port; for IPv6 flow and scope besides."""
+    """IP address and port; for IPv6 also flow and scope."""
 
     def __str__(self) -> str:
         return str(self.address[0])
 
 
 class Closable(Protocol):
-    """What an attempt opens."""
+    """The connection that an attempt opens."""
 
     def abort(self, reason: str) -> None:
-        """Close it at once: another attempt was first."""
+        """Close it at once, as another attempt was first."""
 
 
 C = TypeVar("C", bound=Closable)
 
 Target = Endpoint | None
-"""None for what is reached without a socket."""
+"""None if there is no socket."""
 
 Attempt = Callable[[Target, Callable[[], None]], Awaitable[C]]
 """Opens a connection to one target; calls its second argument when the target has taken it."""
@@ -69,10 +70,10 @@ class NoneOpened(Exception):
 async def resolve(host: str, port: int) -> list[Endpoint]:
     """Look up the addresses of a host, in the order in which to try them.
 
-    The families take turns, and begin with that of the first address.
+    The IP families alternate, starting with that of the first address.
 
     :raises OSError: if there is no such name.
-    :raises UnicodeError: if no name can look like this.
+    :raises UnicodeError: if the name is not possible.
     """
     try:  # what is an address already needs no look-up, and no thread for it
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -113,7 +114,7 @@ async def race(
     """Open a connection to one of the targets: the first attempt that succeeds counts.
 
     :param seconds: how long all of it may take.
-    :param errors: what ends only the attempt that raises it; another error ends them all.
+    :param errors: errors that end only the attempt that raises them; others end all attempts.
     :raises NoneOpened: if all attempts failed.
     """
     race = _Race(attempt, seconds, errors)
@@ -126,7 +127,7 @@ async def race(
 
 
 class _Race(Generic[C]):
-    """The attempts that run beside each other."""
+    """The attempts that run at the same time."""
 
     def __init__(
         self, attempt: Attempt[C], seconds: float, errors: tuple[type[Exception], ...]
@@ -159,7 +160,7 @@ class _Race(Generic[C]):
         raise NoneOpened(self._failures)
 
     async def stop(self, winner: C | None) -> None:
-        """Cancel what still runs, and close what was opened but came second."""
+        """Cancel the other attempts, and close connections that came second."""
         for task in self._running:
             task.cancel()
         for outcome in await asyncio.gather(*self._running, return_exceptions=True):
@@ -171,7 +172,7 @@ class _Race(Generic[C]):
             return await self._attempt(target, taken)
 
     async def _first(self, newest: asyncio.Task[C], until: float | None = None) -> C | None:
-        """The first connection that opens before `newest` fails, or its time is over."""
+        """The first connection that opens before `newest` fails or its time is over."""
         while newest in self._running:
             left = None if until is None else until - self._loop.time()
             if left is not None and left <= 0:

@@ -8,9 +8,9 @@ __all__ = ["check_loop"]
 
 
 def check_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Tell whoever uses a connection from another event loop what to do.
+    """Raise an error with advice if a connection is used from another event loop.
 
-    :param loop: that of the connection.
+    :param loop: the connection's event loop.
     :raises RuntimeError: if another one is running.
     """
     if asyncio.get_running_loop() is loop:
@@ -18,7 +18,7 @@ def check_loop(loop: asyncio.AbstractEventLoop) -> None:
     if loop.is_closed():
         raise RuntimeError(
             "the event loop of this connection has ended, and the connection with it: `async with"
-            " rabbit` or `await rabbit` opens it again in the loop of now. Before a loop ends,"
+            " rabbit` or `await rabbit` opens it again in the current loop. Before a loop ends,"
             " close what was opened in it: with `async with`, or `await rabbit.close()`"
         )
     raise RuntimeError(

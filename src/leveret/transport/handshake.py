@@ -2,9 +2,9 @@
 
     start ──► start-ok    tune ──► tune-ok, open    open-ok ──► agreed
 
-`Handshake.receive` takes what the broker sends and returns what to answer, or at last what both
-sides agreed on. A connection that ends meanwhile has a meaning that depends on the step:
-`Handshake.explain` tells a refused login and a forbidden virtual host from a lost connection.
+`Handshake.receive` takes the broker's methods and returns the answers, and at last what both sides
+agreed on. The meaning of a connection that ends meanwhile depends on the step: `Handshake.explain`
+distinguishes a refused login and a forbidden virtual host from a lost connection.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ CHANNEL_MAX: Final = 2047
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreed:
-    """What both sides of a connection keep to."""
+    """What both sides of a connection agreed on."""
 
     frame_max: int
     """Bytes of the largest frame."""
     channel_max: int
     """The highest channel number."""
     heartbeat: int
-    """Seconds within which each side sends something; 0 for no heartbeats."""
+    """Seconds within which each side sends something; 0 means no heartbeats."""
     user: str
-    """The broker's name for this side's user, "" where it is not known."""
+    """The broker's name for this side's user; "" if it is not known."""
     server_properties: dict[str, Any]
-    """What the broker says of itself."""
+    """The broker's properties, as it sent them."""
 
 
 class Handshake:
     """One handshake, from connection.start to connection.open-ok.
 
     :param peer: "host:port", for messages.
-    :param properties: what this side says of itself (`client-properties`).
+    :param properties: this side's properties (`client-properties`).
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Handshake:
         self._limits = (0, 0, 0)
 
     def receive(self, method: AMQPMethod) -> tuple[AMQPMethod, ...] | Agreed:
-        """Take the broker's next method; returns the methods that answer it, or the agreement.
+        """Take the broker's next method; return the methods that answer it, or the agreement.
 
         :raises ProtocolError: if another method was due, or the broker's frames are too small.
         :raises Unauthenticated: if the broker does not offer the login mechanism.
@@ -112,7 +112,7 @@ class Handshake:
     def _start_ok(self, start: methods.Connection.Start) -> AMQPMethod:
         """Log in by SASL (https://www.rabbitmq.com/docs/access-control).
 
-        The response is never a variable: a traceback of a later failure shows no password.
+        The response is never stored in a variable, so that no traceback shows the password.
         """
         self._server_properties = dict(start.server_properties)
         wanted = "EXTERNAL" if self._address.auth == "external" else "PLAIN"
@@ -196,5 +196,5 @@ def not_amqp(data: bytes) -> ProtocolError:
 
 
 def _smaller(ours: int, theirs: int) -> int:
-    """What both agree to, where 0 is "no limit"."""
+    """The smaller of two limits, where 0 means no limit."""
     return min(ours, theirs) if ours and theirs else max(ours, theirs)

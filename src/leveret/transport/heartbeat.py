@@ -1,4 +1,4 @@
-"""Heartbeats, both ways (section 4.2.7, https://www.rabbitmq.com/docs/heartbeats)."""
+"""Heartbeats in both directions (section 4.2.7, https://www.rabbitmq.com/docs/heartbeats)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _SILENT_TICKS: Final = 4
 
 
 class Heartbeat:
-    """Sends a heartbeat where nothing else was sent, and gives up on a silent broker.
+    """Sends a heartbeat if nothing else was sent, and gives up on a silent broker.
 
-    It looks twice in each interval.
+    It checks twice in each interval.
 
     :param traffic: tells how many reads and writes the connection has made so far.
     :param send: sends a frame.
@@ -40,14 +40,14 @@ class Heartbeat:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, interval: int) -> None:
-        """Begin. Each side sends something at least every `interval` seconds; 0 is never."""
+        """Begin. Each side sends something at least every `interval` seconds; 0 means never."""
         self._interval = interval
         if interval:
             self._reads, self._writes = self._traffic()
             self._schedule()
 
     def stop(self) -> None:
-        """Send nothing more, and expect nothing."""
+        """Stop: send nothing more, and expect nothing."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

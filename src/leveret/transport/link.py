@@ -1,4 +1,4 @@
-"""A connection that is opened again whenever it breaks, and what lives on it restored.
+"""A connection that is opened again whenever it breaks, with the members that live on it.
 
     connecting ──► connected ◄──► reconnecting
          │             │               │
@@ -6,8 +6,8 @@
 
 What lives on a connection is a `Member`: a client's calls, a server's consumers. A member whose
 channel ends, alone or with its connection, asks the link to `restore` it. The link attaches it to
-the connection of then, again and again with growing pauses, until that succeeds. So an error of a
-channel costs that channel alone, a broken connection costs all of them, and the same code restores
+the current connection, again and again with growing pauses, until that succeeds. So an error of a
+channel ends that channel alone, a broken connection ends all of them, and the same code restores
 both.
 """
 
@@ -32,14 +32,14 @@ from leveret.transport.reconnect import NEVER, Reconnect
 log = logging.getLogger("leveret.transport")
 
 HELD: Final = 5.0
-"""Seconds after which a connection has held.
+"""Seconds after which a connection counts as stable.
 
-One that breaks before counts as a failed attempt: else a broker that ends each connection for what
-its user does there would be asked without a pause."""
+A connection that breaks before counts as a failed attempt. Otherwise the link would reconnect
+without a pause to a broker that ends each connection for what its user does there."""
 
 
 class State(StrEnum):
-    """Where a `rabbit` stands with its broker (`rabbit.state`)."""
+    """The state of a `rabbit`'s connection (`rabbit.state`)."""
 
     CONNECTING = "connecting"
     """There was no connection yet: the first one is being opened, or will be by the first use
@@ -49,8 +49,9 @@ class State(StrEnum):
     RECONNECTING = "reconnecting"
     """The connection broke, and another one is being opened. Calls wait for it."""
     CLOSED = "closed"
-    """There is no connection, and none will be opened by itself: it was not opened yet, its user or
-    the end of its event loop has closed it, or it was given up (`connect(reconnect=...)`)."""
+    """There is no connection, and none will be opened without a call of the user: it was not opened
+    yet, its user or the end of its event loop has closed it, or it was given up
+    (`connect(reconnect=...)`)."""
 
 
 class ConnectionEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +60,7 @@ class ConnectionEvent(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     """The state that has begun."""
     broker: str
-    """The host and port of the connection of now, or of the last one."""
+    """The host and port of the current connection, or of the last one."""
     attempts: int = 0
     """How many attempts the connection took."""
     reason: str = ""
@@ -67,7 +68,7 @@ class ConnectionEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _with_broker(connection: Connection, error: LeveretError) -> str:
-    """The error with the name of its connection, which some errors have already."""
+    """The error's text with the name of its connection, unless it has that already."""
     text = str(error)
     return text if text.startswith(str(connection)) else f"{connection}: {text}"
 
@@ -81,14 +82,14 @@ class Member(Protocol):
     """
 
     async def attach(self, connection: Connection) -> Channel:
-        """Open a channel on this connection, and restore there what was on the one before.
+        """Open a channel on this connection, and restore there what was on the last one.
 
-        The link calls it again, on the connection of then, where it raises or where the channel
-        that it returns has ended already. It must leave no channel behind where it raises, and it
-        may be cancelled at any point.
+        The link calls it again, on the current connection, if it raises or if the channel that it
+        returns has already ended. It must leave no channel behind if it raises, and it may be
+        cancelled at any point.
 
-        :raises ConnectionLost: if an answer did not come. The link drops the connection then,
-            because the broker there does not react.
+        :raises ConnectionLost: if an answer did not come. Then the link drops the connection, as
+            its broker does not react.
         :raises LeveretError: if it cannot be restored now. The link tries again after a pause.
         """
         ...
@@ -110,7 +111,7 @@ class Link:
         self.loop = asyncio.get_running_loop()
         self.state = State.CONNECTING
         self.closed: asyncio.Future[None] = self.loop.create_future()
-        """Ends with an error when no other connection will come."""
+        """Done, with an error, when there will be no other connection."""
         self.failure: LeveretError | None = None
         """Why there is no connection now; None while there is one."""
         self._address = address
@@ -123,11 +124,11 @@ class Link:
         self._up: asyncio.Future[None] = self.loop.create_future()
         self._reopening: asyncio.Task[None] | None = None
         self._attempts = 0
-        """Attempts to connect again, since a connection last held."""
+        """Attempts to reconnect since the last stable connection."""
         self._holding: asyncio.TimerHandle | None = None
-        """Ends when the connection of now has held; None from then on."""
+        """Done when the current connection counts as stable; None from then on."""
         self._warned = ""
-        """Why the last connection broke, as the log tells it."""
+        """Why the last connection broke, as it was logged."""
         self._restoring: dict[Member, asyncio.Task[None]] = {}
 
     def __str__(self) -> str:
@@ -137,20 +138,20 @@ class Link:
 
     @property
     def connection(self) -> Connection:
-        """The connection of now, or the last one. There is one once `open` has returned."""
+        """The current connection, or the last one. There is one once `open` has returned."""
         assert self._connection is not None
         return self._connection
 
     @property
     def reconnects(self) -> bool:
-        """Whether a connection that breaks is opened again."""
+        """Whether a broken connection is opened again."""
         return self._policy.attempts != 0
 
     async def open(self, *, patience: float = 0.0, attempts: int | None = None) -> None:
         """Connect for the first time.
 
-        :param patience: seconds to go on trying while no broker can be reached.
-        :param attempts: after how many failed ones to give up all the same; None for never.
+        :param patience: seconds to keep trying while no broker can be reached.
+        :param attempts: how many attempts may fail before it gives up anyway; None: any number.
         :raises ConnectionLost: if no broker can be reached.
         :raises LeveretError: if the broker refuses this user, or what `prepare` needs.
         """
@@ -171,7 +172,7 @@ class Link:
                 return
 
     async def connected(self) -> Connection:
-        """Wait for the connection of now.
+        """Wait for the current connection.
 
         :raises ConnectionLost: if there will be none any more.
         """
@@ -183,7 +184,7 @@ class Link:
             await asyncio.shield(self._up)
 
     def abort(self, reason: str) -> None:
-        """Drop the connection of now, if there is one."""
+        """Drop the current connection, if there is one."""
         if self._connection is not None:
             self._connection.abort(reason)
 

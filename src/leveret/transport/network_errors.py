@@ -1,4 +1,4 @@
-"""What the network raises, as errors of Leveret: the one map at the seam to sockets and TLS.
+"""Translates errors of sockets and TLS into Leveret's errors; the only place that does.
 
 Everything that `socket`, `ssl` and asyncio's transports raise on the way to a broker, or when a
 socket breaks, is one of `NETWORK_ERRORS`. It becomes a `ConnectionLost` with the original as its

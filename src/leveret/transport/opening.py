@@ -1,6 +1,6 @@
 """Opens a connection to the first of several hosts that takes one: TCP, TLS, handshake.
 
-Hosts are tried one after the other, the addresses of a host beside each other (`dialing`).
+Hosts are tried one after the other, the addresses of one host at the same time (`dialing`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CAPABILITIES: Final = {
 """What this side can do, as it tells the broker (https://www.rabbitmq.com/docs/consumer-cancel)."""
 
 Prepare = Callable[[Connection], Awaitable[object]]
-"""What must succeed on a connection, too, before it counts as open."""
+"""What must also succeed on a connection before it counts as open."""
 
 
 async def open_connection(
@@ -111,7 +111,7 @@ async def _login(address: Address) -> Login:
         f"{login.username}{login.password}".encode()
     except UnicodeEncodeError:  # which holds the text
         raise Unauthenticated(
-            f"cannot connect to {address}: the user name or the password is no Unicode text."
+            f"cannot connect to {address}: the user name or the password is not Unicode text."
             f" {login_advice(address.credentials)}"
         ) from None
     return login

@@ -49,7 +49,7 @@ class ConnState(Enum):
 
 
 class ConnEvent(Enum):
-    """What moves a connection on."""
+    """The events of a connection."""
 
     GREETED = auto()
     """The peer sent its first method."""
@@ -82,7 +82,7 @@ class ChannelState(Enum):
 
 
 class ChannelEvent(Enum):
-    """What moves a channel on."""
+    """The events of a channel."""
 
     CLOSE_SENT = auto()
     """This side sent channel.close."""

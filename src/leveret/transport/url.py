@@ -129,7 +129,7 @@ def _split(rest: str) -> tuple[str, str, str]:
 
 
 def _credentials(userinfo: str) -> tuple[str, str | None]:
-    """User and password; None where there is no ":" between them."""
+    """User and password; None if there is no ":" between them."""
     user, colon, password = userinfo.partition(":")
     decoded = _decode(user, "the user name"), _decode(password, "the password")
     if not decoded[0]:
@@ -160,7 +160,7 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
     if port is None:
         return host, default_port
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65_536:
-        raise _invalid(f"the port of host {host!r} is no number from 1 to 65535")
+        raise _invalid(f"the port of host {host!r} is not a number from 1 to 65535")
     return host, int(port)
 
 
@@ -169,7 +169,7 @@ def _ipv6(text: str) -> str:
     try:
         IPv6Address(host)
     except AddressValueError:
-        raise _invalid("what stands in brackets is no IPv6 address") from None
+        raise _invalid("the host in brackets is not an IPv6 address") from None
     return host
 
 
@@ -255,7 +255,7 @@ def _decode(text: str, what: str) -> str:
         decoded = unquote(text, errors="strict")
         decoded.encode()
     except UnicodeError:
-        raise _invalid(f"{what} is no UTF-8 once its percent-encoding is undone") from None
+        raise _invalid(f"{what} is not UTF-8 once its percent-encoding is undone") from None
     if "\0" in decoded:  # SASL PLAIN separates with it, and no file name holds it
         raise _invalid(f"{what} holds the character NUL")
     return decoded

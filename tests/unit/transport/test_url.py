@@ -136,7 +136,7 @@ _ONE_AT = (
 _OPTIONS = (
     "heartbeat, connection_timeout, auth_mechanism, cafile, certfile, keyfile, verify, server_name"
 )
-_PORT = "the port of host 'host' is no number from 1 to 65535"
+_PORT = "the port of host 'host' is not a number from 1 to 65535"
 _HEARTBEAT = "heartbeat is in seconds, a whole number from 0 to 65535, not "
 _TIMEOUT = "connection_timeout is in milliseconds, a whole number from 100 to 86400000, not "
 _BRACKETS = "a host cannot be read; an IPv6 address stands in brackets, [::1]:5672"
@@ -163,10 +163,10 @@ _BRACKETS = "a host cannot be read; an IPv6 address stands in brackets, [::1]:56
         ("amqp://host:amqp", _PORT),
         ("amqp://host:5672:1", _PORT),
         ("amqp://::1", "a host is missing"),
-        ("amqp://fe80::1", "the port of host 'fe80' is no number from 1 to 65535"),
+        ("amqp://fe80::1", "the port of host 'fe80' is not a number from 1 to 65535"),
         ("amqp://[::1", _BRACKETS),
         ("amqp://[::1]x", _BRACKETS),
-        ("amqp://[host]", "what stands in brackets is no IPv6 address"),
+        ("amqp://[host]", "the host in brackets is not an IPv6 address"),
         ("amqp://ho st", "a host name holds a character that none may have"),
         ("amqp://ho%20st", "a host name holds a character that none may have"),
         ("amqp://one,a..b", "between the dots of a host name stand 1 to 63 characters"),
@@ -191,10 +191,10 @@ _BRACKETS = "a host cannot be read; an IPv6 address stands in brackets, [::1]:56
         ),
         (
             "amqp://me:secret%ff@host",
-            "the password is no UTF-8 once its percent-encoding is undone",
+            "the password is not UTF-8 once its percent-encoding is undone",
         ),
-        ("amqp://host/%ff", "the vhost is no UTF-8 once its percent-encoding is undone"),
-        ("amqp://me:\udcff@host", "the password is no UTF-8 once its percent-encoding is undone"),
+        ("amqp://host/%ff", "the vhost is not UTF-8 once its percent-encoding is undone"),
+        ("amqp://me:\udcff@host", "the password is not UTF-8 once its percent-encoding is undone"),
         ("amqp://me:secret%00@host", "the password holds the character NUL"),
         ("amqp://host/?heartbeat=-1", f"{_HEARTBEAT}'-1'"),
         ("amqp://host/?heartbeat=65536", f"{_HEARTBEAT}'65536'"),
