@@ -162,7 +162,7 @@ class PropertiesParser:
             head, before = known
             return head, {**before, "deadline": int.from_bytes(data[stop - 8 : stop], signed=True)}
         end = stop - 18
-        if data[end : stop - 8] != _DEADLINE or end < table:
+        if not data.startswith(_DEADLINE, end) or end < table:
             return self._head_of(data, start, table, flags), decode_table(data, table, stop)
         deadline = int.from_bytes(data[stop - 8 : stop], signed=True)
         at = data.find(_METADATA, table, end)

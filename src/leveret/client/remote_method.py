@@ -20,7 +20,7 @@ from leveret.client.invocations import NATIVE, Invocations, MakeCodec
 from leveret.client.invokes import Invokes, MakesCalls
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
 from leveret.client.options import CallOptions, GivenOptions, check_timeout
-from leveret.client.request_ids import ids_within, traced_within, within_call
+from leveret.client.request_ids import ids_within, within_call
 from leveret.client.signatures import DocOfMethod, SignatureOfMethod
 from leveret.client.tracing import ClientTracing, TracedCall
 from leveret.contract import MethodSpec, given_arguments
@@ -253,7 +253,10 @@ class RemoteMethod:
         asks = self._on_progress is not None
         if metadata or asks or self._key is not None:
             try:
-                headers = NATIVE.headers(metadata, self._key, progress=asks)
+                if metadata and not asks and self._key is None:
+                    headers = NATIVE.metadata(metadata)
+                else:
+                    headers = NATIVE.headers(metadata, self._key, progress=asks)
             except (TypeError, ValueError) as error:
                 raise InvalidArgument(f"the metadata cannot be sent: {error}") from error
         return Terms(
@@ -322,14 +325,14 @@ class RemoteMethod:
         """Make the call as the middleware left it."""
         terms = self._terms
         timeout, metadata = call.timeout, call.metadata
-        traced = traced_within(call.id)
+        ids = ids_within(call.id, self._invocation.new_id)
+        traced = ids.traced
         if traced is not None:
             terms = self._traced_terms(check_timeout(timeout), metadata, traced)
         elif timeout != terms.timeout:
             terms = self._terms_with(check_timeout(timeout), metadata)
         elif metadata != self._metadata and (metadata or self._metadata):
             terms = self._terms_with(timeout, metadata)
-        ids = ids_within(call.id, self._invocation.new_id)
         made = self._invocation.call((), call.arguments, terms, ids)
         return made if traced is None else self._shown(traced, made)
 

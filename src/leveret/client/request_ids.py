@@ -8,12 +8,11 @@ by that.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from leveret.client.tracing import TracedCall
 
-__all__ = ["RequestIds", "ids_within", "traced_within", "within_call"]
+__all__ = ["RequestIds", "ids_within", "within_call"]
 
 
 class RequestIds:
@@ -42,28 +41,25 @@ class RequestIds:
 _ids: ContextVar[RequestIds | None] = ContextVar("leveret_request_ids", default=None)
 
 
-@contextmanager
-def within_call(call_id: str, traced: TracedCall | None = None) -> Iterator[None]:
+class within_call:  # noqa: N801 - a context, on the path of each call with middleware
     """A context for the middleware of a call, which is on its way to send the call's requests.
 
     :param traced: traces the call, if it is traced.
     """
-    ids = RequestIds(call_id)
-    ids.traced = traced
-    token = _ids.set(ids)
-    try:
-        yield
-    finally:
-        _ids.reset(token)
 
+    __slots__ = ("_ids", "_token")
 
-def traced_within(call_id: str) -> TracedCall | None:
-    """What traces a call that has passed its middleware; None if it is not traced.
+    _token: Token[RequestIds | None]
 
-    :param call_id: the current id of the call.
-    """
-    ids = _ids.get()
-    return ids.traced if ids is not None and ids.first == call_id else None
+    def __init__(self, call_id: str, traced: TracedCall | None = None) -> None:
+        self._ids = RequestIds(call_id)
+        self._ids.traced = traced
+
+    def __enter__(self) -> None:
+        self._token = _ids.set(self._ids)
+
+    def __exit__(self, *_: object) -> None:
+        _ids.reset(self._token)
 
 
 def ids_within(call_id: str, new_id: Callable[[], str]) -> RequestIds:

@@ -72,6 +72,8 @@ class NativeClient:
         """What the first request of a pipe carries besides; see `wire.native.stages`."""
         return pack_stages(then, content_type)
 
+    metadata = staticmethod(pack_metadata)
+    """As `headers`, of metadata alone: a call may have its own."""
     read = staticmethod(read_reply)
     read_stream = staticmethod(read_stream)
 
