@@ -74,7 +74,7 @@ class CurrentCall:
         Nobody checks it: `user` is who it is."""
         self.cursor = "" if request.stream is None else request.stream.cursor
         """Where a stream goes on that broke: the cursor of the last item that its caller has
-        (`leveret.Item`); "" at the begin."""
+        (`leveret.Item`); "" at the start."""
         self.redelivered = request.redelivered or request.attempts > 0
         """Whether another server may have begun this call; only idempotent methods see True."""
         self._sent = request.metadata
@@ -126,7 +126,7 @@ class CurrentCall:
         :param fraction: how much is done, from 0 to 1; None where nobody can tell.
         :param text: what is being done, for people; cut to 1,000 characters.
         :raises ValueError: if the fraction is not from 0 to 1.
-        :raises TypeError: if the fraction is no number, or the text is no text.
+        :raises TypeError: if the fraction is not a number, or the text is not a text.
         """
         self.report(progress_of(fraction, text))
 

@@ -24,7 +24,7 @@ from leveret.wire.message import Bounce, Copy, Incoming, Notice, Reply, ReplyAdd
 from leveret.wire.stream_messages import Received
 
 Metadata = Mapping[str, str]
-"""Text that travels beside arguments or a result."""
+"""Text that travels with arguments or a result."""
 
 ONLY_IF_FREE: Final = 0
 """The expiration of a request that is to come back unless a server takes it this moment."""

@@ -229,7 +229,7 @@ def _declared(
 
 
 def _push_back(seconds: object) -> float | None:
-    """A handler's `retry_after` as a number that JSON has; what is none is no push-back."""
+    """A handler's `retry_after` as a number that JSON has; anything else counts as None."""
     if not isinstance(seconds, int | float):
         return None
     return float(min(max(-1.0, seconds), _LONGEST_PUSH_BACK))

@@ -23,7 +23,7 @@ _NAMED: Final = 5
 
 
 class NamedCall(Protocol):
-    """A call, as far as the log has to know it."""
+    """What the log needs of a call."""
 
     @property
     def id(self) -> str:

@@ -63,7 +63,7 @@ class StreamRequest(Struct, frozen=True, kw_only=True, gc=False):
     total: float | None = None
     """When all has to be over, in seconds since 1970."""
     cursor: str = ""
-    """Where to go on; "" at the begin."""
+    """Where to go on; "" at the start."""
 
 
 class Incoming(Struct, frozen=True, kw_only=True, gc=False):
@@ -98,7 +98,8 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     caller: str = ""
     """The name that the caller gave itself; nobody checks it."""
     metadata: dict[str, object] | None = None
-    """What the caller sent beside its arguments; None if nothing. Only text in it counts."""
+    """The metadata that the caller sent with its arguments; None if there is none. Only text
+    counts."""
     idempotency_key: str | None = None
     """The caller's own name for what it wants done once."""
     resent: bool = False
@@ -123,7 +124,7 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     problem: str = ""
     """Why the body cannot be read; "" if nothing is known to be wrong with it."""
     started: float | None = None
-    """For how many seconds its outcome is kept, if the call outlives its caller."""
+    """Seconds for which its outcome is kept, if the call outlives its caller."""
     expires: float = inf
     """Of a request without `reply_to`: when no server is to begin it any more, in seconds since
     1970. The `deadline` of such a request is only its handler's, and begins when that does."""
@@ -200,7 +201,7 @@ class Reply(Struct, frozen=True, kw_only=True, gc=False):
     body_size: int
     """The size of the body in bytes."""
     metadata: dict[str, str] | None = None
-    """What the handler sent beside its result; None if nothing."""
+    """The metadata that the handler sent with its result; None if there is none."""
     problem: str = ""
     """Why the reply cannot be read; "" if nothing is known to be wrong with it."""
 

@@ -24,7 +24,7 @@ def progress_of(fraction: float | None, text: str) -> Progress:
     """What a handler reports.
 
     :raises ValueError: if the fraction is not from 0 to 1.
-    :raises TypeError: if the fraction is no number, or the text is no text.
+    :raises TypeError: if the fraction is not a number, or the text is not a text.
     """
     if fraction is not None:
         if isinstance(fraction, str | bytes):

@@ -66,7 +66,7 @@ class Standing(Struct, frozen=True, kw_only=True, omit_defaults=True):
     body: bytes = b""
     """Once it is done: the body of its reply. With "refused": why, as text."""
     metadata: dict[str, str] | None = None
-    """Once it is done: what the handler sent beside its result."""
+    """The metadata that the handler sent with its result, once it is done."""
 
 
 _decode_question = msgspec.json.Decoder(StartedQuestion).decode

@@ -1,4 +1,4 @@
-"""What a client sees of the messages of a stream, beside those of any call.
+"""What a client sees of the messages of a stream, in addition to those of any call.
 
 Each but `Closing` names the server that sent it, as "service.instance": a request that was sent
 twice may have begun at two of them.
@@ -48,7 +48,7 @@ class Items(Struct, frozen=True, gc=False):
     """The encoding of each item; None leaves it to the method."""
 
     def after(self, had: int) -> list[Item]:
-        """The items without so many of the first."""
+        """The items after the first `had` ones."""
         body, number = self.body, self.n + had
         pos = len(body) - sum(self.sizes[had:])
         found = []
@@ -70,7 +70,7 @@ class End(Struct, frozen=True, kw_only=True, gc=False):
     moved: bool
     """Whether the stream is not over, and goes on at another server: this one stops."""
     metadata: dict[str, str] | None = None
-    """What the handler sent beside its items; None if nothing."""
+    """The metadata that the handler sent with its items; None if there is none."""
 
 
 class Sign(Struct, frozen=True, kw_only=True, gc=False):

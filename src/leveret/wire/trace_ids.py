@@ -20,7 +20,7 @@ _NONE: Final = "0" * 32
 def trace_id_of(metadata: object) -> str:
     """Its 32 hexadecimal digits; "" where the caller says none that is one.
 
-    :param metadata: what came beside the arguments of the call.
+    :param metadata: what came with the arguments of the call.
     """
     given = metadata.get("traceparent") if isinstance(metadata, Mapping) else None
     found = _TRACEPARENT.match(given) if isinstance(given, str) else None

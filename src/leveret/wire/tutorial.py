@@ -97,7 +97,7 @@ class TutorialClient:
         :raises ValueError: if there is something to send in them.
         """
         if metadata or idempotency_key is not None or resent or waits or progress:
-            raise ValueError("requests of the tutorial's protocol carry nothing beside their text")
+            raise ValueError("requests of the tutorial's protocol carry nothing but their text")
         return b""
 
     def read_stream(self, delivery: Delivery) -> Reply:

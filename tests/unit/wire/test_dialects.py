@@ -223,7 +223,7 @@ def test_only_native_requests_carry_headers_of_their_own() -> None:
     joined = client.headers(metadata={"a": "b"}) + client.headers(idempotency_key="k", resent=True)
     assert joined == headers
     assert client.headers() == TUTORIAL[0].headers() == b""
-    with pytest.raises(ValueError, match="nothing beside their text"):
+    with pytest.raises(ValueError, match="nothing but their text"):
         TUTORIAL[0].headers(metadata={"a": "b"})
 
 
@@ -252,7 +252,7 @@ def test_progress_arrives_as_it_was_reported() -> None:
     client = NATIVE[0]
     assert request(NATIVE, headers=client.headers(progress=True)).wants_progress
     assert not request(NATIVE, headers=client.headers(waits=True)).wants_progress
-    with pytest.raises(ValueError, match="nothing beside their text"):
+    with pytest.raises(ValueError, match="nothing but their text"):
         TUTORIAL[0].headers(progress=True)
     told = Notice(kind=NoticeKind.PROGRESS, progress=Progress(fraction=0.4, text="page 4"))
     assert read(NATIVE, reply_packer(NATIVE).notice(request(NATIVE), told)) == told

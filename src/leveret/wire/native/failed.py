@@ -38,7 +38,7 @@ RETRIED: Final = "retried"
 _OF_ITS_DELIVERY: Final = frozenset(
     {"CC", "BCC", DEADLINE, ATTEMPT, HANDED_BACK, ON_BEHALF_OF, RESENT, WAITS, FAILED}
 )
-"""Headers that a failed request does not keep, beside those of the broker (`x-...`)."""
+"""Headers that a failed request does not keep, in addition to those of the broker (`x-...`)."""
 _MESSAGES: Final = (4_000, 400, 40)
 """Characters of the error's message that are tried, until all headers fit into a frame."""
 _PERSISTENT: Final = 2

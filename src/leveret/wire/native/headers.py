@@ -15,7 +15,7 @@ DEADLINE: Final = "deadline"
 """When the caller stops waiting, in milliseconds since 1970. It is the last header of a request:
 `amqp/properties.py` reads it without decoding the others again."""
 METADATA: Final = "metadata"
-"""Text by name, beside arguments or a result."""
+"""Text by name, sent with arguments or a result."""
 IDEMPOTENCY_KEY: Final = "idempotency-key"
 """The caller's own name for what it wants done once."""
 RESENT: Final = "resent"
@@ -29,7 +29,7 @@ STARTED: Final = "started"
 METHOD: Final = "method"
 """Of a call that every server of a service runs: the method, without the service's name."""
 INSTANCE: Final = "instance"
-"""Of a reply to such a call: the server that it is from."""
+"""Of a reply to a call for all servers, or for one by its name: the server that it is from."""
 ATTEMPT: Final = "attempt"
 """How often the request was redelivered; servers of classic queues count it."""
 ON_BEHALF_OF: Final = "on-behalf-of"
@@ -65,7 +65,8 @@ CREDIT_ITEMS: Final = "credit"
 CREDIT_BYTES: Final = "credit-bytes"
 """Of a request: no item may begin at or above this sum of the sizes of all bodies before it."""
 PACKED: Final = "packed"
-"""Of a request: the caller takes messages of several items, with bodies of so many bytes."""
+"""Of a request: the caller takes messages of several items, with bodies of up to this number of
+bytes."""
 UPLOADS: Final = "uploads"
 """Of a request: the caller will send items of its own."""
 TOTAL: Final = "total"
@@ -153,7 +154,7 @@ def stage_of(headers: Headers) -> int:
 
 
 def seconds_kept(headers: Headers) -> float | None:
-    """For how many seconds the outcome of a started call is kept; None for any other call.
+    """Seconds for which the outcome of a started call is kept; None for any other call.
 
     Without a key nobody could ask for it.
     """

@@ -61,7 +61,7 @@ from leveret.wire.native.names import CALL, EXCHANGE
 from leveret.wire.native.stages import OF_A_STAGE, STAGE_OF_NO_PIPE, read_stage
 
 _USUAL_HEADERS: Final = 2
-"""Most requests have two headers beside metadata: `CC` and `deadline`."""
+"""Most requests have two headers in addition to metadata: `CC` and `deadline`."""
 
 _NOWHERE: Final = ReplyAddress(exchange="", key="leveret.started")
 """Where the replies to started calls would go, which servers record and do not send."""
@@ -74,7 +74,7 @@ _U32 = struct.Struct(">I").pack
 class RequestPacker:
     """Packs the requests of one method.
 
-    Call id, expiration and headers mostly have the same lengths in one request after the other, so
+    Call id, expiration and headers usually have the same lengths in consecutive requests, so
     the frames before the body are one `struct`. It is laid out anew when one of them changes.
 
     :param key: "service.method", the routing key.
@@ -223,7 +223,7 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
 
 
 def _one_way(call: Incoming, at: object, now: float, timeout: float) -> Incoming:
-    """A request that nobody waits for: its handler has the method's own time, at the most.
+    """A request that nobody waits for: its handler has the method's own time at most.
 
     :param at: the header that says when it expires.
     """

@@ -150,7 +150,7 @@ def _read(entry: object) -> Stage | None:
 def pack_next(request: Next, *, channel: int, frame_max: int) -> bytes:
     """The request of the next stage, as the server of the stage before it publishes it.
 
-    What the client sent beside its arguments goes along, and so do headers that nobody here knows.
+    The client's metadata goes along, and so do headers that this server does not know.
 
     :raises TypeError, ValueError: if it has headers that only its sender could pack, or that do not
         fit into a frame any more.

@@ -22,7 +22,7 @@ log = logging.getLogger("leveret.wire")
 
 
 class OpensChannels(Protocol):
-    """A connection, as far as it is needed here."""
+    """What this file needs of a connection."""
 
     async def open_channel(self) -> Channel:
         """Open a channel."""
