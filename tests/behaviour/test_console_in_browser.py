@@ -266,6 +266,8 @@ async def test_each_page_by_mouse_by_keys_in_the_dark_and_on_a_phone(
 
         # A phone: nothing is wider than it.
         phone = await visit.page(viewport={"width": 390, "height": 844})
+        await phone.goto("/map")  # the last of the pages
+        await expect(phone.locator("nav a[aria-current]")).to_be_in_viewport(ratio=0.9)
         for path in ("/", "/method/kinds.every", "/calls"):
             await phone.goto(path)
             wide = await phone.evaluate("document.documentElement.scrollWidth - innerWidth")

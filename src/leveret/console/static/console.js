@@ -17,6 +17,9 @@
   document.addEventListener("DOMContentLoaded", () => {
     const id = (name) => document.getElementById(name);
 
+    // On a phone the pages do not fit: the one that is shown is in sight.
+    document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
     // -- light and dark, keys ------------------------------------------------------------------
     id("theme")?.addEventListener("click", () => {
       const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
