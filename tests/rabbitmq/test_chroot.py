@@ -63,7 +63,7 @@ def test_a_folder_where_nothing_can_run_is_told_with_the_reason(
 
 
 def test_the_folder_is_made_once(tmp_path: Path) -> None:
-    (tmp_path / ".made-of-trixie-with-python-and-browser").touch()
+    (tmp_path / ".made-of-trixie-with-python-and-git").touch()
     done = make_folder(tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
