@@ -30,7 +30,7 @@ from tests.simulation.copies import Copies
 from tests.simulation.deeds import Deed
 from tests.simulation.network import End
 from tests.simulation.plan import PlannedCall
-from tests.simulation.streams import Results
+from tests.simulation.streams import Results, Uploads
 from tests.simulation.work import Keyed, Narrow, Work
 from tests.simulation.world import Process
 
@@ -43,6 +43,8 @@ _LARGE: Final = 150_000
 """Bytes of the messages that fill them."""
 _CLAIM_ENDS: Final = 8.0
 """Seconds after which a server's claim of a key has ended, if it has died."""
+_LONG: Final = 4400
+"""Items of a long stream: more than a server ever keeps for a client that does not acknowledge."""
 _MOVED: Final = 0.4
 """Seconds after which a stream has given some of its items."""
 _STORE_BACK: Final = 4.0
@@ -212,6 +214,8 @@ class Aftermath:
             yield from self._slow_consumer()
             yield from self._lost_items()
             yield from self._moved_streams()
+        if "uploads" in self._system.plan.verbs:
+            yield from self._left_upload()
         if "one_way" in self._system.plan.verbs:
             yield from self._broker_restarts()
         if Keyed in self._kinds:
@@ -228,7 +232,7 @@ class Aftermath:
         slow, leaving = self._calm.deed("results"), self._calm.deed("results")
         for deed in (slow, leaving):
             assert isinstance(deed, Results)
-            deed.n, deed.pause, deed.taking, deed.padding = 3000, 0.0, 0.002, 0
+            deed.n, deed.pause, deed.taking, deed.padding = _LONG, 0.0, 0.002, 0
         assert isinstance(leaving, Results)
         leaving.pause, leaving.leaves_after = 0.05, 2
         yield from self._calm.well([slow, leaving])
@@ -260,6 +264,16 @@ class Aftermath:
         calm.start_servers(1)
         calm.start_servers(calm.stop_servers(others))
         yield from calm.well(streams)
+
+    def _left_upload(self) -> Iterator[str]:
+        """A consumer leaves a dialogue whose upload waits until its server takes more."""
+        deed = self._calm.deed("uploads")
+        assert isinstance(deed, Uploads)
+        deed.is_dialogue, deed.leaves_after = True, 3
+        deed.n, deed.pause, deed.taking = 700, 0.0, 0.01
+        yield from self._calm.well([deed])
+        if deed.sources_open:
+            yield f"its source is open though nobody asks for more: {deed}"
 
     def _broker_restarts(self) -> Iterator[str]:
         """Requests wait for a server when the broker is killed, and are there when it is back."""
