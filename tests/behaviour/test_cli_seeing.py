@@ -100,7 +100,7 @@ async def test_services_calls_and_callers_are_shown(commands: Commands) -> None:
             ["CALLER", "CALLS", "FAILED"],
             ["till:1", "2", "1"],
         ]
-        assert "INTERNAL: no such amount (call " in details[-1]
+        assert "INTERNAL: ValueError: no such amount (call " in details[-1]
 
         top = await commands.run("top", "bank", "--interval", "0.1")
         heads, first, second = top.text.splitlines()

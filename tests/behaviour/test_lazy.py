@@ -277,7 +277,7 @@ async def test_an_opening_that_nobody_waits_for_any_more_is_given_up(proxy: Faul
     closed = asyncio.create_task(opened())
     await until(lambda: rabbit.state is State.CONNECTING, "it is being opened again")
     await rabbit.close()
-    with pytest.raises(ConnectionLost, match="closed while it was opened"):
+    with pytest.raises(ConnectionLost, match="closed while it was being opened"):
         await closed
 
 

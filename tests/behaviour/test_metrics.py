@@ -157,11 +157,17 @@ async def test_a_server_is_ready_while_it_is_connected(rabbitmq_url: str) -> Non
 def shown_exemplars() -> dict[tuple[str, str], list[tuple[str, str]]]:
     """By metric and method, the trace and the span of each exemplar, as OpenMetrics has them."""
     text, _ = exposition_of_process(OPEN_METRICS)
+    # The parser is slow, and other tests of this process have left the figures of their services.
+    lines = [
+        line
+        for line in text.decode().splitlines(keepends=True)
+        if line.startswith("#") or f'service="{_NAME}"' in line
+    ]
     found = defaultdict(list)
-    for family in text_string_to_metric_families(text.decode()):  # type: ignore[no-untyped-call]
+    for family in text_string_to_metric_families("".join(lines)):  # type: ignore[no-untyped-call]
         for sample in family.samples:
             shown = sample.exemplar
-            if shown is not None and sample.labels.get("service") == _NAME:
+            if shown is not None:
                 assert shown.value <= float(sample.labels["le"])
                 named = shown.labels["trace_id"], shown.labels["span_id"]
                 found[family.name, sample.labels["method"]].append(named)
