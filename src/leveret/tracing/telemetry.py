@@ -36,7 +36,7 @@ class Telemetry:
 
     def __init__(self, settings: Settings, host: str, port: int) -> None:
         try:
-            from opentelemetry import baggage, context, metrics, propagate, trace  # noqa: PLC0415
+            from opentelemetry import context, metrics, propagate, trace  # noqa: PLC0415
         except ImportError as error:
             raise ImportError(
                 "tracing needs OpenTelemetry, which is not installed: pip install leveret[otel]"
@@ -44,7 +44,6 @@ class Telemetry:
         self.trace = trace
         self.context = context
         self.propagate = propagate
-        self._baggage = baggage
         self._metrics = metrics
         self._current = context.get_current
         self._suppressed = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", "")

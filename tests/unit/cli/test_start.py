@@ -73,3 +73,15 @@ def test_only_reloading_imports_what_watches_files() -> None:
     done = run("import sys, leveret.cli.app; print(*{'watchfiles', 'anyio'} & set(sys.modules))")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
+
+
+def test_a_command_imports_nothing_heavy_that_it_does_not_use() -> None:
+    done = run(
+        "import sys, leveret.cli; sys.argv = ['leveret', 'serve', 'nowhere:Nothing']\n"
+        "try: leveret.cli.main()\n"
+        "except SystemExit: pass\n"
+        "print(*{'pydantic', 'urllib.request', 'leveret.broker'} & set(sys.modules))"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nowhere" in done.stderr
+    assert done.stdout.strip() == ""
