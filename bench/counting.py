@@ -22,8 +22,8 @@ from typing import Final
 from .broker import rabbitmq_at
 from .process import WorkerProcess
 
-PAIRS: Final = 60
-CALLS: Final = 4_000
+PAIRS: Final = 300
+CALLS: Final = 1_000
 _PATIENCE: Final = 120.0
 """Seconds after which a round counts as hung."""
 

@@ -47,7 +47,8 @@ _FUNCTIONS: Final = {
     ),
     MethodServer.take: _without(MethodServer.take, started="source.counters.started += 1 => pass"),
     Counting.ended: _without(
-        Counting.ended, ended="counters = call.source.counters => return\n    counters = None"
+        Counting.ended,
+        ended="now, started, stream = => if not self._tracing: return\n    now, started, stream =",
     ),
     Settling.finish: _without(Settling.finish, finished="source.finished += 1 => pass"),
 }

@@ -51,6 +51,24 @@ class _Call(Generic[T]):
         self._result: T
         self._error: BaseException | None = None
 
+    def begin_in(self, loop: asyncio.AbstractEventLoop, wait: float) -> bool:
+        """Have a loop run it, and wait so many seconds; False if it has not ended then.
+
+        Nothing comes between the two. The loop's thread wakes up at once, and the interpreter's
+        lock keeps it from running until this one sleeps.
+
+        :raises ConnectionLost: if the loop has ended.
+        """
+        sleep = self._done.acquire
+        try:
+            loop.call_soon_threadsafe(self.begin)
+        except RuntimeError:
+            self._coroutine.close()
+            error = closed_meanwhile()
+            error.executed = "no"
+            raise error from None
+        return sleep(True, wait)
+
     def begin(self) -> None:
         """Run it; in the loop's thread, and in the context of whoever waits."""
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -71,15 +89,11 @@ class _Call(Generic[T]):
 
     def cancel(self) -> None:
         """Nobody waits for it any more; in the loop's thread."""
-        assert self._task is not None
-        self._task.cancel()
-        if not self._begun:
-            self._drop()
-
-    def _drop(self) -> None:
-        """It is never begun."""
-        self._coroutine.close()
-        self._done.release()
+        if self._task is not None:
+            self._task.cancel()
+        if not self._begun:  # it never will be
+            self._coroutine.close()
+            self._done.release()
 
     def wait(self, seconds: float = -1) -> bool:
         """Wait until it has ended; False if it has not after so many seconds."""
@@ -135,9 +149,10 @@ class LoopThread:
         :raises RuntimeError: where an event loop runs in this thread; under gevent or eventlet.
         """  # noqa: D205 - one sentence more
         loop = self._loop_for(coroutine)
-        call = _begun(coroutine, loop)
+        call = _Call(coroutine)
         try:
-            call.wait_for(loop)
+            if not call.begin_in(loop, _LOOK_EVERY):
+                call.wait_for(loop)
         except ConnectionLost:
             raise
         except BaseException:
@@ -204,8 +219,8 @@ class LoopThread:
                 return
             self._loop = self._thread = None
             try:
-                call = _begun(last(), loop)
-                if call.wait(_ENDED_WITHIN):
+                call = _Call(last())
+                if call.begin_in(loop, _ENDED_WITHIN):
                     call.outcome()
             finally:
                 loop.call_soon_threadsafe(loop.stop)
@@ -219,22 +234,6 @@ class LoopThread:
 def closed_meanwhile() -> ConnectionLost:
     """The error of a call whose connection another thread closes."""
     return ConnectionLost("the connection was closed by another thread meanwhile")
-
-
-def _begun(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> _Call[T]:
-    """A coroutine that a loop has been given.
-
-    :raises ConnectionLost: if the loop has ended.
-    """
-    call = _Call(coroutine)
-    try:
-        loop.call_soon_threadsafe(call.begin)
-    except RuntimeError:
-        coroutine.close()
-        error = closed_meanwhile()
-        error.executed = "no"
-        raise error from None
-    return call
 
 
 _all: Final[WeakSet[LoopThread]] = WeakSet()

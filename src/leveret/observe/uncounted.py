@@ -13,9 +13,9 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-BATCH: Final = 64
-"""How many records are kept at most. More would make a call little cheaper: adding up a batch costs
-as much as adding up some twenty records."""
+BATCH: Final = 256
+"""How many records are kept at most. More would hardly make a call cheaper: to add up a batch costs
+as much as to add up some twenty records more."""
 
 
 class Uncounted(Generic[T]):
