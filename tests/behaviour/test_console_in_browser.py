@@ -268,6 +268,18 @@ async def test_each_page_by_mouse_by_keys_in_the_dark_and_on_a_phone(
         phone = await visit.page(viewport={"width": 390, "height": 844})
         await phone.goto("/map")  # the last of the pages
         await expect(phone.locator("nav a[aria-current]")).to_be_in_viewport(ratio=0.9)
+
+        # The map is wider, and stays where it was scrolled to while it lives. Pointing at a box
+        # shows its lines.
+        await expect(phone.locator('.map .edge[data-to="kinds"]')).to_have_count(1)
+        scrolled = "document.querySelector('.map .scroll').scrollLeft"
+        await phone.evaluate(f"{scrolled} = 20; document.querySelector('.map svg').id = 'before'")
+        await expect(phone.locator(".map svg#before")).to_have_count(0)
+        assert await phone.evaluate(scrolled) == 20
+        await phone.locator('.map .node[data-name="kinds"]').hover()
+        await expect(phone.locator(".map svg.picked .edge.on")).to_have_count(1)
+        await phone.locator("h1").hover()
+        await expect(phone.locator(".map svg.picked")).to_have_count(0)
         for path in ("/", "/method/kinds.every", "/calls"):
             await phone.goto(path)
             wide = await phone.evaluate("document.documentElement.scrollWidth - innerWidth")

@@ -1,51 +1,43 @@
-"""Draws the map of services: boxes in columns, callers on the left of what they call. Pure."""
+"""Draws the map of services: boxes in columns, callers on the left of what they call. Pure.
+
+No line runs behind a box: between two columns it bends, and through a column it goes level, in a
+lane (`layering.py`). Where services call each other in a circle, one of the lines runs back to the
+left. What calls nobody and is called by nobody stands below all that.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from math import log10
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
 
 from leveret.client.service_map import Edge, Node, ServiceMap
+from leveret.console.columns import Item, Lane
+from leveret.console.layering import Layout, layered
+from leveret.console.map_lines import HEIGHT, Box, Curve, backward, fails, forward, loop
 
-__all__ = ["Box", "Curve", "Drawing", "drawn"]
+__all__ = ["Drawing", "drawn"]
 
-_WIDTH: Final = 170
-_HEIGHT: Final = 46
-_ACROSS: Final = 290
-_DOWN: Final = 66
+_LANE: Final = 10
+_FREE: Final = 14
+"""Between two boxes, and between a box and a lane."""
+_LEAST_WIDTH: Final = 148
+_MOST_WIDTH: Final = 260
+_LETTER: Final = 8.6
+"""The width of a letter of a name, on average, in the widest of usual fonts."""
+_PADDING: Final = 12
+_LEAST_ACROSS: Final = 64
+_MOST_ACROSS: Final = 120
+"""Between two columns: the more lines, the wider."""
 _MARGIN: Final = 24
+_CAPTION: Final = 30
+_LEAST_ROW: Final = 900
+"""How wide a row of boxes without lines is, at least."""
 _MOST: Final = 120
-"""How many nodes are drawn; the table has all."""
-_FAILING: Final = 0.05
-"""The share of failed calls from which on an edge is red."""
-
-
-class Box(Struct, frozen=True, kw_only=True):
-    """A node."""
-
-    node: Node
-    """What it is of."""
-    x: int
-    """Where it is."""
-    y: int
-    """Likewise."""
-
-
-class Curve(Struct, frozen=True, kw_only=True):
-    """An edge."""
-
-    edge: Edge
-    """What it is of."""
-    path: str
-    """How it runs: the `d` of an SVG path."""
-    width: float
-    """How thick it is: the more calls, the thicker."""
-    fails: bool
-    """Whether more than a few of its calls fail."""
+"""How many nodes are drawn: those with the most calls. The table has all."""
 
 
 class Drawing(Struct, frozen=True, kw_only=True):
@@ -54,11 +46,15 @@ class Drawing(Struct, frozen=True, kw_only=True):
     boxes: list[Box]
     """Its nodes."""
     curves: list[Curve]
-    """Its edges."""
+    """Its edges; the red ones last, so that they are on top."""
     width: int
     """Of the whole."""
     height: int
     """Likewise."""
+    alone_at: int
+    """Where the text is above what stands alone; 0 if nothing does."""
+    left_out: int
+    """How many nodes are not drawn, as there are too many."""
 
 
 def drawn(found: ServiceMap, around: str = "") -> Drawing:
@@ -66,68 +62,112 @@ def drawn(found: ServiceMap, around: str = "") -> Drawing:
 
     :param around: a node: then only it is drawn, and what calls it or is called by it.
     """
-    names = set(found.nodes)
-    if around in names:
-        beside = {around}
-        for edge in found.edges:
-            if around in (edge.caller, edge.service):
-                beside |= {edge.caller, edge.service}
-        names = beside
-    names = set(sorted(names)[:_MOST])
+    all_names = _around(found, around) if around in found.nodes else set(found.nodes)
+
+    def rank(name: str) -> tuple[bool, float, str]:
+        return name != around, -(found.nodes[name].traffic.per_second or 0.0), name
+
+    names = set(sorted(all_names, key=rank)[:_MOST])
     edges = [edge for edge in found.edges if edge.caller in names and edge.service in names]
-    columns: dict[int, list[str]] = defaultdict(list)
-    for name, column in _columns(sorted(names), edges).items():
-        columns[column].append(name)
-    most = max((len(column) for column in columns.values()), default=0)
-    places = {
-        name: (
-            _MARGIN + index * _ACROSS,
-            _MARGIN + row * _DOWN + (most - len(columns[column])) * _DOWN // 2,
-        )
-        for index, column in enumerate(sorted(columns))
-        for row, name in enumerate(columns[column])
-    }
+    linked = {name for edge in edges for name in (edge.caller, edge.service)}
+    places, curves, right, bottom = _linked(found, sorted(linked), edges)
+    alone = sorted(names - linked)
+    alone_at = 0
+    if alone:
+        alone_at = bottom + _CAPTION // 2 if linked else _CAPTION // 2
+        rows = _in_rows(found, alone, max(right, _LEAST_ROW), alone_at + _CAPTION // 2)
+        places |= rows
+        right = max(right, *(box.x + box.width for box in rows.values()))
+        bottom = max(box.y + box.height for box in rows.values())
     return Drawing(
-        boxes=[Box(node=found.nodes[name], x=x, y=y) for name, (x, y) in places.items()],
-        curves=[_curve(edge, places) for edge in edges],
-        width=2 * _MARGIN + _WIDTH + max(len(columns) - 1, 0) * _ACROSS,
-        height=2 * _MARGIN + _HEIGHT + max(most - 1, 0) * _DOWN,
+        boxes=list(places.values()),
+        curves=sorted(curves, key=lambda curve: curve.fails),
+        width=right + _MARGIN,
+        height=bottom + _MARGIN,
+        alone_at=alone_at,
+        left_out=len(all_names) - len(names),
     )
 
 
-def _columns(names: Iterable[str], edges: Iterable[Edge]) -> Mapping[str, int]:
-    """In which column each node is: behind all its callers, as far as they call in no circle."""
-    found = dict.fromkeys(names, 0)
-    pairs = [(edge.caller, edge.service) for edge in edges if edge.caller != edge.service]
-    for _ in range(min(len(found), 12)):
-        moved = False
-        for caller, service in pairs:
-            if found[service] <= found[caller] < len(found):
-                found[service] = found[caller] + 1
-                moved = True
-        if not moved:
-            break
-    return found
+def _around(found: ServiceMap, around: str) -> set[str]:
+    names = {around}
+    for edge in found.edges:
+        if around in (edge.caller, edge.service):
+            names |= {edge.caller, edge.service}
+    return names
 
 
-def _curve(edge: Edge, places: Mapping[str, tuple[int, int]]) -> Curve:
-    (from_x, from_y), (to_x, to_y) = places[edge.caller], places[edge.service]
-    begin_x, begin_y, end_x, end_y = (
-        *(from_x + _WIDTH, from_y + _HEIGHT // 2),
-        *(to_x, to_y + _HEIGHT // 2),
-    )
-    bend = max(abs(end_x - begin_x) // 2, 60)
-    path = (
-        f"M{begin_x},{begin_y} C{begin_x + bend},{begin_y} {end_x - bend},{end_y} {end_x},{end_y}"
-    )
-    traffic = edge.traffic
-    rate = traffic.per_second or 0.0
-    share = traffic.failed / traffic.handled if traffic.handled else 0.0
-    if rate:
-        share = (traffic.failed_per_second or 0.0) / rate
-    return Curve(
-        edge=edge,
-        path=path,
-        width=round(min(1.5 + 1.5 * log10(1 + rate), 7.0), 1),
-        fails=share >= _FAILING,
-    )
+def _linked(
+    found: ServiceMap, names: Sequence[str], edges: Sequence[Edge]
+) -> tuple[dict[str, Box], list[Curve], int, int]:
+    """The boxes with lines, the lines, and where both end on the right and below."""
+    pairs = tuple((it.caller, it.service) for it in edges if it.caller != it.service)
+    layout = layered(tuple(names), pairs, (HEIGHT, _LANE, _FREE))
+    lefts, widths = _across(layout)
+    right = lefts[-1] + widths[-1] if lefts else 0
+    bottom = _MARGIN + round(max(layout.middles.values(), default=0) + HEIGHT / 2)
+    boxes = {
+        name: _box(
+            found.nodes[name],
+            x=lefts[index],
+            y=_MARGIN + round(layout.middles[name] - HEIGHT / 2),
+            width=widths[index],
+        )
+        for index, column in enumerate(layout.columns)
+        for name in column
+    }
+
+    def curve(edge: Edge) -> Curve:
+        pair = (edge.caller, edge.service)
+        if edge.caller == edge.service:
+            return loop(edge, boxes[edge.caller])
+        lanes = [
+            (lefts[it.column], widths[it.column], _MARGIN + round(layout.middles[it]))
+            for it in layout.ways[pair]
+            if isinstance(it, Lane)
+        ]
+        if pair in layout.backward:
+            return backward(edge, boxes[edge.service], boxes[edge.caller], lanes)
+        return forward(edge, boxes[edge.caller], boxes[edge.service], lanes)
+
+    return boxes, [curve(edge) for edge in edges], right, bottom
+
+
+def _across(layout: Layout) -> tuple[list[int], list[int]]:
+    """Where the columns begin, and how wide they are."""
+    column_of = {name: index for index, names in enumerate(layout.columns) for name in names}
+    bends = {link for way in layout.ways.values() for link in pairwise(way)}
+    lines = Counter(_column(left, column_of) for left, _ in bends)
+    lefts, widths, at = [], [], _MARGIN
+    for index, names in enumerate(layout.columns):
+        lefts.append(at)
+        widths.append(max((_width(name) for name in names), default=0))
+        at += widths[-1] + min(_LEAST_ACROSS + 2 * lines[index], _MOST_ACROSS)
+    return lefts, widths
+
+
+def _column(item: Item, column_of: Mapping[str, int]) -> int:
+    return item.column if isinstance(item, Lane) else column_of[item]
+
+
+def _in_rows(found: ServiceMap, names: Iterable[str], right: int, top: int) -> dict[str, Box]:
+    """Boxes without lines, in rows from the left to the right."""
+    boxes: dict[str, Box] = {}
+    x, y = _MARGIN, top
+    for name in names:
+        width = _width(name)
+        if x > _MARGIN and x + width > right:
+            x, y = _MARGIN, y + HEIGHT + _FREE
+        boxes[name] = _box(found.nodes[name], x=x, y=y, width=width)
+        x += width + _FREE
+    return boxes
+
+
+def _width(name: str) -> int:
+    return round(min(max(len(name) * _LETTER + 2 * _PADDING, _LEAST_WIDTH), _MOST_WIDTH))
+
+
+def _box(node: Node, *, x: int, y: int, width: int) -> Box:
+    most = int((width - 2 * _PADDING) / _LETTER)
+    label = node.name if len(node.name) <= most else node.name[: most - 1] + "…"
+    return Box(node=node, x=x, y=y, width=width, label=label, fails=fails(node.traffic))

@@ -60,6 +60,31 @@
       else if (places[event.key] && help) location.assign(base + places[event.key]);
     });
 
+    // -- the map: what a box calls, and who calls it, while somebody points at it ----------------
+    let picked = null;
+    function pick() {
+      const drawing = document.querySelector(".map svg");
+      if (!drawing) return;
+      const nodes = [...drawing.querySelectorAll(".node")];
+      if (!nodes.some((it) => it.dataset.name === picked)) picked = null;
+      const near = new Set([picked]);
+      for (const edge of drawing.querySelectorAll(".edge")) {
+        const isOn = edge.dataset.from === picked || edge.dataset.to === picked;
+        edge.classList.toggle("on", isOn);
+        if (isOn) near.add(edge.dataset.from).add(edge.dataset.to);
+      }
+      for (const node of nodes) node.classList.toggle("on", near.has(node.dataset.name));
+      drawing.classList.toggle("picked", picked !== null);
+    }
+    for (const kind of ["mouseover", "focusin"]) {
+      document.addEventListener(kind, (event) => {
+        const name = event.target.closest?.(".map .node")?.dataset.name ?? null;
+        if (name === picked) return;
+        picked = name;
+        pick();
+      });
+    }
+
     // -- what lives: the server makes the page again, and its living parts are put in ------------
     let isAsking = false, again = false;
     async function refresh() {
@@ -71,9 +96,13 @@
         const made = new DOMParser().parseFromString(await response.text(), "text/html");
         for (const part of document.querySelectorAll("[data-live]")) {
           const fresh = made.getElementById(part.id);
-          if (fresh && fresh.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) part.innerHTML = fresh.innerHTML;
+          if (!fresh || fresh.innerHTML === part.innerHTML || part.contains(document.activeElement)) continue;
+          const scrolled = [...part.querySelectorAll(".scroll")].map((it) => it.scrollLeft);
+          part.innerHTML = fresh.innerHTML;
+          part.querySelectorAll(".scroll").forEach((it, index) => { it.scrollLeft = scrolled[index] ?? 0; });
         }
         mark();
+        pick();
       } catch { /* the feed says that the console is away */ }
       isAsking = false;
       if (again) { again = false; refresh(); }
