@@ -130,6 +130,12 @@ async def test_each_page_shows_what_is_there(client: Rabbit, host: Rabbit) -> No
             "/map": "shop",
             "/map?around=shop": "If shop fails",
             "/failed/shop.order": "nothing keeps failed requests",
+            "/calls?sort=server": 'aria-sort="ascending"',
+            "/failures?sort=-failed": 'aria-sort="descending"',
+            "/failures?sort=at&code=SOLD_OUT": 'aria-sort="ascending"',
+            "/queues?sort=-unacked": 'aria-sort="descending"',
+            "/map?sort=-failed": 'aria-sort="descending"',
+            f"/instance/{serving.instance}?sort=-p95": 'aria-sort="descending"',
         }.items():
             await shows(visitor, path, shown)
             assert (await visitor.get(path)).status_code == 200, path
@@ -234,7 +240,7 @@ async def test_what_runs_is_shown_and_cancelled(client: Rabbit, host: Rabbit) ->
         assert await gate.started.get() == 1
 
         page = await shows(visitor, "/calls", 'data-stop="', f'href="https://traces/?id={TRACE}"')
-        await shows(visitor, "/queues?q=gate.once", '0</td><td class="num">1</td>')
+        await shows(visitor, "/queues?q=gate.once", 'unacknowledged">1</td>')
         call_id = page.partition('data-stop="')[2].partition('"')[0]
 
         async def leads_to() -> str:

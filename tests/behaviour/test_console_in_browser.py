@@ -36,6 +36,16 @@ pytestmark = [
 ]
 
 BIG: Final = 12345678901234567890123
+OUT_OF_SIGHT: Final = """
+[...document.querySelectorAll("main td:not(.empty)")].filter((cell) => {
+  const box = cell.getBoundingClientRect();
+  const isNamed = cell.dataset.of || cell === cell.parentElement.firstElementChild
+    || cell.querySelector("button") || cell.closest("table.small");
+  return !isNamed || !box.width || box.left < 0 || box.right > innerWidth
+    || cell.scrollWidth > cell.clientWidth + 1;
+}).map((cell) => cell.outerHTML)
+"""
+"""What of tables one cannot see, or not tell what it is of."""
 expect.set_options(timeout=PATIENCE * 1000)
 
 
@@ -211,7 +221,8 @@ async def visiting(rabbit: Rabbit, **options: Any) -> AsyncIterator[Visit]:
 async def test_each_page_by_mouse_by_keys_in_the_dark_and_on_a_phone(
     client: Rabbit, host: Rabbit
 ) -> None:
-    async with host.serving(Kinds()) as serving, visiting(client, allow_calls=True) as visit:
+    kinds = Kinds()
+    async with host.serving(kinds) as serving, visiting(client, allow_calls=True) as visit:
         page = await visit.page()
         paths = ("/", "/service/kinds", "/method/kinds.every", "/calls", "/failures", "/queues")
         for path in (*paths, "/map", f"/instance/{serving.instance}", "/failed/a.b"):
@@ -280,10 +291,32 @@ async def test_each_page_by_mouse_by_keys_in_the_dark_and_on_a_phone(
         await expect(phone.locator(".map svg.picked .edge.on")).to_have_count(1)
         await phone.locator("h1").hover()
         await expect(phone.locator(".map svg.picked")).to_have_count(0)
-        for path in ("/", "/method/kinds.every", "/calls"):
-            await phone.goto(path)
+        # No column of any table is out of sight there, and each cell says what it is of.
+        await client.send(client.remote(Kinds).lose)("a letter")
+        holding = asyncio.create_task(client.remote(Kinds).hold())
+        await until(lambda: kinds.is_held, "a call runs")
+        for path, text in {
+            "/": "kinds",
+            "/methods": "kinds.ping",
+            "/service/kinds": serving.instance,
+            "/method/kinds.every": serving.instance,
+            "/calls": "kinds.hold",
+            "/failures": "kinds.lose",
+            "/failed/kinds.lose": "OSError",
+            "/queues": "leveret.kinds.ping",
+            f"/instance/{serving.instance}": "kinds.ping",
+            "/map": "kinds",
+        }.items():
+
+            async def shown(path: str = path, text: str = text) -> bool:
+                await phone.goto(path)
+                return await phone.locator("main tbody tr", has_text=text).count() > 0
+
+            await until_found(shown, True, f"{path} shows {text}")
             wide = await phone.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, path
+            assert await phone.evaluate(OUT_OF_SIGHT) == [], path
+        holding.cancel()
 
 
 async def test_a_form_sends_each_kind_of_value_as_it_was_typed_and_shows_streams(

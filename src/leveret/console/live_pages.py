@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from leveret.client.service_map import Edge
 from leveret.client.survey import Survey
 from leveret.client.totals import method_of
 from leveret.console.feed import Feed
@@ -18,6 +19,7 @@ from leveret.console.map_drawing import drawn
 from leveret.console.mapping import map_of
 from leveret.console.queues import look_at
 from leveret.console.rendering import Pages
+from leveret.console.rows import MethodRow
 from leveret.console.system import System
 from leveret.errors import LeveretError
 from leveret.wire.stats import RunningCall, ServerCalls
@@ -30,6 +32,17 @@ _OF_CALLS: Final[Mapping[str, Column[tuple[RunningCall, str]]]] = {
     "caller": Column(title="Caller", key=lambda row: row[0].caller, is_number=False),
     "age": Column(title="Age", key=lambda row: row[0].age),
     "left": Column(title="Time left", key=lambda row: row[0].left),
+    "server": Column(title="Server", key=lambda row: row[1], is_number=False),
+}
+_OF_EDGES: Final[Mapping[str, Column[Edge]]] = {
+    "caller": Column(title="Caller", key=lambda it: it.caller, is_number=False),
+    "service": Column(title="Service", key=lambda it: it.service, is_number=False),
+    "rate": Column(title="Calls/s", key=lambda it: it.traffic.per_second),
+    "failed": Column(
+        title="Failed",
+        key=lambda it: it.traffic.failed / it.traffic.handled if it.traffic.handled else 0.0,
+    ),
+    "ended": Column(title="Since the start", key=lambda it: it.traffic.handled),
 }
 
 
@@ -101,7 +114,7 @@ class LivePages:
         shown = listing(
             rows,
             request.query_params,
-            columns={},
+            columns=_of_failures(code),
             text=lambda row: f"{row.key} {row.total.last_error}",
         )
         codes = sorted(by_code.items(), key=lambda pair: -pair[1])
@@ -114,13 +127,22 @@ class LivePages:
         await self._system.ready()
         rows: dict[str, str] = {}
         held: dict[str, int] = {}
+        served: set[str] = set()
         for instance in self._system.view.instances.values():
             for queue, stats in instance.stats.methods.items():
                 rows.setdefault(queue, method_of(queue, stats))
                 if not instance.is_gone:
+                    served.add(queue)
                     held[queue] = held.get(queue, 0) + stats.running + stats.waiting
         shown = listing(
-            sorted(rows.items()), request.query_params, columns={}, text=lambda pair: pair[0]
+            sorted(rows.items(), key=lambda it: (it[0] in served, -held.get(it[0], 0), it[0])),
+            request.query_params,
+            columns={
+                "queue": Column(title="Queue", key=lambda it: it[0], is_number=False),
+                "method": Column(title="Method", key=lambda it: it[1], is_number=False),
+                "unacked": Column(title="Unacked", key=lambda it: held.get(it[0], 0)),
+            },
+            text=lambda pair: pair[0],
         )
         found = []
         why = self._system.poller.away
@@ -150,7 +172,10 @@ class LivePages:
         edges = [it for it in found.edges if not around or around in (it.caller, it.service)]
         edges.sort(key=lambda it: it.traffic.per_second or 0.0, reverse=True)
         shown = listing(
-            edges, request.query_params, columns={}, text=lambda it: f"{it.caller} {it.service}"
+            edges,
+            request.query_params,
+            columns=_OF_EDGES,
+            text=lambda it: f"{it.caller} {it.service}",
         )
         return self._pages.render(
             request,
@@ -177,3 +202,20 @@ class LivePages:
                 "poll",
                 msgspec.json.encode({"turn": turn, "away": self._system.poller.away}).decode(),
             )
+
+
+def _of_failures(code: str) -> dict[str, Column[MethodRow]]:
+    """The columns of the failures with a code, or of all failures."""
+
+    def failed(row: MethodRow) -> int:
+        return row.total.handled.get(code, 0) if code else row.total.failed
+
+    return {
+        "method": Column(title="Method", key=lambda row: row.key, is_number=False),
+        "failed": Column(title="Failed", key=failed),
+        "ended": Column(title="Of", key=lambda row: row.total.ended),
+        "at": Column(
+            title="At",
+            key=lambda row: row.total.last_error.at if row.total.last_error else None,
+        ),
+    }

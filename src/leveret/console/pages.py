@@ -13,11 +13,13 @@ from leveret.client.totals import MethodTotals, method_of
 from leveret.console.calling import pretty
 from leveret.console.contracts import differing
 from leveret.console.fields import ABSENT, form, read_json
+from leveret.console.figures import quantile
 from leveret.console.listing import Column, Listing, listing
 from leveret.console.rendering import Pages, with_changes
 from leveret.console.rows import InstanceRow, MethodRow, ServiceRow
 from leveret.console.system import System
 from leveret.errors import LeveretError
+from leveret.observe import OK
 from leveret.wire.stats import QueueStats
 
 __all__ = ["ServicePages"]
@@ -45,8 +47,21 @@ _OF_SERVICES: Final[Mapping[str, Column[ServiceRow]]] = {
     "queue": Column(title="Queue p95", key=lambda row: row.queue),
     "running": Column(title="Running", key=lambda row: row.running),
 }
-
-
+_OF_QUEUES: Final[Mapping[str, Column[tuple[str, QueueStats]]]] = {
+    "method": Column(title="Method", key=lambda it: method_of(*it), is_number=False),
+    "running": Column(title="Running", key=lambda it: it[1].running),
+    "waiting": Column(title="Waiting", key=lambda it: it[1].waiting),
+    "ended": Column(title="Ended", key=lambda it: sum(it[1].handled.values())),
+    "failed": Column(
+        title="Failed", key=lambda it: sum(it[1].handled.values()) - it[1].handled.get(OK, 0)
+    ),
+    "p50": Column(title="p50", key=lambda it: quantile(it[1].handler, 0.5)),
+    "p95": Column(title="p95", key=lambda it: quantile(it[1].handler, 0.95)),
+    "handed_back": Column(title="Handed back", key=lambda it: it[1].handed_back),
+    "redelivered": Column(title="Redelivered", key=lambda it: it[1].redelivered),
+    "in": Column(title="In", key=lambda it: it[1].bytes_in),
+    "out": Column(title="Out", key=lambda it: it[1].bytes_out),
+}
 _MOST_SHOWN: Final = 50
 """Of how many servers a method's page shows the figures."""
 _SLOWEST: Final = 4
@@ -167,7 +182,7 @@ class ServicePages:
                 request, f"No server {instance} is known; it may have ended."
             )
         queues = sorted(row.stats.methods.items())
-        shown = listing(queues, request.query_params, columns={}, text=lambda pair: pair[0])
+        shown = listing(queues, request.query_params, columns=_OF_QUEUES, text=lambda pair: pair[0])
         return self._pages.render(
             request, "instance.html", view=self._system.view, row=row, list=shown
         )
