@@ -18,6 +18,7 @@ from leveret.console import app, failed_page
 from leveret.contract import service_schema
 from leveret.rabbit.connecting import connect
 from tests.behaviour.patience import until_found
+from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate
 
 BIG: Final = 12345678901234567890123
@@ -295,6 +296,25 @@ async def test_failed_requests_are_shown_without_their_arguments(
             assert (await visitor.post("/failed/shop.audit/drop", json={})).status_code == 400
         async with visiting(client, show_arguments=True) as visitor:
             await shows(visitor, "/failed/shop.audit", "&#34;text&#34;", f"trace <code>{TRACE}")
+
+
+async def test_what_did_not_answer_is_told_of_and_not_taken_for_gone(
+    client: Rabbit, host: Rabbit, other_host: Rabbit, raw: RawPeer
+) -> None:
+    async with other_host.serving(Gate()), visiting(client) as visitor:
+        async with host.serving(Shop()):
+            await shows(visitor, "/", "/service/shop")
+            # Consumes the queues as a server does, and listens to no questions.
+            for name in service_schema(Shop)["methods"]:
+                await raw.take(f"leveret.shop.{name}")
+            await shows(visitor, "/", "<b>Not complete:</b> 1 of 2 servers", "1 did not answer")
+            await shows(visitor, "/methods", "<b>Not complete:</b> servers did not answer, 1 of")
+            await shows(visitor, "/calls", "Their calls are not here.")
+        await shows(visitor, "/", "<b>No answer</b> of", "of which the broker counts 1 server.")
+        await shows(visitor, "/service/shop", "0 of 1 servers answered")
+        await shows(visitor, "/map", "no answer")
+        await raw.close()
+        await shows(visitor, "/", "<b>No server</b> of")
 
 
 async def test_contracts_that_differ_are_told_of(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -152,19 +152,34 @@ async def ask_servers(
 
 
 async def ask_stats(
-    client: Surveyor, service: type[Service] | str | None, timeout: float
+    client: Surveyor,
+    service: type[Service] | str | None,
+    timeout: float,
+    *,
+    known: Mapping[str, str] | None = None,
 ) -> StatsSurvey:
-    """Ask servers for their statistics."""
-    asked = _Asked(client, STATS, service, ServerStats)
+    """Ask servers for their statistics.
+
+    :param known: services that were there before, each with a queue that its servers consume. Of
+        all servers only those can be missed of which somebody knows, from another one or by this.
+    """
+    asked = _Asked(client, STATS, service, ServerStats, known)
     await asked.run(timeout)
     return StatsSurvey(servers=asked.answers(), missing=asked.missing, uncounted=asked.uncounted)
 
 
 async def ask_calls(
-    client: Surveyor, service: type[Service] | str | None, timeout: float
+    client: Surveyor,
+    service: type[Service] | str | None,
+    timeout: float,
+    *,
+    known: Mapping[str, str] | None = None,
 ) -> Survey[ServerCalls]:
-    """Ask servers which calls they have."""
-    asked = _Asked(client, CALLS, service, ServerCalls)
+    """Ask servers which calls they have.
+
+    :param known: as in `ask_stats`.
+    """
+    asked = _Asked(client, CALLS, service, ServerCalls, known)
     await asked.run(timeout)
     told = [answer for answer in asked.answers() if not answer.refused]
     missing = Counter(asked.missing)
@@ -228,10 +243,15 @@ class _Asked(Generic[I]):
     """One question to servers, and its answers so far."""
 
     def __init__(
-        self, client: Surveyor, word: str, service: type[Service] | str | None, kind: type[I]
+        self,
+        client: Surveyor,
+        word: str,
+        service: type[Service] | str | None,
+        kind: type[I],
+        known: Mapping[str, str] | None = None,
     ) -> None:
         key = key_of(service)
-        self._queues: dict[str, str] = {}
+        self._queues = dict(known or {})
         """For each service, a queue that all of its servers consume."""
         if isinstance(service, type):
             queues = [method.queue_name for method in usable_spec_of(service).methods.values()]

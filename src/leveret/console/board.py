@@ -62,12 +62,14 @@ class Board:
         self,
         servers: Iterable[ServerStats],
         missing: Mapping[str, int],
+        uncounted: Iterable[str] = (),
         *,
         now: float | None = None,
     ) -> View:
         """Take what all servers said at one moment.
 
         :param missing: by service, how many did not answer.
+        :param uncounted: the services of which the broker did not say how many servers there are.
         """
         now = time.time() if now is None else now
         before = self._polls[-1][1] if self._polls else None
@@ -88,7 +90,7 @@ class Board:
         return View(
             number=self._number,
             at=now,
-            services=self._service_rows(rows, missing, now),
+            services=self._service_rows(rows, missing, set(uncounted), now),
             methods=rows,
             instances=dict(self._instances),
             earlier=self._looks[0],
@@ -226,7 +228,11 @@ class Board:
         )
 
     def _service_rows(
-        self, rows: Mapping[str, MethodRow], missing: Mapping[str, int], now: float
+        self,
+        rows: Mapping[str, MethodRow],
+        missing: Mapping[str, int],
+        uncounted: set[str],
+        now: float,
     ) -> dict[str, ServiceRow]:
         live: dict[str, list[ServerStats]] = {}
         for row in self._instances.values():
@@ -234,7 +240,7 @@ class Board:
                 for service in row.stats.services:
                     live.setdefault(service, []).append(row.stats)
                     self._served[service] = now
-        for service in missing:
+        for service in (*missing, *uncounted):
             self._served[service] = now
         for service, at in list(self._served.items()):
             if now - at > FORGOTTEN_AFTER:
@@ -246,7 +252,11 @@ class Board:
             methods.setdefault(method.service, []).append(method)
         return {
             service: service_row(
-                service, live.get(service, []), missing.get(service, 0), methods.get(service, [])
+                service,
+                live.get(service, []),
+                missing.get(service, 0),
+                methods.get(service, []),
+                is_counted=service not in uncounted,
             )
             for service in sorted(self._served)
         }

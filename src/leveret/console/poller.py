@@ -35,6 +35,11 @@ class Answers(Protocol):
         """By service, how many did not answer."""
         ...
 
+    @property
+    def uncounted(self) -> Sequence[str]:
+        """The services of which the broker did not say how many servers there are."""
+        ...
+
 
 class Poller:
     """Polls for as long as it runs, and tells who waits for news.
@@ -90,7 +95,9 @@ class Poller:
         try:
             answers = await self._ask()
             # In a thread: a hundred thousand queues take a while, and pages are to go on.
-            self.view = await asyncio.to_thread(self._board.take, answers.servers, answers.missing)
+            self.view = await asyncio.to_thread(
+                self._board.take, answers.servers, answers.missing, answers.uncounted
+            )
             self.away = ""
         except (LeveretError, RuntimeError) as error:
             if not self.away:

@@ -76,6 +76,8 @@ class ServiceRow(Struct, frozen=True, kw_only=True):
     """How many servers of it answered."""
     missing: int
     """How many did not, by the broker's count."""
+    is_counted: bool = True
+    """Whether the broker said how many there are; else more may be missing."""
     methods: int
     """How many methods it has."""
     versions: tuple[str, ...]
@@ -102,13 +104,20 @@ class ServiceRow(Struct, frozen=True, kw_only=True):
     def troubles(self) -> tuple[str, ...]:
         """What is wrong with it, the worst first."""
         found: list[str] = []
-        if not self.instances:
+        if self.is_gone:
             found.append("no server")
+        elif not self.instances:
+            found.append("no answer")
         if self.contracts > 1:
             found.append("contracts differ")
-        if self.missing:
+        if self.instances and self.missing:
             found.append(f"{self.missing} did not answer")
         return tuple(found)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is no server of it."""
+        return not self.instances and not self.missing and self.is_counted
 
     @property
     def slowness(self) -> float:
@@ -156,6 +165,16 @@ class View(Struct, frozen=True, kw_only=True):
     """By instance."""
     earlier: tuple[float, Mapping[str, MethodTotals]] = (0.0, {})
     """The sums of a while before, and when: for rates of what is not counted here."""
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """By service, how many servers did not answer."""
+        return {name: row.missing for name, row in self.services.items() if row.missing}
+
+    @property
+    def uncounted(self) -> list[str]:
+        """The services of which the broker did not say how many servers there are."""
+        return [name for name, row in self.services.items() if not row.is_counted]
 
     def of_service(self, name: str) -> list[MethodRow]:
         """Its methods."""

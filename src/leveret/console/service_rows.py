@@ -13,11 +13,17 @@ __all__ = ["service_row"]
 
 
 def service_row(
-    name: str, servers: Sequence[ServerStats], missing: int, methods: Sequence[MethodRow]
+    name: str,
+    servers: Sequence[ServerStats],
+    missing: int,
+    methods: Sequence[MethodRow],
+    *,
+    is_counted: bool = True,
 ) -> ServiceRow:
     """A service, of the servers that answered and of its methods.
 
     :param missing: how many of its servers did not answer.
+    :param is_counted: whether the broker said how many servers there are.
     """
     handlers, queues = Histogram(), Histogram()
     has_window = any(method.of_window for method in methods)
@@ -31,6 +37,7 @@ def service_row(
         name=name,
         instances=len(servers),
         missing=missing,
+        is_counted=is_counted,
         methods=len(methods),
         versions=tuple(sorted({server.versions.get(name, "") for server in servers} - {""})),
         contracts=len({server.hashes.get(name, "") for server in servers}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from leveret.client.survey import StatsSurvey, Survey
+from leveret.client.survey import StatsSurvey, Survey, ask_calls, ask_stats
 from leveret.console.contracts import Contract, Contracts
 from leveret.console.poller import Poller
 from leveret.console.recent import Recent
@@ -19,6 +19,8 @@ __all__ = ["NAME", "System"]
 
 NAME: Final = "leveret-console"
 """What the console calls itself: servers count the calls that are made by it under this name."""
+_WITHIN: Final = 1.0
+"""Seconds that all servers have to answer."""
 
 
 class System:
@@ -32,6 +34,8 @@ class System:
         self._given = rabbit
         self._opened = rabbit if isinstance(rabbit, Rabbit) else None
         self._contracts = Contracts()
+        self._queues: dict[str, str] = {}
+        """By service, a queue that its servers consume, as they said."""
         self.poller = Poller(self._ask_stats, interval=interval)
         """Has what is known."""
         self.running: Recent[Survey[ServerCalls]] = Recent(self._ask_calls)
@@ -85,12 +89,27 @@ class System:
         return next((it.methods[name] for it in contracts if name in it.methods), None)
 
     async def _ask_stats(self) -> StatsSurvey:
+        known = self._known()
         try:
-            return await self.rabbit.stats()
+            if known:
+                survey = await ask_stats(self.rabbit.calls, None, _WITHIN, known=known)
+            else:
+                survey = await self.rabbit.stats(timeout=_WITHIN)  # which connects a lazy one
         except CallError as error:
             if error.code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
                 await self.rabbit  # only this has a lazy connection try again
             raise
+        for server in survey.servers:
+            self._queues.update(server.queues)
+        return survey
 
     async def _ask_calls(self) -> Survey[ServerCalls]:
-        return await self.rabbit.running_calls()
+        if known := self._known():
+            return await ask_calls(self.rabbit.calls, None, _WITHIN, known=known)
+        return await self.rabbit.running_calls(timeout=_WITHIN)
+
+    def _known(self) -> Mapping[str, str]:
+        """The queues of the services that are shown, so that no silent one is taken for gone."""
+        services = self.view.services
+        self._queues = {name: queue for name, queue in self._queues.items() if name in services}
+        return self._queues

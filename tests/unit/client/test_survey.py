@@ -37,6 +37,8 @@ class _Client:
         )
 
     async def count_servers(self, queue: str, seconds: float) -> int | None:
+        if queue == "leveret.stock.take":
+            return 3
         assert queue == "leveret.shop.order"
         self.looks.append(seconds)
         return self._counts if seconds >= self._takes else None
@@ -74,3 +76,10 @@ async def test_where_the_broker_never_counts_nobody_says_that_all_have_answered(
         assert (seen.is_complete, seen.missing, seen.uncounted) == (False, {}, ("shop",))
     # One server that is named has answered, or it is not there: there is nothing to count.
     assert (await ask_servers(_Client(2, takes=9.0), "shop.0a1b2c3d", 20.0)).is_complete
+
+
+async def test_a_silent_service_is_missed_where_somebody_knew_it() -> None:
+    client = _Client(1, takes=0.0)
+    assert (await ask_stats(client, None, 0.3)).is_complete
+    known = {"stock": "leveret.stock.take"}
+    assert (await ask_stats(client, None, 0.3, known=known)).missing == {"stock": 3}

@@ -89,7 +89,8 @@ def test_a_server_that_misses_a_poll_counts_on_where_it_was() -> None:
     board.take([server(queue(100))], {}, now=1000.0)
     gone = board.take([], {"shop": 1}, now=1010.0)
     assert gone.instances["a"].is_gone
-    assert gone.services["shop"].troubles == ("no server", "1 did not answer")
+    assert gone.services["shop"].troubles == ("no answer",)
+    assert gone.missing == {"shop": 1}
     assert gone.methods["shop.order"].total.servers == 0
     back = board.take([server(queue(103))], {}, now=1020.0)
     assert not back.instances["a"].is_gone
@@ -183,3 +184,15 @@ def test_a_method_that_its_service_has_no_more_is_forgotten_after_a_while() -> N
         *("jobs", "shop.buy", "shop.order"),
     }
     assert set(board.take([renamed], {}, now=1001.0 + GONE_FOR).methods) == {"shop.buy"}
+
+
+def test_no_server_is_said_only_where_the_broker_says_so() -> None:
+    board = Board()
+    board.take([server(queue(1))], {}, now=1000.0)
+    unsure = board.take([], {}, ["shop"], now=1010.0)
+    assert (unsure.services["shop"].troubles, unsure.uncounted) == (("no answer",), ["shop"])
+    assert not unsure.services["shop"].is_gone
+    sure = board.take([], {}, now=1020.0)
+    assert (sure.services["shop"].troubles, sure.uncounted) == (("no server",), [])
+    few = board.take([server(queue(1))], {"shop": 2}, now=1030.0)
+    assert few.services["shop"].troubles == ("2 did not answer",)

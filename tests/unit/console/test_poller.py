@@ -16,6 +16,7 @@ from leveret.wire.stats import ServerStats
 class Said(Struct, frozen=True):
     servers: Sequence[ServerStats]
     missing: dict[str, int]
+    uncounted: Sequence[str] = ()
 
 
 class Broker:
@@ -27,13 +28,14 @@ class Broker:
         self.asked += 1
         if self.away:
             raise ConnectionLost(self.away)
-        return Said([ServerStats(instance="a", services=["shop"])], {"shop": 1})
+        return Said([ServerStats(instance="a", services=["shop"])], {"shop": 1}, ["shop"])
 
 
 async def test_a_poll_is_what_pages_show() -> None:
     poller = Poller(Broker().ask)
     await poller.poll()
     assert poller.view.services["shop"].missing == 1
+    assert poller.view.uncounted == ["shop"]
     assert (poller.turn, poller.away) == (1, "")
 
 
