@@ -49,6 +49,7 @@ class Cache(Service):
     @method(raises=[Frozen], timeout=30)
     async def add(self, key: str) -> int:
         self.calls += 1
+        current_call().reply_metadata["shard"] = "eu"
         if key == "frozen":
             raise Frozen(until=7)
         return self.entries
@@ -143,6 +144,19 @@ async def test_where_no_server_has_that_name_nothing_runs(
         await one.close()
         with pytest.raises(NoServer):
             await client.ask_one(remote.add, one.instance)("k")
+
+
+async def test_the_handler_sends_metadata_back_with_its_result_and_its_error(
+    client: Rabbit, one: Server
+) -> None:
+    for key in ("k", "frozen"):
+        came: dict[str, str] = {}
+        caller = client.with_options(reply_metadata=came)
+        try:
+            await caller.ask_one(client.remote(Cache).add, one.instance)(key)
+        except Frozen:
+            assert key == "frozen"
+        assert came == {"shard": "eu"}
 
 
 async def test_what_cannot_be_asked_of_one_server_is_refused_before_anything_is_sent(

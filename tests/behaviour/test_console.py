@@ -70,6 +70,21 @@ class Shop(Service, version="1.4.2", metadata={"team": "stock"}):
         raise OSError(f"the disk is full: {text}")
 
 
+class Till(Service):
+    def __init__(self) -> None:
+        self.sum = 0
+
+    @method
+    async def add(self, amount: int) -> int:
+        current_call().reply_metadata.update(current_call().metadata)
+        self.sum += amount
+        return self.sum
+
+    @method
+    async def watch(self) -> AsyncIterator[int]:
+        yield self.sum
+
+
 class OtherShop(Service, name="shop"):
     @method
     async def order(self, sku: str) -> str:
@@ -180,6 +195,39 @@ async def test_calls_by_the_console_are_exact_both_ways(client: Rabbit, host: Ra
         assert float(answer["text"]) > 100
         stream = await visitor.post("/stream/shop.patiently", json={})
         assert float(stream.text.partition("data: ")[2].partition("\n")[0]) > 100
+
+
+async def test_a_chosen_server_runs_the_call_and_no_other_one(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    one, other = Till(), Till()
+    async with (
+        host.serving(one),
+        other_host.serving(other) as server,
+        visiting(client, allow_calls=True) as visitor,
+    ):
+        chosen = f'<option value="{server.instance}" selected>{server.instance} '
+        await shows(visitor, f"/method/till.add?instance={server.instance}", chosen)
+        for _ in range(3):
+            answer = await asked(
+                visitor,
+                "/call/till.add",
+                arguments=f'{{"amount": {BIG}}}',
+                instance=server.instance,
+                metadata={"tenant": "7"},
+            )
+            assert (answer["ok"], answer["metadata"]) == (True, {"tenant": "7"})
+        assert msgspec.json.decode(answer["text"]) == 3 * BIG == other.sum
+        assert one.sum == 0
+        refused = await asked(
+            visitor, "/call/till.add", arguments='{"amount": 1}', instance="b47af560"
+        )
+        assert (refused["ok"], refused["executed"]) == (False, "no")
+        wrong = await asked(visitor, "/call/till.add", arguments='{"amount": 1}', instance="any")
+        assert wrong["code"] == "INVALID_ARGUMENT"
+        await shows(visitor, "/method/till.add?instance=b47af560", ">b47af560 gone<")
+        page = await shows(visitor, "/method/till.watch?instance=b47af560", "Deadline")
+        assert 'id="instance"' not in page
 
 
 async def test_uploads_are_items_as_they_were_typed(client: Rabbit, host: Rabbit) -> None:
@@ -327,6 +375,8 @@ async def test_contracts_that_differ_are_told_of(
 
 async def test_without_leave_it_only_looks(client: Rabbit, host: Rabbit) -> None:
     async with host.serving(Shop()), visiting(client) as visitor:
+        chosen = await visitor.post("/call/shop.order", json={"instance": "b47af560"})
+        assert chosen.status_code == 403
         for path in (
             "/call/shop.order",
             "/stream/shop.watch",

@@ -7,7 +7,7 @@ size are what they are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -35,6 +35,10 @@ class Callers(Protocol):
         """A remote of a service, made of what its servers say."""
         ...
 
+    def ask_one(self, method: Any, instance: str) -> Callable[..., Awaitable[Any]]:
+        """Have one server run a method of a remote."""
+        ...
+
     def stream(self, method: str, /, **arguments: Any) -> RemoteStream[Any]:
         """Stream from "service.method"."""
         ...
@@ -57,6 +61,8 @@ class AskedCall(Struct, frozen=True, kw_only=True):
     """The parameter that takes a stream; "" if none does."""
     items: list[str] = []
     """What is sent by it, each as JSON text."""
+    instance: str = ""
+    """The server that is to run it, and no other one; "" for any."""
 
     def read_arguments(self) -> dict[str, Any]:
         """The arguments as plain values.
@@ -90,6 +96,19 @@ async def _uploading(callers: Callers, method: str, asked: AskedCall) -> Any:
     service, _, name = method.partition(".")
     remote = await callers.discover(service)
     return getattr(remote, name)(**asked.read_arguments(), **{asked.upload: _items_of(asked)})
+
+
+async def _at_one(callers: Callers, method: str, asked: AskedCall) -> Any:
+    """The result of a call that one server runs.
+
+    :raises InvalidArgument: for an upload, which goes to any server.
+    """
+    if asked.upload:
+        raise InvalidArgument("a call that takes a stream goes to any server, not to a chosen one")
+    service, _, name = method.partition(".")
+    remote = await callers.discover(service)
+    run = callers.ask_one(getattr(remote, name), asked.instance)
+    return await run(**asked.read_arguments())
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -155,7 +174,9 @@ async def make_call(
     began = clock()
     try:
         named_spec(method)
-        if asked.upload:
+        if asked.instance:
+            result = await _at_one(callers, method, asked)
+        elif asked.upload:
             result = await (await _uploading(callers, method, asked))
         else:
             result = await callers.call(method, **asked.read_arguments())
@@ -183,6 +204,8 @@ async def stream_call(
     began = clock()
     try:
         named_spec(method)
+        if asked.instance:
+            raise InvalidArgument("a stream comes from any server, not from a chosen one")
         if asked.upload:
             opened = await _uploading(callers, method, asked)
         else:

@@ -170,6 +170,7 @@ class ServicePages:
             wrong=wrong,
             schema=pretty(described) if described else "",
             parts=_by_server(view.instances.values(), key),
+            choice=_choice(view.serving(service), request.query_params.get("instance", "")),
         )
 
     async def instance(self, request: Request) -> Response:
@@ -216,6 +217,17 @@ def _slowest(rows: Iterable[MethodRow]) -> list[MethodRow]:
     found = [row for row in rows if row.of_window]
     found.sort(key=lambda row: row.worst, reverse=True)
     return found[:_SLOWEST]
+
+
+def _choice(servers: Iterable[InstanceRow], asked: str) -> list[tuple[str, str]]:
+    """The servers that can be chosen for a call, by instance and name.
+
+    :param asked: the one that the URL has, which is there even if it is gone; "" for none.
+    """
+    found = {row.stats.instance: row.stats.name for row in servers if not row.is_gone}
+    chosen = [] if not asked else [(asked, found.pop(asked, "gone"))]
+    rest = sorted(found.items(), key=lambda pair: (pair[1], pair[0]))
+    return [*chosen, *rest[:_MOST_SERVERS]]
 
 
 def _by_server(rows: Iterable[InstanceRow], key: str) -> list[tuple[InstanceRow, QueueStats]]:

@@ -52,6 +52,9 @@ class Remote:
     async def discover(self, service: str, /) -> Any:
         raise NoServer(f"nobody serves {service}")
 
+    def ask_one(self, method: Any, instance: str) -> Any:
+        raise AssertionError("nobody is there to ask")
+
     def stream(self, method: str, /, **arguments: Any) -> RemoteStream[Any]:
         return cast("RemoteStream[Any]", Items(*self.results))
 
@@ -87,6 +90,14 @@ async def test_an_upload_of_a_service_that_nobody_serves_says_so() -> None:
     assert (await make_call(Remote(), "a.b", asked, {})).error == "NoServer"
     events = [event async for event in stream_call(Remote(), "a.b", asked, {})]
     assert msgspec.json.decode(events[0][1])["error"] == "NoServer"
+
+
+async def test_what_streams_goes_to_no_chosen_server() -> None:
+    asked = AskedCall(instance="b47af560", upload="items", items=["1"])
+    answer = await make_call(Remote(), "a.b", asked, {})
+    assert (answer.code, answer.executed) == ("INVALID_ARGUMENT", "no")
+    events = [event async for event in stream_call(Remote(1), "a.b", asked, {})]
+    assert msgspec.json.decode(events[0][1])["code"] == "INVALID_ARGUMENT"
 
 
 async def test_a_stream_ends_with_what_became_of_it() -> None:

@@ -112,7 +112,11 @@ class AskingServers:
             wait_for_connection=self._wait_for_connection,
             listener=listener,
         )
-        return self._answers(question.id, await client.ask_all(question, timeout))
+        gathering = await client.ask_all(question, timeout)
+        own = gathering.replies.get(self._instance)
+        if own is not None and own.metadata and terms.reply_metadata is not None:
+            terms.reply_metadata.update(own.metadata)
+        return self._answers(question.id, gathering)
 
     def _route(self, client: Asker) -> Route:
         key = self._spec.key

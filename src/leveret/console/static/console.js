@@ -318,6 +318,7 @@
       }
       if (timeout) asked.timeout = Number(timeout);
       if (priority) asked.priority = Number(priority);
+      if (id("instance")?.value) asked.instance = id("instance").value;
       return asked;
     }
     const lines = (metadata) => Object.entries(metadata).map(([name, text]) => name + "=" + text).join("\n");
@@ -326,6 +327,7 @@
       url.searchParams.set("arguments", asked.arguments);
       if (asked.timeout) url.searchParams.set("timeout", asked.timeout);
       if (asked.priority !== undefined) url.searchParams.set("priority", asked.priority);
+      if (asked.instance) url.searchParams.set("instance", asked.instance);
       if (asked.items?.length) url.searchParams.set("items", asked.items.join("\n"));
       if (Object.keys(asked.metadata ?? {}).length) url.searchParams.set("metadata", lines(asked.metadata));
       return url.href;
@@ -335,6 +337,7 @@
       if (form.dataset.kind === "stream") words.push("--stream");
       if (asked.timeout) words.push("--timeout", asked.timeout);
       if (asked.priority !== undefined) words.push("--priority", asked.priority);
+      if (asked.instance) words.push("--instance", asked.instance);
       for (const [name, text] of Object.entries(asked.metadata)) words.push("--metadata", quoted(name + "=" + text));
       return words.join(" ");
     }
@@ -344,8 +347,9 @@
       if (asked.priority !== undefined) given.push("priority=" + asked.priority);
       if (Object.keys(asked.metadata).length) given.push("metadata=" + JSON.stringify(asked.metadata));
       const caller = given.length ? `rabbit.with_options(${given.join(", ")})` : "rabbit";
-      const text = `${JSON.stringify(key)}, **json.loads(${JSON.stringify(asked.arguments)})`;
-      const call = form.dataset.kind === "stream" ? `        async for item in ${caller}.stream(${text}):\n            print(item)` : `        print(await ${caller}.call(${text}))`;
+      const values = `**json.loads(${JSON.stringify(asked.arguments)})`, text = `${JSON.stringify(key)}, ${values}`;
+      const [service, name] = key.split(".");
+      const call = asked.instance ? `        service = await rabbit.discover(${JSON.stringify(service)})\n        print(await ${caller}.ask_one(service.${name}, ${JSON.stringify(asked.instance)})(${values}))` : form.dataset.kind === "stream" ? `        async for item in ${caller}.stream(${text}):\n            print(item)` : `        print(await ${caller}.call(${text}))`;
       return `import asyncio\nimport json\n\nimport leveret\n\n\nasync def main() -> None:\n    async with leveret.connect() as rabbit:\n${call}\n\n\nasyncio.run(main())\n`;
     }
     async function copy(button, text) {
@@ -408,11 +412,11 @@
         id("download").hidden = false;
       }
     }
-    function answered(answer) {
+    function answered(answer, at = "") {
       id("verdict").className = "tag " + (answer.ok ? "good" : "bad");
       id("verdict").textContent = answer.ok ? "OK" : answer.code || "failed";
       id("took").textContent = seconds(answer.seconds);
-      id("executed").textContent = "executed: " + answer.executed;
+      id("executed").textContent = "executed: " + answer.executed + (at && answer.executed !== "no" ? ", at the server " + at : "");
       if (answer.parts.length) draw(answer.parts, answer.of);
       const metadata = Object.entries(answer.metadata);
       id("reply-metadata").hidden = !metadata.length;
@@ -465,7 +469,7 @@
       const response = await post("/call/" + encodeURIComponent(key), JSON.stringify(asked), more);
       const answer = await response.json();
       put(answer.ok ? answer.text : `${answer.error}: ${answer.message}${answer.text ? "\n" + answer.text : ""}`);
-      answered(answer);
+      answered(answer, asked.instance);
       remember(asked, answer);
     }
     id("cancel").addEventListener("click", () => running?.abort());
