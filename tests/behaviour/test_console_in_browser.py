@@ -469,27 +469,7 @@ async def test_a_form_sends_each_kind_of_value_as_it_was_typed_and_shows_streams
         await expect(page.locator("#verdict")).to_have_text("cancelled")
         await until(lambda: not kinds.is_held, "the handler is cancelled")
 
-        # One server is chosen; links and commands name it.
-        await page.goto("/method/kinds.ping")
-        await page.locator("summary", has_text="server").click()
-        await page.locator("#instance").select_option(serving.instance)
-        await page.locator("#send").click()
-        await expect(page.locator("#executed")).to_have_text(
-            f"executed: yes, at the server {serving.instance}"
-        )
-        for kind, wanted in (
-            ("cli", f"leveret call kinds.ping --arguments '{{}}' --instance {serving.instance}"),
-            ("python", f'rabbit.ask_one(service.ping, "{serving.instance}")(**json.loads("{{}}"))'),
-            ("link", f"&instance={serving.instance}"),
-        ):
-            await page.locator(f"#copy-{kind}").click()
-            await expect(page.locator(f"#copy-{kind}")).to_have_text("Copied")
-            copied = await page.evaluate("navigator.clipboard.readText()")
-            assert wanted in copied
-        await page.goto(copied)
-        await expect(page.locator("#instance")).to_have_value(serving.instance)
-        await page.goto("/method/kinds.count?instance=b47af560")
-        await expect(page.locator("#instance")).to_have_count(0)
+        await choose_a_server(page, serving.instance)
 
         # A write that fails says why; what cannot be undone is asked for twice.
         await client.send(client.remote(Kinds).lose)("a letter")
@@ -552,6 +532,28 @@ async def test_a_form_sends_each_kind_of_value_as_it_was_typed_and_shows_streams
         await page.get_by_role("button", name="Drain").click()
         await expect(said).to_have_text("The server drains.")
         assert (len(questions), serving.unready) == (2, "draining")
+
+
+async def choose_a_server(page: Page, instance: str) -> None:
+    """One server runs a call; links and commands name it."""
+    await page.goto("/method/kinds.ping")
+    await page.locator("summary", has_text="server").click()
+    await page.locator("#instance").select_option(instance)
+    await page.locator("#send").click()
+    await expect(page.locator("#executed")).to_have_text(f"executed: yes, at the server {instance}")
+    for kind, wanted in (
+        ("cli", f"leveret call kinds.ping --arguments '{{}}' --instance {instance}"),
+        ("python", f'rabbit.ask_one(service.ping, "{instance}")(**json.loads("{{}}"))'),
+        ("link", f"&instance={instance}"),
+    ):
+        await page.locator(f"#copy-{kind}").click()
+        await expect(page.locator(f"#copy-{kind}")).to_have_text("Copied")
+        copied = await page.evaluate("navigator.clipboard.readText()")
+        assert wanted in copied
+    await page.goto(copied)
+    await expect(page.locator("#instance")).to_have_value(instance)
+    await page.goto("/method/kinds.count?instance=b47af560")
+    await expect(page.locator("#instance")).to_have_count(0)
 
 
 async def test_who_has_no_token_and_who_comes_from_elsewhere_gets_nothing(
