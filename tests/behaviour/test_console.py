@@ -125,13 +125,30 @@ async def asked(visitor: httpx.AsyncClient, path: str, **call: Any) -> dict[str,
     return found
 
 
-async def test_each_page_shows_what_is_there(client: Rabbit, host: Rabbit) -> None:
+async def test_each_page_shows_what_is_there(
+    client: Rabbit, host: Rabbit, rabbitmq_url: str
+) -> None:
     async with host.serving(Shop()) as serving, visiting(client, allow_calls=True) as visitor:
         for sku in ("a", "b", "none"):
             await asked(visitor, "/call/shop.order", arguments=f'{{"sku": "{sku}"}}')
         await shows(visitor, "/failures", "SOLD_OUT")
+        await shows(visitor, "/", "Fail most", "Slowest", "SOLD_OUT: There is nothing left.")
+        # A caller that serves something leads to that, another one to the map.
+        async with (
+            connect(rabbitmq_url, name="night batch") as batch,
+            connect(rabbitmq_url, name="gate keeper") as keeper,
+            keeper.serving(Gate()),
+        ):
+            await batch.remote(Shop).order("a")
+            await keeper.remote(Shop).order("a")
+            await shows(
+                visitor,
+                "/method/shop.order",
+                '<a href="/map?around=night%20batch">night batch</a>',
+                '<a href="/service/gate">gate keeper</a>',
+            )
         for path, shown in {
-            "/": "shop",
+            "/": "called by",
             "/?q=nothing": "No service matches",
             "/methods?sort=-p95": "order",
             "/service/shop": "A shop &amp; more.",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from leveret.client.service_map import UNNAMED
 from leveret.client.totals import MethodTotals, method_of
 from leveret.console.calling import pretty
 from leveret.console.contracts import differing
@@ -16,11 +18,11 @@ from leveret.console.fields import ABSENT, form, read_json
 from leveret.console.figures import quantile
 from leveret.console.listing import Column, Listing, listing
 from leveret.console.rendering import Pages, with_changes
-from leveret.console.rows import InstanceRow, MethodRow, ServiceRow
+from leveret.console.rows import InstanceRow, MethodRow, ServiceRow, View
 from leveret.console.system import System
 from leveret.errors import LeveretError
 from leveret.observe import OK
-from leveret.wire.stats import QueueStats
+from leveret.wire.stats import CallerStats, QueueStats
 
 __all__ = ["ServicePages"]
 
@@ -64,8 +66,10 @@ _OF_QUEUES: Final[Mapping[str, Column[tuple[str, QueueStats]]]] = {
 }
 _MOST_SHOWN: Final = 50
 """Of how many servers a method's page shows the figures."""
-_SLOWEST: Final = 4
-"""How many methods the overview names."""
+_FIRST: Final = 4
+"""How many methods the overview names that fail, and how many that are slow."""
+_MOST_CALLERS: Final = 8
+"""How many callers of a method are shown."""
 
 
 class ServicePages:
@@ -103,7 +107,8 @@ class ServicePages:
             view=view,
             list=shown,
             troubled=[row for row in rows if row.troubles],
-            slowest=_slowest(view.methods.values()),
+            failing=_first(view.methods.values(), lambda row: row.share),
+            slowest=_first(view.methods.values(), lambda row: row.slowness),
         )
 
     async def methods(self, request: Request) -> Response:
@@ -149,6 +154,8 @@ class ServicePages:
         row = view.methods.get(key)
         if row is None and described is None:
             return self._pages.missing(request, f"No method {key} is known.")
+        row = row or MethodRow(key=key, total=MethodTotals(method=key))
+        parts = _by_server(view.instances.values(), key)
         given = request.query_params.get("arguments", "")
         wrong = ""
         value: object = ABSENT
@@ -163,13 +170,15 @@ class ServicePages:
             view=view,
             key=key,
             service=service,
-            row=row or MethodRow(key=key, total=MethodTotals(method=key)),
+            row=row,
             described=described,
             form=form(described["arguments"], value) if described else None,
             given=given,
             wrong=wrong,
             schema=pretty(described) if described else "",
-            parts=_by_server(view.instances.values(), key),
+            parts=parts[:_MOST_SHOWN],
+            all_parts=len(parts),
+            callers=_callers(row, view),
             choice=_choice(view.serving(service), request.query_params.get("instance", "")),
         )
 
@@ -212,11 +221,27 @@ class ServicePages:
         return RedirectResponse(f"{base}/{where}{with_changes({}, {'q': wanted})}", 303)
 
 
-def _slowest(rows: Iterable[MethodRow]) -> list[MethodRow]:
-    """The methods that people look for first."""
-    found = [row for row in rows if row.of_window]
-    found.sort(key=lambda row: row.worst, reverse=True)
-    return found[:_SLOWEST]
+def _first(rows: Iterable[MethodRow], by: Callable[[MethodRow], float]) -> list[MethodRow]:
+    """The methods that have most of something, of those that were called in the last minute."""
+    found = [row for row in rows if row.of_window and by(row)]
+    found.sort(key=by, reverse=True)
+    return found[:_FIRST]
+
+
+def _callers(row: MethodRow, view: View) -> list[tuple[str, CallerStats, str]]:
+    """The callers of a method, those with the most calls first: their names, counts and pages."""
+    served: dict[str, set[str]] = {}
+    for server in view.instances.values():
+        served.setdefault(server.stats.name, set()).update(server.stats.services)
+
+    def place(name: str) -> str:
+        services = served.get(name, set())
+        if len(services) == 1:
+            return f"/service/{quote(min(services), safe='')}"
+        return f"/map?around={quote(name or UNNAMED, safe='')}" if not services else ""
+
+    names = row.callers[:_MOST_CALLERS]
+    return [(name, row.total.callers[name], place(name)) for name in names]
 
 
 def _choice(servers: Iterable[InstanceRow], asked: str) -> list[tuple[str, str]]:
@@ -237,4 +262,4 @@ def _by_server(rows: Iterable[InstanceRow], key: str) -> list[tuple[InstanceRow,
         for row in rows
         for queue, stats in row.stats.methods.items()
         if method_of(queue, stats) == key
-    ][:_MOST_SHOWN]
+    ]

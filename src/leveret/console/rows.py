@@ -62,6 +62,12 @@ class MethodRow(Struct, frozen=True, kw_only=True):
         return (self.queue or 0.0) + (self.p95 or 0.0)
 
     @property
+    def callers(self) -> list[str]:
+        """Who has called it, those with the most calls first; "" for those without a name."""
+        callers = self.total.callers
+        return sorted(callers, key=lambda name: (-callers[name].handled, name))
+
+    @property
     def worst(self) -> tuple[float, ...]:
         """What the worst method has most of."""
         return (not self.total.servers, self.share, self.slowness, self.rate)

@@ -71,7 +71,7 @@ async def test_pages_say_that_the_broker_did_not_count_the_servers() -> None:
 
     row = poller.view.services["shop"]
     for text in (
-        page("overview.html", troubled=[], slowest=[]),
+        page("overview.html", troubled=[], failing=[], slowest=[]),
         page("queues.html", rows=[], held={}, why=""),
         page("service.html", row=row, servers=[], all_servers=0, doc="", differing=[], metadata={}),
     ):
