@@ -29,7 +29,7 @@ from .peers import C
 from .process import WorkerProcess
 
 ROUNDS: Final = 2
-ITEMS: Final = {SMALLEST: 10_000, 65_536: 1_000}
+ITEMS: Final = {SMALLEST: 10_000, 65_536: 4_000}
 """How many items a round has, by their size in bytes."""
 PYTHON: Final = {"leveret": "leveret", "nats": "nats", "grpc": "grpc"}
 """The peers in Python, and the module that each needs."""

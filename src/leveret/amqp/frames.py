@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from leveret.amqp.codes import BASIC_ACK, BASIC_NACK, BASIC_PUBLISH
 from leveret.amqp.methods import AMQPMethod
@@ -22,9 +22,34 @@ FRAME_OVERHEAD: Final = 8
 SMALL_BODY: Final = 4096
 """Bytes up to which copying a body twice, by `+`, costs less than a call of `with_body`."""
 
+PARTS_FROM: Final = 65_536
+"""Bytes of a body from which on its frames may be sent in parts: a copy costs more than these."""
+
 _FRAME = struct.Struct(">BHI")
 _HEADER = struct.Struct(">BHIHHQ")
 _ACK = struct.Struct(">BHIIQBB")
+
+
+class FrameParts:
+    """Frames that are the concatenation of their parts, which are never joined on their way out."""
+
+    __slots__ = ("_size", "parts")
+
+    def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
+        """:param parts: views of bytes, one-dimensional."""
+        self.parts = parts
+        """What they consist of."""
+        self._size = sum(map(len, parts))
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.parts)
+
+
+Frames: TypeAlias = bytes | FrameParts
+"""The frames of a message that is sent."""
 
 
 def method_frame(channel: int, method: AMQPMethod) -> bytes:
@@ -80,18 +105,31 @@ def with_body(before: bytes, channel: int, body: Body, room: int) -> bytes:
 
     The body is copied once. An empty body has no frame.
     """
+    return b"".join(_with_body(before, channel, body, room))
+
+
+def in_parts(before: bytes, channel: int, body: BodyParts, room: int) -> Frames:
+    """The same, in parts that are not joined if the body is large.
+
+    The parts are views of the body's own, which must not change until the frames were sent.
+    """
+    parts = _with_body(before, channel, body, room)
+    return FrameParts(parts) if len(body) >= PARTS_FROM else b"".join(parts)
+
+
+def _with_body(before: bytes, channel: int, body: Body, room: int) -> list[bytes | memoryview]:
     size = len(body)
     if not size:
-        return before
+        return [before]
     views = body.parts if isinstance(body, BodyParts) else (body,)
     if size <= room:
-        return b"".join((before, _FRAME.pack(3, channel, size), *views, b"\xce"))
+        return [before, _FRAME.pack(3, channel, size), *views, b"\xce"]
     parts: list[bytes | memoryview] = [before]
     left = size
     for pieces in _cut(views, room):
         parts += (_FRAME.pack(3, channel, min(room, left)), *pieces, b"\xce")
         left -= room
-    return b"".join(parts)
+    return parts
 
 
 def _cut(views: Sequence[bytes | memoryview], room: int) -> Iterator[list[memoryview]]:
@@ -132,9 +170,9 @@ def publish(
     )
 
 
-def on_channel(frames: bytes, channel: int) -> bytes:
+def on_channel(frames: Frames, channel: int) -> bytes:
     """Move packed frames to another channel."""
-    moved = bytearray(frames)
+    moved = bytearray(bytes(frames))
     start = 0
     while start < len(moved):
         kind, _, size = _FRAME.unpack_from(moved, start)

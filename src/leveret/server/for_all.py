@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from msgspec import structs
 
-from leveret.amqp.frames import on_channel
+from leveret.amqp.frames import Frames, on_channel
 from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, LeveretError, NoServer, Unimplemented
 from leveret.observe import ServerCounters
@@ -147,9 +147,9 @@ class AnswersForAll:
         """Send a reply."""
         self._way.send(frames)
 
-    def send_item(self, frames: bytes) -> bool:
+    def send_item(self, frames: Frames) -> bool:
         """Nothing streams to all."""
-        return self._way.send(frames)
+        return self._way.send(bytes(frames))
 
     def defer(self, callback: Callable[[], None]) -> None:
         """Nothing streams to all."""

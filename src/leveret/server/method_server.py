@@ -386,7 +386,7 @@ class MethodServer:
             self.slots.discard(call)
         for item in unsent:
             if item.call is not None:
-                self._settling.keep(item.call, item.frames)
+                self._settling.keep(item.call, bytes(item.frames))
                 self.sent(item.call)
         self._settling.channel_lost(source.queue)
         if self.draining:

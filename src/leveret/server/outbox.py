@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from leveret.amqp.confirms import Confirms
 from leveret.amqp.events import Content
-from leveret.amqp.frames import ack, nack, on_channel
+from leveret.amqp.frames import FrameParts, Frames, ack, nack, on_channel
 from leveret.amqp.methods import Basic
 from leveret.amqp.properties import Properties
 from leveret.errors import LeveretError
@@ -73,6 +73,11 @@ class Port(Protocol):
         ...
 
     @property
+    def send_parts(self) -> Callable[[FrameParts], None]:
+        """Send frames without joining them."""
+        ...
+
+    @property
     def defer(self) -> Callable[[Callable[[], None]], None]:
         """Call back just before the next write."""
         ...
@@ -94,7 +99,7 @@ class Port(Protocol):
 class Unsent(Struct, kw_only=True):
     """What waits for the socket."""
 
-    frames: bytes
+    frames: Frames
     """The frames to publish; b"" for none."""
     call: ServerCall | None = None
     """The call that has ended, whose request is then settled; None if there is none."""
@@ -140,6 +145,7 @@ class Outbox:
         self._port = port
         self._writer = port.writer
         self._send: Callable[[bytes], None] = port.send
+        self._send_parts: Callable[[FrameParts], None] = port.send_parts
         self._on_sent = on_sent
         self._on_gone = on_gone
         self._put_back = put_back
@@ -183,14 +189,14 @@ class Outbox:
         else:
             self._publish(frames, _REPLY)
 
-    def send_item(self, frames: bytes) -> bool:
+    def send_item(self, frames: Frames) -> bool:
         """Send an item of a stream; return whether the socket takes the next one."""
         if self._closed:
             return True  # it is kept, and sent on the next channel
         if self._writer.paused or self._unsent:
             self._wait(Unsent(frames=frames))
             return False
-        self._send(frames)
+        self._send_frames(frames)
         if self._confirms is not None:
             self._confirms.add(_REPLY)
         return not self._writer.paused
@@ -312,8 +318,14 @@ class Outbox:
             loop = asyncio.get_running_loop()
             loop.call_later(_NO_PLACE, self.settle, tag, Settle.REQUEUE)
 
-    def _publish(self, frames: bytes, handed_back: int) -> None:
-        self._send(frames)
+    def _send_frames(self, frames: Frames) -> None:
+        if type(frames) is bytes:
+            self._send(frames)
+        elif isinstance(frames, FrameParts):
+            self._send_parts(frames)
+
+    def _publish(self, frames: Frames, handed_back: int) -> None:
+        self._send_frames(frames)
         if self._confirms is not None:
             self._confirms.add(handed_back)
         elif handed_back:
@@ -445,7 +457,7 @@ class Outbox:
         if open_channel:
             self._port.collect()
         self._closed = True
-        self._send = _discard
+        self._send = self._send_parts = _discard
         if self._sending is not None:
             self._sending.cancel()
         unsent, self._unsent = list(self._unsent), deque()
@@ -465,5 +477,5 @@ def _name(properties: Properties) -> tuple[str, str]:
     return properties.reply_to or "", properties.correlation_id or ""
 
 
-def _discard(_data: bytes) -> None:
+def _discard(_data: Frames) -> None:
     """Drop frames that cannot be sent any more."""

@@ -93,7 +93,7 @@ class ReceivingHalf:
     """What one side receives of a stream.
 
     :param items: the window in items, 1 or more.
-    :param size: the window in bytes of bodies, 1 or more; up to four times as many for a consumer
+    :param size: the window in bytes of bodies, 1 or more; up to seven times as many for a consumer
         that takes them quickly.
     """
 
@@ -162,7 +162,9 @@ class ReceivingHalf:
     def took(self, size: int) -> bool:
         """The consumer took the next item, whose body has so many bytes.
 
-        :returns: whether a credit is to be sent: half of the window is taken that it was told of.
+        :returns: whether a credit is to be sent: of the window that the sender was told of, half of
+            the items are taken, or a quarter of the bytes. Large items fill all that is between
+            both sides, and who waits for the half of them is told too late.
         """
         self.taken += 1
         self.taken_size += size
@@ -170,7 +172,7 @@ class ReceivingHalf:
             return False
         return (
             self.taken + self._items - self._said_upto >= (self._items + 1) // 2
-            or self.taken_size + self._size - self._said_size >= (self._size + 1) // 2
+            or self.taken_size + self._size - self._said_size >= (self._size + 3) // 4
         )
 
     def credit(self, now: float, *, again: bool = False) -> Credit:
@@ -179,8 +181,8 @@ class ReceivingHalf:
         :param now: seconds on a clock that goes on steadily.
         :param again: whether something may have got lost, as this side was cut off.
         """
-        if self.taken_size + self._size - self._said_size >= (self._size + 1) // 2:
-            if now - self._said_at <= QUICK:
+        if self.taken_size + self._size - self._said_size >= (self._size + 3) // 4:
+            if now - self._said_at <= QUICK * self._size / self._least:
                 self._size = min(2 * self._size, WIDEST * self._least)
             else:
                 self._size = self._least

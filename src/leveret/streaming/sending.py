@@ -15,9 +15,12 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from leveret.streaming.credit import Credit
+
+M = TypeVar("M")
+"""What a packed message is."""
 
 MOST_KEPT: Final = 4096
 """How many items are sent at most that the receiver has not acknowledged."""
@@ -71,7 +74,7 @@ _OPEN: Final = State.OPEN
 """Bound once, for the hot path: before Python 3.12 reading a member of an enum is slow."""
 
 
-class SendingHalf:
+class SendingHalf(Generic[M]):
     """What one side sends of a stream.
 
     :param upto: the highest number that an item may have at first; 0: none may be sent before the
@@ -91,7 +94,7 @@ class SendingHalf:
         """The highest number that the receiver acknowledged, of the last of a whole message."""
         self._upto = upto
         self._upto_size = size
-        self._kept: deque[tuple[bytes, int, int]] = deque()  # frames, size of bodies, numbers
+        self._kept: deque[tuple[M, int, int]] = deque()  # frames, size of bodies, numbers
         self._kept_size = 0
 
     @property
@@ -109,7 +112,7 @@ class SendingHalf:
         """How many messages the receiver has not acknowledged."""
         return len(self._kept)
 
-    def add(self, frames: bytes, size: int) -> None:
+    def add(self, frames: M, size: int) -> None:
         """Add an item that was packed as number `number` + 1; it is to be sent now.
 
         :param size: bytes of its body.
@@ -127,7 +130,7 @@ class SendingHalf:
         self.number += 1
         self.size += size
 
-    def keep(self, frames: bytes, size: int, items: int = 1) -> None:
+    def keep(self, frames: M, size: int, items: int = 1) -> None:
         """Keep a message of items that were counted; it is to be sent now.
 
         :param size: bytes of their bodies.
@@ -136,12 +139,12 @@ class SendingHalf:
         self._kept.append((frames, size, items))
         self._kept_size += size
 
-    def end(self, frames: bytes) -> None:
+    def end(self, frames: M) -> None:
         """Add the end, or the error in its place; it is to be sent now. It needs no credit."""
         self.state = TRANSITIONS[self.state, Event.END]
         self.keep(frames, 0)
 
-    def credit(self, credit: Credit) -> list[bytes]:
+    def credit(self, credit: Credit) -> list[M]:
         """The receiver says what it has, and what it takes.
 
         What an older credit says was said better by a later one, which may have overtaken it.
@@ -162,7 +165,7 @@ class SendingHalf:
         self.state = TRANSITIONS[self.state, Event.ALL if all_of_it else Event.SOME]
         return self.unacknowledged() if credit.again and credit.got >= self.got else []
 
-    def unacknowledged(self) -> list[bytes]:
+    def unacknowledged(self) -> list[M]:
         """What the receiver may not have: to be sent once more when this side was cut off."""
         return [frames for frames, _, _ in self._kept]
 

@@ -86,6 +86,7 @@ class Connection(asyncio.Protocol):
         """The broker's name for this side's user; "" if it is not known."""
         self.writer = Writer(self.loop, lambda paused: self._tell_all(self.on_paused, paused))
         self.send = self.writer.send
+        self.send_parts = self.writer.send_parts
         self.defer = self.writer.defer
         self.collect = self.writer.collect
         self._handshake = handshake

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from itertools import count, islice
 from typing import Final
 
+from leveret.amqp.frames import FrameParts
+
 WRITE_BUFFER: Final = 1024 * 1024
 """Bytes in the transport's buffer above which senders wait. They go on at a quarter of it."""
 
@@ -47,7 +49,7 @@ class Writer:
         self._on_paused = on_paused
         self._transport: asyncio.WriteTransport | None = None
         self._ended = False
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
         self._out_size = 0
         self._deferred: list[Callable[[], None]] = []
         self._flush_due = False
@@ -98,6 +100,12 @@ class Writer:
         elif not self._flush_due:
             self._flush_due = True
             self._loop.call_soon(self._flush_or_hold)
+
+    def send_parts(self, frames: FrameParts) -> None:
+        """Send frames without joining them, after all that was sent before, at once."""
+        self._out += frames.parts
+        self._out_size += len(frames)
+        self.flush()
 
     def defer(self, callback: Callable[[], None]) -> None:
         """Call back just before the next write, to add what sums up this pass: acknowledgements."""

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from leveret.amqp.events import Delivery
+from leveret.amqp.frames import Frames
 from leveret.body_parts import Body
 from leveret.contract import MethodSpec
 from leveret.errors import CallError, DeclaredError
@@ -155,7 +156,7 @@ class StreamPacker(Protocol):
         """
         ...
 
-    def items(self, first: int, bodies: Sequence[bytes]) -> bytes:
+    def items(self, first: int, bodies: Sequence[bytes]) -> Frames:
         """The frames of several items in one message, the first of which has this number."""
         ...
 

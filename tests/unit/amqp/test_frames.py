@@ -178,3 +178,21 @@ def test_a_body_in_parts_has_the_frames_of_the_whole(
     assert frames.with_body(b"before", channel, BodyParts(parts), room) == expected
     packed = frames.content_frames(channel, b"\x00\x00", BodyParts(parts), 4096)
     assert packed == frames.content_frames(channel, b"\x00\x00", body, 4096)
+    assert bytes(frames.in_parts(b"before", channel, BodyParts(parts), room)) == expected
+
+
+def test_the_frames_of_a_large_body_have_views_of_it_and_can_be_moved() -> None:
+    item = bytes(frames.PARTS_FROM)
+    packed = frames.in_parts(b"", 1, BodyParts((b"head", item)), 40_000)
+    assert isinstance(packed, frames.FrameParts)
+    whole = bytes(packed)
+    assert len(packed) == len(whole) == len(item) + 4 + 2 * frames.FRAME_OVERHEAD
+    assert [view.obj is item for view in packed.parts if type(view) is memoryview] == [
+        False,
+        True,
+        True,
+    ]
+    assert frames.on_channel(packed, 2) == bytes(
+        frames.in_parts(b"", 2, BodyParts((b"head", item)), 40_000)
+    )
+    assert isinstance(frames.in_parts(b"", 1, BodyParts((b"head",)), 40_000), bytes)

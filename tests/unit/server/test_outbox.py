@@ -11,6 +11,7 @@ from msgspec import structs
 
 from leveret.amqp import frames, methods
 from leveret.amqp.events import Content
+from leveret.amqp.frames import FrameParts
 from leveret.errors import ConnectionLost
 from leveret.server import outbox
 from leveret.server.calls.life import ServerCall, Settle, Source
@@ -38,6 +39,9 @@ class Port:
 
     def send(self, data: bytes) -> None:
         self.sent.append(data)
+
+    def send_parts(self, frames: FrameParts) -> None:
+        self.sent.append(bytes(frames))
 
     def defer(self, callback: Callable[[], None]) -> None:
         self._deferred.append(callback)

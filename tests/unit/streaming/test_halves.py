@@ -25,7 +25,7 @@ class Scene:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         window = self.random.choice([1, 2, 3, 8, 64])
-        self.sender = SendingHalf(upto=window, size=50)
+        self.sender: SendingHalf[bytes] = SendingHalf(upto=window, size=50)
         self.receiver = ReceivingHalf(window, 50)
         self.there: deque[bytes] = deque()
         self.back: deque[Credit] = deque()

@@ -94,13 +94,13 @@ def test_of_several_items_in_one_message_those_are_taken_that_did_not_come() -> 
     assert half.got == 7
 
 
-def test_credit_is_due_when_half_of_the_bytes_are_taken() -> None:
+def test_credit_is_due_when_a_quarter_of_the_bytes_is_taken() -> None:
     half = ReceivingHalf(items=100, size=1000)
     for number in range(1, 4):
         half.item(number)
 
-    assert [half.took(200), half.took(200), half.took(200)] == [False, False, True]
-    assert half.credit(1.0) == Credit(got=3, upto=103, size=1600)
+    assert [half.took(100), half.took(100), half.took(100)] == [False, False, True]
+    assert half.credit(1.0) == Credit(got=3, upto=103, size=1300)
 
 
 def window_after(half: ReceivingHalf, size: int, now: float) -> int:
@@ -110,12 +110,22 @@ def window_after(half: ReceivingHalf, size: int, now: float) -> int:
     return half.credit(now).size - half.taken_size
 
 
-def test_a_consumer_that_takes_its_window_quickly_is_given_up_to_four_times_as_much() -> None:
+def test_a_consumer_that_takes_its_window_quickly_is_given_up_to_seven_times_as_much() -> None:
     half = ReceivingHalf(items=100, size=1000)
-    assert window_after(half, 500, now=10.0) == 1000  # nothing is known of it yet
-    assert window_after(half, 500, now=10.01) == 2000
-    assert window_after(half, 1000, now=10.02) == 4000
-    assert window_after(half, 2000, now=10.03) == 4000
+    assert window_after(half, 250, now=10.0) == 1000  # nothing is known of it yet
+    assert window_after(half, 250, now=10.01) == 2000
+    assert window_after(half, 500, now=10.03) == 4000
+    assert window_after(half, 1000, now=10.07) == 7000
+    assert window_after(half, 1750, now=10.13) == 7000
+    assert window_after(half, 1750, now=10.2) == 7000
+
+
+def test_how_quick_a_consumer_is_goes_by_its_bytes_per_second() -> None:
+    half = ReceivingHalf(items=100, size=1000)
+    assert window_after(half, 250, now=10.0) == 1000
+    assert window_after(half, 250, now=10.01) == 2000
+    assert window_after(half, 500, now=10.03) == 4000
+    assert window_after(half, 1000, now=10.2) == 3000  # of what it was told before, the rest
 
 
 def test_a_consumer_that_becomes_slow_is_given_no_more_before_it_has_taken_the_rest() -> None:
@@ -125,13 +135,13 @@ def test_a_consumer_that_becomes_slow_is_given_no_more_before_it_has_taken_the_r
         half.took(1000)
         given = half.credit(now).size
     half.item(half.got + 1)
-    assert half.took(2000)
+    assert half.took(1000)
     assert half.credit(20.0).size == given
     half.item(half.got + 1)
-    assert not half.took(1499)
+    assert not half.took(2249)
     half.item(half.got + 1)
     assert half.took(1)
-    assert half.credit(30.0).size == half.taken_size + 1000 == given + 500
+    assert half.credit(30.0).size == half.taken_size + 1000 == given + 250
 
 
 def test_credit_that_is_said_again_widens_no_window() -> None:

@@ -13,9 +13,9 @@ def credit(got: int, upto: int = 100, size: int = 10_000, *, again: bool = False
     return Credit(got=got, upto=upto, size=size, again=again)
 
 
-def half_in(state: State) -> SendingHalf:
+def half_in(state: State) -> SendingHalf[bytes]:
     """A half that has sent three items of one byte, in a state."""
-    half = SendingHalf(upto=100, size=10_000)
+    half: SendingHalf[bytes] = SendingHalf(upto=100, size=10_000)
     for frames in (b"1", b"2", b"3"):
         half.add(frames, 1)
     if state is not State.OPEN:
@@ -26,7 +26,7 @@ def half_in(state: State) -> SendingHalf:
     return half
 
 
-def do(half: SendingHalf, event: Event) -> None:
+def do(half: SendingHalf[bytes], event: Event) -> None:
     match event:
         case Event.ITEM:
             half.add(b"4", 1)
@@ -56,7 +56,7 @@ def test_each_pair_of_the_table_is_what_the_half_does(state: State, event: Event
 
 
 def test_nothing_may_be_sent_before_the_first_credit() -> None:
-    half = SendingHalf()
+    half: SendingHalf[bytes] = SendingHalf()
 
     assert not half.may_send
     half.credit(credit(0, upto=1, size=1))
@@ -66,7 +66,7 @@ def test_nothing_may_be_sent_before_the_first_credit() -> None:
 
 
 def test_the_last_item_may_go_beyond_the_bytes_of_the_window() -> None:
-    half = SendingHalf(upto=10, size=100)
+    half: SendingHalf[bytes] = SendingHalf(upto=10, size=100)
     half.add(b"1", 99)
 
     assert half.may_send
@@ -100,7 +100,7 @@ def test_all_after_the_highest_number_that_came_is_sent_again() -> None:
 
 
 def test_a_message_of_several_items_is_kept_until_all_of_them_came() -> None:
-    half = SendingHalf(upto=10, size=100)
+    half: SendingHalf[bytes] = SendingHalf(upto=10, size=100)
     half.add(b"1", 1)
     for _ in range(3):
         half.count(2)
@@ -115,7 +115,7 @@ def test_a_message_of_several_items_is_kept_until_all_of_them_came() -> None:
 
 
 def test_a_credit_that_was_overtaken_changes_nothing() -> None:
-    half = SendingHalf(upto=10, size=100)
+    half: SendingHalf[bytes] = SendingHalf(upto=10, size=100)
     half.add(b"1", 1)
     half.add(b"2", 1)
     half.credit(credit(2, upto=50, size=500))
@@ -140,7 +140,8 @@ def test_a_receiver_that_has_what_was_never_sent_is_refused(state: State) -> Non
 
 
 def test_a_receiver_that_grants_without_end_is_bounded_by_what_it_acknowledges() -> None:
-    many, large = SendingHalf(), SendingHalf()
+    many: SendingHalf[bytes] = SendingHalf()
+    large: SendingHalf[bytes] = SendingHalf()
     for half in (many, large):
         half.credit(credit(0, upto=2**62, size=2**62))
 

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from leveret.amqp.frames import FrameParts
 from leveret.transport.writer import BATCH_BYTES, BATCH_FRAMES, WRITE_BUFFER, Writer
 
 
@@ -101,6 +102,19 @@ async def test_large_frames_are_not_joined(writer: Writer, socket: Socket) -> No
     writer.send(bytes(BATCH_BYTES))
     assert (socket.writes, writer.writes) == ([], 1)
     assert socket.lists == [[b"ack", bytes(BATCH_BYTES)]]
+    writer.send(b"next")
+    await passes(1)
+    assert socket.writes == [b"next"]
+
+
+async def test_frames_in_parts_are_not_joined_and_leave_at_once(
+    writer: Writer, socket: Socket
+) -> None:
+    writer.send(b"before")
+    view = memoryview(bytes(BATCH_BYTES))
+    writer.send_parts(FrameParts([b"head", view]))
+    assert (socket.writes, writer.writes) == ([], 1)
+    assert socket.lists == [[b"before", b"head", view]]
     writer.send(b"next")
     await passes(1)
     assert socket.writes == [b"next"]

@@ -60,7 +60,7 @@ def test_items_arrive_with_their_numbers(body: bytes) -> None:
 
 
 def test_several_items_arrive_in_one_message() -> None:
-    message = delivered(packer().items(7, [b"a", b"", b"bcd"]))
+    message = delivered(bytes(packer().items(7, [b"a", b"", b"bcd"])))
     assert (message.properties.type, message.properties.headers) == ("items", {"n": 7})
     read = read_stream(message)
     assert isinstance(read, Items)
@@ -77,7 +77,7 @@ def test_several_items_arrive_in_one_message() -> None:
 
 def test_several_large_items_arrive_in_one_message_of_several_frames() -> None:
     bodies = [b"a" * FRAME_MAX, b"b" * 3, b"c" * 2 * FRAME_MAX]
-    read = read_stream(delivered(packer().items(1, bodies)))
+    read = read_stream(delivered(bytes(packer().items(1, bodies))))
     assert isinstance(read, Items)
     assert [item.body for item in read.after(0)] == bodies
 

@@ -42,14 +42,14 @@ class Upload:
         """Whether the call has ended, so that nothing more is sent."""
         self.sending: asyncio.Task[None] | None = None
         """The task that draws the items from their source; it is cancelled when the call ends."""
-        self._half = SendingHalf()
+        self._half: SendingHalf[bytes] = SendingHalf()
         self._port = port
         self._packer_for = packer_for
         self._packer: Packs | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     @property
-    def half(self) -> SendingHalf:
+    def half(self) -> SendingHalf[bytes]:
         """The rules by which it sends."""
         return self._half
 

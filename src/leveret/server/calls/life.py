@@ -53,6 +53,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
+from leveret.amqp.frames import Frames
 from leveret.errors import CallError
 from leveret.observe import OK, ServerCounters
 from leveret.wire.context import CurrentCall
@@ -424,7 +425,7 @@ class Answers(Protocol):
     def reply(self, frames: bytes) -> None:
         """Send a reply, or a question that must arrive."""
 
-    def send_item(self, frames: bytes) -> bool:
+    def send_item(self, frames: Frames) -> bool:
         """Send items of a stream; returns whether the socket takes the next one."""
         ...
 

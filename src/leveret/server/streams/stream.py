@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from leveret.amqp.frames import on_channel
+from leveret.amqp.frames import Frames, on_channel
 from leveret.body_parts import Body
 from leveret.contract import CursoredItem
 from leveret.errors import CallError, InvalidArgument, InvalidResult, LeveretError
@@ -65,7 +65,7 @@ class ServerStream:
         """When the stream must be over, in seconds since 1970; None: never."""
         self.has_results = encode is not None
         """Whether its results stream; otherwise one result is its end."""
-        self.results = SendingHalf(request.items, request.size)
+        self.results: SendingHalf[Frames] = SendingHalf(request.items, request.size)
         """Sends messages, and keeps them until the caller has them, including the end."""
         self.upload = None if decode is None else ReceivingHalf(WINDOW_ITEMS, WINDOW_BYTES)
         self.ended = False
@@ -183,7 +183,7 @@ class ServerStream:
             return self._sent(self.packer.item(first, items[0]), size)
         return self._sent(self.packer.items(first, items), size, len(items))
 
-    def _sent(self, frames: bytes, size: int, items: int = 1) -> bool:
+    def _sent(self, frames: Frames, size: int, items: int = 1) -> bool:
         self.results.keep(frames, size, items)
         takes_more = self.call.source.answers.send_item(frames)
         if not self._spoke:
@@ -385,7 +385,7 @@ class ServerStream:
             self._alive.moved(now)
         self._speaks()
 
-    def _send_again(self, messages: list[bytes]) -> None:
+    def _send_again(self, messages: list[Frames]) -> None:
         answers = self.call.source.answers
         for frames in messages:
             answers.reply(on_channel(frames, answers.number))

@@ -15,7 +15,9 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.frames import (
     FRAME_OVERHEAD,
     SMALL_BODY,
+    Frames,
     content_frames,
+    in_parts,
     publish_prefix,
     with_body,
 )
@@ -113,14 +115,14 @@ class StreamPacker:
             return frames + body + b"\xce"
         return with_body(frames[:-7], self._channel, body, self._room)
 
-    def items(self, first: int, bodies: Sequence[bytes]) -> bytes:
+    def items(self, first: int, bodies: Sequence[bytes]) -> Frames:
         """The frames of several items."""
         sizes = struct.pack(f">{len(bodies) + 1}I", len(bodies), *map(len, bodies))
-        body = BodyParts((sizes, *bodies))  # joined once, with the frames around them
+        body = BodyParts((sizes, *bodies))
         size = len(body)
         pack, start, head, after = self._items
         frames = pack(start, size, head, first, after, 3, self._channel, size)
-        return with_body(frames[:-7], self._channel, body, self._room)
+        return in_parts(frames[:-7], self._channel, body, self._room)
 
     def end(self, count: int, metadata: Metadata | None = None, *, moved: bool = False) -> bytes:
         """The frames of the end."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from leveret import Service, method
 from leveret.amqp.events import Delivery
+from leveret.amqp.frames import Frames
 from leveret.amqp.properties import Properties
 from leveret.contract import spec_of
 from leveret.server.calls.life import ServerCall, Settle, Source, name_of
@@ -75,8 +76,8 @@ class Answers:
     def reply(self, frames: bytes) -> None:
         self.sent.append(("reply", frames))
 
-    def send_item(self, frames: bytes) -> bool:
-        self.sent.append(("reply", frames))
+    def send_item(self, frames: Frames) -> bool:
+        self.sent.append(("reply", bytes(frames)))
         return not self.paused
 
     def defer(self, callback: Callable[[], None]) -> None:
