@@ -66,6 +66,27 @@ async def test_items_come_in_order_and_then_the_end(client: Rabbit, server: Scri
     assert client.in_flight == 0
 
 
+async def test_an_end_that_comes_again_is_acknowledged_though_the_call_is_forgotten(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    taking = collected(client.remote(Feed).watch(3))
+    request = await server.request()
+    server.items(request, 1)
+    server.end(request, 1)
+    assert await taking == [10]
+    await server.credit(got=2)
+    server.end(request, 1)
+    await server.credit(got=2)
+
+    late = collected(client.remote(Feed).with_options(total_timeout=0.1).watch(3))
+    request = await server.request()
+    with pytest.raises(leveret.DeadlineExceeded):
+        await late
+    server.fail(request, 5, "DEADLINE_EXCEEDED")
+    await server.credit(got=6)
+    assert client.in_flight == 0
+
+
 async def test_nothing_is_sent_before_the_first_item_is_asked_for(
     client: Rabbit, server: ScriptedServer
 ) -> None:

@@ -195,6 +195,7 @@ class Client:
             answered=self._inquiries.answered,
             confirm=self._control.confirm,
             passed=self._passed,
+            acknowledge=self._control.acknowledge,
             default_dialect=NativeClient(),
             on_late=on_late,
         )

@@ -19,7 +19,7 @@ from leveret.client.calls.stages import judged
 from leveret.errors import LeveretError
 from leveret.wire.dialect import ClientDialect
 from leveret.wire.message import Bounce, Notice, NoticeKind, Reply, StageReply
-from leveret.wire.stream_messages import Item, StreamMessage
+from leveret.wire.stream_messages import Closing, Credited, End, Item, Sign, StreamMessage
 
 _NOTICES: Final = {
     NoticeKind.WAITS: Event.WAITS,
@@ -42,6 +42,8 @@ class Inbox:
     :param confirm: tells a server, which listens under a key, whether a caller still waits:
         `confirm(key, call_id, waits)`.
     :param passed: told of each call that reaches a later stage of its pipe, and the stage's number.
+    :param acknowledge: tells a server that the end of a stream has come whose call has ended here:
+        `acknowledge(server, call_id, number)`. Otherwise it would be sent again and again.
     :param default_dialect: the dialect of messages that name no call.
     :param on_late: told of each message that is for no call.
     """
@@ -58,6 +60,7 @@ class Inbox:
         answered: Callable[[str, bytes], bool],
         confirm: Callable[[str, str, bool], None],
         passed: Callable[[Pending, int], None],
+        acknowledge: Callable[[str, str, int], None],
         default_dialect: ClientDialect,
         on_late: Callable[[], None] = lambda: None,
     ) -> None:
@@ -72,6 +75,7 @@ class Inbox:
         self._answered = answered
         self._confirm = confirm
         self._passed = passed
+        self._acknowledge = acknowledge
         self._default_dialect = default_dialect
         self._on_late = on_late
 
@@ -141,12 +145,17 @@ class Inbox:
         name = delivery.properties.correlation_id or ""
         if self._gathered(name, delivery) or self._answered(name, delivery.body or b""):
             return
-        message = self._default_dialect.read(delivery)
-        if not isinstance(message, Notice):
-            self.late += 1
-            self._on_late()
-        elif message.kind is NoticeKind.CONFIRM:
-            self._confirm(message.answer_to, name, False)
+        message = self._default_dialect.read_stream(delivery)
+        if isinstance(message, Notice):
+            if message.kind is NoticeKind.CONFIRM:
+                self._confirm(message.answer_to, name, False)
+            return
+        if isinstance(message, (Sign, Credited)):
+            return
+        self.late += 1
+        self._on_late()
+        if isinstance(message, (End, Closing)) and message.server:
+            self._acknowledge(message.server, name, message.n + 1)
 
     def _bounced(self, call: Pending, bounce: Bounce) -> None:
         """The broker dead-lettered a request."""

@@ -35,6 +35,7 @@ class There:
         self.answers: list[bytes] = []
         self.calls: dict[str, Pending] = {}
         self.passed: list[int] = []
+        self.acknowledged: list[tuple[str, str, int]] = []
         self.inbox = Inbox(
             get=self.calls.get,
             replied=lambda call, reply: self.replies.append((call, reply)),
@@ -45,6 +46,7 @@ class There:
             answered=self._answered,
             confirm=lambda key, call_id, waits: self.confirmed.append((key, call_id, waits)),
             passed=self._passed,
+            acknowledge=lambda *end: self.acknowledged.append(end),
             default_dialect=NativeClient(),
         )
 
@@ -181,6 +183,17 @@ async def test_a_returned_request_gives_back_its_body() -> None:
     assert (there.events, call.body) == ([Event.NO_ROUTE], b"[7]")
     there.inbox.on_return(Content(1, back, Properties(), b"{}", 2))
     assert there.events == [Event.NO_ROUTE]
+
+
+@pytest.mark.parametrize("kind", ["end", "error", "result"])
+def test_the_end_of_a_stream_whose_call_has_ended_is_acknowledged(kind: str) -> None:
+    there = There()
+    there.inbox.on_delivery(message("c1", kind, b"{}", reply_to="feed.a1", headers={"n": 4}))
+    assert (there.acknowledged, there.inbox.late) == ([("feed.a1", "c1", 5)], 1)
+    there.inbox.on_delivery(message("c1", kind, b"{}"))
+    for other in ("item", "progress", "credit"):
+        there.inbox.on_delivery(message("c1", other, b"1", reply_to="feed.a1", headers={"n": 4}))
+    assert (len(there.acknowledged), there.inbox.late) == (1, 3)
 
 
 def test_an_answer_to_a_question_is_late_for_no_call() -> None:
