@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import pairwise
 from typing import Final
+
+from msgspec.structs import replace
 
 from leveret.client.totals import MethodTotals, method_of
 from leveret.console.figures import Tick, quantile, tick_of, together
@@ -56,13 +58,15 @@ class Board:
         self._polls: deque[tuple[int, float]] = deque(maxlen=POLLS)
         self._number = 0
         self._served: dict[str, float] = {}
+        self._silent: set[str] = set()
+        """Services of which some servers did not answer, or perhaps did not."""
         self._looks: deque[tuple[float, Mapping[str, MethodTotals]]] = deque(maxlen=2)
 
     def take(
         self,
         servers: Iterable[ServerStats],
         missing: Mapping[str, int],
-        uncounted: Iterable[str] = (),
+        uncounted: Collection[str] = (),
         *,
         now: float | None = None,
     ) -> View:
@@ -80,6 +84,7 @@ class Board:
             answered.add(server.instance)
             self._take_server(server, now, before)
         self._drop_gone(answered, now)
+        self._be_silent({*missing, *uncounted})
         self._forget_methods(answered, now)
         for method in self._methods.values():
             method.row = self._method_row(method, now)
@@ -152,6 +157,14 @@ class Board:
             if is_over or not row.is_gone:
                 self._mark(row.stats, forget=is_over)
 
+    def _be_silent(self, services: set[str]) -> None:
+        """Take services for silent: they have servers that did not answer, as far as is known."""
+        if changed := services ^ self._silent:
+            self._silent = services
+            for method in self._methods.values():
+                if method.key.partition(".")[0] in changed:
+                    method.is_changed = True
+
     def _forget_methods(self, answered: set[str], now: float) -> None:
         """Forget what no server has any more; a service without servers keeps its methods."""
         live = {name for one in answered for name in self._instances[one].stats.services}
@@ -181,11 +194,14 @@ class Board:
         if method.is_changed:
             total = MethodTotals(method=method.key)
             here: set[str] = set()
+            is_silent = method.key.partition(".")[0] in self._silent
             for (instance, _), stats in method.parts.items():
                 row = self._instances.get(instance)
                 if row is not None and not row.is_gone:
                     here.add(instance)
                     total.add(stats)
+                elif row is not None and is_silent:  # it may be there, and too busy to answer
+                    total.add(replace(stats, running=0, waiting=0, concurrency=0))
             total.servers = len(here)
         first, seconds = self._window(now)
         while method.ticks and method.ticks[0].poll < self._polls[0][0]:

@@ -98,6 +98,18 @@ def test_a_server_that_misses_a_poll_counts_on_where_it_was() -> None:
     assert back.methods["shop.order"].total.ended == 103
 
 
+def test_of_servers_that_are_silent_the_sums_have_what_they_said_last() -> None:
+    board = Board()
+    board.take([server(queue(100, 5, running=2))], {}, now=1000.0)
+    for silent in ({"shop": 1}, {}):
+        uncounted = [] if silent else ["shop"]
+        total = board.take([], silent, uncounted, now=1010.0).methods["shop.order"].total
+        assert (total.ended, total.failed, total.servers) == (105, 5, 0)
+        assert (total.running, total.concurrency) == (0, 0)
+    assert board.take([], {}, now=1020.0).methods["shop.order"].total.ended == 0
+    assert board.take([], {"shop": 1}, now=1030.0).methods["shop.order"].total.ended == 105
+
+
 def test_who_is_gone_is_shown_for_a_while_and_then_dropped() -> None:
     board = Board()
     board.take([server(queue(100))], {}, now=1000.0)
