@@ -36,10 +36,10 @@ test: lint $(VENV)/.tests-compiled  ## Lint, types, layers and all tests; no roo
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage json --quiet
 	@$(BIN)/python -m tests.coverage_floors $(COVERAGE)/coverage.json
 
-test-rabbitmq4: $(VENV)/.ready-test  ## The tests of brokers on RabbitMQ 4, in a folder with a Debian of its own (Linux)
+test-rabbitmq4: $(VENV)/.ready-test  ## The tests of brokers on RabbitMQ 4, in a folder with a Debian of its own (Linux); TESTS=... chooses
 	@scripts/rabbitmq4-chroot $(RABBITMQ4)
 	env -u LEVERET_URL LEVERET_RABBITMQ_ROOT=$(RABBITMQ4) \
-	    $(BIN)/pytest -n auto --dist loadgroup -k 'not embedded' $(TESTS_OF_RABBITMQ4)
+	    $(BIN)/pytest -n auto --dist loadgroup -k 'not embedded' $(or $(TESTS),$(TESTS_OF_RABBITMQ4))
 
 test-python313: $(VENV)/.ready-test  ## The tests that need neither other servers nor a browser, on Python 3.13 in the same folder; TESTS=... chooses
 	@scripts/rabbitmq4-chroot $(RABBITMQ4)
