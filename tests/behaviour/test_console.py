@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import httpx
@@ -89,6 +90,26 @@ class OtherShop(Service, name="shop"):
     @method
     async def order(self, sku: str) -> str:
         return sku
+
+
+def one_of_forty(number: int) -> type[Service]:
+    """A service of five methods; one of all is slow, and another one fails."""
+
+    def made(way: int) -> Any:
+        async def run(self: Service, n: int) -> int:
+            if (number, way) == (17, 3):
+                await asyncio.sleep(0.3)
+                if not n:
+                    raise TimeoutError("the rates did not come")
+            if (number, way) == (29, 1):
+                raise LookupError(f"no shelf {n}")
+            return n
+
+        run.__name__ = f"m{way}"
+        return method(run)
+
+    methods = {f"m{way}": made(way) for way in range(5)}
+    return type(f"Part{number}", (Service,), methods, name=f"part_{number}")
 
 
 @asynccontextmanager
@@ -184,6 +205,40 @@ async def test_each_page_shows_what_is_there(
         }.items():
             found = await visitor.get("/search", params={"q": wanted})
             assert found.headers["location"] == there
+
+
+@pytest.mark.embedded_only
+async def test_the_slow_one_of_200_methods_its_callers_and_its_last_error_are_two_pages_away(
+    client: Rabbit, rabbitmq_url: str
+) -> None:
+    async with (
+        connect(rabbitmq_url, name="forty") as forty,
+        connect(rabbitmq_url, name="night batch") as batch,
+        forty.serving(*(one_of_forty(number)() for number in range(40))),
+        visiting(client) as visitor,
+    ):
+        await shows(visitor, "/", "<b>200</b><span>methods</span>")
+        quick = [f"part_{number}.m{way}" for number in range(40) for way in range(5)]
+        quick.remove("part_17.m3")
+        quick.remove("part_29.m1")
+        await asyncio.gather(*(forty.call(key, n=1) for key in quick))
+        for n in (1, 0):
+            called = (batch.call("part_17.m3", n=n), forty.call("part_29.m1", n=n))
+            await asyncio.gather(*called, return_exceptions=True)
+
+        # The overview names both first, and who calls them; the page of each has the rest.
+        async def first(title: str) -> str:
+            page = (await visitor.get("/")).text
+            card = page.partition(f"<h2>{title} ")[2].partition("</li>")[0]
+            return card.partition("/method/")[2].partition('"')[0]
+
+        await until_found(partial(first, "Slowest"), "part_17.m3", "the slow one is named first")
+        await until_found(partial(first, "Fail most"), "part_29.m1", "so is the one that fails")
+        await shows(visitor, "/", "called by night batch", "INTERNAL: LookupError: no shelf 0")
+        page = await shows(visitor, "/method/part_17.m3", ">night batch</a>")
+        assert "TimeoutError: the rates did not come" in page
+        callers = page.partition("<h2>Callers ")[2].partition("</table>")[0]
+        assert callers.count("<tr><td>") == 1
 
 
 async def test_calls_by_the_console_are_exact_both_ways(client: Rabbit, host: Rabbit) -> None:

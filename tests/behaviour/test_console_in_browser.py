@@ -317,6 +317,8 @@ async def test_each_page_by_mouse_by_keys_in_the_dark_and_on_a_phone(
             assert wide <= 0, path
             assert await phone.evaluate(OUT_OF_SIGHT) == [], path
         holding.cancel()
+        await phone.goto("/service/kinds/compare")
+        assert await phone.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 async def test_a_form_sends_each_kind_of_value_as_it_was_typed_and_shows_streams(
