@@ -319,10 +319,10 @@ class Outbox:
             loop.call_later(_NO_PLACE, self.settle, tag, Settle.REQUEUE)
 
     def _send_frames(self, frames: Frames) -> None:
-        if type(frames) is bytes:
-            self._send(frames)
-        elif isinstance(frames, FrameParts):
+        if isinstance(frames, FrameParts):
             self._send_parts(frames)
+        else:
+            self._send(frames)
 
     def _publish(self, frames: Frames, handed_back: int) -> None:
         self._send_frames(frames)

@@ -130,7 +130,8 @@ def test_an_error_is_gone_once_nobody_has_it() -> None:
         thread.stop(nothing)
 
 
-def test_a_call_that_is_given_up_before_it_begins_never_does() -> None:
+@pytest.mark.parametrize("is_handed_over", [True, False])
+def test_a_call_that_is_given_up_before_it_begins_never_does(is_handed_over: bool) -> None:
     ran: list[str] = []
 
     async def note() -> None:
@@ -139,7 +140,8 @@ def test_a_call_that_is_given_up_before_it_begins_never_does() -> None:
     call, loop = _Call(note()), asyncio.new_event_loop()
 
     async def give_up() -> None:
-        call.begin()
+        if is_handed_over:
+            call.begin()
         call.cancel()
         await asyncio.sleep(0)
 

@@ -288,6 +288,16 @@ async def test_what_waits_leaves_in_order_and_each_call_is_told_of(scene: Scene)
     assert scene.outbox.finish(scene.call(4), b"four")
 
 
+async def test_items_in_parts_wait_for_the_socket_as_others_do(scene: Scene) -> None:
+    assert scene.outbox.send_item(FrameParts([b"first ", memoryview(b"items")]))
+    scene.port.fill()
+    assert not scene.outbox.send_item(FrameParts([b"second ", memoryview(b"items")]))
+    assert scene.port.sent == [b"first items"]
+    scene.port.drain()
+    await until(lambda: len(scene.port.sent) == 2, "the socket takes the rest")
+    assert scene.port.sent == [b"first items", b"second items"]
+
+
 async def test_a_socket_that_fills_again_holds_the_rest(scene: Scene) -> None:
     scene.port.fill()
     for tag in (1, 2, 3):
