@@ -224,7 +224,7 @@ async def test_failed_requests_can_be_dropped_and_those_that_were_looked_at_stay
 async def test_looking_again_and_again_loses_nothing_and_holds_no_more_than_it_asks_for(
     client: Rabbit, host: Rabbit
 ) -> None:
-    """RabbitMQ 4 drops what comes back to a quorum queue for the 21st time; 3.10 does not."""
+    """RabbitMQ 4 drops what comes back to a quorum queue for the 21st time, unless it is told."""
     looks: list[int] = []
 
     async def look() -> int:
@@ -258,6 +258,22 @@ async def test_looking_again_and_again_loses_nothing_and_holds_no_more_than_it_a
             return left
 
         await until_found(drop_all, 0, "who takes one away gets the next")
+
+
+async def test_a_queue_of_failed_requests_that_was_made_with_the_brokers_limit_goes_on_as_it_is(
+    client: Rabbit, host: Rabbit, raw: RawPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = "leveret.safe.deliver.failed"
+    await raw.channel.declare_queue(queue, arguments={"x-queue-type": "quorum"})
+    async with host.serving(Safe()):
+        await client.send(client.remote(Safe).deliver)("a")
+
+        async def kept() -> int:
+            return (await raw.channel.look_at_queue(queue)).message_count or 0
+
+        await until_found(kept, 1, "the failed request is kept")
+    has_limit = host.calls.connection.server_properties["version"] >= "4"
+    assert ("delivery-limit" in caplog.text) == has_limit
 
 
 async def test_requests_that_are_not_fit_to_run_or_run_for_too_long_are_kept(

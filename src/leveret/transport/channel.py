@@ -41,6 +41,8 @@ class FramePort(Protocol):
     """Bytes of the largest frame."""
     user: str
     """The broker's name for this side's user; "" if it is not known."""
+    server_properties: dict[str, Any]
+    """The broker's properties, as it sent them."""
     blocked: str
     """The broker's reason while it blocks publishers; "" otherwise."""
     reads: int

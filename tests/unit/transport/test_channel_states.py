@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,7 @@ class Port:
         self.loop = asyncio.get_running_loop()
         self.frame_max = 4096
         self.user = "guest"
+        self.server_properties: dict[str, Any] = {}
         self.blocked = ""
         self.reads = 0
         self.writer = Writer(self.loop, lambda _: None)

@@ -6,11 +6,13 @@ A failed request is the request as it came, persistent and without an expiry, wi
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any, Final
 
 from msgspec import Struct, structs
 
+from leveret.amqp.codes import ReplyCode
 from leveret.amqp.properties import Properties, encode_properties
 from leveret.contract import MethodSpec
 from leveret.errors import CallError, ChannelClosed, DeclaredError, RemoteError
@@ -27,6 +29,8 @@ from leveret.wire.native.headers import (
     RESENT,
     WAITS,
 )
+
+log = logging.getLogger("leveret.wire")
 
 FAILED_SUFFIX: Final = ".failed"
 """After the name of a request queue, the name of the queue of its failed requests."""
@@ -73,11 +77,50 @@ async def declare_failed_queue(channel: Channel, spec: MethodSpec) -> None:
     :raises PermissionDenied: if the user may not declare it.
     :raises ChannelClosed: if the broker closed the channel for another reason.
     """
-    name = spec.failed_queue_name
+    name, arguments = spec.failed_queue_name, failed_queue_arguments(spec)
     try:
-        await channel.declare_queue(name, arguments=failed_queue_arguments(spec))
+        if arguments and _limits_returns(channel):
+            if await _is_declared_without_limit(channel, name, arguments):
+                return
+            log.warning(
+                "the queue %r drops requests that were looked at some twenty times, as it was made"
+                " with RabbitMQ's limit; delete it once it is empty, or set the policy"
+                ' {"delivery-limit": -1} for it',
+                name,
+            )
+        await channel.declare_queue(name, arguments=arguments)
     except ChannelClosed as error:
         raise explained(error, f"queue {name!r}") from error
+
+
+def _limits_returns(channel: Channel) -> bool:
+    """Whether a quorum queue of this broker drops what comes back too often: RabbitMQ 4 does.
+
+    To RabbitMQ 3, which does not, -1 is a limit that every request has reached.
+    """
+    version = str(channel.connection.server_properties.get("version"))
+    major = version.partition(".")[0]
+    return major.isdigit() and int(major) >= 4
+
+
+async def _is_declared_without_limit(
+    channel: Channel, name: str, arguments: dict[str, Any]
+) -> bool:
+    """Declare a quorum queue that keeps what comes back, however often: on a channel of its own.
+
+    :returns: False if it is there with another limit, of an earlier release or of RabbitMQ 3.
+    :raises ChannelClosed: if the broker refuses it for another reason.
+    """
+    own = await channel.connection.open_channel()
+    try:
+        await own.declare_queue(name, arguments={**arguments, "x-delivery-limit": -1})
+    except ChannelClosed as error:
+        if error.reply_code == ReplyCode.PRECONDITION_FAILED:
+            return False
+        raise
+    finally:
+        own.abandon()
+    return True
 
 
 def failed_queue_arguments(spec: MethodSpec) -> dict[str, Any]:
