@@ -50,12 +50,15 @@ async def listed(broker: RabbitMQ, vhost: str) -> list[str]:
 
 
 def info(connection: Connection, item: str) -> str:
-    """What gives an item of the connection's own entry in `rabbitmqctl list_connections`."""
+    """What gives an item of the connection's own entry in `rabbitmqctl list_connections`.
+
+    Another connection may end while it is asked.
+    """
     assert connection._transport is not None
     port = connection._transport.get_extra_info("sockname")[1]
     return (
         f"hd([V || P <- rabbit_networking:connections(), [{{peer_port, {port}}}, {{_, V}}]"
-        f" <- [rabbit_networking:connection_info(P, [peer_port, {item}])]])"
+        f" <- [catch rabbit_networking:connection_info(P, [peer_port, {item}])]])"
     )
 
 
