@@ -15,6 +15,7 @@ import pytest
 
 import leveret
 from leveret import ConnectionLost
+from leveret.blocking import loop_thread
 from leveret.blocking.loop_thread import LoopThread, _Call
 
 whose: ContextVar[str] = ContextVar("whose", default="nobody's")
@@ -152,6 +153,25 @@ def test_a_call_that_is_given_up_before_it_begins_never_does(is_handed_over: boo
     assert call.wait(0)
     assert ran == []
     gc.collect()  # it is then that a coroutine that nobody awaited is told of
+
+
+def test_a_call_that_is_given_to_a_loop_that_has_ended_did_not_run() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    with pytest.raises(ConnectionLost, match="closed by another thread") as caught:
+        _Call(nothing()).begin_in(loop, 1.0)
+    assert caught.value.executed == "no"
+    gc.collect()  # it is then that a coroutine that nobody awaited is told of
+
+
+def test_a_call_whose_loop_ends_without_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_thread, "_LOOK_EVERY", 0.001)
+    call, loop = _Call(nothing()), asyncio.new_event_loop()
+    assert not call.begin_in(loop, 0)
+    threading.Timer(0.01, loop.close).start()
+    with pytest.raises(ConnectionLost, match="closed by another thread"):
+        call.wait_for(loop)
+    gc.collect()
 
 
 def test_a_loop_does_one_thing_more_and_is_then_not_that_of_now() -> None:
