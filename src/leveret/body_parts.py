@@ -1,6 +1,6 @@
-"""A large body in parts, which are joined only where its frames are packed.
+"""Bytes in parts, which are joined as late as can be; and a large body that has its bytes so.
 
-So a large array that travels is copied once on its way out, as a body of `bytes` is. The parts are
+A large array that travels is copied once on its way out, as a body of `bytes` is. The parts are
 views of what the caller gave: a request that goes out later, or again, has what is in them then.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-__all__ = ["Body", "BodyParts", "joined_if_small"]
+__all__ = ["Body", "BodyParts", "Parts", "joined_if_small"]
 
 _SMALL: Final = 65_536
 """Bytes up to which parts are joined at once: a copy costs less than what comes with parts."""
 
 
-class BodyParts:
-    """A body that is the concatenation of its parts. It is larger than the small ones."""
+class Parts:
+    """Bytes that are the concatenation of parts."""
 
     __slots__ = ("_size", "parts")
 
@@ -31,6 +31,12 @@ class BodyParts:
 
     def __bytes__(self) -> bytes:
         return b"".join(self.parts)
+
+
+class BodyParts(Parts):
+    """A body in parts. It is larger than the small ones."""
+
+    __slots__ = ()
 
     def __radd__(self, before: bytes) -> bytes:
         return b"".join((before, *self.parts))

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -15,6 +16,7 @@ from leveret import Rabbit, Reconnect, RemoteError, Service, Unimplemented, curr
 from leveret.amqp import methods
 from leveret.amqp.events import Delivery
 from leveret.client.failed_requests import FailedRequests
+from leveret.errors import ChannelClosed
 from leveret.server.subscription import Subscription
 from leveret.testing import Cut, FaultProxy, after_frame
 from leveret.wire.native.failed import Failure, read_failure
@@ -260,11 +262,39 @@ async def test_looking_again_and_again_loses_nothing_and_holds_no_more_than_it_a
         await until_found(drop_all, 0, "who takes one away gets the next")
 
 
-async def test_a_queue_of_failed_requests_that_was_made_with_the_brokers_limit_goes_on_as_it_is(
+WITHOUT_LIMIT: Final = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+WITH_THE_BROKERS: Final = {"x-queue-type": "quorum"}
+
+
+@pytest.mark.parametrize(
+    ("version", "wanted", "other"),
+    [
+        ("3.13.7", WITH_THE_BROKERS, WITHOUT_LIMIT),
+        ("4.0.5", WITHOUT_LIMIT, WITH_THE_BROKERS),
+        ("10.1.0-rc.1", WITHOUT_LIMIT, WITH_THE_BROKERS),
+        (None, WITH_THE_BROKERS, WITHOUT_LIMIT),
+    ],
+)
+async def test_a_queue_of_failed_requests_has_no_limit_where_the_broker_would_set_one(
+    host: Rabbit,
+    raw: RawPeer,
+    version: str | None,
+    wanted: dict[str, Any],
+    other: dict[str, Any],
+) -> None:
+    host.calls.connection.server_properties["version"] = version
+    async with host.serving(Safe()):
+        await raw.channel.declare_queue("leveret.safe.deliver.failed", arguments=wanted)
+        with pytest.raises(ChannelClosed, match="x-delivery-limit"):
+            await raw.channel.declare_queue("leveret.safe.deliver.failed", arguments=other)
+
+
+async def test_a_queue_of_failed_requests_that_has_the_brokers_limit_stays_as_it_is(
     client: Rabbit, host: Rabbit, raw: RawPeer, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue = "leveret.safe.deliver.failed"
-    await raw.channel.declare_queue(queue, arguments={"x-queue-type": "quorum"})
+    await raw.channel.declare_queue(queue, arguments=WITH_THE_BROKERS)
+    host.calls.connection.server_properties["version"] = "4.0.5"
     async with host.serving(Safe()):
         await client.send(client.remote(Safe).deliver)("a")
 
@@ -272,8 +302,7 @@ async def test_a_queue_of_failed_requests_that_was_made_with_the_brokers_limit_g
             return (await raw.channel.look_at_queue(queue)).message_count or 0
 
         await until_found(kept, 1, "the failed request is kept")
-    has_limit = host.calls.connection.server_properties["version"] >= "4"
-    assert ("delivery-limit" in caplog.text) == has_limit
+    assert 'set the policy {"delivery-limit": -1} for it' in caplog.text
 
 
 async def test_requests_that_are_not_fit_to_run_or_run_for_too_long_are_kept(

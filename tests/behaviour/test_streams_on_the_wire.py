@@ -113,10 +113,12 @@ async def test_a_server_sends_what_it_may_and_keeps_it_until_it_is_acknowledged(
         assert await heard(raw) == ("end", {"n": 5}, b"")  # as nobody says that it has it
         say(raw, server, "credit", got=6, upto=9, bytes=1000)
         say(raw, server, "credit", got=6, upto=9, bytes=1000)
-        kind: str | None = "end"
-        while kind == "end":
-            kind, _, body = await heard(raw)
-        assert (kind, b"ABORTED" in body) == ("error", True)  # it is not there any more
+        told = await raw.reply()
+        while told.properties.type in {"end", *SAID_AGAIN}:
+            told = await raw.reply()
+        assert told.properties.type == "error"
+        assert b"ABORTED" in (told.body or b"")  # it is not there any more
+        assert told.properties.reply_to is None  # nobody is to acknowledge that
         assert feed.closed == 1
 
 

@@ -10,7 +10,7 @@ from leveret.amqp.codes import BASIC_ACK, BASIC_NACK, BASIC_PUBLISH
 from leveret.amqp.methods import AMQPMethod
 from leveret.amqp.payloads import encode_method
 from leveret.amqp.properties import Properties, PropertiesParser, encode_properties, short_string
-from leveret.body_parts import Body, BodyParts
+from leveret.body_parts import Body, BodyParts, Parts
 
 HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
@@ -30,22 +30,10 @@ _HEADER = struct.Struct(">BHIHHQ")
 _ACK = struct.Struct(">BHIIQBB")
 
 
-class FrameParts:
-    """Frames that are the concatenation of their parts, which are never joined on their way out."""
+class FrameParts(Parts):
+    """The frames of a message in parts, which are handed to the socket without being joined."""
 
-    __slots__ = ("_size", "parts")
-
-    def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
-        """:param parts: views of bytes, one-dimensional."""
-        self.parts = parts
-        """What they consist of."""
-        self._size = sum(map(len, parts))
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __bytes__(self) -> bytes:
-        return b"".join(self.parts)
+    __slots__ = ()
 
 
 Frames: TypeAlias = bytes | FrameParts

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from graphlib import TopologicalSorter
 from itertools import pairwise
 from typing import Final
 
@@ -106,16 +107,11 @@ def _columns(names: Sequence[str], pairs: Iterable[tuple[str, str]]) -> dict[str
     for a, b in pairs:
         before[b].add(a)
         after[a].add(b)
+    order = list(TopologicalSorter(before).static_order())
     column: dict[str, int] = {}
-    waiting = {name: len(before[name]) for name in names}
-    free = [name for name in names if not waiting[name]]
-    for name in free:  # which grows
+    for name in order:
         column[name] = max((column[it] + 1 for it in before[name]), default=0)
-        for following in sorted(after[name]):
-            waiting[following] -= 1
-            if not waiting[following]:
-                free.append(following)
-    for name in reversed(free):
+    for name in reversed(order):
         if after[name] and len(after[name]) >= len(before[name]):
             column[name] = min(column[it] for it in after[name]) - 1
     return column

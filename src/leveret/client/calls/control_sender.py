@@ -69,11 +69,8 @@ class ControlSender:
         """Nobody waits for the call any more, which this server, "service.instance", has."""
         self._send(server, CANCEL, call.id, call.timeout)
 
-    def credit(self, server: str, call: Pending, credit: Credit) -> None:
+    def credit(self, server: str, call_id: str, credit: Credit) -> None:
         """Tell the server of a stream which items have arrived, and how many more may."""
-        self._credit(server, call.id, credit)
-
-    def _credit(self, server: str, call_id: str, credit: Credit) -> None:
         if self._is_open():
             message = credit_properties(
                 credit, call_id, reply_to=self._reply_to(), seconds=_CREDIT_OF_USE
@@ -82,7 +79,7 @@ class ControlSender:
 
     def acknowledge(self, server: str, call_id: str, number: int) -> None:
         """Tell the server of a stream that its end has come, which has this number."""
-        self._credit(server, call_id, Credit(got=number, upto=number, size=0))
+        self.credit(server, call_id, Credit(got=number, upto=number, size=0))
 
     def cancel_for_all(self, key: str, call_id: str, seconds: float) -> None:
         """Nobody waits any more for a call that the servers under this key were asked to run."""

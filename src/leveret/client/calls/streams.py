@@ -39,7 +39,7 @@ class Streams:
     :param finished: is told of each call whose stream is over.
     :param replied: takes the reply to a call whose stream no server has begun.
     :param extend: moves the deadline of a call.
-    :param credit: sends credit to a server: `credit(server, call, credit)`.
+    :param credit: sends credit to a server: `credit(server, call_id, credit)`.
     :param cancel: tells a server that nobody waits for its stream: `cancel(server, call)`.
     """
 
@@ -51,7 +51,7 @@ class Streams:
         finished: Callable[[Pending], None],
         replied: Callable[[Pending, Closing], None],
         extend: Callable[[Pending, float], None],
-        credit: Callable[[str, Pending, Credit], None],
+        credit: Callable[[str, str, Credit], None],
         cancel: Callable[[str, Pending], None],
     ) -> None:
         self._loop = loop
@@ -153,7 +153,7 @@ class Streams:
         now = self._time()
         stream.liveness.moved(now)
         if stream.results or stream.is_over or again:
-            self._credit(stream.server, call, stream.half.credit(now, again=again))
+            self._credit(stream.server, call.id, stream.half.credit(now, again=again))
         if again and stream.upload is not None:
             stream.upload.say()
 
@@ -162,7 +162,7 @@ class Streams:
         upload = stream.upload
         if stream.results or upload is None or upload.is_done:
             # Where one result is awaited, this asks whether the server knows the call.
-            self._credit(stream.server, call, stream.half.credit(self._time(), again=again))
+            self._credit(stream.server, call.id, stream.half.credit(self._time(), again=again))
         if upload is not None:
             upload.say()
 
