@@ -61,3 +61,23 @@ class Gate(Service):
             raise
         self.ended.append(n)
         return n
+
+
+class Stubborn(Service):
+    """A handler that swallows its cancellation, until `opened` is set."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.opened = asyncio.Event()
+        self.swallowed = asyncio.Event()
+        self.ended = False
+
+    @method(timeout=30)
+    async def refuse(self) -> None:
+        self.started.set()
+        while not self.opened.is_set():
+            try:
+                await self.opened.wait()
+            except asyncio.CancelledError:
+                self.swallowed.set()
+        self.ended = True

@@ -23,7 +23,7 @@ from leveret.wire.message import Incoming
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
-from tests.behaviour.services import Gate
+from tests.behaviour.services import Gate, Stubborn
 
 
 class Log(Service):
@@ -39,25 +39,6 @@ class Log(Service):
         self.redelivered += current_call().redelivered
         await asyncio.sleep(0)
         return n
-
-
-class Stubborn(Service):
-    """Swallows whatever is to end it."""
-
-    def __init__(self) -> None:
-        self.started = asyncio.Event()
-        self.opened = asyncio.Event()
-        self.ended = False
-
-    @method(timeout=30)
-    async def refuse(self) -> None:
-        self.started.set()
-        while not self.opened.is_set():
-            try:
-                await self.opened.wait()
-            except asyncio.CancelledError:
-                continue
-        self.ended = True
 
 
 async def draining(

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 import leveret
-from leveret import Busy, ConnectionLost, DeadlineExceeded
+from leveret import Busy, Cancelled, ConnectionLost, DeadlineExceeded, MaybeExecuted
 from leveret.testing import RabbitMQ
 from tests.behaviour.patience import at_once, until
-from tests.behaviour.services import Echo, Gate
+from tests.behaviour.services import Echo, Gate, Stubborn
 
 
 async def test_calls_wait_or_are_busy_while_the_broker_takes_no_publishes(
@@ -89,3 +89,39 @@ async def test_a_drain_that_brings_the_alarm_itself_ends_within_its_grace(
         gate.opened.set()
         async with client.serving(gate):  # where the broker has handed them on
             assert await asyncio.gather(*calls) == [0, 1]
+
+
+async def test_a_server_that_was_blocked_as_it_began_to_stop_begins_nothing_when_it_is_not(
+    own_rabbitmq: RabbitMQ,
+) -> None:
+    """A broker that does not read cancels no consumer, so it may deliver requests to a drain."""
+    gate, stubborn, next_gate = Gate(), Stubborn(), Gate()
+    next_gate.opened.set()
+    async with (
+        leveret.connect(own_rabbitmq.url) as client,
+        leveret.connect(own_rabbitmq.url) as host,
+        leveret.connect(own_rabbitmq.url) as next_host,
+        host.serving(gate, stubborn) as server,
+    ):
+        calls = [asyncio.create_task(client.remote(Gate).again(1))]
+        await gate.started.get()
+        refused = asyncio.create_task(client.remote(Stubborn).refuse())
+        await stubborn.started.wait()
+        async with next_host.serving(next_gate):
+            try:
+                await asyncio.to_thread(own_rabbitmq.block_publishers)
+                gate.opened.set()
+                await until(lambda: host.calls.connection.blocked != "", "the server is told")
+                gate.opened.clear()
+                drain = asyncio.create_task(server.drain())
+                await stubborn.swallowed.wait()  # the drain waits for nothing else
+                calls += [asyncio.create_task(client.remote(Gate).again(n)) for n in (2, 3)]
+                await asyncio.to_thread(own_rabbitmq.unblock_publishers)
+                await drain
+            finally:
+                stubborn.opened.set()
+            assert await asyncio.gather(*calls) == [1, 2, 3]
+        with pytest.raises((Cancelled, MaybeExecuted)):
+            await refused
+    assert (gate.ended, gate.cancelled) == ([1], [])
+    assert gate.started.empty()

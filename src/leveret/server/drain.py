@@ -86,6 +86,10 @@ class Drain:
         if restoring:
             await asyncio.wait(restoring, timeout=_LAST_WAIT)
         if not await self._while_heard(self._stop_taking(*queue) for queue in self._queues):
+            for queue, method in self._queues:
+                await self._link.release(queue)
+                method.draining = True
+                queue.cancel_unheard()
             self.cut_short()
             self._cancel_running()
         await self._finish(grace)

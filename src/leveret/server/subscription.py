@@ -289,6 +289,11 @@ class Subscription:
         """
         await self.channel.cancel_consumer(self._tag)
 
+    def cancel_unheard(self) -> None:
+        """Take no more requests once the broker reads again. They may still come until then."""
+        if self.is_open:
+            self.channel.cancel_consumer_unheard(self._tag)
+
     async def select_confirms(self) -> None:
         """Have the broker confirm each reply from here on.
 

@@ -235,6 +235,18 @@ class Channel:
         await self.call(methods.Basic.Cancel(consumer_tag=tag))
         self.consumers.pop(tag, None)
 
+    def cancel_consumer_unheard(self, tag: str) -> None:
+        """Have no more messages delivered once the broker reads this, which it does not now.
+
+        Messages still come until then.
+        """
+        if self.state is ChannelState.OPEN:
+            self.connection.send(
+                frames.method_frame(
+                    self.number, methods.Basic.Cancel(consumer_tag=tag, nowait=True)
+                )
+            )
+
     async def select_confirms(self) -> None:
         """Have the broker confirm each publish on this channel (to `on_confirm`).
 

@@ -95,8 +95,9 @@ class Stopping:
         An idempotent call is left to another server: the broker redelivers it when the channel
         ends.
         """
-        if call.stop is Stop.NONE:  # it came while all others were stopped
-            call.stop = Stop.DRAIN
+        self.stop(call, Stop.DRAIN)  # if it came while all others were stopped
+        if call.state is State.ENDED:
+            return
         error = stopped(call, call.state, in_thread=self._in_thread)
         self._life.fire(call, Event.ABANDON)
         if call.streams and isinstance(call.stream, ServerStream) and call.stream.has_results:
