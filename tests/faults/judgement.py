@@ -38,7 +38,7 @@ _COUNTED: Final = ("calls", "streams", "started", "pipes", "one_way", "faults", 
 """What `make chaos` prints."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """One call and its end. Times are those of the loop's clock."""
 
