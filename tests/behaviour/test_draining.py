@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+import leveret
 from leveret import (
     Adaptive,
     Cancelled,
@@ -218,6 +219,66 @@ async def test_a_call_that_outlasts_the_grace_is_cancelled(client: Rabbit, host:
             await call
     assert caught.value.executed == "maybe"
     assert gate.cancelled == [1]
+
+
+class Ending(Service):
+    """A handler that closes the connection which it is served on."""
+
+    rabbit: Rabbit
+
+    @method(timeout=30)
+    async def end(self) -> None:
+        await self.rabbit.close()
+
+
+async def test_a_close_that_is_cancelled_cuts_the_grace_short_and_tells_the_callers(
+    rabbitmq_url: str, client: Rabbit, raw: RawPeer
+) -> None:
+    gate = Gate()
+    rabbit = await leveret.connect(rabbitmq_url)
+    await rabbit.serving(gate, grace=600)
+    call = asyncio.create_task(client.remote(Gate).once(1))
+    await gate.started.get()
+    closing = asyncio.create_task(rabbit.close())
+    await until_found(lambda: raw.consumers("leveret.gate.once"), 0, "the server drains")
+    closing.cancel()
+    with pytest.raises(Cancelled, match="server stopped while the handler ran"):
+        await call
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert (gate.cancelled, rabbit.state) == ([1], "closed")
+
+
+async def test_a_close_that_is_cancelled_twice_waits_for_no_handler(
+    rabbitmq_url: str, client: Rabbit, raw: RawPeer
+) -> None:
+    stubborn = Stubborn()
+    rabbit = await leveret.connect(rabbitmq_url)
+    await rabbit.serving(stubborn, grace=600)
+    call = asyncio.create_task(client.remote(Stubborn).refuse())
+    await stubborn.started.wait()
+    closing = asyncio.create_task(rabbit.close())
+    await until_found(lambda: raw.consumers("leveret.stubborn.refuse"), 0, "the server drains")
+    closing.cancel()
+    await stubborn.swallowed.wait()
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert (stubborn.ended, rabbit.state) == (False, "closed")
+    stubborn.opened.set()
+    call.cancel()
+
+
+async def test_a_handler_that_closes_its_own_connection_ends_and_its_caller_is_told(
+    rabbitmq_url: str, client: Rabbit
+) -> None:
+    ending = Ending()
+    ending.rabbit = await leveret.connect(rabbitmq_url)
+    await ending.rabbit.serving(ending, grace=0)
+    with pytest.raises(Cancelled, match="server stopped while the handler ran") as caught:
+        await client.remote(Ending).end()
+    assert caught.value.executed == "maybe"
+    await ending.rabbit.close()
 
 
 async def test_an_idempotent_call_that_outlasts_the_grace_moves_to_another_server(

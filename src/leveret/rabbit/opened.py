@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import Context
 from math import inf
 from typing import Final, Protocol
@@ -30,6 +30,9 @@ class Closable(Protocol):
 
     async def close(self) -> None:
         """Drain it. Calling it twice is fine."""
+
+    def cancel_running(self) -> None:
+        """Cut the grace of its drain short."""
 
 
 class Opened:
@@ -106,10 +109,18 @@ class Opened:
         """Drain the servers, end pending calls, delete the reply queue, close the link.
 
         After `CLOSE_TIMEOUT` seconds without an answer the link is aborted. Calling it twice is
-        fine.
+        fine. If it is cancelled, it cuts the grace of the drains short, and goes on: callers are
+        told before the link closes. If it is cancelled again, it waits for no drain any more.
         """
+        servers = tuple(self.servers)
         try:
-            await asyncio.gather(*(server.close() for server in tuple(self.servers)))
+            try:
+                await _closed(servers)
+            except asyncio.CancelledError:
+                for server in servers:
+                    server.cancel_running()
+                await _closed(servers)
+                raise
         finally:
             if not self._opening.done():
                 self._opening.cancel()
@@ -190,6 +201,11 @@ class Opened:
                 timer.cancel()
                 if self._leave_embedded is not None:
                     await self._leave_embedded()
+
+
+async def _closed(servers: Iterable[Closable]) -> None:
+    """Drain all of them, at the same time."""
+    await asyncio.gather(*(server.close() for server in servers))
 
 
 def _reach(address: Address | str) -> tuple[Address, Callable[[], Awaitable[None]] | None]:

@@ -98,7 +98,8 @@ class Rabbit(AsyncOnly):
         """End pending calls, delete the reply queue, close the connection. Twice is fine.
 
         Servers that `serving` started and that are not closed are drained first. Apart from that it
-        waits at most 5 s for a broker that does not answer.
+        waits at most 5 s for a broker that does not answer. Cancelling it cuts the grace of these
+        drains short: their handlers are cancelled, their callers are told, and then it ends.
 
         :raises RuntimeError: in another event loop than that of the connection.
         """

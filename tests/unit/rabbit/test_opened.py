@@ -66,6 +66,9 @@ async def test_what_serves_on_it_is_closed_before_it() -> None:
         async def close(self) -> None:
             states.append(it.state)
 
+        def cancel_running(self) -> None:
+            raise AssertionError("nobody is in a hurry")
+
     server = Server()
     it.servers.add(server)
     await it.close()
