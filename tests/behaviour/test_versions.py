@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -60,3 +61,54 @@ async def test_an_old_client_calls_a_server_with_a_parameter_more(
 ) -> None:
     async with host.serving(New()):
         assert await client.remote(Old).find("hare") == ["hare", "limit 20", "fuzzy False"]
+
+
+class Counts(Service):
+    @method
+    async def on_the_loop(self, numbers: AsyncIterator[int]) -> list[int]:
+        return [number async for number in numbers]
+
+    @method
+    def in_a_thread(self, numbers: Iterator[int]) -> list[int]:
+        return list(numbers)
+
+    @method
+    async def both_ways(self, numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+        async for number in numbers:
+            yield number
+
+
+class OldCounts(Service, name="counts"):
+    """The same, when numbers could be text."""
+
+    @method
+    @abstractmethod
+    async def on_the_loop(self, numbers: AsyncIterator[int | str]) -> list[int]: ...
+
+    @method
+    @abstractmethod
+    async def in_a_thread(self, numbers: AsyncIterator[int | str]) -> list[int]: ...
+
+    @method
+    @abstractmethod
+    def both_ways(self, numbers: AsyncIterator[int | str]) -> AsyncIterator[int]: ...
+
+
+@pytest.mark.parametrize("items", [("one",), (1, "two", 3), ("one", 2)])
+async def test_an_uploaded_item_that_does_not_fit_is_never_passed_over(
+    client: Rabbit, host: Rabbit, items: tuple[int | str, ...]
+) -> None:
+    async def upload() -> AsyncIterator[int | str]:
+        for item in items:
+            yield item
+
+    counts = client.remote(OldCounts)
+    number = 1 + [type(item) for item in items].index(str)
+    refused = pytest.raises(InvalidArgument, match=f"item {number} of the upload: Expected `int`")
+    async with host.serving(Counts()):
+        with refused:
+            await counts.on_the_loop(upload())
+        with refused:
+            await counts.in_a_thread(upload())
+        with refused:
+            _ = [item async for item in counts.both_ways(upload())]

@@ -294,14 +294,15 @@ class ServerStream:
         if half is None or self.ended or self._decode is None:
             return
         match self._act(half, message):
-            case Act.TAKE:
+            case Act.TAKE if self._upload_error is None:
                 try:
                     self._inbox.append((self._decode(message), message.body_size))
                 except InvalidArgument as error:
                     self._fails(error)
                 _wake(self._taker)
             case Act.FINISH:
-                self._inbox.append((_END, 0))
+                if self._upload_error is None:  # else that is its end
+                    self._inbox.append((_END, 0))
                 self._give_credit(now)
                 _wake(self._taker)
             case Act.ASK:

@@ -199,6 +199,11 @@ async def test_an_upload_that_cannot_go_on_is_an_error_after_its_items() -> None
     assert await scene.take() == b"x"
     with pytest.raises(InvalidArgument, match="unfit"):
         await scene.take()
+    scene.upload(3)
+    scene.upload(3, b"", is_end=True)
+    assert scene.sent == [("credit", 0), ("credit", 4)]  # its caller is done all the same
+    with pytest.raises(InvalidArgument, match="unfit"):
+        await scene.take()
     other = Scene(results=False)
     other.begin()
     other.upload(1)
