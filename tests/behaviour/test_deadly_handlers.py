@@ -7,11 +7,13 @@ import os
 import resource
 import sys
 import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from leveret import DeadlineExceeded, Rabbit, RemoteError, Service, method
+from leveret import DeadlineExceeded, InvalidArgument, Rabbit, RemoteError, Service, method
 from tests.behaviour.cli_commands import Commands
 from tests.behaviour.patience import at_once
 
@@ -19,8 +21,35 @@ _SPARE = 256 * 1024 * 1024
 """Bytes that a worker may take beyond what it has."""
 
 
+class Panic(BaseException):
+    """What libraries in Rust raise: it is no `Exception`."""
+
+
+@dataclass
+class Deadly:
+    """A type whose check ends the process, as a client's bytes have it."""
+
+    how: str
+
+    def __post_init__(self) -> None:
+        match self.how:
+            case "sys.exit":
+                sys.exit(5)
+            case "panic":
+                raise Panic("called `Option::unwrap()` on a `None` value")
+
+
 class OnTheLoop(Service):
     """Does what no handler should."""
+
+    @method(timeout=5)
+    async def take(self, what: Deadly) -> None:
+        pass
+
+    @method(timeout=5)
+    async def take_all(self, what: AsyncIterator[Deadly]) -> None:
+        async for _ in what:
+            pass
 
     @method(timeout=30)
     async def leave(self, how: str) -> None:
@@ -49,6 +78,16 @@ class OnTheLoop(Service):
         return True
 
 
+class Unchecked(Service, name="on_the_loop"):
+    """The same for a client that does not check what it sends."""
+
+    @method(timeout=5)
+    async def take(self, what: dict[str, str]) -> None: ...
+
+    @method(timeout=5)
+    async def take_all(self, what: AsyncIterator[dict[str, str]]) -> None: ...
+
+
 class InAThread(Service):
     def __init__(self) -> None:
         self.opened = threading.Event()
@@ -60,6 +99,22 @@ class InAThread(Service):
     @method
     def leave(self) -> None:
         sys.exit(4)
+
+    @method
+    def leave_a_stream(self, when: str) -> Iterator[int]:
+        if when == "before it begins":
+            sys.exit(4)
+        return self._left(when)
+
+    def _left(self, when: str) -> Iterator[int]:
+        try:
+            yield 1
+            if when == "between two items":
+                sys.exit(4)
+            yield 2
+        finally:
+            if when == "when it is closed":
+                sys.exit(4)
 
     @method
     def alive(self) -> bool:
@@ -102,6 +157,36 @@ async def test_a_handler_that_exits_on_the_loop_is_an_error_to_its_caller_alone(
         kind = "GeneratorExit" if how == "GeneratorExit" else "SystemExit"
         with pytest.raises(RemoteError, match=kind) as caught:
             await remote.leave(how)
+        assert caught.value.executed == "yes"
+        assert await remote.alive()
+
+
+@pytest.mark.parametrize("how", ["sys.exit", "panic"])
+async def test_an_argument_whose_check_exits_is_an_error_to_its_caller_alone(
+    client: Rabbit, host: Rabbit, how: str
+) -> None:
+    async def upload() -> AsyncIterator[dict[str, str]]:
+        yield {"how": how}
+
+    unchecked = client.remote(Unchecked)
+    async with host.serving(OnTheLoop()):
+        with pytest.raises(InvalidArgument, match="5|unwrap") as caught:
+            await unchecked.take({"how": how})
+        assert caught.value.executed == "no"
+        with pytest.raises(InvalidArgument, match="item 1 of the upload: (5|called)"):
+            await unchecked.take_all(upload())
+        assert await client.remote(OnTheLoop).alive()
+
+
+@pytest.mark.parametrize("when", ["before it begins", "between two items", "when it is closed"])
+async def test_a_stream_in_a_thread_that_exits_is_an_error_to_its_caller_alone(
+    client: Rabbit, host: Rabbit, when: str
+) -> None:
+    remote = client.remote(InAThread)
+    async with host.serving(InAThread()):
+        with pytest.raises(RemoteError, match="SystemExit: 4") as caught:
+            async for _ in remote.leave_a_stream(when):
+                pass
         assert caught.value.executed == "yes"
         assert await remote.alive()
 

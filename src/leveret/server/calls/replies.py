@@ -10,7 +10,6 @@ from msgspec import Struct, structs
 
 from leveret.body_parts import Body
 from leveret.codec import (
-    DECODE_ERRORS,
     ENCODE_ERRORS,
     ItemCodec,
     MethodCodec,
@@ -88,7 +87,9 @@ class Replies:
             codec = self.codec(content_type)
         try:
             return codec.decode_arguments(body)
-        except DECODE_ERRORS as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a type's own check may exit, and one in Rust may panic
             raise InvalidArgument(safe_str(error) or type(error).__name__) from error
 
     def codec(self, content_type: str | None) -> MethodCodec:
@@ -203,7 +204,9 @@ class Replies:
             raise InvalidArgument(f"item {message.number} of the upload has {message.problem}")
         try:
             return self._items(message.content_type).decode(message.body)
-        except DECODE_ERRORS as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as in `arguments`
             why = safe_str(error) or type(error).__name__
             raise InvalidArgument(f"item {message.number} of the upload: {why}") from error
 

@@ -106,11 +106,25 @@ async def stream_off_the_loop(
 
 async def _whole(step: Awaitable[Any]) -> Any:
     """The outcome of a step in a thread. A thread cannot be stopped, so a cancel waits for it."""
-    job = asyncio.ensure_future(step)
+    job = asyncio.ensure_future(_outcome(step))
     try:
-        return await asyncio.shield(job)
+        value, error = await asyncio.shield(job)
     except asyncio.CancelledError:
         await asyncio.wait([job])
         if not job.cancelled():
             job.exception()
         raise
+    if error is not None:
+        raise error
+    return value
+
+
+async def _outcome(step: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """What a step returns, or what it raises to end the process.
+
+    A task that raises that ends its event loop, before the caller is told.
+    """
+    try:
+        return await step, None
+    except (SystemExit, KeyboardInterrupt) as error:
+        return None, error
