@@ -17,6 +17,7 @@ from leveret import (
     DeadlineExceeded,
     InvalidArgument,
     MaybeExecuted,
+    NoServer,
     PermissionDenied,
     Progress,
     Rabbit,
@@ -28,8 +29,9 @@ from leveret import (
 )
 from leveret.client.calls.life import Event, Pending, State
 from leveret.once import OnceUnavailable, Outcome, SqliteOnce
+from leveret.testing import FaultProxy
 from tests.behaviour.crashing import crash
-from tests.behaviour.patience import until, until_found
+from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 
 
@@ -179,6 +181,38 @@ async def test_the_methods_own_timeout_bounds_the_handler_and_that_of_result_onl
     assert await handle2 == 1
 
 
+async def test_the_result_is_waited_for_while_no_broker_can_be_reached(
+    reports: Reports, rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with FaultProxy(rabbitmq_url) as proxy, leveret.connect(proxy.url) as far:
+        remote = far.remote(Reports)
+        handle = await far.start(remote.read, key="k")(1)
+        pipe = await far.start(far.pipe(remote.read, remote.read), key="p")(2)
+        with monkeypatch.context() as shorter:
+            shorter.setattr("leveret.client.verbs.handle._WAIT", 0.02)
+            shorter.setattr("leveret.client.verbs.handle.TIMEOUT", 0.02)
+            results = [asyncio.create_task(one.result()) for one in (handle, pipe)]
+            proxy.refuse()
+            proxy.cut()
+            await until(lambda: far.state == "reconnecting", "the client has noticed it")
+            with pytest.raises(DeadlineExceeded, match=r"nobody told in 0\.2 s"):
+                await handle.result(timeout=0.2)
+            assert not any(result.done() for result in results)
+        proxy.accept()
+        reports.opened.set()
+        assert await asyncio.gather(*results) == [1, 2]
+
+
+async def test_who_waits_for_so_many_seconds_does_not_wait_longer_without_a_server(
+    client: Rabbit,
+) -> None:
+    handle = client.attach(client.remote(Reports).read, "k")
+    async with at_once():
+        with pytest.raises(DeadlineExceeded, match="nobody told") as caught:
+            await handle.result(timeout=0.01)
+    assert isinstance(caught.value.__cause__, NoServer)
+
+
 async def test_a_started_call_waits_for_a_server_and_can_be_cancelled_before_it_begins(
     host: Rabbit, client: Rabbit, other_host: Rabbit, store: str
 ) -> None:
@@ -285,8 +319,12 @@ async def test_what_is_no_remote_method_no_key_and_no_time_is_refused(client: Ra
         client.start(write, key="k")
     with pytest.raises(InvalidArgument, match="idempotency_key must be text"):
         client.start(remote.write, key="")
-    with pytest.raises(InvalidArgument, match="keep is a number of seconds"):
-        client.start(remote.write, key="k", keep=0)
+    for keep in (0, float("nan"), float("inf"), "60", None, True):
+        with pytest.raises(InvalidArgument, match="keep is a number of seconds"):
+            client.start(remote.write, key="k", keep=keep)  # type: ignore[arg-type]
+    for timeout in (float("nan"), "5"):
+        with pytest.raises(InvalidArgument, match="timeout must be a number of seconds, or None"):
+            await client.attach(remote.write, "k").result(timeout)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="Expected `int`, got `str`"):
         await client.start(remote.write, key="k")("seven")  # type: ignore[arg-type]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
+from math import inf, isnan
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
 from leveret.client.verbs.started_servers import StartedServers
 from leveret.contract import Progress
-from leveret.errors import Busy, DeadlineExceeded, InvalidArgument, NoServer
+from leveret.errors import Busy, CallError, DeadlineExceeded, InvalidArgument, NoServer
 from leveret.wire.started import Standing, StartedQuestion
 
 __all__ = ["CallHandle", "CallStatus"]
@@ -19,8 +20,12 @@ R_co = TypeVar("R_co", covariant=True)
 
 _WAIT: Final = 10.0
 """Seconds that a server waits for the end of a call before it answers."""
-_TIMEOUT: Final = 10.0
+TIMEOUT: Final = 10.0
 """Seconds that servers have to tell the state of a call, or to cancel it."""
+_ON_THE_WAY: Final = 0.1
+"""Seconds that an answer may take which a server sends when the caller's time is over."""
+_LEAST: Final = 1.0
+"""Seconds that servers have at least, to be found and to answer, however short the time is."""
 
 
 class CallStatus(Struct, frozen=True, kw_only=True):
@@ -68,39 +73,48 @@ class CallHandle(Generic[R_co]):
     async def result(self, timeout: float | None = None) -> R_co:
         """Wait for its end, across restarts of servers and broker, and return the result.
 
-        :param timeout: seconds; None waits for as long as it takes. The call itself goes on.
+        :param timeout: seconds; None waits for as long as it takes, also while no server or broker
+            can be reached. Servers have 1 s to answer if it is shorter. The call itself goes on.
         :raises DeadlineExceeded: if it has not ended by then, or at its own deadline.
-        :raises InvalidArgument: if nothing is known of it.
+        :raises InvalidArgument: if nothing is known of it, or for a timeout that is no number.
         :raises CallError: the error that it ended with.
         """
         loop = asyncio.get_running_loop()
-        give_up = None if timeout is None else loop.time() + timeout
+        begun = loop.time()
+        give_up = begun + _seconds(timeout)
+        last = max(give_up + _ON_THE_WAY, begun + _LEAST)
         while True:
-            left = _WAIT if give_up is None else max(give_up - loop.time(), 0.0)
-            standing = await self._looked(min(left, _WAIT))
-            if standing is not None and standing.state == "done":
-                return self._read(standing)
-            if standing is not None and standing.state == "unknown":
-                raise InvalidArgument(
-                    f"no call was started with the key {self.key!r}, or it is forgotten",
-                    method=self.method,
-                )
-            if give_up is not None and loop.time() >= give_up:
-                raise DeadlineExceeded(
-                    f"the started call {self.key!r} has not ended in {timeout:g} s; it goes on",
-                    executed="maybe",
-                    method=self.method,
-                )
+            until = min(give_up, loop.time() + _WAIT)
+            standing = await self._looked(until, min(until + TIMEOUT, last))
+            if isinstance(standing, Standing):
+                if standing.state == "done":
+                    return self._read(standing)
+                if standing.state == "unknown":
+                    raise InvalidArgument(
+                        f"no call was started with the key {self.key!r}, or it is forgotten",
+                        method=self.method,
+                    )
+            if loop.time() >= give_up:
+                raise self._late(timeout, standing)
 
-    async def _looked(self, wait: float) -> Standing | None:
-        """Its state once it has ended, or after a while; None if no server answers."""
+    def _late(self, timeout: float | None, last: Standing | CallError) -> DeadlineExceeded:
+        what = f"the started call {self.key!r} has not ended in {timeout:g} s; it goes on"
+        if isinstance(last, CallError):
+            what = f"nobody told in {timeout:g} s whether the started call {self.key!r} has ended"
+        late = DeadlineExceeded(what, executed="maybe", method=self.method)
+        late.__cause__ = last if isinstance(last, CallError) else None
+        return late
+
+    async def _looked(self, until: float, last: float) -> Standing | CallError:
+        """Its state once it has ended, or at `until`; or why nobody tells it."""
         try:
-            return await self._asked("look", wait)
-        except Busy:
-            await asyncio.sleep(min(wait, 1.0))
-        except NoServer:
-            pass  # it goes on as soon as there is one
-        return None
+            return await self._asked("look", until, last)
+        except Busy as error:
+            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(min(max(until - now, 0.0), 1.0))
+            return error
+        except (NoServer, DeadlineExceeded) as error:
+            return error  # it goes on as soon as there are a connection and a server
 
     async def peek(self) -> CallStatus:
         """Its state at this moment.
@@ -121,21 +135,27 @@ class CallHandle(Generic[R_co]):
 
         :raises CallError: if no server answers.
         """
-        await self._asked("cancel")
+        now = asyncio.get_running_loop().time()
+        await self._asked("cancel", now, now + TIMEOUT)
 
-    async def _asked(self, ask: Literal["look", "cancel"], wait: float = 0.0) -> Standing:
+    async def _asked(self, ask: Literal["look", "cancel"], until: float, last: float) -> Standing:
         """A server's answer about it.
 
-        :raises CallError: if none does.
+        :param until: when a server answers that the call has not ended, on the loop's clock.
+        :param last: when it is too late for an answer.
+        :raises CallError: if none answers.
         """
-        return await self._servers.ask(self._question(ask, wait), wait + _TIMEOUT)
+        now = asyncio.get_running_loop().time()
+        question = self._question(ask, max(until - now, 0.0))
+        return await self._servers.ask(question, last - now)
 
     async def _peeked(self) -> Standing:
         """The answer about it from the server that runs it, or from another one.
 
         :raises CallError: if none does.
         """
-        standing = await self._asked("look")
+        now = asyncio.get_running_loop().time()
+        standing = await self._asked("look", now, now + TIMEOUT)
         if standing.runs_at and standing.runs_at != standing.instance:
             there = await self._servers.ask_at(standing.runs_at, self._question("look"))
             standing = there or standing
@@ -145,3 +165,12 @@ class CallHandle(Generic[R_co]):
         return StartedQuestion(
             ask=ask, method=self.method, key=self.key, start=self._start, wait=wait
         )
+
+
+def _seconds(timeout: object) -> float:
+    """:raises InvalidArgument: if it is neither a number of seconds nor None."""
+    if timeout is None:
+        return inf
+    if isinstance(timeout, (int, float)) and not isnan(timeout):
+        return float(timeout)
+    raise InvalidArgument(f"timeout must be a number of seconds, or None; got {timeout!r}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct, structs
 
-from leveret.client.verbs.handle import CallHandle
+from leveret.client.verbs.handle import TIMEOUT, CallHandle
 from leveret.client.verbs.stage_results import at_stage
 from leveret.client.verbs.started_servers import StartedServers
 from leveret.errors import CallError
@@ -54,39 +55,43 @@ class PipeHandle(CallHandle[R_co]):
             raise at_stage(error, self._at + 1) from error.__cause__
         return result
 
-    async def _asked(self, ask: Literal["look", "cancel"], wait: float = 0.0) -> Standing:
+    async def _asked(self, ask: Literal["look", "cancel"], until: float, last: float) -> Standing:
         if ask == "cancel":
-            return await self._cancel()
-        last = len(self._stages) - 1
+            return await self._cancel(until, last)
+        final = len(self._stages) - 1
         while True:
-            standing = await self._at_stage(self._at, "look", wait)
+            standing = await self._at_stage(self._at, "look", until, last)
             if standing.state == "unknown":
-                return await self._without_its_first(standing)
-            if self._at == last or standing.state != "done" or standing.kind == "error":
+                return await self._without_its_first(standing, last)
+            if self._at == final or standing.state != "done" or standing.kind == "error":
                 return standing
             self._at += 1
 
     async def _peeked(self) -> Standing:
-        standing = await self._asked("look")
+        now = asyncio.get_running_loop().time()
+        standing = await self._asked("look", now, now + TIMEOUT)
         if standing.state != "running":
             return standing
         return await self._stages[self._at].handle._peeked()  # noqa: SLF001 - its own kind
 
-    async def _without_its_first(self, unknown: Standing) -> Standing:
+    async def _without_its_first(self, unknown: Standing, last: float) -> Standing:
         """Look at the later stages: the earlier ones may be forgotten, or a result on its way."""
-        last = len(self._stages) - 1
-        standing = await self._at_stage(last, "look", 0.0)
+        final = len(self._stages) - 1
+        standing = await self._at_stage(final, "look", 0.0, last)
         if standing.state == "done":
-            self._at = last
+            self._at = final
             return standing
         return structs.replace(unknown, state="waiting") if self._at else unknown
 
-    async def _cancel(self) -> Standing:
+    async def _cancel(self, until: float, last: float) -> Standing:
         """Cancel each stage: the one that runs, and those that wait for their requests."""
-        *earlier, last = range(len(self._stages))
+        *earlier, final = range(len(self._stages))
         for number in earlier:
-            await self._at_stage(number, "cancel", 0.0)
-        return await self._at_stage(last, "cancel", 0.0)
+            await self._at_stage(number, "cancel", until, last)
+        return await self._at_stage(final, "cancel", until, last)
 
-    async def _at_stage(self, number: int, ask: Literal["look", "cancel"], wait: float) -> Standing:
-        return await self._stages[number].handle._asked(ask, wait)  # noqa: SLF001 - its own kind
+    async def _at_stage(
+        self, number: int, ask: Literal["look", "cancel"], until: float, last: float
+    ) -> Standing:
+        handle = self._stages[number].handle
+        return await handle._asked(ask, until, last)  # noqa: SLF001 - its own kind

@@ -57,11 +57,7 @@ class Starting:
         check_key(key)
         if remote.invocation.is_pipe:
             check_key_of_pipe(key)
-        if not 0.001 <= keep <= LONGEST_KEPT:
-            raise InvalidArgument(
-                f"keep is a number of seconds, up to {LONGEST_KEPT:.0f}; got {keep!r}"
-            )
-
+        _check_keep(keep)
         if remote.invocation.is_pipe:
             starting = started_pipe(remote, key, keep)
         else:
@@ -111,6 +107,18 @@ class Starting:
             for stage, its_key in _keys_of(remote, key)
         ]
         return PipeHandle(remote.spec.key, key, call_id, servers, stages)
+
+
+def _check_keep(keep: object) -> None:
+    """:raises InvalidArgument: if it is not a number of seconds that a message can live."""
+    if not (
+        isinstance(keep, (int, float))
+        and not isinstance(keep, bool)
+        and 0.001 <= keep <= LONGEST_KEPT
+    ):
+        raise InvalidArgument(
+            f"keep is a number of seconds, up to {LONGEST_KEPT:.0f}; got {keep!r}"
+        )
 
 
 def _with(options: GivenOptions, remote: RemoteMethod) -> RemoteMethod:

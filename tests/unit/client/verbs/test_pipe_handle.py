@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from leveret import CallStatus, InvalidArgument, RemoteError
+from leveret import CallStatus, DeadlineExceeded, InvalidArgument, RemoteError
 from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe_handle import PipeHandle, StageOfHandle
 from leveret.wire.started import Standing, StartedQuestion, StateOfStarted
@@ -19,9 +20,12 @@ class Servers:
         self.states = list(states)
         self.kinds = ["result"] * len(states)
         self.asked: list[tuple[str, str]] = []
+        self.waits: list[float] = []
 
     async def ask(self, question: StartedQuestion, timeout: float) -> Standing:
         self.asked.append((question.ask, question.key))
+        self.waits.append(question.wait)
+        await asyncio.sleep(0.001)
         number = int(question.key[-1]) - 1
         kind = self.kinds[number] if self.states[number] == "done" else ""
         return Standing(instance="i", state=self.states[number], kind=kind, runs_at="i")
@@ -49,6 +53,14 @@ async def test_a_pipe_is_at_its_first_stage_that_is_not_done() -> None:
     assert await pipe == "the result"
     assert [key for _, key in servers.asked] == ["k/1", "k/2", "k/2", "k/2", "k/3"]
     assert repr(pipe) == "<started pipe 'k' of a.1|a.2|a.3>"
+
+
+async def test_all_stages_together_are_waited_for_as_long_as_the_caller_says() -> None:
+    servers = Servers("done", "done", "running")
+    with pytest.raises(DeadlineExceeded, match="has not ended in 0.01 s; it goes on"):
+        await handle(servers).result(timeout=0.01)
+    assert servers.waits[0] > servers.waits[1] > servers.waits[2]
+    assert servers.waits[-1] < 0.01
 
 
 async def test_an_error_ends_a_pipe_at_its_stage() -> None:
