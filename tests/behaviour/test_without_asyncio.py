@@ -14,7 +14,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -284,9 +284,71 @@ def test_a_call_that_a_close_overtakes_ends_and_is_not_reported_as_forgotten(
             time.sleep(0.001)
         hold.set()
         closing.result(PATIENCE)
-    with pytest.raises(leveret.ConnectionLost):
+    with pytest.raises(leveret.ConnectionLost) as caught:
         overtaken.result(PATIENCE)
+    assert caught.value.executed == "no", "it was never sent"
     gc.collect()  # it is then that a coroutine that nobody awaited is told of
+
+
+def test_a_connection_that_nobody_refers_to_any_more_is_closed(
+    rabbitmq_url: str, desk: Desk
+) -> None:
+    before = set(threading.enumerate())
+    states: list[State] = []
+
+    def ask(n: int) -> int:
+        rabbit = leveret.blocking.connect(
+            rabbitmq_url, on_connection=lambda event: states.append(event.state)
+        )
+        return rabbit.run(rabbit.remote(Desk).double(n))
+
+    assert [ask(n) for n in range(3)] == [0, 2, 4]
+    gc.collect()
+    threads = [one for one in set(threading.enumerate()) - before if one.name == "leveret"]
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in threads)
+    assert states.count(State.CLOSED) == 3
+
+
+def test_a_stream_of_a_connection_that_was_closed_is_broken(
+    rabbit: leveret.blocking.Rabbit, desk: Desk
+) -> None:
+    for ends in (next, Generator.close):
+        items = rabbit.each(rabbit.remote(Desk).count(1_000_000))
+        assert [next(items), next(items)] == [0, 1]
+        rabbit.close()
+        assert rabbit.run(rabbit.remote(Desk).double(1)) == 2
+        if ends is next:
+            with pytest.raises(leveret.StreamBroken, match="closed") as caught:
+                next(items)
+            assert caught.value.received == 2
+        else:
+            items.close()
+
+
+def test_what_is_no_call_and_no_stream_is_refused_in_words(
+    rabbit: leveret.blocking.Rabbit,
+) -> None:
+    remote = rabbit.remote(Desk)
+    wrong: Any = rabbit
+    with pytest.raises(TypeError, match=r"run takes a call, as in .*; got <remote method"):
+        wrong.run(remote.double(1), remote.double)
+    with pytest.raises(TypeError, match="submit takes a call"):
+        wrong.submit(3)
+    with pytest.raises(TypeError, match="each takes a stream"):
+        wrong.each(remote.double(1))
+    with pytest.raises(TypeError, match=r"rabbit\.each"):
+        wrong.run(remote.count(3))
+    gc.collect()  # it is then that a coroutine that nobody awaited is told of
+
+
+def test_in_its_own_thread_it_says_what_to_do(rabbit: leveret.blocking.Rabbit) -> None:
+    remote = rabbit.remote(Desk)
+    with pytest.raises(RuntimeError, match="without rabbit.each"):
+        rabbit.run(remote.total(rabbit.each(remote.count(3))))  # type: ignore[arg-type]
+    gc.collect()
+    assert rabbit.run(remote.total(remote.count(3))) == 3
 
 
 def test_where_no_broker_is_the_error_says_so_and_the_next_use_tries_again() -> None:

@@ -19,7 +19,7 @@ from leveret.blocking.surroundings import check_surroundings
 from leveret.errors import ConnectionLost
 from leveret.rabbit.running import new_event_loop
 
-__all__ = ["LoopThread"]
+__all__ = ["LoopThread", "closed_before", "wait_for_those_that_leave"]
 
 T = TypeVar("T")
 
@@ -64,9 +64,7 @@ class _Call(Generic[T]):
             loop.call_soon_threadsafe(self.begin)
         except RuntimeError:
             self._coroutine.close()
-            error = closed_meanwhile()
-            error.executed = "no"
-            raise error from None
+            raise closed_before() from None
         return sleep(True, wait)
 
     def begin(self) -> None:
@@ -168,19 +166,21 @@ class LoopThread:
             return asyncio.run_coroutine_threadsafe(coroutine, loop)
         except RuntimeError:
             coroutine.close()
-            raise closed_meanwhile() from None
+            raise closed_before() from None
 
     def _loop_for(
         self, coroutine: Coroutine[Any, Any, Any], *, waits: bool = True
     ) -> asyncio.AbstractEventLoop:
         try:
             if waits:
-                check_surroundings()
                 if threading.current_thread() is self._thread:
                     raise RuntimeError(
-                        "called in the connection's own thread, as by on_progress or a middleware:"
-                        " it would wait for itself. Use rabbit.submit(...), or another thread"
+                        "called in the connection's own thread, as by on_progress, a middleware or"
+                        " the source of an upload: it would wait for itself. Use"
+                        " rabbit.submit(...), or another thread; upload a stream as it is, without"
+                        " rabbit.each"
                     )
+                check_surroundings()
             loop = self._loop
             if loop is not None and self._pid == os.getpid():
                 return loop
@@ -226,16 +226,65 @@ class LoopThread:
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join(_ENDED_WITHIN)
 
+    def leave(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """End the loop and its thread, after a last coroutine, and do not wait for that.
+
+        For when nobody can use it any more. This may be called anywhere, as by the garbage
+        collector, also in the loop's own thread.
+        """
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return
+        self._loop = self._thread = None
+        if self._pid != os.getpid():
+            _of_parents.append((loop, thread, self._on_fork()))
+            return
+        _leaving.difference_update([one for one in tuple(_leaving) if not one.is_alive()])
+        _leaving.add(thread)
+        try:
+            loop.call_soon_threadsafe(_begin_to_end, loop, last)
+        except RuntimeError:
+            pass  # it has ended
+
     def forked(self) -> None:
         """This process was forked just now; the lock may be held by a thread of the parent."""
         self._lock = threading.Lock()
 
 
 def closed_meanwhile() -> ConnectionLost:
-    """The error of a call whose connection another thread closes."""
-    return ConnectionLost("the connection was closed by another thread meanwhile")
+    """The error of a call whose connection is closed while it waits."""
+    return ConnectionLost("the connection was closed meanwhile, as by another thread")
 
 
+def closed_before() -> ConnectionLost:
+    """The error of a call whose connection is closed before it begins."""
+    error = closed_meanwhile()
+    error.executed = "no"
+    return error
+
+
+def _begin_to_end(
+    loop: asyncio.AbstractEventLoop, last: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    async def end() -> None:
+        async with asyncio.timeout(_ENDED_WITHIN):
+            await last()
+
+    def ended(task: asyncio.Task[None]) -> None:
+        loop.stop()
+        if not task.cancelled():
+            task.exception()  # nobody is left to be told
+
+    loop.create_task(end()).add_done_callback(ended)
+
+
+def wait_for_those_that_leave() -> None:
+    """Wait until the threads that `leave` ends have ended: the program is about to."""
+    for thread in tuple(_leaving):
+        thread.join(_ENDED_WITHIN)
+
+
+_leaving: Final[set[threading.Thread]] = set()
 _all: Final[WeakSet[LoopThread]] = WeakSet()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import inspect
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future
 from multiprocessing.util import Finalize, register_after_fork
@@ -12,7 +13,11 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
-from leveret.blocking.loop_thread import LoopThread, closed_meanwhile
+from leveret.blocking.loop_thread import (
+    LoopThread,
+    closed_before,
+    wait_for_those_that_leave,
+)
 from leveret.blocking.surroundings import check_surroundings
 from leveret.client.caller import Caller
 from leveret.client.discovered import DiscoveredService
@@ -54,6 +59,7 @@ class Rabbit:
     def __init__(self, rabbit: AsyncRabbit) -> None:
         self._rabbit = rabbit
         self._thread = LoopThread("leveret", rabbit.leave_to_parent)
+        weakref.finalize(self, self._thread.leave, rabbit.close).atexit = False
         _open.add(self)
 
     # -- the connection ---------------------------------------------------------------------------
@@ -131,10 +137,13 @@ class Rabbit:
             return self._thread.run(coroutine)
         except BaseException:
             _drop(*calls)
+            for call in calls:
+                _check(call, "run")
             raise
 
     def submit(self, call: Awaitable[T]) -> Future[T]:
         """Begin a call: its future has the result, and to cancel it cancels the call."""
+        _check(call, "submit")
         return self._thread.submit(self._opened(call))
 
     def each(self, items: AsyncIterator[T]) -> Generator[T, None, None]:
@@ -144,10 +153,20 @@ class Rabbit:
         this returns.
 
         :raises CallError: that the stream ended with.
+        :raises TypeError: at once, for what is no stream.
         """
+        if not hasattr(items, "__anext__"):
+            _drop(items)
+            raise TypeError(
+                "each takes a stream, as in rabbit.each(feed.count(3)), and run a call; each got"
+                f" {items!r:.100}"
+            )
+        return self._each(items)
+
+    def _each(self, items: AsyncIterator[T]) -> Generator[T, None, None]:
         try:
             while True:
-                item = self._thread.run(self._opened(_next(items)))
+                item = self._thread.run(self._next(items))
                 if item is _END:
                     return
                 yield cast("T", item)
@@ -156,11 +175,18 @@ class Rabbit:
             if close is not None and self._thread.runs:
                 self._thread.run(close())
 
+    async def _next(self, items: AsyncIterator[T]) -> T | object:
+        await self._opened(None)
+        try:
+            return await anext(items)
+        except StopAsyncIteration:
+            return _END
+
     async def _opened(self, call: Awaitable[Any] | None) -> Any:
         """What a call gives, over a connection that is open or is opened now."""
         if not self._thread.is_loop_of_now(asyncio.get_running_loop()):
             _drop(call)
-            raise closed_meanwhile()  # not to connect again in a loop that ends
+            raise closed_before()  # not to connect again in a loop that ends
         if self._rabbit.is_unopened:
             await self._rabbit
         return None if call is None else await call
@@ -308,18 +334,19 @@ class Rabbit:
         return self.run(self._rabbit.drain_server(instance, timeout=timeout))
 
 
+def _check(call: object, verb: str) -> None:
+    """:raises TypeError: for what is no call, such as a method that was not called."""
+    if not hasattr(call, "__await__"):
+        raise TypeError(
+            f"{verb} takes a call, as in rabbit.{verb}(fibonacci.fib(30)); got {call!r:.100}"
+        ) from None
+
+
 def _drop(*calls: object) -> None:
     """Calls that are not made are not reported as forgotten."""
     for call in calls:
         if inspect.iscoroutine(call) and inspect.getcoroutinestate(call) == inspect.CORO_CREATED:
             call.close()
-
-
-async def _next(items: AsyncIterator[T]) -> T | object:
-    try:
-        return await anext(items)
-    except StopAsyncIteration:
-        return _END
 
 
 _open: Final[WeakSet[Rabbit]] = WeakSet()
@@ -332,6 +359,7 @@ def _close_all() -> None:
             rabbit.close()
         except Exception:  # noqa: BLE001, S110 - nobody is left to be told
             pass
+    wait_for_those_that_leave()
 
 
 def _close_at_end_of_child(_: object) -> None:

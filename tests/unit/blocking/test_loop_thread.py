@@ -158,7 +158,7 @@ def test_a_call_that_is_given_up_before_it_begins_never_does(is_handed_over: boo
 def test_a_call_that_is_given_to_a_loop_that_has_ended_did_not_run() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
-    with pytest.raises(ConnectionLost, match="closed by another thread") as caught:
+    with pytest.raises(ConnectionLost, match="the connection was closed meanwhile") as caught:
         _Call(nothing()).begin_in(loop, 1.0)
     assert caught.value.executed == "no"
     gc.collect()  # it is then that a coroutine that nobody awaited is told of
@@ -169,7 +169,7 @@ def test_a_call_whose_loop_ends_without_it_is_given_up(monkeypatch: pytest.Monke
     call, loop = _Call(nothing()), asyncio.new_event_loop()
     assert not call.begin_in(loop, 0)
     threading.Timer(0.01, loop.close).start()
-    with pytest.raises(ConnectionLost, match="closed by another thread"):
+    with pytest.raises(ConnectionLost, match="the connection was closed meanwhile"):
         call.wait_for(loop)
     gc.collect()
 
@@ -199,7 +199,7 @@ def test_its_own_thread_does_not_wait_for_itself() -> None:
         await asyncio.get_running_loop().run_in_executor(None, lambda: thread.run(nothing()))
 
     try:
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match="connection's own thread"):
             thread.run(waits())
         thread.run(not_in_a_loop())
     finally:

@@ -95,7 +95,8 @@ class RemoteStream(Generic[T_co]):
 
     def __await__(self) -> Generator[Any, None, NoReturn]:
         raise TypeError(
-            f"{self._method} streams: write `async for item in ...`, instead of awaiting it"
+            f"{self._method} streams: write `async for item in ...`, or, with leveret.blocking,"
+            " `for item in rabbit.each(...)`, instead of waiting for it as for a call"
         )
 
     async def __aenter__(self) -> Self:
@@ -112,6 +113,8 @@ class RemoteStream(Generic[T_co]):
     async def aclose(self) -> None:
         """End the stream, and cancel its handler if that still runs. Calling it twice is fine."""
         if self._is_over:
+            return
+        if self._is_lost():
             return
         if self._loop is not None:
             self._check_loop()
@@ -148,6 +151,20 @@ class RemoteStream(Generic[T_co]):
                 f"the stream of {self._method} belongs to another event loop; iterate over it there"
             )
 
+    def _is_lost(self) -> bool:
+        """Whether the event loop in which it began has ended, and it with that loop."""
+        loop = self._loop
+        if self._is_over or loop is None or not loop.is_closed():
+            return False
+        self._loop = get_running_loop()
+        self._is_over = True
+        self._stream = None
+        why = "the stream broke off: its connection was closed with its event loop"
+        self._why = StreamBroken(why, method=self._method)
+        self._why.received = self._received
+        self._count(self._why)
+        return True
+
     async def _next(self) -> Stream:
         """Return once there is an item.
 
@@ -162,6 +179,9 @@ class RemoteStream(Generic[T_co]):
                 f"another task waits for the next item of this stream of {self._method}; call the"
                 " method once for each consumer"
             )
+        if self._is_lost():
+            assert self._why is not None
+            raise self._why
         if self._loop is not None:
             self._check_loop()
         self._is_busy = True
