@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import random as chance
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
+
+LAST: Final = 0.2
+"""Seconds before a deadline at which there is a last attempt."""
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,3 +39,12 @@ class Backoff(msgspec.Struct, frozen=True, kw_only=True):
         """
         limit = self.limit(attempt)
         return limit * (1 - self.jitter * (1 - random())) if self.jitter else limit
+
+    def pause_within(self, attempt: int, left: float) -> float | None:
+        """The pause before an attempt, or a shorter one: the last attempt is `LAST` before the end.
+
+        :param left: seconds until the end.
+        :returns: None where there is no time for another attempt.
+        """
+        longest = left - LAST
+        return min(self.pause(attempt), longest) if longest > 0 else None

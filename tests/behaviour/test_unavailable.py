@@ -18,6 +18,7 @@ from leveret import (
     Unimplemented,
     method,
 )
+from leveret.backoff import Backoff
 from leveret.client.calls import monitor
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
@@ -134,6 +135,18 @@ async def test_a_call_waits_for_the_first_server_ever_when_told_to(
 ) -> None:
     call = asyncio.create_task(client.remote(Echo).with_options(wait_for_server=True).echo("x"))
     await until(lambda: client.calls.sent >= 2, "the client tries again")
+    async with host.serving(Echo()):
+        assert await call == "x"
+
+
+async def test_a_call_looks_for_its_first_server_once_more_shortly_before_its_deadline(
+    client: Rabbit, host: Rabbit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = Backoff(first=1000, most=1000)
+    monkeypatch.setattr("leveret.client.invocation._PAUSES", pauses)
+    remote = client.remote(Echo).with_options(wait_for_server=True, timeout=3)
+    call = asyncio.create_task(remote.echo("x"))
+    await until(lambda: client.calls.sent == 1, "the client has tried")
     async with host.serving(Echo()):
         assert await call == "x"
 

@@ -347,8 +347,8 @@ class Invocation:
 
         :raises DeadlineExceeded: if too little time is left.
         """
-        pause = _PAUSES.pause(tries)
-        if left <= pause:
+        pause = _PAUSES.pause_within(tries, left)
+        if pause is None:
             late = DeadlineExceeded(
                 f"no server came up in time: {error.message}", where="queue", method=self._method
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leveret.backoff import Backoff
+from leveret.backoff import LAST, Backoff
 
 
 def test_a_pause_doubles_up_to_the_longest() -> None:
@@ -27,3 +27,10 @@ def test_jitter_takes_off_its_share_at_most(jitter: float, least: float) -> None
     assert backoff.pause(1, lambda: 1.0) == 2.0
     assert backoff.pause(1, lambda: 0.0) == least
     assert all(least <= backoff.pause(1) <= 2.0 for _ in range(100))
+
+
+def test_the_last_attempt_comes_shortly_before_the_end() -> None:
+    backoff = Backoff(first=1.0, most=1.0)
+    assert backoff.pause_within(1, left=5.0) == 1.0
+    assert backoff.pause_within(1, left=0.75 + LAST) == pytest.approx(0.75)
+    assert backoff.pause_within(1, left=LAST) is None

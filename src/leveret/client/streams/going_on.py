@@ -63,9 +63,9 @@ class GoingOn:
 
         :returns: seconds to wait before it, and seconds that are left for it then.
         """
-        pause = PAUSES.pause(self._tries) if self._tries else 0.0
-        left = self._until - now - pause
-        if not isinstance(failure, _CURABLE) or left <= 0:
+        left = self._until - now
+        pause = PAUSES.pause_within(self._tries, left) if self._tries else 0.0
+        if not isinstance(failure, _CURABLE) or left <= 0 or pause is None:
             return None
         self._tries += 1
-        return pause, left
+        return pause, left - pause

@@ -239,10 +239,11 @@ class RemoteUploadMethod(RemoteStreamMethod):
             missing = opener.waits(opened)
             if missing is None:
                 break
-            pause = PAUSES.pause(tries)
-            left = min(give_up, until) - loop.time() - pause
-            if left <= 0:
+            left = min(give_up, until) - loop.time()
+            pause = PAUSES.pause_within(tries, left)
+            if pause is None:
                 raise opener.came_too_late(missing)
+            left -= pause
             await asyncio.sleep(pause)
         metadata = opened.stream.metadata
         if terms.reply_metadata is not None and metadata:

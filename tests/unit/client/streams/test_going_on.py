@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from leveret.backoff import LAST
 from leveret.client.streams.going_on import PAUSES, GoingOn
 from leveret.errors import Busy, CallError, InvalidArgument, StreamBroken
 
@@ -21,6 +22,17 @@ def test_the_first_attempt_is_made_at_once_and_the_next_ones_after_pauses() -> N
     pause, left = attempt
     assert 0 < pause <= PAUSES.most
     assert left == 9.0 - pause
+
+
+def test_the_last_attempt_comes_shortly_before_its_end() -> None:
+    going_on = GoingOn()
+    going_on.begin(100.0, timeout=10.0)
+    for _ in range(9):
+        going_on.next_attempt(BROKEN, 100.0)
+    pause, left = going_on.next_attempt(BROKEN, 109.5) or (0.0, 0.0)
+    assert pause == pytest.approx(0.3)
+    assert left == pytest.approx(LAST)
+    assert going_on.next_attempt(BROKEN, 109.9) is None
 
 
 @pytest.mark.parametrize(
