@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 import leveret
-from leveret import Busy, InvalidResult, Rabbit, Retry, Service, method
+from leveret import Busy, InvalidArgument, InvalidResult, Rabbit, Retry, Service, method
 from leveret.broker import EmbeddedBroker, Limits
 from leveret.testing import RabbitMQ
-from tests.behaviour.patience import at_once
+from tests.behaviour.patience import at_once, until
 from tests.behaviour.services import Echo, Gate
 
 LIMIT = 100_000
+LARGE = 2 * LIMIT
+"""More than is sent together with other items, too."""
 
 # RabbitMQ 3 looks at the first for each message; RabbitMQ 4 copies it into the second at its start.
 SET_LIMIT = """\
@@ -79,6 +81,113 @@ async def test_a_reply_that_the_broker_does_not_take_is_told_instead(small_broke
                 with pytest.raises(InvalidResult, match=f"more than the {LIMIT} that the broker"):
                     await large.again(LIMIT)
         assert await large.again(1) == "x"
+
+
+class LargeItems(Service):
+    def __init__(self) -> None:
+        self.got: list[int] = []
+
+    @method(timeout=60)
+    async def give(self, *, size: int, ends: bool) -> AsyncIterator[str]:
+        yield "a"
+        yield "x" * size
+        if not ends:
+            await asyncio.Event().wait()
+            yield "b"
+
+    @method(timeout=60)
+    async def take(self, items: AsyncIterator[str]) -> int:
+        async for item in items:
+            self.got.append(len(item))
+        return len(self.got)
+
+    @method(timeout=60)
+    async def take_and_give(self, items: AsyncIterator[str], size: int) -> str:
+        return "x" * size
+
+    @method(timeout=60)
+    async def answer(self) -> str:
+        return "here"
+
+
+@pytest.fixture
+async def large_items(small_broker: str) -> AsyncIterator[tuple[LargeItems, LargeItems]]:
+    """The remote, and what serves it."""
+    service = LargeItems()
+    async with (
+        leveret.connect(small_broker) as client,
+        leveret.connect(small_broker) as host,
+        host.serving(service),
+    ):
+        yield client.remote(LargeItems), service
+
+
+async def uploaded(*sizes: int) -> AsyncIterator[str]:
+    for size in sizes:
+        yield "x" * size
+
+
+async def test_an_item_that_the_broker_does_not_take_ends_its_stream_at_once(
+    large_items: tuple[LargeItems, LargeItems], caplog: pytest.LogCaptureFixture
+) -> None:
+    remote, _ = large_items
+    async with at_once():
+        with pytest.raises(InvalidResult, match=f"item 2 takes more than the {LIMIT} bytes") as one:
+            await _last(remote.give(size=LARGE, ends=True))
+        with pytest.raises(InvalidResult, match=f"more than the {LIMIT} that the broker takes"):
+            await _last(remote.give(size=LARGE, ends=False))  # without asking the broker
+    assert one.value.executed == "yes"
+    assert [await _last(remote.give(size=1, ends=True)), await remote.answer()] == ["x", "here"]
+    assert caplog.text.count("the broker did not take a reply") == 1
+
+
+async def test_a_handler_that_has_not_ended_is_cancelled_once_the_broker_does_not_take_an_item(
+    large_items: tuple[LargeItems, LargeItems],
+) -> None:
+    remote, _ = large_items
+    async with at_once():
+        with pytest.raises(InvalidResult, match=f"more than the {LIMIT} bytes"):
+            await _last(remote.give(size=LARGE, ends=False))
+
+
+async def test_the_result_of_an_upload_that_the_broker_does_not_take_is_told_instead(
+    large_items: tuple[LargeItems, LargeItems], caplog: pytest.LogCaptureFixture
+) -> None:
+    remote, _ = large_items
+    async with at_once():
+        with pytest.raises(InvalidResult, match=f"the result takes more than the {LIMIT} bytes"):
+            await remote.take_and_give(uploaded(), LARGE)
+    assert await remote.answer() == "here"
+    assert caplog.text.count("the broker did not take a reply") == 1
+
+
+async def test_an_uploaded_item_that_the_broker_does_not_take_ends_its_call_alone(
+    large_items: tuple[LargeItems, LargeItems], caplog: pytest.LogCaptureFixture
+) -> None:
+    remote, service = large_items
+    gate = asyncio.Event()
+
+    async def slow() -> AsyncIterator[str]:
+        yield "a"
+        await gate.wait()
+        yield "bb"
+
+    beside = asyncio.create_task(remote.take(slow()))
+    await until(lambda: service.got == [1], "the other upload goes on")
+    async with at_once():
+        with pytest.raises(InvalidArgument, match=f"item 2 .* more than the {LIMIT} bytes") as one:
+            await remote.take(uploaded(3, LARGE, 4))
+        with pytest.raises(InvalidArgument, match=f"item 1 .* more than the {LIMIT} of") as two:
+            await remote.take(uploaded(LARGE))  # without asking the broker
+    gate.set()
+    assert (one.value.executed, two.value.executed) == ("yes", "yes")
+    assert await beside == len(service.got)
+    assert service.got[-1] == 2
+    assert caplog.text.count("the channel of uploads was closed") == 1
+
+
+async def _last(items: AsyncIterator[str]) -> str:
+    return [item async for item in items][-1]
 
 
 async def _sent_together(client: Rabbit) -> list[str]:

@@ -369,9 +369,11 @@ class MethodServer:
         if self._has_streams:
             self._streams.attached(source)
 
-    def note_broker_limit(self, size: int) -> None:
-        """The broker closed a channel, as it takes no larger reply than this, in bytes."""
-        self._replies.note_broker_limit(size)
+    def too_large(self, source: Source, size: int, most: int) -> None:
+        """The broker closed a channel for a reply of `size` bytes, and takes `most`."""
+        self._replies.note_broker_limit(most)
+        if self._has_streams:
+            self._streams.refused(source, size, most)
 
     def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
         """A channel has ended, and its deliveries are void; the handlers run on.

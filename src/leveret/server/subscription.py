@@ -57,8 +57,8 @@ class Takes(Protocol):
     def attached(self, source: Source) -> None:
         """There is a new channel, for requests and replies."""
 
-    def note_broker_limit(self, size: int) -> None:
-        """The broker closed their channel, as it takes no larger reply than this, in bytes."""
+    def too_large(self, source: Source, size: int, most: int) -> None:
+        """The broker closed their channel for a reply of `size` bytes, and takes `most`."""
 
     def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:
         """The channel has ended, with these replies unsent."""
@@ -340,6 +340,6 @@ class Subscription:
                 *(self, error),
                 extra=fields_of_method(self.spec.key),
             )
-            self._takes.note_broker_limit(sizes[1])
+            self._takes.too_large(self.source, *sizes)
         self._takes.channel_lost(self.source, self.outbox.close(open_channel=False))
         self._restore(self)

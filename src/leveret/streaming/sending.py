@@ -4,7 +4,8 @@
       └─────────LEFT──────────────┘
 
 It is OPEN while items are added, ENDED once the end is (or an error in its place), and DONE when
-the receiver acknowledged the end, or nobody waits for it any more. `TRANSITIONS` has every step.
+the receiver acknowledged the end, or nobody waits for it any more. What was added last may be taken
+BACK, with the end, as long as the receiver does not have it. `TRANSITIONS` has every step.
 
 What was sent is kept, packed, until the receiver acknowledged it: a reader of a socket that broke
 may have lost it. What may be sent and what is kept is bounded by the receiver's credit, and, as
@@ -14,7 +15,9 @@ a receiver could grant anything, by `MOST_KEPT` items and `MOST_SIZE` bytes.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
+from itertools import takewhile
 from typing import Final, Generic, TypeVar
 
 from leveret.streaming.credit import Credit
@@ -50,6 +53,8 @@ class Event(Enum):
     """The receiver has some of what was sent."""
     ALL = "all"
     """The receiver has everything, and the end."""
+    BACK = "back"
+    """What was added last is taken back."""
     LEFT = "left"
     """Nobody waits for it any more."""
 
@@ -60,12 +65,15 @@ TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (_S.OPEN, _E.ITEM): _S.OPEN,
     (_S.OPEN, _E.SOME): _S.OPEN,
     (_S.OPEN, _E.END): _S.ENDED,
+    (_S.OPEN, _E.BACK): _S.OPEN,
     (_S.OPEN, _E.LEFT): _S.DONE,
     (_S.ENDED, _E.SOME): _S.ENDED,
     (_S.ENDED, _E.ALL): _S.DONE,
+    (_S.ENDED, _E.BACK): _S.OPEN,
     (_S.ENDED, _E.LEFT): _S.DONE,
     (_S.DONE, _E.SOME): _S.DONE,
     (_S.DONE, _E.ALL): _S.DONE,
+    (_S.DONE, _E.BACK): _S.DONE,
     (_S.DONE, _E.LEFT): _S.DONE,
 }
 """A pair that is missing is a mistake of whoever uses this: `KeyError`."""
@@ -168,6 +176,21 @@ class SendingHalf(Generic[M]):
     def unacknowledged(self) -> list[M]:
         """What the receiver may not have: to be sent once more when this side was cut off."""
         return [frames for frames, _, _ in self._kept]
+
+    def take_back(self, refused: Callable[[M], bool]) -> bool:
+        """Take back the first message that cannot be sent, and all that was added after it.
+
+        :param refused: whether a message cannot be sent.
+        :returns: False, and nothing is done, if there is no such message.
+        """
+        sendable = list(takewhile(lambda kept: not refused(kept[0]), self._kept))
+        if len(sendable) == len(self._kept):
+            return False
+        self.state = TRANSITIONS[self.state, Event.BACK]
+        self._kept = deque(sendable)
+        self._kept_size = sum(size for _, size, _ in sendable)
+        self.number = self.got + sum(items for _, _, items in sendable)
+        return True
 
     def leave(self) -> None:
         """Nobody waits for it any more: nothing is kept."""

@@ -47,7 +47,7 @@ class Method:
     def attached(self, source: Source) -> None:
         self.sources.append(source)
 
-    def note_broker_limit(self, size: int) -> None:
+    def too_large(self, source: Source, size: int, most: int) -> None:
         pass
 
     def channel_lost(self, source: Source, unsent: list[Unsent]) -> None:

@@ -36,6 +36,8 @@ def do(half: SendingHalf[bytes], event: Event) -> None:
             half.credit(credit(2))
         case Event.ALL:
             half.credit(credit(4))
+        case Event.BACK:
+            half.take_back(lambda frames: frames == b"3")
         case Event.LEFT:
             half.leave()
 
@@ -53,6 +55,18 @@ def test_each_pair_of_the_table_is_what_the_half_does(state: State, event: Event
         with pytest.raises((KeyError, ValueError)):
             do(half, event)
         assert half.state is state
+
+
+def test_what_is_taken_back_was_never_added() -> None:
+    half = half_in(State.ENDED)
+    half.credit(credit(1))
+    assert not half.take_back(lambda frames: frames == b"1")  # which the receiver has
+    assert half.take_back(lambda frames: frames in (b"2", b"3"))
+    assert (half.state, half.number, half.unacknowledged()) == (State.OPEN, 1, [])
+    half.end(b"error")
+    assert half.unacknowledged() == [b"error"]
+    half.credit(credit(2))
+    assert half.state is State.DONE
 
 
 def test_nothing_may_be_sent_before_the_first_credit() -> None:

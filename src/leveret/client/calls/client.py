@@ -46,7 +46,7 @@ from leveret.client.calls.table import CallTable, Hook
 from leveret.client.calls.tasks import Tasks
 from leveret.client.calls.upload_channel import UploadChannel
 from leveret.client.calls.vacancy import Vacancy
-from leveret.errors import ConnectionLost, LeveretError
+from leveret.errors import ConnectionLost, InvalidArgument, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
@@ -167,6 +167,8 @@ class Client:
             begin=self._tasks.begin,
             opened=self._streams.upload_again,
             unreachable=self._streams.unreachable,
+            largest=lambda: self.max_message_size,
+            too_large=self._upload_too_large,
         )
         """The channel that uploads leave by."""
         self._resends = Resends(loop, self._publisher, fire=self.table.fire, is_open=self._may_send)
@@ -419,6 +421,20 @@ class Client:
         """The broker takes no larger body than this; from now on the client refuses larger ones."""
         self._flow.broker_limit = size
         self.max_message_size = self._flow.max_size
+
+    def _upload_too_large(self, size: int, most: int) -> None:
+        """The broker takes no item of so many bytes: end the calls whose uploads have one."""
+        self._note_broker_limit(most)
+        for call, stream, number in self._streams.upload_refused(size):
+            error = InvalidArgument(
+                f"item {number} of the upload takes more than the {most} bytes that the broker"
+                " takes (max_message_size in its configuration)",
+                executed="yes",
+                method=call.route.key,
+            )
+            error.call_id = call.id
+            self.abandon(call)
+            stream.fail(error)
 
     async def _restore_exchanges(self) -> None:
         await restore_exchanges(self.connection)

@@ -177,6 +177,18 @@ class Streams:
             if stream.upload is not None:
                 stream.upload.send_again()
 
+    def upload_refused(self, size: int) -> list[tuple[Pending, Stream, int]]:
+        """The streams whose upload has an item of at least so many bytes, with its number.
+
+        The broker does not take it, so it is not sent again.
+        """
+        refused: list[tuple[Pending, Stream, int]] = []
+        for call, stream in self._begun.values():
+            number = 0 if stream.upload is None else stream.upload.refused(size)
+            if number:
+                refused.append((call, stream, number))
+        return refused
+
     # -- the timer ------------------------------------------------------------------------------
 
     def _look(self) -> None:

@@ -25,6 +25,11 @@ class Packs(Protocol):
 class Sends(Protocol):
     """The channel that uploads leave by."""
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest item that it takes at this moment."""
+        ...
+
     def send(self, frames: bytes, /) -> None:
         """Send frames if there is a channel; otherwise have one opened."""
 
@@ -52,6 +57,11 @@ class Upload:
     def half(self) -> SendingHalf[bytes]:
         """The rules by which it sends."""
         return self._half
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest item that can be sent at this moment."""
+        return self._port.largest
 
     @property
     def is_done(self) -> bool:
@@ -104,6 +114,15 @@ class Upload:
     def send_again(self) -> None:
         """Send again all that the server has not acknowledged."""
         self._send(self._half.unacknowledged())
+
+    def refused(self, size: int) -> int:
+        """Take back the first message of at least so many bytes, which the broker does not take.
+
+        :returns: the number of its item; 0 if there is none.
+        """
+        if not self._half.take_back(lambda frames: len(frames) >= size):
+            return 0
+        return self._half.number + 1
 
     def stop(self) -> None:
         """The call has ended: send nothing more."""

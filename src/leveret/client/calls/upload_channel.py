@@ -18,6 +18,7 @@ from leveret.client.calls.tasks import Begin
 from leveret.errors import LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
+from leveret.wire.channel_errors import size_at_fault
 
 log = logging.getLogger("leveret.client")
 
@@ -28,6 +29,9 @@ class UploadChannel:
     :param connection: gives the current connection.
     :param opened: is told of each new channel, on which unacknowledged messages are sent again.
     :param unreachable: is told the call id of a message that no server takes.
+    :param largest: gives the bytes of the largest body that may be sent.
+    :param too_large: is told the bytes of a message that the broker does not take, for which it has
+        closed the channel, and of the largest that it takes.
     """
 
     def __init__(
@@ -37,17 +41,26 @@ class UploadChannel:
         begin: Begin,
         opened: Callable[[], None],
         unreachable: Callable[[str], object],
+        largest: Callable[[], int],
+        too_large: Callable[[int, int], None],
     ) -> None:
         self._connection = connection
         self._begin = begin
         self._opened = opened
         self._unreachable = unreachable
+        self._largest = largest
+        self._too_large = too_large
         self._channel: Channel | None = None
         self._opening: asyncio.Task[None] | None = None
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start the task that draws the items of an upload, as a task of the client."""
         return self._begin(work)
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest item that may be sent at this moment."""
+        return self._largest()
 
     def send(self, frames: bytes, /) -> None:
         """Send frames, now or once there is a channel."""
@@ -84,6 +97,9 @@ class UploadChannel:
     def _on_close(self, error: LeveretError) -> None:
         if self._connection().closed is None:
             log.warning("the channel of uploads was closed: %s", error)
+        sizes = size_at_fault(error)
+        if sizes is not None:
+            self._too_large(*sizes)
 
     def _on_return(self, returned: Content) -> None:
         self._unreachable(returned.properties.correlation_id or "")

@@ -36,7 +36,8 @@ async def send_items(
     No item is drawn before the server takes it. If the call ends first, the source is closed,
     unless no item was drawn from it: then it can be given to another call.
 
-    :raises InvalidArgument: if an item does not fit the contract.
+    :raises InvalidArgument: if an item does not fit the contract, or is too large. Its handler has
+        begun, as no item is drawn before that.
     :raises BaseException: what the source raises.
     """
     await upload.room()
@@ -53,11 +54,7 @@ async def send_items(
                 item = await anext(iterator)
             except StopAsyncIteration:
                 break
-            try:
-                body = encode(item)
-            except ENCODE_ERRORS as error:
-                number = upload.half.number + 1
-                raise InvalidArgument(f"item {number} of the upload: {error}") from error
+            body = _encoded(item, upload, encode)
             await writable()
             if upload.is_over:
                 return
@@ -67,6 +64,25 @@ async def send_items(
         close = getattr(iterator, "aclose", None)
         if close is not None:
             await close()
+
+
+def _encoded(item: Any, upload: Upload, encode: Callable[[Any], Body]) -> Body:
+    """The body of the next item.
+
+    :raises InvalidArgument: if it does not fit, or is too large.
+    """
+    number, largest = upload.half.number + 1, upload.largest
+    try:
+        body = encode(item)
+    except ENCODE_ERRORS as error:
+        raise InvalidArgument(f"item {number} of the upload: {error}", executed="yes") from error
+    if len(body) > largest:
+        raise InvalidArgument(
+            f"item {number} of the upload takes {len(body)} bytes, more than the {largest} of"
+            " max_message_size, or than the broker takes",
+            executed="yes",
+        )
+    return body
 
 
 async def _in_turns(source: Iterable[Any]) -> AsyncIterator[Any]:

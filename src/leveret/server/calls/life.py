@@ -54,7 +54,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from msgspec import Struct, field
 
 from leveret.amqp.frames import Frames
-from leveret.errors import CallError
+from leveret.errors import CallError, InvalidResult
 from leveret.observe import OK, ServerCounters
 from leveret.wire.context import CurrentCall
 from leveret.wire.dialect import ReplyPacker
@@ -347,6 +347,11 @@ class CallStream(Protocol):
     @property
     def has_results(self) -> bool:
         """Whether its results stream."""
+        ...
+
+    @property
+    def failure(self) -> InvalidResult | None:
+        """Why it ends, where that is not for the handler to say; None if nothing is wrong."""
         ...
 
     def begin(self, now: float, on_first: Callable[[], None]) -> None:

@@ -285,6 +285,8 @@ class Runner:
     def _cut_off(self, call: ServerCall, context: CurrentCall) -> bytes:
         """The reply to a call that was stopped."""
         stream = call.stream
+        if stream is not None and stream.failure is not None:
+            return self._replies.error(call, stream.failure, context)
         if stream is not None and stream.has_results and call.streams and call.stop is Stop.DRAIN:
             return self._replies.moved(call, stream)
         return self._replies.error(call, self._stopped(call), context)

@@ -78,6 +78,12 @@ class Streams:
             if stream.call.source is source:
                 stream.attached(now)
 
+    def refused(self, source: Source, size: int, most: int) -> None:
+        """The broker closed this queue's channel, as `ServerStream.refused` says."""
+        for stream in list(self._of.values()):
+            if stream.call.source is source:
+                stream.refused(size, most)
+
     def listens_again(self) -> None:
         """Uploads come in again."""
         now = self._clock()

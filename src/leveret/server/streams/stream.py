@@ -70,6 +70,8 @@ class ServerStream:
         self.upload = None if decode is None else ReceivingHalf(WINDOW_ITEMS, WINDOW_BYTES)
         self.ended = False
         """Whether the handler has ended, and the caller was sent its end."""
+        self.failure: InvalidResult | None = None
+        """Why it ends, where that is not for the handler to say; None if nothing has gone wrong."""
         self._sender = sender
         self._room = min(request.packed - 4 * (_MOST + 1), _PACKED)
         """Bytes of items that are sent together at most; below 0 if the caller does not take that.
@@ -254,6 +256,34 @@ class ServerStream:
             self._spoke = True
             self._on_first()
 
+    def refused(self, size: int, most: int) -> None:
+        """The broker has closed the channel, as it does not take a message of so many bytes.
+
+        If that was one of this stream, the stream ends before it, with an error, and its handler is
+        cancelled: sent again, the message would have the next channel closed as well.
+
+        :param most: bytes of the largest body that the broker takes.
+        """
+        if not self.results.take_back(lambda frames: len(frames) >= size):
+            return
+        self._open, self._open_size = [], 0
+        what = f"item {self.count + 1}" if self.has_results else "the result"
+        self.failure = InvalidResult(
+            f"{what} takes more than the {most} bytes that the broker takes (max_message_size in"
+            " its configuration)"
+        )
+        if self.ended:
+            self.results.end(self.pack_error(self.failure, None))
+            return
+        self._encode = self._refuse
+        if self.call.task is not None:
+            self.call.task.cancel()
+
+    def _refuse(self, _call: ServerCall, _item: Any) -> Body:
+        """Take no more items of a handler that was cancelled and goes on."""
+        assert self.failure is not None
+        raise self.failure
+
     # -- what is packed for its end ------------------------------------------------------------
 
     def pack_end(self, metadata: Metadata | None, *, moved: bool = False) -> bytes:
@@ -261,6 +291,8 @@ class ServerStream:
 
         :raises TypeError, ValueError: if the metadata cannot be sent.
         """
+        if self.failure is not None:
+            return self.pack_error(self.failure, metadata)
         return self.packer.end(self.count, metadata, moved=moved)
 
     def pack_error(self, error: CallError, metadata: Metadata | None) -> bytes:

@@ -12,6 +12,8 @@ from leveret.streaming import Credit
 class There:
     """A port and a packer, and what went through them."""
 
+    largest = 1000
+
     def __init__(self) -> None:
         self.sent: list[bytes] = []
         self.servers: list[str] = []

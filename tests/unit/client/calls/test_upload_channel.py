@@ -26,11 +26,14 @@ class Line:
         self.channels: list[Any] = []
         self.opened = 0
         self.unreachable: list[str] = []
+        self.too_large: list[tuple[int, int]] = []
         self.uploads = UploadChannel(
             connection=lambda: self,  # type: ignore[arg-type, return-value]
             begin=asyncio.ensure_future,
             opened=self._opened,
             unreachable=self.unreachable.append,
+            largest=lambda: 10,
+            too_large=lambda size, most: self.too_large.append((size, most)),
         )
 
     def _opened(self) -> None:

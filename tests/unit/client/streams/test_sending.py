@@ -18,6 +18,8 @@ from leveret.streaming import Credit
 class Port:
     """What was sent."""
 
+    largest = 10
+
     def __init__(self) -> None:
         self.sent: list[tuple[str, int, bytes]] = []
         self.is_full = asyncio.Event()
@@ -145,8 +147,11 @@ async def test_a_call_that_ends_while_the_socket_is_full_sends_nothing_more() ->
 async def test_an_item_that_does_not_fit_is_named() -> None:
     port = Port()
     port.give(2)
-    with pytest.raises(InvalidArgument, match="item 2 of the upload"):
+    with pytest.raises(InvalidArgument, match="item 2 of the upload: "):
         await port.sending([1, "x"])
+    with pytest.raises(InvalidArgument, match="item 2 of the upload takes 11 bytes, more") as large:
+        await port.sending([10**10])
+    assert large.value.executed == "yes"
 
 
 def test_what_can_be_uploaded() -> None:
