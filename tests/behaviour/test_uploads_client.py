@@ -13,7 +13,7 @@ from leveret import Rabbit, Service
 from leveret.backoff import Backoff
 from leveret.client.calls import streams
 from leveret.client.streams import going_on, method
-from tests.behaviour.patience import until
+from tests.behaviour.patience import at_once, until
 from tests.behaviour.scripted_streams import ScriptedServer, scripted_server
 
 
@@ -155,6 +155,24 @@ async def test_a_source_that_fails_cancels_the_call_and_its_caller_gets_the_exce
         await summing
     with pytest.raises(leveret.InvalidArgument, match="give it an iterator"):
         await client.remote(Feed).watch(7)  # type: ignore[call-arg]
+
+
+async def test_a_source_that_is_cancelled_ends_the_call_and_does_not_cancel_its_caller(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    drawn = asyncio.get_running_loop().create_future()
+
+    async def source() -> AsyncIterator[int]:
+        yield await drawn
+
+    summing = asyncio.ensure_future(client.remote(Feed).watch(7, source()))
+    server.give(await server.request(), got=0, upto=9)
+    drawn.cancel()
+    async with at_once():
+        with pytest.raises(leveret.Cancelled, match="source of the upload was cancelled") as caught:
+            await summing
+    assert caught.value.executed == "yes"
+    assert (await server.control("cancel")).routing_key == server.name
 
 
 async def test_a_result_before_the_end_stops_the_sender_and_closes_the_source(

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from leveret.body_parts import Body
 from leveret.client.calls.upload import Upload
 from leveret.codec import ENCODE_ERRORS
-from leveret.errors import InvalidArgument
+from leveret.errors import Cancelled, InvalidArgument
 
 Source: TypeAlias = AsyncIterable[Any] | Iterable[Any]
 """The items to upload."""
@@ -38,6 +38,7 @@ async def send_items(
 
     :raises InvalidArgument: if an item does not fit the contract, or is too large. Its handler has
         begun, as no item is drawn before that.
+    :raises Cancelled: if what the source waits for is cancelled.
     :raises BaseException: what the source raises.
     """
     await upload.room()
@@ -60,6 +61,12 @@ async def send_items(
                 return
             upload.add(body)
         upload.end()
+    except asyncio.CancelledError as cancelled:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        why = "the source of the upload was cancelled"
+        raise Cancelled(why, executed="yes") from cancelled
     finally:
         close = getattr(iterator, "aclose", None)
         if close is not None:
