@@ -13,6 +13,7 @@ import leveret
 from leveret import OutgoingCall, Rabbit, Service
 from leveret.client.calls import streams
 from leveret.streaming.credit import WINDOW_BYTES, WINDOW_ITEMS
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
 from tests.behaviour.scripted_streams import ScriptedServer, scripted_server
 
@@ -30,6 +31,15 @@ class ResumingFeed(Service, name="feed"):
     """The same, which goes on elsewhere."""
 
     @leveret.method(resume=True)
+    def watch(self, a: int) -> AsyncIterator[int]:
+        """Some numbers."""
+        raise NotImplementedError
+
+
+class RepeatableFeed(Service, name="feed"):
+    """The same, of which a second run does no harm."""
+
+    @leveret.method(idempotent=True)
     def watch(self, a: int) -> AsyncIterator[int]:
         """Some numbers."""
         raise NotImplementedError
@@ -398,6 +408,22 @@ async def test_a_stream_can_wait_for_the_first_server_of_its_method(
 ) -> None:
     taking = collected(client.remote(Feed).with_options(wait_for_server=True).watch(1))
     await until(lambda: client.calls.sent > 1, "it was sent more than once")
+    async with scripted_server(rabbitmq_url) as server:
+        request = await server.request()
+        server.items(request, 1)
+        server.end(request, 1)
+        assert await taking == [10]
+
+
+async def test_a_stream_waits_on_though_it_may_have_run_where_a_second_run_does_no_harm(
+    client: Rabbit, rabbitmq_url: str
+) -> None:
+    remote = client.remote(RepeatableFeed).with_options(wait_for_server=True)
+    taking = collected(remote.watch(1))
+    while not client.calls.sent:
+        await asyncio.sleep(0)
+    crash(client)  # before the broker has said that it has no queue for the request
+    await until(lambda: client.calls.sent > 1 or taking.done(), "a copy of it came back")
     async with scripted_server(rabbitmq_url) as server:
         request = await server.request()
         server.items(request, 1)

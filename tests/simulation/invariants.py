@@ -108,7 +108,7 @@ def at_rest(system: Watched) -> Iterator[str]:
         if client.rabbit is not None and len(client.rabbit.calls._streams):
             yield f"{client.name}: {len(client.rabbit.calls._streams)} streams are looked after"
     for program in system.all_servers:
-        if program.process.alive and program.server is not None and program.serves:
+        if program.process.alive and program.server is not None:
             for left in _of_server(program.server):
                 yield f"{program.name}: {left}"
     yield from _of_handlers(system)

@@ -249,11 +249,14 @@ class StreamOpener:
         wait for a server.
         """
         failure = opened.stream.error
-        call = opened.call
-        if isinstance(failure, Unimplemented) and call.request.wait_for_server:
-            may_run = failure.executed != "no" or call.doubtful or opened.stream.server
-            return None if may_run else failure
-        return None
+        call, request = opened.call, opened.call.request
+        if not (isinstance(failure, Unimplemented) and request.wait_for_server):
+            return None
+        may_run = failure.executed != "no" or call.doubtful
+        may_run_again = request.repeatable and not request.needs_key
+        if opened.stream.server or (may_run and not may_run_again):
+            return None
+        return failure
 
     def came_too_late(self, failure: Unimplemented) -> DeadlineExceeded:
         """The error of a call that has waited in vain for the first server of its method."""
