@@ -420,7 +420,7 @@ async def test_a_stream_waits_on_though_it_may_have_run_where_a_second_run_does_
 ) -> None:
     remote = client.remote(RepeatableFeed).with_options(wait_for_server=True)
     taking = collected(remote.watch(1))
-    while not client.calls.sent:
+    while not client.calls.sent:  # noqa: ASYNC110 - no pass of the loop may go by after it
         await asyncio.sleep(0)
     crash(client)  # before the broker has said that it has no queue for the request
     await until(lambda: client.calls.sent > 1 or taking.done(), "a copy of it came back")
