@@ -194,7 +194,7 @@ async def test_a_stage_without_a_queue_is_named(
 ) -> None:
     not_at_once(monkeypatch)
     async with host.serving(Draw()):
-        with pytest.raises(Unimplemented) as caught:
+        with pytest.raises(Unimplemented, match="was its server ever started") as caught:
             await client.pipe(client.remote(Draw).line, client.remote(Ink).fill)("cat")
         assert (caught.value.stage, caught.value.executed) == (2, "maybe")
 

@@ -234,11 +234,17 @@ def _had_server(call: Pending) -> bool:
 
 
 def _queue_deleted(call: Pending, _cause: LeveretError | None) -> CallError:
-    return Unimplemented(
-        f"the queue {call.route.queue!r} was deleted while the request waited in it;"
-        " if a server still runs it declares it anew: call again",
-        executed="maybe",
-    )
+    if call.request.stage > 1:  # what the stage before it has given may never have been there
+        why = (
+            f"its queue {call.route.queue!r} does not exist (any more). Is the name right, and was"
+            " its server ever started?"
+        )
+    else:
+        why = (
+            f"the queue {call.route.queue!r} was deleted while the request waited in it;"
+            " if a server still runs it declares it anew: call again"
+        )
+    return Unimplemented(why, executed="maybe")
 
 
 def _backlog(call: Pending, _cause: LeveretError | None) -> CallError:

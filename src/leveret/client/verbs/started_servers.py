@@ -73,7 +73,8 @@ class StartedServers:
             self._instances.pop(service, None)
             if loop.time() >= give_up:
                 raise NoServer(
-                    f"no server answered in {timeout:g} s about a started call",
+                    f"none of its {len(instances)} servers answered in {timeout:.3g} s about a"
+                    " started call: can they reach their store of keys? Their log says so",
                     method=question.method,
                 )
 

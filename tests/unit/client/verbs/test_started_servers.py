@@ -97,7 +97,7 @@ async def test_nobody_there_is_an_error_in_time() -> None:
     with pytest.raises(NoServer, match="there is no server"):
         await Servers(info=[[]]).servers.ask(LOOK, 0.01)
     silent = Servers(info=[[info("one")]], started=[[]])
-    with pytest.raises(NoServer):
+    with pytest.raises(NoServer, match="can they reach their store of keys"):
         await silent.servers.ask(LOOK, 0.01)
     assert await silent.servers.ask_at("two", LOOK) is None
 
