@@ -63,6 +63,27 @@ async def test_a_request_that_the_broker_does_not_take_is_refused_as_that_and_al
         assert client.calls.channel is channel
 
 
+class LargeOnce(Service):
+    @method(once=True, timeout=30)
+    async def make(self, size: int) -> str:
+        return "x" * size
+
+
+async def test_a_recorded_reply_that_the_broker_does_not_take_is_told_instead(
+    small_broker: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        leveret.connect(small_broker) as client,
+        leveret.connect(small_broker) as host,
+        host.serving(LargeOnce()),
+    ):
+        async with at_once():
+            with pytest.raises(InvalidResult, match=f"its reply takes .* the {LIMIT} that the"):
+                await client.remote(LargeOnce).make(LARGE)
+        assert await client.remote(LargeOnce).make(1) == "x"
+    assert caplog.text.count("the broker did not take a reply") == 1
+
+
 class Large(Service):
     @method(idempotent=True, timeout=20)
     async def again(self, size: int) -> str:

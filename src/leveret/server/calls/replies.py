@@ -259,6 +259,14 @@ class Replies:
                     f"the call ran before; its reply of {size} bytes was too large to keep"
                 ),
             )
+        if len(recorded.body) > self._most:  # sent again and again, it would reach nobody
+            return self.error(
+                call,
+                InvalidResult(
+                    f"the call ran before; its reply takes {len(recorded.body)} bytes, more than"
+                    f" the {self._most} {self._whose}"
+                ),
+            )
         is_error = recorded.kind == "error"
         if is_error:
             self._note(call, decode_failure(recorded.body, self._spec.raises, ""))
