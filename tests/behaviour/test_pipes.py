@@ -199,6 +199,15 @@ async def test_a_stage_without_a_queue_is_named(
         assert (caught.value.stage, caught.value.executed) == (2, "maybe")
 
 
+async def test_the_client_that_finds_no_queue_of_a_stage_does_not_say_that_it_was_deleted(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Draw()):
+        with pytest.raises(Unimplemented, match="was its server ever started") as caught:
+            await client.pipe(client.remote(Draw).line, client.remote(Ink).fill)("cat")
+        assert (caught.value.stage, caught.value.executed) == (2, "maybe")
+
+
 async def test_a_queue_that_is_deleted_is_declared_again_for_what_is_passed_on(
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:
