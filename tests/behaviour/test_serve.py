@@ -17,6 +17,7 @@ import pytest
 
 import leveret
 from leveret import Cancelled, ConnectionLost, Rabbit, Service, TopologyError, method
+from leveret.amqp.properties import Properties
 from leveret.once import MemoryOnce
 from tests.behaviour import serving_program
 from tests.behaviour.crashing import crash
@@ -256,6 +257,19 @@ async def test_a_server_goes_on_when_the_broker_closes_one_of_its_channels(
         assert await echo.echo("x") == "x"
         assert server.subscriptions[0].channel is not before
         assert host.state == "connected"
+
+
+async def test_calls_that_came_before_a_start_failed_are_ended(host: Rabbit, raw: RawPeer) -> None:
+    async with host.serving(Gate()):
+        pass
+    await raw.channel.consume("leveret.gate.one_by_one", lambda _delivery: None, exclusive=True)
+    await raw.declare("early")
+    raw.channel.publish("", "early", Properties(content_type="application/json"), b"1")
+    gate = Gate()
+    async with at_once():
+        with pytest.raises(leveret.LeveretError, match="exclusive"):
+            await host.serving(gate, plain={"early": "gate.once"})
+    assert (gate.started.get_nowait(), gate.cancelled) == (1, [1])
 
 
 async def test_a_queue_with_other_options_is_a_topology_error_that_says_what_to_do(

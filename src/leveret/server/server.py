@@ -200,7 +200,7 @@ class Server:
             self._topology.start()
             self._contracts.start()
         except BaseException:
-            await self._stop()
+            await self._give_up()
             raise
         log.info(
             "serving %s as instance %s", ", ".join(s.name for s in self._services), self.instance
@@ -480,6 +480,13 @@ class Server:
     def _abandon_running(self) -> None:
         for call in self.calls():
             self.methods[call.method].abandon(call)
+
+    async def _give_up(self) -> None:
+        """Stop a server that could not start. Some of its queues may have brought calls already."""
+        if any(queue.is_open for queue in self.subscriptions) or self._table:
+            await asyncio.shield(self._begin_drain(0.0))
+        else:
+            await self._stop()
 
     async def _stop(self) -> None:
         """Release everything, in whatever state."""
