@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 import leveret
-from leveret import Busy, InvalidArgument, InvalidResult, Rabbit, Retry, Service, method
+from leveret import Busy, CallHandle, InvalidArgument, InvalidResult, Rabbit, Retry, Service, method
 from leveret.broker import EmbeddedBroker, Limits
 from leveret.testing import RabbitMQ
-from tests.behaviour.patience import at_once, until
+from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.services import Echo, Gate
 
 LIMIT = 100_000
@@ -82,6 +83,28 @@ async def test_a_recorded_reply_that_the_broker_does_not_take_is_told_instead(
                 await client.remote(LargeOnce).make(LARGE)
         assert await client.remote(LargeOnce).make(1) == "x"
     assert caplog.text.count("the broker did not take a reply") == 1
+
+
+async def test_a_started_call_whose_result_the_broker_does_not_take_is_told_of(
+    small_broker: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    once = f"sqlite:///{tmp_path}/once.db"
+    async with (
+        leveret.connect(small_broker) as client,
+        leveret.connect(small_broker) as host,
+        host.serving(LargeOnce(), once=once),
+    ):
+        make = client.remote(LargeOnce).make
+        first = asyncio.ensure_future(_ended(await client.start(make, key="large")(LARGE)))
+        refused = "the broker did not take an answer"
+        await until(lambda: refused in caplog.text, "the broker closes the channel of answers")
+        await until_found(lambda: _answering(client), 1, "the channel is restored")
+        async with at_once():  # whoever asks from now on is told
+            with pytest.raises(InvalidResult, match="or is more than the broker takes"):
+                await client.attach(make, "large")
+        first.cancel()
+        await asyncio.wait((first,))
+    assert caplog.text.count("the broker did not take an answer") == 1
 
 
 class Large(Service):
@@ -205,6 +228,14 @@ async def test_an_uploaded_item_that_the_broker_does_not_take_ends_its_call_alon
     assert await beside == len(service.got)
     assert service.got[-1] == 2
     assert caplog.text.count("the channel of uploads was closed") == 1
+
+
+async def _answering(client: Rabbit) -> int:
+    return len((await client.ping(LargeOnce)).servers)
+
+
+async def _ended(handle: CallHandle[str]) -> str:
+    return await handle
 
 
 async def _last(items: AsyncIterator[str]) -> str:

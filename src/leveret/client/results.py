@@ -86,7 +86,8 @@ class Results:
         try:
             if standing.kind == "result":
                 return self._codec_of(standing.content_type).decode_result(standing.body)
-            why = f"the result of {standing.body.decode('ascii', 'replace')} bytes was not kept"
+            size = standing.body.decode("ascii", "replace")
+            why = f"the result of {size} bytes was not kept, or is more than the broker takes"
         except ContractError as error:
             raise InvalidResult(str(error), method=self._method) from error
         except DECODE_ERRORS as error:

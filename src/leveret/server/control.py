@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 import msgspec
@@ -26,6 +27,7 @@ from leveret.streaming import Credit
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.states import ChannelState
+from leveret.wire.channel_errors import size_at_fault
 from leveret.wire.control import (
     AboutStarted,
     Answer,
@@ -114,6 +116,8 @@ class Control:
         restore: Callable[[Control], None],
         on_attached: Callable[[Channel, Connection], None],
     ) -> None:
+        self.largest = inf
+        """Bytes of the largest message that the broker takes, as far as is known."""
         self.listening = asyncio.Event()
         """Set while messages come in."""
         self._handlers = handlers
@@ -165,7 +169,11 @@ class Control:
             self._channel.abandon()
             self._channel.end(ChannelClosed(ReplyCode.NOT_FOUND, "the control queue was deleted"))
 
-    def _on_close(self, _error: LeveretError) -> None:
+    def _on_close(self, error: LeveretError) -> None:
+        sizes = size_at_fault(error)
+        if sizes is not None:
+            log.error("the broker did not take an answer to a client's question: %s", error)
+            self.largest = sizes[1]
         self.listening.clear()
         self._unanswered.clear()
         self._restore(self)

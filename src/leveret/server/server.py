@@ -134,6 +134,7 @@ class Server:
             self.methods,
             self._tell,
             loop,
+            largest=lambda: self._control.largest,
         )
         self._status = status = Status(
             self.instance,

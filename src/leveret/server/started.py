@@ -19,6 +19,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from itertools import count
+from math import inf
 from typing import Final, Protocol
 
 import msgspec
@@ -28,6 +29,7 @@ from leveret.backoff import Backoff
 from leveret.contract import MethodSpec, Progress
 from leveret.errors import CallError, Cancelled, Executed, MaybeExecuted
 from leveret.once import (
+    LARGE,
     Abandoned,
     Begun,
     LastingStore,
@@ -82,6 +84,7 @@ class StartedCalls:
 
     :param store: the server's store; if it does not outlive the server, all questions are refused.
     :param methods: what serves each method, by "service.method".
+    :param largest: gives the bytes of the largest answer that the broker takes, as far as is known.
     """
 
     def __init__(
@@ -91,7 +94,10 @@ class StartedCalls:
         methods: Mapping[str, StartsCalls],
         answer: Answer,
         loop: asyncio.AbstractEventLoop,
+        *,
+        largest: Callable[[], float] = lambda: inf,
     ) -> None:
+        self._largest = largest
         self._store = store if isinstance(store, LastingStore) else None
         self._instance = instance
         self._methods = methods
@@ -130,7 +136,12 @@ class StartedCalls:
         except (OnceUnavailable, ValueError) as error:
             log.error("%s: a started call cannot be looked up: %s", method.spec.key, error)
             standing = call.standing("refused", body=str(error).encode("utf-8", "replace"))
-        self._answer(about.reply_to, about.correlation_id, msgspec.msgpack.encode(standing))
+        body = msgspec.msgpack.encode(standing)
+        if len(body) > self._largest():
+            size = b"%d" % len(standing.body)
+            standing = structs.replace(standing, kind=LARGE, body=size, metadata=None)
+            body = msgspec.msgpack.encode(standing)
+        self._answer(about.reply_to, about.correlation_id, body)
 
     async def _standing(self, call: _Call, method: StartsCalls) -> Standing:
         match call.question.ask:
