@@ -213,6 +213,21 @@ async def test_an_upload_that_cannot_go_on_is_an_error_after_its_items() -> None
         await other.take()
 
 
+async def test_what_the_broker_does_not_take_ends_the_stream_even_if_its_handler_goes_on() -> None:
+    scene = Scene(upload=False)
+    scene.begin()
+    await scene.send("a")
+    scene.stream.refused(9_000, 8_000)  # that was another one
+    await scene.send("b" * 9_000)
+    scene.stream.refused(9_000, 8_000)
+    assert scene.stream.count == 1
+    with pytest.raises(InvalidResult, match="item 2 takes more than the 8000 bytes"):
+        await scene.send("c")
+    scene.answers.sent.clear()
+    scene.stream.finish(scene.stream.pack_end(None), scene.now)
+    assert scene.sent == [("error", 1)]
+
+
 async def test_each_side_of_a_silent_stream_is_told_that_it_goes_on() -> None:
     scene = Scene()
     scene.begin()
