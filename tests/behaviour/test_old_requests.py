@@ -103,6 +103,35 @@ async def test_an_old_request_of_an_idempotent_method_is_run_where_its_caller_wa
     assert ledger.ran == ([1] if waits else [])
 
 
+async def test_a_copy_of_an_old_request_is_not_run_where_its_caller_says_nothing(
+    host: Rabbit, raw: RawPeer
+) -> None:
+    """Its caller may have been told that nobody ran it before any server had it."""
+    ledger = Ledger()
+    async with host.serving(ledger):
+        await raw.listen()
+        raw.request("ledger.again", b'{"n":1}', headers={"attempt": 1, "old": True})
+        assert (await raw.reply()).properties.type == "claim"
+        failure = await raw.failure()
+    assert (failure["code"], ledger.ran) == ("CANCELLED", [])
+
+
+async def test_a_server_that_gives_an_old_request_on_says_that_it_is_old(
+    host: Rabbit, raw: RawPeer
+) -> None:
+    """It stops before the caller has said whether it still waits."""
+    async with host.serving(Ledger()):
+        pass
+    queue = "leveret.ledger.again"
+    await raw.listen()
+    raw.request("ledger.again", b'{"n":1}')
+    await until_found(lambda: raw.waiting(queue), 1, "it waits")
+    async with host.serving(Ledger(), grace=0):
+        assert (await raw.reply()).properties.type == "claim"
+    copy = await (await raw.take(queue)).get()
+    assert (copy.redelivered, (copy.properties.headers or {}).get("old")) == (False, True)
+
+
 async def test_a_caller_that_says_it_waits_no_more_is_believed(host: Rabbit, raw: RawPeer) -> None:
     ledger = Ledger()
     async with host.serving(ledger):

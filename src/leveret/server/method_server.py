@@ -252,7 +252,7 @@ class MethodServer:
             self._unawaited.leave_to_others(request, source)
             return
         if (request.redelivered or self.draining) and self._redelivered.is_settled(
-            request, source, seconds, draining=self.draining
+            request, source, seconds, old=old, draining=self.draining
         ):
             return
         reply_to = request.reply_to
@@ -288,8 +288,8 @@ class MethodServer:
             call.tick = self.deadlines.add(call.ends, call)
             self._admit(call)
             return
-        if (old or request.redelivered or request.attempts) and self._asking.ask(
-            call, seconds, old=old
+        if (old or request.redelivered or request.attempts or request.old) and self._asking.ask(
+            call, seconds, old=old or request.old
         ):
             return
         call.tick = self.deadlines.add(call.ends, call)

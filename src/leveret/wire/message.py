@@ -107,6 +107,9 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     is_copy: bool = False
     """Whether a server published it in place of the original, which it had not begun. If that
     server lost its connection, the original may be another one's by now."""
+    old: bool = False
+    """Whether it was in its queue before a server that gave it on, so that its caller may have been
+    told that there is no server."""
     waits: bool = False
     """Whether the caller waits for a server until the deadline, and says so."""
     for_all: bool = False

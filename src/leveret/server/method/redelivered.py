@@ -67,12 +67,15 @@ class Redelivered:
         self._admit = admit
 
     def is_settled(
-        self, request: Incoming, source: Source, seconds: float, *, draining: bool
+        self, request: Incoming, source: Source, seconds: float, *, old: bool, draining: bool
     ) -> bool:
         """Handle a request; False if it must be taken like any other.
 
         :param seconds: what is left of its time.
+        :param old: whether it was in the queue before this server. A copy of it says so.
         """
+        if old and not request.old:
+            request = structs.replace(request, old=True)
         source.counters.redelivered += request.redelivered
         name = name_of((request.reply_to, request.call_id), request.stage)
         if request.reply_to is None:

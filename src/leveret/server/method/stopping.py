@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from leveret.contract import MethodSpec
 from leveret.server.calls.life import Act, Event, Holding, ServerCall, State, Stop
 from leveret.server.calls.outcome import stopped
@@ -74,12 +76,18 @@ class Stopping:
             case Act.HAND_BACK:
                 self._ends.forget(call)
                 if not detached:
-                    self._settling.hand_back(call.incoming, call.source, call.ends - self._clock())
+                    self._hand_back(call, before)
             case Act.ANSWER | Act.ANSWER_CANCEL:
                 if call.stream is None:
                     self._record_cut_off(self._clock() - call.started)
                 self._ends.answer(call, error)
         self._cut_off(call, act)
+
+    def _hand_back(self, call: ServerCall, before: State) -> None:
+        request = call.incoming
+        if call.old and before is State.ASKED:  # nobody has said that its caller waits
+            request = structs.replace(request, old=True)
+        self._settling.hand_back(request, call.source, call.ends - self._clock())
 
     def _cut_off(self, call: ServerCall, act: Act) -> None:
         """Cancel the task of a stopped call, where that is possible."""

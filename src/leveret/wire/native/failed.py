@@ -25,6 +25,7 @@ from leveret.wire.native.headers import (
     DEADLINE,
     HANDED_BACK,
     IDEMPOTENCY_KEY,
+    OLD,
     ON_BEHALF_OF,
     RESENT,
     WAITS,
@@ -40,7 +41,7 @@ RETRIED: Final = "retried"
 """The header of a request that was failed before: how often somebody published it again."""
 
 _OF_ITS_DELIVERY: Final = frozenset(
-    {"CC", "BCC", DEADLINE, ATTEMPT, HANDED_BACK, ON_BEHALF_OF, RESENT, WAITS, FAILED}
+    {"CC", "BCC", DEADLINE, ATTEMPT, HANDED_BACK, OLD, ON_BEHALF_OF, RESENT, WAITS, FAILED}
 )
 """Headers that a failed request does not keep, in addition to those of the broker (`x-...`)."""
 _MESSAGES: Final = (4_000, 400, 40)

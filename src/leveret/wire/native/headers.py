@@ -34,6 +34,9 @@ ATTEMPT: Final = "attempt"
 """How often the request was redelivered; servers of classic queues count it."""
 ON_BEHALF_OF: Final = "on-behalf-of"
 """Whose request it is that a server hands back: the user that it came with."""
+OLD: Final = "old"
+"""The original of a copy was in its queue before the server that publishes the copy, so its caller
+may have been told that there is no server."""
 HANDED_BACK: Final = "handed-back"
 """The message is a copy of a request, made by a server. True: the server has the original until the
 broker has the copy. False: it has not."""
@@ -135,6 +138,11 @@ def on_behalf_of(headers: Headers) -> str | None:
 def is_resent(headers: Headers) -> bool:
     """Whether a client sent this request before."""
     return bool((headers or {}).get(RESENT))
+
+
+def is_old(headers: Headers) -> bool:
+    """Whether the original of a copy was in its queue before the server that published the copy."""
+    return bool((headers or {}).get(OLD))
 
 
 def does_wait(headers: Headers) -> bool:

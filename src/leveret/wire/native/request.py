@@ -44,6 +44,7 @@ from leveret.wire.native.headers import (
     DEADLINE,
     HANDED_BACK,
     METADATA,
+    OLD,
     ON_BEHALF_OF,
     attempts,
     delivery_count,
@@ -51,6 +52,7 @@ from leveret.wire.native.headers import (
     does_want_progress,
     idempotency_key,
     is_copy,
+    is_old,
     is_resent,
     on_behalf_of,
     problem_of,
@@ -214,6 +216,7 @@ def read_request(delivery: Delivery, now: float, timeout: float) -> Incoming:
         idempotency_key=idempotency_key(headers),
         resent=is_resent(headers),
         is_copy=is_copy(headers),
+        old=is_old(headers),
         waits=does_wait(headers),
         wants_progress=does_want_progress(headers),
         attempts=attempts(headers),
@@ -250,6 +253,8 @@ def pack_copy(copy: Copy, *, channel: int, frame_max: int, exchange: str, key: s
         headers[ON_BEHALF_OF] = user
     if copy.attempts is not None:
         headers[ATTEMPT] = copy.attempts
+    if request.old:
+        headers[OLD] = True
     expiration = properties.expiration
     if request.reply_to is None:
         # What is left of its handler's time is not how long it may wait.
