@@ -41,12 +41,13 @@ test-rabbitmq4: $(VENV)/.ready-test  ## The tests of brokers on RabbitMQ 4, in a
 	env -u LEVERET_URL LEVERET_RABBITMQ_ROOT=$(RABBITMQ4) \
 	    $(BIN)/pytest -n auto --dist loadgroup -k 'not embedded' $(or $(TESTS),$(TESTS_OF_RABBITMQ4))
 
-test-python313: $(VENV)/.ready-test  ## The tests that need neither other servers nor a browser, on Python 3.13 in the same folder; TESTS=... chooses
+test-python313: $(VENV)/.ready-test  ## The tests that need neither other servers, a browser nor npm, on Python 3.13 in the same folder; TESTS=... chooses
 	@scripts/rabbitmq4-chroot $(RABBITMQ4)
 	@scripts/python313-venv $(BIN)/pip $(RABBITMQ4) $(PYTHON313)
 	scripts/run-in-chroot $(RABBITMQ4) env -u LEVERET_URL \
 	    $(PYTHON313)/bin/python -m pytest -n auto --dist loadgroup \
-	    --ignore tests/behaviour/test_console_in_browser.py $(or $(TESTS),$(TESTS_OF_PYTHON313))
+	    --ignore tests/behaviour/test_console_in_browser.py --ignore tests/clients/test_amqplib.py \
+	    $(or $(TESTS),$(TESTS_OF_PYTHON313))
 
 test-oldest-dependencies:  ## The tests without a RabbitMQ, with the oldest packages that pyproject.toml allows
 	@scripts/make-venv $(OLDEST)
