@@ -12,6 +12,7 @@ import pytest
 
 import leveret
 from leveret import (
+    Busy,
     CallStatus,
     Cancelled,
     DeadlineExceeded,
@@ -59,6 +60,18 @@ class Reports(Service):
 
     @method(timeout=0.05)
     async def hurry(self, number: int) -> int:
+        await self.opened.wait()
+        return number
+
+
+class Narrow(Service):
+    """Has a short queue."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+
+    @method(timeout=30, concurrency=1, max_length=1)
+    async def work(self, number: int) -> int:
         await self.opened.wait()
         return number
 
@@ -125,6 +138,29 @@ async def test_two_starts_with_one_key_run_once_and_other_arguments_are_refused(
         await other
     assert await first == "report 1 for all"
     assert reports.begun == [1]
+
+
+async def test_a_call_whose_request_the_broker_refused_is_not_found_and_can_be_started(
+    host: Rabbit, client: Rabbit, store: str
+) -> None:
+    narrow = Narrow()
+    async with host.serving(narrow, once=store):
+        start = [client.start(client.remote(Narrow).work, key=f"k{n}") for n in range(10)]
+        handles: list[leveret.CallHandle[int]] = []
+
+        async def fill() -> None:
+            while True:
+                handles.append(await start[len(handles)](len(handles)))
+
+        with pytest.raises(Busy, match="its queue is full") as caught:
+            await fill()
+        assert caught.value.executed == "no"
+        key = len(handles)
+        refused = client.attach(client.remote(Narrow).work, f"k{key}")
+        assert await refused.peek() == CallStatus(state="not found")
+        narrow.opened.set()
+        assert [await handle for handle in handles] == list(range(key))
+        assert await (await start[key](key)) == key
 
 
 async def test_a_call_that_was_lost_with_its_queue_can_be_started_again(

@@ -147,6 +147,8 @@ class StartedCalls:
         match call.question.ask:
             case "expect":
                 return await call.expect()
+            case "withdraw":
+                return await call.withdraw()
             case "cancel":
                 if method.cancel_started(call.name):
                     return call.standing("running", runs_at=self._instance)
@@ -194,6 +196,11 @@ class _Call:
             await self._store.release(self._expected, owner=found.owner)
             await self._begin_expected()
         return self.standing("waiting", runs_at=question.start)
+
+    async def withdraw(self) -> Standing:
+        """Expect a request no more: it was not sent, or the broker did not take it."""
+        await self._store.release(self._expected, owner=self.question.start)
+        return await self.look()
 
     async def _begin_expected(self) -> object:
         return await self._store.begin(

@@ -32,8 +32,8 @@ StateOfStarted: TypeAlias = Literal["unknown", "waiting", "running", "done", "re
 class StartedQuestion(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A question about one started call."""
 
-    ask: Literal["expect", "look", "cancel"]
-    """To expect its request, to look how it stands, or to cancel it."""
+    ask: Literal["expect", "withdraw", "look", "cancel"]
+    """To expect its request, to expect it no more, to look how it stands, or to cancel it."""
     method: str
     """"service.method"."""
     key: str

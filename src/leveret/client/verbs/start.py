@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
+from msgspec import structs
+
 from leveret.client.options import GivenOptions, check_key
 from leveret.client.remote_method import RemoteMethod
 from leveret.client.verbs.handle import CallHandle
@@ -19,7 +21,7 @@ from leveret.client.verbs.pipe import (
 from leveret.client.verbs.pipe_handle import PipeHandle, StageOfHandle
 from leveret.client.verbs.remote_methods import startable
 from leveret.client.verbs.started_servers import Inquirer, StartedServers
-from leveret.errors import InvalidArgument
+from leveret.errors import CallError, InvalidArgument
 from leveret.wire.context import find_current_call, within_current_call
 from leveret.wire.started import StartedQuestion
 
@@ -72,13 +74,22 @@ class Starting:
             give_up = loop.time() + timeout
             remote.invocation.encoded(arguments)
             call_id = remote.invocation.new_id()
-            for stage, its_key in called:
-                expect = StartedQuestion(
-                    ask="expect", method=stage.spec.key, key=its_key, start=call_id, keep=keep
-                )
-                await self._servers.ask(expect, max(give_up - loop.time(), _LEAST))
-            left = max(give_up - loop.time(), _LEAST)
-            await starting.request(call_id, arguments, metadata, left)
+            expected: list[StartedQuestion] = []
+            try:
+                for stage, its_key in called:
+                    expect = StartedQuestion(
+                        ask="expect", method=stage.spec.key, key=its_key, start=call_id, keep=keep
+                    )
+                    await self._servers.ask(expect, max(give_up - loop.time(), _LEAST))
+                    expected.append(expect)
+                left = max(give_up - loop.time(), _LEAST)
+                await starting.request(call_id, arguments, metadata, left)
+            except CallError as error:
+                if error.executed == "no":
+                    for expect in expected:
+                        withdraw = structs.replace(expect, ask="withdraw", keep=0.0)
+                        await self._servers.withdraw(withdraw, give_up - loop.time())
+                raise
             return self._handle(remote, key, call_id)
 
         def start(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, CallHandle[R]]:

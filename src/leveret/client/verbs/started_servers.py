@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
 
 from leveret.client.calls.inquiries import Inquiry
-from leveret.errors import Busy, InvalidResult, NoServer, Unimplemented
+from leveret.errors import Busy, CallError, InvalidResult, NoServer, Unimplemented
 from leveret.wire.control import INFO, read_answer
 from leveret.wire.started import STARTED, Standing, StartedQuestion, read_standing
 
 _SILENT: Final = 2.0
 """Seconds after which a server that should have answered counts as gone."""
+_WITHDRAWN: Final = 0.25
+"""Seconds to wait until a server has heard that a request does not come."""
 _SETTLED: Final = 0.1
 """Seconds without another answer after which all servers count as having answered."""
 _ASKED_EVERY: Final = 1.0
@@ -77,6 +80,18 @@ class StartedServers:
                     " started call: can they reach their store of keys? Their log says so",
                     method=question.method,
                 )
+
+    async def withdraw(self, question: StartedQuestion, timeout: float) -> None:
+        """Tell a server that the request which it was to expect does not come, if it hears that.
+
+        :param timeout: seconds that this may take.
+        """
+        instances = self._instances.get(question.method.partition(".")[0])
+        if instances and timeout > 0:
+            key = f"{question.method.partition('.')[0]}.{random.choice(instances)}"
+            with suppress(CallError):
+                body = msgspec.json.encode(question)
+                await self._answer(key, body, timeout, min(timeout, _WITHDRAWN))
 
     async def ask_at(self, instance: str, question: StartedQuestion) -> Standing | None:
         """One server's answer about a call; None if it is silent.
