@@ -7,6 +7,7 @@ Both may be absent. A message without a body says no more than that the handler 
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 import msgspec
@@ -29,9 +30,13 @@ def progress_of(fraction: float | None, text: str) -> Progress:
     if fraction is not None:
         if isinstance(fraction, str | bytes):
             raise TypeError(f"progress is a number from 0 to 1, or None; got {fraction!r}")
-        given, fraction = fraction, float(fraction)
+        given = fraction
+        try:
+            fraction = float(given)
+        except OverflowError:  # as of 10**400
+            fraction = inf
         if not -_ROUNDING <= fraction <= 1 + _ROUNDING:  # NaN is not, either
-            raise ValueError(f"progress is a number from 0 to 1, or None; got {given!r}")
+            raise ValueError(f"progress is a number from 0 to 1, or None; got {given!r:.100}")
         fraction = min(max(fraction, 0.0), 1.0)
     if not isinstance(text, str):
         raise TypeError(f"the text of a progress must be text; got {text!r}")

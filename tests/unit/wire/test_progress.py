@@ -27,7 +27,7 @@ def test_a_fraction_is_from_0_to_1(given: Any, reported: float | None) -> None:
     assert progress_of(given, "x") == Progress(fraction=reported, text="x")
 
 
-@pytest.mark.parametrize("given", [-0.1, 1.1, float("nan"), float("inf"), 50])
+@pytest.mark.parametrize("given", [-0.1, 1.1, float("nan"), float("inf"), 50, 10**400])
 def test_another_number_is_refused(given: float) -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
         progress_of(given, "")

@@ -52,8 +52,8 @@ class BeginningStreams:
         spec, request = self._spec, call.incoming.stream
         if spec.streams and (request is None or not request.items):
             raise InvalidArgument(
-                f"{spec.key} streams its results, and this caller takes one result only; call it"
-                " with `async for`, by a client that knows streams"
+                f"{spec.key} streams its results, and this caller takes one result only; take"
+                " its items with `async for`, or by `leveret call --stream`"
             )
         if spec.upload is not None and (request is None or not request.uploads):
             raise InvalidArgument(
