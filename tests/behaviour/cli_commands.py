@@ -187,7 +187,7 @@ def is_alive(pid: int) -> bool:
     """Whether there is such a process; one that ended and whose parent has not looked is none."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter as it ends while it is read
         if Path("/proc/self").exists():
             return False
         try:

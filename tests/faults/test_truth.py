@@ -116,7 +116,8 @@ async def test_a_keyed_request_that_comes_again_may_have_run_though_the_store_is
     ):
         question = await raw.reply()
         assert question.properties.type == "claim"
-        failure = await raw.failure()  # once nobody has answered
+        raw.control(question.properties.reply_to or "", "go", correlation_id="raw-1")
+        failure = await raw.failure()
     assert failure["code"] == "RESOURCE_EXHAUSTED"
     assert failure.get("executed", "maybe") == "maybe", failure
 

@@ -62,10 +62,16 @@ class StartedServers:
         give_up = loop.time() + timeout
         service = question.method.partition(".")[0]
         body = msgspec.json.encode(question)
+        silent = 0
         while True:
             instances = self._instances.get(service)
             if instances is None:
-                instances = await self._found(service, question.method, give_up)
+                try:
+                    instances = await self._found(service, question.method, give_up)
+                except NoServer as error:
+                    if silent:
+                        raise _silent(silent, timeout, question.method) from error
+                    raise
             key = service
             if question.ask != "cancel":  # any server may have the call that is to end
                 key = f"{service}.{random.choice(instances)}"
@@ -74,12 +80,9 @@ class StartedServers:
             if answer is not None:
                 return _standing(answer, question.method)
             self._instances.pop(service, None)
+            silent = len(instances)
             if loop.time() >= give_up:
-                raise NoServer(
-                    f"none of its {len(instances)} servers answered in {timeout:.3g} s about a"
-                    " started call: can they reach their store of keys? Their log says so",
-                    method=question.method,
-                )
+                raise _silent(silent, timeout, question.method)
 
     async def withdraw(self, question: StartedQuestion, timeout: float) -> None:
         """Tell a server that the request which it was to expect does not come, if it hears that.
@@ -142,6 +145,14 @@ class StartedServers:
             self._instances.clear()
         self._instances[service] = instances
         return instances
+
+
+def _silent(servers: int, seconds: float, method: str) -> NoServer:
+    return NoServer(
+        f"none of its {servers} servers answered in {seconds:.3g} s about a started call: can they"
+        " reach their store of keys? Their log says so",
+        method=method,
+    )
 
 
 def _standing(body: bytes, method: str) -> Standing:

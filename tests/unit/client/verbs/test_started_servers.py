@@ -96,7 +96,8 @@ async def test_if_one_server_cannot_remember_nothing_is_asked() -> None:
 async def test_nobody_there_is_an_error_in_time() -> None:
     with pytest.raises(NoServer, match="there is no server"):
         await Servers(info=[[]]).servers.ask(LOOK, 0.01)
-    silent = Servers(info=[[info("one")]], started=[[]])
+    silent = Servers(info=[[info("one")]], started=[[standing()], []])
+    await silent.servers.ask(LOOK, 5)
     with pytest.raises(NoServer, match="can they reach their store of keys"):
         await silent.servers.ask(LOOK, 0.01)
     assert await silent.servers.ask_at("two", LOOK) is None
