@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from leveret.broker.model.messages import Entry
 from leveret.broker.model.queues import Queue
 from leveret.broker.model.vhost import VHost
 from leveret.broker.node import Node
@@ -50,14 +51,17 @@ def _restore(old: VHost, new: VHost) -> None:
 
 
 def _restore_messages(old: Queue, new: Queue) -> None:
-    kept = []
+    kept: list[Entry] = []
+    copies: list[Entry] = []
     while (entry := old.get(no_ack=False)) is not None:
         if not old.options.quorum and entry.message.properties.delivery_mode != _PERSISTENT:
             continue
-        kept.append(entry)
         entry.message.places = 0
         new.publish(entry.message)
-    copies = [copy for _ in kept if (copy := new.get(no_ack=False)) is not None]
+        copy = new.get(no_ack=False)  # at once, as those that were delivered may exceed its limit
+        if copy is not None:
+            kept.append(entry)
+            copies.append(copy)
     for copy, entry in zip(copies, kept, strict=True):
         copy.expires_at = entry.expires_at
     new.requeue(copies, channel_ended=True)

@@ -224,7 +224,7 @@ class Invocation:
                     tries += 1
                     if ids is None:
                         ids = RequestIds(call.id, sent=1)
-                    timeout = await self._pause(error, tries, end - loop.time())
+                    timeout = await self._pause(error, tries, end)
                 except BaseException:
                     sender.abandon(call)
                     raise
@@ -342,20 +342,24 @@ class Invocation:
 
         return traced_attempt
 
-    async def _pause(self, error: Unimplemented, tries: int, left: float) -> float:
+    async def _pause(self, error: Unimplemented, tries: int, end: float) -> float:
         """Wait before the next request to a queue that is not there yet; returns the seconds left.
 
+        :param end: the deadline, on the event loop's clock.
         :raises DeadlineExceeded: if too little time is left.
         """
-        pause = _PAUSES.pause_within(tries, left)
-        if pause is None:
-            late = DeadlineExceeded(
-                f"no server came up in time: {error.message}", where="queue", method=self._method
-            )
-            late.call_id = error.call_id
-            raise late from error
-        await asyncio.sleep(pause)
-        return left - pause
+        loop = get_running_loop()
+        pause = _PAUSES.pause_within(tries, end - loop.time())
+        if pause is not None:
+            await asyncio.sleep(pause)
+            left = end - loop.time()  # less than meant, where the process stood still
+            if left > 0:
+                return left
+        late = DeadlineExceeded(
+            f"no server came up in time: {error.message}", where="queue", method=self._method
+        )
+        late.call_id = error.call_id
+        raise late from error
 
 
 async def _once_more(ready: Awaitable[float]) -> float:

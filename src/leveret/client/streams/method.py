@@ -243,8 +243,10 @@ class RemoteUploadMethod(RemoteStreamMethod):
             pause = PAUSES.pause_within(tries, left)
             if pause is None:
                 raise opener.came_too_late(missing)
-            left -= pause
             await asyncio.sleep(pause)
+            left = min(give_up, until) - loop.time()
+            if left <= 0:
+                raise opener.came_too_late(missing)
         metadata = opened.stream.metadata
         if terms.reply_metadata is not None and metadata:
             terms.reply_metadata.update(metadata)

@@ -315,7 +315,9 @@ class RemoteStream(Generic[T_co]):
                 await self._fail(failure)
             pause, left = attempt
             if pause:
+                end = loop.time() + pause + left
                 await asyncio.sleep(pause)
+                left = max(end - loop.time(), 0.001)  # less, where the process stood still
             try:
                 await self._open(self._cursor, left)
             except CallError as error:
