@@ -19,10 +19,11 @@ from leveret import (
 )
 from leveret.server.outbox import Outbox
 from leveret.server.server import Server
+from leveret.testing import FaultProxy
 from leveret.transport.channel import Channel
 from leveret.wire.message import Incoming
 from tests.behaviour.crashing import crash
-from tests.behaviour.patience import at_once, until, until_found
+from tests.behaviour.patience import PATIENCE, at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Gate, Stubborn
 
@@ -39,6 +40,18 @@ class Log(Service):
         self.ran.append(n)
         self.redelivered += current_call().redelivered
         await asyncio.sleep(0)
+        return n
+
+
+class Narrow(Service):
+    """Runs one call at a time."""
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+
+    @method(timeout=300, idempotent=True, concurrency=1)
+    async def work(self, n: int) -> int:
+        await self.opened.wait()
         return n
 
 
@@ -293,6 +306,38 @@ async def test_an_idempotent_call_that_outlasts_the_grace_moves_to_another_serve
             two.opened.set()
             assert await call == 1
     assert (one.cancelled, two.ended) == ([1], [1])
+
+
+async def test_a_call_that_waited_when_its_channel_ended_holds_up_no_drain(
+    client: Rabbit, other_host: Rabbit, rabbitmq_url: str
+) -> None:
+    """Another server has run it. This one knows it for the case that its request comes again."""
+    narrow, other = Narrow(), Narrow()
+    other.opened.set()
+    async with (
+        FaultProxy(rabbitmq_url) as proxy,
+        leveret.connect(proxy.url) as host,
+        host.serving(narrow, grace=30, plain={"narrow": "narrow.work"}) as server,
+    ):
+        plain = client.plain("narrow", result=int, timeout=300)
+        calls = [asyncio.create_task(plain.call(0))]
+        try:
+            await until(lambda: len(server.calls()) == 1, "one runs")
+            calls.append(asyncio.create_task(client.remote(Narrow).work(1)))
+            await until(lambda: len(server.calls()) == 2, "one waits")
+            async with (
+                other_host.serving(other, plain={"narrow": "narrow.work"}),
+                asyncio.timeout(PATIENCE),
+            ):
+                proxy.refuse()
+                proxy.cut()
+                assert await asyncio.gather(*calls) == [0, 1]
+                proxy.accept()
+                await until(lambda: server.unready == "", "it serves again")
+        finally:
+            narrow.opened.set()
+        async with at_once():
+            await server.drain()
 
 
 async def test_a_handler_that_refuses_to_end_holds_up_no_drain_and_no_caller(

@@ -386,6 +386,9 @@ class MethodServer:
             self._table.detached(call)
             # Its request is the broker's, so it does not wait here; it may come again.
             self.slots.discard(call)
+            if call.incoming.started is not None and call.state is State.WAITING:
+                # Its key tells then whether it ran; here it could be known for as long as a day.
+                self.stop(call, Stop.DRAIN)
         for item in unsent:
             if item.call is not None:
                 self._settling.keep(item.call, bytes(item.frames))
@@ -440,9 +443,13 @@ class MethodServer:
     # -- the drain ---------------------------------------------------------------------------------
 
     async def hand_back_waiting(self) -> None:
-        """Hand back the calls that wait for a place, and change no prefetch any more."""
-        for call in self.waiting:
-            self.stop(call, Stop.DRAIN)
+        """Hand back the calls that wait for a place, and change no prefetch any more.
+
+        Those whose requests the broker has already are forgotten.
+        """
+        for call in tuple(self._calls):
+            if call.state is State.WAITING:
+                self.stop(call, Stop.DRAIN)
         if self.spec.resume:
             self.drain_streams()
         await self._places.settled()
