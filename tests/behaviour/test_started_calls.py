@@ -32,7 +32,7 @@ from leveret.client.calls.life import Event, Pending, State
 from leveret.once import OnceUnavailable, Outcome, SqliteOnce
 from leveret.testing import FaultProxy
 from tests.behaviour.crashing import crash
-from tests.behaviour.patience import at_once, until, until_found
+from tests.behaviour.patience import PATIENCE, at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 
 
@@ -161,6 +161,31 @@ async def test_a_call_whose_request_the_broker_refused_is_not_found_and_can_be_s
         narrow.opened.set()
         assert [await handle for handle in handles] == list(range(key))
         assert await (await start[key](key)) == key
+
+
+async def test_a_call_that_waits_at_a_server_is_not_kept_there_once_its_channel_has_ended(
+    client: Rabbit, rabbitmq_url: str, store: str
+) -> None:
+    """Its request is the broker's again; it could be kept for as long as its outcome, a day."""
+    narrow = Narrow()
+    async with (
+        FaultProxy(rabbitmq_url) as proxy,
+        leveret.connect(proxy.url) as host,
+        host.serving(narrow, once=store, plain={"narrow": "narrow.work"}) as server,
+    ):
+        running = asyncio.create_task(client.plain("narrow", result=int, timeout=60).call(0))
+        try:
+            await until(lambda: len(server.calls()) == 1, "one runs")
+            handle = await client.start(client.remote(Narrow).work, key="k")(1)
+            await until(lambda: len(server.calls()) == 2, "one waits")
+            proxy.refuse()
+            proxy.cut()
+            await until(lambda: len(server.calls()) == 1, "only the one that runs is there")
+            proxy.accept()
+        finally:
+            narrow.opened.set()
+        assert await handle.result(timeout=PATIENCE) == 1
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_call_that_was_lost_with_its_queue_can_be_started_again(
