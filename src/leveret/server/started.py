@@ -1,15 +1,16 @@
 """Answers questions about started calls, from the store of keys, never from a handler.
 
-A started call has up to three entries in the store, by its key:
+A started call has up to four entries in the store, by its key:
 
     its own      claim and record, as of any call with a key: it runs, or has run
     "started"    claimed by the call id of its request, before that is sent: it is expected
+    "again"      claimed by the call id of another request with the key, expected after that one
     "refused"    with the call id: why its request is not run, as that of another call with the key
                  and the same arguments was ("same"), or as it was refused
 
-So a call is *waiting* if it is expected, and neither runs nor has ended, and *unknown* if none of
-the three is there. Any server of the method can answer: all see the same store. Waiting for the end
-of a call takes neither a place nor a handler.
+So a call is *waiting* if it is expected, and neither runs nor has ended, and *unknown* if it is not
+expected either. Any server of the method can answer: all see the same store. Waiting for the end of
+a call takes neither a place nor a handler.
 """
 
 from __future__ import annotations
@@ -180,6 +181,7 @@ class _Call:
         self._user = user
         self._store = store
         self._expected = self._about("started")
+        self._expected_again = self._about("started", "again")
 
     def _about(self, *what: str) -> str:
         return name_in_store(self._spec.key, self._user, self.question.key, *what)
@@ -190,26 +192,34 @@ class _Call:
 
     async def expect(self) -> Standing:
         """Note that a request with this key is about to be sent."""
-        question = self.question
-        found = await self._begin_expected()
-        if isinstance(found, Taken) and await self._refused(found.owner) is not None:
-            await self._store.release(self._expected, owner=found.owner)
-            await self._begin_expected()
-        return self.standing("waiting", runs_at=question.start)
+        start, keep = self.question.start, self.question.keep
+        found = await self._claim(self._expected, start, keep)
+        if isinstance(found, Taken):
+            if await self._refused(found.owner) is not None:
+                await self._store.release(self._expected, owner=found.owner)
+            else:
+                await self._claim(self._expected_again, start, keep)
+            await self._claim(self._expected, start, keep)  # the other may be withdrawn meanwhile
+        return self.standing("waiting", runs_at=start)
 
     async def withdraw(self) -> Standing:
-        """Expect a request no more: it was not sent, or the broker did not take it."""
-        await self._store.release(self._expected, owner=self.question.start)
+        """Expect a request no more: it was not sent, or the broker did not take it.
+
+        Where another with the key was expected meanwhile, that one still is.
+        """
+        if await self._other_expected() is None:
+            await self._store.release(self._expected, owner=self.question.start)
+            other = await self._other_expected()
+            if other is not None:
+                await self._claim(self._expected, other.owner, other.remaining)
         return await self.look()
 
-    async def _begin_expected(self) -> object:
-        return await self._store.begin(
-            self._expected,
-            owner=self.question.start,
-            lease=self.question.keep,
-            keep=_SPARE,
-            takeover=True,
-        )
+    async def _other_expected(self) -> Taken | None:
+        found = await self._store.look(self._expected_again)
+        return found if isinstance(found, Taken) else None
+
+    async def _claim(self, name: str, owner: str, seconds: float) -> object:
+        return await self._store.begin(name, owner=owner, lease=seconds, keep=_SPARE, takeover=True)
 
     async def look(self) -> Standing:
         """The state of the call at this moment."""

@@ -82,6 +82,11 @@ class Scene:
             StartedQuestion(ask="expect", method=method, key="k", start=start, keep=60)
         )
 
+    async def withdraw(self, start: str) -> Standing:
+        return await self.asked(
+            StartedQuestion(ask="withdraw", method="desk.write", key="k", start=start)
+        )
+
     async def cancel(self, method: str = "desk.write") -> Standing:
         return await self.asked(StartedQuestion(ask="cancel", method=method, key="k"))
 
@@ -174,6 +179,37 @@ async def test_a_refusal_is_told_to_all_until_the_call_is_started_anew(scene: Sc
     assert (await scene.look()).kind == "error"
     await scene.expect("two")
     assert (await scene.look()).state == "waiting"
+
+
+async def test_a_call_that_is_withdrawn_is_unknown_and_can_be_expected_anew(scene: Scene) -> None:
+    await scene.expect("one")
+    assert (await scene.withdraw("two")).state == "waiting"
+    assert (await scene.withdraw("one")).state == "unknown"
+    assert (await scene.expect("two")).state == "waiting"
+    assert (await scene.withdraw("two")).state == "unknown"
+
+
+async def test_a_call_still_waits_if_one_of_two_starts_with_its_key_is_withdrawn(
+    scene: Scene,
+) -> None:
+    await scene.expect("one")
+    await scene.expect("two")
+    assert (await scene.withdraw("one")).state == "waiting"
+    assert (await scene.look()).state == "waiting"
+
+
+async def test_a_start_that_is_expected_while_another_is_withdrawn_still_waits(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scene.expect("one")
+    release = scene.store.release
+
+    async def release_late(key: str, *, owner: str) -> None:
+        await scene.expect("two")
+        await release(key, owner=owner)
+
+    monkeypatch.setattr(scene.store, "release", release_late)
+    assert (await scene.withdraw("one")).state == "waiting"
 
 
 async def test_a_cancel_ends_what_is_here_or_what_waits_and_nothing_else(scene: Scene) -> None:
