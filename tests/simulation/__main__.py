@@ -27,7 +27,8 @@ from tests.simulation.runs import Job, begin_process, complaints, do, repeats, s
 from tests.simulation.system import Outcome
 
 CALLS_PER_RUN: Final = 1000
-_RUNS_PER_PROCESS: Final = 100
+_RUNS_PER_PROCESS: Final = 10
+"""What is not collected after a run, some 15 MB, goes with its process."""
 _TOLD_EVERY: Final = 20.0
 """Seconds between two lines about how far it is."""
 
@@ -74,9 +75,9 @@ def _main(options: argparse.Namespace) -> int:
     began = told = time.monotonic()
     # A ProcessPoolExecutor whose processes have a bounded number of tasks does not replace each of
     # them at once (https://github.com/python/cpython/issues/115634), so a core has nothing to do.
-    with multiprocessing.get_context("spawn").Pool(
-        options.jobs, begin_process, maxtasksperchild=_RUNS_PER_PROCESS
-    ) as pool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([do.__module__])  # a new process need not import it
+    with context.Pool(options.jobs, begin_process, maxtasksperchild=_RUNS_PER_PROCESS) as pool:
         ahead = options.jobs if options.until_found else 4 * options.jobs
         for job, outcome in _results(pool, jobs, ahead):
             total.add(outcome.verdict)

@@ -28,7 +28,7 @@ PORT: Final = 5672
 URL: Final = f"amqp://guest:guest@{HOST}:{PORT}/?heartbeat=2"
 """Heartbeats that notice a broker which vanished within the deadlines of the calls."""
 _SOON: Final = Reconnect(first=0.05, most=0.5)
-_HUNG: Final = 5.0
+_HUNG: Final = 60.0
 """Seconds after its deadline at which a call is waited for no longer."""
 _GRACE: Final = 5.0
 """Seconds that running calls get in a drain."""

@@ -14,6 +14,8 @@ from tests.simulation.shrinking import shrunk
 from tests.simulation.system import Outcome, run
 
 _SHOWN: Final = 12
+_COLLECTED_EVERY: Final = 4
+"""The garbage of one of so many runs is collected, which takes as long as some hundred calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ def _run(job: Job) -> Outcome:
     if job.faults is not None:
         chosen = tuple(fault for fault in planned.faults if fault.number in job.faults)
         planned = replace(planned, faults=chosen)
+    collects = job.seed % _COLLECTED_EVERY == 0
     if job.trace is None:
-        return run(planned)
+        return run(planned, collects=collects)
     with Path(job.trace).open("w") as file:
-        return run(planned, file)
+        return run(planned, file, collects=collects)
 
 
 def repeats(job: Job) -> str:

@@ -67,11 +67,13 @@ def in_place(world: World, seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def buried() -> Iterator[list[str]]:
+def buried(*, collects: bool = True) -> Iterator[list[str]]:
     """Let go of a world; yields what went wrong in finalizers, once the context has ended.
 
     What the dead processes of a world had begun is closed where no event loop runs, and complains
     of that. All else is told: the product must not raise where nobody can catch it.
+
+    :param collects: whether finalizers run of what refers to itself; if not, that stays for ever.
     """
     others: list[str] = []
     hook = sys.unraisablehook
@@ -85,7 +87,10 @@ def buried() -> Iterator[list[str]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield others
-            gc.collect()
+            if collects:
+                gc.collect()
+            else:
+                gc.freeze()
     finally:
         sys.unraisablehook = hook
 

@@ -366,9 +366,12 @@ def _judge(deed: Deed, verdict: Verdict) -> None:
         verdict.errors[f"{deed.planned.verb} {type(error).__name__}{told}"] += 1
 
 
-def run(plan: Plan, file: TextIO | None = None) -> Outcome:
-    """Run a plan, in a world of its own."""
-    with buried() as others:
+def run(plan: Plan, file: TextIO | None = None, *, collects: bool = True) -> Outcome:
+    """Run a plan, in a world of its own.
+
+    :param collects: whether to look for what goes wrong in finalizers of what refers to itself.
+    """
+    with buried(collects=collects) as others:
         outcome = _run(plan, Trace(file))
     outcome.broken += others
     return outcome

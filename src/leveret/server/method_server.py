@@ -289,7 +289,7 @@ class MethodServer:
             self._admit(call)
             return
         if (old or request.redelivered or request.attempts or request.old) and self._asking.ask(
-            call, seconds, old=old or request.old
+            call, old=old or request.old
         ):
             return
         call.tick = self.deadlines.add(call.ends, call)

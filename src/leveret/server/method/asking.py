@@ -4,6 +4,9 @@ The caller of a request that was there before this server may have been told tha
 Another server may have answered the caller of a request that it had, and lost its connection before
 its acknowledgement was read. Usually the answer was a refusal, which says that the handler did not
 run.
+
+A caller that does not answer is asked a second time: a question or an answer is lost with the
+connection that breaks under it, and the client is back by then.
 """
 
 from __future__ import annotations
@@ -48,18 +51,16 @@ class Asking:
         self._fail = fail
         self._forget = forget
 
-    def ask(self, call: ServerCall, seconds: float, *, old: bool) -> bool:
+    def ask(self, call: ServerCall, *, old: bool) -> bool:
         """Ask the caller whether it still waits; False if its dialect does not know this question.
 
-        :param seconds: what is left of its time.
         :param old: whether its request was in the queue before this server.
         """
         call.old = old
         question = self._question(call)
         if not question:
             return False
-        patience = min(seconds, CONFIRM_WITHIN_WAITS if self._still_waits(call) else CONFIRM_WITHIN)
-        call.tick = self._deadlines.add(call.arrived + patience, call)
+        call.tick = self._deadlines.add(call.arrived + self._patience(call) / 2, call)
         self._life.fire(call, Event.ASK)
         call.source.answers.reply(question)
         return True
@@ -78,8 +79,13 @@ class Asking:
         self._admit(call)
 
     def unanswered(self, call: ServerCall) -> None:
-        """The caller of a call that is asked about has not answered in time."""
-        if call.holding is Holding.DETACHED:
+        """The caller of a call that is asked about has not answered so far."""
+        give_up = call.arrived + self._patience(call)
+        if self._clock() < give_up:
+            if call.holding is not Holding.DETACHED:
+                self.ask_again(call)
+            call.tick = self._deadlines.add(give_up, call)
+        elif call.holding is Holding.DETACHED:
             self._life.fire(call, Event.UNCONFIRMED)
             self._forget(call)  # whoever gets its request next asks its caller
         elif self._still_waits(call) and call.ends > self._clock():
@@ -98,6 +104,11 @@ class Asking:
         had to arrive without the acknowledgement in the same write.
         """
         return not call.old or (self._idempotent and call.incoming.waits)
+
+    def _patience(self, call: ServerCall) -> float:
+        """Seconds in which its caller must answer."""
+        within = CONFIRM_WITHIN_WAITS if self._still_waits(call) else CONFIRM_WITHIN
+        return min(within, call.ends - call.arrived)
 
     def _question(self, call: ServerCall) -> bytes:
         notice = Notice(kind=NoticeKind.CONFIRM, answer_to=self._answer_to)
