@@ -122,9 +122,12 @@ class Drain:
         One queue whose channel broke does not stop the others.
         """
         tasks = [asyncio.create_task(step) for step in steps]
+        heard = True
 
         def listen(_news: str) -> None:
+            nonlocal heard
             if not self._hears:
+                heard = False  # the steps are not taken, though it may read again at once
                 for task in tasks:
                     task.cancel()
 
@@ -137,9 +140,9 @@ class Drain:
         finally:
             news.remove(listen)
         for outcome in outcomes:
-            if isinstance(outcome, BaseException) and self._hears:
+            if isinstance(outcome, BaseException) and heard and self._hears:
                 log.error("the drain was cut short: %s", outcome)
-        return self._hears
+        return heard and self._hears
 
     async def _answered(self, tasks: list[asyncio.Task[None]]) -> None:
         """Wait for tasks that need the broker's answers; give up a broker that sends nothing."""

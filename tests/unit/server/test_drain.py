@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from leveret import Service, method
+from leveret.amqp import methods
+from leveret.amqp.frames import method_frame
 from leveret.contract import spec_of
 from leveret.once import MemoryOnce
 from leveret.server.calls.kept_replies import KeptReplies
@@ -22,7 +24,7 @@ from leveret.server.streams.registry import Streams
 from leveret.server.subscription import Subscription
 from leveret.transport.link import Link
 from leveret.wire.native.dialect import NativeServer
-from tests.behaviour.patience import at_once, until
+from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.unit.server.calls.making import NOBODY
 
@@ -191,6 +193,20 @@ async def test_a_handler_that_refuses_to_end_holds_nothing_up(scene: Scene, raw:
     await raw.reply()
     assert (await raw.failure())["code"] == "CANCELLED"
     assert not scene.table
+
+
+async def test_a_broker_that_reads_again_as_a_drain_begins_leaves_no_consumer(
+    scene: Scene, raw: RawPeer
+) -> None:
+    await scene.serve(raw)
+    connection = scene.link.connection
+    connection.data_received(method_frame(0, methods.Connection.Blocked(reason="low on memory")))
+    draining = scene.start()
+    await asyncio.sleep(0)
+    connection.data_received(method_frame(0, methods.Connection.Unblocked()))
+    async with at_once():
+        await draining
+    await until_found(lambda: raw.consumers(scene.spec.queue_name), 0, "it takes no more")
 
 
 async def test_without_a_connection_a_drain_ends_at_once(scene: Scene, raw: RawPeer) -> None:
