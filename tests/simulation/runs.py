@@ -14,7 +14,7 @@ from tests.simulation.shrinking import shrunk
 from tests.simulation.system import Outcome, run
 
 _SHOWN: Final = 12
-_COLLECTED_EVERY: Final = 4
+_COLLECTED_EVERY: Final = 8
 """The garbage of one of so many runs is collected, which takes as long as some hundred calls."""
 
 

@@ -40,7 +40,9 @@ _LOOK: Final = 0.1
 _SETTLED: Final = PATIENT + 10.0
 """Seconds in which requests whose callers are dead leave the queues."""
 _AFTERMATH_EVERY: Final = 4
-"""One of so many runs ends with the aftermath, which takes as long as some hundred calls."""
+"""One of so many runs ends with the aftermath, which takes as long as some hundred calls. Of runs
+with many calls, it is one of twice as many."""
+_MANY: Final = 500
 _CLOCKS: Final = 0.9
 """Seconds by which a handler may begin late because clocks differ: twice what one may err."""
 
@@ -115,7 +117,8 @@ class System:
         self.ledger = Ledger(self.world)
         self.calls: list[Call] = []
         self.deeds: list[Deed] = []
-        self.processes: list[Process] = []
+        self.processes: dict[str, Process] = {}
+        """Those of servers and clients, by their names, also the dead."""
         self.servers: list[ServerProgram] = []
         self.clients: list[ClientProgram] = []
         self.all_servers: list[ServerProgram] = []
@@ -152,7 +155,7 @@ class System:
             self._wait(_LATEST)
             self.fetch(self.deeds)
             broken += self._settled()
-            if not broken and self.plan.seed % _AFTERMATH_EVERY == 1:
+            if not broken and self.plan.seed % self._aftermath_every == 1:
                 broken += self._aftermath()
         except Stuck as error:
             broken.append(str(error))
@@ -164,6 +167,10 @@ class System:
                 broken.append(f"while all was closed: {error}")
         broken += world.complaints
         return Outcome(verdict, world.trace.digest(), world.now, broken)
+
+    @property
+    def _aftermath_every(self) -> int:
+        return _AFTERMATH_EVERY if len(self.plan.calls) <= _MANY else 2 * _AFTERMATH_EVERY
 
     def _is_up(self) -> bool:
         return all(server.serves for server in self.servers) and all(
@@ -210,13 +217,13 @@ class System:
         server = ServerProgram(self.world, self.network, name, services, self.store)
         self.servers.append(server)
         self.all_servers.append(server)
-        self.processes.append(server.process)
+        self.processes[name] = server.process
 
     def _new_client(self) -> ClientProgram:
         self._started += 1
         name = f"client-{self._started}"
         client = ClientProgram(self.world, self.network, name, self._ended, self._done)
-        self.processes.append(client.process)
+        self.processes[name] = client.process
         return client
 
     def replace_client(self, client: ClientProgram) -> None:
@@ -305,12 +312,8 @@ class System:
 
     def paused(self, name: str, start: float, end: float) -> float:
         """The seconds of a span in which this process stood still."""
-        return sum(
-            pause.within(start, end)
-            for process in self.processes
-            if process.name == name
-            for pause in process.pauses
-        )
+        process = self.processes.get(name)
+        return 0.0 if process is None else sum(it.within(start, end) for it in process.pauses)
 
     # -- the judgement -----------------------------------------------------------------------
 
@@ -329,7 +332,7 @@ class System:
         """The seconds of a span in which its client or a server of it stood still."""
         entry = self.diary.entries.get(call.key)
         names = set(entry.servers) if entry is not None else set()
-        processes = [p for p in self.processes if p.name in names]
+        processes = [self.processes[name] for name in names]
         processes.append(self._client_of[call.key])
         return sum(
             pause.within(call.began if pause.suspended else start, end)
@@ -349,7 +352,7 @@ class System:
         self._wait(0.5)
         return [
             f"{process.name} has a task without an owner: {task.get_coro()}"
-            for process in self.processes
+            for process in self.processes.values()
             if process.alive
             for task in process.loop.unfinished()
         ]
