@@ -228,6 +228,8 @@ class Trouble:
     """When the request was last sent again while a server may have had a copy; 0 if never."""
     left_queue: bool = False
     """Whether its queue was found empty since the request was sent."""
+    cut_off: bool = False
+    """Whether the client lost its connection since the request was sent."""
     key: str | None = ""
     """The idempotency key that the request had, if a server would take another one for it now; ""
     if it would not; None if it was another user's, so that the request cannot be sent again."""
@@ -507,12 +509,12 @@ def remember(call: Pending, event: Event, act: Act, now: float) -> None:
             # The server that said so may be lost as well. Servers are asked for it once more.
             trouble = call.ensure_trouble()
             trouble.noticed_at, trouble.missing_since, trouble.queried_at = 0.0, 0.0, now
-            trouble.begun = False
+            trouble.begun, trouble.cut_off = False, True
     if act is Act.PUBLISH or act is Act.PUBLISH_DOUBTFUL:
         trouble = call.ensure_trouble()
         trouble.noticed_at = trouble.back_at = 0.0
         trouble.missing_since = trouble.queried_at = 0.0
-        trouble.begun = trouble.left_queue = False
+        trouble.begun = trouble.left_queue = trouble.cut_off = False
         call.request, call.passed_at = call.request.first, 0.0
         if act is Act.PUBLISH_DOUBTFUL:
             trouble.doubtful = True

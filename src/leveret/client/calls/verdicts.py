@@ -138,7 +138,8 @@ def _executed(call: Pending) -> Executed:
     Such a request goes back into its queue, and expires there like one that nobody took. So "no"
     needs evidence: no server was there; or a probe during the wait found waiting requests, and the
     next probe the same number of servers; or the request came back as fast as it does if no server
-    is free.
+    is free. Whatever breaks the client's connection may break those of servers, which are back as
+    soon as it is: then their number tells nothing.
     """
     route = call.route
     trouble = call.trouble
@@ -150,6 +151,8 @@ def _executed(call: Pending) -> Executed:
         return "maybe" if _had_server(call) else "no"
     if call.request.if_busy_fail:
         return "no" if _came_back_at_once(call) else "maybe"
+    if trouble is not None and trouble.cut_off:
+        return "maybe"
     return "no" if route.backlog.asked_at >= call.started else "maybe"
 
 

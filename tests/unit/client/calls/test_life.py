@@ -326,7 +326,7 @@ def test_a_question_whether_the_caller_waits_tells_that_a_server_has_the_call() 
 
 def test_a_new_connection_makes_notices_doubtful_but_not_that_a_server_had_the_call() -> None:
     call = stepped(a_call(idempotent=True), Event.RUNS, Event.CONNECTED_AGAIN)
-    assert call.trouble == Trouble(had_by_server=True, queried_at=7.0)
+    assert call.trouble == Trouble(had_by_server=True, queried_at=7.0, cut_off=True)
 
 
 def test_a_call_is_missing_since_the_servers_were_asked_for_it_on_a_new_connection() -> None:

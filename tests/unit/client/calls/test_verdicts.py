@@ -221,6 +221,15 @@ def test_a_backlog_before_and_as_many_servers_after_tell_that_it_was_not_execute
     assert message.endswith("; a server may have taken it and died")
 
 
+def test_as_many_servers_as_before_tell_nothing_where_the_client_was_cut_off() -> None:
+    call = noted(a_call(idempotent=True), Event.CONNECTED_AGAIN, at=102.0)
+    call.route.probed(found(1, 5, at=call.started + 2.5))
+    call.route.probed(found(1, 4, at=call.started + 3))
+    assert deadline(Act.FAIL_EXPIRED, came_back(call))[1] == "maybe"
+    remember(call, Event.NO_ROUTE, Act.PUBLISH, 103.0)  # a new request, on this connection
+    assert deadline(Act.FAIL_EXPIRED, came_back(call))[1] == "no"
+
+
 def test_a_backlog_that_was_seen_before_the_request_was_sent_tells_nothing() -> None:
     call = came_back(a_call())
     call.route.probed(found(1, 5, at=call.started - 1))
