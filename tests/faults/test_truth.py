@@ -164,8 +164,7 @@ async def test_an_old_request_that_comes_again_may_have_run_though_nobody_waits_
     mortal.crash()
     await until_found(lambda: raw.waiting("leveret.till.pay"), 1, "the broker has it back")
     async with leveret.connect(broker_url) as rabbit, rabbit.serving(Till()):
-        question = await raw.reply()
-        assert question.properties.type == "claim"
+        assert (await raw.reply()).properties.type == "claim"
         failure = await raw.failure()  # once nobody has answered
     assert failure["code"] == "CANCELLED"
     assert failure.get("executed", "maybe") == "maybe", failure
