@@ -558,6 +558,8 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """Whether nobody waits for a reply."""
     old: bool = False
     """Whether its caller is asked because the request was in the queue before this server."""
+    asked_twice: bool = False
+    """Whether its caller was asked a second time, as it had not answered."""
     dead_letter: bool = False
     """Whether it has failed, so that its request is dead-lettered or kept instead of being
     answered."""

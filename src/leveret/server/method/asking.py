@@ -80,15 +80,16 @@ class Asking:
 
     def unanswered(self, call: ServerCall) -> None:
         """The caller of a call that is asked about has not answered so far."""
-        give_up = call.arrived + self._patience(call)
-        if self._clock() < give_up:
+        now = self._clock()
+        if not call.asked_twice and now < call.ends:
+            call.asked_twice = True
             if call.holding is not Holding.DETACHED:
                 self.ask_again(call)
-            call.tick = self._deadlines.add(give_up, call)
+            call.tick = self._deadlines.add(min(now + self._patience(call) / 2, call.ends), call)
         elif call.holding is Holding.DETACHED:
             self._life.fire(call, Event.UNCONFIRMED)
             self._forget(call)  # whoever gets its request next asks its caller
-        elif self._still_waits(call) and call.ends > self._clock():
+        elif self._still_waits(call) and call.ends > now:
             self.confirmed(call)
         else:
             error = stopped(call, call.state, in_thread=False)
