@@ -80,7 +80,7 @@ class Ledger:
             return
         key = _key(message)
         self._copies[key] -= 1
-        if self._copies[key] > 0 or key in self._answered or _streams(message):
+        if self._copies[key] > 0 or key in self._answered or _streams(message) or queue.deleted:
             return
         if not message.properties.reply_to:
             return  # nobody waits for an answer: what became of it is judged when the run is over
