@@ -170,6 +170,19 @@ async def test_an_old_request_that_comes_again_may_have_run_though_nobody_waits_
     assert failure.get("executed", "maybe") == "maybe", failure
 
 
+async def test_a_request_that_comes_again_has_no_effect_if_nobody_says_that_it_still_waits(
+    broker_url: str, raw: RawPeer
+) -> None:
+    """A server had it and lost it before it knew that its caller had given up."""
+    async with leveret.connect(broker_url) as rabbit, rabbit.serving(Till()):
+        await raw.listen()
+        raw.request("till.pay", b"{}", expiration="60000", headers={"attempt": 1})
+        assert (await raw.reply()).properties.type == "claim"
+        failure = await raw.failure()
+    assert failure["code"] == "CANCELLED"
+    assert failure.get("executed", "maybe") == "maybe", failure
+
+
 async def test_what_a_full_queue_drops_may_have_run_on_a_server_that_died(
     broker_url: str, raw: RawPeer
 ) -> None:

@@ -101,10 +101,10 @@ class Asking:
 
         The caller may be cut off, and running the request does no harm. But a caller that does not
         wait for a server may have been told that there was none, and that its handler did not run.
-        The caller of a request that another server had was hardly told so: the answer would have
-        had to arrive without the acknowledgement in the same write.
+        The caller of a request that another server had was hardly told so, unless that server had
+        it for as short a time as this one, and its method must not be run for nobody.
         """
-        return not call.old or (self._idempotent and call.incoming.waits)
+        return self._idempotent and (not call.old or call.incoming.waits)
 
     def _patience(self, call: ServerCall) -> float:
         """Seconds in which its caller must answer."""
