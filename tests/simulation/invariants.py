@@ -115,8 +115,14 @@ def at_rest(system: Watched) -> Iterator[str]:
     yield from _of_deeds(system)
     for vhost in system.broker.broker.node.vhosts.values():
         for queue in vhost.queues.values():
-            if queue.ready and queue.name.startswith("leveret.") and not _is_reply(queue.name):
+            if not queue.name.startswith("leveret.") or _is_reply(queue.name):
+                continue
+            if queue.ready:
                 yield f"the broker: {queue.ready} messages wait in {queue.name}"
+            # A server that is cut off may have them, without either side knowing that it is.
+            unacked = sum(consumer.unacked for consumer in queue.consumers.all())
+            if unacked:
+                yield f"the broker: {unacked} messages of {queue.name} are not acknowledged"
 
 
 def _of_handlers(system: Watched) -> Iterator[str]:
