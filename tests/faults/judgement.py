@@ -10,9 +10,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
-from leveret import CallError
+from leveret import CallError, NoServer
 from leveret.errors import Executed
 from tests.faults.diary import Entry
 from tests.faults.one_way import OneWayJudge
@@ -28,6 +29,8 @@ GIVEN_UP: Final = re.compile(r"the request was taken ([6-9]|\d\d+) times, ")
 """What is said of a request that may have killed six servers: that one is not lost."""
 LOOP: Final = 0.02
 """Seconds before the deadline from which on a late loop delays its end."""
+TOLD_AND_KILLED: Final = "NoServer no, and it ran: its client was killed, and could not say so"
+"""The kind of a call whose request ran for nobody."""
 
 BROKEN: Final = (
     *("lost", "hung", "ran_twice", "wrong_executed"),
@@ -157,13 +160,19 @@ class Judge:
     :param lag: the seconds of a span in which the caller's loop ran nobody's timers.
     :param begins_late: seconds after its deadline and `LATE` at which a handler may still begin, as
         the clocks of servers are not those of their callers.
+    :param killed_at: when the process of a caller was killed; infinity if it was not.
     """
 
     def __init__(
-        self, lag: Callable[[Call, float, float], float], *, begins_late: float = 0.0
+        self,
+        lag: Callable[[Call, float, float], float],
+        *,
+        begins_late: float = 0.0,
+        killed_at: Callable[[Call], float] = lambda _call: inf,
     ) -> None:
         self._lag = lag
         self._begins_late = begins_late
+        self._killed_at = killed_at
 
     def verdict(self, calls: Iterable[Call], diary: Mapping[str, Entry], faults: int) -> Verdict:
         """Judge all of them."""
@@ -210,12 +219,15 @@ class Judge:
         if not call.right:
             yield "lost", "it got another call's result"
         executed = told(call)
-        if executed == "no" and entry.began:
+        if executed == "no" and entry.began and not self._could_not_say(call, entry):
             yield "wrong_executed", f"it ran: {entry}"
         if executed == "yes" and not entry.began:
             yield "wrong_executed", "it never ran"
         if call.error is None and not entry.ended:
             yield "wrong_executed", "it has a result, and its handler did not end"
+
+    def _could_not_say(self, call: Call, entry: Entry) -> bool:
+        return could_not_say(call.error, entry, self._killed_at(call))
 
     def _allowed(self, call: Call, entry: Entry) -> Iterable[str]:
         """What of the call the promise allows, though one would rather have it otherwise."""
@@ -228,6 +240,8 @@ class Judge:
             yield "ended late, its process stood still"
         if max(entry.began, default=0.0) > end + LATE:
             yield "begun after its deadline, by a clock that is behind or stood still"
+        if self._could_not_say(call, entry):
+            yield TOLD_AND_KILLED
         if call.error is not None and GIVEN_UP.search(str(call.error)):
             yield "given up after six servers"
         elif told(call) == "maybe":
@@ -238,6 +252,16 @@ class Judge:
     def _sent_late(self, call: Call) -> float:
         """By how many seconds the loop may have sent it late."""
         return self._lag(call, call.began, call.began + SENT)
+
+
+def could_not_say(error: BaseException | None, entry: Entry, killed_at: float) -> bool:
+    """Whether a request ran whose caller had heard that there is no server, and was killed then.
+
+    Servers ask such a caller. One that finds that another server had the request, and perhaps lost
+    it before it knew, runs it if it hears nothing for a second.
+    """
+    told_no = isinstance(error, NoServer) and error.executed == "no"
+    return told_no and bool(entry.began) and min(entry.began) > killed_at
 
 
 def told(call: Call) -> Executed | None:

@@ -14,6 +14,7 @@ from typing import ClassVar, Final, Literal, Protocol
 
 from leveret import CallError, Rabbit
 from tests.faults.diary import Entry
+from tests.faults.judgement import TOLD_AND_KILLED, could_not_say
 from tests.simulation.plan import PlannedDeed
 from tests.simulation.work import MemoryDiary
 
@@ -57,6 +58,10 @@ class Here(Protocol):
 
     def paused(self, name: str, start: float, end: float) -> float:
         """The seconds of a span in which this process stood still."""
+        ...
+
+    def killed_at(self, name: str) -> float:
+        """When this process was killed; infinity if it was not."""
         ...
 
 
@@ -148,8 +153,12 @@ class Deed:
     def allowed(self) -> Iterator[str]:
         """What of it the promise allows, though one would rather have it otherwise, by kind."""
         error = self.at.error
-        if not self.at.left and isinstance(error, CallError) and error.executed == "maybe":
+        if self.at.left:
+            return
+        if isinstance(error, CallError) and error.executed == "maybe":
             yield f"{self.planned.verb}, {type(error).__name__} maybe"
+        if could_not_say(error, self.entry, self.here.killed_at(self.client)):
+            yield TOLD_AND_KILLED
 
     @property
     def is_own(self) -> bool:
@@ -161,7 +170,8 @@ class Deed:
         error = self.at.error
         if self.at.left or not isinstance(error, CallError):
             return
-        if error.executed == "no" and entry.began:
+        killed_at = self.here.killed_at(self.client)
+        if error.executed == "no" and entry.began and not could_not_say(error, entry, killed_at):
             yield "wrong_executed", f"it ran: {entry}"
         if error.executed == "yes" and not entry.began:
             yield "wrong_executed", "it never ran"

@@ -113,6 +113,10 @@ def at_rest(system: Watched) -> Iterator[str]:
                 yield f"{program.name}: {left}"
     yield from _of_handlers(system)
     yield from _of_deeds(system)
+    yield from _of_broker(system)
+
+
+def _of_broker(system: Watched) -> Iterator[str]:
     for vhost in system.broker.broker.node.vhosts.values():
         for queue in vhost.queues.values():
             if not queue.name.startswith("leveret.") or _is_reply(queue.name):

@@ -315,10 +315,18 @@ class System:
         process = self.processes.get(name)
         return 0.0 if process is None else sum(it.within(start, end) for it in process.pauses)
 
+    def killed_at(self, name: str) -> float:
+        """When this process was killed; infinity if it was not."""
+        return self.processes[name].killed_at
+
     # -- the judgement -----------------------------------------------------------------------
 
     def _judge(self, *, ended_early: bool) -> Verdict:
-        judge = Judge(self._paused, begins_late=_CLOCKS)
+        judge = Judge(
+            self._paused,
+            begins_late=_CLOCKS,
+            killed_at=lambda call: self._client_of[call.key].killed_at,
+        )
         calls = [call for call in self.calls if call.ended] if ended_early else self.calls
         verdict = judge.verdict(calls, self.diary.entries, self.faults.struck)
         for deed in self.deeds:

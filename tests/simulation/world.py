@@ -141,6 +141,8 @@ class Process:
         self.world = world
         self.name = name
         self.alive = True
+        self.killed_at = inf
+        """When it was killed; infinity if it was not."""
         self.wall_error = 0.0
         """Seconds that its time of day is ahead; negative for behind."""
         self.pauses: list[Pause] = []
@@ -255,6 +257,7 @@ class Process:
 
     def _die(self) -> None:
         self.alive = False
+        self.killed_at = self.world.now
         self.world.trace.note(self.world.now, self.name, "dies")
         self._unschedule()
         self.loop.stop_for_good()

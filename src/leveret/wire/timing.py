@@ -53,7 +53,7 @@ a server that has listened for less need not ask the callers of what came meanwh
 CONFIRM_WITHIN: Final = 2.0
 """A caller has this long to confirm that it still waits, before its old request is dropped."""
 
-CONFIRM_WITHIN_WAITS: Final = 0.5
+CONFIRM_WITHIN_WAITS: Final = 1.0
 """The same where the method is idempotent, and the caller waits for a server until its deadline:
 then the old request is run, as that does no harm."""
 
