@@ -43,11 +43,15 @@ class RawPeer:
 
     # -- as a server --------------------------------------------------------------------------
 
-    async def take(self, queue: str) -> asyncio.Queue[Delivery]:
+    async def take(self, queue: str, prefetch: int = 100) -> asyncio.Queue[Delivery]:
         """Consume a queue, and acknowledge nothing; returns where the deliveries come."""
         taken: asyncio.Queue[Delivery] = asyncio.Queue()
-        await self.channel.consume(queue, taken.put_nowait, prefetch=100)
+        await self.channel.consume(queue, taken.put_nowait, prefetch=prefetch)
         return taken
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Have the broker forget a request."""
+        self.connection.send(frames.ack(self.channel.number, delivery.delivery_tag))
 
     def reject(self, delivery: Delivery) -> None:
         """Give a request up, so that it is dead-lettered."""
@@ -82,7 +86,7 @@ class RawPeer:
         }
         self.channel.publish("leveret", key, Properties(**{**own, **properties}), body)
 
-    def control(self, key: str, kind: str, **properties: Any) -> None:
+    def control(self, key: str, kind: str, body: bytes = b"", **properties: Any) -> None:
         """Send a message to the control exchange."""
         self.channel.publish(
             "leveret.control",
@@ -90,7 +94,7 @@ class RawPeer:
             Properties(
                 type=kind, **{"reply_to": self.reply_queue, "correlation_id": kind, **properties}
             ),
-            b"",
+            body,
         )
 
     def ask(self, service: str, *call_ids: str) -> None:

@@ -11,12 +11,11 @@ import pytest
 
 import leveret
 from leveret import Busy, CallError, DeadlineExceeded, NoServer, Service, method
-from leveret.amqp import frames
 from leveret.once import MemoryOnce, OnceUnavailable, Outcome
 from leveret.testing import FaultProxy, Stall, before_frame
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
 from tests.behaviour.crashing import crash
-from tests.behaviour.patience import until, until_found
+from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.faults.diary import Diary
 from tests.faults.oracle import Oracle
@@ -197,7 +196,7 @@ async def test_what_a_full_queue_drops_may_have_run_on_a_server_that_died(
         before = asyncio.create_task(remote.once("before", 0.0, "", 0))
         request = await taken.get()
         mortal.answer(request, b'"before"')
-        mortal.connection.send(frames.ack(mortal.channel.number, request.delivery_tag))
+        mortal.acknowledge(request)
         assert await before == "before"
         call = asyncio.create_task(remote.once("key", 0.0, "", 0))
         await taken.get()
@@ -232,6 +231,31 @@ async def test_what_expires_in_the_queue_of_busy_servers_that_die_may_have_run(
     await oracle.fair()
 
 
+async def test_what_expires_may_have_run_if_another_server_came_for_one_that_lost_it(
+    broker_url: str, raw: RawPeer, queue: str
+) -> None:
+    """There are as many servers as before, and requests wait as before."""
+    mortal, other = await RawPeer.open(broker_url), await RawPeer.open(broker_url)
+    taken = await mortal.take(queue, prefetch=1)
+    for n in range(3):
+        raw.request("work.again", b"{}", correlation_id=f"before-{n}")
+    request = await taken.get()
+    async with at_once(), leveret.connect(broker_url) as client:
+        remote = client.remote(Work).with_options(timeout=0.6)
+        call = asyncio.create_task(remote.again("key", 0.0, "", 0))
+        await until_found(lambda: raw.waiting(queue), 3, "it waits behind others")
+        for _ in range(3):
+            mortal.acknowledge(request)
+            request = await taken.get()
+        raw.request("work.again", b"{}", correlation_id="after")
+        await (await other.take(queue, prefetch=1)).get()
+        mortal.crash()
+        with pytest.raises(DeadlineExceeded) as caught:
+            await call
+    assert (caught.value.where, caught.value.executed) == ("queue", "maybe")
+    await other.close()
+
+
 async def test_an_accepted_call_whose_server_and_reply_were_lost_is_sent_again(
     broker_url: str, raw: RawPeer, queue: str, diary: Diary
 ) -> None:
@@ -243,7 +267,7 @@ async def test_an_accepted_call_whose_server_and_reply_were_lost_is_sent_again(
         request = await taken.get()
         raw.answer(request, b"", type="accepted")
         await until(lambda: client.calls.at_servers == 1, "it is accepted")
-        raw.connection.send(frames.ack(raw.channel.number, request.delivery_tag))
+        raw.acknowledge(request)
         await raw.connection.close()
         async with leveret.connect(broker_url) as host, host.serving(Work(diary)):
             assert await call == "key"

@@ -16,6 +16,7 @@ from math import inf
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
@@ -35,6 +36,7 @@ from leveret.wire.control import (
     Calls,
     Cancel,
     Confirmed,
+    Consumes,
     Contracts,
     Draining,
     DrainServers,
@@ -44,6 +46,7 @@ from leveret.wire.control import (
     Ping,
     Query,
     Rebind,
+    SinceWhen,
     Stats,
     StopCalls,
     Stopped,
@@ -97,6 +100,8 @@ class ControlHandlers:
     """This user of the broker wants these servers to drain; None if this one is not among them."""
     started: Callable[[AboutStarted], None]
     """A client asks about a started call."""
+    consumes: Callable[[str], Consumes | None]
+    """For how long it has consumed a queue; None if it does not serve that."""
     answered: Callable[[bytes], None]
     """Another server answers a question of this one (`Control.ask`)."""
 
@@ -293,6 +298,8 @@ class Control:
                 self._handlers.rebind()
             case Inquiry() if message.reply_to is not None:
                 self._inquired(message)
+            case SinceWhen(queue=queue, reply_to=reply_to, correlation_id=name):
+                self._say(reply_to, name, self._handlers.consumes(queue))
             case StopCalls() | DrainServers():
                 self._ordered(message)
 
@@ -304,7 +311,7 @@ class Control:
             answer = stopped if stopped.stopped or stopped.refused else None
         else:
             answer = self._handlers.drain(order.instances, order.user)
-        if order.reply_to is not None and answer is not None:
+        if order.reply_to is not None:
             self._say(order.reply_to, order.correlation_id, answer)
 
     def answer_questions(self) -> None:
@@ -349,13 +356,13 @@ class Control:
         assert inquiry.reply_to is not None
         _publish(channel, inquiry.reply_to, inquiry.correlation_id, answers[inquiry.about]())
 
-    def _say(self, reply_to: ReplyAddress, name: str | None, answer: Ping) -> None:
-        """Answer at once, unless the socket is full."""
+    def _say(self, reply_to: ReplyAddress, name: str | None, answer: Struct | None) -> None:
+        """Answer at once, unless the socket is full. None: it has no answer."""
         channel = self._writable()
-        if channel is not None:
+        if channel is not None and answer is not None:
             _publish(channel, reply_to, name, answer)
 
 
-def _publish(channel: Channel, reply_to: ReplyAddress, name: str | None, answer: Ping) -> None:
+def _publish(channel: Channel, reply_to: ReplyAddress, name: str | None, answer: Struct) -> None:
     properties = Properties(content_type="application/json", correlation_id=name, type=RESULT)
     channel.publish(reply_to.exchange, reply_to.key, properties, msgspec.json.encode(answer))

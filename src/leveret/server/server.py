@@ -49,6 +49,7 @@ from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
 from leveret.transport.link import State as LinkState
 from leveret.wire.channel_errors import explained, forbidden
+from leveret.wire.control import Consumes
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
@@ -373,8 +374,14 @@ class Server:
             stop=commands.stop,
             drain=commands.drain,
             started=self._started_calls.asked,
+            consumes=self._consumes,
             answered=self._answered,
         )
+
+    def _consumes(self, queue: str) -> Consumes | None:
+        """A client asks for how long this server has consumed a queue."""
+        seconds = self._queues.consumed_for(queue)
+        return None if seconds is None else Consumes(instance=self.instance, seconds=seconds)
 
     def _unknown_stream(self, key: CallKey) -> None:
         """The caller of a stream that is not here gives it credit."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Final, Protocol
 
 from leveret.amqp.events import Delivery
@@ -117,6 +118,7 @@ class Subscription:
         self._outbox: Outbox | None = None
         self._tag = ""
         self._backlog = 0
+        self._since = inf
 
     def __str__(self) -> str:
         return f"the queue {self.queue}"
@@ -126,6 +128,10 @@ class Subscription:
         """Whether the broker gives it requests now."""
         channel = self._channel
         return channel is not None and channel.closed is None and bool(channel.consumers)
+
+    def consumed_for(self) -> float:
+        """Seconds for which the broker has given it requests without a break; 0 if it does not."""
+        return max(0.0, time.monotonic() - self._since) if self.consumes else 0.0
 
     @property
     def connection(self) -> Connection:
@@ -239,7 +245,9 @@ class Subscription:
         waiting = (await self.channel.look_at_queue(self.queue)).message_count or 0
         self._backlog = _ALL
         self._tag = ""
+        self._since = inf
         await self.consume(self._takes.prefetch())
+        self._since = time.monotonic()
         await self._count_backlog(waiting, loop.time() - began)
         assert self.source is not None
         self._takes.attached(self.source)

@@ -29,6 +29,8 @@ REBIND: Final = "bind"
 """A client found that requests do not reach a queue of the service, though the queue is there."""
 INFO: Final = "info"
 """A client asks servers what they serve."""
+SINCE: Final = "since"
+"""A client asks servers for how long they have consumed a queue; the body is the queue's name."""
 PING: Final = "ping"
 """A client asks servers who they are."""
 STATS: Final = "stats"
@@ -109,6 +111,17 @@ class Inquiry(Struct, frozen=True, kw_only=True):
     """The asker's name for its question."""
 
 
+class SinceWhen(Struct, frozen=True, kw_only=True):
+    """A client asks for how long the server has consumed a queue."""
+
+    queue: str
+    """The name of the queue."""
+    reply_to: ReplyAddress
+    """Where the answer goes."""
+    correlation_id: str
+    """The client's name for its question."""
+
+
 class StopCalls(Struct, frozen=True, kw_only=True):
     """Somebody who has looked at the calls of servers wants some of them cancelled."""
 
@@ -163,6 +176,7 @@ Control: TypeAlias = (
     | Query
     | Rebind
     | Inquiry
+    | SinceWhen
     | StopCalls
     | DrainServers
     | Answer
@@ -172,7 +186,7 @@ Control: TypeAlias = (
 _decode_ids = msgspec.json.Decoder(set[str]).decode
 
 
-def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911 - a word, a case
+def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911, PLR0912 - a word, a case
     """A control message; None for one that names no call, where it should name one.
 
     :raises ValueError: if its type is unknown or its body cannot be read.
@@ -203,6 +217,8 @@ def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911 - a word,
             return Rebind()
         case "started":
             return _about_started(delivery, reply_to, call_id)
+        case "since":
+            return _since_when(delivery, reply_to, call_id)
         case "result":
             return Answer(body=delivery.body or b"")
         case "stop" | "drain" as word:
@@ -246,6 +262,13 @@ def _about_started(
     )
 
 
+def _since_when(delivery: Delivery, reply_to: ReplyAddress | None, name: str) -> SinceWhen | None:
+    queue = (delivery.body or b"").decode("utf-8", "replace")
+    if reply_to is None:
+        return None
+    return SinceWhen(queue=queue, reply_to=reply_to, correlation_id=name)
+
+
 def _credit(headers: Mapping[str, Any]) -> Credit | None:
     """What a receiver of items says that it takes; None if it says it in no way of ours."""
     got, upto, size = (headers.get(name) for name in ("got", "upto", "bytes"))
@@ -276,7 +299,7 @@ def properties(
     """The properties of a control message from a client.
 
     :param word: `CANCEL`, `CONFIRMED`, `QUERY`, `REBIND`, `INFO`, `PING`, `STATS`, `CALLS`, `STOP`,
-        `DRAIN`.
+        `DRAIN`, `SINCE`.
     :param call_id: the call, or what the client calls its question.
     :param seconds: how long it may wait for its server.
     :param user: who asks, where that matters.
@@ -322,6 +345,15 @@ class Ping(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where it runs."""
     version: int = VERSION
     """The version of this answer."""
+
+
+class Consumes(Struct, frozen=True, kw_only=True):
+    """A server's answer to "since", as JSON."""
+
+    instance: str
+    """The server's name for itself."""
+    seconds: float
+    """For how long it has consumed the queue without a break; 0 if it does not at this moment."""
 
 
 class Info(Ping, frozen=True, kw_only=True, omit_defaults=True):
@@ -414,6 +446,15 @@ class ServerAnswer(Struct, frozen=True, kw_only=True):
 
 
 _decode_answer = msgspec.json.Decoder(ServerAnswer).decode
+_decode_consumes = msgspec.json.Decoder(Consumes).decode
+
+
+def read_consumes(body: bytes) -> Consumes:
+    """For how long a server has consumed a queue.
+
+    :raises ValueError: if it cannot be read.
+    """
+    return _decode_consumes(body)
 
 
 def read_answer(body: bytes) -> ServerAnswer:

@@ -15,7 +15,17 @@ from leveret.server.control import Control, ControlHandlers
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
-from leveret.wire.control import Calls, Contracts, Draining, Info, Ping, Stats, Stopped
+from leveret.wire.control import (
+    Calls,
+    Consumes,
+    Contracts,
+    Draining,
+    Info,
+    Ping,
+    Stats,
+    Stopped,
+    read_consumes,
+)
 from leveret.wire.message import ReplyAddress
 from leveret.wire.native.reply import pack_reply
 from tests.behaviour.patience import PATIENCE, until
@@ -57,6 +67,7 @@ class Scene:
                 stop=self._stopped,
                 drain=self._drained,
                 started=self.heard.append,
+                consumes=self._consumes,
                 answered=lambda body: self.heard.append(("answered", body)),
             ),
             ("all", "desk"),
@@ -78,6 +89,10 @@ class Scene:
         if "b47af560" not in instances:
             return None
         return Draining(instance="b47af560", name="shelf 3", services=["desk"], draining=True)
+
+    def _consumes(self, queue: str) -> Consumes | None:
+        self.heard.append(("since", queue))
+        return Consumes(instance="b47af560", seconds=3.5) if queue == "leveret.desk.w" else None
 
     def _restore(self, control: Control) -> None:
         self.restored += 1
@@ -183,6 +198,19 @@ async def test_an_inquiry_is_answered_to_whoever_asks(scene: Scene, raw: RawPeer
         assert reply.properties.correlation_id == f"about {about}"
         assert reply.properties.type == "result"
         assert msgspec.json.decode(reply.body or b"", type=type(answer)) == answer
+
+
+async def test_who_asks_is_told_for_how_long_a_queue_is_consumed_if_it_is_the_servers(
+    scene: Scene, raw: RawPeer
+) -> None:
+    await raw.listen()
+    for queue in (b"leveret.other.w", b"leveret.desk.w", b"\xff"):
+        raw.control("desk", "since", queue, correlation_id="7")
+    reply = await raw.reply()
+    assert (reply.properties.type, reply.properties.correlation_id) == ("result", "7")
+    assert read_consumes(reply.body or b"") == Consumes(instance="b47af560", seconds=3.5)
+    await until(lambda: len(scene.heard) == 3, "all are heard")
+    assert raw.nothing_came()
 
 
 async def test_inquiries_wait_while_the_socket_is_full(scene: Scene, raw: RawPeer) -> None:

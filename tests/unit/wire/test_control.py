@@ -17,12 +17,15 @@ from leveret.wire.control import (
     CallForAll,
     Cancel,
     Confirmed,
+    Consumes,
     Info,
     Inquiry,
     Ping,
     Query,
     Rebind,
+    SinceWhen,
     Stats,
+    read_consumes,
 )
 from leveret.wire.message import ReplyAddress
 from leveret.wire.stats import QueueStats
@@ -117,6 +120,20 @@ def test_anybody_may_inquire(about: Any) -> None:
     assert control.read(delivery(type=about)) == Inquiry(
         about=about, reply_to=None, correlation_id=None
     )
+
+
+def test_who_asks_for_how_long_a_queue_is_consumed_names_it_and_waits_for_an_answer() -> None:
+    asked = delivery(b"leveret.desk.w", type="since", reply_to="a", correlation_id="7")
+    address = ReplyAddress(exchange="", key="a")
+    assert control.read(asked) == SinceWhen(
+        queue="leveret.desk.w", reply_to=address, correlation_id="7"
+    )
+    assert control.read(delivery(b"leveret.desk.w", type="since")) is None
+    consumes = Consumes(instance="0a1b2c3d", seconds=1.5)
+    assert read_consumes(b'{"instance":"0a1b2c3d","seconds":1.5}') == consumes
+    for body in (b"", b"[]", b'{"seconds":1}', b"[" * 100_000):
+        with pytest.raises(ValueError):
+            read_consumes(body)
 
 
 def test_answers_are_the_json_of_protocol_1() -> None:

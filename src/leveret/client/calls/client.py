@@ -40,6 +40,7 @@ from leveret.client.calls.request import Request
 from leveret.client.calls.resends import Resends
 from leveret.client.calls.returns import Returns
 from leveret.client.calls.routes import Routes
+from leveret.client.calls.same_servers import SameServers
 from leveret.client.calls.sinks import CONFIRMED, Sink
 from leveret.client.calls.streams import Streams
 from leveret.client.calls.table import CallTable, Hook
@@ -223,6 +224,7 @@ class Client:
             begin=self._tasks.begin,
             fire=self.table.fire,
             probe=self._probe.probe,
+            ask_servers=SameServers(self.inquiry, loop.time).ask,
             replace_channel=self._replacement.replace,
             unbound=self._control.ask_to_bind,
             time=loop.time,

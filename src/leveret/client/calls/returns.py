@@ -16,6 +16,7 @@ from typing import Final
 from leveret.client.calls.life import MOST_RESENDS, Event, Fire, Pending, State
 from leveret.client.calls.route import QueueState, Route
 from leveret.client.calls.tasks import Begin
+from leveret.client.calls.verdicts import hangs_on_the_servers
 from leveret.wire.timing import DECLARED_AGAIN_WITHIN, SERVERS_RETURN_WITHIN
 
 log = logging.getLogger("leveret.client")
@@ -32,6 +33,7 @@ class Returns:
     """Explains why requests came back, those of one queue together.
 
     :param probe: probes a queue.
+    :param ask_servers: asks the servers of a queue for how long they have consumed it.
     :param replace_channel: replaces the client's channel.
     :param unbound: is told of a queue that exists, but that requests do not reach.
     """
@@ -42,6 +44,7 @@ class Returns:
         begin: Begin,
         fire: Fire,
         probe: Callable[[Route], Awaitable[bool]],
+        ask_servers: Callable[[Route], Awaitable[None]],
         replace_channel: Callable[[], Awaitable[None]],
         unbound: Callable[[Route], None],
         time: Callable[[], float],
@@ -51,6 +54,7 @@ class Returns:
         self._begin = begin
         self._fire = fire
         self._probe = probe
+        self._ask_servers = ask_servers
         self._replace_channel = replace_channel
         self._unbound = unbound
         self._time = time
@@ -77,11 +81,16 @@ class Returns:
         try:
             while calls := self._waiting.pop(route, None):
                 found = await self._probe(route)
+                if any(self._hangs_on_the_servers(call) for call in calls.values()):
+                    await self._ask_servers(route)
                 stuck = [self._explain(call, found=found) for call in calls.values()]
                 if any(stuck):
                     await self._replace()
         finally:
             self._explaining.discard(route)
+
+    def _hangs_on_the_servers(self, call: Pending) -> bool:
+        return call.state is State.EXPIRED and hangs_on_the_servers(call)
 
     def _explain(self, call: Pending, *, found: bool) -> bool:
         """Tell one call what the probe found; return whether the channel is of no use for it."""

@@ -85,8 +85,11 @@ class Route:
         "recovery",
         "refused_at",
         "refuses",
+        "same_as_of",
+        "same_since",
         "server_seen_at",
         "unprobed_since",
+        "unsaid_at",
         "unwatched_until",
     )
 
@@ -118,6 +121,12 @@ class Route:
         """The last finding with waiting requests whose next finding had as many servers."""
         self.change = NOTHING_FOUND
         """The last finding with another number of servers than the one before it."""
+        self.same_since = inf
+        """Since when all servers had been there, by their own word."""
+        self.same_as_of = -inf
+        """When they were asked for that word."""
+        self.unsaid_at = -inf
+        """When they were last asked for it and did not all give it in time."""
         self.refused_at = -inf
         """When it last refused a request while it was not known to be bounded."""
         self.recovery = NOTHING_FOUND
@@ -168,6 +177,18 @@ class Route:
             self.recovery = finding
         if finding.consumers:
             self.server_seen_at = finding.found_at
+
+    def found_same(self, since: float, as_of: float) -> None:
+        """All servers have said for how long they have been there.
+
+        :param since: since when the one has that came last.
+        :param as_of: when they were asked.
+        """
+        self.same_since, self.same_as_of = since, as_of
+
+    def not_said(self, now: float) -> None:
+        """Not all servers have said for how long they have been there."""
+        self.unsaid_at = now
 
     def heard(self, now: float) -> None:
         """A server replied to a call."""

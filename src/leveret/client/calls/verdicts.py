@@ -136,24 +136,52 @@ def _executed(call: Pending) -> Executed:
     """Whether a request that came back may have been run by a server that has died since.
 
     Such a request goes back into its queue, and expires there like one that nobody took. So "no"
-    needs evidence: no server was there; or a probe during the wait found waiting requests, and the
-    next probe the same number of servers; or the request came back as fast as it does if no server
-    is free. Whatever breaks the client's connection may break those of servers, which are back as
-    soon as it is: then their number tells nothing.
+    needs evidence: no server was there; or a probe during the wait found waiting requests, the next
+    probe found as many servers, and these say that they have been there since before the call; or
+    the request came back as fast as it does if no server is free. Whatever breaks the client's
+    connection may break those of servers, which are back as soon as it is: then their number tells
+    nothing.
     """
-    route = call.route
-    trouble = call.trouble
-    if trouble is not None and (trouble.had_by_server or trouble.doubtful):
+    if _may_have_been_had(call):
         return "maybe"
-    if route.change.found_at >= call.started:
-        return "maybe"
-    if not route.finding.consumers:
+    if not call.route.finding.consumers:
         return "maybe" if _had_server(call) else "no"
     if call.request.if_busy_fail:
         return "no" if _came_back_at_once(call) else "maybe"
-    if trouble is not None and trouble.cut_off:
+    if not _met_a_backlog(call):
         return "maybe"
-    return "no" if route.backlog.asked_at >= call.started else "maybe"
+    return "no" if _has_same_servers(call) else "maybe"
+
+
+def _may_have_been_had(call: Pending) -> bool:
+    trouble = call.trouble
+    if trouble is not None and (trouble.had_by_server or trouble.doubtful):
+        return True
+    return call.route.change.found_at >= call.started
+
+
+def _met_a_backlog(call: Pending) -> bool:
+    is_cut_off = call.trouble is not None and call.trouble.cut_off
+    return not is_cut_off and call.route.backlog.asked_at >= call.started
+
+
+def _has_same_servers(call: Pending) -> bool:
+    """Whether all servers have said since it came back that they were there before it was sent."""
+    route = call.route
+    if not route.control_key:  # the tutorial's servers cannot be asked
+        return True
+    back_at = call.started if call.trouble is None else call.trouble.back_at
+    return route.same_as_of >= back_at and route.same_since <= call.started
+
+
+def hangs_on_the_servers(call: Pending) -> bool:
+    """Whether the servers must be asked to know if a request that expired was at one of them."""
+    return (
+        bool(call.route.finding.consumers and call.route.control_key)
+        and not call.request.if_busy_fail
+        and not _may_have_been_had(call)
+        and _met_a_backlog(call)
+    )
 
 
 def _full(call: Pending, _cause: LeveretError | None) -> CallError:

@@ -22,6 +22,7 @@ from leveret.errors import LeveretError
 from leveret.wire.timing import DECLARED_AGAIN_WITHIN
 from tests.behaviour.patience import until
 from tests.unit.client.calls.making import a_call
+from tests.unit.client.calls.making import found as a_finding
 
 
 class There:
@@ -33,6 +34,7 @@ class There:
         """Consumers and messages; None where no probe is possible."""
         self.probes = 0
         self.replaced = 0
+        self.asked_servers: list[Route] = []
         self.unbound: list[Route] = []
         self.events: list[tuple[str, Event]] = []
         self.hold = asyncio.Event()
@@ -41,6 +43,7 @@ class There:
             begin=asyncio.create_task,
             fire=self.fire,
             probe=self._probe,
+            ask_servers=self._ask_servers,
             replace_channel=self._replace,
             unbound=self.unbound.append,
             time=lambda: self.now,
@@ -74,6 +77,9 @@ class There:
         )
         return True
 
+    async def _ask_servers(self, route: Route) -> None:
+        self.asked_servers.append(route)
+
     async def _replace(self) -> None:
         self.replaced += 1
 
@@ -96,6 +102,22 @@ async def test_an_expired_request_is_explained_even_if_no_probe_is_possible() ->
     for found in ((1, 0), None):
         there = There(found)
         assert await there.told(there.came_back(Event.EXPIRY)) is Event.EXPLAINED
+
+
+@pytest.mark.parametrize(
+    ("backlog", "options", "asked"),
+    [(3, {}, True), (0, {}, False), (3, {"if_busy_fail": True}, False)],
+)
+async def test_servers_are_asked_who_they_are_if_a_request_expired_in_a_backlog(
+    backlog: int, options: dict[str, Any], asked: bool
+) -> None:
+    there = There((1, 2))
+    call = a_call(started=there.now, **options)
+    call.route.probed(a_finding(1, backlog, at=there.now))
+    there.now += 1
+    there.again(call, Event.EXPIRY)
+    assert await there.told(call) is Event.EXPLAINED
+    assert there.asked_servers == ([call.route] if asked else [])
 
 
 @pytest.mark.parametrize(

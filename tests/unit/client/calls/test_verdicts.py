@@ -6,7 +6,13 @@ import pytest
 
 from leveret.client.calls.life import Act, Event, Pending, remember
 from leveret.client.calls.route import QueueState
-from leveret.client.calls.verdicts import BACK_AT_ONCE, FAILURES, SEEN_SHORTLY, verdict
+from leveret.client.calls.verdicts import (
+    BACK_AT_ONCE,
+    FAILURES,
+    SEEN_SHORTLY,
+    hangs_on_the_servers,
+    verdict,
+)
 from leveret.errors import (
     Busy,
     CallError,
@@ -214,11 +220,34 @@ def test_a_backlog_before_and_as_many_servers_after_tell_that_it_was_not_execute
     call.route.probed(found(1, 5, at=call.started + 1))
     assert deadline(Act.FAIL_EXPIRED, call)[1] == "maybe"
     call.route.probed(found(1, 4, at=call.started + 2))
+    call.route.found_same(call.started - 1, call.started + 10)
     assert deadline(Act.FAIL_EXPIRED, call)[1] == "no"
     call.route.probed(found(2, 4, at=call.started + 3))  # one may have died, two come
     _, executed, message = deadline(Act.FAIL_EXPIRED, call)
     assert executed == "maybe"
     assert message.endswith("; a server may have taken it and died")
+
+
+@pytest.mark.parametrize(
+    ("since", "as_of", "executed"),
+    [(0.0, 10.0, "no"), (0.1, 10.0, "maybe"), (-1.0, 9.9, "maybe")],
+)
+def test_as_many_servers_as_before_are_the_same_if_they_have_been_there_since_before_the_call(
+    since: float, as_of: float, executed: Executed
+) -> None:
+    call = came_back(a_call(), 10.0)
+    call.route.probed(found(1, 5, at=call.started + 1))
+    call.route.probed(found(1, 4, at=call.started + 2))
+    assert hangs_on_the_servers(call)
+    call.route.found_same(call.started + since, call.started + as_of)
+    assert deadline(Act.FAIL_EXPIRED, call)[1] == executed
+
+
+def test_servers_need_not_be_asked_where_it_is_known_that_one_had_the_request() -> None:
+    call = came_back(noted(a_call(), Event.WAITS, at=101.0))
+    call.route.probed(found(1, 5, at=call.started + 1))
+    call.route.probed(found(1, 4, at=call.started + 2))
+    assert not hangs_on_the_servers(call)
 
 
 def test_as_many_servers_as_before_tell_nothing_where_the_client_was_cut_off() -> None:
@@ -227,6 +256,7 @@ def test_as_many_servers_as_before_tell_nothing_where_the_client_was_cut_off() -
     call.route.probed(found(1, 4, at=call.started + 3))
     assert deadline(Act.FAIL_EXPIRED, came_back(call))[1] == "maybe"
     remember(call, Event.NO_ROUTE, Act.PUBLISH, 103.0)  # a new request, on this connection
+    call.route.found_same(call.started, call.started + 10)
     assert deadline(Act.FAIL_EXPIRED, came_back(call))[1] == "no"
 
 
