@@ -171,13 +171,13 @@ class BareClient:
             ),
         )
 
-    def ask(self, kind: str, key: str = "all") -> dict[str, Any]:
-        """The first answer to a ping, info or stats."""
+    def ask(self, kind: str, key: str = "all", body: bytes = b"") -> dict[str, Any]:
+        """The first answer to a question about servers."""
         self.answers.clear()
         self._channel.basic_publish(
             "leveret.control",
             key,
-            b"",
+            body,
             pika.BasicProperties(type=kind, correlation_id="ask", reply_to=self.reply_queue),
         )
         self._until(lambda: bool(self.answers), 10)

@@ -58,6 +58,19 @@ async def test_control_messages_are_answered_as_documented(
                 assert len(stats["handler"]["counts"]) == len(shown["handler"]["counts"])
 
 
+async def test_a_server_says_for_how_long_it_has_consumed_a_queue_as_documented(
+    bare: BareClient, rabbit: Rabbit
+) -> None:
+    (block,) = [block for block in blocks(PROTOCOL, "json") if block.heading == "Since"]
+    async with rabbit.serving(Fibonacci()):
+        queue = b"leveret.fibonacci.fib"
+        answer = await asyncio.to_thread(bare.ask, "since", "fibonacci", queue)
+        assert answer.keys() == json.loads(block.text).keys()
+        assert answer["seconds"] > 0
+        later = await asyncio.to_thread(bare.ask, "since", "fibonacci", queue)
+        assert later["seconds"] > answer["seconds"]
+
+
 def documented_bytes(number: int) -> bytes:
     """The bytes of a hex block, without their comments."""
     block = blocks(PROTOCOL, "hex")[number]
