@@ -155,9 +155,12 @@ class CallTable:
         return act
 
     def extend(self, call: Pending, when: float) -> None:
-        """Move the deadline of a call, `when` on the event loop's clock; inf: it has none."""
+        """Move the deadline of a call, `when` on the event loop's clock; inf: it has none.
+
+        The consumer of a stream may ask for that when its call has ended.
+        """
         self._deadlines.discard(call.tick, call)
-        if when < inf:
+        if when < inf and call.state is not State.ENDED:
             call.tick = self._deadlines.add(when, call)
 
     def end_all(self, error: LeveretError) -> None:

@@ -177,6 +177,14 @@ async def test_a_deadline_can_be_moved() -> None:
     assert there.table.deadlines == 0
 
 
+async def test_an_ended_call_gets_no_deadline_any_more() -> None:
+    there = Table()
+    call = there.call()
+    there.table.fire(call, Event.CALLER_GONE)
+    there.table.extend(call, asyncio.get_running_loop().time() + 60)
+    assert there.table.deadlines == 0
+
+
 async def test_all_calls_end_when_no_reply_will_come_any_more() -> None:
     there = Table()
     confirmed, unconfirmed = there.call(), there.call()
