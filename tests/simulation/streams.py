@@ -20,6 +20,9 @@ _CALM_SIZES: Final = (1, 20, 300, 700)
 """More than a window, and so many that one item of each window makes a difference."""
 _PAUSES: Final = (0.0, 0.0, 0.001, 0.01, 0.1)
 _SHORT_PAUSES: Final = (0.0, 0.002)
+_FEW: Final = 8
+_LARGE: Final = 150_000
+"""Bytes of padding with which an item travels alone."""
 _PADDED_EVERY: Final = 3
 """One of so many items is padded: small ones travel several in a message, a large one alone."""
 
@@ -140,6 +143,8 @@ class _Stream(Deed):
         self.taking = dice.choice(_PAUSES if self.n < 100 else _SHORT_PAUSES)
         """Seconds that the other side takes for an item."""
         self.padding = dice.choice((0, 0, 0, 100, 20_000))
+        if self.padding == 20_000 and self.n <= _FEW:  # more of them would take long
+            self.padding = _LARGE
         self.leaves_after: int | None = None
         """The item after which its consumer leaves, if it does."""
         self.gives_up: float | None = None
