@@ -56,20 +56,19 @@ class SameServers:
         if self._time() - route.unsaid_at < _SPARED:
             return
         await asyncio.sleep(max(0.0, route.same_as_of + _EVERY - self._time()))
-        asked_at = self._time()
+        asked_at, servers = self._time(), route.finding.consumers
         try:
-            since = await self._answers(route)
+            since = await self._answers(route, servers)
         except (CallError, ValueError) as error:
             log.debug("%s: its servers do not say for how long they have it: %s", route.key, error)
             since = []
-        if len(since) == route.finding.consumers:
+        if since and len(since) == servers:
             route.found_same(max(since), asked_at)
         else:
             route.not_said(asked_at)
 
-    async def _answers(self, route: Route) -> list[float]:
+    async def _answers(self, route: Route, servers: int) -> list[float]:
         """Since when each of the servers that answer in time has been there."""
-        servers = route.finding.consumers
         with self._inquiry(
             SINCE,
             route.control_key,

@@ -89,6 +89,19 @@ async def test_servers_that_do_not_answer_are_left_alone_for_a_while() -> None:
     assert scene.route.same_since < inf
 
 
+async def test_servers_that_go_while_they_are_asked_are_not_the_same() -> None:
+    scene = Scene()
+    scene.unbound = True
+
+    async def ready(_inquiry: Inquiry, timeout: float) -> float:
+        scene.route.probed(found(0, 3, at=scene.time()))
+        return timeout
+
+    scene.inquiries = Inquiries(ask=scene._ask, ready=ready)
+    await SameServers(scene.inquiries.open, scene.time).ask(scene.route)
+    assert scene.route.same_since == inf
+
+
 async def test_questions_about_a_queue_are_a_moment_apart() -> None:
     scene = Scene(answer(7.0))
     await scene.servers.ask(scene.route)
