@@ -20,9 +20,11 @@ _CALM_SIZES: Final = (1, 20, 300, 700)
 """More than a window, and so many that one item of each window makes a difference."""
 _PAUSES: Final = (0.0, 0.0, 0.001, 0.01, 0.1)
 _SHORT_PAUSES: Final = (0.0, 0.002)
-_FEW: Final = 8
-_LARGE: Final = 150_000
+_LARGE: Final = 20_000
+_LARGEST: Final = 150_000
 """Bytes of padding with which an item travels alone."""
+_FEW: Final = 8
+"""Items of which some may be as large: more of them would take long."""
 _PADDED_EVERY: Final = 3
 """One of so many items is padded: small ones travel several in a message, a large one alone."""
 
@@ -142,9 +144,9 @@ class _Stream(Deed):
         self.pause = dice.choice(_PAUSES) if self.n < 100 else 0.0
         self.taking = dice.choice(_PAUSES if self.n < 100 else _SHORT_PAUSES)
         """Seconds that the other side takes for an item."""
-        self.padding = dice.choice((0, 0, 0, 100, 20_000))
-        if self.padding == 20_000 and self.n <= _FEW:  # more of them would take long
-            self.padding = _LARGE
+        self.padding = dice.choice((0, 0, 0, 100, _LARGE))
+        if self.padding == _LARGE and self.n <= _FEW:
+            self.padding = _LARGEST
         self.leaves_after: int | None = None
         """The item after which its consumer leaves, if it does."""
         self.gives_up: float | None = None

@@ -43,6 +43,7 @@ _AFTERMATH_EVERY: Final = 4
 """One of so many runs ends with the aftermath, which takes as long as some hundred calls. Of runs
 with many calls, it is one of twice as many."""
 _MANY: Final = 500
+"""Calls of a run above which its aftermath is rarer."""
 _CLOCKS: Final = 0.9
 """Seconds by which a handler may begin late because clocks differ: twice what one may err."""
 

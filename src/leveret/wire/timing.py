@@ -54,8 +54,8 @@ CONFIRM_WITHIN: Final = 2.0
 """A caller has this long to confirm that it still waits, before its old request is dropped."""
 
 CONFIRM_WITHIN_WAITS: Final = 1.0
-"""The same where the method is idempotent, and the caller waits for a server until its deadline:
-then the old request is run, as that does no harm."""
+"""The same where the method is idempotent, and the caller waits for a server until its deadline, or
+another server had the request: then it is run, as that does no harm."""
 
 # -- what is restored --------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -155,6 +156,32 @@ async def test_another_prefetch_leaves_no_gap_and_one_consumer(scene: Scene, raw
     await until(lambda: len(scene.method.taken) >= 2, "more are taken")
     assert await raw.consumers(QUEUE) == 1
     assert scene.deleted == 0
+
+
+async def test_a_break_begins_the_time_of_its_consumer_anew_and_another_prefetch_does_not(
+    scene: Scene, raw: RawPeer
+) -> None:
+    queue = scene.queue
+    assert queue.consumed_for() == 0
+    before = time.monotonic()
+    await queue.attach(scene.link.connection)
+    attached = time.monotonic()
+    await queue.change_prefetch(2)
+    assert time.monotonic() - before >= queue.consumed_for() >= 0
+    since = time.monotonic() - queue.consumed_for()
+    assert since <= attached
+    scene.link.abort("the test cuts it")
+    assert queue.consumed_for() == 0
+    cut = time.monotonic()
+    await until(lambda: len(scene.method.sources) == 2, "it is attached again")
+    assert 0 <= queue.consumed_for() <= time.monotonic() - cut
+    again = time.monotonic()
+    await raw.delete(QUEUE)
+    await until(lambda: scene.deleted == 1, "it is told so")
+    assert queue.consumed_for() == 0
+    await queue.declare_again()
+    await queue.start()
+    assert 0 <= queue.consumed_for() <= time.monotonic() - again
 
 
 async def test_a_prefetch_that_cannot_be_changed_costs_nothing(scene: Scene) -> None:

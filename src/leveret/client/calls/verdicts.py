@@ -142,46 +142,35 @@ def _executed(call: Pending) -> Executed:
     connection may break those of servers, which are back as soon as it is: then their number tells
     nothing.
     """
-    if _may_have_been_had(call):
+    executed = _by_what_is_known(call)
+    if executed is not None:
+        return executed
+    route = call.route
+    back_at = call.started if call.trouble is None else call.trouble.back_at
+    return "no" if route.same_as_of >= back_at and route.same_since <= call.started else "maybe"
+
+
+def _by_what_is_known(call: Pending) -> Executed | None:
+    """The same without the word of the servers; None if it hangs on that."""
+    route = call.route
+    trouble = call.trouble
+    if trouble is not None and (trouble.had_by_server or trouble.doubtful):
         return "maybe"
-    if not call.route.finding.consumers:
+    if route.change.found_at >= call.started:
+        return "maybe"
+    if not route.finding.consumers:
         return "maybe" if _had_server(call) else "no"
     if call.request.if_busy_fail:
         return "no" if _came_back_at_once(call) else "maybe"
-    if not _met_a_backlog(call):
+    is_cut_off = trouble is not None and trouble.cut_off
+    if is_cut_off or route.backlog.asked_at < call.started:
         return "maybe"
-    return "no" if _has_same_servers(call) else "maybe"
-
-
-def _may_have_been_had(call: Pending) -> bool:
-    trouble = call.trouble
-    if trouble is not None and (trouble.had_by_server or trouble.doubtful):
-        return True
-    return call.route.change.found_at >= call.started
-
-
-def _met_a_backlog(call: Pending) -> bool:
-    is_cut_off = call.trouble is not None and call.trouble.cut_off
-    return not is_cut_off and call.route.backlog.asked_at >= call.started
-
-
-def _has_same_servers(call: Pending) -> bool:
-    """Whether all servers have said since it came back that they were there before it was sent."""
-    route = call.route
-    if not route.control_key:  # the tutorial's servers cannot be asked
-        return True
-    back_at = call.started if call.trouble is None else call.trouble.back_at
-    return route.same_as_of >= back_at and route.same_since <= call.started
+    return None if route.control_key else "no"  # the tutorial's servers cannot be asked
 
 
 def hangs_on_the_servers(call: Pending) -> bool:
     """Whether the servers must be asked to know if a request that expired was at one of them."""
-    return (
-        bool(call.route.finding.consumers and call.route.control_key)
-        and not call.request.if_busy_fail
-        and not _may_have_been_had(call)
-        and _met_a_backlog(call)
-    )
+    return _by_what_is_known(call) is None
 
 
 def _full(call: Pending, _cause: LeveretError | None) -> CallError:

@@ -101,8 +101,9 @@ class Asking:
 
         The caller may be cut off, and running the request does no harm. But a caller that does not
         wait for a server may have been told that there was none, and that its handler did not run.
-        The caller of a request that another server had was hardly told so, unless that server had
-        it for as short a time as this one, and its method must not be run for nobody.
+        The caller of a request that another server had was hardly told so. It could have been only
+        if that server had lost the request before it had asked. Such a request runs as well, unless
+        its method is not idempotent: what runs for nobody must then have no effect.
         """
         return self._idempotent and (not call.old or call.incoming.waits)
 
