@@ -21,6 +21,8 @@ _LONG: Final = 20.0
 """Seconds in which a started call ends where no fault is."""
 _PATIENT: Final = 60.0
 """Seconds in which a started call ends once the faults are over."""
+_LOOKED_FOR: Final = 1.0
+"""Seconds for which the outcome is asked for of one that need not end."""
 _ATTEMPTS: Final = 6
 """Servers that may die with a request before it is given up."""
 
@@ -155,8 +157,10 @@ class Started(_Outliving):
 
     async def fetch(self, rabbit: Rabbit) -> None:
         """Get its outcome, once all faults are over."""
+        must_end = self.sent and not self._is_excused(self.entry)
+        handle = rabbit.attach(self._method(rabbit), self.key)
         try:
-            self.last = await rabbit.attach(self._method(rabbit), self.key).result(timeout=_PATIENT)
+            self.last = await handle.result(timeout=_PATIENT if must_end else _LOOKED_FOR)
         except CallError as error:
             self.last = error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -298,14 +297,19 @@ class System:
     def fetch(self, deeds: Iterable[Deed]) -> None:
         """Have the outcomes of started calls told to a client, now that all is mended."""
         client = self.clients[0]
-        started = [deed for deed in deeds if isinstance(deed, Started)]
-        tasks: list[asyncio.Task[None]] = []
+        waiting = [deed for deed in deeds if isinstance(deed, Started)]
+        left = len(waiting)
+
+        def ended(_: object) -> None:
+            nonlocal left
+            left -= 1
 
         def begin() -> None:
-            tasks.extend(client.process.loop.create_task(client.fetch(call)) for call in started)
+            for call in waiting:
+                client.process.loop.create_task(client.fetch(call)).add_done_callback(ended)
 
         client.process.call(begin)
-        self.world.run(lambda: len(tasks) == len(started) and all(t.done() for t in tasks))
+        self.world.run(lambda: not left)
 
     def was_dropped(self, key: str, since: float) -> bool:
         """Whether the broker forgot a request since then because it was told to."""
