@@ -314,9 +314,25 @@ class OnceCalls:
         except asyncio.CancelledError:
             await claim.settle(call, b"", remaining, ran=False)
             raise
-        if isinstance(outcome, Taken) and _is_another_start(call.incoming, outcome.owner):
+        if (
+            isinstance(outcome, Taken)
+            and _is_another_start(call.incoming, outcome.owner)
+            and not await self._is_expected(call)
+        ):
             return Recorded(kind=SAME, content_type="", body=b"")
         return outcome
+
+    async def _is_expected(self, call: ServerCall) -> bool:
+        """Whether a started call is the one of its key that counts.
+
+        It is where one before it was cancelled. The request of that one is settled, so no server
+        runs it again if the server dies that has claimed the key.
+        """
+        request = call.incoming
+        name = name_in_store(self._spec.key, call.user, request.idempotency_key or "", "started")
+        store = self._store
+        found = await store.look(name) if isinstance(store, LastingStore) else None
+        return isinstance(found, Taken) and found.owner == request.call_id
 
     async def _store_begin(self, claim: Claim, remaining: float, *, takeover: bool) -> Outcome:
         return await self._store.begin(

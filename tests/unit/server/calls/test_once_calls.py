@@ -1,12 +1,14 @@
-"""What a request's key is called in the store."""
+"""What a request's key is called in the store, and what a start does whose key is taken."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import structs
 
-from leveret.once import MemoryOnce
-from leveret.server.calls.once_calls import OnceCalls
-from tests.unit.server.calls.making import SPECS, request
+from leveret.once import MemoryOnce, Recorded, SqliteOnce
+from leveret.server.calls.once_calls import SAME, Claim, OnceCalls, mark_of, name_in_store
+from tests.unit.server.calls.making import SPECS, call, request
 
 
 def keys(name: str = "pay") -> OnceCalls:
@@ -32,3 +34,35 @@ def test_users_whom_nobody_can_verify_do_not_share_keys() -> None:
         found.add(keys().key(stage, ""))
     assert len(found) == 4
     assert keys().key(structs.replace(request("1"), idempotency_key="k/2"), "red") not in found
+
+
+async def begun_while_another_has_the_key(path: Path, expected: str) -> Claim | Recorded:
+    """What a second start with a key finds whose first one is claimed by a server that died.
+
+    :param expected: which start counts; the second one does if the first was cancelled before it.
+    """
+    spec = SPECS["again"]
+    second = call("second")
+    second.incoming = structs.replace(second.incoming, started=60.0, idempotency_key="k")
+    async with SqliteOnce(path) as store:
+        once = OnceCalls(store, spec, "here", lambda: 0.0)
+        key = once.key(second.incoming, "") or ""
+        dead = f"dead.0.{mark_of('first')}.{'0' * 64}"
+        await store.begin(key, owner=dead, lease=0.1, keep=60.0)
+        name = name_in_store(spec.key, "", "k", "started")
+        await store.begin(name, owner=expected, lease=60.0, keep=60.0)
+        return await once.begin(second, key)
+
+
+async def test_a_second_start_does_not_wait_for_the_first(tmp_path: Path) -> None:
+    found = await begun_while_another_has_the_key(tmp_path / "keys", "first")
+    assert isinstance(found, Recorded)
+    assert found.kind == SAME
+
+
+async def test_a_start_after_a_cancelled_one_runs_when_the_claim_of_that_ends(
+    tmp_path: Path,
+) -> None:
+    """The request of the cancelled one is gone, so no server will run it."""
+    found = await begun_while_another_has_the_key(tmp_path / "keys", "second")
+    assert isinstance(found, Claim)
