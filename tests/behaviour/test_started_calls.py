@@ -441,10 +441,56 @@ async def test_a_server_that_cannot_remember_leaves_a_started_call_to_one_that_c
     assert unable.begun == []
 
 
+class Failing(SqliteOnce):
+    """Cannot note the first time that a started call is refused."""
+
+    failed = False
+
+    async def begin(
+        self, key: str, *, owner: str, lease: float, keep: float, takeover: bool = False
+    ) -> Outcome:
+        if key.startswith("refused ") and not self.failed:
+            self.failed = True
+            raise OnceUnavailable("it is away")
+        return await super().begin(key, owner=owner, lease=lease, keep=keep, takeover=takeover)
+
+
+class OtherReports(Service, name="reports"):
+    """As a client knows them whose contract is another one."""
+
+    @method(timeout=30)
+    async def write(self, number: str) -> str:
+        return number
+
+
+@pytest.mark.parametrize(("contract", "number"), [(Reports, 2), (OtherReports, "two")])
+async def test_a_started_call_whose_refusal_cannot_be_noted_comes_again(
+    host: Rabbit,
+    client: Rabbit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    contract: type[Any],
+    number: object,
+) -> None:
+    """Else it would be told as waiting, with no request that anybody could run."""
+    monkeypatch.setattr("leveret.server.calls.once_calls._STORE_AWAY", 0.01)
+    served = Reports()
+    served.opened.set()
+    store = Failing(tmp_path / "once.db")
+    async with host.serving(served, once=store):
+        await client.start(client.remote(Reports).write, key="k")(1)
+        await until(lambda: served.begun == [1], "the first one runs")
+        second = await client.start(client.remote(contract).write, key="k")(number)
+        with pytest.raises(InvalidArgument):
+            await second.result(timeout=PATIENCE)
+    assert store.failed
+    assert served.begun == [1]
+
+
 async def test_the_store_of_started_calls_may_go_away_and_come_back(
     host: Rabbit, client: Rabbit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("leveret.server.calls.claiming._STORE_AWAY", 0.01)
+    monkeypatch.setattr("leveret.server.calls.once_calls._STORE_AWAY", 0.01)
     away = True
 
     class Away(SqliteOnce):

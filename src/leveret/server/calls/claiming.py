@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from msgspec import Struct
 
@@ -22,10 +21,6 @@ from leveret.wire.log_fields import fields_of, shown
 __all__ = ["Claiming", "NotRun"]
 
 log = logging.getLogger("leveret.server")
-
-_STORE_AWAY: Final = 1.0
-"""Seconds for which a server keeps a call that nobody waits for and that it cannot claim, as the
-store fails."""
 
 
 class NotRun(Struct, frozen=True, kw_only=True):
@@ -94,13 +89,12 @@ class Claiming:
     async def put_back(self, call: ServerCall, found: NotRun) -> bool:
         """Whether a call that nobody waits for, and that is not run, goes back to the broker.
 
-        Otherwise the store notes why a started call is not run, if it is new.
+        Otherwise the store has noted why a started call is not run.
         """
         try:
-            if found.unknown:
-                await asyncio.sleep(_STORE_AWAY)
-            else:
-                await self._once.refuse(call, b"" if found.recorded else found.reply)
+            if not found.unknown:
+                return not await self._once.refuse(call, b"" if found.recorded else found.reply)
+            await self._once.while_away()
         except asyncio.CancelledError:
-            return True  # this server stops: another one sees to it
-        return found.unknown
+            pass  # this server stops: another one sees to it
+        return True

@@ -60,6 +60,9 @@ KEEP: Final = 24 * 3600.0
 SAME: Final = "same"
 """The `kind` of the note that a started call is the same as another one, with its key and
 arguments."""
+_STORE_AWAY: Final = 1.0
+"""Seconds for which a server keeps a call that nobody waits for, and that it can neither claim nor
+refuse, as the store fails."""
 _HASH: Final = 64
 """The length of a hash of arguments."""
 _MARK: Final = 16
@@ -194,10 +197,11 @@ class OnceCalls:
         """Whether its store outlives this server, as started calls need."""
         return isinstance(self._store, LastingStore)
 
-    async def refuse(self, call: ServerCall, reply: bytes) -> None:
+    async def refuse(self, call: ServerCall, reply: bytes) -> bool:
         """Note why a started call is not run: its caller can ask for that by its call id.
 
         :param reply: the frames of its reply; b"" if it is answered by the record of its key.
+        :returns: False if its request must go back to the broker, as the store fails.
         """
         key, keep = call.incoming.idempotency_key or "", call.incoming.started or KEEP
         name = name_in_store(self._spec.key, call.user, key, "refused", call.incoming.call_id)
@@ -207,12 +211,23 @@ class OnceCalls:
             async with asyncio.timeout(_SPARE):
                 await self._store.begin(name, owner=owner, lease=_SPARE, keep=keep, takeover=True)
                 await self._store.finish(name, owner=owner, recorded=recorded, keep=keep)
-        except (OnceUnavailable, ValueError, TimeoutError) as error:
+        except Exception as error:
+            why = str(error) or "the store does not answer"
+            is_known = isinstance(error, OnceUnavailable | ValueError | TimeoutError)
             log.error(
                 "%s: why it is not run is not recorded: %s",
-                *(shown(call), error),
+                *(shown(call), why if is_known else "the store failed"),
+                exc_info=None if is_known else error,
                 extra=fields_of(call),
             )
+            if not isinstance(error, ValueError):  # which says that it cannot have such a name
+                await self.while_away()
+                return False
+        return True
+
+    async def while_away(self) -> None:
+        """Keep a request that goes back as the store fails, so that it does not come at once."""
+        await asyncio.sleep(_STORE_AWAY)
 
     def given(self, request: Incoming) -> str | None:
         """The key of a request as its caller knows it; None if it has none."""

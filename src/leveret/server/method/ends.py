@@ -110,13 +110,20 @@ class Ends:
             self._endings.gave_up(call, reply)
 
     def _refuse(self, call: ServerCall, reply: bytes, then: Callable[[], object]) -> None:
-        """Note why a started call is not run, and only then settle its request."""
+        """Note why a started call is not run, and only then settle its request.
+
+        It goes back where that cannot be noted: nobody could tell its caller.
+        """
 
         async def refuse() -> None:
+            is_noted = False
             try:
-                await self._once.refuse(call, reply)
+                is_noted = await self._once.refuse(call, reply)
             finally:
-                then()
+                if is_noted:
+                    then()
+                else:
+                    self.finish(call, b"", back=True)
 
         task = self._loop.create_task(refuse())
         self.refusals.add(task)

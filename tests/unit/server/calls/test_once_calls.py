@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import Any
 
+import pytest
 from msgspec import structs
 
-from leveret.once import MemoryOnce, Recorded, SqliteOnce
+from leveret.once import MemoryOnce, OnceUnavailable, Outcome, Recorded, SqliteOnce
 from leveret.server.calls.once_calls import SAME, Claim, OnceCalls, mark_of, name_in_store
 from tests.unit.server.calls.making import SPECS, call, request
 
@@ -66,3 +69,32 @@ async def test_a_start_after_a_cancelled_one_runs_when_the_claim_of_that_ends(
     """The request of the cancelled one is gone, so no server will run it."""
     found = await begun_while_another_has_the_key(tmp_path / "keys", "second")
     assert isinstance(found, Claim)
+
+
+@pytest.mark.parametrize(
+    ("error", "noted", "told"),
+    [
+        (OnceUnavailable("it is away"), False, "it is away"),
+        (TimeoutError(), False, "the store does not answer"),
+        (ZeroDivisionError(), False, "the store failed"),
+        (ValueError("too long"), True, "too long"),
+    ],
+)
+async def test_what_cannot_be_noted_goes_back(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    noted: bool,
+    told: str,
+) -> None:
+    """But not where the store could never note it: the request would come for ever."""
+
+    class Failing(MemoryOnce):
+        async def begin(self, key: str, **options: Any) -> Outcome:
+            raise error
+
+    monkeypatch.setattr("leveret.server.calls.once_calls._STORE_AWAY", 0.01)
+    once = OnceCalls(Failing(), SPECS["work"], "here", lambda: 0.0)
+    with caplog.at_level(logging.ERROR):
+        assert await once.refuse(call(), b"") is noted
+    assert told in caplog.text
