@@ -70,7 +70,7 @@ chaos: $(VENV)/.ready-test  ## The same for MINUTES (1), one line of JSON last: 
 
 simulate: $(VENV)/.ready-test  ## CALLS (1,000,000) simulated calls under every kind of fault; SEED=n repeats a run, TRACE=file writes it
 	@$(BIN)/python -m tests.simulation $(if $(CALLS),--calls $(CALLS)) $(if $(SEED),--seed $(SEED)) \
-	    $(if $(FAULTS),--faults $(FAULTS)) $(if $(TRACE),--trace $(TRACE)) $(if $(ONLY),--only-$(ONLY))
+	    $(if $(FAULTS),--faults $(FAULTS)) $(if $(TRACE),--trace $(TRACE)) $(if $(ONLY),--only $(ONLY))
 
 simulate-mutants: $(VENV)/.ready-test  ## Break the product on purpose; the simulator must notice each time, within two minutes of the processor
 	@$(BIN)/python -m tests.simulation.mutants

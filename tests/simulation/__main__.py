@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.judgement import Verdict
+from tests.simulation.plan import VERBS
 from tests.simulation.runs import Job, begin_process, complaints, do, repeats, shrink
 from tests.simulation.system import Outcome
 
@@ -49,18 +50,18 @@ def _jobs(options: argparse.Namespace, seed: int, spent: _Spent) -> Iterator[Job
     most = inf if options.cpu_seconds is None else options.cpu_seconds
     while left > 0 and time.monotonic() < end and spent.cpu < most:
         calls = min(left, options.per_run)
-        yield Job(seed, calls, options.faults, options.trace, options.only_calls)
+        yield Job(seed, calls, options.faults, options.trace, options.only)
         left -= calls
         seed += 1
 
 
 def _seeds_of(path: Path) -> Iterable[Job]:
     """The collection of runs that once failed: a seed and a number of calls in each line,
-    and a word where there was nothing but calls."""
+    and a word where clients did not do all that they can."""
     for line in path.read_text().splitlines():
         text = line.partition("#")[0].split()
         if text:
-            yield Job(int(text[0]), int(text[1]), only_calls=text[2:] == ["calls"])
+            yield Job(int(text[0]), int(text[1]), only="".join(text[2:]))
 
 
 def _main(options: argparse.Namespace) -> int:
@@ -136,7 +137,12 @@ def main() -> int:
     add("--jobs", type=int, default=os.cpu_count(), help="processes; all cores")
     add("--trace", help="a file that gets each event of the run")
     add("--collection", type=Path, help="a file of seeds that once failed, to run them")
-    add("--only-calls", action="store_true", help="clients do nothing else")
+    add(
+        "--only",
+        choices=("calls", *VERBS),
+        default="",
+        help="what clients do: nothing but calls, or beside calls only this, and more of it",
+    )
     add("--no-shrink", action="store_true", help="do not look for the shortest schedule")
     add("--until-found", action="store_true", help="end at the first broken promise")
     options = parser.parse_args()

@@ -21,6 +21,10 @@ T = TypeVar("T")
 
 _HANDLES: Final = 40
 """Callbacks that a process which is to be killed still runs, at most."""
+_WRITES: Final = 8
+"""Writes after which a connection at work is cut, at most."""
+_UNDER_WAY: Final = 0.002
+"""Seconds after the last one of them at which it is, at most: it has arrived, or an answer has."""
 _CLOCK: Final = 0.4
 """Seconds by which a clock is ahead or behind at most."""
 _UNBOUNDED: Final = ("leveret.work.again", "leveret.quorum.again")
@@ -114,9 +118,16 @@ class Faults:
     def cut(self, dice: random.Random) -> object:
         clean = dice.random() < 0.3
         wires = self._wires(dice)
+        if dice.random() < 0.5:
+            for wire in wires:
+                wire.cut(clean=clean)
+            return [wire.number for wire in wires]
+        # Most steps of a protocol take a moment: few of them meet a cut at any time.
+        writes = dice.randint(1, _WRITES)
         for wire in wires:
-            wire.cut(clean=clean)
-        return [wire.number for wire in wires]
+            wire.cut_at_work(writes, dice.uniform(0.0, _UNDER_WAY), clean=clean)
+        self._after(1.0, _each(_spare, wires))
+        return [wire.number for wire in wires], writes
 
     def cut_all_of_one(self, dice: random.Random) -> object:
         """Each new connection of a process breaks soon, for a while."""
@@ -148,8 +159,11 @@ class Faults:
         ends = [end for wire in wires for end in (wire.ends if both else (wire.ends[first],))]
         for end in ends:
             end.stall(True)
-        self._after(dice.uniform(0.01, 1.5), _each(lambda end: end.stall(False), ends))
-        return [end.name for end in ends]
+        # What is not answered for long is seldom answered then: the connection breaks.
+        breaks = dice.random() < 0.3
+        mend = _each(_cut, wires) if breaks else _each(lambda end: end.stall(False), ends)
+        self._after(dice.uniform(0.01, 1.5), mend)
+        return [end.name for end in ends], breaks
 
     def delay(self, dice: random.Random) -> object:
         wires = self._wires(dice)
@@ -380,6 +394,14 @@ def _each(mend: Callable[[T], None], harmed: Sequence[T]) -> Callable[[], None]:
             mend(one)
 
     return mend_each
+
+
+def _cut(wire: Wire) -> None:
+    wire.cut(clean=False)
+
+
+def _spare(wire: Wire) -> None:
+    wire.writes_left = 0
 
 
 def _undelay(wire: Wire) -> None:

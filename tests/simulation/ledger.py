@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from leveret.broker.embedded import EmbeddedBroker
 from leveret.broker.model.messages import Entry, Message
 from leveret.broker.model.queues import Queue
 from leveret.broker.session.channel import Channel
@@ -21,6 +22,9 @@ _CLOCKS: Final = 0.5
 _LATER: Final = 8.0
 """Seconds by which the deadline of a copy may be later: its client's clock was set, or it was
 suspended meanwhile, more than once perhaps."""
+
+_BLOCKED: Final = 1.0
+"""Seconds after a time in which the broker read nothing, in which it reads what came meanwhile."""
 
 _KEY: Final = re.compile(rb'"(?:key|way)":"([^"/]+)')
 
@@ -40,6 +44,7 @@ class Ledger:
         self._copies: Counter[Key] = Counter()
         self._answered: set[Key] = set()
         self._deadlines: dict[Key, float] = {}
+        self._unblocked_at = -_BLOCKED
         self.dropped_at: dict[str, float] = {}
         """When requests were dropped last, by the keys of their calls."""
 
@@ -62,6 +67,23 @@ class Ledger:
         late = deadline - self._deadlines.setdefault(key, deadline)
         if late > _LATER:
             self._world.complain("ledger", f"a copy of a request has {late:.3f} s more than it had")
+
+    def unblocked(self) -> None:
+        """The broker reads again."""
+        self._unblocked_at = self._world.now
+
+    def refused(self, queue: Queue, message: Message) -> None:
+        """A queue has not taken this.
+
+        A server that drains while the broker reads nothing cannot wait until its copies are
+        confirmed. And a queue that only a policy bounds does not tell the caller.
+        """
+        key = _key(message)
+        self._copies[key] -= 1
+        if "x-overflow" not in queue.arguments and (
+            self._world.now < self._unblocked_at + _BLOCKED
+        ):
+            self._answered.add(key)
 
     def died(self, message: Message) -> None:
         """A queue gave this up, which its caller is told."""
@@ -111,7 +133,9 @@ def watched(ledger: Ledger) -> Iterator[None]:
     """Have it kept of all brokers that run."""
     channel: Any = Channel
     queue: Any = Queue
+    broker: Any = EmbeddedBroker
     before = channel._publish, queue.publish, queue._die, queue.ack, queue._discard
+    unblock = broker.unblock_publishers
 
     def on_publish(self: Any, message: Message, *args: Any) -> Any:
         ledger.published(message)
@@ -121,7 +145,7 @@ def watched(ledger: Ledger) -> Iterator[None]:
         ledger.taken(message)  # before it: a queue may deliver it at once
         if before[1](self, message):
             return True
-        ledger._copies[_key(message)] -= 1
+        ledger.refused(self, message)
         return False
 
     def on_death(self: Queue, entry: Entry, reason: Any) -> None:
@@ -138,9 +162,14 @@ def watched(ledger: Ledger) -> Iterator[None]:
         ledger.dropped(entry.message for entry in gone)
         before[4](self, gone)
 
+    def on_unblock(self: EmbeddedBroker) -> None:
+        ledger.unblocked()
+        unblock(self)
+
     channel._publish, queue.publish, queue._die, queue.ack = on_publish, on_take, on_death, on_ack
-    queue._discard = on_discard
+    queue._discard, broker.unblock_publishers = on_discard, on_unblock
     try:
         yield
     finally:
         channel._publish, queue.publish, queue._die, queue.ack, queue._discard = before
+        broker.unblock_publishers = unblock

@@ -64,6 +64,8 @@ class Mutant:
     """What is in the file once."""
     after: str
     """What a careless hand makes of it."""
+    only: str = ""
+    """What clients do in its runs, as for `plan.plan`: it is seldom met by all that they can."""
 
 
 def mutants() -> list[Mutant]:
@@ -156,13 +158,13 @@ def _check_imported(folder: Path) -> None:
         raise RuntimeError(f"not the copy is imported but {said.stdout or said.stderr}")
 
 
-def _first_failure(folder: Path, seed: int, calls: int, seconds: float) -> Failure:
+def _first_failure(folder: Path, seed: int, calls: int, seconds: float, only: str) -> Failure:
     """Run seeds from this one on until one breaks a promise."""
     try:
         ended = _python(
             folder, "-m", "tests.simulation", "--jobs", "1", "--until-found", "--no-shrink",
             "--seed", str(seed), "--calls", str(calls), "--cpu-seconds", str(seconds),
-            "--per-run", str(_CALLS_PER_RUN),
+            "--per-run", str(_CALLS_PER_RUN), *(("--only", only) if only else ()),
             timeout=seconds * _BUSY + _KILLED_AFTER,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -188,6 +190,8 @@ class Known:
     seed: int
     calls: int
     """Of a run."""
+    only: str = ""
+    """What clients do in them."""
     kinds: set[str] = field(default_factory=set)
     _next: int = 0
     _lock: Lock = field(default_factory=Lock)
@@ -197,7 +201,9 @@ class Known:
         with self._lock, copy_with(None) as folder:
             at = max(self._next, self.seed)
             while at <= seed:
-                failure = _first_failure(folder, at, (seed - at + 1) * self.calls, 10 * LIMIT)
+                failure = _first_failure(
+                    folder, at, (seed - at + 1) * self.calls, 10 * LIMIT, self.only
+                )
                 self.kinds |= failure.kinds.keys()
                 at = failure.seed + 1
             self._next = max(self._next, seed + 1)
@@ -216,7 +222,7 @@ def find(mutant: Mutant, known: Known, *, calls: int, limit: float) -> Found:
         _check_imported(folder)
         while found.seconds < limit and seed < known.seed + runs:
             left = calls - (seed - known.seed) * known.calls
-            failure = _first_failure(folder, seed, left, limit - found.seconds)
+            failure = _first_failure(folder, seed, left, limit - found.seconds, known.only)
             found.seconds += failure.cpu
             seed = failure.seed + 1
             found.calls = (seed - known.seed) * known.calls
@@ -236,11 +242,14 @@ def _main(options: argparse.Namespace) -> int:
     chosen = [by_name[name] for name in options.only or by_name]
     for mutant in chosen:
         mutated((SOURCE / mutant.file).read_text(), mutant)
-    known = Known(options.seed, max(1, min(options.calls, _CALLS_PER_RUN)))
+    calls = max(1, min(options.calls, _CALLS_PER_RUN))
+    known = {only: Known(options.seed, calls, only) for only in {it.only for it in chosen}}
     missed = []
     with ThreadPoolExecutor(options.jobs) as pool:
         searches = [
-            pool.submit(find, mutant, known, calls=options.calls, limit=options.seconds)
+            pool.submit(
+                find, mutant, known[mutant.only], calls=options.calls, limit=options.seconds
+            )
             for mutant in chosen
         ]
         for search in as_completed(searches):

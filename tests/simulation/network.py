@@ -50,6 +50,10 @@ class Wire:
         """Seconds that all takes longer."""
         self.rate: float | None = None
         """Bytes in a second; None for no limit."""
+        self.writes_left = 0
+        """After how many more writes, of either end, it is cut; 0 for never."""
+        self._cut_after = 0.0
+        self._cut_clean = False
         self.client = End(self, client, f"c{number}>", 2 * number)
         self.server = End(self, server, f"c{number}<", 2 * number + 1)
         self.client.peer, self.server.peer = self.server, self.client
@@ -71,6 +75,17 @@ class Wire:
                 end.hear_end(None)
             else:
                 end.hear_reset()
+
+    def cut_at_work(self, writes: int, seconds: float, *, clean: bool) -> None:
+        """Break it so long after so many more writes: while something is under way."""
+        self.writes_left, self._cut_after, self._cut_clean = writes, seconds, clean
+
+    def wrote(self) -> None:
+        """One of the writes after which it is cut was made."""
+        self.writes_left -= 1
+        if not self.writes_left:
+            world = self.world
+            world.at(world.now + self._cut_after, lambda: self.cut(clean=self._cut_clean))
 
     def swallow(self, *ends: End) -> None:
         """Lose whatever is to arrive at these ends, from now on and for ever."""
@@ -127,6 +142,8 @@ class End(asyncio.Transport):
         when = max(when, self._arrives)
         self._arrives = when
         heappush(world.due, (when, next(world.order), self.peer.arrive, (bytes(data),)))
+        if wire.writes_left:
+            wire.wrote()
         if not self._paused and self.under_way - wire.capacity > self._high:
             self._paused = True
             assert self._protocol is not None

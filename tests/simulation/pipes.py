@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final, TypeAlias
+from zlib import crc32
 
 from leveret import CallError, Rabbit, Service, method
 from tests.faults.diary import Entry
@@ -16,6 +18,8 @@ _Ran: TypeAlias = tuple[str, str, Entry]
 """A stage, the way that its argument came and itself, and what its handler did."""
 
 _METHODS: Final = ("again", "more", "once", "keyed")
+_SECONDS: Final = (0.0, 0.0, 0.0, 0.0, 0.05, 0.05, 1.5, 1.5)
+"""How long a handler takes, by chance: a server asks whether a caller waits for a second."""
 
 
 class Stages(Service, name="stages"):
@@ -27,24 +31,32 @@ class Stages(Service, name="stages"):
 
     @method(timeout=5, idempotent=True)
     async def again(self, way: str) -> str:
-        return self._work(way, "again")
+        return await self._work(way, "again")
 
     @method(timeout=5, idempotent=True)
     async def more(self, way: str) -> str:
-        return self._work(way, "more")
+        return await self._work(way, "more")
 
     @method(timeout=5)
     async def once(self, way: str) -> str:
-        return self._work(way, "once")
+        return await self._work(way, "once")
 
     @method(timeout=5, once=True)
     async def keyed(self, way: str) -> str:
-        return self._work(way, "keyed")
+        return await self._work(way, "keyed")
 
-    def _work(self, way: str, stage: str) -> str:
+    async def _work(self, way: str, stage: str) -> str:
         way = f"{way}/{stage}"
-        self._diary.write(way, "began", self._server)
-        self._diary.write(way, "ended", self._server)
+        write = self._diary.write
+        write(way, "began", self._server)
+        seconds = _SECONDS[crc32(way.encode()) % len(_SECONDS)]
+        try:
+            if seconds:
+                await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            write(way, "broke off", self._server)
+            raise
+        write(way, "ended", self._server)
         return way
 
 
@@ -56,7 +68,7 @@ class Piped(Deed):
     def __init__(self, planned: PlannedDeed, here: Here) -> None:
         super().__init__(planned, here)
         dice = self.dice
-        names = _METHODS[:2] if dice.random() < 0.5 else _METHODS
+        names = _METHODS[:2] if dice.random() < 0.3 else _METHODS
         self.stages = [dice.choice(names) for _ in range(dice.randint(2, 4))]
         self.repeats = all(name in _METHODS[:2] for name in self.stages)
         self.timeout = PATIENT if self.repeats or planned.calm else dice.choice((0.3, 2.0, 5.0))

@@ -31,6 +31,8 @@ _MISBEHAVIOUR: Final[tuple[Conduct, ...]] = ("deaf", "deaf", "raises", "refuses"
 VERBS: Final = ("results", "uploads", "one_way", "started", "pipe")
 """What clients do beside calls, one of `System`'s deeds each."""
 _DEEDS_PER_CALL: Final = 0.1
+_MORE: Final = 5
+"""How many times more there are of what is drawn alone."""
 
 WEIGHTS: Final[Mapping[str, int]] = {
     "cut": 20,
@@ -142,10 +144,11 @@ class Plan:
     """That, one by one."""
 
 
-def plan(seed: int, calls: int, *, only_calls: bool = False) -> Plan:
+def plan(seed: int, calls: int, *, only: str = "") -> Plan:
     """Draw a run of so many calls.
 
-    :param only_calls: draw nothing else, as runs were drawn before there was anything else.
+    :param only: "calls" to draw nothing else, as runs were drawn before there was anything else; one
+        of `VERBS` for nothing but that beside calls, and more of it; "" for all.
     """
     dice = random.Random(f"{seed} plan")
     # Few or many calls at a time, and few or many faults, so that each meets some peace as well.
@@ -163,17 +166,18 @@ def plan(seed: int, calls: int, *, only_calls: bool = False) -> Plan:
         for number, (at, kind) in enumerate(zip(strikes, harms, strict=True))
     )
     drawn = Plan(seed, made, faults, span, kinds, servers, clients)
-    return drawn if only_calls else _with_deeds(drawn)
+    return drawn if only == "calls" else _with_deeds(drawn, only)
 
 
-def _with_deeds(drawn: Plan) -> Plan:
+def _with_deeds(drawn: Plan, only: str) -> Plan:
     """The run with what else its clients do; some do nothing else."""
     seed, span = drawn.seed, drawn.span
     dice = random.Random(f"{seed} deeds")
-    verbs = tuple(dice.sample(VERBS, dice.choice((0, 1, 1, 2, 2))))
+    verbs = (only,) if only else tuple(dice.sample(VERBS, dice.choice((0, 1, 1, 2, 2))))
     if not verbs:
         return drawn
-    times = sorted(_time(dice, span) for _ in range(round(len(drawn.calls) * _DEEDS_PER_CALL)))
+    share = _DEEDS_PER_CALL * (_MORE if only else 1)
+    times = sorted(_time(dice, span) for _ in range(round(len(drawn.calls) * share)))
     deeds = tuple(
         PlannedDeed(
             at=at,

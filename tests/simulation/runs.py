@@ -28,8 +28,8 @@ class Job:
     """The numbers of the faults that it has; None for all."""
     trace: str | None = None
     """The file that gets its trace."""
-    only_calls: bool = False
-    """Whether clients do nothing else."""
+    only: str = ""
+    """What clients do, as for `plan`."""
 
 
 def begin_process() -> None:
@@ -52,7 +52,7 @@ def do(job: Job) -> tuple[Job, Outcome]:
 
 
 def _run(job: Job) -> Outcome:
-    planned = plan(job.seed, job.calls, only_calls=job.only_calls)
+    planned = plan(job.seed, job.calls, only=job.only)
     if job.faults is not None:
         chosen = tuple(fault for fault in planned.faults if fault.number in job.faults)
         planned = replace(planned, faults=chosen)
@@ -65,13 +65,13 @@ def _run(job: Job) -> Outcome:
 
 def repeats(job: Job) -> str:
     """The command that repeats a run."""
-    only = " ONLY=calls" if job.only_calls else ""
+    only = f" ONLY={job.only}" if job.only else ""
     return f"make simulate SEED={job.seed} CALLS={job.calls}{only}"
 
 
 def shrink(job: Job) -> list[str]:
     """The shortest schedule that fails in the same way, in words."""
-    planned = plan(job.seed, job.calls, only_calls=job.only_calls)
+    planned = plan(job.seed, job.calls, only=job.only)
     kinds = run(planned).kinds
     shortest = shrunk(planned, lambda fewer: bool(run(fewer).kinds & kinds))
     outcome = run(shortest)
