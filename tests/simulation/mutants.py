@@ -201,9 +201,8 @@ class Known:
         with self._lock, copy_with(None) as folder:
             at = max(self._next, self.seed)
             while at <= seed:
-                failure = _first_failure(
-                    folder, at, (seed - at + 1) * self.calls, 10 * LIMIT, self.only
-                )
+                calls = (seed - at + 1) * self.calls
+                failure = _first_failure(folder, at, calls, 10 * LIMIT, self.only)
                 self.kinds |= failure.kinds.keys()
                 at = failure.seed + 1
             self._next = max(self._next, seed + 1)

@@ -147,8 +147,8 @@ class Plan:
 def plan(seed: int, calls: int, *, only: str = "") -> Plan:
     """Draw a run of so many calls.
 
-    :param only: "calls" to draw nothing else, as runs were drawn before there was anything else; one
-        of `VERBS` for nothing but that beside calls, and more of it; "" for all.
+    :param only: "calls" to draw nothing else, as runs were drawn before there was anything else;
+        one of `VERBS` for nothing but that beside calls, and more of it; "" for all.
     """
     dice = random.Random(f"{seed} plan")
     # Few or many calls at a time, and few or many faults, so that each meets some peace as well.
