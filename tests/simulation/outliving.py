@@ -191,6 +191,8 @@ class Started(_Outliving):
             return
         if self.cancels is not None and isinstance(last, Cancelled):
             return
+        if self.cancels is not None and self.may_be_other and isinstance(last, InvalidArgument):
+            return  # one was cancelled while its server was dead, and had the key still
         # A broker that goes away while its server drains cuts the grace short.
         is_maybe = isinstance(last, MaybeExecuted | Cancelled) and last.executed == "maybe"
         if is_maybe and not self.idempotent and not self.planned.calm:
