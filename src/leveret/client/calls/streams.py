@@ -20,8 +20,9 @@ from typing import Final, cast
 
 from leveret.client.calls.life import Event, Fire, Pending, State
 from leveret.client.calls.stream import Stream
-from leveret.errors import LeveretError
+from leveret.errors import LeveretError, MaybeExecuted
 from leveret.streaming import Credit, Due
+from leveret.wire.failures import decode_failure
 from leveret.wire.stream_messages import Closing, StreamMessage
 from leveret.wire.timing import REPLY_GRACE, SERVERS_RETURN_WITHIN
 
@@ -91,6 +92,8 @@ class Streams:
             stream = begun[1]
             if message.server != stream.server and message.server:
                 self._cancel(message.server, call)
+                return
+            if type(message) is Closing and _is_of_a_copy(message):
                 return
         stream.heard = True
         stream.returned_at = 0.0
@@ -213,3 +216,15 @@ class Streams:
     def _gone(self, call: Pending, why: str) -> None:
         self._fire(call, Event.SERVER_GONE, LeveretError(why))
         self._begun.pop(call.id, None)
+
+
+def _is_of_a_copy(closing: Closing) -> bool:
+    """Whether a server has refused another copy of the request of a stream that has begun.
+
+    The server of the stream names itself in all that it sends, but where it does not know the
+    stream any more.
+    """
+    reply = closing.reply
+    if closing.server or not reply.is_error:
+        return False
+    return decode_failure(reply.body or b"", {}, "").code != MaybeExecuted.code

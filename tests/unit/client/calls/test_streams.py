@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 import pytest
+from msgspec import structs
 
 from leveret.client.calls import streams
 from leveret.client.calls.life import Act, Event, Pending, State
@@ -79,6 +80,18 @@ def test_another_server_is_told_to_stop() -> None:
     there.streams.received(call, item(1))
     there.streams.received(call, item(2, "feed.s2"))
     assert there.cancelled == ["feed.s2"]
+
+
+@pytest.mark.parametrize(("code", "ends"), [("CANCELLED", False), ("ABORTED", True)])
+def test_an_error_of_another_copy_of_the_request_ends_no_stream(code: str, ends: bool) -> None:
+    """A server that does not know the stream any more does not name itself, either."""
+    there = There()
+    call = there.call()
+    there.streams.received(call, item(1))
+    body = f'{{"code":"{code}","message":"m","executed":"maybe"}}'.encode()
+    error = structs.replace(REPLY, is_error=True, body=body)
+    there.streams.received(call, Closing(server="", n=0, reply=error))
+    assert there.finished == [call] * ends
 
 
 def test_a_reply_before_any_message_of_the_stream_ends_the_call() -> None:
