@@ -73,17 +73,20 @@ class Ledger:
         self._unblocked_at = self._world.now
 
     def refused(self, queue: Queue, message: Message) -> None:
-        """A queue has not taken this.
+        """A queue has not taken this. One that only a policy bounds does not tell the caller."""
+        self._copies[_key(message)] -= 1
+        if "x-overflow" not in queue.arguments:
+            self.unrouted(message)
+
+    def unrouted(self, message: Message) -> None:
+        """Nothing has taken this, and its caller is not told.
 
         A server that drains while the broker reads nothing cannot wait until its copies are
-        confirmed. And a queue that only a policy bounds does not tell the caller.
+        confirmed.
         """
-        key = _key(message)
-        self._copies[key] -= 1
-        if "x-overflow" not in queue.arguments and (
-            self._world.now < self._unblocked_at + _BLOCKED
-        ):
-            self._answered.add(key)
+        is_call = message.properties.type == CALL
+        if is_call and self._world.now < self._unblocked_at + _BLOCKED:
+            self._answered.add(_key(message))
 
     def died(self, message: Message) -> None:
         """A queue gave this up, which its caller is told."""
@@ -137,9 +140,11 @@ def watched(ledger: Ledger) -> Iterator[None]:
     before = channel._publish, queue.publish, queue._die, queue.ack, queue._discard
     unblock = broker.unblock_publishers
 
-    def on_publish(self: Any, message: Message, *args: Any) -> Any:
+    def on_publish(self: Any, message: Message, queues: Any, *args: Any) -> Any:
         ledger.published(message)
-        return before[0](self, message, *args)
+        if not queues:
+            ledger.unrouted(message)
+        return before[0](self, message, queues, *args)
 
     def on_take(self: Queue, message: Message) -> bool:
         ledger.taken(message)  # before it: a queue may deliver it at once

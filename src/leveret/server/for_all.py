@@ -117,6 +117,7 @@ class AnswersForAll:
 
     number = _NUMBER
     remembers = True
+    confirms = False
 
     def __init__(self, way: WayBack, packer: ReplyPacker, own_user: str) -> None:
         self.packer: PacksReplies = packer

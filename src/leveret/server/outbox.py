@@ -167,6 +167,11 @@ class Outbox:
         return not self._closed
 
     @property
+    def confirms(self) -> bool:
+        """Whether the broker confirms what is sent from now on."""
+        return self._confirms is not None
+
+    @property
     def paused(self) -> bool:
         """Whether the socket takes nothing, or something waits for it."""
         return self._must_wait()

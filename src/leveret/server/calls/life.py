@@ -412,6 +412,11 @@ class Answers(Protocol):
     """Whether call ids are unique, so that a reply may be sent again to whoever asks for its id."""
 
     @property
+    def confirms(self) -> bool:
+        """Whether the broker confirms what is sent from now on."""
+        ...
+
+    @property
     def paused(self) -> bool:
         """Whether the socket takes nothing, or something waits for it."""
         ...

@@ -188,11 +188,16 @@ class Settling:
         """Hand back a request that was not begun; as redelivered if there is no other way.
 
         A copy does not count as redelivered. So the copy of a redelivered request says how often it
-        was delivered.
+        was delivered. There is none if the broker could not confirm it, as it reads nothing while
+        this server stops, and running the request twice does no harm.
 
         :param seconds: what is left of its time.
         """
         answers = source.answers
+        nobody_waits = request.reply_to is None or request.started is not None
+        if self._spec.idempotent and not (answers.confirms or nobody_waits):
+            answers.settle(request.delivery.delivery_tag, Settle.REQUEUE)
+            return
         if request.started is not None:  # the time of its handler is not that of its request
             seconds = request.deadline - time.time()
         if may_be_copied(request, self._spec, seconds):

@@ -65,6 +65,7 @@ class Answers:
         self.number = number
         self.own_user = "server"
         self.remembers = True
+        self.confirms = True
         self.is_open = True
         self.full = False
         self.paused = False

@@ -107,6 +107,26 @@ def test_the_copy_of_a_request_that_came_again_says_so() -> None:
     assert [*scene.answers.sent, *counted.answers.sent] == [("hand back", 3), ("hand back", 4)]
 
 
+@pytest.mark.parametrize(
+    ("method", "properties", "sent"),
+    [
+        ("again", {}, ("requeue", 1)),
+        # Its copy goes by a channel of its own, with confirms.
+        ("again", {"reply_to": None}, ("hand back", None)),
+        # It would not be run again once it counts as redelivered.
+        ("work", {}, ("hand back", None)),
+    ],
+)
+def test_a_request_that_may_run_twice_is_not_copied_where_nothing_is_confirmed(
+    method: str, properties: dict[str, Any], sent: tuple[str, object]
+) -> None:
+    scene = Scene(SPECS[method])
+    scene.answers.confirms = False
+    waiting = scene.call(**properties)
+    scene.settling.hand_back(waiting.incoming, waiting.source, 5.0)
+    assert scene.answers.sent == [sent]
+
+
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_reply_whose_channel_ended_is_kept_and_sent_as_well(scene: Scene, is_open: bool) -> None:
     scene.answers.is_open = is_open
