@@ -276,7 +276,6 @@ class Outbox:
         :returns: False, and nothing is done, if it has headers that only its sender could pack.
         """
         tag = call.delivery.delivery_tag
-        nobody_waits = call.reply_to is None or call.started is not None
         try:
             frames = self.packer.copy(
                 Copy(
@@ -284,7 +283,7 @@ class Outbox:
                     seconds=seconds,
                     user=user,
                     own_user=self.own_user,
-                    has_original=nobody_waits or self._confirms is not None,
+                    has_original=self.confirms or not call.is_awaited,
                     attempts=attempts,
                 )
             )
@@ -296,7 +295,7 @@ class Outbox:
                 extra=fields_of(named),
             )
             return False
-        if nobody_waits and self._confirms is None:
+        if not (call.is_awaited or self.confirms):
             name = call.delivery.properties.correlation_id or ""
             self._put_back(frames, name, partial(self._copied, tag, placed))
             return True

@@ -134,6 +134,11 @@ class Incoming(Struct, frozen=True, kw_only=True, gc=False):
     stream: StreamRequest | None = None
     """What it says of streams; None for a call with one result."""
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a caller waits for its reply: the call is neither one-way nor started."""
+        return self.reply_to is not None and self.started is None
+
 
 class UploadMessage(Struct, frozen=True, kw_only=True, gc=False):
     """An item of an upload, its end, or a sign of life of its sender."""

@@ -94,7 +94,7 @@ class Claiming:
         try:
             if not found.unknown:
                 return not await self._once.refuse(call, b"" if found.recorded else found.reply)
-            await self._once.while_away()
+            await self._once.wait_while_away()
         except asyncio.CancelledError:
             pass  # this server stops: another one sees to it
         return True

@@ -113,10 +113,18 @@ def doubt(request: Incoming, spec: MethodSpec, *, has_key: bool) -> MaybeExecute
     )
 
 
-def may_be_copied(request: Incoming, spec: MethodSpec, seconds: float) -> bool:
+def may_be_copied(request: Incoming, spec: MethodSpec, seconds: float, *, confirmed: bool) -> bool:
     """Whether a request that was not begun may be handed back as a copy, not as redelivered.
 
     A copy does not say that its original was delivered before. But the next server must know that
-    of a request of a method that is not idempotent.
+    of a request of a method that is not idempotent. A copy may be lost where nobody hears whether
+    the broker has it, so what may run twice is then not copied.
+
+    :param seconds: what is left of its time.
+    :param confirmed: whether the broker confirms the copy of a request whose caller waits.
     """
-    return seconds > 0 and request.body is not None and (spec.idempotent or not request.redelivered)
+    if seconds <= 0 or request.body is None:
+        return False
+    if spec.idempotent:
+        return confirmed or not request.is_awaited
+    return not request.redelivered

@@ -147,19 +147,8 @@ class Claim:
                 else:
                     await self._store.release(self.key, owner=self.owner)
                 return True
-        except (OnceUnavailable, ValueError) as error:
-            log.error(
-                "%s: the reply for its key is not recorded: %s",
-                *(shown(call), error),
-                extra=fields_of(call),
-            )
-        except Exception as error:
-            log.error(
-                "%s: the reply for its key is not recorded: the store failed",
-                shown(call),
-                exc_info=error,
-                extra=fields_of(call),
-            )
+        except Exception as error:  # noqa: BLE001 - `_tell` logs it
+            _tell(call, "the reply for its key", error)
         return False
 
 
@@ -211,22 +200,15 @@ class OnceCalls:
             async with asyncio.timeout(_SPARE):
                 await self._store.begin(name, owner=owner, lease=_SPARE, keep=keep, takeover=True)
                 await self._store.finish(name, owner=owner, recorded=recorded, keep=keep)
-        except Exception as error:
-            why = str(error) or "the store does not answer"
-            is_known = isinstance(error, OnceUnavailable | ValueError | TimeoutError)
-            log.error(
-                "%s: why it is not run is not recorded: %s",
-                *(shown(call), why if is_known else "the store failed"),
-                exc_info=None if is_known else error,
-                extra=fields_of(call),
-            )
+        except Exception as error:  # noqa: BLE001 - `_tell` logs it
+            _tell(call, "why it is not run", error)
             if not isinstance(error, ValueError):  # which says that it cannot have such a name
-                await self.while_away()
+                await self.wait_while_away()
                 return False
         return True
 
-    async def while_away(self) -> None:
-        """Keep a request that goes back as the store fails, so that it does not come at once."""
+    async def wait_while_away(self) -> None:
+        """Wait before a request goes back as the store fails, as it would come again at once."""
         await asyncio.sleep(_STORE_AWAY)
 
     def given(self, request: Incoming) -> str | None:
@@ -286,7 +268,7 @@ class OnceCalls:
 
     def _remaining(self, call: ServerCall) -> float:
         """The seconds that a call has left; if nobody waits for it, they begin with its claim."""
-        if call.one_way or call.incoming.started is not None:
+        if not call.incoming.is_awaited:
             return self._spec.timeout
         return call.ends - self._clock()
 
@@ -379,6 +361,18 @@ def _check_arguments(outcome: Outcome, arguments: str) -> None:
             "the idempotency key was used for a call with other arguments; a key stands for one"
             " call, so give this one another key"
         )
+
+
+def _tell(call: ServerCall, what: str, error: Exception) -> None:
+    """Log that the store has not recorded something; with a traceback if it is its own fault."""
+    is_told = isinstance(error, OnceUnavailable | ValueError | TimeoutError)
+    why = (str(error) or "the store does not answer") if is_told else "the store failed"
+    log.error(
+        "%s: %s is not recorded: %s",
+        *(shown(call), what, why),
+        exc_info=None if is_told else error,
+        extra=fields_of(call),
+    )
 
 
 def _doubt(reason: str) -> MaybeExecuted:

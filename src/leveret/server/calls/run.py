@@ -216,7 +216,7 @@ class Runner:
                 self._on_end(call, Ended(reply=reply, packed_for=packed_for, back=back))
                 return
             claim = found
-            if call.one_way or call.incoming.started is not None:
+            if not call.incoming.is_awaited:
                 self._bound(call)
             self._life.fire(call, Event.CLAIMED)
         await self._run(call, claim)

@@ -188,19 +188,14 @@ class Settling:
         """Hand back a request that was not begun; as redelivered if there is no other way.
 
         A copy does not count as redelivered. So the copy of a redelivered request says how often it
-        was delivered. There is none if the broker could not confirm it, as it reads nothing while
-        this server stops, and running the request twice does no harm.
+        was delivered.
 
         :param seconds: what is left of its time.
         """
         answers = source.answers
-        nobody_waits = request.reply_to is None or request.started is not None
-        if self._spec.idempotent and not (answers.confirms or nobody_waits):
-            answers.settle(request.delivery.delivery_tag, Settle.REQUEUE)
-            return
         if request.started is not None:  # the time of its handler is not that of its request
             seconds = request.deadline - time.time()
-        if may_be_copied(request, self._spec, seconds):
+        if may_be_copied(request, self._spec, seconds, confirmed=answers.confirms):
             user = self._user_of(request, answers.own_user)
             times = times_delivered(request, self._spec)[0] if request.redelivered else None
             if answers.hand_back(request, seconds, user, times):

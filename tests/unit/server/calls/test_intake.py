@@ -123,11 +123,17 @@ def test_what_may_have_run_is_run_again_only_where_that_does_no_harm() -> None:
 
 
 def test_a_copy_must_not_hide_that_its_original_was_delivered_before() -> None:
-    assert may_be_copied(request(), ONCE, 1)
-    assert may_be_copied(request(redelivered=True), AGAIN, 1)
-    assert not may_be_copied(request(redelivered=True), ONCE, 1)
-    assert not may_be_copied(request(), ONCE, 0)
-    assert not may_be_copied(request(body=None), ONCE, 1)
+    assert may_be_copied(request(), ONCE, 1, confirmed=True)
+    assert may_be_copied(request(redelivered=True), AGAIN, 1, confirmed=True)
+    assert not may_be_copied(request(redelivered=True), ONCE, 1, confirmed=True)
+    assert not may_be_copied(request(), ONCE, 0, confirmed=True)
+    assert not may_be_copied(request(body=None), ONCE, 1, confirmed=True)
+
+
+def test_what_may_run_twice_is_not_copied_where_the_copy_is_not_confirmed() -> None:
+    assert not may_be_copied(request(), AGAIN, 1, confirmed=False)
+    assert may_be_copied(request(reply_to=None), AGAIN, 1, confirmed=False)
+    assert may_be_copied(request(), ONCE, 1, confirmed=False)
 
 
 @pytest.mark.parametrize(
