@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pamqp.commands import Basic, Queue
+from pamqp.commands import Basic, Channel, Queue
 
 from tests.behaviour.amqp.script import Lane, Message
 from tests.behaviour.patience import until_found
@@ -135,9 +135,18 @@ async def test_a_queue_that_nobody_uses_expires(ch: Lane) -> None:
 
 
 async def test_a_queue_with_a_consumer_does_not_expire(ch: Lane) -> None:
-    await ch.declare("used", x_expires=50)
-    await ch.consume("used", "user")
-    await ch.declare("unused", x_expires=100)
+    async def is_in_use() -> bool:
+        await ch.declare("used", x_expires=100)
+        ch.send(Basic.Consume(queue="used", consumer_tag="user"))
+        if isinstance(await ch.next(), Basic.ConsumeOk):
+            return True
+        ch.send(Channel.CloseOk())  # on a busy machine the queue expires before
+        ch.send(Channel.Open())
+        await ch.next()
+        return False
+
+    await until_found(is_in_use, True, "the queue has a consumer")
+    await ch.declare("unused", x_expires=200)
     await until_expired(ch, "unused")
     assert await ch.counts("used") == (0, 1)
     await ch.call(Basic.Cancel(consumer_tag="user"))
