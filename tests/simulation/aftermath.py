@@ -25,6 +25,7 @@ from typing import Final
 
 from leveret import InvalidArgument
 from tests.faults.judgement import Call, told
+from tests.simulation.asking import Asked
 from tests.simulation.calm import MENDED, Calm, Mended
 from tests.simulation.copies import Copies
 from tests.simulation.deeds import Deed
@@ -120,7 +121,7 @@ class Aftermath:
         yield from self._calm.without_results(made)
 
     def _cut_off(self, process: Process) -> None:
-        """Lose what is on its way to a client, and its connection."""
+        """Lose what is on its way to a process, and its connection."""
         wires = self._calm.wires_of([process])
         for wire in wires:
             wire.client.stall(True)
@@ -209,7 +210,9 @@ class Aftermath:
     def _deeds(self) -> Iterator[str]:
         """What clients do beside calls, one kind after the other."""
         for verb in self._system.plan.verbs:
-            yield from self._calm.well([self._calm.deed(verb) for _ in range(4)])
+            deeds = [self._calm.deed(verb) for _ in range(4)]
+            yield from self._calm.well(deeds)
+            yield from self._not_all(deeds)
         if "results" in self._system.plan.verbs:
             yield from self._slow_consumer()
             yield from self._lost_items()
@@ -218,6 +221,9 @@ class Aftermath:
             yield from self._left_upload()
         if "one_way" in self._system.plan.verbs:
             yield from self._broker_restarts()
+        if "ask" in self._system.plan.verbs:
+            yield from self._lost_answers(self._system.clients[0].process)
+            yield from self._lost_answers(self._system.servers[0].process)
         if Keyed in self._kinds:
             self._system.store.away = True
             sent = [self._calm.deed("one_way", Keyed) for _ in range(2)]
@@ -226,6 +232,13 @@ class Aftermath:
             self._calm.until(lambda: all(deed.at.ended for deed in sent))
             self._calm.wait(_STORE_BACK)
             yield from self._calm.well(sent)
+
+    def _not_all(self, deeds: Sequence[Deed]) -> Iterator[str]:
+        """Calls of all servers that have not reached all."""
+        count = len(self._system.servers)
+        for deed in deeds:
+            if isinstance(deed, Asked) and deed.whom == "all" and len(deed.told) != count:
+                yield f"there are {count} servers: {deed}"
 
     def _slow_consumer(self) -> Iterator[str]:
         """One that takes its time, while an invariant looks at its window; and one that leaves."""
@@ -248,6 +261,17 @@ class Aftermath:
         self._calm.wait(0.3)
         self._cut_off(self._system.clients[0].process)
         yield from self._calm.well(streams)
+
+    def _lost_answers(self, process: Process) -> Iterator[str]:
+        """Answers of all servers are on their way when a connection of one side breaks."""
+        asked = [self._calm.deed("ask") for _ in self._system.clients]
+        for deed in asked:
+            assert isinstance(deed, Asked)
+            deed.whom, deed.seconds, deed.steps = "all", 0.3, 3
+        self._calm.wait(0.15)  # the servers have the requests
+        self._cut_off(process)
+        yield from self._calm.well(asked)
+        yield from self._not_all(asked)
 
     def _moved_streams(self) -> Iterator[str]:
         """A server is killed, then the others drain: streams that resume go on elsewhere."""

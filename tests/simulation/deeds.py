@@ -1,7 +1,7 @@
 """What clients do beside calling methods: each deed is done once, and judged when the run is over.
 
 The kinds of deeds are in `streams.py` (streams of results, uploads, dialogues), `outliving.py`
-(one-way requests, started calls) and `pipes.py`.
+(one-way requests, started calls), `pipes.py` and `asking.py` (calls of all servers).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Broken = Literal[
 ]
 """Which part of the promise was not kept, as the verdict counts it."""
 
-Counted = Literal["streams", "started", "pipes", "one_way"]
+Counted = Literal["calls", "streams", "started", "pipes", "one_way"]
 """What the last line counts a deed as."""
 
 HUNG: Final = 90.0

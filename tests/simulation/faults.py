@@ -34,6 +34,7 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "results": ("feed.count", "feed.resumed"),
     "uploads": ("talk.check", "talk.echo"),
     "pipe": ("stages.again", "stages.more", "stages.once", "stages.keyed"),
+    "ask": ("crowd.tell", "crowd.act"),
 }
 """Methods that are served because of what clients do beside calls."""
 

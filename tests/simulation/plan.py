@@ -28,9 +28,12 @@ _IMPATIENT: Final[tuple[dict[str, Any], ...]] = (
 )
 _MISBEHAVIOUR: Final[tuple[Conduct, ...]] = ("deaf", "deaf", "raises", "refuses", "exits", "yields")
 
-VERBS: Final = ("results", "uploads", "one_way", "started", "pipe")
+_FIRST: Final = ("results", "uploads", "one_way", "started", "pipe")
+VERBS: Final = (*_FIRST, "ask")
 """What clients do beside calls, one of `System`'s deeds each."""
 _DEEDS_PER_CALL: Final = 0.1
+_ASKED: Final = 0.25
+"""In how many runs of all servers are asked for something, and single ones."""
 _MORE: Final = 5
 """How many times more there are of what is drawn alone."""
 
@@ -171,26 +174,35 @@ def plan(seed: int, calls: int, *, only: str = "") -> Plan:
 
 def _with_deeds(drawn: Plan, only: str) -> Plan:
     """The run with what else its clients do; some do nothing else."""
-    seed, span = drawn.seed, drawn.span
-    dice = random.Random(f"{seed} deeds")
-    verbs = (only,) if only else tuple(dice.sample(VERBS, dice.choice((0, 1, 1, 2, 2))))
-    if not verbs:
-        return drawn
+    dice = random.Random(f"{drawn.seed} deeds")
+    verbs = (only,) if only else tuple(dice.sample(_FIRST, dice.choice((0, 1, 1, 2, 2))))
     share = _DEEDS_PER_CALL * (_MORE if only else 1)
-    times = sorted(_time(dice, span) for _ in range(round(len(drawn.calls) * share)))
-    deeds = tuple(
+    deeds = _deeds(drawn, dice, verbs, share) if verbs else ()
+    # With dice of their own, so that the seeds that failed before there were any are as they were.
+    asks = random.Random(f"{drawn.seed} asks")
+    if not only and asks.random() < _ASKED:
+        verbs += ("ask",)
+        deeds += _deeds(drawn, asks, ("ask",), _DEEDS_PER_CALL)
+    return replace(drawn, verbs=verbs, deeds=deeds)
+
+
+def _deeds(
+    drawn: Plan, dice: random.Random, verbs: tuple[str, ...], share: float
+) -> tuple[PlannedDeed, ...]:
+    """So many of each call, by chance of these verbs."""
+    times = sorted(_time(dice, drawn.span) for _ in range(round(len(drawn.calls) * share)))
+    return tuple(
         PlannedDeed(
             at=at,
             client=dice.randrange(drawn.clients),
             key=f"{verb}-{number:x}",
             verb=verb,
             kinds=drawn.kinds,
-            seed=f"{seed} deed {number}",
+            seed=f"{drawn.seed} deed {number}" + " ask" * (verb == "ask"),
         )
         for number, at in enumerate(times)
         for verb in (dice.choice(verbs),)
     )
-    return replace(drawn, verbs=verbs, deeds=deeds)
 
 
 def _time(dice: random.Random, span: float) -> float:

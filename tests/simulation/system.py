@@ -11,6 +11,7 @@ from typing import Final, TextIO
 from leveret import CallError, Service
 from tests.faults.judgement import BROKEN, Call, Judge, Verdict
 from tests.simulation.aftermath import Aftermath
+from tests.simulation.asking import Asked, Crowd
 from tests.simulation.deeds import Deed, Here
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import at_any_time, at_rest
@@ -95,12 +96,14 @@ _DEEDS: Final[Mapping[str, Callable[[PlannedDeed, Here], Deed]]] = {
     "one_way": OneWay,
     "started": Started,
     "pipe": Piped,
+    "ask": Asked,
 }
 """By their verbs."""
-_SERVICES: Final[Mapping[str, type[Feed | Talk | Stages]]] = {
+_SERVICES: Final[Mapping[str, type[Feed | Talk | Stages | Crowd]]] = {
     "results": Feed,
     "uploads": Talk,
     "pipe": Stages,
+    "ask": Crowd,
 }
 """What else is served, by the verbs that need it."""
 
