@@ -29,6 +29,7 @@ from tests.simulation.asking import Asked
 from tests.simulation.calm import MENDED, Calm, Mended
 from tests.simulation.copies import Copies
 from tests.simulation.deeds import Deed
+from tests.simulation.nesting import Nested
 from tests.simulation.network import End
 from tests.simulation.plan import PlannedCall
 from tests.simulation.streams import Results, Uploads
@@ -50,7 +51,7 @@ _MOVED: Final = 0.4
 """Seconds after which a stream has given some of its items."""
 _STORE_BACK: Final = 4.0
 """Seconds in which what waited for the store has run."""
-_GO_ON: Final = ("one_way", "started", "pipe")
+_GO_ON: Final = ("one_way", "started", "pipe", "nested")
 """What no rolling restart ends: a stream may last longer than a server has to drain."""
 _SOON: Final = 1.0
 """Seconds in which a handler has heard that its caller is gone."""
@@ -221,6 +222,8 @@ class Aftermath:
             yield from self._left_upload()
         if "one_way" in self._system.plan.verbs:
             yield from self._broker_restarts()
+        if "nested" in self._system.plan.verbs:
+            yield from self._left_calls()
         if "ask" in self._system.plan.verbs:
             yield from self._lost_answers(self._system.clients[0].process)
             yield from self._lost_answers(self._system.servers[0].process)
@@ -261,6 +264,18 @@ class Aftermath:
         self._calm.wait(0.3)
         self._cut_off(self._system.clients[0].process)
         yield from self._calm.well(streams)
+
+    def _left_calls(self) -> Iterator[str]:
+        """Callers leave, and what their handlers have called ends with these."""
+        made = [self._calm.deed("nested") for _ in range(2)]
+        for deed in made:
+            assert isinstance(deed, Nested)
+            deed.seconds, deed.gives_up = 4.0, 0.15
+        yield from self._calm.well(made)
+        for deed in made:
+            assert isinstance(deed, Nested)
+            if deed.entry.runs_now or deed.inner.runs_now:
+                yield f"handlers work on though their caller has left: {deed}, {deed.inner}"
 
     def _lost_answers(self, process: Process) -> Iterator[str]:
         """Answers of all servers are on their way when a connection of one side breaks."""

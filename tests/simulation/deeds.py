@@ -1,7 +1,8 @@
 """What clients do beside calling methods: each deed is done once, and judged when the run is over.
 
 The kinds of deeds are in `streams.py` (streams of results, uploads, dialogues), `outliving.py`
-(one-way requests, started calls), `pipes.py` and `asking.py` (calls of all servers).
+(one-way requests, started calls), `pipes.py`, `asking.py` (calls of all servers) and `nesting.py`
+(calls whose handlers make calls).
 """
 
 from __future__ import annotations

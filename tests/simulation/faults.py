@@ -35,6 +35,7 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "uploads": ("talk.check", "talk.echo"),
     "pipe": ("stages.again", "stages.more", "stages.once", "stages.keyed"),
     "ask": ("crowd.tell", "crowd.act"),
+    "nested": ("front.once", "front.again"),
 }
 """Methods that are served because of what clients do beside calls."""
 

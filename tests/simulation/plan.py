@@ -29,11 +29,12 @@ _IMPATIENT: Final[tuple[dict[str, Any], ...]] = (
 _MISBEHAVIOUR: Final[tuple[Conduct, ...]] = ("deaf", "deaf", "raises", "refuses", "exits", "yields")
 
 _FIRST: Final = ("results", "uploads", "one_way", "started", "pipe")
-VERBS: Final = (*_FIRST, "ask")
+_LATER: Final = ("ask", "nested")
+VERBS: Final = (*_FIRST, *_LATER)
 """What clients do beside calls, one of `System`'s deeds each."""
 _DEEDS_PER_CALL: Final = 0.1
-_ASKED: Final = 0.25
-"""In how many runs of all servers are asked for something, and single ones."""
+_LATER_SHARE: Final = 0.2
+"""The share of all runs that have one of `_LATER`, beside what else they have."""
 _MORE: Final = 5
 """How many times more there are of what is drawn alone."""
 
@@ -179,10 +180,11 @@ def _with_deeds(drawn: Plan, only: str) -> Plan:
     share = _DEEDS_PER_CALL * (_MORE if only else 1)
     deeds = _deeds(drawn, dice, verbs, share) if verbs else ()
     # With dice of their own, so that the seeds that failed before there were any are as they were.
-    asks = random.Random(f"{drawn.seed} asks")
-    if not only and asks.random() < _ASKED:
-        verbs += ("ask",)
-        deeds += _deeds(drawn, asks, ("ask",), _DEEDS_PER_CALL)
+    for verb in () if only else _LATER:
+        dice = random.Random(f"{drawn.seed} {verb}")
+        if dice.random() < _LATER_SHARE:
+            verbs += (verb,)
+            deeds += _deeds(drawn, dice, (verb,), _DEEDS_PER_CALL)
     return replace(drawn, verbs=verbs, deeds=deeds)
 
 
@@ -198,7 +200,7 @@ def _deeds(
             key=f"{verb}-{number:x}",
             verb=verb,
             kinds=drawn.kinds,
-            seed=f"{drawn.seed} deed {number}" + " ask" * (verb == "ask"),
+            seed=f"{drawn.seed} deed {number} {verb if verb in _LATER else ''}".strip(),
         )
         for number, at in enumerate(times)
         for verb in (dice.choice(verbs),)

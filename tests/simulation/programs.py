@@ -16,6 +16,7 @@ from leveret.transport.url import parse_url
 from tests.faults.judgement import Call
 from tests.simulation.deeds import Deed
 from tests.simulation.disk import restore
+from tests.simulation.nesting import Front
 from tests.simulation.network import Network
 from tests.simulation.once import SharedRecords, SimulatedOnce
 from tests.simulation.outliving import Started
@@ -120,6 +121,9 @@ class ServerProgram:
         async with leveret.connect(
             URL, name=self.name, reconnect=_SOON, wait_for_broker=60
         ) as rabbit:
+            for service in self._services:
+                if isinstance(service, Front):
+                    service.rabbit = rabbit
             self.server = server = await rabbit.serving(
                 *self._services, grace=_GRACE, once=SimulatedOnce(self._store), blocked_after=None
             )

@@ -16,6 +16,7 @@ from tests.simulation.deeds import Deed, Here
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import at_any_time, at_rest
 from tests.simulation.ledger import Ledger, watched
+from tests.simulation.nesting import Front, Nested
 from tests.simulation.network import Network
 from tests.simulation.once import SharedRecords
 from tests.simulation.outliving import OneWay, Started
@@ -97,13 +98,15 @@ _DEEDS: Final[Mapping[str, Callable[[PlannedDeed, Here], Deed]]] = {
     "started": Started,
     "pipe": Piped,
     "ask": Asked,
+    "nested": Nested,
 }
 """By their verbs."""
-_SERVICES: Final[Mapping[str, type[Feed | Talk | Stages | Crowd]]] = {
+_SERVICES: Final[Mapping[str, type[Feed | Talk | Stages | Crowd | Front]]] = {
     "results": Feed,
     "uploads": Talk,
     "pipe": Stages,
     "ask": Crowd,
+    "nested": Front,
 }
 """What else is served, by the verbs that need it."""
 
