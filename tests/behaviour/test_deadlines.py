@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from math import inf
 from typing import Any
 
 import msgspec
@@ -67,6 +69,31 @@ class Outer(Service):
             except DeadlineExceeded as error:
                 self.error = error
             raise
+
+
+class Feed(Service):
+    """Says before each item whether it has a deadline."""
+
+    @method(timeout=30)
+    async def bounds(self) -> AsyncIterator[bool]:
+        for _ in range(3):
+            yield current_call().remaining() < inf
+
+
+class Relay(Service):
+    """Passes the items of another stream on."""
+
+    def __init__(self, rabbit: Rabbit) -> None:
+        self.feed = rabbit.remote(Feed)
+
+    @method(timeout=30)
+    async def bounds(self) -> AsyncIterator[bool]:
+        async for is_bound in self.feed.bounds():
+            yield is_bound
+
+    @method(timeout=30)
+    async def all_bounds(self) -> list[bool]:
+        return [is_bound async for is_bound in self.feed.bounds()]
 
 
 @pytest.mark.usefixtures("patient_clients")
@@ -214,6 +241,31 @@ async def test_a_nested_call_after_the_deadline_is_not_made(
         assert "the deadline of outer.after_the_deadline" in str(outer.error)
         assert outer.error.executed == "no"
         assert gate.started.empty()
+
+
+async def test_the_deadline_of_a_stream_is_that_of_its_first_item(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Feed()):
+        assert [bound async for bound in client.remote(Feed).bounds()] == [True, False, False]
+        limited = client.with_options(total_timeout=60).remote(Feed)
+        assert [bound async for bound in limited.bounds()] == [True, True, True]
+
+
+async def test_a_stream_that_is_passed_on_lasts_as_long_as_the_outer_one(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    async with host.serving(Feed()), other_host.serving(Relay(other_host)):
+        assert [bound async for bound in client.remote(Relay).bounds()] == [True, False, False]
+        limited = client.with_options(total_timeout=60).remote(Relay)
+        assert [bound async for bound in limited.bounds()] == [True, True, True]
+
+
+async def test_a_stream_that_a_plain_call_reads_ends_with_that_call(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    async with host.serving(Feed()), other_host.serving(Relay(other_host)):
+        assert await client.remote(Relay).all_bounds() == [True, True, True]
 
 
 async def test_no_table_grows_by_calls_that_ran_out_of_time(

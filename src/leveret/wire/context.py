@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from copy import copy
+from math import inf
 from typing import Any
 
 from msgspec import Struct
@@ -20,9 +21,10 @@ from leveret.wire.progress import progress_of
 class CurrentCall:
     """One call, seen from its handler; `current_call()` gives it.
 
-    Its deadline is also the deadline of every call that the handler makes over Leveret. What a
-    handler starts may run on when the call is over. Then it is bound by nothing of the call, and
-    this object, where it was kept, has neither the arguments nor the body of the request.
+    Its deadline is also the deadline of every call that the handler makes over Leveret. That of a
+    call that streams moves once its caller has heard of it. What a handler starts may run on when
+    the call is over. Then it is bound by nothing of the call, and this object, where it was kept,
+    has neither the arguments nor the body of the request.
 
     :param request: the request.
     :param method: "service.method".
@@ -40,6 +42,7 @@ class CurrentCall:
         "_reply_metadata",
         "_report",
         "_sent",
+        "_total",
         "caller",
         "cursor",
         "deadline",
@@ -77,6 +80,7 @@ class CurrentCall:
         (`leveret.Item`); "" at the start."""
         self.redelivered = request.redelivered or request.attempts > 0
         """Whether another server may have begun this call; only idempotent methods see True."""
+        self._total = deadline if request.stream is None else request.stream.total or inf
         self._sent = request.metadata
         self._arguments = arguments
         self._metadata: dict[str, str] | None = None
@@ -175,6 +179,13 @@ class CurrentCall:
         """The seconds left until the deadline; negative when it has passed."""
         return self.deadline - time.time()
 
+    def remaining_in_all(self) -> float:
+        """The seconds left until all of it must be over; `inf` if it streams without such an end.
+
+        `remaining` is less as long as the caller of a stream has not heard of it.
+        """
+        return self._total - time.time()
+
     def __repr__(self) -> str:
         return f"<call {self.id} of {self.method}, {self.remaining():.3f} s left>"
 
@@ -222,3 +233,13 @@ def within_current_call(timeout: float, method: str) -> float:
         late.attempts = 0
         raise late
     return min(timeout, remaining)
+
+
+def total_within_current_call(total: float) -> float:
+    """The seconds that a nested stream may take in all: it ends with its outer call.
+
+    A handler that streams may open it before its own caller has heard of the outer stream. The
+    deadline that holds until then does not bound the items that follow.
+    """
+    outer = _current.get()
+    return total if outer is None or outer.is_over else min(total, outer.remaining_in_all())

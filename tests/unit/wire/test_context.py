@@ -6,9 +6,11 @@ import pickle
 import sys
 import time
 from contextvars import copy_context
+from math import inf
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from leveret.contract import Progress
 from leveret.errors import DeadlineExceeded
@@ -16,9 +18,10 @@ from leveret.wire.context import (
     CurrentCall,
     current_call,
     set_current_call,
+    total_within_current_call,
     within_current_call,
 )
-from leveret.wire.message import Incoming
+from leveret.wire.message import Incoming, StreamRequest
 from leveret.wire.native.request import read_request
 from tests.unit.wire.messages import NOW, SHOUT, delivery
 
@@ -135,6 +138,27 @@ async def test_a_nested_call_ends_with_its_outer_call() -> None:
         within_current_call(3.0, "a.b")
     error = caught.value
     assert (error.where, error.method, error.attempts) == ("queue", "a.b", 0)
+
+
+@pytest.mark.parametrize(("ends_in", "left"), [(None, inf), (60.0, 60.0)])
+async def test_a_nested_stream_ends_with_its_outer_stream(
+    ends_in: float | None, left: float
+) -> None:
+    total = None if ends_in is None else time.time() + ends_in
+    streaming = structs.replace(request(), stream=StreamRequest(items=1, total=total))
+    outer = CurrentCall(streaming, method=SHOUT.key, deadline=time.time() + 5)
+    set_current_call(outer)
+    assert within_current_call(300.0, "a.b") <= 5
+    assert total_within_current_call(30.0) == 30.0
+    assert left - 1 <= total_within_current_call(inf) <= left
+    outer.end()
+    assert total_within_current_call(inf) == inf
+
+
+async def test_a_nested_stream_ends_with_its_outer_call() -> None:
+    assert total_within_current_call(inf) == inf
+    set_current_call(call(left=5.0))
+    assert 4 < total_within_current_call(inf) <= 5
 
 
 def test_reports_are_passed_on_while_the_call_goes_on() -> None:

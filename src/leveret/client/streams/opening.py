@@ -39,7 +39,11 @@ from leveret.errors import (
 )
 from leveret.observe import ClientCounters
 from leveret.streaming.credit import WINDOW_BYTES, WINDOW_ITEMS
-from leveret.wire.context import find_current_call, within_current_call
+from leveret.wire.context import (
+    find_current_call,
+    total_within_current_call,
+    within_current_call,
+)
 from leveret.wire.message import Reply
 from leveret.wire.native.stream_replies import stream_headers
 from leveret.wire.native.upload_packer import UploadPacker
@@ -270,10 +274,7 @@ class StreamOpener:
     def until(self, terms: StreamTerms) -> float:
         """When a stream that begins now must be over, on the event loop's clock; inf: never."""
         total = inf if terms.total_timeout is None else terms.total_timeout
-        outer = find_current_call()
-        if outer is not None and not outer.is_over:
-            total = within_current_call(total, self.method)
-        return get_running_loop().time() + total
+        return get_running_loop().time() + total_within_current_call(total)
 
     # -- what comes of it -----------------------------------------------------------------------
 

@@ -155,6 +155,7 @@ class ServerStream:
             items = self._open
             if not items:
                 answers.defer(self._pass_ends)
+                self._speaks()  # the handler may go on before the pass ends
             items.append(body)
             self._open_size += size
             if len(items) >= _MOST or self._open_size + size > self._room:
