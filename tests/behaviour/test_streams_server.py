@@ -210,6 +210,76 @@ async def test_a_caller_that_takes_one_result_is_refused(
         assert caught.value.executed == "no"
 
 
+class OneResult(Service, name="versions"):
+    """Neither takes nor gives a stream, as the next three do under the same name."""
+
+    def __init__(self) -> None:
+        self.ran = 0
+
+    @method
+    async def ask(self, n: int) -> int:
+        self.ran += 1
+        return n
+
+
+class Results(Service, name="versions"):
+    def __init__(self) -> None:
+        self.ran = 0
+
+    @method
+    async def ask(self, n: int) -> AsyncIterator[int]:
+        self.ran += 1
+        yield n
+
+
+class OneUpload(Service, name="versions"):
+    def __init__(self) -> None:
+        self.ran = 0
+
+    @method
+    async def ask(self, n: int, items: AsyncIterator[int]) -> int:
+        self.ran += 1
+        return sum([item async for item in items])
+
+
+class Dialogue(Service, name="versions"):
+    def __init__(self) -> None:
+        self.ran = 0
+
+    @method
+    async def ask(self, n: int, items: AsyncIterator[int]) -> AsyncIterator[int]:
+        self.ran += 1
+        async for item in items:
+            yield item
+
+
+VERSIONS: list[type[OneResult | Results | OneUpload | Dialogue]]
+VERSIONS = [OneResult, Results, OneUpload, Dialogue]
+
+
+async def asked(client: Rabbit, contract: type[Any]) -> Any:
+    """What comes of a call by this version of the contract."""
+    remote = client.remote(contract)
+    made = remote.ask(1, [2, 3]) if contract in (OneUpload, Dialogue) else remote.ask(1)
+    return [item async for item in made] if contract in (Results, Dialogue) else await made
+
+
+async def test_a_caller_with_other_streams_in_its_contract_is_refused_and_nothing_runs(
+    host: Rabbit, client: Rabbit
+) -> None:
+    for served in VERSIONS:
+        service = served()
+        async with host.serving(service):
+            for contract in VERSIONS:
+                if contract is not served:
+                    with pytest.raises(InvalidArgument, match=r"versions\.ask .*, and") as caught:
+                        await asked(client, contract)
+                    assert caught.value.executed == "no"
+            assert service.ran == 0
+            await asked(client, served)
+            assert service.ran == 1
+
+
 async def test_what_is_for_calls_with_one_result_is_refused_before_anything_is_sent(
     client: Rabbit,
 ) -> None:

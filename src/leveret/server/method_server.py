@@ -328,7 +328,7 @@ class MethodServer:
         if self._early.until and self._early.take(call.key):
             raise Cancelled("the caller cancelled before a server took it", executed="no")
         arguments = self._replies.arguments(request)
-        if self._has_streams:
+        if self._has_streams or request.stream is not None:
             call.stream = self._beginning_streams.stream_of(call, now)
         return arguments
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
 from leveret.contract import MethodSpec
 from leveret.errors import Code, InvalidArgument
@@ -15,6 +16,10 @@ from leveret.server.streams.registry import Streams
 from leveret.server.streams.stream import ServerStream
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.context import CurrentCall
+from leveret.wire.message import StreamRequest
+
+_NO_STREAMS: Final = StreamRequest()
+"""What a request says that names no streams."""
 
 
 class BeginningStreams:
@@ -44,23 +49,15 @@ class BeginningStreams:
         self._acknowledge = acknowledge
         self._clock = clock
 
-    def stream_of(self, call: ServerCall, now: float) -> ServerStream:
-        """The streams of a call that is about to run.
+    def stream_of(self, call: ServerCall, now: float) -> ServerStream | None:
+        """The streams of a call that is about to run; None if it has none.
 
-        :raises InvalidArgument: if its caller does not take them.
+        :raises InvalidArgument: if its caller takes or sends others than its method has.
         """
         spec, request = self._spec, call.incoming.stream
-        if spec.streams and (request is None or not request.items):
-            raise InvalidArgument(
-                f"{spec.key} streams its results, and this caller takes one result only; take"
-                " its items with `async for`, or by `leveret call --stream`"
-            )
-        if spec.upload is not None and (request is None or not request.uploads):
-            raise InvalidArgument(
-                f"{spec.key} is given {spec.upload.name!r} item by item, and this caller sends"
-                " none; call it by a client that knows streams"
-            )
-        assert request is not None
+        self._check(request or _NO_STREAMS)
+        if request is None or not (spec.streams or spec.upload is not None):
+            return None
         if not call.name:
             raise InvalidArgument(f"{spec.key} streams: a call needs an id and a reply address")
         replies = self._replies
@@ -73,6 +70,30 @@ class BeginningStreams:
             decode=None if spec.upload is None else replies.uploaded,
             now=now,
         )
+
+    def _check(self, request: StreamRequest) -> None:
+        """:raises InvalidArgument: if a caller's contract has other streams than the method."""
+        key, streams, upload = self._spec.key, self._spec.streams, self._spec.upload
+        if streams and not request.items:
+            raise InvalidArgument(
+                f"{key} streams its results, and this caller takes one result only; take"
+                " its items with `async for`, or by `leveret call --stream`"
+            )
+        if request.items and not streams:
+            raise InvalidArgument(
+                f"{key} gives one result, and this caller takes a stream; `await` it as a call, by"
+                " the contract that its servers have"
+            )
+        if upload is not None and not request.uploads:
+            raise InvalidArgument(
+                f"{key} is given {upload.name!r} item by item, and this caller sends"
+                " none; call it by a client that knows streams"
+            )
+        if request.uploads and upload is None:
+            raise InvalidArgument(
+                f"{key} takes no upload, and this caller sends one, which nobody would read; call"
+                " it by the contract that its servers have"
+            )
 
     def begin(self, call: ServerCall, context: CurrentCall) -> None:
         """The handler of a streaming call begins: acknowledge its request.
