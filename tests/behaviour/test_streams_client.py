@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 import leveret
 from leveret import OutgoingCall, Rabbit, Service
 from leveret.client.calls import streams
+from leveret.client.middleware import Middleware
 from leveret.streaming.credit import WINDOW_BYTES, WINDOW_ITEMS
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import until
@@ -350,6 +351,78 @@ async def test_middleware_sees_a_stream_once_and_its_end(
         await server.control("cancel")
         await until(lambda: len(seen) == 6, "the middleware saw the end")
         assert seen[5] is None
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_middleware_that_ends_early_ends_the_stream(
+    rabbitmq_url: str, server: ScriptedServer, waits: bool
+) -> None:
+    enough = asyncio.Event()
+
+    async def limited(call: OutgoingCall, call_next: leveret.ClientCallNext) -> Any:
+        going_on = asyncio.ensure_future(call_next(call))
+        await enough.wait()
+        going_on.cancel()
+        raise TimeoutError("the middleware's own")
+
+    async with leveret.connect(rabbitmq_url, middleware=[limited]) as client:
+        stream = client.remote(Feed).watch(1)
+        first = asyncio.ensure_future(anext(stream))
+        server.items(await server.request(), 1)
+        assert await first == 10
+        if waits:
+            following = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0)
+            enough.set()
+        else:
+            enough.set()
+            await server.control("cancel")
+            following = asyncio.ensure_future(anext(stream))
+        with pytest.raises(TimeoutError, match="the middleware's own"):
+            await following
+        if waits:
+            await server.control("cancel")
+        await until(lambda: client.in_flight == 0, "no call is left")
+
+
+async def test_middleware_that_takes_the_error_of_its_own_timeout_ends_the_stream_without_one(
+    rabbitmq_url: str, server: ScriptedServer
+) -> None:
+    async def limited(call: OutgoingCall, call_next: leveret.ClientCallNext) -> Any:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await call_next(call)
+
+    async with leveret.connect(rabbitmq_url, middleware=[limited]) as client:
+        taking = collected(client.remote(Feed).watch(1))
+        server.items(await server.request(), 1)
+        assert await taking == [10]
+        await server.control("cancel")
+
+
+async def goes_on_without_the_call(_call: OutgoingCall, call_next: leveret.ClientCallNext) -> Any:
+    return await call_next(None)  # type: ignore[arg-type]
+
+
+async def lets_an_iterator_end(_call: OutgoingCall, _call_next: leveret.ClientCallNext) -> Any:
+    return await anext(no_more())
+
+
+async def no_more() -> AsyncIterator[str]:
+    for token in "":
+        yield token
+
+
+@pytest.mark.parametrize(
+    ("middleware", "error"),
+    [(goes_on_without_the_call, TypeError), (lets_an_iterator_end, RuntimeError)],
+)
+async def test_a_mistake_of_middleware_is_no_end_of_a_stream(
+    rabbitmq_url: str, middleware: Middleware, error: type[Exception]
+) -> None:
+    async with leveret.connect(rabbitmq_url, middleware=[middleware]) as client:
+        with pytest.raises(error, match=r"`call_next` takes the call|StopAsyncIteration"):
+            await anext(client.remote(Feed).watch(1))
 
 
 async def test_a_client_whose_connection_breaks_goes_on_with_the_same_server(

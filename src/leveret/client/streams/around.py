@@ -1,7 +1,8 @@
 """The middleware around one stream.
 
 It runs in a task of its own: `await call_next(call)` returns there once the stream is over, while
-the consumer takes the items.
+the consumer takes the items. If it ends before that, by a timeout of its own say, so does the
+stream.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from leveret.client.middleware import CallNext, OutgoingCall
+from leveret.client.streams.opening import Opened
+from leveret.errors import Cancelled
 
 __all__ = ["Around"]
 
@@ -28,7 +31,9 @@ class Around:
         self._chain = chain
         self._begun: asyncio.Future[OutgoingCall] = loop.create_future()
         self._over: asyncio.Future[None] = loop.create_future()
-        self._task: asyncio.Future[Any] | None = None
+        self._is_over = False  # the stream, or its consumer has left
+        self._task: asyncio.Task[None] | None = None
+        self._opened: Opened | None = None
 
     async def begin(self, call: OutgoingCall) -> OutgoingCall | None:
         """Run the middleware up to its `call_next`.
@@ -39,16 +44,35 @@ class Around:
         async def innermost(changed: OutgoingCall) -> None:
             if self._begun.done():
                 raise RuntimeError("a stream can begin only once: call `call_next` once")
+            if not isinstance(changed, OutgoingCall):
+                raise TypeError(f"`call_next` takes the call; got {changed!r:.80}")
             self._begun.set_result(changed)
             await self._over
 
-        chain: Awaitable[Any] = self._chain(innermost)(call)
-        self._task = task = asyncio.ensure_future(chain)
+        self._task = task = self._loop.create_task(_whole(self._chain(innermost)(call)))
         await asyncio.wait((self._begun, task), return_when=asyncio.FIRST_COMPLETED)
         if self._begun.done():
             return self._begun.result()
         self._begun.cancel()
         return None
+
+    def watch(self, opened: Opened) -> None:
+        """The stream's request was sent: end that, if the middleware ends first."""
+        if self._opened is None and self._task is not None:
+            self._task.add_done_callback(self._ended)
+        self._opened = opened
+        if self.has_ended:
+            self._ended(self._task)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the middleware has ended."""
+        return self._task is not None and self._task.done()
+
+    def _ended(self, _task: object) -> None:
+        if self._opened is not None and not self._is_over:
+            self._opened.stop()
+            self._opened.stream.fail(Cancelled("the middleware ended before the stream did"))
 
     @property
     def failure(self) -> BaseException | None:
@@ -61,6 +85,7 @@ class Around:
 
         Raises what the middleware raises.
         """
+        self._is_over = True
         if not self._over.done():
             if error is None:
                 self._over.set_result(None)
@@ -72,6 +97,7 @@ class Around:
 
     def leave(self) -> None:
         """The consumer has left: have `call_next` return."""
+        self._is_over = True
         if not self._over.done():
             self._over.set_result(None)
 
@@ -84,6 +110,7 @@ class Around:
 
     def cancel(self) -> None:
         """The consumer was cancelled: cancel `call_next`, too."""
+        self._is_over = True
         self._over.cancel()
 
     async def wait(self) -> None:
@@ -92,3 +119,11 @@ class Around:
             await asyncio.wait((self._task,))
             if not self._task.cancelled() and self._task.exception() is not None:
                 await self._task
+
+
+async def _whole(middleware: Awaitable[Any]) -> None:
+    """Run the middleware. If it raises what ends an iteration, that is an error (as in PEP 479)."""
+    try:
+        await middleware
+    except StopAsyncIteration as error:
+        raise RuntimeError("the middleware raised StopAsyncIteration") from error

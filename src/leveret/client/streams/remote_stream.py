@@ -291,6 +291,8 @@ class RemoteStream(Generic[T_co]):
             source=self._plan.source,
             timeout=timeout,
         )
+        if self._around is not None:
+            self._around.watch(self._opened)
 
     async def _go_on(self, failure: BaseException) -> None:
         """Send another request, which goes on after the last cursor, if the method resumes.
@@ -309,7 +311,7 @@ class RemoteStream(Generic[T_co]):
             going_on.begin(loop.time(), self._terms.timeout)
         while True:
             attempt = going_on.next_attempt(failure, loop.time())
-            if attempt is None:
+            if attempt is None or (self._around is not None and self._around.has_ended):
                 if isinstance(failure, Unimplemented) and not going_on.resumes:
                     failure = self._opener.came_too_late(failure)
                 await self._fail(failure)
