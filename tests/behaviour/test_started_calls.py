@@ -46,7 +46,7 @@ class Reports(Service):
     @method(timeout=30)
     async def write(self, number: int) -> str:
         self.begun.append(number)
-        current_call().progress(0.5, "half of it")
+        current_call().progress(0.5, "half of \udce9.txt")  # a name of a file that is no UTF-8
         await self.opened.wait()
         if number < 0:
             raise ZeroDivisionError(str(number))
@@ -99,7 +99,7 @@ async def test_a_started_call_is_waited_for_by_another_process_after_its_client_
     handle = client.attach(client.remote(Reports).write, "report-7")
     status = await handle.peek()
     assert status.state == "running"
-    assert status.progress == Progress(fraction=0.5, text="half of it")
+    assert status.progress == Progress(fraction=0.5, text="half of ?.txt")
     result = asyncio.create_task(handle.result())
     reports.opened.set()
     assert await result == "report 7 for me"

@@ -291,6 +291,6 @@ def _running(call: ServerCall, now: float) -> RunningCall:
         left=None if call.ends == inf else call.ends - now,
         redelivered=call.incoming.redelivered,
         fraction=None if progress is None else progress.fraction,
-        text="" if progress is None else _printable(progress.text),
+        text="" if progress is None else progress.text,
         trace=trace_id_of(call.incoming.metadata),
     )

@@ -22,7 +22,7 @@ _ROUNDING: Final = 1e-9
 
 
 def progress_of(fraction: float | None, text: str) -> Progress:
-    """What a handler reports.
+    """What a handler reports; its text in a form that travels, without lone surrogates.
 
     :raises ValueError: if the fraction is not from 0 to 1.
     :raises TypeError: if the fraction is not a number, or the text is not a text.
@@ -40,7 +40,10 @@ def progress_of(fraction: float | None, text: str) -> Progress:
         fraction = min(max(fraction, 0.0), 1.0)
     if not isinstance(text, str):
         raise TypeError(f"the text of a progress must be text; got {text!r}")
-    return Progress(fraction=fraction, text=shortened(text, LONGEST_TEXT))
+    text = shortened(text, LONGEST_TEXT)
+    if not text.isascii():  # a file's name that is no UTF-8 has surrogates
+        text = text.encode("utf-8", "replace").decode()
+    return Progress(fraction=fraction, text=text)
 
 
 _encode = msgspec.json.Encoder().encode
@@ -49,11 +52,7 @@ _decode = msgspec.json.Decoder(Progress).decode
 
 def encode_progress(progress: Progress) -> bytes:
     """The body of a message that tells of it."""
-    try:
-        return _encode(progress)
-    except UnicodeEncodeError:
-        text = progress.text.encode("utf-8", "replace").decode()
-        return _encode(Progress(fraction=progress.fraction, text=text))
+    return _encode(progress)
 
 
 def decode_progress(body: bytes) -> Progress | None:

@@ -50,7 +50,10 @@ def test_what_is_reported_arrives() -> None:
     assert encode_progress(told) == b'{"fraction":0.4,"text":"page 4"}'
     assert decode_progress(encode_progress(told)) == told
     assert decode_progress(encode_progress(Progress())) == Progress()
-    assert decode_progress(encode_progress(Progress(text="\ud800"))) == Progress(text="?")
+
+
+def test_a_text_with_surrogates_is_reported_in_a_form_that_travels() -> None:
+    assert progress_of(None, "page \u00e9\ud800") == Progress(text="page \u00e9?")
 
 
 @pytest.mark.parametrize(
