@@ -51,7 +51,7 @@ _MOVED: Final = 0.4
 """Seconds after which a stream has given some of its items."""
 _STORE_BACK: Final = 4.0
 """Seconds in which what waited for the store has run."""
-_GO_ON: Final = ("one_way", "started", "pipe", "nested")
+_GO_ON: Final = ("one_way", "started", "pipe", "nested", "kept")
 """What no rolling restart ends: a stream may last longer than a server has to drain."""
 _SOON: Final = 1.0
 """Seconds in which a handler has heard that its caller is gone."""

@@ -1,8 +1,8 @@
 """What clients do beside calling methods: each deed is done once, and judged when the run is over.
 
 The kinds of deeds are in `streams.py` (streams of results, uploads, dialogues), `outliving.py`
-(one-way requests, started calls), `pipes.py`, `asking.py` (calls of all servers) and `nesting.py`
-(calls whose handlers make calls).
+(one-way requests, started calls), `keeping.py` (one-way requests that fail), `pipes.py`,
+`asking.py` (calls of all servers) and `nesting.py` (calls whose handlers make calls).
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ class Here(Protocol):
 
     def was_dropped(self, key: str, since: float) -> bool:
         """Whether the broker forgot a request since then because it was told to."""
+        ...
+
+    def is_kept(self, key: str) -> bool:
+        """Whether a server has had the broker keep a failed request."""
         ...
 
     def paused(self, name: str, start: float, end: float) -> float:

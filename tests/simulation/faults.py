@@ -36,6 +36,7 @@ _METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "pipe": ("stages.again", "stages.more", "stages.once", "stages.keyed"),
     "ask": ("crowd.tell", "crowd.act"),
     "nested": ("front.once", "front.again"),
+    "kept": ("notes.once", "notes.again", "notes.once.failed", "notes.again.failed"),
 }
 """Methods that are served because of what clients do beside calls."""
 

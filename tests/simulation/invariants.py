@@ -12,6 +12,7 @@ from leveret.server.calls.life import WITH_TASK, State
 from leveret.server.server import Server
 from leveret.server.streams.stream import ServerStream
 from leveret.streaming.credit import WINDOW_ITEMS
+from leveret.wire.native.failed import FAILED_SUFFIX
 from tests.simulation.deeds import Deed
 from tests.simulation.network import Network
 from tests.simulation.programs import BrokerProgram, ClientProgram, ServerProgram
@@ -121,7 +122,7 @@ def _of_broker(system: Watched) -> Iterator[str]:
         for queue in vhost.queues.values():
             if not queue.name.startswith("leveret.") or _is_reply(queue.name):
                 continue
-            if queue.ready:
+            if queue.ready and not queue.name.endswith(FAILED_SUFFIX):
                 yield f"the broker: {queue.ready} messages wait in {queue.name}"
             # A server that is cut off may have them, without either side knowing that it is.
             unacked = sum(consumer.unacked for consumer in queue.consumers.all())

@@ -12,6 +12,7 @@ from leveret.broker.embedded import EmbeddedBroker
 from leveret.broker.model.messages import Entry, Message
 from leveret.broker.model.queues import Queue
 from leveret.broker.session.channel import Channel
+from leveret.wire.native.failed import FAILED_SUFFIX
 from leveret.wire.native.headers import ATTEMPT, CREDIT_ITEMS, DEADLINE, UPLOADS
 from leveret.wire.native.names import CALL, ERROR, RESULT
 from tests.simulation.world import World
@@ -47,6 +48,8 @@ class Ledger:
         self._unblocked_at = -_BLOCKED
         self.dropped_at: dict[str, float] = {}
         """When requests were dropped last, by the keys of their calls."""
+        self.kept: set[str] = set()
+        """The keys of the calls whose failed requests a queue has taken."""
 
     def published(self, message: Message) -> None:
         """Somebody publishes this, whether there is a queue for it or not."""
@@ -67,6 +70,11 @@ class Ledger:
         late = deadline - self._deadlines.setdefault(key, deadline)
         if late > _LATER:
             self._world.complain("ledger", f"a copy of a request has {late:.3f} s more than it had")
+
+    def failed(self, message: Message) -> None:
+        """A queue of failed requests has taken this."""
+        if (found := _KEY.search(bytes(message.body))) is not None:
+            self.kept.add(found[1].decode())
 
     def unblocked(self) -> None:
         """The broker reads again."""
@@ -149,6 +157,8 @@ def watched(ledger: Ledger) -> Iterator[None]:
     def on_take(self: Queue, message: Message) -> bool:
         ledger.taken(message)  # before it: a queue may deliver it at once
         if before[1](self, message):
+            if self.name.endswith(FAILED_SUFFIX):
+                ledger.failed(message)
             return True
         ledger.refused(self, message)
         return False

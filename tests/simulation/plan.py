@@ -29,7 +29,7 @@ _IMPATIENT: Final[tuple[dict[str, Any], ...]] = (
 _MISBEHAVIOUR: Final[tuple[Conduct, ...]] = ("deaf", "deaf", "raises", "refuses", "exits", "yields")
 
 _FIRST: Final = ("results", "uploads", "one_way", "started", "pipe")
-_LATER: Final = ("ask", "nested")
+_LATER: Final = ("ask", "nested", "kept")
 VERBS: Final = (*_FIRST, *_LATER)
 """What clients do beside calls, one of `System`'s deeds each."""
 _DEEDS_PER_CALL: Final = 0.1

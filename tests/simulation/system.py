@@ -15,6 +15,7 @@ from tests.simulation.asking import Asked, Crowd
 from tests.simulation.deeds import Deed, Here
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import at_any_time, at_rest
+from tests.simulation.keeping import Kept, Notes
 from tests.simulation.ledger import Ledger, watched
 from tests.simulation.nesting import Front, Nested
 from tests.simulation.network import Network
@@ -99,14 +100,16 @@ _DEEDS: Final[Mapping[str, Callable[[PlannedDeed, Here], Deed]]] = {
     "pipe": Piped,
     "ask": Asked,
     "nested": Nested,
+    "kept": Kept,
 }
 """By their verbs."""
-_SERVICES: Final[Mapping[str, type[Feed | Talk | Stages | Crowd | Front]]] = {
+_SERVICES: Final[Mapping[str, type[Feed | Talk | Stages | Crowd | Front | Notes]]] = {
     "results": Feed,
     "uploads": Talk,
     "pipe": Stages,
     "ask": Crowd,
     "nested": Front,
+    "kept": Notes,
 }
 """What else is served, by the verbs that need it."""
 
@@ -320,6 +323,10 @@ class System:
     def was_dropped(self, key: str, since: float) -> bool:
         """Whether the broker forgot a request since then because it was told to."""
         return self.broker.lost_at > since or self.ledger.dropped_at.get(key, -1.0) > since
+
+    def is_kept(self, key: str) -> bool:
+        """Whether a server has had the broker keep a failed request."""
+        return key in self.ledger.kept
 
     def paused(self, name: str, start: float, end: float) -> float:
         """The seconds of a span in which this process stood still."""
