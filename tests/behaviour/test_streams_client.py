@@ -353,6 +353,65 @@ async def test_middleware_sees_a_stream_once_and_its_end(
         assert seen[5] is None
 
 
+@pytest.mark.usefixtures("server")
+async def test_a_stream_that_is_closed_before_its_request_is_sent_is_never_sent(
+    client: Rabbit,
+) -> None:
+    stream = client.remote(Feed).with_options(if_busy="fail").watch(1)
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)  # it looks at the queue first
+    await stream.aclose()  # type: ignore[attr-defined]
+    with pytest.raises(leveret.Cancelled, match="the stream was closed") as caught:
+        await waiting
+    assert (caught.value.executed, caught.value.received) == ("no", 0)
+    assert (client.calls.sent, client.in_flight) == (0, 0)
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+
+
+async def test_a_stream_that_is_closed_while_it_waits_for_a_server_is_not_sent_again(
+    client: Rabbit, rabbitmq_url: str
+) -> None:
+    stream = client.remote(Feed).with_options(wait_for_server=True).watch(1)
+    waiting = asyncio.ensure_future(anext(stream))
+    await until(lambda: client.calls.sent > 0 and client.in_flight == 0, "there is no queue")
+    sent = client.calls.sent
+    await stream.aclose()  # type: ignore[attr-defined]
+    with pytest.raises(leveret.Cancelled, match="the stream was closed"):
+        await waiting
+    async with scripted_server(rabbitmq_url) as server:
+        taking = collected(client.remote(Feed).watch(2))
+        request = await server.request()
+        assert request.body == b'{"a":2}'
+        server.end(request, 0)
+        assert await taking == []
+    assert client.calls.sent == sent + 1
+
+
+async def test_a_stream_that_is_closed_inside_its_middleware_is_never_sent(
+    rabbitmq_url: str,
+) -> None:
+    goes_on = asyncio.Event()
+    seen: list[Any] = []
+
+    async def slow(call: OutgoingCall, call_next: leveret.ClientCallNext) -> Any:
+        seen.append("begun")
+        await goes_on.wait()
+        seen.append(await call_next(call))
+
+    async with leveret.connect(rabbitmq_url, middleware=[slow]) as client:
+        stream: Any = client.remote(Feed).watch(1)
+        waiting = asyncio.ensure_future(anext(stream))
+        await until(lambda: seen == ["begun"], "the middleware runs")
+        closing = asyncio.create_task(stream.aclose())
+        with pytest.raises(leveret.Cancelled, match="the stream was closed"):
+            await waiting
+        goes_on.set()
+        await closing
+        assert seen == ["begun", None]
+        assert (client.calls.sent, client.in_flight) == (0, 0)
+
+
 @pytest.mark.parametrize("waits", [True, False])
 async def test_middleware_that_ends_early_ends_the_stream(
     rabbitmq_url: str, server: ScriptedServer, waits: bool

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from math import inf
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self, TypeVar
@@ -57,6 +57,7 @@ class RemoteStream(Generic[T_co]):
         self._cursor: str | None = None
         self._going_on = GoingOn()
         self._is_busy = False  # a consumer waits
+        self._opening: asyncio.Timeout | None = None  # while it waits to send its request
         self._is_over = False
         self._why: BaseException | None = None  # what further items are refused with
         self._around: Around | None = None
@@ -195,7 +196,8 @@ class RemoteStream(Generic[T_co]):
 
     async def _item_here(self) -> Stream:
         if self._loop is None:
-            await self._begin()
+            self._loop = get_running_loop()
+            await self._unless_closed(self._begin(self._loop))
         while True:
             opened = self._opened
             assert opened is not None
@@ -213,7 +215,28 @@ class RemoteStream(Generic[T_co]):
             if failure is None and not stream.moved:
                 await self._finish()
                 raise StopAsyncIteration
-            await self._go_on(failure or self._stopped())
+            await self._unless_closed(self._go_on(failure or self._stopped()))
+
+    async def _unless_closed(self, opening: Coroutine[Any, Any, None]) -> None:
+        """Send a request, which may have to wait. If another task closes the stream, break it off.
+
+        :raises Cancelled: if the stream was closed.
+        """
+        self._opening = until_closed = asyncio.timeout(None)
+        try:
+            async with until_closed:
+                await opening
+        except TimeoutError:
+            if not until_closed.expired():
+                raise  # an error of the stream
+        finally:
+            self._opening = None
+        if self._is_over:
+            self._abandon()
+            closed = self._closed()
+            if self._opened is None:
+                closed.executed = "no"
+            raise closed
 
     async def _wait(self, opened: Opened) -> None:
         """Wait for an item, for as long as the consumer wants to.
@@ -238,9 +261,8 @@ class RemoteStream(Generic[T_co]):
 
     # -- begin and end --------------------------------------------------------------------------
 
-    async def _begin(self) -> None:
+    async def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         plan = self._plan
-        self._loop = loop = get_running_loop()
         self._began = loop.time()
         self._opener.counters.started += 1
         tracing = self._opener.tracing()
@@ -336,6 +358,12 @@ class RemoteStream(Generic[T_co]):
         """Whether it waits for the first server of its method, which has no queue yet."""
         return self._opened is not None and self._opener.waits(self._opened) is not None
 
+    def _closed(self) -> Cancelled:
+        """What a consumer is told that waits while another task closes the stream."""
+        closed = Cancelled("the stream was closed", method=self._method)
+        closed.received = self._received
+        return closed
+
     def _stopped(self) -> StreamBroken:
         broken = StreamBroken("its server stopped, and ended the stream", method=self._method)
         if self._opened is not None:
@@ -363,10 +391,12 @@ class RemoteStream(Generic[T_co]):
 
     def _leave(self) -> None:
         """The consumer has left: end the stream."""
-        opened = self._opened
+        opened, opening = self._opened, self._opening
         self._abandon()
-        if opened is not None and self._is_busy:
-            opened.stream.set_exception(Cancelled("the stream was closed", method=self._method))
+        if opening is not None:
+            opening.reschedule(get_running_loop().time())
+        elif opened is not None and self._is_busy:
+            opened.stream.set_exception(self._closed())
         self._is_over = True
         self._count(asyncio.CancelledError())
         self._stream = None
