@@ -13,6 +13,7 @@ from leveret import (
     CallHandle,
     Cancelled,
     InvalidArgument,
+    NoServer,
     Rabbit,
     RemoteError,
     Service,
@@ -21,7 +22,7 @@ from leveret import (
     method,
 )
 from leveret.server.calls.life import State
-from tests.behaviour.patience import until
+from tests.behaviour.patience import until, until_found
 from tests.behaviour.raw import RawPeer
 
 
@@ -165,4 +166,34 @@ async def test_stages_whose_servers_cannot_remember_are_refused_before_anything_
     async with other_host.serving(Build()):
         with pytest.raises(Unimplemented, match="not all of its servers can remember"):
             await start(client, "k")
+    assert not cut.ran
+
+
+async def test_a_pipe_that_cannot_be_started_is_expected_at_none_of_its_stages(
+    client: Rabbit, cut: Cut
+) -> None:
+    short = client.with_options(timeout=0.3)
+    pipe = short.pipe(client.remote(Cut).wood, client.remote(Build).table)
+    with pytest.raises(NoServer, match=r"build\.table") as caught:
+        await client.start(pipe, key="order-1")("oak")
+    assert caught.value.executed == "no"
+    first = client.attach(client.remote(Cut).wood, "order-1/1")
+    assert (await first.peek()).state == "not found"
+    assert not cut.ran
+
+
+async def test_a_start_that_is_cancelled_before_the_request_is_sent_leaves_nothing(
+    client: Rabbit, cut: Cut
+) -> None:
+    first = client.attach(client.remote(Cut).wood, "order-1/1")
+    starting = asyncio.create_task(start(client, "order-1"))  # looks for a server of the second
+
+    async def state() -> str:
+        return (await first.peek()).state
+
+    await until_found(state, "waiting", "the first stage is expected")
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert await state() == "not found"
     assert not cut.ran

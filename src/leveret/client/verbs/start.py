@@ -34,6 +34,8 @@ LONGEST_KEPT: Final = 4_000_000.0
 """Seconds, about 46 days, as a message's time to live is a number of 32 bits in milliseconds."""
 _LEAST: Final = 0.1
 """Seconds that the broker has at least, once the servers have answered."""
+_LEAST_TO_WITHDRAW: Final = 0.05
+"""Seconds that servers have at least to hear that a request does not come."""
 _STARTED_WITHIN: Final = 10.0
 """Seconds that servers and broker have to take a call, by default."""
 
@@ -75,20 +77,22 @@ class Starting:
             remote.invocation.encoded(arguments)
             call_id = remote.invocation.new_id()
             expected: list[StartedQuestion] = []
+            may_be_sent = False
             try:
                 for stage, its_key in called:
                     expect = StartedQuestion(
                         ask="expect", method=stage.spec.key, key=its_key, start=call_id, keep=keep
                     )
-                    await self._servers.ask(expect, max(give_up - loop.time(), _LEAST))
                     expected.append(expect)
+                    await self._servers.ask(expect, max(give_up - loop.time(), _LEAST))
                 left = max(give_up - loop.time(), _LEAST)
+                may_be_sent = True
                 await starting.request(call_id, arguments, metadata, left)
-            except CallError as error:
-                if error.executed == "no":
-                    for expect in expected:
-                        withdraw = structs.replace(expect, ask="withdraw", keep=0.0)
-                        await self._servers.withdraw(withdraw, give_up - loop.time())
+            except (CallError, asyncio.CancelledError) as error:
+                if isinstance(error, CallError):
+                    may_be_sent = error.executed != "no"
+                if not may_be_sent:
+                    await self._withdraw(expected, give_up - loop.time())
                 raise
             return self._handle(remote, key, call_id)
 
@@ -96,6 +100,15 @@ class Starting:
             return remote.through_middleware(send, args, kwargs)
 
         return start
+
+    async def _withdraw(self, expected: list[StartedQuestion], left: float) -> None:
+        """Have the servers expect no request of a start that has failed.
+
+        :param left: seconds until the start has to end.
+        """
+        withdrawn = (structs.replace(expect, ask="withdraw", keep=0.0) for expect in expected)
+        seconds = max(left, _LEAST_TO_WITHDRAW)
+        await asyncio.gather(*(self._servers.withdraw(each, seconds) for each in withdrawn))
 
     def attach(
         self, method: Callable[P, Awaitable[R]], key: str, options: GivenOptions

@@ -87,14 +87,15 @@ class StartedServers:
     async def withdraw(self, question: StartedQuestion, timeout: float) -> None:
         """Tell a server that the request which it was to expect does not come, if it hears that.
 
-        :param timeout: seconds that this may take.
+        :param timeout: seconds that this may take; it never takes long.
         """
-        instances = self._instances.get(question.method.partition(".")[0])
-        if instances and timeout > 0:
-            key = f"{question.method.partition('.')[0]}.{random.choice(instances)}"
+        service = question.method.partition(".")[0]
+        instances = self._instances.get(service)
+        if instances:
+            key = f"{service}.{random.choice(instances)}"
+            seconds = min(timeout, _WITHDRAWN)
             with suppress(CallError):
-                body = msgspec.json.encode(question)
-                await self._answer(key, body, timeout, min(timeout, _WITHDRAWN))
+                await self._answer(key, msgspec.json.encode(question), seconds, seconds)
 
     async def ask_at(self, instance: str, question: StartedQuestion) -> Standing | None:
         """One server's answer about a call; None if it is silent.
