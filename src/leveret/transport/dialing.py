@@ -13,6 +13,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -122,7 +123,7 @@ async def race(
     try:
         opened = winner = await race.run(targets)
     finally:
-        await race.stop(winner)
+        await race.stop(winner)  # which closes the winner, if it is cancelled
     return opened
 
 
@@ -160,12 +161,21 @@ class _Race(Generic[C]):
         raise NoneOpened(self._failures)
 
     async def stop(self, winner: C | None) -> None:
-        """Cancel the other attempts, and close connections that came second."""
+        """Cancel the other attempts, and close connections that came second.
+
+        If this is cancelled, nobody gets the winner: it is closed as well, and the connections
+        that still come.
+        """
         for task in self._running:
             task.cancel()
-        for outcome in await asyncio.gather(*self._running, return_exceptions=True):
-            if not isinstance(outcome, BaseException) and outcome is not winner:
-                outcome.abort("another address was first")
+            task.add_done_callback(partial(_close_opened, winner))
+        try:
+            if self._running:
+                await asyncio.wait(self._running)
+        except asyncio.CancelledError:
+            if winner is not None:
+                winner.abort("it was given up as it opened")
+            raise
 
     async def _try(self, target: Target, taken: Callable[[], None]) -> C:
         async with asyncio.timeout_at(self._end):
@@ -188,3 +198,12 @@ class _Race(Generic[C]):
                     raise error
                 self._failures.append((self._running.pop(task), error))
         return None
+
+
+def _close_opened(winner: Closable | None, attempt: asyncio.Task[C]) -> None:
+    """Close what an attempt has opened, unless it has won."""
+    if attempt.cancelled() or attempt.exception() is not None:
+        return
+    opened = attempt.result()
+    if opened is not winner:
+        opened.abort("another address was first")

@@ -126,6 +126,25 @@ async def test_a_race_that_is_cancelled_leaves_no_attempt() -> None:
     assert attempts.cancelled == [ONE, TWO]
 
 
+@pytest.mark.parametrize("cancels", [1, 2])
+@pytest.mark.parametrize("passes", range(5))
+async def test_a_race_that_is_cancelled_as_it_is_won_leaves_no_connection(
+    passes: int, cancels: int
+) -> None:
+    attempts = Attempts()
+    racing = asyncio.create_task(race([ONE, TWO], attempts, seconds=1e6))
+    await attempts.begins(TWO)  # which goes on meanwhile
+    attempts.ends[ONE].set_result(opened := Opened(ONE))
+    for _ in range(passes):
+        await asyncio.sleep(0)
+    for _ in range(cancels):
+        racing.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait((racing,))
+    await until(lambda: attempts.cancelled == [TWO], "the other attempt ends")
+    assert opened.aborted == racing.cancelled()
+
+
 async def test_the_families_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     six, four = socket.AF_INET6, socket.AF_INET
     found = [(six, "::1"), (six, "::2"), (six, "::1"), (four, "10.0.0.1"), (four, "10.0.0.2")]
