@@ -15,6 +15,7 @@ from leveret import (
     Busy,
     CallStatus,
     Cancelled,
+    ConnectionLost,
     DeadlineExceeded,
     InvalidArgument,
     MaybeExecuted,
@@ -105,6 +106,21 @@ async def test_a_started_call_is_waited_for_by_another_process_after_its_client_
     assert await result == "report 7 for me"
     assert await handle == "report 7 for me"
     assert await handle.peek() == CallStatus(state="done")
+
+
+async def test_who_waits_for_a_started_call_is_told_at_once_that_the_client_is_closed(
+    reports: Reports, rabbitmq_url: str
+) -> None:
+    async with leveret.connect(rabbitmq_url) as starter:
+        handle = await starter.start(starter.remote(Reports).write, key="report-7")(7)
+        result = asyncio.create_task(handle.result())
+        peeked = await handle.peek()
+        assert peeked.state in {"waiting", "running"}
+    async with at_once():
+        with pytest.raises(ConnectionLost, match="the client was closed") as caught:
+            await result
+    assert (caught.value.executed, caught.value.method) == ("maybe", "reports.write")
+    reports.opened.set()
 
 
 async def test_options_of_the_connection_hold_for_what_is_started(

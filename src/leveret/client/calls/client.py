@@ -356,6 +356,7 @@ class Client:
         if self._flow.ended is None:
             self._flow.end(error)
             self._asking.end()
+            self._inquiries.end(error)
             self.table.end_all(error)
 
     # -- the channel comes and goes -----------------------------------------------------------

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from leveret.client.calls.route import Route
+from leveret.errors import ConnectionLost, LeveretError
 
 _OF_USE: Final = 1.0
 """Seconds for which a question is of use. After that the client asks again."""
@@ -72,6 +73,11 @@ class Inquiries:
         inquiry.answered(body)
         return True
 
+    def end(self, error: LeveretError) -> None:
+        """No answers come any more: tell those who wait for one."""
+        for inquiry in self._open.values():
+            inquiry.end(error)
+
     def unbound(self, name: str) -> bool:
         """Nobody listens under the key of this question; False if there is no such question."""
         inquiry = self._open.get(name)
@@ -119,6 +125,7 @@ class Inquiry:
         self._name = secrets.token_urlsafe(12)
         self._is_news = False
         self._over = asyncio.Event()  # the wait for news
+        self._ended: LeveretError | None = None
 
     def __enter__(self) -> Self:
         self._table[self._name] = self
@@ -147,6 +154,7 @@ class Inquiry:
         """Wait for the next answer, or until the broker returns the question.
 
         :returns: False if nothing came within this number of seconds, or it takes no more answers.
+        :raises ConnectionLost: if none will come, as the client is closed.
         """
         if len(self.answers) >= self._most:
             return False
@@ -156,6 +164,8 @@ class Inquiry:
         finally:
             timer.cancel()
         self._over.clear()
+        if self._ended is not None:
+            raise ConnectionLost(f"no answer came: {self._ended}", executed="no") from self._ended
         is_news, self._is_news = self._is_news, False
         return is_news
 
@@ -165,6 +175,11 @@ class Inquiry:
             self.answers.append(body)
             self.answered_at.append(self._loop.time())
             self._tell()
+
+    def end(self, error: LeveretError) -> None:
+        """No answer comes any more."""
+        self._ended = error
+        self._over.set()
 
     def unbound(self) -> None:
         """Nobody listens under its key."""

@@ -92,6 +92,7 @@ class CallHandle(Generic[R_co]):
                 if standing.state == "unknown":
                     raise InvalidArgument(
                         f"no call was started with the key {self.key!r}, or it is forgotten",
+                        executed="maybe",
                         method=self.method,
                     )
             if loop.time() >= give_up:
@@ -143,11 +144,16 @@ class CallHandle(Generic[R_co]):
 
         :param until: when a server answers that the call has not ended, on the loop's clock.
         :param last: when it is too late for an answer.
-        :raises CallError: if none answers.
+        :raises CallError: if none answers. It tells nothing of the call, which may have run.
         """
         now = asyncio.get_running_loop().time()
         question = self._question(ask, max(until - now, 0.0))
-        return await self._servers.ask(question, last - now)
+        try:
+            return await self._servers.ask(question, last - now)
+        except CallError as error:
+            error.executed = "maybe"
+            error.method = self.method
+            raise
 
     async def _peeked(self) -> Standing:
         """The answer about it from the server that runs it, or from another one.

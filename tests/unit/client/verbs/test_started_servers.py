@@ -9,6 +9,7 @@ import pytest
 
 from leveret import (
     Busy,
+    CallError,
     CallStatus,
     DeadlineExceeded,
     InvalidArgument,
@@ -119,6 +120,23 @@ async def test_a_handle_reads_what_is_done_and_waits_for_the_rest() -> None:
         await Servers(info=[[info("one")]], started=[[standing("unknown")]]).handle()
     with pytest.raises(DeadlineExceeded, match="it goes on"):
         await Servers(info=[[info("one")]], started=[[standing()]]).handle().result(timeout=0)
+
+
+@pytest.mark.parametrize(
+    ("info_of", "body", "error"),
+    [
+        (info("old", starts=False), standing(), Unimplemented),
+        (info("one"), b"\xc1", InvalidResult),
+        (info("one"), standing("unknown"), InvalidArgument),
+    ],
+)
+async def test_who_is_not_told_how_a_started_call_stands_does_not_hear_that_it_did_not_run(
+    info_of: bytes, body: bytes, error: type[CallError]
+) -> None:
+    there = Servers(info=[[info_of]], started=[[body]])
+    with pytest.raises(error) as caught:
+        await there.handle()
+    assert (caught.value.executed, caught.value.method) == ("maybe", "desk.write")
 
 
 async def test_a_handle_waits_for_servers_and_for_their_store() -> None:
