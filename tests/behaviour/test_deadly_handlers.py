@@ -111,6 +111,8 @@ class InAThread(Service):
             yield 1
             if when == "between two items":
                 sys.exit(4)
+            if when == "as if it were closed":
+                raise GeneratorExit
             yield 2
         finally:
             if when == "when it is closed":
@@ -178,13 +180,16 @@ async def test_an_argument_whose_check_exits_is_an_error_to_its_caller_alone(
         assert await client.remote(OnTheLoop).alive()
 
 
-@pytest.mark.parametrize("when", ["before it begins", "between two items", "when it is closed"])
+@pytest.mark.parametrize(
+    "when", ["before it begins", "between two items", "when it is closed", "as if it were closed"]
+)
 async def test_a_stream_in_a_thread_that_exits_is_an_error_to_its_caller_alone(
     client: Rabbit, host: Rabbit, when: str
 ) -> None:
     remote = client.remote(InAThread)
+    what = "GeneratorExit" if when == "as if it were closed" else "SystemExit: 4"
     async with host.serving(InAThread()):
-        with pytest.raises(RemoteError, match="SystemExit: 4") as caught:
+        with pytest.raises(RemoteError, match=f"stream: {what}") as caught:
             async for _ in remote.leave_a_stream(when):
                 pass
         assert caught.value.executed == "yes"

@@ -27,5 +27,9 @@ def Item(value: T, *, cursor: str) -> T:  # noqa: N802 - a kind of item, for its
     last item that its caller has in `current_call().cursor`. For type checkers and for
     callers of a remote it is the value. A direct call of an instance's method, as in a test, gives
     the record with `value` and `cursor`.
+
+    :raises TypeError: if the cursor is not text. A number would have to be read from text again.
     """
+    if not isinstance(cursor, str):
+        raise TypeError(f"the cursor of an item is text; got {cursor!r:.80}")
     return cast("T", CursoredItem(value, cursor))

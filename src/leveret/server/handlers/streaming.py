@@ -120,11 +120,12 @@ async def _whole(step: Awaitable[Any]) -> Any:
 
 
 async def _outcome(step: Awaitable[Any]) -> tuple[Any, BaseException | None]:
-    """What a step returns, or what it raises to end the process.
+    """What a step returns, or what it raises to end the process or a coroutine.
 
-    A task that raises that ends its event loop, before the caller is told.
+    A task that raises the former ends its event loop, before the caller is told. What waits for one
+    that raises the latter would be closed, and could not wait for the end of the handler.
     """
     try:
         return await step, None
-    except (SystemExit, KeyboardInterrupt) as error:
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         return None, error
