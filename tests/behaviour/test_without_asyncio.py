@@ -173,6 +173,24 @@ def test_a_stream_may_be_given_up_without_its_end(
     assert desk.cancelled.wait(PATIENCE)
 
 
+@pytest.mark.parametrize("where", ["in the connection's own thread", "where a loop runs"])
+def test_a_stream_that_is_dropped_anywhere_is_given_up_in_silence(
+    rabbit: leveret.blocking.Rabbit, desk: Desk, where: str
+) -> None:
+    items = [rabbit.each(rabbit.remote(Desk).count(1_000_000))]
+    assert next(items[0]) == 0
+
+    async def drop() -> None:
+        items.clear()
+        gc.collect()
+
+    if where == "where a loop runs":
+        asyncio.run(drop())  # as a web framework does, which iterates in a thread
+    else:
+        rabbit.submit(drop()).result(PATIENCE)
+    assert desk.cancelled.wait(PATIENCE)
+
+
 def test_one_way_requests_and_started_calls_outlive_who_made_them(
     rabbit: leveret.blocking.Rabbit, desk: Desk
 ) -> None:
@@ -287,6 +305,31 @@ def test_a_call_that_a_close_overtakes_ends_and_is_not_reported_as_forgotten(
     with pytest.raises(leveret.ConnectionLost) as caught:
         overtaken.result(PATIENCE)
     assert caught.value.executed == "no", "it was never sent"
+    gc.collect()  # it is then that a coroutine that nobody awaited is told of
+
+
+def test_several_calls_that_a_close_overtakes_end_as_calls_do(
+    rabbit: leveret.blocking.Rabbit, desk: Desk
+) -> None:
+    remote = rabbit.remote(Desk).with_options(timeout=1)
+    with ThreadPoolExecutor(1) as threads:
+        for _ in range(5):
+            desk.begun.clear()
+            waiting = threads.submit(rabbit.run, remote.wait(), remote.wait(), remote.wait())
+            assert desk.begun.wait(PATIENCE)
+            rabbit.close()
+            with pytest.raises(CallError) as caught:
+                waiting.result(PATIENCE)
+            assert caught.value.executed == "maybe"
+
+
+def test_a_call_that_is_cancelled_before_it_begins_is_not_reported_as_forgotten(
+    rabbit: leveret.blocking.Rabbit,
+) -> None:
+    remote = rabbit.remote(Desk)
+    futures = [rabbit.submit(remote.double(n)) for n in range(20)]
+    assert sum(future.cancel() for future in futures) > 0
+    assert rabbit.run(remote.double(1)) == 2
     gc.collect()  # it is then that a coroutine that nobody awaited is told of
 
 

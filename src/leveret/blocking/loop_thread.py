@@ -15,6 +15,7 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
+from leveret.blocking.submitted import Submitted
 from leveret.blocking.surroundings import check_surroundings
 from leveret.errors import ConnectionLost
 from leveret.rabbit.running import new_event_loop
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 _CANCELLED_WITHIN: Final = 1.0
 """Seconds that a call has to end after Ctrl-C: its server is told that nobody waits."""
+_TOLD_WITHIN: Final = 0.1
+"""Seconds that those who wait have to hear of the end of their calls, before the loop ends."""
 _ENDED_WITHIN: Final = 5.0
 """Seconds that the thread has to end."""
 _LOOK_EVERY: Final = 1.0
@@ -157,16 +160,32 @@ class LoopThread:
             loop.call_soon_threadsafe(call.cancel)
             call.wait(_CANCELLED_WITHIN)
             raise
-        return call.outcome()
-
-    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        """Run a coroutine. To cancel its future cancels it."""
-        loop = self._loop_for(coroutine, waits=False)
         try:
-            return asyncio.run_coroutine_threadsafe(coroutine, loop)
+            return call.outcome()
+        except CancelledError:
+            if self.is_loop_of_now(loop):
+                raise
+            raise closed_meanwhile() from None
+
+    def submit(
+        self, coroutine: Coroutine[Any, Any, T], over: Callable[[], None] = lambda: None
+    ) -> Future[T]:
+        """Run a coroutine, also for a thread that must not wait. To cancel its future cancels it.
+
+        :param over: is called when it is over, or is not to begin, before its future is done.
+        """
+        loop = self._loop_for(coroutine, waits=False)
+
+        def cut_off() -> ConnectionLost | None:
+            return None if self.is_loop_of_now(loop) else closed_meanwhile()
+
+        submitted = Submitted(coroutine, loop, cut_off=cut_off, over=over)
+        try:
+            loop.call_soon_threadsafe(submitted.begin)
         except RuntimeError:
-            coroutine.close()
+            submitted.drop()
             raise closed_before() from None
+        return submitted.future
 
     def _loop_for(
         self, coroutine: Coroutine[Any, Any, Any], *, waits: bool = True
@@ -197,11 +216,17 @@ class LoopThread:
                 self._pid = os.getpid()
             if self._loop is None:
                 begun: Future[asyncio.AbstractEventLoop] = Future()
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=_run_loop, args=(begun,), name=self._name, daemon=True
                 )
-                self._thread.start()
-                self._loop = begun.result()
+                try:
+                    thread.start()
+                    loop = begun.result()
+                except BaseException:  # an exception of a signal's handler, such as Ctrl-C's
+                    if not begun.cancel() and begun.exception() is None:
+                        begun.result().call_soon_threadsafe(begun.result().stop)
+                    raise
+                self._loop, self._thread = loop, thread
             return self._loop
 
     def is_loop_of_now(self, loop: asyncio.AbstractEventLoop) -> bool:
@@ -219,7 +244,7 @@ class LoopThread:
                 return
             self._loop = self._thread = None
             try:
-                call = _Call(last())
+                call = _Call(_last_of_all(last))
                 if call.begin_in(loop, _ENDED_WITHIN):
                     call.outcome()
             finally:
@@ -249,6 +274,14 @@ class LoopThread:
     def forked(self) -> None:
         """This process was forked just now; the lock may be held by a thread of the parent."""
         self._lock = threading.Lock()
+
+
+async def _last_of_all(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do the last thing, and let all who wait hear of what it means for their calls."""
+    await last()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=_TOLD_WITHIN)
 
 
 def closed_meanwhile() -> ConnectionLost:
@@ -298,7 +331,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def _run_loop(begun: Future[asyncio.AbstractEventLoop]) -> None:
-    """What the thread does."""
+    """What the thread does, unless whoever began it has given it up."""
+    if not begun.set_running_or_notify_cancel():
+        return
     try:
         runner = asyncio.Runner(loop_factory=new_event_loop)
         loop = runner.get_loop()

@@ -8,6 +8,8 @@ import inspect
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from multiprocessing.util import Finalize, register_after_fork
 from types import TracebackType
 from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast, overload
@@ -31,6 +33,7 @@ from leveret.client.verbs.handle import CallHandle
 from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.client.verbs.start import DAY
 from leveret.contract import Service
+from leveret.errors import ConnectionLost
 from leveret.rabbit import Rabbit as AsyncRabbit
 from leveret.transport.link import State
 from leveret.wire.stats import ServerCalls, ServerIdentity
@@ -144,7 +147,7 @@ class Rabbit:
     def submit(self, call: Awaitable[T]) -> Future[T]:
         """Begin a call: its future has the result, and to cancel it cancels the call."""
         _check(call, "submit")
-        return self._thread.submit(self._opened(call))
+        return self._thread.submit(self._opened(call), over=partial(_drop, call))
 
     def each(self, items: AsyncIterator[T]) -> Generator[T, None, None]:
         """Wait for one item of a stream after the other: `for item in rabbit.each(feed.watch(3))`.
@@ -171,9 +174,11 @@ class Rabbit:
                     return
                 yield cast("T", item)
         finally:
+            # The garbage collector may be who leaves, in any thread: nothing here waits.
             close = getattr(items, "aclose", None)
             if close is not None and self._thread.runs:
-                self._thread.run(close())
+                with suppress(ConnectionLost):  # closed just now, and the stream with it
+                    self._thread.submit(close())
 
     async def _next(self, items: AsyncIterator[T]) -> T | object:
         await self._opened(None)

@@ -337,10 +337,8 @@ class Channel:
             self.connection.send(
                 frames.method_frame(self.number, methods.Channel.FlowOk(active=method.active))
             )
-        elif self._answers:
-            self._answered(method)
         else:
-            log.warning("%s: channel %d got %s unasked", self.connection, self.number, method.name)
+            self._answered(method)
 
     def _answered(self, method: AMQPMethod) -> None:
         """Give an answer to the first caller that waits for one of its kind.
@@ -348,6 +346,11 @@ class Channel:
         That may not be the first caller: RabbitMQ answers basic.consume once the queue's own
         process has taken the consumer, and other methods meanwhile.
         """
+        if not self._answers:
+            if self.closed is None:  # else it answers what was asked before this side closed
+                where = self.connection, self.number
+                log.warning("%s: channel %d got %s unasked", *where, method.name)
+            return
         for waiting in self._answers:
             answer, expected = waiting
             if isinstance(method, expected):

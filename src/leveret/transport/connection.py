@@ -326,6 +326,7 @@ class Connection(asyncio.Protocol):
 
     def _break_off(self, error: LeveretError) -> None:
         self._end(error)
+        self.writer.detach()  # uvloop refuses what is written from now on
         if self._transport is not None:
             self._transport.abort()
 

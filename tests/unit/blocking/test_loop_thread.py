@@ -8,8 +8,9 @@ import os
 import threading
 import traceback
 import weakref
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
@@ -233,3 +234,105 @@ def test_what_a_loop_never_began_is_not_waited_for() -> None:
         one.join(20)
         assert not one.is_alive()
     assert all(isinstance(error, ConnectionLost) for error in errors)
+
+
+def test_who_waits_as_a_loop_ends_hears_what_came_of_the_call() -> None:
+    thread = LoopThread("one", lambda: None)
+    waiting, closed = threading.Semaphore(0), asyncio.Event()
+
+    async def call() -> None:
+        waiting.release()
+        await closed.wait()
+        for _ in range(50):  # one task after the other hears of it
+            await asyncio.sleep(0)
+        raise ConnectionLost("not sent", executed="no")
+
+    async def last() -> None:
+        closed.set()
+
+    with ThreadPoolExecutor(1) as threads:
+        ends = [threads.submit(lambda: thread.run(call())), thread.submit(call())]
+        for _ in ends:
+            assert waiting.acquire(timeout=10)
+        thread.stop(last)
+        for end in ends:
+            with pytest.raises(ConnectionLost, match="not sent"):
+                end.result(10)
+
+
+def test_what_goes_on_as_a_loop_ends_is_cut_off_with_words_that_say_so() -> None:
+    thread = LoopThread("one", lambda: None)
+    waiting = threading.Semaphore(0)
+
+    async def goes_on() -> None:
+        waiting.release()
+        await asyncio.Event().wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        ends = [threads.submit(lambda: thread.run(goes_on())), thread.submit(goes_on())]
+        for _ in ends:
+            assert waiting.acquire(timeout=10)
+        thread.stop(nothing)
+        for end in ends:
+            with pytest.raises(ConnectionLost, match="the connection was closed meanwhile"):
+                end.result(10)
+
+
+def test_what_is_cancelled_before_it_begins_is_over_at_once() -> None:
+    thread = LoopThread("one", lambda: None)
+    over: list[str] = []
+    hold = threading.Event()
+
+    async def blocks() -> None:
+        hold.wait(10)
+
+    try:
+        blocking = thread.submit(blocks())
+        waits = [thread.submit(nothing(), over=lambda: over.append("over")) for _ in range(2)]
+        assert waits[0].cancel()
+        hold.set()
+        blocking.result(10)
+        done, _ = wait(waits, timeout=10)
+        assert len(done) == 2
+        assert waits[0].cancelled()
+        assert waits[1].result() is None
+        assert over == ["over", "over"]
+    finally:
+        thread.stop(nothing)
+    gc.collect()  # it is then that a coroutine that nobody awaited is told of
+
+
+@pytest.mark.parametrize("where", ["start", "result"])
+def test_ctrl_c_as_the_thread_starts_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    started: list[threading.Thread] = []
+
+    class Thread(threading.Thread):
+        def start(self) -> None:
+            super().start()
+            started.append(self)
+            if where == "start":
+                raise KeyboardInterrupt
+
+    class Begun(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            loop = super().result(timeout)
+            if where == "result" and not self.seen:
+                self.seen = True
+                raise KeyboardInterrupt
+            return loop
+
+        seen = False
+
+    thread = LoopThread("one", lambda: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading, "Thread", Thread)
+        patched.setattr(loop_thread, "Future", Begun)
+        with pytest.raises(KeyboardInterrupt):
+            thread.run(nothing())
+    started[0].join(10)
+    assert not started[0].is_alive()
+    assert thread.run(name_of_thread()) == "one"
+    thread.stop(nothing)
+    gc.collect()

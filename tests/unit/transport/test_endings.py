@@ -271,6 +271,22 @@ async def test_what_comes_after_close_is_read_past(server: PeerServer) -> None:
     assert seen == []
 
 
+async def test_an_answer_that_comes_after_the_goodbyes_is_no_surprise(
+    server: PeerServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection, channel, peer = await server.channel()
+    calls = await waiting_calls(peer, channel)
+    channel.abandon()
+    closing = asyncio.create_task(connection.close())
+    await peer.get(methods.Channel.Close)
+    await peer.get(methods.Connection.Close)
+    peer.send(DECLARED, channel=channel.number)
+    peer.send(methods.Connection.CloseOk())
+    await closing
+    assert len(await failures(calls)) == 1
+    assert not caplog.records
+
+
 async def test_two_closes_that_cross_both_are_answered(server: PeerServer) -> None:
     connection, peer = await server.connect()
     closing = asyncio.create_task(connection.close())
@@ -341,6 +357,28 @@ def nowhere() -> Connection:
     address = parse_url("amqp://nowhere")
     handshake = Handshake("nowhere", address, Login("guest", "guest"), {})
     return Connection("nowhere", handshake, max_message_size=1)
+
+
+async def test_what_was_to_leave_with_this_pass_is_dropped_by_an_abort() -> None:
+    class Closed(asyncio.Transport):
+        """As uvloop leaves a transport whose opening is cancelled: connection_lost never comes."""
+
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+            written.clear()
+
+        def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+            written.append(bytes(data))
+
+        def abort(self) -> None:
+            written.clear()
+
+    written: list[bytes] = []
+    connection = nowhere()
+    connection.connection_made(Closed())
+    connection.send(frames.HEARTBEAT)
+    connection.abort("it was given up")
+    await until(lambda: not connection.writer._out, "nothing is kept")
+    assert written == []
 
 
 async def test_close_of_a_connection_that_was_never_made_does_nothing(
