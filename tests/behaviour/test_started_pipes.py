@@ -55,7 +55,9 @@ class Build(Service):
         await self.opened.wait()
         if "rotten" in planks:
             raise ValueError("it breaks")
-        return f"table of {planks} for {current_call().metadata.get('who', 'all')}"
+        who = current_call().metadata.get("who", "all")
+        current_call().reply_metadata["for"] = who
+        return f"table of {planks} for {who}"
 
     @method(timeout=30, idempotent=True, content_type="text/plain")
     async def length(self, text: str) -> int:
@@ -197,3 +199,18 @@ async def test_a_start_that_is_cancelled_before_the_request_is_sent_leaves_nothi
         await starting
     assert await state() == "not found"
     assert not cut.ran
+
+
+async def test_pipes_of_the_same_methods_have_options_of_their_own(
+    client: Rabbit, other_host: Rabbit, store: str, cut: Cut
+) -> None:
+    """They share what is made of their methods, and neither metadata nor where that arrives."""
+    async with other_host.serving(Build(), once=store):
+        for who in ("Ann", "Bob"):
+            back: dict[str, str] = {}
+            caller = client.with_options(metadata={"who": who}, reply_metadata=back, timeout=30)
+            pipe = caller.pipe(caller.remote(Cut).wood, caller.remote(Build).table)
+            handle = await caller.start(pipe, key=f"for {who}")("oak")
+            assert await handle == f"table of oak planks for {who}"
+            assert back == {"for": who}
+    assert cut.ran == ["oak", "oak"]

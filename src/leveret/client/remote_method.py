@@ -10,7 +10,7 @@ from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from itertools import repeat
 from types import CodeType
-from typing import Any
+from typing import Any, Final
 
 from msgspec import structs
 
@@ -26,6 +26,9 @@ from leveret.client.tracing import ClientTracing, TracedCall
 from leveret.contract import MethodSpec, given_arguments
 from leveret.errors import InvalidArgument
 from leveret.wire.started import Standing
+
+_OF_A_CALL: Final = ("metadata", "idempotency_key", "reply_metadata", "on_progress")
+"""Options that may be others for each call. An invocation, which calls share, has none of them."""
 
 
 class RemoteMethod:
@@ -223,9 +226,16 @@ class RemoteMethod:
 
     def has_options_beside(self, options: CallOptions) -> bool:
         """Whether its calls have options of their own."""
-        names = ("metadata", "idempotency_key", "reply_metadata", "on_progress")
-        pairs = [(getattr(self._options, name), getattr(options, name)) for name in names]
+        pairs = [(getattr(self._options, name), getattr(options, name)) for name in _OF_A_CALL]
         return any(own and own != other for own, other in pairs)
+
+    def as_a_stage(self, reply_metadata: dict[str, str] | None = None) -> RemoteMethod:
+        """The same without options of its own, for a pipe.
+
+        :param reply_metadata: receives the metadata that comes with a result which this reads.
+        """
+        none = dict.fromkeys(_OF_A_CALL)
+        return self.twin(self.invocation, **{**none, "reply_metadata": reply_metadata})
 
     def through(
         self,

@@ -52,8 +52,9 @@ def make_pipe(
     if invocation is None:
         if len(kept) >= _KEPT:
             kept.clear()
-        # The ids stay taken, as the stages are kept in the invocation.
-        invocation = kept[shape] = _invocation_of(stages, invocations, options)
+        # The ids stay taken, as the stages' invocations are kept in the pipe's.
+        shared = [one.as_a_stage() for one in stages]
+        invocation = kept[shape] = _invocation_of(shared, invocations, options)
     if options.idempotency_key is not None:
         options = structs.replace(options, idempotency_key=key_of_stage(options.idempotency_key, 1))
     made_by = invocations, typed_codec

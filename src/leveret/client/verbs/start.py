@@ -126,8 +126,12 @@ class Starting:
         servers = self._servers
         if not remote.invocation.is_pipe:
             return CallHandle(remote.spec.key, key, call_id, servers, remote.read_standing)
+        told = remote.options.reply_metadata
         stages = [
-            StageOfHandle(handle=self._handle(stage, its_key, call_id), read=stage.read_standing)
+            StageOfHandle(
+                handle=self._handle(stage, its_key, call_id),
+                read=stage.as_a_stage(told).read_standing,
+            )
             for stage, its_key in _keys_of(remote, key)
         ]
         return PipeHandle(remote.spec.key, key, call_id, servers, stages)
