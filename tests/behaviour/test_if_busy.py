@@ -150,3 +150,29 @@ async def test_a_caller_that_must_not_wait_hears_of_its_server_before_the_handle
         assert (told.properties.type, told.body) == ("accepted", NOT_BEGUN)
         assert await lane.started.get() == 1
         lane.opened.set()
+
+
+async def test_a_handler_begins_only_once_its_caller_will_hear_of_it_who_must_not_wait(
+    broker_url: str, client: Rabbit
+) -> None:
+    """Until then its caller may be told that it has not run, as the server's connection breaks."""
+    lane = Lane()
+    lane.opened.set()
+    async with (
+        FaultProxy(broker_url) as proxy,
+        leveret.connect(proxy.url) as host,
+        host.serving(lane),
+    ):
+        notice = before_frame(1, "to_broker", kind="basic.publish")
+        rule = proxy.when(notice, Stall("to_broker"))
+        call = client.remote(Lane).with_options(if_busy="fail", timeout=60).classic(1)
+        hurried = asyncio.create_task(call)
+        await rule.fired.wait()
+        assert lane.started.empty()
+        proxy.cut()
+        async with at_once():
+            with pytest.raises((Busy, NoServer)):
+                await hurried
+        proxy.resume()
+        assert await client.remote(Lane).with_options(wait_for_server=True).classic(2) == 2
+    assert lane.ended == [2]

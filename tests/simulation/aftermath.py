@@ -6,7 +6,8 @@ one end is right. In this order:
 
 1. Connections that are half open, and replies that are lost with a connection.
 2. No server for a while, which callers are told.
-3. Sockets that are full for a while: requests and replies wait for them, in bounded buffers.
+3. Sockets that are full for a while: requests and replies wait for them, in bounded buffers. Then
+   connections of servers that take requests break before the broker hears of that.
 4. Calls of each kind: each has its result, or is told exactly what became of it.
 5. What clients do beside calls: each stream comes to its end, each request is run once.
 6. Keys of which something is known are asked for again: nothing runs twice, and other arguments
@@ -41,6 +42,8 @@ _FORGOTTEN: Final = 3.0
 _IDLE: Final = 12.0
 _FULL: Final = 1.0
 """Seconds in which sockets take nothing."""
+_AT_ONCE: Final = 0.004
+"""Seconds in which a server has taken a request, if it can."""
 _LARGE: Final = 150_000
 """Bytes of the messages that fill them."""
 _CLAIM_ENDS: Final = 8.0
@@ -76,6 +79,7 @@ class Aftermath:
             self._lost_replies,
             self._no_servers,
             self._full_sockets,
+            self._unheard,
             self._each_kind,
             self._deeds,
             self._keys,
@@ -177,6 +181,25 @@ class Aftermath:
         for end in ends:
             end.stall(False)
         yield from self._calm.without_results(calls)
+
+    def _unheard(self) -> Iterator[str]:
+        """Servers take requests that must not wait, and are cut off before it is heard."""
+        servers = [server.process for server in self._system.servers]
+        self._stalled(servers)
+        hurried = {"if_busy": "fail"}
+        made = self._calm.make(
+            self._calm.call(kind, idempotent=again, timeout=2.0, seconds=1.0, options=hurried)
+            for kind in self._kinds
+            for again in (True, False)
+        )
+        self._calm.wait(_AT_ONCE)
+        for wire in self._calm.wires_of(servers):
+            wire.cut(clean=False)
+        self._calm.ended(made)
+        self._calm.wait(MENDED)
+        for call in made:
+            if call.key in self._system.diary.entries:
+                yield f"its handler began, and its caller could not hear of it: {call}"
 
     def _each_kind(self) -> Iterator[str]:
         make, new = self._system.make, self._calm.call

@@ -5,7 +5,8 @@ This file has the way of a request to its handler, and puts the other parts toge
 and `calls/settling.py` sends the reply and settles the request. The files of `method/` do what is
 due in between: they find a place (`places.py`), end a call (`ends.py`) or stop it (`stopping.py`),
 and see to requests that came before (`redelivered.py`), whose callers are asked first
-(`asking.py`), whose callers do not wait (`unawaited.py`), and that stream (`beginning_streams.py`).
+(`asking.py`), or told (`telling_first.py`), whose callers do not wait (`unawaited.py`), and that
+stream (`beginning_streams.py`).
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ from leveret.server.method.places import Places
 from leveret.server.method.redelivered import Redelivered
 from leveret.server.method.shared import Shared
 from leveret.server.method.stopping import Stopping
+from leveret.server.method.telling_first import TellingFirst
 from leveret.server.method.unawaited import Unawaited
 from leveret.server.outbox import Unsent
 from leveret.transport.deadlines import Deadlines
@@ -159,6 +161,14 @@ class MethodServer:
             self.deadlines,
             answer_to=answer_to,
             idempotent=spec.idempotent,
+            admit=self._admit,
+            fail=ends.fail,
+            forget=ends.forget,
+        )
+        self._telling_first = TellingFirst(
+            shared.life,
+            self.deadlines,
+            publish=shared.publish_confirmed,
             admit=self._admit,
             fail=ends.fail,
             forget=ends.forget,
@@ -292,6 +302,8 @@ class MethodServer:
             call, old=old or request.old
         ):
             return
+        if request.only_if_free and self.slots.is_free and self._telling_first.tell(call):
+            return
         call.tick = self.deadlines.add(call.ends, call)
         if self.slots.acquire():
             # Written out, as each call comes by here; see `life.TRANSITIONS`.
@@ -300,9 +312,6 @@ class MethodServer:
                 self._life.on_transition(call, State.ARRIVED, Event.PLACE, _STARTED, now)
             call.started = now
             call.task = self._loop.create_task(self._run(call))
-            if request.only_if_free:
-                # It expires at once where this server dies: its caller must not take that for busy.
-                self.tell(call)
         else:
             self._places.find_no_place(call)
         if not self._announcer.watching:
@@ -435,7 +444,9 @@ class MethodServer:
         """A deadline has passed: the call's own, or that of its caller's answer."""
         if self._unawaited.lives_on(call):
             return
-        if call.state is State.ASKED:
+        if call.state is State.ASKED and call.told is not None:
+            self._telling_first.expired(call)
+        elif call.state is State.ASKED:
             self._asking.unanswered(call)
         else:
             self.stop(call, Stop.DEADLINE)

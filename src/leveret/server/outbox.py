@@ -20,7 +20,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -31,6 +31,7 @@ from leveret.amqp.methods import Basic
 from leveret.amqp.properties import Properties
 from leveret.errors import LeveretError
 from leveret.server.calls.life import ServerCall, Settle
+from leveret.server.confirmed_messages import PublishConfirmed
 from leveret.wire.context import CurrentCall
 from leveret.wire.dialect import ReplyPacker
 from leveret.wire.log_fields import fields_of, fields_of_method, shown
@@ -42,9 +43,6 @@ _CONFIRM_TIMEOUT: Final = 5.0
 """Seconds that the broker has to take and confirm the last messages of a draining server."""
 _NO_PLACE: Final = 1.0
 """Seconds until a request is handed back whose copy found no place."""
-
-PutBack: TypeAlias = Callable[[bytes, str, Callable[[bool], None]], None]
-"""Publishes the copy of a request, with its correlation id, and tells whether the broker has it."""
 
 _REPLY: Final = 0
 """Noted for a published reply; for a request that was handed back, its delivery tag is noted."""
@@ -118,7 +116,7 @@ class Outbox:
     :param own_user: the broker's user that this server has there.
     :param remembers: whether the call ids of its requests are unique.
     :param on_gone: is told of each caller whose queue is gone, as the broker returned an item.
-    :param put_back: publishes a request again that nobody waits for.
+    :param publish_confirmed: publishes a request again that nobody waits for.
     :param on_sent: called with each call for which `finish` returned False, once its reply left.
     """
 
@@ -133,7 +131,7 @@ class Outbox:
         remembers: bool,
         on_sent: Callable[[ServerCall], None],
         on_gone: Callable[[CallKey], None],
-        put_back: PutBack,
+        publish_confirmed: PublishConfirmed,
     ) -> None:
         self.packer = packer
         self.own_user = own_user
@@ -148,7 +146,7 @@ class Outbox:
         self._send_parts: Callable[[FrameParts], None] = port.send_parts
         self._on_sent = on_sent
         self._on_gone = on_gone
-        self._put_back = put_back
+        self._publish_confirmed = publish_confirmed
         self._finished: list[int] = []
         self._unsent: deque[Unsent] = deque()
         self._repeats: dict[str, bytes] = {}
@@ -297,7 +295,7 @@ class Outbox:
             return False
         if not (call.is_awaited or self.confirms):
             name = call.delivery.properties.correlation_id or ""
-            self._put_back(frames, name, partial(self._copied, tag, placed))
+            self._publish_confirmed(frames, name, partial(self._copied, tag, placed))
             return True
         if self._confirms is not None:
             self._copies[_name(call.delivery.properties)] = tag

@@ -25,6 +25,7 @@ from leveret.server.calls.next_requests import NextRequests
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.calls.tracing import ServerTracing
 from leveret.server.commands import Commands
+from leveret.server.confirmed_messages import ConfirmedMessages
 from leveret.server.contracts import ContractCheck
 from leveret.server.control import Control, ControlHandlers
 from leveret.server.drain import Drain
@@ -35,7 +36,6 @@ from leveret.server.lifespans import Lifespans
 from leveret.server.method.shared import Shared
 from leveret.server.method_server import MethodServer
 from leveret.server.options import GRACE, ServeOptions
-from leveret.server.put_back import PutBack
 from leveret.server.queues import Queues
 from leveret.server.servable import check_plain, read_services
 from leveret.server.started import StartedCalls
@@ -122,7 +122,7 @@ class Server:
         self._failed_requests = FailedRequests(
             loop, lambda: link.connection, instance=self.instance
         )
-        self._put_back = PutBack(loop, lambda: link.connection)
+        self._confirmed_messages = ConfirmedMessages(loop, lambda: link.connection)
         self._lifespans = Lifespans()
         self._watchdog = Watchdog(loop, self.calls, blocked_after=options.blocked_after)
         self._announcer = Announcer(loop, self._announce, clock, self._watchdog.watch)
@@ -241,6 +241,7 @@ class Server:
                 user_of=self._access.user_of,
                 reply_elsewhere=self._control.reply,
                 publish_next=self._next_requests.publish,
+                publish_confirmed=self._confirmed_messages,
                 keep_failed=self._failed_requests.keep,
                 failed_kept=self._failed_kept,
                 max_message_size=self._max_message_size,
@@ -274,7 +275,7 @@ class Server:
             remembers=remembers,
             dead_letters=dead_letters,
             keeps_failed=method.spec.keep_failed and remembers,
-            put_back=self._put_back,
+            publish_confirmed=self._confirmed_messages,
             ready=self._control.listening.wait,
             restore=self._queues.channel_ended,
             deleted=self._queues.deleted,
@@ -284,9 +285,9 @@ class Server:
         return subscription
 
     async def _failed_kept(self) -> None:
-        """Wait until failed requests are kept, and copies are confirmed."""
+        """Wait until failed requests are kept, and what must be confirmed is."""
         await self._failed_requests.kept()
-        await self._put_back.finished()
+        await self._confirmed_messages.finished()
 
     async def _attach(self, connection: Connection) -> bool:
         """Serve on this connection; False if it breaks first, and will come back."""
@@ -508,7 +509,7 @@ class Server:
             for method in self.methods.values():
                 method.close()
             await self._failed_requests.close()
-            await self._put_back.close()
+            await self._confirmed_messages.close()
             for queue in self.subscriptions:
                 await self._link.release(queue)
                 await queue.close()

@@ -19,7 +19,8 @@ from leveret.contract import MethodSpec
 from leveret.errors import LeveretError
 from leveret.observe import ServerCounters
 from leveret.server.calls.life import ServerCall, Source
-from leveret.server.outbox import Outbox, PutBack, Unsent
+from leveret.server.confirmed_messages import PublishConfirmed
+from leveret.server.outbox import Outbox, Unsent
 from leveret.transport.channel import Channel, unanswered
 from leveret.transport.connection import Connection
 from leveret.wire.channel_errors import size_at_fault
@@ -71,7 +72,7 @@ class Subscription:
     :param remembers: whether the call ids in this queue are unique, as the dialect promises.
     :param dead_letters: whether failed requests are dead-lettered instead of answered.
     :param keeps_failed: whether one-way requests that failed are kept in a queue of their own.
-    :param put_back: publishes a request again that nobody waits for.
+    :param publish_confirmed: publishes a request again that nobody waits for.
     :param ready: waits until callers can be asked about old requests.
     :param restore: has the link attach this again.
     :param deleted: is told that the queue was deleted, or its node went down.
@@ -86,7 +87,7 @@ class Subscription:
         remembers: bool,
         dead_letters: bool = False,
         keeps_failed: bool = False,
-        put_back: PutBack,
+        publish_confirmed: PublishConfirmed,
         ready: Callable[[], Awaitable[object]],
         restore: Callable[[Subscription], None],
         deleted: Callable[[Subscription], None],
@@ -107,7 +108,7 @@ class Subscription:
         self._remembers = remembers
         self._dead_letters = dead_letters
         self._keeps_failed = keeps_failed
-        self._put_back = put_back
+        self._publish_confirmed = publish_confirmed
         self._ready = ready
         self._restore = restore
         self._deleted = deleted
@@ -186,7 +187,7 @@ class Subscription:
             remembers=self._remembers,
             on_sent=self._takes.sent,
             on_gone=self._takes.caller_gone,
-            put_back=self._put_back,
+            publish_confirmed=self._publish_confirmed,
         )
         if self.source is None:
             self.source = Source(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -92,6 +92,7 @@ class Scene:
             (before, after)
         )
         self.elsewhere: list[bytes] = []
+        self.notices: list[tuple[bytes, str, Callable[[bool], None]]] = []
         self.failed: list[tuple[ServerCall, CallError, str]] = []
         self.kept = KeptReplies(time.monotonic)
         self.early = EarlyCancels(time.monotonic)
@@ -110,6 +111,7 @@ class Scene:
                 user_of=lambda request, _own_user: request.user,
                 reply_elsewhere=self.elsewhere.append,
                 publish_next=NOBODY.publish,
+                publish_confirmed=lambda *notice: self.notices.append(notice),
                 keep_failed=lambda _spec, call, error, key: self.failed.append((call, error, key)),
                 failed_kept=_at_once,
                 max_message_size=1000,
@@ -240,9 +242,50 @@ async def test_who_does_not_want_to_wait_is_told_at_once(scene: Scene) -> None:
 
 async def test_who_does_not_want_to_wait_is_told_before_its_handler_begins(scene: Scene) -> None:
     scene.take("patient")
+    await until(lambda: scene.desk.began == 1, "the first one runs")
     scene.take("hurried", expiration="0")
-    (notice,) = scene.sent("notice")
+    ((notice, named, told),) = scene.notices
     assert b"hurried" in notice
+    assert named == "hurried"
+    assert (scene.desk.began, scene.server.slots.taken) == (1, 1)
+    told(True)
+    await until(lambda: scene.desk.began == 2, "it runs, too")
+    assert not scene.sent("notice")
+
+
+async def test_who_cannot_be_told_that_its_call_is_here_is_told_that_it_did_not_run(
+    scene: Scene,
+) -> None:
+    scene.take("hurried", expiration="0")
+    ((_, _, told),) = scene.notices
+    told(False)
+    (refused,) = scene.sent("finish")
+    assert b"RESOURCE_EXHAUSTED" in refused
+    assert b'"executed":"no"' in refused
+    assert (scene.desk.began, scene.server.slots.taken) == (0, 0)
+    assert not scene.server.calls
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_what_must_not_wait_is_forgotten_if_its_channel_ends_before_its_caller_is_told(
+    scene: Scene, taken: bool
+) -> None:
+    scene.take("hurried", expiration="0")
+    ((_, _, told),) = scene.notices
+    scene.lose_the_channel()
+    told(taken)
+    assert not scene.server.calls
+    assert not scene.sent("finish")
+    assert scene.desk.began == 0
+
+
+async def test_a_deadline_passes_before_the_broker_has_the_notice(scene: Scene) -> None:
+    scene.take("hurried", expiration="0", seconds=0.05)
+    ((_, _, told),) = scene.notices
+    await until(lambda: not scene.server.calls, "it ends")
+    (refused,) = scene.sent("finish")
+    assert b"DEADLINE_EXCEEDED" in refused
+    told(True)
     assert scene.desk.began == 0
 
 

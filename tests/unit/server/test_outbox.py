@@ -88,7 +88,7 @@ class Scene:
             remembers=True,
             on_sent=self.left.append,
             on_gone=self.gone.append,
-            put_back=lambda *copy: self.put_back.append(copy),
+            publish_confirmed=lambda *copy: self.put_back.append(copy),
         )
         self.source = Source(queue="leveret.desk.work", answers=self.outbox)
 

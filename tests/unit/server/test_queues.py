@@ -49,7 +49,7 @@ class Scene:
             NativeServer(),
             self.method,
             remembers=True,
-            put_back=lambda *_: None,
+            publish_confirmed=lambda *_: None,
             ready=_at_once,
             restore=self.queues.channel_ended,
             deleted=self.queues.deleted,

@@ -70,7 +70,7 @@ class Scene:
             NativeServer(),
             self.method,
             remembers=True,
-            put_back=lambda *_: None,
+            publish_confirmed=lambda *_: None,
             ready=self.can_ask.wait,
             restore=self._restore,
             deleted=self._deleted,

@@ -2,7 +2,8 @@
 
 A call is in one `State`:
 
-    ARRIVED ──► ASKED        its request is older than this server: its caller is asked first
+    ARRIVED ──► ASKED        its caller is asked first, or told: its request is older than this
+                             server, or must not wait
        │  ◄───────┘
        ├──────► WAITING      no place is free
        ▼            │
@@ -73,7 +74,7 @@ class State(Enum):
     ARRIVED = "arrived"
     """Its request is here and fit to be run."""
     ASKED = "asked"
-    """Its caller is asked whether it still waits."""
+    """Its caller is asked whether it still waits, or told that it is here."""
     WAITING = "waiting"
     """It waits for a place."""
     STARTED = "started"
@@ -100,11 +101,12 @@ class Event(Enum):
     REFUSED = "refused"
     """It is not to be run: forbidden, too late, cancelled, unreadable, or perhaps run before."""
     ASK = "ask"
-    """It was in the queue before this server."""
+    """It was in the queue before this server, or expires at once if this server dies."""
     CONFIRMED = "confirmed"
-    """Its caller still waits, or says nothing and running the call does no harm."""
+    """Its caller still waits, or says nothing and running the call does no harm; or the broker has
+    the notice to it."""
     UNCONFIRMED = "unconfirmed"
-    """Its caller says nothing."""
+    """Its caller says nothing, or cannot be told."""
     PLACE = "place"
     """A place is free."""
     NO_PLACE = "no place"
@@ -144,7 +146,7 @@ class Act(Enum):
 
     NONE = "none"
     ASK = "ask"
-    """Ask the caller whether it still waits."""
+    """Ask the caller whether it still waits, or tell it that the call is here."""
     ADMIT = "admit"
     """Look for a place."""
     WAIT = "wait"

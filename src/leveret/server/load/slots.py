@@ -52,6 +52,11 @@ class Slots(Generic[T]):
         self._prefetch = 0
         self._changed = -inf
 
+    @property
+    def is_free(self) -> bool:
+        """Whether `acquire` would take a place."""
+        return not self.waiting and self.taken < self.limit
+
     def acquire(self) -> bool:
         """Take a place; False if none is free, or others have waited for longer."""
         if self.waiting or self.taken >= self.limit:

@@ -16,6 +16,7 @@ from leveret.server.calls.life import Life, ServerCall
 from leveret.server.calls.passing import Publish
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.calls.tracing import ServerTracing
+from leveret.server.confirmed_messages import PublishConfirmed
 from leveret.server.streams.registry import Streams
 from leveret.wire.message import Incoming
 
@@ -55,6 +56,8 @@ class Shared(Struct, frozen=True, kw_only=True):
     """Sends a reply whose own channel is gone, if another one is there."""
     publish_next: Publish
     """Publishes the request of the next stage of a pipe."""
+    publish_confirmed: PublishConfirmed
+    """Publishes what must be at the broker before the server goes on."""
     keep_failed: Callable[[MethodSpec, ServerCall, CallError, str], None]
     """Keeps the request of a one-way call that failed with this error, and has this key."""
     failed_kept: Callable[[], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""Requests that nobody waits for go back, and are acknowledged once the broker has the copy."""
+"""Whoever publishes what must be confirmed is told whether the broker has it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from leveret.errors import ConnectionLost, LeveretError
-from leveret.server import put_back
-from leveret.server.put_back import PutBack
+from leveret.server import confirmed_messages
+from leveret.server.confirmed_messages import ConfirmedMessages
 from leveret.transport.confirmed import Outcome
 
 
@@ -44,23 +44,23 @@ class Publisher:
 @pytest.fixture
 def publisher(monkeypatch: pytest.MonkeyPatch) -> Publisher:
     made = Publisher()
-    monkeypatch.setattr(put_back, "ConfirmedPublisher", made)
+    monkeypatch.setattr(confirmed_messages, "ConfirmedPublisher", made)
     return made
 
 
-def made() -> PutBack:
+def made() -> ConfirmedMessages:
     connection: Any = object()
-    return PutBack(asyncio.get_running_loop(), lambda: connection)
+    return ConfirmedMessages(asyncio.get_running_loop(), lambda: connection)
 
 
-async def test_each_is_told_whether_the_broker_has_its_copy(publisher: Publisher) -> None:
-    puts_back = made()
+async def test_each_is_told_whether_the_broker_has_its_message(publisher: Publisher) -> None:
+    publish = made()
     told: list[bool] = []
     lost = ConnectionLost("the test ends it")
     publisher.outcomes = [Outcome.TAKEN, Outcome.REFUSED, Outcome.UNROUTED, lost, Outcome.TAKEN]
     for name in "abcde":
-        puts_back(b"", name, told.append)
-        await puts_back.finished()
+        publish(b"", name, told.append)
+        await publish.finished()
     assert told == [True, False, False, False, True]
     assert publisher.opened == 2
 
@@ -68,14 +68,14 @@ async def test_each_is_told_whether_the_broker_has_its_copy(publisher: Publisher
 async def test_closed_it_tells_nobody_and_more_than_it_can_wait_for_it_refuses(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(put_back, "_MOST", 1)
-    puts_back = made()
+    monkeypatch.setattr(confirmed_messages, "_MOST", 1)
+    publish = made()
     told: list[bool] = []
-    await puts_back.close()  # nothing was ever put back
-    puts_back(b"", "a", told.append)
+    await publish.close()  # nothing was ever published
+    publish(b"", "a", told.append)
     await asyncio.sleep(0)
-    puts_back(b"", "b", told.append)
+    publish(b"", "b", told.append)
     assert told == [False]
-    await puts_back.close()
+    await publish.close()
     assert told == [False]
     assert not publisher.is_open
