@@ -165,7 +165,7 @@ class Scene:
         streams = [call.stream for call in self._server.calls()]
         return all(
             isinstance(each, stream.ServerStream)
-            and (is_awaited(each._waker) or is_awaited(each._taker))
+            and (is_awaited(each._waker) or bool(each._came._waiters))
             for each in streams
         )
 

@@ -6,8 +6,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -208,6 +210,33 @@ async def test_a_caller_that_takes_one_result_is_refused(
         with pytest.raises(InvalidArgument, match=r"feed.count streams its results") as caught:
             await client.call("feed.count", n=3)
         assert caught.value.executed == "no"
+
+
+class Crowd(Service):
+    """Takes each upload in several tasks, or threads."""
+
+    @method
+    async def on_loop(self, items: AsyncIterator[int]) -> list[int]:
+        async def take() -> list[int]:
+            return [item async for item in items]
+
+        taken = await asyncio.gather(*(take() for _ in range(3)))
+        return sorted(chain.from_iterable(taken))
+
+    @method
+    def in_threads(self, items: Iterator[int]) -> list[int]:
+        with ThreadPoolExecutor(3) as threads:
+            return sorted(chain.from_iterable(threads.map(list, [items] * 3)))
+
+
+async def test_several_tasks_or_threads_of_a_handler_share_an_upload(
+    host: Rabbit, client: Rabbit
+) -> None:
+    crowd = client.remote(Crowd)
+    async with host.serving(Crowd()):
+        for method_of_it in (crowd.on_loop, crowd.in_threads):
+            taken: Any = method_of_it(iter(range(100)))  # type: ignore[arg-type]
+            assert await taken == list(range(100))
 
 
 class OneResult(Service, name="versions"):

@@ -92,7 +92,9 @@ class ServerStream:
         self._waker: asyncio.Future[None] | None = None
         self._inbox: deque[tuple[Any, int]] = deque()
         self._upload_error: CallError | None = None
-        self._taker: asyncio.Future[None] | None = None
+        self._came = asyncio.Event()
+        """Wakes those who wait for an item of the upload: a handler may take them in several tasks
+        or threads."""
 
     @property
     def packer(self) -> StreamPacker:
@@ -216,6 +218,7 @@ class ServerStream:
         """The handler has ended: send the end, or the error or the one result in its place."""
         self.ended = True
         self._inbox.clear()
+        self._came.set()
         if not frames:
             self._leave()
         elif self.results.state is SendingState.OPEN:
@@ -230,7 +233,7 @@ class ServerStream:
 
     def stop(self) -> None:
         """The call is stopped: wake those who wait for an item of the upload, or for credit."""
-        _wake(self._taker)
+        self._came.set()
         _wake(self._waker)
 
     def leave(self) -> None:
@@ -332,12 +335,12 @@ class ServerStream:
                     self._inbox.append((self._decode(message), message.body_size))
                 except InvalidArgument as error:
                     self._fails(error)
-                _wake(self._taker)
+                self._came.set()
             case Act.FINISH:
                 if self._upload_error is None:  # else that is its end
                     self._inbox.append((_END, 0))
                 self._give_credit(now)
-                _wake(self._taker)
+                self._came.set()
             case Act.ASK:
                 self._give_credit(now, again=True)
             case Act.ACKNOWLEDGE:
@@ -354,13 +357,14 @@ class ServerStream:
     def _fails(self, error: CallError) -> None:
         if self._upload_error is None:
             self._upload_error = error
-        _wake(self._taker)
+        self._came.set()
 
     async def next_uploaded(self, now: Callable[[], float]) -> Any:
         """The next item of the upload.
 
         :raises StopAsyncIteration: after the last one.
         :raises CallError: if it cannot go on.
+        :raises RuntimeError: once the handler has ended, in what it started and what runs on.
         """
         half = self.upload
         assert half is not None
@@ -368,8 +372,10 @@ class ServerStream:
             self._check()
             if self._upload_error is not None:
                 raise self._upload_error
-            self._taker = asyncio.get_running_loop().create_future()
-            await self._taker
+            if self.ended:
+                raise RuntimeError(f"the upload is over, as its call of {self.call.method} is")
+            self._came.clear()
+            await self._came.wait()
         item, size = self._inbox[0]
         if item is _END:
             raise StopAsyncIteration

@@ -301,3 +301,28 @@ async def test_a_registry_forgets_what_is_done_and_what_is_silent() -> None:
     streams.add(scene.stream)
     streams.close()
     assert len(streams) == 0
+
+
+async def test_several_takers_of_an_upload_share_its_items_and_all_see_its_end() -> None:
+    scene = Scene(results=False)
+    scene.begin()
+    takers = [asyncio.create_task(scene.take()) for _ in range(3)]
+    await asyncio.sleep(0)
+    scene.upload(1, b"a")
+    scene.upload(2, b"b")
+    scene.upload(2, is_end=True)
+    outcomes = await asyncio.gather(*takers, return_exceptions=True)
+    assert {outcome for outcome in outcomes if isinstance(outcome, bytes)} == {b"a", b"b"}
+    assert [type(outcome) for outcome in outcomes].count(StopAsyncIteration) == 1
+
+
+async def test_who_takes_of_an_upload_when_its_handler_has_ended_is_told_so() -> None:
+    scene = Scene(results=False)
+    scene.begin()
+    left_behind = asyncio.create_task(scene.take())
+    await asyncio.sleep(0)
+    scene.stream.finish(scene.stream.pack_end(None), scene.now)
+    with pytest.raises(RuntimeError, match="the upload is over, as its call of"):
+        await left_behind
+    with pytest.raises(RuntimeError, match="the upload is over"):
+        await scene.take()
