@@ -5,7 +5,9 @@ This module only starts `app`, so that nothing but the command itself imports ty
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Final
 
 __all__ = ["main"]
@@ -16,6 +18,9 @@ _EXTRA: Final = frozenset({"typer", "rich", "click", "watchfiles", "anyio"})
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as some that start daemons do
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - until the end
     try:
         from leveret.cli.app import app  # noqa: PLC0415 - needs the extra
 

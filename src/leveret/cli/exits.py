@@ -60,7 +60,8 @@ EXIT_CODES: Final[dict[int, str]] = {
     12: "TopologyError",
     13: "another end of AMQP",
     CANNOT_LISTEN: "it cannot listen: the port is in use, or the host is another's",
-    UNEXPECTED: "unexpected: a service's start raised, or did not end when told to; or a bug",
+    UNEXPECTED: "unexpected: a service's start raised, or did not end when told to; the output"
+    " cannot be written, as on a full disk; or a bug",
     INTERRUPTED: "Ctrl-C",
 }
 """The meaning of each code."""

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from leveret.cli.exits import UNEXPECTED
 from leveret.errors import CallError, DeadlineExceeded, RemoteError
 from leveret.snake_case import snake_case
 from leveret.wire.error_texts import safe_str
@@ -133,7 +134,10 @@ def _write(data: bytes) -> bool:
     """Write to standard output, at once; False if nobody reads it any more, as of `| head`.
 
     Then the rest goes nowhere, and the command goes on: its exit code says how it ended, and not
-    who has read of it.
+    who has read of it. Where a file does not take it, as its disk is full, the command ends: its
+    result is lost.
+
+    :raises SystemExit: with `UNEXPECTED`, if it cannot be written.
     """
     try:
         sys.stdout.buffer.write(data)
@@ -141,6 +145,10 @@ def _write(data: bytes) -> bool:
     except BrokenPipeError:
         _discard(sys.stdout)
         return False
+    except OSError as error:
+        _discard(sys.stdout)
+        print_error_text(f"the output cannot be written, and is lost: {one_line(safe_str(error))}")
+        raise SystemExit(UNEXPECTED) from None
     return True
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
@@ -99,6 +101,22 @@ def test_a_stream_that_nobody_reads_any_more_is_told(monkeypatch: pytest.MonkeyP
         with pytest.raises(BrokenPipeError):
             print_item(1)
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("shown", [print_item, partial(print_result, as_json=True)])
+def test_output_that_a_full_disk_does_not_take_ends_the_command(
+    shown: Callable[[object], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Path("/dev/full").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        with pytest.raises(SystemExit) as ended:
+            shown([1])
+        monkeypatch.undo()
+    assert ended.value.code == 70
+    message = "leveret: the output cannot be written, and is lost: [Errno 28] No space left on"
+    assert capsys.readouterr().err.startswith(message)
 
 
 def error_as_json(error: Exception, capsys: pytest.CaptureFixture[str]) -> Any:

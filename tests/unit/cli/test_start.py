@@ -34,6 +34,16 @@ def test_a_command_whose_output_nobody_reads_ends_as_it_would_otherwise(tmp_path
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_command_without_a_standard_output_ends_as_it_would_otherwise(tmp_path: Path) -> None:
+    contract = tmp_path / "contract.json"
+    contract.write_text('{"service": "shop", "methods": {}}')
+    given = ["leveret", "diff", str(contract), str(contract)]
+    done = run(
+        f"import sys, leveret.cli; sys.argv = {given}; sys.stdout = None; leveret.cli.main()"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_import_leveret_does_not_import_the_command_line() -> None:
     done = run("import sys, leveret; print(*sorted({'leveret.cli', 'typer'} & set(sys.modules)))")
     assert done.returncode == 0, done.stderr
