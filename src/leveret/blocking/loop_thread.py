@@ -343,4 +343,26 @@ def _run_loop(begun: Future[asyncio.AbstractEventLoop]) -> None:
     with runner:
         asyncio.set_event_loop(loop)
         loop.call_soon(begun.set_result, loop)
+        while not _run_until_stopped(loop):
+            pass
+
+
+def _run_until_stopped(loop: asyncio.AbstractEventLoop) -> bool:
+    """Run the loop until it is stopped; False if a callback has broken it off.
+
+    An event loop lets `sys.exit` through, which would end the thread, and with it the connection
+    of all other threads.
+    """
+    try:
         loop.run_forever()
+    except BaseException as error:  # noqa: BLE001 - told below
+        loop.call_exception_handler(
+            {
+                "message": f"{type(error).__name__} in the thread of a connection, as of"
+                " sys.exit in on_progress, ends no program: it is ignored. Let the callback"
+                " tell the thread that waits",
+                "exception": error,
+            }
+        )
+        return False
+    return True

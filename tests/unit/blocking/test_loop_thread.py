@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import threading
 import traceback
 import weakref
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextvars import ContextVar
 from typing import Any
@@ -18,6 +20,7 @@ import leveret
 from leveret import ConnectionLost
 from leveret.blocking import loop_thread
 from leveret.blocking.loop_thread import LoopThread, _Call
+from leveret.rabbit.running import new_event_loop
 
 whose: ContextVar[str] = ContextVar("whose", default="nobody's")
 
@@ -336,3 +339,34 @@ def test_ctrl_c_as_the_thread_starts_leaves_no_thread(
     assert thread.run(name_of_thread()) == "one"
     thread.stop(nothing)
     gc.collect()
+
+
+@pytest.mark.parametrize("new_loop", [new_event_loop, asyncio.new_event_loop])
+def test_sys_exit_in_a_callback_does_not_end_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    monkeypatch.setattr(loop_thread, "new_event_loop", new_loop)
+    thread = LoopThread("one", lambda: None)
+
+    async def exits() -> None:
+        sys.exit(3)
+
+    async def has_a_callback_that_exits() -> str:
+        asyncio.get_running_loop().call_soon(sys.exit, 3)
+        await asyncio.sleep(0)
+        return "it goes on"
+
+    try:
+        assert thread.run(has_a_callback_that_exits()) == "it goes on"
+        with pytest.raises(SystemExit):
+            thread.run(exits())
+        with pytest.raises(SystemExit):
+            thread.submit(exits()).result(10)
+        assert thread.run(name_of_thread()) == "one"
+    finally:
+        thread.stop(nothing)
+    assert not thread.runs
+    assert len(caplog.messages) == 2  # of the callback, and of what nobody waited for
+    assert all("SystemExit in the thread of a connection" in told for told in caplog.messages)
