@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import CancelledError, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -162,6 +163,61 @@ def test_uploads_and_dialogues_take_plain_iterables(rabbit: leveret.blocking.Rab
     desk = rabbit.remote(Desk)
     assert rabbit.run(desk.total(range(100))) == 4950  # type: ignore[arg-type]
     assert list(rabbit.each(desk.doubles([1, 2, 3]))) == [2, 4, 6]  # type: ignore[arg-type]
+
+
+def test_the_source_of_an_upload_may_wait_and_holds_up_nobody(
+    rabbit: leveret.blocking.Rabbit,
+) -> None:
+    desk: Any = rabbit.remote(Desk)
+    numbers: SimpleQueue[int | None] = SimpleQueue()
+    closed = threading.Event()
+
+    def waits() -> Iterator[int]:
+        try:
+            while (number := numbers.get()) is not None:
+                yield number
+        finally:
+            closed.set()
+
+    total = rabbit.submit(desk.total(waits()))
+    numbers.put(1)
+    assert rabbit.run(desk.double(1)) == 2, "while the source waits"
+    numbers.put(2)
+    numbers.put(None)
+    assert total.result(PATIENCE) == 3
+
+    numbers.put(1)
+    doubles = []
+    for double in rabbit.each(desk.doubles(waits())):
+        doubles.append(double)
+        numbers.put(double if double < 100 else None)
+    assert doubles == [2, 4, 8, 16, 32, 64, 128], "each item was made of the result before it"
+
+    closed.clear()
+    with pytest.raises(leveret.DeadlineExceeded):
+        rabbit.run(desk.with_options(total_timeout=0.2).total(waits()))
+    rabbit.close()
+    assert not closed.is_set()
+    numbers.put(1)
+    assert closed.wait(PATIENCE), "as soon as it no longer waits"
+
+
+def test_the_source_of_an_upload_may_call_and_its_errors_are_those_of_the_call(
+    rabbit: leveret.blocking.Rabbit,
+) -> None:
+    desk: Any = rabbit.remote(Desk)
+
+    def calls(fail: bool) -> Iterator[int]:
+        yield rabbit.run(desk.double(1))
+        if fail:
+            raise KeyError("missing")
+        yield from rabbit.each(desk.count(3))
+
+    assert rabbit.run(desk.total(calls(fail=False))) == 5
+    with pytest.raises(KeyError, match="missing"):
+        rabbit.run(desk.total(calls(fail=True)))
+    assert rabbit.run(desk.total(rabbit.each(desk.count(100)))) == 4950
+    assert rabbit.run(desk.total(number for number in range(1000))) == 499_500
 
 
 def test_a_stream_may_be_given_up_without_its_end(
@@ -388,10 +444,17 @@ def test_what_is_no_call_and_no_stream_is_refused_in_words(
 
 def test_in_its_own_thread_it_says_what_to_do(rabbit: leveret.blocking.Rabbit) -> None:
     remote = rabbit.remote(Desk)
-    with pytest.raises(RuntimeError, match="without rabbit.each"):
-        rabbit.run(remote.total(rabbit.each(remote.count(3))))  # type: ignore[arg-type]
-    gc.collect()
-    assert rabbit.run(remote.total(remote.count(3))) == 3
+    told: list[str] = []
+
+    def calls(_: Progress) -> None:
+        try:
+            rabbit.run(remote.double(1))
+        except RuntimeError as error:
+            told.append(str(error))
+
+    rabbit.run(remote.with_options(on_progress=calls).work())
+    assert "rabbit.submit" in told[0]
+    gc.collect()  # it is then that a coroutine that nobody awaited is told of
 
 
 def test_where_no_broker_is_the_error_says_so_and_the_next_use_tries_again() -> None:

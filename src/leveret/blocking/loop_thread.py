@@ -17,6 +17,7 @@ from weakref import WeakSet
 
 from leveret.blocking.submitted import Submitted
 from leveret.blocking.surroundings import check_surroundings
+from leveret.client.streams.plain_sources import draw_in_threads
 from leveret.errors import ConnectionLost
 from leveret.rabbit.running import new_event_loop
 
@@ -194,10 +195,8 @@ class LoopThread:
             if waits:
                 if threading.current_thread() is self._thread:
                     raise RuntimeError(
-                        "called in the connection's own thread, as by on_progress, a middleware or"
-                        " the source of an upload: it would wait for itself. Use"
-                        " rabbit.submit(...), or another thread; upload a stream as it is, without"
-                        " rabbit.each"
+                        "called in the connection's own thread, as by on_progress or a middleware:"
+                        " it would wait for itself. Use rabbit.submit(...), or another thread"
                     )
                 check_surroundings()
             loop = self._loop
@@ -342,6 +341,7 @@ def _run_loop(begun: Future[asyncio.AbstractEventLoop]) -> None:
         return
     with runner:
         asyncio.set_event_loop(loop)
+        draw_in_threads()
         loop.call_soon(begun.set_result, loop)
         while not _run_until_stopped(loop):
             pass

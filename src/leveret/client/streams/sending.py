@@ -5,24 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import (
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
-    Generator,
     Iterable,
 )
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from leveret.body_parts import Body
 from leveret.client.calls.upload import Upload
+from leveret.client.streams.plain_sources import draw
 from leveret.codec import ENCODE_ERRORS
 from leveret.errors import Cancelled, InvalidArgument
 
 Source: TypeAlias = AsyncIterable[Any] | Iterable[Any]
 """The items to upload."""
-
-_AT_ONCE: Final = 32
-"""How many items of a plain iterable are drawn before other tasks get their turn."""
 
 
 async def send_items(
@@ -44,7 +40,7 @@ async def send_items(
     await upload.room()
     if upload.is_over:
         return
-    items = source if isinstance(source, AsyncIterable) else _in_turns(source)
+    items = source if isinstance(source, AsyncIterable) else draw(source)
     iterator = aiter(items)
     try:
         while True:
@@ -90,18 +86,6 @@ def _encoded(item: Any, upload: Upload, encode: Callable[[Any], Body]) -> Body:
             executed="yes",
         )
     return body
-
-
-async def _in_turns(source: Iterable[Any]) -> AsyncIterator[Any]:
-    """The items of a plain iterable."""
-    try:
-        for number, item in enumerate(source, 1):
-            yield item
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)
-    finally:
-        if isinstance(source, Generator):  # not a file, say: that may be read on
-            source.close()
 
 
 def is_source(given: object) -> bool:
