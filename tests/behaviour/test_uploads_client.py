@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import leveret
-from leveret import Rabbit, Service
+from leveret import OutgoingCall, Rabbit, Service
 from leveret.backoff import Backoff
 from leveret.client.calls import streams
 from leveret.client.streams import going_on, method
@@ -173,6 +174,46 @@ async def test_a_source_that_is_cancelled_ends_the_call_and_does_not_cancel_its_
             await summing
     assert caught.value.executed == "yes"
     assert (await server.control("cancel")).routing_key == server.name
+
+
+@pytest.mark.parametrize("how", ["iterator", "list"])
+async def test_middleware_that_tries_again_uploads_all_items_or_none(
+    rabbitmq_url: str, server: ScriptedServer, how: str
+) -> None:
+    """What was drawn of an iterator is gone: the handler would take the rest for all of it."""
+
+    async def tries_again(call: OutgoingCall, call_next: leveret.ClientCallNext) -> Any:
+        with suppress(leveret.PermissionDenied):
+            return await call_next(call)
+        return await call_next(call)
+
+    async with leveret.connect(rabbitmq_url, middleware=[tries_again]) as client:
+        numbers: Any = [1, 2]
+        source = iter(numbers) if how == "iterator" else numbers
+        summing = asyncio.ensure_future(client.remote(Feed).watch(7, source))
+        server.fail(await server.request(), 0, "PERMISSION_DENIED")  # before anything is drawn
+        request = await server.request()
+        server.give(request, got=0, upto=9)
+        for number in (1, 2):
+            assert (await server.uploaded())[1] == number
+        server.answer(request, b"3")
+        assert await summing == 3
+
+        source = iter(numbers) if how == "iterator" else numbers
+        summing = asyncio.ensure_future(client.remote(Feed).watch(7, source))
+        request = await server.request()
+        server.give(request, got=0, upto=1)
+        while (await server.uploaded())[0] != "item":
+            pass  # the end of the upload before
+        server.fail(request, 0, "PERMISSION_DENIED")
+        if how == "iterator":
+            with pytest.raises(RuntimeError, match="another attempt has drawn the items"):
+                await summing
+            return
+        request = await server.request()
+        server.give(request, got=0, upto=9)
+        server.answer(request, b"3")
+        assert await summing == 3
 
 
 async def test_a_result_before_the_end_stops_the_sender_and_closes_the_source(

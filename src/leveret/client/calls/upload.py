@@ -40,11 +40,22 @@ class Upload:
     :param packer_for: makes the packer for the server that has the call.
     """
 
-    __slots__ = ("_half", "_packer", "_packer_for", "_port", "_waiter", "is_over", "sending")
+    __slots__ = (
+        "_half",
+        "_packer",
+        "_packer_for",
+        "_port",
+        "_waiter",
+        "is_drawn",
+        "is_over",
+        "sending",
+    )
 
     def __init__(self, port: Sends, packer_for: Callable[[str], Packs]) -> None:
         self.is_over = False
         """Whether the call has ended, so that nothing more is sent."""
+        self.is_drawn = False
+        """Whether items were drawn from its source."""
         self.sending: asyncio.Task[None] | None = None
         """The task that draws the items from their source; it is cancelled when the call ends."""
         self._half: SendingHalf[bytes] = SendingHalf()

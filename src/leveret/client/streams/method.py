@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from leveret.client.middleware import CallNext, Middleware, OutgoingCall, compose
@@ -205,11 +205,29 @@ class RemoteUploadMethod(RemoteStreamMethod):
             return await self._upload(source, args, kwargs, terms, ids)
         call = self._outgoing(args, kwargs)
         call.metadata.update(carrier)
+        is_of_one_use = isinstance(source, AsyncIterator | Iterator)
+        is_taken = False
 
         async def innermost(changed: OutgoingCall) -> Any:
+            nonlocal is_taken
+            if is_taken:
+                raise RuntimeError(
+                    "another attempt has drawn the items to upload: middleware can call"
+                    f" {self._spec.key} again only with what can be iterated over again, as a list"
+                )
+            is_drawn = False
+
+            def drawn() -> None:
+                nonlocal is_drawn
+                is_drawn = True
+
             terms = self._changed(changed)
             ids = ids_within(changed.id, self._opener.new_id)
-            return await self._upload(source, (), changed.arguments, terms, ids)
+            is_taken = is_of_one_use
+            try:
+                return await self._upload(source, (), changed.arguments, terms, ids, drawn)
+            finally:
+                is_taken = is_of_one_use and is_drawn
 
         with within_call(call.id):
             return await self._around(innermost)(call)
@@ -221,7 +239,12 @@ class RemoteUploadMethod(RemoteStreamMethod):
         kwargs: dict[str, Any],
         terms: StreamTerms,
         ids: RequestIds,
+        drawn: Callable[[], None] = lambda: None,
     ) -> Any:
+        """Make the call.
+
+        :param drawn: is called at its end, if items were drawn from the source.
+        """
         opener, loop = self._opener, asyncio.get_running_loop()
         body = opener.encode(args, kwargs)
         until, left = opener.until(terms), terms.timeout
@@ -234,6 +257,8 @@ class RemoteUploadMethod(RemoteStreamMethod):
                 await opened.stream.wait()
             finally:
                 opened.stop()
+                if opened.stream.upload is not None and opened.stream.upload.is_drawn:
+                    drawn()
                 if opened.sending is not None:
                     await asyncio.wait((opened.sending,))
             missing = opener.waits(opened)

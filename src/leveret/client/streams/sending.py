@@ -40,6 +40,7 @@ async def send_items(
     await upload.room()
     if upload.is_over:
         return
+    upload.is_drawn = True
     items = source if isinstance(source, AsyncIterable) else draw(source)
     iterator = aiter(items)
     try:
