@@ -457,6 +457,67 @@ def test_in_its_own_thread_it_says_what_to_do(rabbit: leveret.blocking.Rabbit) -
     gc.collect()  # it is then that a coroutine that nobody awaited is told of
 
 
+class Shelf(Service):
+    """Served without asyncio."""
+
+    def __init__(self, rabbit: leveret.blocking.Rabbit) -> None:
+        self.rabbit = rabbit
+        self.entered: list[str] = []
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+
+    async def __aenter__(self) -> None:
+        self.entered.append("entered")
+
+    async def __aexit__(self, *error: object) -> None:
+        self.entered.append("left")
+
+    @method
+    async def triple(self, n: int) -> int:
+        return 3 * n
+
+    @method(timeout=30)
+    def nested(self, n: int) -> int:
+        return self.rabbit.run(self.rabbit.remote(Shelf).triple(n))
+
+    @method(timeout=30)
+    def wait(self) -> str:
+        self.begun.set()
+        self.may_end.wait(PATIENCE)
+        return "finished"
+
+
+@pytest.mark.parametrize("where", ["a broker", "embedded://"])
+def test_services_are_served_for_a_block_and_drained_at_its_end(
+    broker_url: str, where: str
+) -> None:
+    with leveret.blocking.connect(broker_url if where == "a broker" else where) as rabbit:
+        shelf, remote = Shelf(rabbit), rabbit.remote(Shelf)
+        with rabbit.serving(shelf, grace=PATIENCE) as serving:
+            assert rabbit.run(remote.triple(1), remote.nested(2)) == (3, 6)
+            waiting = rabbit.submit(remote.wait())
+            assert shelf.begun.wait(PATIENCE)
+            threading.Timer(0.05, shelf.may_end.set).start()
+        assert waiting.result(PATIENCE) == "finished", "it was drained"
+        assert shelf.entered == ["entered", "left"]
+        serving.close()
+        with pytest.raises(NoServer):
+            rabbit.run(remote.triple(1))
+        with pytest.raises(leveret.ContractError):
+            rabbit.serving(object())  # type: ignore[arg-type]
+
+
+def test_the_end_of_the_connection_ends_what_it_serves(broker_url: str) -> None:
+    rabbit = leveret.blocking.connect(broker_url)
+    shelf = Shelf(rabbit)
+    with rabbit.serving(shelf):
+        rabbit.close()
+        assert shelf.entered == ["entered", "left"]
+        rabbit.open()
+    rabbit.close()
+    assert shelf.entered == ["entered", "left"]
+
+
 def test_where_no_broker_is_the_error_says_so_and_the_next_use_tries_again() -> None:
     rabbit = leveret.blocking.connect("amqp://guest:guest@127.0.0.1:1/")
     for _ in range(2):

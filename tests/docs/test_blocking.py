@@ -21,6 +21,10 @@ class Feed(Service):
         for number in range(to):
             yield number
 
+    @method
+    async def total(self, numbers: AsyncIterator[int]) -> int:
+        return sum([number async for number in numbers])
+
 
 @pytest.fixture
 def served(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -39,7 +43,7 @@ def served(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @pytest.mark.usefixtures("served")
 def test_the_snippets_run(capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = (block.text for block in blocks("docs/blocking.md", "python"))
+    first, second, test = (block.text for block in blocks("docs/blocking.md", "python"))
     names: dict[str, Any] = {"Fibonacci": Fibonacci}
     exec(first, names)
     assert capsys.readouterr().out == "832040\n"
@@ -49,4 +53,7 @@ def test_the_snippets_run(capsys: pytest.CaptureFixture[str]) -> None:
         exec(second, names)
         assert (names["first"], names["second"]) == (55, 6765)
         assert names["future"].result(10) == 832040
+        assert names["rabbit"].run(names["feed"].total(range(3))) == 3
     assert capsys.readouterr().out == "0\n1\n2\n"
+    exec(test, names)
+    assert capsys.readouterr().out == "832040\n"

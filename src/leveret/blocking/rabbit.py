@@ -20,6 +20,7 @@ from leveret.blocking.loop_thread import (
     closed_before,
     wait_for_those_that_leave,
 )
+from leveret.blocking.serving import Serving
 from leveret.blocking.surroundings import check_surroundings
 from leveret.client.caller import Caller
 from leveret.client.discovered import DiscoveredService
@@ -35,6 +36,8 @@ from leveret.client.verbs.start import DAY
 from leveret.contract import Service
 from leveret.errors import ConnectionLost
 from leveret.rabbit import Rabbit as AsyncRabbit
+from leveret.server.options import GivenServeOptions
+from leveret.server.server import Server
 from leveret.transport.link import State
 from leveret.wire.stats import ServerCalls, ServerIdentity
 
@@ -297,6 +300,32 @@ class Rabbit:
     @property
     def _caller(self) -> Caller:
         return self._rabbit.unopened_caller
+
+    # -- serving ---------------------------------------------------------------------------------
+
+    def serving(self, *services: Service, **options: Unpack[GivenServeOptions]) -> Serving:
+        """Serve from now on, until the end of a `with` block, `close()` of what this returns, or
+        of the connection: for tests, above all. Production has `leveret serve`.
+
+        The options are those of `leveret.Rabbit.serve`, except `signals`. Handlers run in the
+        connection's thread if they are `async def`, and in threads of their own if they are `def`.
+
+        :raises ContractError: if a service cannot be served, or an option has an invalid value.
+        :raises TopologyError: if a queue exists with other options.
+        :raises ConnectionLost: if no broker can be reached.
+        :raises RuntimeError: where an event loop runs in this thread; under gevent or eventlet.
+        """  # noqa: D205 - one sentence more
+        server = self._thread.run(self._served(services, options))
+
+        def close() -> None:
+            if self._thread.runs:  # else it was drained as the connection was closed
+                self._thread.run(server.close())
+
+        return Serving(close)
+
+    async def _served(self, services: tuple[Service, ...], options: GivenServeOptions) -> Server:
+        await self._opened(None)
+        return await self._rabbit.serving(*services, **options)
 
     # -- looking at servers ----------------------------------------------------------------------
 
