@@ -149,12 +149,14 @@ class Asking:
     :param inquire: asks servers about themselves: `inquire(word, key, name, seconds)`.
     :param query: asks servers what became of calls.
     :param cancel: tells servers that nobody waits: `cancel(key, call_id, seconds)`.
+    :param most: how many may be open at a time.
     """
 
     def __init__(
         self,
         network: Network,
         *,
+        most: int,
         time: Callable[[], float],
         ready: Callable[[Question, float], Awaitable[float]],
         probe: Callable[[Route], Awaitable[bool]],
@@ -163,6 +165,8 @@ class Asking:
         cancel: Callable[[str, str, float], None],
     ) -> None:
         self._network = network
+        self._most = most
+        self._count_of_open = 0
         self._time = time
         self._ready = ready
         self._probe = probe
@@ -229,8 +233,23 @@ class Asking:
         missing.
 
         :raises NoServer: if there is none. :raises Unimplemented: if there is no such method.
+        :raises Busy: if too many are open already.
         :raises CallError: if it cannot be sent.
         """
+        if self._count_of_open >= self._most:
+            raise Busy(
+                f"{self._most} calls of all servers, or of one that is named, are in flight"
+                " already, the limit of connect(max_in_flight=...); wait for some before you make"
+                " more",
+                method=question.route.key,
+            )
+        self._count_of_open += 1
+        try:
+            return await self._ask(question, timeout)
+        finally:
+            self._count_of_open -= 1
+
+    async def _ask(self, question: Question, timeout: float) -> Gathering:
         route = question.route
         if len(question.body) > self._network.max_message_size:
             raise Busy(

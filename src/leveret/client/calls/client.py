@@ -138,6 +138,7 @@ class Client:
         """How many servers consume a queue: `await count_servers(queue, seconds)`."""
         self._asking = Asking(
             self,
+            most=max_in_flight,
             time=loop.time,
             ready=self._ready_to_ask,
             probe=self._probe.probe,

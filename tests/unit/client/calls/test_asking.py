@@ -84,6 +84,7 @@ class Scene:
         loop = asyncio.get_running_loop()
         self.asking = Asking(
             cast("Network", self),
+            most=2,
             time=loop.time,
             ready=self._ready,
             probe=self._probe,
@@ -170,6 +171,21 @@ async def test_what_keeps_it_from_being_sent_is_an_error() -> None:
     with pytest.raises(DeadlineExceeded) as late:
         await hangs.asking.ask(hangs.question(), 0.01)
     assert late.value.where == "client"
+
+
+async def test_no_more_are_open_at_a_time_than_the_client_allows() -> None:
+    scene = Scene()
+    asked = (scene.asking.ask(scene.question(id=str(number)), 60) for number in range(2))
+    open_ones = [asyncio.create_task(each) for each in asked]
+    await until(lambda: len(scene.channel_of_call.published) == 2, "both are sent")
+    with pytest.raises(Busy, match="2 calls of all servers, .* are in flight already") as caught:
+        await scene.asking.ask(scene.question(id="3"), 60)
+    assert caught.value.executed == "no"
+    for each in open_ones:
+        each.cancel()
+    await asyncio.wait(open_ones)
+    with pytest.raises(Busy, match="more than may be sent"):  # not for that reason
+        await scene.asking.ask(scene.question(id="4", body=b"large" * 100), 60)
 
 
 async def test_what_has_no_channel_is_not_sent() -> None:
