@@ -52,6 +52,7 @@ FLOORS: Final[Mapping[str, int]] = {
     "leveret/errors.py": 95,
     "leveret/sliding_window.py": 93,
     "leveret/async_only.py": 80,
+    "leveret/of_one_process.py": 100,
     "leveret/snake_case.py": 100,
     "leveret/version.py": 100,
     "pytest_leveret": 95,

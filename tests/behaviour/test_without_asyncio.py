@@ -572,7 +572,7 @@ def test_a_spawned_process_makes_a_connection_of_its_own_and_gives_back_errors_w
 
 
 def test_a_connection_says_that_it_cannot_be_pickled(rabbit: leveret.blocking.Rabbit) -> None:
-    with pytest.raises(TypeError, match=r"leveret\.blocking\.connect\(\) in the other process"):
+    with pytest.raises(TypeError, match="connect in the other process"):
         pickle.dumps(rabbit)
 
 

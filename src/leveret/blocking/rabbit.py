@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.util import Finalize, register_after_fork
 from types import TracebackType
-from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar, Unpack, cast, overload
+from typing import Any, Final, ParamSpec, Self, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
 from leveret.blocking.loop_thread import (
@@ -35,6 +35,7 @@ from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.client.verbs.start import DAY
 from leveret.contract import Service
 from leveret.errors import ConnectionLost
+from leveret.of_one_process import OfOneProcess
 from leveret.rabbit import Rabbit as AsyncRabbit
 from leveret.server.options import GivenServeOptions
 from leveret.server.server import Server
@@ -54,7 +55,7 @@ D = TypeVar("D")
 _END: Final = object()
 
 
-class Rabbit:
+class Rabbit(OfOneProcess):
     """A connection to RabbitMQ for threads that have no event loop; `connect` makes one.
 
     Remotes are those of `leveret.connect()`: their methods give awaitables, which `run` waits for.
@@ -84,12 +85,6 @@ class Rabbit:
 
     def __repr__(self) -> str:
         return f"<blocking {self._rabbit!r}>"
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a connection cannot be pickled, and so not be sent to another process: call"
-            " leveret.blocking.connect() in the other process"
-        )
 
     def open(self) -> None:
         """Connect, and wait for that. Without it the first call connects.

@@ -28,6 +28,7 @@ from leveret.client.verbs.send import send
 from leveret.client.verbs.start import DAY, Starting
 from leveret.client.verbs.started_servers import Inquirer
 from leveret.contract import Service
+from leveret.of_one_process import OfOneProcess
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,7 +48,7 @@ class ClientHere(Inquirer, Asker, Protocol):
     """What this file needs of the client of a connection."""
 
 
-class Caller:
+class Caller(OfOneProcess):
     """Makes calls over one connection; `rabbit.with_options(...)` gives one with other options.
 
     :param given: the options that `with_options` was given. Verbs apply them to methods of remotes

@@ -19,6 +19,7 @@ from leveret.client.sender import Sender
 from leveret.codec import TEXT, method_codec, normal_content_type
 from leveret.contract import Hedge, Retry
 from leveret.errors import ContractError, InvalidArgument
+from leveret.of_one_process import OfOneProcess
 from leveret.wire.tutorial import TEXT_CONTENT_TYPE, TutorialClient
 
 R = TypeVar("R")
@@ -42,7 +43,7 @@ class _Method(msgspec.Struct, frozen=True, kw_only=True):
     hedge: Hedge | Literal[False] | None = None
 
 
-class PlainRemote(Generic[R]):
+class PlainRemote(OfOneProcess, Generic[R]):
     """A queue whose servers answer text with text; `rabbit.plain("rpc_queue")` gives one.
 
     A server that fails usually says nothing. Then only the deadline ends the call.

@@ -20,6 +20,7 @@ from leveret.client.remote_method import RemoteMethod
 from leveret.client.signatures import signature_of
 from leveret.client.streams.method import RemoteStreamMethod, RemoteUploadMethod
 from leveret.contract import MethodSpec, Service, ServiceSpec, usable_spec_of
+from leveret.of_one_process import OfOneProcess
 
 R = TypeVar("R", bound="Remote")
 
@@ -84,7 +85,7 @@ class _MethodOfRemote:
         return method
 
 
-class Remote:
+class Remote(OfOneProcess):
     """A service on the other side of the broker; its methods are `RemoteMethod`s.
 
     Each service has a class of its own, with its methods; see `_class_of`.

@@ -25,13 +25,14 @@ from leveret.client.signatures import DocOfMethod, SignatureOfMethod
 from leveret.client.tracing import ClientTracing, TracedCall
 from leveret.contract import MethodSpec, given_arguments
 from leveret.errors import InvalidArgument
+from leveret.of_one_process import OfOneProcess
 from leveret.wire.started import Standing
 
 _OF_A_CALL: Final = ("metadata", "idempotency_key", "reply_metadata", "on_progress")
 """Options that may be others for each call. An invocation, which calls share, has none of them."""
 
 
-class RemoteMethod:
+class RemoteMethod(OfOneProcess):
     """One method of a remote service. Calling it sends a request and awaits the reply.
 
     A caller may make one for each call, with metadata of its own. So making one must be cheap.

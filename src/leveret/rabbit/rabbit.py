@@ -35,6 +35,7 @@ from leveret.client.verbs.pipe_types import MakesPipes
 from leveret.client.verbs.start import DAY, Starting
 from leveret.contract import Service
 from leveret.observe import PROCESS, ClientCounters
+from leveret.of_one_process import OfOneProcess
 from leveret.rabbit.connection import BrokerConnection
 from leveret.rabbit.serving import Serving, serve_until_stopped
 from leveret.rabbit.traced import client_tracing, server_tracing
@@ -51,7 +52,7 @@ S = TypeVar("S", bound=Service)
 R = TypeVar("R")
 
 
-class Rabbit(AsyncOnly):
+class Rabbit(AsyncOnly, OfOneProcess):
     """A connection to RabbitMQ, for calls and for serving; `connect` makes one."""
 
     def __init__(

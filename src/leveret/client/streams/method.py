@@ -17,6 +17,7 @@ from leveret.client.streams.remote_stream import RemoteStream
 from leveret.client.streams.sending import Source, is_source
 from leveret.contract import MethodSpec, given_arguments
 from leveret.errors import InvalidArgument
+from leveret.of_one_process import OfOneProcess
 from leveret.wire.dialect import ClientDialect
 
 _NOT_FOR_STREAMS = {
@@ -28,7 +29,7 @@ _NOT_FOR_STREAMS = {
 """Options for calls that do not stream, and what streams have in their place."""
 
 
-class RemoteStreamMethod:
+class RemoteStreamMethod(OfOneProcess):
     """One method of a remote service whose results stream. Calling it returns a `RemoteStream`.
 
     :param opener: opens the method's streams with these options.
