@@ -433,6 +433,8 @@ def test_what_is_no_call_and_no_stream_is_refused_in_words(
     wrong: Any = rabbit
     with pytest.raises(TypeError, match=r"run takes a call, as in .*; got <remote method"):
         wrong.run(remote.double(1), remote.double)
+    with pytest.raises(TypeError, match=r"; of several calls write rabbit\.run\(\*calls\)"):
+        wrong.run([remote.double(1), remote.double(2)])
     with pytest.raises(TypeError, match="submit takes a call"):
         wrong.submit(3)
     with pytest.raises(TypeError, match="each takes a stream"):

@@ -366,8 +366,13 @@ class Rabbit(OfOneProcess):
 def _check(call: object, verb: str) -> None:
     """:raises TypeError: for what is no call, such as a method that was not called."""
     if not hasattr(call, "__await__"):
+        several = ""
+        if isinstance(call, list | tuple):
+            _drop(*call)
+            several = "; of several calls write rabbit.run(*calls)"
         raise TypeError(
             f"{verb} takes a call, as in rabbit.{verb}(fibonacci.fib(30)); got {call!r:.100}"
+            f"{several}"
         ) from None
 
 

@@ -18,9 +18,9 @@ _EXTRA: Final = frozenset({"typer", "rich", "click", "watchfiles", "anyio"})
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
-    for name in ("stdout", "stderr"):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed, as some that start daemons do
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - until the end
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - until the end
     try:
         from leveret.cli.app import app  # noqa: PLC0415 - needs the extra
 

@@ -48,9 +48,9 @@ def pairs_of(words: Iterable[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _text(whole: str) -> str:
+def _text(whole: str) -> str | bytes:
     if whole == "-":
-        return sys.stdin.read()
+        return sys.stdin.buffer.read()  # JSON is UTF-8, whatever the locale says of text
     if not whole.startswith("@"):
         return whole
     try:
@@ -66,7 +66,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: str | bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError) as error:

@@ -38,8 +38,9 @@ def test_words_and_the_json_object_are_put_together() -> None:
 
 
 def test_a_dash_reads_the_json_object_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO('{"n": 30}\n'))
-    assert arguments_of([], "-") == {"n": 30}
+    stdin = io.TextIOWrapper(io.BytesIO('{"n": "é"}\n'.encode()), encoding="latin-1")
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert arguments_of([], "-") == {"n": "é"}, "JSON is UTF-8, also where text is not"
 
 
 def test_an_at_sign_reads_the_json_object_from_a_file(tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ def test_a_command_whose_output_nobody_reads_ends_as_it_would_otherwise(tmp_path
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_command_without_a_standard_input_has_an_empty_one() -> None:
+    given = ["leveret", "call", "shop.left", "-d", "-"]
+    done = run(f"import sys, leveret.cli; sys.argv = {given}; sys.stdin = None; leveret.cli.main()")
+    assert done.returncode == 2
+    assert "--arguments takes one JSON object" in done.stderr
+
+
 def test_a_command_without_a_standard_output_ends_as_it_would_otherwise(tmp_path: Path) -> None:
     contract = tmp_path / "contract.json"
     contract.write_text('{"service": "shop", "methods": {}}')
