@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from leveret.amqp import methods
 from leveret.amqp.properties import Properties
 from leveret.server import topology
 from leveret.server.streams.inbox import Inbox
+from leveret.testing import FaultProxy, Stall, before_frame
 from leveret.transport.channel import Channel
 from leveret.wire.native.topology import restore_exchanges
 from tests.behaviour.patience import at_once, until, until_found
@@ -282,3 +284,44 @@ async def test_an_upload_goes_on_once_its_exchange_is_back(
         await delete_exchange(raw, "leveret")
         monkeypatch.setattr(Inbox, "bind", noted)
         assert await weighing == 3
+
+
+class Pair(Service):
+    """Two queues, one after the other."""
+
+    @method(timeout=30, idempotent=True)
+    async def first(self, n: int) -> int:
+        return n
+
+    @method(timeout=30, idempotent=True)
+    async def second(self, n: int) -> int:
+        return n
+
+
+async def test_a_queue_whose_channel_ends_while_its_server_starts_is_served_all_the_same(
+    broker_url: str, client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Pair()):
+        pass
+    operator = await RawPeer.open(broker_url)
+    taken = await raw.take("leveret.pair.first")
+    waits = client.remote(Pair).with_options(wait_for_server=True)
+    call = asyncio.create_task(waits.first(1))
+    await taken.get()
+    async with (
+        FaultProxy(broker_url) as proxy,
+        leveret.connect(proxy.url) as far,
+        AsyncExitStack() as stack,
+    ):
+        # The control queue and the first one are consumed by then.
+        second = before_frame(3, "to_broker", kind="basic.consume")
+        rule = proxy.when(second, Stall("to_broker"))
+        starting = asyncio.create_task(stack.enter_async_context(far.serving(Pair())))
+        await rule.fired.wait()
+        raw.crash()  # the server counts what comes again: it publishes a copy
+        await delete_exchange(operator, "leveret")
+        proxy.resume()
+        await starting
+        assert await call == 1
+        assert await waits.second(2) == 2
+    await operator.close()

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from leveret import CallError, Rabbit, Service, method
 from tests.faults.diary import Entry
-from tests.faults.judgement import GIVEN_UP, LATE
+from tests.faults.judgement import GIVEN_UP, LATE, could_not_say
 from tests.simulation.deeds import Broken, Counted, Deed, Here
 from tests.simulation.plan import PATIENT, PlannedDeed
 from tests.simulation.work import MemoryDiary
@@ -107,7 +107,9 @@ class Piped(Deed):
             yield "hung", f"{late:.3f} s late"
 
     def _failed_wrongly(self, error: CallError, ran: list[_Ran]) -> Iterator[tuple[Broken, str]]:
-        if error.executed == "no" and any(entry.began for _, _, entry in ran):
+        killed_at = self.here.killed_at(self.client)
+        said = [entry for _, _, entry in ran if not could_not_say(error, entry, killed_at)]
+        if error.executed == "no" and any(entry.began for entry in said):
             yield "wrong_executed", f"it ran: {ran}"
         if error.executed == "yes" and not ran[0][2].began:
             yield "wrong_executed", "it never ran"

@@ -62,7 +62,6 @@ class Queues:
 
     :param methods: what serves each method, by "service.method".
     :param restore: has the link attach a queue, as soon as that is possible.
-    :param has_started: whether the server serves, or did: what breaks before is not restored.
     """
 
     def __init__(
@@ -71,7 +70,6 @@ class Queues:
         methods: Mapping[str, Method],
         *,
         restore: Callable[[Member], None],
-        has_started: Callable[[], bool],
     ) -> None:
         self.subscriptions: list[Subscription] = []
         """The queues, in the order of the methods."""
@@ -80,7 +78,6 @@ class Queues:
         self._loop = loop
         self._methods = methods
         self._restore = restore
-        self._has_started = has_started
 
     # -- they are attached, and break -------------------------------------------------------------
 
@@ -114,7 +111,7 @@ class Queues:
 
     def channel_ended(self, queue: Subscription) -> None:
         """The channel of a queue has ended: attach it again, unless its method drains."""
-        if self._has_started() and not self._methods[queue.spec.key].draining:
+        if not self._methods[queue.spec.key].draining:
             self._restore(queue)
 
     def deleted(self, queue: Subscription) -> None:

@@ -84,9 +84,10 @@ class Server:
         self._clock = clock = time.monotonic
         self._link = link
         self._loop = loop = link.loop
+        # Whether it serves, or did: from then on what breaks is restored, and what broke before is.
+        # And whether it has ended, and released what it served with.
         self._started = self._has_ended = False
-        """Whether it serves, or did: from then on what breaks is restored. And whether it has
-        ended, and released what it served with."""
+        self._ended_early: list[Member] = []  # broke before it had started
         self.instance = secrets.token_hex(4)
         """The server's name for itself, which no other has."""
         self.failed: asyncio.Future[None] = loop.create_future()
@@ -95,9 +96,7 @@ class Server:
         """Takes calls from state to state; its `on_transition` sees each step."""
         self.methods: dict[str, MethodServer] = {}
         """What serves each method, by "service.method", once it has started."""
-        self._queues = Queues(
-            loop, self.methods, restore=link.restore, has_started=lambda: self._started
-        )
+        self._queues = Queues(loop, self.methods, restore=self._restore)
         self.subscriptions = self._queues.subscriptions
         """The queues that it takes requests from."""
         self.queues = self._queues.statuses
@@ -195,6 +194,8 @@ class Server:
             while not await self._attach(await self._connected()):
                 pass  # the connection broke meanwhile: begin anew on the next one
             self._started = True
+            for member in self._ended_early:
+                self._link.restore(member)
             self._control.answer_questions()
             PROCESS.add_server(
                 self, tuple((queue.spec.key, queue.counters) for queue in self.subscriptions)
@@ -291,6 +292,7 @@ class Server:
 
     async def _attach(self, connection: Connection) -> bool:
         """Serve on this connection; False if it breaks first, and will come back."""
+        self._ended_early.clear()
         try:
             prepared = await self._queues.prepare(connection)
             await self._control.attach(connection)
@@ -311,9 +313,11 @@ class Server:
     # -- what breaks ----------------------------------------------------------------------------
 
     def _restore(self, member: Member) -> None:
-        """The channel of a member other than a queue has ended."""
+        """The channel of a member has ended, or is not there yet."""
         if self._started:
             self._link.restore(member)
+        else:
+            self._ended_early.append(member)
 
     def _fail(self, closed: asyncio.Future[None]) -> None:
         error = closed.exception()

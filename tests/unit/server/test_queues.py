@@ -31,18 +31,16 @@ class Method(Takes):
 
 
 class Scene:
-    """The only queue of a server, which has started if it is told so."""
+    """The only queue of a server."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        self.started = False
         self.restored: list[Member] = []
         self.method = Method()
         self.queues = Queues(
             link.loop,
             {SPEC.key: self.method},
             restore=self.restored.append,
-            has_started=lambda: self.started,
         )
         self.queue = Subscription(
             SPEC,
@@ -59,7 +57,6 @@ class Scene:
     async def serve(self) -> None:
         for queue in await self.queues.prepare(self.link.connection):
             await queue.start()
-        self.started = True
 
 
 async def _at_once() -> None:
@@ -81,16 +78,13 @@ async def test_a_queue_that_another_program_made_otherwise_is_an_error(
         await scene.queues.prepare(scene.link.connection)
 
 
-async def test_a_queue_is_restored_once_the_server_has_started(scene: Scene) -> None:
-    scene.queues.channel_ended(scene.queue)
-    assert not scene.restored
-    scene.started = True
+async def test_a_queue_whose_channel_ends_is_restored(scene: Scene) -> None:
     scene.queues.channel_ended(scene.queue)
     assert scene.restored == [scene.queue]
 
 
 async def test_a_queue_of_a_method_that_drains_is_not_restored(scene: Scene) -> None:
-    scene.started = scene.method.draining = True
+    scene.method.draining = True
     scene.queues.channel_ended(scene.queue)
     assert not scene.restored
 
