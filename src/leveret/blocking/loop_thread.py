@@ -195,8 +195,9 @@ class LoopThread:
             if waits:
                 if threading.current_thread() is self._thread:
                     raise RuntimeError(
-                        "called in the connection's own thread, as by on_progress or a middleware:"
-                        " it would wait for itself. Use rabbit.submit(...), or another thread"
+                        "called in the connection's own thread, as by on_progress, a middleware or"
+                        " an async handler: it would wait for itself. Use rabbit.submit(...), or"
+                        " another thread, as that of a handler that is a plain def"
                     )
                 check_surroundings()
             loop = self._loop
