@@ -300,7 +300,8 @@ class Rabbit(OfOneProcess):
 
     def serving(self, *services: Service, **options: Unpack[GivenServeOptions]) -> Serving:
         """Serve from now on, until the end of a `with` block, `close()` of what this returns, or
-        of the connection: for tests, above all. Production has `leveret serve`.
+        of the connection, which waits 5 s for calls that run: for tests, above all. Production has
+        `leveret serve`.
 
         The options are those of `leveret.Rabbit.serve`, except `signals`. Handlers run in the
         connection's thread if they are `async def`, and in threads of their own if they are `def`.
