@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from math import inf, isnan
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -148,12 +149,8 @@ class CallHandle(Generic[R_co]):
         """
         now = asyncio.get_running_loop().time()
         question = self._question(ask, max(until - now, 0.0))
-        try:
+        with _telling_nothing_of_the_call():
             return await self._servers.ask(question, last - now)
-        except CallError as error:
-            error.executed = "maybe"
-            error.method = self.method
-            raise
 
     async def _peeked(self) -> Standing:
         """The answer about it from the server that runs it, or from another one.
@@ -163,7 +160,8 @@ class CallHandle(Generic[R_co]):
         now = asyncio.get_running_loop().time()
         standing = await self._asked("look", now, now + TIMEOUT)
         if standing.runs_at and standing.runs_at != standing.instance:
-            there = await self._servers.ask_at(standing.runs_at, self._question("look"))
+            with _telling_nothing_of_the_call():
+                there = await self._servers.ask_at(standing.runs_at, self._question("look"))
             standing = there or standing
         return standing
 
@@ -171,6 +169,16 @@ class CallHandle(Generic[R_co]):
         return StartedQuestion(
             ask=ask, method=self.method, key=self.key, start=self._start, wait=wait
         )
+
+
+@contextmanager
+def _telling_nothing_of_the_call() -> Iterator[None]:
+    """An error in this block is one of the question. The call may have run."""
+    try:
+        yield
+    except CallError as error:
+        error.executed = "maybe"
+        raise
 
 
 def _seconds(timeout: object) -> float:

@@ -57,7 +57,15 @@ class StartedServers:
         :raises NoServer: if no server answers in time.
         :raises Unimplemented: if not all servers of the service take started calls.
         :raises Busy: if the server that answers cannot use its store.
+        :raises CallError: if none can be asked.
         """
+        try:
+            return await self._ask(question, timeout)
+        except CallError as error:
+            error.method = question.method  # not the key that the question was sent with
+            raise
+
+    async def _ask(self, question: StartedQuestion, timeout: float) -> Standing:
         loop = asyncio.get_running_loop()
         give_up = loop.time() + timeout
         service = question.method.partition(".")[0]

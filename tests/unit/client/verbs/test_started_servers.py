@@ -11,6 +11,7 @@ from leveret import (
     Busy,
     CallError,
     CallStatus,
+    ConnectionLost,
     DeadlineExceeded,
     InvalidArgument,
     InvalidResult,
@@ -39,12 +40,15 @@ class Servers:
 
     def __init__(self, **answers: list[list[bytes]]) -> None:
         self.answers = answers
+        self.closed: ConnectionLost | None = None
         self.asked: list[str] = []
         self.inquiries = Inquiries(ask=self._ask, ready=self._ready)
         self.inquiry = self.inquiries.open
         self.servers = StartedServers(lambda: self)
 
     async def _ready(self, _inquiry: Inquiry, timeout: float) -> float:
+        if self.closed is not None:
+            raise self.closed
         return timeout
 
     def _ask(self, word: str, key: str, name: str, _seconds: float, _body: bytes) -> None:
@@ -102,6 +106,25 @@ async def test_nobody_there_is_an_error_in_time() -> None:
     with pytest.raises(NoServer, match="can they reach their store of keys"):
         await silent.servers.ask(LOOK, 0.01)
     assert await silent.servers.ask_at("two", LOOK) is None
+
+
+async def test_an_error_names_the_method_and_not_the_server_that_was_asked() -> None:
+    there = Servers(info=[[info("one")]], started=[[standing()]])
+    await there.servers.ask(LOOK, 5)
+    there.closed = ConnectionLost("not sent", executed="no", method="desk.one")
+    with pytest.raises(ConnectionLost, match="not sent") as caught:
+        await there.servers.ask(LOOK, 5)
+    assert caught.value.method == "desk.write"
+
+
+async def test_a_look_at_the_server_that_runs_a_call_tells_nothing_of_it_if_it_fails() -> None:
+    there = Servers(
+        info=[[info("one")]],
+        started=[[standing("running", runs_at="two")], [standing("refused")]],
+    )
+    with pytest.raises(Busy) as caught:
+        await there.handle().peek()
+    assert caught.value.executed == "maybe"
 
 
 @pytest.mark.parametrize(("body", "error"), [(standing("refused"), Busy), (b"\xc1", InvalidResult)])
