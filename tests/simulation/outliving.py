@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
-from leveret import Cancelled, InvalidArgument, MaybeExecuted, Rabbit
+from leveret import Cancelled, DeadlineExceeded, InvalidArgument, MaybeExecuted, Rabbit
 from leveret.errors import CallError
 from tests.faults.diary import Entry
 from tests.simulation.deeds import Broken, Counted, Deed, Here
@@ -115,6 +115,8 @@ class Started(_Outliving):
         """What the second start with other arguments was told."""
         self.may_be_other = False
         """Whether the first one to begin may have been the start with other arguments."""
+        self.being_started = 0
+        """How many starts neither succeeded nor failed: their client was killed meanwhile."""
         self.last: object = None  # never asked for, where the run ended early
         """Its outcome once all faults are over."""
 
@@ -136,7 +138,13 @@ class Started(_Outliving):
         if padding:
             self.may_be_other = True
         start = rabbit.start(self._method(rabbit), key=self.key, keep=KEPT)
-        handle = await start(*self._arguments(padding))
+        self.being_started += 1
+        try:
+            handle = await start(*self._arguments(padding))
+        except CallError:
+            self.being_started -= 1
+            raise
+        self.being_started -= 1
         self.sent = True
         if self.waits is None:
             return
@@ -193,6 +201,8 @@ class Started(_Outliving):
             return
         if self.cancels is not None and self.may_be_other and isinstance(last, InvalidArgument):
             return  # one was cancelled while its server was dead, and had the key still
+        if self.cancels is not None and self.being_started and isinstance(last, DeadlineExceeded):
+            return  # one was cancelled, and the servers expect the next one, which was never sent
         # A broker that goes away while its server drains cuts the grace short.
         is_maybe = isinstance(last, MaybeExecuted | Cancelled) and last.executed == "maybe"
         if is_maybe and not self.idempotent and not self.planned.calm:
