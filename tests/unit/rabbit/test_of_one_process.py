@@ -47,13 +47,18 @@ def things() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("thing", things(), ids=repr)
+def name_of(thing: object) -> str:
+    """The same in all processes that collect the tests."""
+    return f"{type(thing).__module__}.{type(thing).__name__}"
+
+
+@pytest.mark.parametrize("thing", things(), ids=name_of)
 def test_it_says_what_to_do_in_the_other_process(thing: object) -> None:
     with pytest.raises(TypeError, match="connect in the other process"):
         pickle.dumps(thing)
 
 
-@pytest.mark.parametrize("thing", things(), ids=repr)
+@pytest.mark.parametrize("thing", things(), ids=name_of)
 def test_a_copy_is_itself(thing: object) -> None:
     assert copy.copy(thing) is thing
     assert copy.deepcopy([thing])[0] is thing
