@@ -80,14 +80,13 @@ class Ledger:
         """The broker reads again."""
         self._unblocked_at = self._world.now
 
-    def refused(self, queue: Queue, message: Message) -> None:
-        """A queue has not taken this. One that only a policy bounds does not tell the caller."""
+    def refused(self, message: Message) -> None:
+        """A queue has not taken this."""
         self._copies[_key(message)] -= 1
-        if "x-overflow" not in queue.arguments:
-            self.unrouted(message)
+        self.unrouted(message)
 
     def unrouted(self, message: Message) -> None:
-        """Nothing has taken this, and its caller is not told.
+        """Nothing has taken this, and its caller is not told, or ignores it as it is a copy.
 
         A server that drains while the broker reads nothing cannot wait until its copies are
         confirmed.
@@ -160,7 +159,7 @@ def watched(ledger: Ledger) -> Iterator[None]:
             if self.name.endswith(FAILED_SUFFIX):
                 ledger.failed(message)
             return True
-        ledger.refused(self, message)
+        ledger.refused(message)
         return False
 
     def on_death(self: Queue, entry: Entry, reason: Any) -> None:
