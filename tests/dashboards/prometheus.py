@@ -18,7 +18,7 @@ from tests.behaviour.patience import until_found
 from tests.once.packages import find_or_install
 
 _CONFIG: Final = """
-global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}}
+global: {{scrape_interval: 3s, scrape_timeout: 3s, evaluation_interval: 1s}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: leveret
