@@ -32,6 +32,7 @@ import pytest
 from xdist.workermanage import WorkerController
 
 from leveret.testing import RabbitMQUnavailable
+from tests.broken_runs import BrokenRuns
 from tests.brokers import KINDS, Broker, Loop, OnEmbedded, OnRabbitMQ
 from tests.measured import Measuring, is_measured
 from tests.rabbitmq.broker import RabbitMQ
@@ -88,8 +89,10 @@ class BrokerDesk:
                     worker.send(("", str(error)))
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Hear Ctrl-C, as do the programs that tests start: a shell's background jobs ignore it."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(BrokenRuns(config))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -262,11 +262,16 @@ async def the_queue_is_full(on: Stage) -> object:
         pass
     patient = on.client.remote(Shop).with_options(wait_for_server=True)
     waiting = set[asyncio.Task[int]]()
-    while True:  # a quorum queue may take a few more than its length
-        waiting.add(asyncio.create_task(patient.order("hay")))
-        ended, _ = await asyncio.wait(waiting, timeout=0.1)
-        if ended:
-            return await ended.pop()
+    try:
+        while True:  # a quorum queue may take a few more than its length
+            waiting.add(asyncio.create_task(patient.order("hay")))
+            ended, _ = await asyncio.wait(waiting, timeout=0.1)
+            if ended:
+                return await ended.pop()
+    finally:
+        for call in waiting:
+            call.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
 
 @ends_with("Busy")
