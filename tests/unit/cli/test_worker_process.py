@@ -124,3 +124,15 @@ def test_no_line_overtakes_a_report_that_was_counted_before(
         later.join()
         with supervisor.makefile("rb") as sent:
             assert (sent.readline(), sent.readline()) == (REPORT, b"later\n")
+
+
+async def test_a_signal_to_a_worker_that_dies_does_not_take_its_exit_code() -> None:
+    for _ in range(30):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec("sleep", "100")
+            worker = WorkerProcess(1, process, *await asyncio.open_connection(sock=ours))
+        worker.kill()
+        for _ in range(100):
+            worker.terminate()  # a moment before the death, in it, or after it
+        assert (await worker.ended()).error == "killed by SIGKILL"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -132,13 +133,18 @@ class WorkerProcess:
 
     def terminate(self) -> None:
         """Send SIGTERM: it drains. After a second one it cuts its drain short."""
-        with suppress(ProcessLookupError):
-            self._process.terminate()
+        self._send(signal.SIGTERM)
 
     def kill(self) -> None:
         """Send SIGKILL."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        # Not by the process's own methods: in some Pythons they look whether it has ended, and take
+        # the exit code away from `wait`, which then says 255 (CPython's issue 87744).
+        if not self.has_ended:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     async def _listen(self) -> None:
         with suppress(OSError):  # the worker was killed before it had read its orders
