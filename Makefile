@@ -30,6 +30,7 @@ demo-rabbitmq: $(VENV)/.ready  ## The same on a real RabbitMQ, found or started
 
 test: lint $(VENV)/.tests-compiled  ## Lint, types, layers and all tests; no room below its floor of branch coverage
 	@$(BIN)/python -m tests.rabbitmq --check --install
+	@$(BIN)/python -m tests.programs
 	@rm -rf $(COVERAGE)
 	@# In the order of tests/conftest.py: coverage.py ends at the first test that is not measured.
 	$(BIN)/coverage run -m pytest -n auto --dist loadgroup --no-loadscope-reorder

@@ -21,7 +21,7 @@ _LOCK_TIMEOUT: Final = 300
 
 
 class AptFailed(Exception):
-    """apt could not install a package; the message ends with what apt printed."""
+    """apt could not install packages; the message ends with what apt printed."""
 
 
 def apt_command() -> list[str] | None:
@@ -40,8 +40,8 @@ def apt_command() -> list[str] | None:
     return None
 
 
-def install(apt: list[str], package: str) -> None:
-    """Install a package, and do not let it start its own service.
+def install(apt: list[str], *packages: str) -> None:
+    """Install packages, and do not let them start their services.
 
     :param apt: as `apt_command` returned it.
     :raises AptFailed: if apt could not.
@@ -50,7 +50,7 @@ def install(apt: list[str], package: str) -> None:
     with _services_held_back(apt[:-1]):
         for args in (
             ["update", "-qq"],
-            ["install", "--yes", "-qq", "--no-install-recommends", package],
+            ["install", "--yes", "-qq", "--no-install-recommends", *packages],
         ):
             done = subprocess.run(
                 [*apt, "-o", f"DPkg::Lock::Timeout={_LOCK_TIMEOUT}", *args],
@@ -61,7 +61,7 @@ def install(apt: list[str], package: str) -> None:
             )
     if done.returncode:
         raise AptFailed(
-            f"apt could not install {package} (exit code {done.returncode}):\n"
+            f"apt could not install {' '.join(packages)} (exit code {done.returncode}):\n"
             f"{(done.stdout + done.stderr)[-2000:]}"
         )
 

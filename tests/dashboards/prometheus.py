@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 from leveret.testing.rabbitmq.ports import free_ports
 from tests.behaviour.patience import until_found
-from tests.once.packages import find_or_install
+from tests.programs import PROMETHEUS
 
 _CONFIG: Final = """
 global: {{scrape_interval: 3s, scrape_timeout: 3s, evaluation_interval: 1s}}
@@ -24,11 +24,6 @@ scrape_configs:
   - job_name: leveret
     static_configs: [{{targets: [{targets}]}}]
 """
-
-
-def program(name: str) -> str:
-    """The path of one of its programs, which are installed if they are missing."""
-    return find_or_install(name, package="prometheus")
 
 
 class Prometheus:
@@ -65,7 +60,7 @@ async def running(folder: Path, rules: Path, targets: Iterable[str]) -> AsyncIte
     quoted = ", ".join(f"'{target}'" for target in targets)
     config.write_text(_CONFIG.format(rules=rules, targets=quoted))
     process = await asyncio.create_subprocess_exec(
-        program("prometheus"),
+        PROMETHEUS.find_or_install(),
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",

@@ -20,7 +20,8 @@ from leveret.metrics import register
 from leveret.observe.process import PROCESS
 from tests.behaviour.cli_commands import Commands
 from tests.behaviour.patience import until_found
-from tests.dashboards.prometheus import Prometheus, program, running
+from tests.dashboards.prometheus import Prometheus, running
+from tests.programs import PROMTOOL
 
 ROOT: Final = Path(__file__).parents[2]
 ALERTS: Final = ROOT / "dashboards" / "alerts.yml"
@@ -95,7 +96,7 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("alerts_test.yml"), tmp_path)
     for words in (("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")):
         done = subprocess.run(
-            [program("promtool"), *words],
+            [PROMTOOL.find_or_install(), *words],
             cwd=tmp_path,
             capture_output=True,
             text=True,

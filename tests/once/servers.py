@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 from leveret.testing.rabbitmq.ports import free_ports
-from tests.once.packages import find_or_install
+from tests.programs import POSTGRES, REDIS_CLI, REDIS_SERVER, SETPRIV
 
 PASSWORD: Final = "hare-and-tortoise"
 
@@ -140,7 +140,7 @@ class RedisServer(_Server):
     """Redis, with a password, writing all to disk before it answers."""
 
     def __init__(self) -> None:
-        self._binary = find_or_install("redis-server", package="redis-server")
+        self._binary = REDIS_SERVER.find_or_install()
         super().__init__("redis")
 
     @property
@@ -149,7 +149,7 @@ class RedisServer(_Server):
 
     def ask(self, *words: str) -> str:
         """What `redis-cli` prints."""
-        cli = find_or_install("redis-cli", package="redis-tools")
+        cli = REDIS_CLI.find_or_install()
         command = [cli, "-p", str(self.port), "--no-auth-warning", "-a", PASSWORD, *words]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
@@ -173,9 +173,7 @@ class PostgresServer(_Server):
     """PostgreSQL, with a password, on TCP alone."""
 
     def __init__(self) -> None:
-        self._binary = find_or_install(
-            "postgres", package="postgresql", folders="/usr/lib/postgresql/*/bin"
-        )
+        self._binary = POSTGRES.find_or_install()
         super().__init__("postgres")
         self._data = self.folder / "data"
         password = self.folder / "password"
@@ -220,7 +218,7 @@ class PostgresServer(_Server):
             return []
         user = pwd.getpwnam(self._user)
         who = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-        return [find_or_install("setpriv", package="util-linux"), *who]
+        return [SETPRIV.find_or_install(), *who]
 
 
 def _dying_with_us() -> list[str]:

@@ -43,6 +43,9 @@
       mark();
       next.scrollIntoView({ block: "nearest" });
     }
+    // Where nothing has the focus, but for a button of the help: Chromium takes it away from that one
+    // a frame after the help was closed.
+    const isOnPage = (target) => target === document.body || Boolean(help?.contains(target));
     const places = { o: "/", m: "/methods", c: "/calls", f: "/failures" };
     document.addEventListener("keydown", (event) => {
       const form = id("call");
@@ -56,7 +59,10 @@
       else if (event.key === "?") help?.showModal();
       else if (event.key === "j") step(1);
       else if (event.key === "k") step(-1);
-      else if (event.key === "Enter" && at && event.target === document.body) rows().find((row) => row.dataset.row === at)?.querySelector("a")?.click();
+      else if (event.key === "Enter" && at && isOnPage(event.target)) {
+        event.preventDefault();
+        rows().find((row) => row.dataset.row === at)?.querySelector("a")?.click();
+      }
       else if (places[event.key] && help) location.assign(base + places[event.key]);
     });
 
