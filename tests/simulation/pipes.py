@@ -18,6 +18,9 @@ _Ran: TypeAlias = tuple[str, str, Entry]
 """A stage, the way that its argument came and itself, and what its handler did."""
 
 _METHODS: Final = ("again", "more", "once", "keyed")
+_PATIENT: Final = 2 * PATIENT
+"""Seconds to the deadline of pipes that must have a result. Faults go on for most of `PATIENT`, and
+each may begin a pipe anew, which takes up to 6 s without any."""
 _SECONDS: Final = (0.0, 0.0, 0.0, 0.0, 0.05, 0.05, 1.5, 1.5)
 """How long a handler takes, by chance: a server asks whether a caller waits for a second."""
 
@@ -71,7 +74,7 @@ class Piped(Deed):
         names = _METHODS[:2] if dice.random() < 0.3 else _METHODS
         self.stages = [dice.choice(names) for _ in range(dice.randint(2, 4))]
         self.repeats = all(name in _METHODS[:2] for name in self.stages)
-        self.timeout = PATIENT if self.repeats or planned.calm else dice.choice((0.3, 2.0, 5.0))
+        self.timeout = _PATIENT if self.repeats or planned.calm else dice.choice((0.3, 2.0, 5.0))
         self.result = ""
 
     def what(self) -> str:

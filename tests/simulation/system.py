@@ -22,7 +22,7 @@ from tests.simulation.network import Network
 from tests.simulation.once import SharedRecords
 from tests.simulation.outliving import OneWay, Started
 from tests.simulation.pipes import Piped, Stages
-from tests.simulation.plan import PATIENT, Plan, PlannedCall, PlannedDeed, PlannedFault
+from tests.simulation.plan import Plan, PlannedCall, PlannedDeed, PlannedFault
 from tests.simulation.programs import (
     BrokerProgram,
     ClientProgram,
@@ -39,8 +39,10 @@ _LATEST: Final = 1.0
 """Seconds after the last deadline at which no handler begins any more."""
 _LOOK: Final = 0.1
 """Seconds between two looks at what must hold at any time."""
-_SETTLED: Final = PATIENT + 10.0
-"""Seconds in which requests whose callers are dead leave the queues."""
+_SETTLED: Final = 65.0
+"""Seconds in which nothing is left. Requests whose callers are dead expire in 25 s; servers give up
+a stream whose caller says nothing 30 s after its last item; and the key of a started call whose
+server died is free after 60 s."""
 _AFTERMATH_EVERY: Final = 4
 """One of so many runs ends with the aftermath, which takes as long as some hundred calls. Of runs
 with many calls, it is one of twice as many."""

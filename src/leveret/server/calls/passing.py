@@ -55,11 +55,12 @@ Publish = Callable[[bytes, Next], Awaitable[Fate]]
 _RESULT: Final = "result"
 _CODECS: Final = 64
 """For how many next stages a method keeps the encoder of its result."""
-_MOST_TRIES: Final = 5
-"""How often a request is published if its channel ends each time."""
+_MOST_TRIES: Final = 8
+"""How often a request is published if its channel ends each time. With the pauses that is for at
+least 3 s: a request that ends its channel by itself is to do so seldom, as others have it too."""
 _ANSWERED_WITHIN: Final = 5.0
 """Seconds after which the broker counts as silent about the next request of a started call."""
-_PAUSES: Final = Backoff(first=0.05, most=0.5)
+_PAUSES: Final = Backoff(first=0.05, most=1.0)
 """The pauses, in seconds, between two attempts."""
 
 

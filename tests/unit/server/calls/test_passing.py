@@ -161,7 +161,7 @@ async def test_a_channel_that_ends_each_time_is_given_up() -> None:
     scene = Scene(*[Fate.UNKNOWN] * 9, then=structs.replace(STAMP, repeatable=True))
     error, _ = await scene.failure()
     assert error.code == "ABORTED"
-    assert len(scene.next.published) == 5
+    assert len(scene.next.published) == 8
 
 
 async def test_a_request_that_was_not_sent_goes_as_soon_as_there_is_a_channel() -> None:
