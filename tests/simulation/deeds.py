@@ -15,7 +15,7 @@ from typing import ClassVar, Final, Literal, Protocol
 
 from leveret import CallError, Rabbit
 from tests.faults.diary import Entry
-from tests.faults.judgement import TOLD_AND_KILLED, could_not_say
+from tests.faults.judgement import GIVEN_UP, TOLD_AND_KILLED, could_not_say
 from tests.simulation.plan import PlannedDeed
 from tests.simulation.work import MemoryDiary
 
@@ -80,6 +80,11 @@ class Attempt:
     """Whether it went away: its process died, or it did not want to wait."""
     hung: bool = False
     error: BaseException | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has an error, and none of a request that may have killed six servers."""
+        return self.error is not None and not GIVEN_UP.search(str(self.error))
 
 
 class Deed:

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from leveret import CallError, Rabbit, Service, method
 from tests.faults.diary import Entry
-from tests.faults.judgement import GIVEN_UP, LATE, could_not_say
+from tests.faults.judgement import LATE, could_not_say
 from tests.simulation.deeds import Broken, Counted, Deed, Here
 from tests.simulation.plan import PATIENT, PlannedDeed
 from tests.simulation.work import MemoryDiary
@@ -117,7 +117,7 @@ class Piped(Deed):
         if error.executed == "yes" and not ran[0][2].began:
             yield "wrong_executed", "it never ran"
         must_end = self.repeats or self.planned.calm
-        if must_end and not GIVEN_UP.search(str(error)):
+        if must_end and self.at.failed:
             yield "pipes_lost", f"it must have a result: {ran}"
 
     def _ended_wrongly(self, ran: list[_Ran]) -> Iterator[tuple[Broken, str]]:

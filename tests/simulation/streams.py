@@ -247,7 +247,7 @@ class Results(_Stream):
         if self.fails and self.whole:
             yield "lost", f"its handler failed, and its consumer heard of nothing: {entry}"
         must_end = self.resumes or self.planned.calm
-        if must_end and not at.left and at.error is not None:
+        if must_end and not at.left and at.failed:
             yield "lost", f"it must come to its end: {entry}"
 
 
