@@ -46,6 +46,13 @@ async def test_workers_share_the_calls_and_name_their_lines_in_the_log(commands:
     assert await server.ends() == 0
 
 
+async def test_workers_wait_for_a_broker_without_end(commands: Commands) -> None:
+    server = await commands.start("serve", SERVED, "--workers", "2", "--wait-for-broker", "inf")
+    assert len(set(await ready_pids(server, 2))) == 2
+    server.terminate()
+    assert await server.ends() == 0
+
+
 async def test_a_killed_worker_is_replaced_while_the_calls_go_on(commands: Commands) -> None:
     server, pids = await commands.serve_with_workers(SERVED)
     async with leveret.connect(commands.url) as rabbit:

@@ -17,7 +17,7 @@ import typer
 import leveret
 from leveret.cli.contracts import one_line_errors
 from leveret.cli.exits import DONE, INCOMPLETE
-from leveret.cli.options import refuse_embedded, refuse_empty
+from leveret.cli.options import refuse_embedded, refuse_empty, refuse_nan
 from leveret.cli.printing import one_line, print_error_text, print_result
 from leveret.client.survey import Survey
 from leveret.errors import CallError, InvalidArgument, NoServer, Unimplemented
@@ -55,6 +55,7 @@ Within = Annotated[
         "--timeout",
         min=0.05,
         max=600,
+        callback=refuse_nan,
         help="Seconds that servers have to answer. It ends before if all have that the broker knows"
         " of.",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -25,6 +26,7 @@ __all__ = [
     "refuse_embedded",
     "refuse_empty",
     "refuse_empty_variable",
+    "refuse_nan",
 ]
 
 
@@ -124,6 +126,16 @@ def refuse_empty_variable(variable: str) -> None:
             f"{variable} is empty; set it, or unset it for the default",
             param_hint="the environment",
         )
+
+
+def refuse_nan(seconds: float | None) -> float | None:
+    """Refuse what is no number, as the callback of an option: no bound of `min=` and `max=` does.
+
+    :raises typer.BadParameter: if it is none.
+    """
+    if seconds is not None and math.isnan(seconds):
+        raise typer.BadParameter(f"{seconds} is no number of seconds")
+    return seconds
 
 
 def refuse_embedded(url: str | None, *, as_json: bool = False) -> None:

@@ -17,3 +17,32 @@ def test_metrics_without_their_extra_are_refused_with_what_to_install(
     found = runner.invoke(app, ["serve", "shop:Shop", "--metrics", ":9100"])
     assert found.exit_code == 2
     assert "pip install 'leveret[metrics]'" in found.output
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--grace=nan", "nan is no number of seconds"),
+        ("--grace=inf", "inf is not in the range"),
+        ("--wait-for-broker=nan", "nan is no number of seconds"),
+    ],
+)
+def test_seconds_that_no_clock_can_wait_are_refused(option: str, told: str) -> None:
+    found = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["serve", "shop:Shop", option])
+    assert found.exit_code == 2
+    assert told in found.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["call", "shop.left", "--timeout=nan"],
+        ["ls", "--timeout=nan"],
+        ["top", "--interval=nan"],
+        ["map", "--interval=nan"],
+    ],
+)
+def test_what_is_no_number_of_seconds_is_refused(words: list[str]) -> None:
+    found = CliRunner(env={"COLUMNS": "200"}).invoke(app, words)
+    assert found.exit_code == 2
+    assert "nan is no number of seconds" in found.output

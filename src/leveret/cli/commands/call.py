@@ -21,7 +21,7 @@ from leveret.cli.made_calls import (
     call_once,
     described_answers,
 )
-from leveret.cli.options import Url, read_pairs, refuse_embedded, refuse_empty
+from leveret.cli.options import Url, read_pairs, refuse_embedded, refuse_empty, refuse_nan
 from leveret.cli.printing import print_error, print_error_text, print_result
 from leveret.cli.progress_bar import ProgressBar, is_terminal
 from leveret.cli.repeated_calls import Outcomes, described, summary
@@ -73,6 +73,7 @@ def call(
         typer.Option(
             min=0.001,
             max=4_294_967,
+            callback=refuse_nan,
             show_default="10",
             help="Seconds the call may take.",
         ),

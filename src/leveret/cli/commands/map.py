@@ -19,7 +19,7 @@ from leveret.cli.asking import (
     print_survey,
 )
 from leveret.cli.map_formats import as_dot, as_impact, as_json, as_mermaid, as_table
-from leveret.cli.options import Url
+from leveret.cli.options import Url, refuse_nan
 from leveret.client.between import between
 from leveret.client.service_map import ServiceMap, service_map
 from leveret.client.survey import StatsSurvey
@@ -58,6 +58,7 @@ def draw(
         typer.Option(
             min=0.1,
             max=3600,
+            callback=refuse_nan,
             show_default=False,
             help="Look twice, so many seconds apart, and show calls per second.",
         ),

@@ -11,7 +11,14 @@ import typer
 
 from leveret.cli.exits import CANNOT_LISTEN
 from leveret.cli.logs import LogFormat, LogLevel, tell_end
-from leveret.cli.options import read_endpoint, read_pairs, read_users, refuse_embedded, refuse_empty
+from leveret.cli.options import (
+    read_endpoint,
+    read_pairs,
+    read_users,
+    refuse_embedded,
+    refuse_empty,
+    refuse_nan,
+)
 from leveret.cli.serving.monitoring import CannotListen, MonitorOptions
 from leveret.cli.serving.process import ServerProcess
 from leveret.cli.serving.request import Ending, ServeRequest
@@ -24,6 +31,8 @@ __all__ = ["CODES", "serve"]
 
 CODES: Final = (0, 2, 8, 9, 10, 11, 12, 13, 14, 70, 130)
 """The exit codes that it can have."""
+_FOREVER: Final = 1e9
+"""Seconds, 30 years: workers are told their options as JSON, which has no infinity."""
 
 
 def serve(
@@ -62,7 +71,12 @@ def serve(
     ] = None,
     grace: Annotated[
         float,
-        typer.Option(min=0, help="Seconds that running calls get to end at SIGINT or SIGTERM."),
+        typer.Option(
+            min=0,
+            max=4_294_967,
+            callback=refuse_nan,
+            help="Seconds that running calls get to end at SIGINT or SIGTERM.",
+        ),
     ] = 30.0,
     plain: Annotated[
         list[str] | None,
@@ -115,7 +129,10 @@ def serve(
     wait_for_broker: Annotated[
         float,
         typer.Option(
-            min=0, help="Seconds to go on trying at the start while no broker can be reached."
+            min=0,
+            callback=refuse_nan,
+            help="Seconds to go on trying at the start while no broker can be reached; inf for as"
+            " long as it takes.",
         ),
     ] = 0.0,
     name: Annotated[
@@ -193,7 +210,7 @@ def serve(
         allow=read_users(allow, "--allow"),
         operators=tuple(filter(None, operators.split(","))),
         once=once,
-        wait_for_broker=wait_for_broker,
+        wait_for_broker=min(wait_for_broker, _FOREVER),
         access_log=access_log,
         log_level=log_level,
         log_format=log_format,

@@ -21,7 +21,7 @@ from leveret.cli.asking import (
 )
 from leveret.cli.exits import DONE
 from leveret.cli.live_screen import is_terminal, keys_of_terminal, show_live
-from leveret.cli.options import Url
+from leveret.cli.options import Url, refuse_nan
 from leveret.cli.printing import describe
 from leveret.cli.top_screen import KEYS, Lately, Sort, described, frame, lately, lines_of
 from leveret.client.survey import StatsSurvey
@@ -38,7 +38,10 @@ def top(
     ] = None,
     url: Url = None,
     interval: Annotated[
-        float, typer.Option(min=0.1, max=3600, help="Seconds from one look to the next.")
+        float,
+        typer.Option(
+            min=0.1, max=3600, callback=refuse_nan, help="Seconds from one look to the next."
+        ),
     ] = 2.0,
     sort: Annotated[Sort, typer.Option(help="By what, the worst first.")] = Sort.FAILED,
     once: Annotated[
