@@ -48,7 +48,7 @@ def read_settings(context: typer.Context, file: Path | None) -> Path | None:
 
 def _read(file: Path, options: Mapping[str, _Option]) -> dict[str, Any]:
     try:
-        given = tomllib.loads(file.read_text())
+        given = tomllib.loads(file.read_text(encoding="utf-8-sig"))  # some editors begin with a BOM
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{file} cannot be read: {error}") from None
     found: dict[str, Any] = {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -70,6 +73,20 @@ def test_what_cannot_be_an_option_is_refused(tmp_path: Path, text: str, told: st
     path = tmp_path / "serve.toml"
     path.write_text(text)
     assert told in " ".join(shown(f"--config={path}", "a:A").replace("│", "").split())
+
+
+def test_a_file_is_utf8_whatever_the_locale_says(tmp_path: Path) -> None:
+    path = tmp_path / "serve.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + 'targets = ["büro"]\n'.encode())  # as Notepad writes it
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-m", "leveret", "serve", "--config", str(path)],
+        env={**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        check=False,
+    )
+    assert (
+        done.stderr.decode() == "leveret: TargetError: 'büro' is no target: write module:Service\n"
+    )
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
