@@ -7,6 +7,7 @@ import inspect
 import logging
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from enum import Flag
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -60,6 +61,11 @@ class Square(msgspec.Struct, tag=True, forbid_unknown_fields=True):
     side: float
 
 
+class Filters(Flag):
+    RED = 1
+    GREEN = 2
+
+
 class Science(Service):
     """Looks at the sky."""
 
@@ -91,6 +97,10 @@ class Science(Service):
     ) -> tuple[UUID, dict[int, datetime]]:
         return owner, at
 
+    @method
+    async def look(self, through: Filters = Filters.RED | Filters.GREEN) -> list[Filters]:
+        return [through, ~through]
+
     @method(timeout=3, priority_levels=4)
     async def close(self) -> None:
         """Close the dome."""
@@ -115,6 +125,8 @@ async def test_a_service_without_its_class_is_called_like_one_with_it(
         assert await science.invert(IMAGE) == IMAGE[::-1]
         owner = UUID(int=7)
         assert await science.register(owner, {1: MORNING}) == (owner, {1: MORNING})
+        assert await science.look() == await science.look(3) == [3, 0]
+        assert await science.look(Filters.GREEN) == [2, 1]
         hurried = science.with_options(timeout=PATIENCE, priority=4, metadata={"a": "b"})
         assert await hurried.close() is None
         assert type(hurried) is type(science)
@@ -124,6 +136,7 @@ async def test_a_service_without_its_class_is_called_like_one_with_it(
         "develop",
         "errors",
         "invert",
+        "look",
         "register",
         "with_options",
     ]
@@ -133,7 +146,10 @@ async def test_a_service_without_its_class_is_called_like_one_with_it(
     assert shown.parameters["tags"].kind is inspect.Parameter.KEYWORD_ONLY
     assert inspect.getdoc(science) == "Looks at the sky."
     assert "Develop a plate." in (science.develop.__doc__ or "")
-    assert repr(science) == "<discovered service science: area, close, develop, invert, register>"
+    assert (
+        repr(science)
+        == "<discovered service science: area, close, develop, invert, look, register>"
+    )
 
 
 WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [

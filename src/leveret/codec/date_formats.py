@@ -1,13 +1,18 @@
-"""JSON Schema by msgspec, with the `format` of dates and times.
+"""JSON Schema by msgspec, with the `format` of dates and times, and with all values of flags.
 
-msgspec leaves it out where a date or a time may come with a zone or without. JSON Schema has one
-format for either (2020-12, "Validation", section 7.3.1), and most readers want to know that it is a
-date at all.
+msgspec leaves the format out where a date or a time may come with a zone or without. JSON Schema
+has one format for either (2020-12, "Validation", section 7.3.1), and most readers want to know that
+it is a date at all.
+
+Of an `enum.Flag` msgspec lists the single flags, but reads and writes their combinations as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from enum import STRICT, Flag
+from functools import reduce
+from operator import or_
 from typing import Any, TypeAlias, get_origin
 
 import msgspec
@@ -35,7 +40,7 @@ def schema_of(
         annotation and the schema of the whole and of each field.
     """
     whole = mi.type_info(annotation)
-    named: dict[Any, _Named] = {}
+    named: dict[Any, _Named | mi.EnumType] = {}
     _collect(whole, named)
     # The schema of a class is a reference to its definition: so each class tells its name.
     (schema, *references), definitions = msgspec.json.schema_components(
@@ -46,6 +51,9 @@ def schema_of(
     before = reference.partition("{name}")[0]
     for kind, its in zip(named.values(), references, strict=True):
         definition = definitions[its["$ref"].removeprefix(before)]
+        if isinstance(kind, mi.EnumType):
+            _describe_flags(kind.cls, definition)
+            continue
         hints = field_hints(get_origin(kind.cls) or kind.cls)
         for field, field_schema in _fields(kind, definition):
             _mark(field.type, field_schema)
@@ -53,9 +61,22 @@ def schema_of(
     return schema, definitions
 
 
-def _collect(kind: mi.Type, named: dict[Any, _Named]) -> None:
-    """Find the classes with fields in a type, and in their fields."""
+def _describe_flags(flags: Any, definition: dict[str, Any]) -> None:
+    """Describe the numbers that stand for flags of a class, and for their combinations."""
+    del definition["enum"]
+    definition["type"] = "integer"
+    if flags._boundary_ is STRICT:  # else they take numbers with other bits, too
+        definition |= {
+            "minimum": 0,
+            "maximum": reduce(or_, (one.value for one in flags.__members__.values()), 0),
+        }
+
+
+def _collect(kind: mi.Type, named: dict[Any, _Named | mi.EnumType]) -> None:
+    """Find the classes with fields, and those of flags, in a type and in their fields."""
     kind = _bare(kind)
+    if isinstance(kind, mi.EnumType) and issubclass(kind.cls, Flag):
+        named[kind.cls] = kind
     if isinstance(kind, _Named):
         if kind.cls in named:
             return

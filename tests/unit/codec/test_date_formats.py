@@ -1,9 +1,11 @@
-"""Dates and times have their format in JSON Schema, wherever they stand in a type."""
+"""Dates and times have their format in JSON Schema, and flags all their values, wherever they
+stand in a type."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from enum import Flag, IntFlag
 from typing import Annotated, Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import msgspec
@@ -100,3 +102,33 @@ def test_fields_of_every_kind_of_class_have_it() -> None:
     assert box["properties"]["content"] == DATE_TIME
     (tree,) = described(Tree)[1].values()
     assert DATE_TIME in tree["properties"]["planted"]["anyOf"]
+
+
+class Rights(Flag):
+    """What somebody may do."""
+
+    READ = 1
+    WRITE = 4
+    ALL = 13
+
+
+class Options(IntFlag):
+    LOUD = 1
+
+
+class Door(msgspec.Struct):
+    rights: list[Rights] = []
+    options: Options | None = None
+
+
+def test_combined_flags_are_values_as_single_ones_are() -> None:
+    _, found = described(dict[str, Door])
+    assert found["Rights"] == {
+        "title": "Rights",
+        "description": "What somebody may do.",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 13,
+    }
+    assert found["Options"] == {"title": "Options", "type": "integer"}
+    assert described(Rights)[1] == {"Rights": found["Rights"]}
