@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Annotated, Any, Generic, TypeVar
 
 import annotated_types as at
@@ -175,3 +176,45 @@ async def test_values_that_mean_the_same_arrive_as_the_annotation_says(
         for raw in raws:
             found = await remote.read(raw, Real(0.5))
             assert (found, type(found[0])) == ([0.5, 1.0], float)
+
+
+BERLIN_OF_OLD = timezone(timedelta(minutes=53, seconds=28))
+OLD = datetime(1880, 5, 1, 12, tzinfo=BERLIN_OF_OLD)
+
+
+class Archive(Service):
+    @method
+    async def at(self, when: list[datetime]) -> list[datetime]:
+        return [one.astimezone(BERLIN_OF_OLD) for one in when]
+
+    @method
+    async def opens(self, daily: dict[str, time]) -> None: ...
+
+    @method(content_type="text/plain")
+    async def year(self, when: datetime) -> int:
+        return when.year
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+async def test_no_date_arrives_as_another_moment_where_its_offset_has_seconds(
+    client: Rabbit, host: Rabbit, content_type: str
+) -> None:
+    async with host.serving(Archive()):
+        archive = client.remote(Archive).with_options(content_type=content_type)
+        by_name = client.with_options(content_type=content_type)
+        opens = time(8, tzinfo=BERLIN_OF_OLD)
+        for call in (archive.opens({"all": opens}), by_name.call("archive.opens", daily=[opens])):
+            with pytest.raises(InvalidArgument, match=r"that of 08:00:00\+00:53:28.*`\$\.daily"):
+                await call
+        if content_type == "application/msgpack":  # a date travels in UTC there
+            assert await archive.at([OLD]) == [OLD]
+            return
+        for call in (archive.at([OLD]), by_name.call("archive.at", when=[OLD])):
+            with pytest.raises(InvalidArgument, match=r"\+00:53:28; .* - at `\$\.when\[0\]`") as no:
+                await call
+            assert no.value.executed == "no"
+        with pytest.raises(InvalidResult, match=r"\+00:53:28; convert it, as by astimezone\(UTC\)"):
+            await archive.at([OLD.astimezone(UTC)])
+        with pytest.raises(InvalidArgument, match=r"\+00:53:28"):
+            await client.remote(Archive).year(OLD)
+        assert await client.remote(Archive).year(OLD.astimezone(UTC)) == OLD.year

@@ -14,6 +14,7 @@ from leveret.codec.content_type import JSON, MSGPACK
 from leveret.codec.hook_table import BYTES, HookTable
 from leveret.codec.kindred import plain
 from leveret.codec.not_finite import refuse_not_finite
+from leveret.codec.odd_offsets import refuse_odd_offsets
 from leveret.codec.travelling_types import Traits, traits
 from leveret.errors import ContractError
 
@@ -77,12 +78,24 @@ def _proof(
     decode: Callable[[bytes], Any],
 ) -> Proof:
     """Return what decodes a body as the receiver will: nothing else checks nested values."""
-    if content_type != JSON:
-        return lambda body, value: decode(body)
     found = traits(annotation, table)
     known = plain if table is None else table.encode
-    prove = _proof_by_reading(decode, known, numbers_or_null=found.numbers_or_null)
-    return _proof_of_texts(annotation, table, found, prove) if found.texts else prove
+    prove: Proof = lambda body, _value: decode(body)  # noqa: E731
+    if content_type == JSON:
+        prove = _proof_by_reading(decode, known, numbers_or_null=found.numbers_or_null)
+        if found.texts:
+            prove = _proof_of_texts(annotation, table, found, prove)
+    return _proof_of_offsets(content_type, known, prove) if found.offsets else prove
+
+
+def _proof_of_offsets(content_type: str, known: Callable[[Any], Any], prove: Proof) -> Proof:
+    """Return the proof of a body that may have dates and times with offsets."""
+
+    def prove_with_offsets(body: bytes, value: Any) -> None:
+        prove(body, value)
+        refuse_odd_offsets(content_type, body, value, known)
+
+    return prove_with_offsets
 
 
 def _proof_by_reading(

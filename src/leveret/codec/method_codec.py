@@ -16,6 +16,7 @@ from leveret.codec import single_value, structured, with_buffers
 from leveret.codec.buffered_types import buffered_in
 from leveret.codec.content_type import BUFFERS, JSON, MSGPACK, TEXT, normal_content_type
 from leveret.codec.not_finite import refuse_not_finite
+from leveret.codec.odd_offsets import refuse_odd_offsets
 from leveret.codec.pydantic_values import plain_model
 from leveret.codec.special_fields import special_fields
 from leveret.errors import ContractError
@@ -218,7 +219,7 @@ def untyped_codec(content_type: str | None) -> UntypedCodec:
     if normal == MSGPACK:
         return UntypedCodec(
             content_type=normal,
-            encode_arguments=msgspec.msgpack.Encoder(enc_hook=plain_model).encode,
+            encode_arguments=_encode_msgpack,
             decode_result=msgspec.msgpack.Decoder().decode,
         )
     if normal == BUFFERS:
@@ -241,4 +242,11 @@ def _encode_json(arguments: dict[str, Any]) -> bytes:
     body = msgspec.json.encode(arguments, enc_hook=plain_model)
     if b"null" in body:
         refuse_not_finite(msgspec.to_builtins(arguments, enc_hook=plain_model))
+    refuse_odd_offsets(JSON, body, arguments, plain_model)
+    return body
+
+
+def _encode_msgpack(arguments: dict[str, Any]) -> bytes:
+    body = msgspec.msgpack.encode(arguments, enc_hook=plain_model)
+    refuse_odd_offsets(MSGPACK, body, arguments, plain_model)
     return body

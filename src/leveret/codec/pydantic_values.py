@@ -19,6 +19,7 @@ from leveret.annotations.parts import parts
 from leveret.codec.content_type import JSON
 from leveret.codec.kindred import plain
 from leveret.codec.not_finite import refuse_not_finite
+from leveret.codec.odd_offsets import may_have_offsets, refuse_odd_offsets
 from leveret.errors import ContractError
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class PydanticType:
             raise ValueError(f"{_first_words(error)} - at `{path}`") from error
         if b"null" in body:  # which it writes for NaN and the infinities
             refuse_not_finite(self._plain(value, round_trip=True))
+        if may_have_offsets(body):
+            refuse_odd_offsets(JSON, body, self._plain(value, round_trip=True))
         read = self.decode(body, path)
         if _HIDDEN in body and self._plain(read) != self._plain(value):
             raise ValueError(

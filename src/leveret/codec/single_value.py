@@ -14,6 +14,7 @@ import msgspec
 from leveret.annotations import Hook, hooks_of, of_pydantic, without_metadata
 from leveret.codec.content_type import TEXT
 from leveret.codec.kindred import as_known, plain
+from leveret.codec.odd_offsets import refuse_odd_offset
 from leveret.codec.travelling_types import is_bytes, is_scalar, is_string
 from leveret.errors import ContractError
 
@@ -149,6 +150,7 @@ def _raw_coder(annotation: Any) -> Coder:
 
 def _text(value: Any) -> str:
     """Write a scalar: ISO 8601 for dates, the value of an enum, else `str(value)`."""
+    refuse_odd_offset(value)
     return str(msgspec.to_builtins(value, enc_hook=plain))
 
 

@@ -144,6 +144,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a floating-point number may stand anywhere."""
     texts: bool
     """Whether anything of it is text in JSON that is not always text in Python, as bytes are."""
+    offsets: bool
+    """Whether a date or a time with an offset from UTC may stand anywhere."""
     flat: bool
     """Whether all in it are containers and values of Python's own, and no class with fields."""
 
@@ -173,6 +175,7 @@ def _traits(annotation: Any, table: HookTable | None = None) -> Traits:
         numbers=any(isinstance(part, (*_UNKNOWN, shapes.FloatType)) for part in found),
         texts=any(isinstance(part, _TEXTS) for part in found)
         and not any(isinstance(part, shapes.RawType) for part in found),
+        offsets=any(isinstance(part, shapes.DateTimeType | shapes.TimeType) for part in found),
         flat=not any(isinstance(part, _WITH_FIELDS) for part in found[1:]),
     )
 

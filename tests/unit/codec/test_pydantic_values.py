@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -219,3 +219,14 @@ def test_a_caller_without_a_contract_may_give_models() -> None:
     assert plain_model(LINE) == {"sku": "carrot", "howMany": 2}
     with pytest.raises(TypeError, match="object is unsupported"):
         plain_model(object())
+
+
+@pytest.mark.parametrize("content_type", [JSON, MSGPACK])
+def test_an_offset_with_seconds_is_refused_as_pydantic_drops_them(content_type: str) -> None:
+    codec = method_codec(content_type, NoFields, Page[datetime])
+    berlin = timezone(timedelta(minutes=53, seconds=28))
+    at = datetime(1880, 5, 1, tzinfo=berlin)
+    with pytest.raises(ENCODE_ERRORS, match=r"\+00:53:28; .* - at `\$\.items\[0\]`"):
+        codec.encode_result(Page[datetime](items=[at]))
+    page = Page[datetime](items=[at.astimezone(UTC)])
+    assert codec.decode_result(bytes(codec.encode_result(page))) == page
