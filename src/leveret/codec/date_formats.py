@@ -3,22 +3,19 @@
 msgspec leaves the format out where a date or a time may come with a zone or without. JSON Schema
 has one format for either (2020-12, "Validation", section 7.3.1), and most readers want to know that
 it is a date at all.
-
-Of an `enum.Flag` msgspec lists the single flags, but reads and writes their combinations as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import STRICT, Flag
-from functools import reduce
-from operator import or_
+from enum import Flag
 from typing import Any, TypeAlias, get_origin
 
 import msgspec
 import msgspec.inspect as mi
 
 from leveret.annotations.parts import field_hints
+from leveret.codec.flag_schemas import describe_flags
 
 __all__ = ["schema_of"]
 
@@ -52,24 +49,13 @@ def schema_of(
     for kind, its in zip(named.values(), references, strict=True):
         definition = definitions[its["$ref"].removeprefix(before)]
         if isinstance(kind, mi.EnumType):
-            _describe_flags(kind.cls, definition)
+            describe_flags(kind.cls, definition)
             continue
         hints = field_hints(get_origin(kind.cls) or kind.cls)
         for field, field_schema in _fields(kind, definition):
             _mark(field.type, field_schema)
             add_to(hints.get(field.name), field_schema)
     return schema, definitions
-
-
-def _describe_flags(flags: Any, definition: dict[str, Any]) -> None:
-    """Describe the numbers that stand for flags of a class, and for their combinations."""
-    del definition["enum"]
-    definition["type"] = "integer"
-    if flags._boundary_ is STRICT:  # else they take numbers with other bits, too
-        definition |= {
-            "minimum": 0,
-            "maximum": reduce(or_, (one.value for one in flags.__members__.values()), 0),
-        }
 
 
 def _collect(kind: mi.Type, named: dict[Any, _Named | mi.EnumType]) -> None:

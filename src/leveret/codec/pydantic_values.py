@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from enum import Flag
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ import msgspec
 from leveret.annotations import of_pydantic
 from leveret.annotations.parts import parts
 from leveret.codec.content_type import JSON
+from leveret.codec.flag_schemas import describe_flags
 from leveret.codec.kindred import plain
 from leveret.codec.not_finite import refuse_not_finite
 from leveret.codec.odd_offsets import may_have_offsets, refuse_odd_offsets
@@ -24,6 +26,7 @@ from leveret.errors import ContractError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+    from pydantic.json_schema import GenerateJsonSchema
 
 Coder = tuple[Callable[[Any], bytes], Callable[[bytes], Any]]
 """The checking encoder and the decoder of the same values."""
@@ -44,11 +47,11 @@ class PydanticType:
 
     def __init__(self, annotation: Any) -> None:
         adapter = _adapter(annotation)
+        self._describe = partial(adapter.json_schema, schema_generator=_schema_generator())
         try:
-            adapter.json_schema()
+            self._describe()
         except Exception as error:
             raise ContractError(f"pydantic has no JSON Schema for it: {error}") from error
-        self._describe = adapter.json_schema
         self._write = adapter.serializer.to_json
         self._plain = adapter.serializer.to_python
         self._read = adapter.validator.validate_json
@@ -138,6 +141,21 @@ def _pydantic_type(annotation: Any) -> PydanticType | None:
 
 
 _kept = lru_cache(1024)(_pydantic_type)
+
+
+@cache
+def _schema_generator() -> type[GenerateJsonSchema]:
+    """What makes pydantic's schemas, with all values of flags."""
+    from pydantic.json_schema import GenerateJsonSchema  # noqa: PLC0415
+
+    class SchemaGenerator(GenerateJsonSchema):
+        def enum_schema(self, schema: Any) -> Any:
+            found = super().enum_schema(schema)
+            if issubclass(schema["cls"], Flag):
+                describe_flags(schema["cls"], found)
+            return found
+
+    return SchemaGenerator
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:

@@ -6,6 +6,7 @@ This is what the RabbitMQ tutorial's programs send: `30`, and `832040` back.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Flag
 from types import NoneType
 from typing import Any
 
@@ -122,7 +123,8 @@ def _text_coder(annotation: Any) -> Coder:
     convert = msgspec.convert
 
     def encode(value: Any) -> bytes:
-        return _text(convert(as_known(value), annotation)).encode()
+        known = value.value if isinstance(value, Flag) else as_known(value)  # it converts no flags
+        return _text(convert(known, annotation)).encode()
 
     def decode(body: bytes) -> Any:
         # Other programs may end their text with a newline, which `int("30\n")` takes too.

@@ -125,10 +125,14 @@ def test_combined_flags_are_values_as_single_ones_are() -> None:
     _, found = described(dict[str, Door])
     assert found["Rights"] == {
         "title": "Rights",
-        "description": "What somebody may do.",
+        "description": "What somebody may do.\n\nA sum of READ = 1, WRITE = 4, ALL = 13.",
         "type": "integer",
         "minimum": 0,
         "maximum": 13,
     }
-    assert found["Options"] == {"title": "Options", "type": "integer"}
+    assert found["Options"] == {
+        "title": "Options",
+        "description": "A sum of LOUD = 1.",
+        "type": "integer",
+    }
     assert described(Rights)[1] == {"Rights": found["Rights"]}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from enum import Flag
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -75,6 +76,15 @@ class Shelf:
 
 class Struct(msgspec.Struct):
     line: Line
+
+
+class Rights(Flag):
+    READ = 1
+    WRITE = 2
+
+
+class Door(BaseModel):
+    rights: Rights | None = None
 
 
 class Unreadable(BaseModel):
@@ -230,3 +240,18 @@ def test_an_offset_with_seconds_is_refused_as_pydantic_drops_them(content_type: 
         codec.encode_result(Page[datetime](items=[at]))
     page = Page[datetime](items=[at.astimezone(UTC)])
     assert codec.decode_result(bytes(codec.encode_result(page))) == page
+
+
+def test_combined_flags_are_values_in_the_schema_as_well() -> None:
+    codec = method_codec(JSON, NoFields, Door)
+    both = Door(rights=Rights.READ | Rights.WRITE)
+    assert codec.decode_result(bytes(codec.encode_result(both))) == both
+    kind = pydantic_type(Door)
+    assert kind is not None
+    assert kind.schema("#/$defs/{name}")["$defs"]["Rights"] == {
+        "title": "Rights",
+        "description": "A sum of READ = 1, WRITE = 2.",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 3,
+    }

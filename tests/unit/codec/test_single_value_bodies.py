@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import Enum, Flag, IntEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -25,6 +25,11 @@ class Colour(Enum):
 
 class Level(IntEnum):
     LOW = 1
+
+
+class Rights(Flag):
+    READ = 1
+    WRITE = 2
 
 
 def parameter(annotation: Any) -> type[msgspec.Struct]:
@@ -61,6 +66,8 @@ def test_the_tutorials_bodies_are_the_bare_numbers() -> None:
         (timedelta, timedelta(days=1), b"P1D"),
         (Colour, Colour.RED, b"red"),
         (Level, Level.LOW, b"1"),
+        (Rights, Rights.READ, b"1"),
+        (Rights, Rights.READ | Rights.WRITE, b"3"),
         (Literal["a", "b"], "a", b"a"),
         (None, None, b""),
     ],
