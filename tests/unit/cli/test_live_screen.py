@@ -64,6 +64,23 @@ async def test_it_looks_again_after_the_interval_and_leaves_the_screen_when_a_lo
     assert len(written) == 4
 
 
+async def test_a_key_is_obeyed_while_a_look_takes_long() -> None:
+    pressed: list[str] = []
+    keys: asyncio.Queue[str] = asyncio.Queue()
+    for key in "pq":
+        keys.put_nowait(key)
+    async with asyncio.timeout(60):
+        await show_live(
+            asyncio.Event().wait,  # servers that do not answer
+            list,
+            pressed.append,
+            write=lambda text: None,
+            keys=keys,
+            interval=60,
+        )
+    assert pressed == ["p"]
+
+
 async def test_keys_of_a_terminal_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "wb", buffering=0) as outer, os.fdopen(theirs) as stdin:

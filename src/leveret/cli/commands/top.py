@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from typing import Annotated
@@ -20,7 +19,13 @@ from leveret.cli.asking import (
     unanswered,
 )
 from leveret.cli.exits import DONE
-from leveret.cli.live_screen import is_terminal, keys_of_terminal, show_live
+from leveret.cli.live_screen import (
+    is_terminal,
+    keys_of_terminal,
+    show_live,
+    stop_until_continued,
+    terminal_size,
+)
 from leveret.cli.options import Url, refuse_nan
 from leveret.cli.printing import describe
 from leveret.cli.top_screen import KEYS, Lately, Sort, described, frame, lately, lines_of
@@ -61,7 +66,11 @@ def top(
     Example: leveret top --sort p95
     """
     if is_terminal() and not once and not json:
-        ask(url, lambda rabbit: _live(rabbit, service, interval, sort, timeout), as_json=False)
+        number = ask(
+            url, lambda rabbit: _live(rabbit, service, interval, sort, timeout), as_json=False
+        )
+        if number:
+            signal.raise_signal(number)
         raise typer.Exit(DONE)
 
     async def question(rabbit: Rabbit) -> tuple[StatsSurvey, Lately]:
@@ -136,11 +145,16 @@ class Live:
 
 async def _live(
     rabbit: Rabbit, service: str | None, interval: float, sort: Sort, timeout: float
-) -> None:
+) -> int:
+    """Show it until it is left; returns the number of the signal that is to end the process, or 0.
+
+    So SIGTERM leaves the terminal as it was, as all else does.
+    """
     live = Live(rabbit, service, interval=interval, sort=sort, timeout=timeout)
+    ended_by: list[int] = []
 
     def draw() -> list[str]:
-        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+        columns, rows = terminal_size()
         return live.draw(columns, rows)
 
     def write(text: str) -> None:
@@ -148,9 +162,18 @@ async def _live(
         sys.stdout.flush()
 
     with keys_of_terminal() as keys:
+
+        def end() -> None:
+            ended_by.append(signal.SIGTERM)
+            keys.put_nowait("q")
+
+        loop = asyncio.get_running_loop()
         try:
             # Ctrl-C is how it is left: no error.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, keys.put_nowait, "q")
+            loop.add_signal_handler(signal.SIGINT, keys.put_nowait, "q")
+            loop.add_signal_handler(signal.SIGTERM, end)
+            loop.add_signal_handler(signal.SIGTSTP, stop_until_continued, write, keys)
         except NotImplementedError:
             pass  # Windows
         await show_live(live.look, draw, live.on_key, write=write, keys=keys, interval=interval)
+    return ended_by[0] if ended_by else 0
