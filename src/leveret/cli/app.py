@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from leveret.cli.command_line import CommandLine
 from leveret.cli.commands import (
     asyncapi,
     broker,
@@ -34,9 +35,8 @@ from leveret.cli.exits import codes_help
 
 __all__ = ["app"]
 
-app = typer.Typer(
+app = CommandLine(
     name="leveret",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 import msgspec
@@ -22,6 +24,7 @@ __all__ = [
     "print_item",
     "print_json",
     "print_result",
+    "writing_output",
 ]
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -130,33 +133,43 @@ def one_line(text: str) -> str:
     )
 
 
-def _write(data: bytes) -> bool:
-    """Write to standard output, at once; False if nobody reads it any more, as of `| head`.
+@contextmanager
+def writing_output() -> Iterator[None]:
+    """Write to standard output within the block, at once; the block ends if nobody reads it.
 
-    Then the rest goes nowhere, and the command goes on: its exit code says how it ended, and not
-    who has read of it. Where a file does not take it, as its disk is full, the command ends: its
-    result is lost.
+    So it is with `| head`: then the rest goes nowhere, and the command goes on: its exit code says
+    how it ended, and not who has read of it. Where a file does not take it, as its disk is full,
+    the command ends: its result is lost.
 
     :raises SystemExit: with `UNEXPECTED`, if it cannot be written.
     """
     try:
-        sys.stdout.buffer.write(data)
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
         _discard(sys.stdout)
-        return False
     except OSError as error:
         _discard(sys.stdout)
         print_error_text(f"the output cannot be written, and is lost: {one_line(safe_str(error))}")
         raise SystemExit(UNEXPECTED) from None
-    return True
+
+
+def _write(data: bytes) -> bool:
+    """Write to standard output; False if nobody reads it any more. See `writing_output`."""
+    with writing_output():
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+        return True
+    return False
 
 
 def _write_error(line: str) -> None:
-    _write(b"")  # what was printed before comes before
+    """Write to standard error; where that is not possible, the exit code alone tells of it."""
+    with suppress(OSError):
+        sys.stdout.flush()  # what was printed before comes before
     try:
         print(line, file=sys.stderr, flush=True)
-    except BrokenPipeError:
+    except OSError:
         _discard(sys.stderr)
 
 

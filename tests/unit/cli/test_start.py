@@ -8,6 +8,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import pytest
+
 import leveret
 
 
@@ -32,6 +34,49 @@ def test_a_command_whose_output_nobody_reads_ends_as_it_would_otherwise(tmp_path
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_help_that_nobody_reads_is_given_as_any_other() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "leveret", "--help"],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["call", "--help"], ["failed", "ls", "-h"]])
+def test_a_help_that_a_full_disk_does_not_take_says_so_in_one_line(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "leveret", *words],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 70
+    message = "leveret: the output cannot be written, and is lost: [Errno 28] No space left on"
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_error_that_a_full_disk_does_not_take_has_the_same_exit_code(tmp_path: Path) -> None:
+    missing = str(tmp_path / "contract.json")
+    with Path("/dev/full").open("w") as errors:
+        done = subprocess.run(
+            [sys.executable, "-m", "leveret", "diff", missing, missing],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (11, b"")
 
 
 def test_a_command_without_a_standard_input_has_an_empty_one() -> None:

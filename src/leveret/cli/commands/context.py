@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from leveret.cli.command_line import CommandLine
 from leveret.cli.contexts import ContextError, Contexts, contexts_file, is_name, read_contexts
 from leveret.cli.contracts import one_line_errors
 from leveret.cli.printing import print_error_text, print_result
@@ -20,7 +21,7 @@ __all__ = ["CODES", "app"]
 CODES: Final = (0, 2, 70)
 """The exit codes that its commands can have."""
 
-app = typer.Typer(no_args_is_help=True)
+app = CommandLine()
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the context.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON.")]

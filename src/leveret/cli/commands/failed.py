@@ -13,6 +13,7 @@ import typer
 
 import leveret
 from leveret.amqp.events import Delivery
+from leveret.cli.command_line import CommandLine
 from leveret.cli.exits import DONE, INTERRUPTED, UNEXPECTED, exit_code
 from leveret.cli.logs import LogLevel, configure_logging
 from leveret.cli.options import Url, refuse_embedded, refuse_empty
@@ -39,7 +40,7 @@ CODES: Final = (0, 2, 3, 4, 5, 6, 7, 9, 10, 13, 70, 130)
 _ASKED: Final = 5.0
 """Seconds that the servers of a service have to say what methods it has."""
 
-app = typer.Typer(no_args_is_help=True)
+app = CommandLine()
 
 Target = Annotated[
     str,
