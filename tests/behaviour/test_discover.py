@@ -61,6 +61,11 @@ class Square(msgspec.Struct, tag=True, forbid_unknown_fields=True):
     side: float
 
 
+class Exposure(msgspec.Struct):
+    seconds: float
+    longest: float = float("inf")
+
+
 class Filters(Flag):
     RED = 1
     GREEN = 2
@@ -101,6 +106,10 @@ class Science(Service):
     async def look(self, through: Filters = Filters.RED | Filters.GREEN) -> list[Filters]:
         return [through, ~through]
 
+    @method
+    async def expose(self, _plate: int, by: Exposure | None = None) -> str:
+        return f"{_plate} {by}"
+
     @method(timeout=3, priority_levels=4)
     async def close(self) -> None:
         """Close the dome."""
@@ -127,6 +136,8 @@ async def test_a_service_without_its_class_is_called_like_one_with_it(
         assert await science.register(owner, {1: MORNING}) == (owner, {1: MORNING})
         assert await science.look() == await science.look(3) == [3, 0]
         assert await science.look(Filters.GREEN) == [2, 1]
+        assert await science.expose(_plate=7) == "7 None"
+        assert await science.expose(7, by={"seconds": 2}) == f"7 {Exposure(2.0)}"
         hurried = science.with_options(timeout=PATIENCE, priority=4, metadata={"a": "b"})
         assert await hurried.close() is None
         assert type(hurried) is type(science)
@@ -135,6 +146,7 @@ async def test_a_service_without_its_class_is_called_like_one_with_it(
         "close",
         "develop",
         "errors",
+        "expose",
         "invert",
         "look",
         "register",
@@ -148,7 +160,7 @@ async def test_a_service_without_its_class_is_called_like_one_with_it(
     assert "Develop a plate." in (science.develop.__doc__ or "")
     assert (
         repr(science)
-        == "<discovered service science: area, close, develop, invert, look, register>"
+        == "<discovered service science: area, close, develop, expose, invert, look, register>"
     )
 
 

@@ -16,7 +16,7 @@ from leveret.codec.content_type import (
     TEXT,
     normal_content_type,
 )
-from leveret.codec.described_types import DescribedTypes, is_name
+from leveret.codec.described_types import DescribedTypes, is_argument, is_name
 from leveret.codec.described_values import as_plain
 from leveret.codec.descriptions import describe
 from leveret.codec.method_codec import (
@@ -57,6 +57,7 @@ __all__ = [
     "check_value",
     "describe",
     "fields_codec",
+    "is_argument",
     "is_known",
     "is_name",
     "item_codec",

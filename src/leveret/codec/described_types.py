@@ -27,7 +27,7 @@ from msgspec import UNSET, Meta
 from leveret.codec.buffered_types import described_buffered
 from leveret.codec.described_values import as_plain
 
-__all__ = ["DescribedTypes", "is_name"]
+__all__ = ["DescribedTypes", "is_argument", "is_name"]
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -58,8 +58,18 @@ _BASE64: Final = 4
 """Characters of base64 for each three bytes."""
 
 
+def is_argument(text: object) -> bool:
+    """Whether Python can have an argument of this name. What Python itself reads is none."""
+    return (
+        isinstance(text, str)
+        and text.isidentifier()
+        and not text.startswith("__")
+        and not iskeyword(text)
+    )
+
+
 def is_name(text: object) -> bool:
-    """Whether Python can have a name like this for an argument, a field or a method."""
+    """Whether it is a plain name for a class or a method."""
     return (
         isinstance(text, str)
         and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) is not None
@@ -109,15 +119,16 @@ class DescribedTypes:
     def default(self, schema: object, annotation: Any) -> Any:
         """Return the default in a schema as a plain value.
 
-        :raises KeyError: if it has none.
+        :raises KeyError: if it has none, or one that is none of its values: JSON, for example, has
+            `null` for an infinity.
         """
         found = schema.get("default", UNSET) if isinstance(schema, Mapping) else UNSET
         if found is UNSET:
             raise KeyError("default")
         try:
             return as_plain(msgspec.convert(found, annotation))
-        except (TypeError, ValueError, msgspec.MsgspecError):
-            return found
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise KeyError("default") from error
 
     # A type comes with what it is in JSON, as a union can tell only such kinds apart.
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from leveret.codec import RAW, TEXT, DescribedTypes, as_plain, is_name
+from leveret.codec import RAW, TEXT, DescribedTypes, as_plain, is_argument, is_name
 from leveret.contract.limits import MAX_SECONDS
 from leveret.contract.signature import format_annotation
 from leveret.contract.specification import MethodSpec, QueueOptions, ServiceSpec, Upload
@@ -148,7 +148,7 @@ def _upload(described: Mapping[str, Any], types: DescribedTypes, most: int) -> U
     :param most: the last place that it can have.
     """
     name, position = described["name"], described.get("position")
-    if not is_name(name):
+    if not is_argument(name):
         raise ContractError(f"Python cannot have an argument of the name {name!r}")
     at = position if type(position) is int and 0 <= position <= most else None
     return Upload(name=name, item=types.of(described["item"]), position=at)
@@ -168,7 +168,7 @@ def _parameters(
     by_keyword = set(described.get("keyword_only", ()))
     fields: dict[bool, list[Any]] = {False: [], True: []}
     for name, schema in properties.items():
-        if not is_name(name):
+        if not is_argument(name):
             raise ContractError(f"Python cannot have an argument of the name {name!r}")
         annotation = types.of(schema)
         field: tuple[Any, ...] = (name, annotation)

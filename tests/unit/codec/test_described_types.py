@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct
 
-from leveret.codec import DescribedTypes, as_plain, describe, is_name
+from leveret.codec import DescribedTypes, as_plain, describe, is_argument, is_name
 
 T = TypeVar("T")
 
@@ -209,7 +209,9 @@ def test_a_default_is_of_the_type_that_it_has() -> None:
     types = DescribedTypes({}, "here")
     assert types.default({"default": "2024-02-29"}, date) == date(2024, 2, 29)
     assert types.default({"default": "YQ=="}, bytes) == b"a"
-    assert types.default({"default": "soon"}, date) == "soon"
+    for default, annotation in (("soon", date), (None, float)):
+        with pytest.raises(KeyError):
+            types.default({"default": default}, annotation)
     with pytest.raises(KeyError):
         types.default({}, int)
 
@@ -231,3 +233,13 @@ def test_an_object_of_a_generic_class_has_a_name_too() -> None:
 def test_what_can_be_a_name_in_python() -> None:
     assert is_name("fib")
     assert not any(map(is_name, ["", "_fib", "class", "a-b", "1a", 7, None, "__class__"]))
+
+
+@pytest.mark.parametrize("name", ["a", "_a", "_", "größe", "self"])
+def test_an_argument_may_have_any_name_that_python_has(name: str) -> None:
+    assert is_argument(name)
+
+
+@pytest.mark.parametrize("name", ["", "1", "a-b", "a.b", "class", "__class__", "a\u202e", 1, None])
+def test_nothing_else_is_the_name_of_an_argument(name: object) -> None:
+    assert not is_argument(name)
