@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from leveret import (
     Service,
     method,
 )
+from tests.behaviour.patience import PATIENCE
 
 T = TypeVar("T")
 
@@ -197,3 +199,29 @@ async def test_what_hooks_refuse_is_told_to_whoever_can_mend_it(
         shop.result = Page([Line(Money("1", "EUR"))])  # type: ignore[arg-type]
         with pytest.raises(InvalidResult, match="the encode hook of `Money` raised"):
             await remote.sell(PAGE, Point(1, 2))
+
+
+class Sealed:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+@dataclass
+class Parcel:
+    seal: Sealed = Sealed(7)  # noqa: RUF009
+    to: str = "Ann"
+
+
+class Post(Service, types=[Hook(Sealed, int, encode=attrgetter("number"), decode=Sealed)]):
+    @method
+    async def send(self, parcel: Parcel) -> int:
+        return parcel.seal.number
+
+
+async def test_a_service_is_described_where_a_field_has_a_hook_and_a_default(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Post()):
+        post = await client.discover("post", timeout=PATIENCE)
+        assert await post.send({}) == await client.remote(Post).send(Parcel()) == 7
+        assert await post.send({"seal": 3}) == 3

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from enum import Flag
 from typing import Any, TypeAlias, get_origin
 
-import msgspec
 import msgspec.inspect as mi
 
 from leveret.annotations.parts import field_hints
 from leveret.codec.flag_schemas import describe_flags
+from leveret.codec.kindred import plain
+from leveret.codec.schema_components import components
 
 __all__ = ["schema_of"]
 
@@ -28,6 +29,7 @@ def schema_of(
     reference: str,
     hook: Callable[[type], dict[str, Any]],
     add_to: Callable[[Any, Any], None] = lambda _annotation, _schema: None,
+    known: Callable[[Any], Any] = plain,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the schema of a type, and by name those of the classes that it refers to.
 
@@ -35,14 +37,13 @@ def schema_of(
     :param hook: gives the schema of a class that msgspec does not know.
     :param add_to: adds to a schema what the brackets of such a class say: called with the
         annotation and the schema of the whole and of each field.
+    :param known: makes known values of others, as the encoder has it.
     """
     whole = mi.type_info(annotation)
     named: dict[Any, _Named | mi.EnumType] = {}
     _collect(whole, named)
     # The schema of a class is a reference to its definition: so each class tells its name.
-    (schema, *references), definitions = msgspec.json.schema_components(
-        [annotation, *named], ref_template=reference, schema_hook=hook
-    )
+    (schema, *references), definitions = components([annotation, *named], reference, hook, known)
     _mark(whole, schema)
     add_to(annotation, schema)
     before = reference.partition("{name}")[0]

@@ -41,7 +41,7 @@ class HookedType:
         definitions: dict[str, Any] = {}
 
         def described(annotation: Any) -> dict[str, Any]:
-            schema, found = schema_of(annotation, reference, of_class)
+            schema, found = schema_of(annotation, reference, of_class, known=self._table.encode)
             definitions.update(found)
             return schema
 

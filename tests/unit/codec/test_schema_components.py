@@ -1,0 +1,66 @@
+"""Defaults of fields that msgspec alone cannot write are in schemas, or left out of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import pytest
+
+from leveret import Hook
+from leveret.codec import describe
+
+NOT_GIVEN: Any = object()
+
+
+class Money:
+    def __init__(self, cents: int) -> None:
+        self.cents = cents
+
+
+CENTS = Hook(Money, int, encode=lambda money: money.cents, decode=Money)
+
+
+class Offer(msgspec.Struct):
+    price: Annotated[Money, CENTS] = Money(250)
+    count: int = 1
+
+
+@dataclass
+class Page:
+    after: Any = NOT_GIVEN
+    size: int = 20
+
+
+class Place(NamedTuple):
+    at: Any = NOT_GIVEN
+
+
+def described(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    return describe(annotation, "#/$defs/{name}")
+
+
+def test_a_default_with_a_hook_is_what_travels_for_it() -> None:
+    schema, found = described(list[Offer])
+    assert schema["items"] == {"$ref": "#/$defs/Offer"}
+    assert found["Offer"]["properties"] == {
+        "price": {"type": "integer", "default": 250},
+        "count": {"type": "integer", "default": 1},
+    }
+
+
+def test_a_numpy_scalar_is_a_number() -> None:
+    np = pytest.importorskip("numpy")
+    made = msgspec.defstruct("Shot", [("rows", int, np.int64(3))])
+    assert described(made)[1]["Shot"]["properties"]["rows"]["default"] == 3
+
+
+def test_a_default_that_cannot_travel_is_not_told() -> None:
+    _, found = described(dict[str, Page] | Place)
+    assert found["Page"]["properties"] == {
+        "after": {},
+        "size": {"type": "integer", "default": 20},
+    }
+    assert found["Page"]["required"] == []
+    assert found["Place"]["minItems"] == 0
