@@ -8,10 +8,10 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
+from leveret.cli.current_folder import current_folder
 from leveret.contract import Service
 from leveret.errors import LeveretError
 from leveret.server.handlers.execution import Middleware
@@ -60,15 +60,16 @@ def find_target(target: str, form: str = "module:Service") -> Any:
 
 
 def _import(target: str, module_name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    here = current_folder()
+    if here is not None and str(here) not in sys.path:
+        sys.path.insert(0, str(here))
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
+            where = f"in {here}" if here is not None else "here, in a folder that was removed,"
             raise TargetError(
-                f"{target}: there is no module {error.name!r}, neither in {here} nor installed"
+                f"{target}: there is no module {error.name!r}, neither {where} nor installed"
             ) from error
         raise _failed(target, f"importing {module_name}", error) from error
     except (Exception, SystemExit) as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from leveret import CurrentCall, ServerCallNext, Service, method
+from leveret.cli.serving.changes import watched
 from leveret.cli.targets import TargetError, find_target, load_middleware, load_services
 
 HERE = "desk_of_this_test"
@@ -91,6 +93,19 @@ def test_a_target_of_another_form_is_refused(target: str) -> None:
 def test_a_module_that_is_not_there_is_named(module: str) -> None:
     with pytest.raises(TargetError, match="there is no module"):
         find_target(f"{module}:Desk")
+
+
+def test_where_the_current_folder_was_removed_only_that_is_not_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "release-1"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert find_target(f"{HERE}:Desk") is Desk
+    with pytest.raises(TargetError, match=r"'not_there', neither here, in a folder that was rem"):
+        find_target("not_there:Desk")
+    assert watched(["not_there:Desk"]) == []
 
 
 def test_middleware_is_what_takes_a_call_and_what_comes_next() -> None:

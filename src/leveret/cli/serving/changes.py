@@ -16,6 +16,8 @@ from typing import Final
 
 from watchfiles import Change, awatch
 
+from leveret.cli.current_folder import current_folder
+
 __all__ = ["Changes", "watched"]
 
 _SETTLED: Final = 100
@@ -37,10 +39,10 @@ logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 def watched(targets: Iterable[str]) -> list[Path]:
     """The working directory and the folders of the targets' modules. Imports none of them."""
-    here = Path.cwd()
-    if str(here) not in sys.path:
+    here = current_folder()
+    if here is not None and str(here) not in sys.path:
         sys.path.insert(0, str(here))
-    found = [here]
+    found = [here] if here is not None else []
     for target in targets:
         for place in _locate(target.partition(":")[0].partition(".")[0]):
             if not any(place.is_relative_to(other) for other in found):

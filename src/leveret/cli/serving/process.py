@@ -247,7 +247,7 @@ def _told(error: Exception) -> str:
     failed_loading = isinstance(error, TargetError) and error.__cause__ is not None
     in_users_code = failed_loading or exit_code(error) == UNEXPECTED
     hint = "; --log-level debug shows the traceback" if in_users_code else ""
-    return f"{describe(error)}{hint}"
+    return f"{describe(error, of_call=False)}{hint}"
 
 
 def _code_of(server: Server) -> int:

@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from leveret.cli.current_folder import current_folder
 from leveret.cli.exits import DONE, UNREACHABLE
 from leveret.cli.serving.changes import Changes, watched
 from leveret.cli.serving.crew import Crew
@@ -134,7 +135,10 @@ class _Reloader:
 
 
 def _log_changes(changed: list[Path]) -> None:
-    here = Path.cwd()
-    names = [str(path.relative_to(here) if path.is_relative_to(here) else path) for path in changed]
+    here = current_folder()
+    names = [
+        str(path.relative_to(here) if here is not None and path.is_relative_to(here) else path)
+        for path in changed
+    ]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     log.info("%s%s changed; starting anew", ", ".join(names[:_NAMED]), more)
