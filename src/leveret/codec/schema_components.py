@@ -1,13 +1,15 @@
-"""JSON Schema by msgspec, also of fields whose defaults msgspec alone cannot write.
+"""JSON Schema by msgspec, also of classes that msgspec alone cannot describe.
 
 The default of a field may be a value of a type that has a hook, a numpy scalar, or a mark for
-"not given" that never travels. msgspec stops at the first of these. So its schemas are made in its
-own steps, and such defaults are replaced before.
+"not given" that never travels. And two classes may have one name, down to their module, as
+`Box[stock.Item]` and `Box[shop.Item]` have for msgspec. It stops at the first of these. So its
+schemas are made in its own steps, with such defaults replaced and a name for each class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -34,16 +36,28 @@ def components(
     annotations = list(annotations)
     try:
         return msgspec.json.schema_components(annotations, ref_template=reference, schema_hook=hook)
-    except TypeError:
+    except (TypeError, KeyError):
         kinds = mi.multi_type_info(annotations)
     classes = steps._collect_component_types(kinds)  # noqa: SLF001
     for kind in classes.values():
         for field in getattr(kind, "fields", ()):
             field.default = _plain(field.default, known)
-    names = steps._build_name_map(classes)  # noqa: SLF001
+    names = _names(classes)
     schema_of = steps._SchemaGenerator(names, hook, reference).to_schema  # noqa: SLF001
     definitions = {names[cls]: schema_of(kind, False) for cls, kind in classes.items()}
     return tuple(map(schema_of, kinds)), definitions
+
+
+def _names(classes: dict[Any, mi.Type]) -> dict[Any, str]:
+    """Return a name for each class."""
+    names = steps._build_name_map(classes)  # noqa: SLF001
+    taken = set(names.values())
+    for cls in classes:
+        if cls not in names:
+            numbered = (f"{cls.__name__}_{number}" for number in count(2))
+            names[cls] = next(name for name in numbered if name not in taken)
+            taken.add(names[cls])
+    return names
 
 
 def _plain(default: Any, known: Callable[[Any], Any]) -> Any:

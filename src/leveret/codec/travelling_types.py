@@ -111,7 +111,7 @@ def check_type(annotation: Any) -> None:
             "a field is of a `type` that means something with itself inside, which only a class "
             "may; write a msgspec.Struct or a dataclass, or Any"
         ) from error
-    except (TypeError, NameError, AttributeError, ValueError) as error:
+    except (TypeError, NameError, AttributeError, ValueError, NotImplementedError) as error:
         raise ContractError(_said(error)) from error
     wire = _no_wire if table is None else table.wire
     for part in found:
@@ -126,7 +126,7 @@ def is_known(cls: type) -> bool:
         return True
     try:
         return not isinstance(shapes.type_info(cls), shapes.CustomType)
-    except (TypeError, NameError, AttributeError, ValueError):
+    except (TypeError, NameError, AttributeError, ValueError, NotImplementedError):
         return True
 
 

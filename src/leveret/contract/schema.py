@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import Any, Final
 
 import msgspec
@@ -111,6 +112,10 @@ def _schema(annotation: Any) -> dict[str, Any]:
         found["$defs"] = definitions
     # What stands in a Meta for people may be of any class.
     plain: dict[str, Any] = msgspec.to_builtins(found, str_keys=True, enc_hook=str)
+    try:
+        msgspec.json.encode(plain)
+    except UnicodeEncodeError:  # a default, or what is for people, has lone surrogates
+        plain = json.loads(json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace"))
     return plain
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from leveret import Hook
 from leveret.codec import describe
 
+T = TypeVar("T")
 NOT_GIVEN: Any = object()
 
 
@@ -35,6 +36,10 @@ class Page:
 
 class Place(NamedTuple):
     at: Any = NOT_GIVEN
+
+
+class Box(msgspec.Struct, Generic[T]):
+    content: T
 
 
 def described(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -64,3 +69,14 @@ def test_a_default_that_cannot_travel_is_not_told() -> None:
     }
     assert found["Page"]["required"] == []
     assert found["Place"]["minItems"] == 0
+
+
+def test_classes_with_one_name_have_a_schema_each() -> None:
+    cents, euros = (msgspec.defstruct("Price", [("amount", kind)]) for kind in (int, float))
+    schema, found = described(tuple[cents, euros, Box[cents], Box[euros]])  # type: ignore[valid-type]
+    names = [item["$ref"].removeprefix("#/$defs/") for item in schema["prefixItems"]]
+    assert len(set(names)) == len(found) == 4
+    types = [found[name]["properties"]["amount"]["type"] for name in names[:2]]
+    assert types == ["integer", "number"]
+    contents = [found[name]["properties"]["content"] for name in names[2:]]
+    assert contents == schema["prefixItems"][:2]

@@ -201,3 +201,11 @@ if sys.version_info >= (3, 12):
         exec("type Tree = dict[str, Tree] | int", names)
         with pytest.raises(ContractError, match="of a `type` that means something with itself"):
             check_type(msgspec.defstruct("Holder", [("tree", names["Tree"])]))
+
+
+def test_a_class_of_attrs_that_msgspec_cannot_read_is_refused() -> None:
+    attrs = pytest.importorskip("attrs")
+    field = attrs.field(default=attrs.Factory(lambda self: self.a, takes_self=True), type=int)
+    made = attrs.make_class("Line", {"a": attrs.field(type=int), "b": field})
+    with pytest.raises(ContractError, match="takes_self=True"):
+        check_type(made)

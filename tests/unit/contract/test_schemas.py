@@ -26,6 +26,10 @@ class Tree(msgspec.Struct):
     children: list[Tree] = []
 
 
+class Scan(msgspec.Struct):
+    path: str = "caf\udce9"  # as a file's name is read that is no UTF-8
+
+
 class OutOfStock(DeclaredError):
     """There are not enough of them."""
 
@@ -137,3 +141,16 @@ def test_examples_are_told_in_json_whatever_they_are() -> None:
     take = described["methods"]["take"]
     assert take["arguments"]["properties"]["money"]["examples"] == ["1 EUR", "YQ==", "2026-01-02"]
     assert fingerprint(take)
+
+
+def test_a_description_is_text_that_travels_whatever_stands_in_a_class() -> None:
+    class Scans(Service):
+        @method
+        async def add(
+            self, scan: Scan, note: Annotated[str, Meta(description="\udce9")]
+        ) -> None: ...
+
+    described = service_schema(Scans)
+    assert msgspec.json.decode(msgspec.json.encode(described)) == described
+    arguments = described["methods"]["add"]["arguments"]
+    assert arguments["$defs"]["Scan"]["properties"]["path"]["default"] == "caf?"
