@@ -177,16 +177,19 @@ async def test_a_place_is_host_and_port(commands: Commands) -> None:
 
 
 @pytest.mark.embedded_only
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("options", [(), ("--workers", "2"), ("--reload",)])
 async def test_systemd_is_told_when_it_serves_and_when_it_stops(
-    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    commands: Commands,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
 ) -> None:
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.setblocking(False)
         manager.bind(address)
         monkeypatch.setenv("NOTIFY_SOCKET", address)
-        server = await commands.start("serve", SERVED, "--workers", str(workers))
+        server = await commands.start("serve", SERVED, *options)
         loop = asyncio.get_running_loop()
         assert await loop.sock_recv(manager, 100) == b"READY=1"
         server.terminate()

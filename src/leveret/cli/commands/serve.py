@@ -235,15 +235,17 @@ def _run(request: ServeRequest, workers: int, monitor: MonitorOptions, *, reload
     request.configure_logging("supervisor")
     try:
         if reload:
-            return Ending(code=_serve_reloading(request, workers, monitor))
+            return Ending(code=_serve_reloading(request, workers, monitor, SystemManager()))
         return Ending(code=supervise(request, workers, monitor, SystemManager()))
     except CannotListen as error:
         return Ending(code=CANNOT_LISTEN, error=str(error))
 
 
-def _serve_reloading(request: ServeRequest, workers: int, monitor: MonitorOptions) -> int:
+def _serve_reloading(
+    request: ServeRequest, workers: int, monitor: MonitorOptions, manager: SystemManager
+) -> int:
     from leveret.cli.serving.reloading import (  # noqa: PLC0415 - only here is watchfiles needed
         serve_reloading,
     )
 
-    return serve_reloading(request, workers, monitor)
+    return serve_reloading(request, workers, monitor, manager)

@@ -19,6 +19,7 @@ from leveret.cli.serving.crew import Crew
 from leveret.cli.serving.monitoring import Monitoring, MonitorOptions
 from leveret.cli.serving.request import ServeRequest
 from leveret.cli.serving.supervisor import handle_signals
+from leveret.cli.serving.systemd import SystemManager
 from leveret.cli.serving.worker_reports import WorkerReports
 
 __all__ = ["serve_reloading"]
@@ -33,27 +34,43 @@ _UNMENDABLE: Final = frozenset({2, UNREACHABLE, 10})
 """Exit codes that no change of the code mends: a bad URL, no broker, a refused login."""
 
 
-def serve_reloading(request: ServeRequest, workers: int, monitor: MonitorOptions) -> int:
+def serve_reloading(
+    request: ServeRequest, workers: int, monitor: MonitorOptions, manager: SystemManager
+) -> int:
     """Serve until SIGINT or SIGTERM, with new workers after each change; returns the exit code.
 
+    :param manager: who started it, and wants to know how it stands: ready, once any code serves.
     :raises CannotListen: if it cannot listen where it is to be monitored.
     """
-    return asyncio.run(_run(request, workers, monitor))
+    return asyncio.run(_run(request, workers, monitor, manager))
 
 
-async def _run(request: ServeRequest, workers: int, monitor: MonitorOptions) -> int:
+async def _run(
+    request: ServeRequest, workers: int, monitor: MonitorOptions, manager: SystemManager
+) -> int:
     reports = WorkerReports(workers)
     async with Monitoring(monitor, reports):
-        return await _Reloader(request, workers, Changes(watched(request.targets)), reports).run()
+        manager.watch()
+        changes = Changes(watched(request.targets))
+        try:
+            return await _Reloader(request, workers, changes, reports, manager).run()
+        finally:
+            manager.close()
 
 
 class _Reloader:
     """Starts one crew of workers after the other."""
 
     def __init__(
-        self, request: ServeRequest, workers: int, changes: Changes, reports: WorkerReports
+        self,
+        request: ServeRequest,
+        workers: int,
+        changes: Changes,
+        reports: WorkerReports,
+        manager: SystemManager,
     ) -> None:
         self._reports = reports
+        self._manager = manager
         self._request = request
         self._workers = workers
         self._changes = changes
@@ -104,7 +121,11 @@ class _Reloader:
         ready.cancel()
         if crew.ready.is_set():
             old, self._serving = self._serving, crew
-            if old is not None and not self._stopping.is_set():
+            if self._stopping.is_set():
+                pass  # who has started this was told so
+            elif old is None:
+                self._manager.ready()
+            else:
                 old.drain("")
         elif running.done():
             code = running.result()
@@ -115,6 +136,8 @@ class _Reloader:
             return code
         elif self._serving is None and crew.has_served:
             self._serving = crew  # its code is already outdated, and nothing else serves
+            if not self._stopping.is_set():
+                self._manager.ready()
         elif not self._stopping.is_set():
             crew.drain("")  # its code is already outdated
         return DONE
@@ -125,6 +148,7 @@ class _Reloader:
             log.info("the workers with the old code have ended")
 
     def _drain(self) -> None:
+        self._manager.stopping()
         self._stopping.set()
         for crew in tuple(self._crews):
             crew.drain()
