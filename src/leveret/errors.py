@@ -475,8 +475,8 @@ class DeclaredError(CallError):
     DeclaredError, code="SOLD_OUT")`. Its message is the first line of its docstring and its fields;
     its `args` are the values of its fields.
 
-    :raises ContractError: when the class is defined, if its code is one of `Code`, or a field
-        cannot travel.
+    :raises ContractError: when the class is defined, if its code is one of `Code`, no text, or in
+        its body, or if a field cannot travel.
     """
 
     default_executed = "yes"
@@ -488,12 +488,20 @@ class DeclaredError(CallError):
 
     def __init_subclass__(cls, *, code: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if code is not None and not isinstance(code, str):
+            raise ContractError(f"{cls.__name__}: its code is {code!r}; write text, code=...")
+        written = vars(cls).get("code")
         cls.code = code or snake_case(cls.__name__).upper()
         cls.__sent_code__ = code or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).upper()
         if cls.code in Code.__members__:
             raise ContractError(
                 f"{cls.__name__}: {cls.code} is one of Leveret's own codes;"
                 " choose another: code=..."
+            )
+        if written is not None and written not in (cls.code, cls.__sent_code__):
+            raise ContractError(
+                f"{cls.__name__}: its code is not read from its body; write"
+                f" class {cls.__name__}(DeclaredError, code={written!r})"
             )
         cls.fields = _fields_of(cls, ())
 

@@ -74,3 +74,26 @@ def test_two_errors_of_a_method_share_no_code_of_any_version() -> None:
         class Web(Service):
             @method(raises=[HTTPError, Other])
             async def get(self) -> None: ...
+
+
+def test_a_code_in_the_body_is_refused_as_nothing_reads_it() -> None:
+    with pytest.raises(ContractError, match=r"Gone: .*class Gone\(DeclaredError, code=.NO_MORE.\)"):
+
+        class Gone(DeclaredError):
+            """It is gone."""
+
+            code = "NO_MORE"
+
+    class SoldOut(DeclaredError):
+        """It is sold out."""
+
+        code = "SOLD_OUT"  # as it is anyway
+
+    assert SoldOut().code == "SOLD_OUT"
+
+
+def test_a_code_is_text() -> None:
+    with pytest.raises(ContractError, match="Gone: its code is 3; write text"):
+
+        class Gone(DeclaredError, code=3):  # type: ignore[arg-type]
+            """It is gone."""
