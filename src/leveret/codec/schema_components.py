@@ -8,15 +8,12 @@ schemas are made in its own steps, with such defaults replaced and a name for ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any
 
 import msgspec
 import msgspec.inspect as mi
-
-# No public function takes what it has read of the types. The steps are those of schema_components.
-from msgspec import _json_schema as steps
 
 __all__ = ["components"]
 
@@ -36,21 +33,34 @@ def components(
     annotations = list(annotations)
     try:
         return msgspec.json.schema_components(annotations, ref_template=reference, schema_hook=hook)
-    except (TypeError, KeyError):
-        kinds = mi.multi_type_info(annotations)
+    except (TypeError, KeyError) as error:
+        try:
+            return _by_steps(mi.multi_type_info(annotations), reference, hook, known)
+        except (ImportError, AttributeError):  # another msgspec has other steps
+            raise error from None
+
+
+def _by_steps(
+    kinds: Sequence[mi.Type],
+    reference: str,
+    hook: Callable[[type], dict[str, Any]],
+    known: Callable[[Any], Any],
+) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    # No public function takes what it has read of the types. These are schema_components' steps.
+    from msgspec import _json_schema as steps  # noqa: PLC0415
+
     classes = steps._collect_component_types(kinds)  # noqa: SLF001
     for kind in classes.values():
         for field in getattr(kind, "fields", ()):
             field.default = _plain(field.default, known)
-    names = _names(classes)
+    names = _names(classes, steps._build_name_map(classes))  # noqa: SLF001
     schema_of = steps._SchemaGenerator(names, hook, reference).to_schema  # noqa: SLF001
     definitions = {names[cls]: schema_of(kind, False) for cls, kind in classes.items()}
     return tuple(map(schema_of, kinds)), definitions
 
 
-def _names(classes: dict[Any, mi.Type]) -> dict[Any, str]:
-    """Return a name for each class."""
-    names = steps._build_name_map(classes)  # noqa: SLF001
+def _names(classes: Iterable[Any], names: dict[Any, str]) -> dict[Any, str]:
+    """Add a name for each class that has none to the others' names; return all."""
     taken = set(names.values())
     for cls in classes:
         if cls not in names:
