@@ -80,3 +80,13 @@ def test_classes_with_one_name_have_a_schema_each() -> None:
     assert types == ["integer", "number"]
     contents = [found[name]["properties"]["content"] for name in names[2:]]
     assert contents == schema["prefixItems"][:2]
+
+
+def test_another_msgspec_says_what_it_says_of_what_it_cannot_describe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    np = pytest.importorskip("numpy")
+    monkeypatch.setattr("msgspec._json_schema", object())
+    made = msgspec.defstruct("Shot", [("rows", int, np.int64(3))])
+    with pytest.raises(TypeError, match="int64"):
+        described(made)
