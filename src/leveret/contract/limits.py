@@ -53,8 +53,8 @@ def check_service_name(name: object, where: str) -> None:
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ContractError(
-            f"{where}: the service name {name!r} must be letters, digits and underscores, and "
-            'begin with no digit; choose another with `class ...(Service, name="...")`'
+            f"{where}: the service name {name!r} must be ASCII letters, digits and underscores,"
+            ' and begin with no digit; choose another with `class ...(Service, name="...")`'
         )
     if name in _RESERVED_SERVICES:
         raise ContractError(
@@ -111,7 +111,7 @@ def check_method_name(service: str, name: object, where: str) -> None:
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name.startswith("_"):
         raise ContractError(
-            f"{where}: the method name {name!r} must be letters, digits and underscores, and "
+            f"{where}: the method name {name!r} must be ASCII letters, digits and underscores, and "
             "begin with a letter"
         )
     if name in _RESERVED_METHODS:
