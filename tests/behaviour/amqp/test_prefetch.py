@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from pamqp.commands import Basic
 
 from tests.behaviour.amqp.script import Lane, Refusal
@@ -186,3 +187,29 @@ async def test_a_global_prefetch_that_is_lifted_holds_nothing_back(ch: Lane) -> 
     await ch.until_ready("free", 2)
     await ch.ask(Basic.Qos(prefetch_count=0, global_=True))
     assert await taken(ch, 2) == [("free", b"0"), ("free", b"1")]
+
+
+@pytest.mark.parametrize("prefetch", [0, 1])
+async def test_a_prefetch_of_consumers_lifts_the_global_one(ch: Lane, prefetch: int) -> None:
+    await ch.declare("q", exclusive=True)
+    await ch.call(Basic.Qos(prefetch_count=1, global_=True))
+    await ch.consume("q", "first")
+    fill(ch, "q", 4)
+    assert await taken(ch, 1, left=3) == [("first", b"0")]
+    await ch.ask(Basic.Qos(prefetch_count=prefetch))
+    assert await taken(ch, 3) == [("first", b"1"), ("first", b"2"), ("first", b"3")]
+    await ch.consume("q", "second")  # which has the new prefetch, and the first one has none
+    fill(ch, "q", 6)
+    tags = [tag for tag, _ in await taken(ch, 6)]
+    assert not prefetch or tags.count("second") == prefetch
+
+
+async def test_a_global_prefetch_holds_again_after_one_of_consumers(ch: Lane) -> None:
+    await ch.declare("q", exclusive=True)
+    await ch.call(Basic.Qos(prefetch_count=3, global_=True))
+    await ch.call(Basic.Qos(prefetch_count=1))
+    await ch.call(Basic.Qos(prefetch_count=2, global_=True))
+    for tag in "abc":
+        await ch.consume("q", tag)
+    fill(ch, "q", 4)
+    assert len(await taken(ch, 2, left=2)) == 2

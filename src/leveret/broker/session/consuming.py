@@ -84,9 +84,10 @@ def _qos(channel: Channel, method: methods.Basic.Qos) -> Answer:
         if not channel.prefetch:
             channel.unacked.count_gets()
         channel.prefetch = method.prefetch_count
-        channel.wake()
     else:
         channel.consumer_prefetch = method.prefetch_count
+        channel.prefetch = 0  # as in RabbitMQ: that of consumers lifts that of the channel
+    channel.wake()
     return None
 
 
