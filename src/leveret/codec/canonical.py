@@ -27,6 +27,7 @@ from msgspec import NODEFAULT, UNSET
 from leveret.codec import with_buffers
 from leveret.codec.buffered_types import buffered_in
 from leveret.codec.content_type import JSON
+from leveret.codec.sorted_sets import sort_sets
 from leveret.codec.special_fields import special_fields
 
 __all__ = ["ArgumentsHash"]
@@ -40,7 +41,7 @@ class ArgumentsHash:
 
     def __init__(self, parameters: type[msgspec.Struct]) -> None:
         self._encoders = {
-            name: kind.coder(JSON, f"$.{name}")[0]
+            name: (kind.coder(JSON, f"$.{name}")[0], kind.schema("#/$defs/{name}"))
             for name, kind in special_fields(parameters).items()
         }
         self._buffered = {
@@ -65,7 +66,8 @@ class ArgumentsHash:
                 body = bytes(self._buffered[name](value))
                 found[name] = {"sha256": sha256(body).hexdigest()}
             elif name in self._encoders:
-                found[name] = json.loads(self._encoders[name](value))
+                encode, schema = self._encoders[name]
+                found[name] = sort_sets(json.loads(encode(value)), schema, _text)
             else:
                 found[name] = _plain(value)
         return found

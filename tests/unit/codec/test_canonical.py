@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -156,3 +159,40 @@ def test_a_model_of_pydantic_counts_by_its_json() -> None:
     order = model(sku="tea", when=datetime(2026, 1, 1, tzinfo=UTC))
     text = '{"value":{"sku":"tea","when":"2026-01-01T00:00:00Z"}}'
     assert of(order, Annotated[model, "as it is"]) == of_text(text)
+
+
+PROGRAM = """
+import msgspec
+from typing import Annotated
+from pydantic import BaseModel
+from leveret import Hook
+from leveret.codec import ArgumentsHash
+
+class Name(str): ...
+
+class Order(BaseModel):
+    tags: set[str]
+    parts: dict[str, frozenset[str] | None] = {}
+    inner: list["Order"] = []
+
+NAME = Hook(Name, str, encode=str, decode=Name)
+Parameters = msgspec.defstruct(
+    "Parameters", [("order", Order), ("names", list[frozenset[Annotated[Name, NAME]]])]
+)
+tags = {"a", "b", "c", "d", "e"}
+order = Order(tags=tags, parts={"x": frozenset(tags)}, inner=[Order(tags=tags)])
+print(ArgumentsHash(Parameters).of(Parameters(order, [frozenset(map(Name, tags))])))
+"""
+
+
+def test_sets_of_other_types_have_one_hash_in_all_processes() -> None:
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in (1, 2, 3)
+    }
+    assert len(hashes) == 1
