@@ -85,15 +85,22 @@ class PydanticType:
         except ValueError as error:
             raise ValueError(f"{_first_words(error)} - at `{path}`") from error
         if b"null" in body:  # which it writes for NaN and the infinities
-            refuse_not_finite(self._plain(value, round_trip=True))
+            refuse_not_finite(self._to_look_at(value))
         if may_have_offsets(body):
-            refuse_odd_offsets(JSON, body, self._plain(value, round_trip=True))
+            refuse_odd_offsets(JSON, body, self._to_look_at(value))
         read = self.decode(body, path)
         if _HIDDEN in body and self._plain(read) != self._plain(value):
             raise ValueError(
                 f"pydantic hides a secret when it writes it; give it a serializer - at `{path}`"
             )
         return body
+
+    def _to_look_at(self, value: Any) -> Any:
+        """A value as dicts, lists, and Python's own values in them."""
+        try:
+            return self._plain(value, round_trip=True)
+        except TypeError:  # a set of models has no such form: dicts have no hash
+            return self._plain(value, round_trip=True, mode="json")
 
     def decode(self, body: bytes, path: str) -> Any:
         """Read a value from JSON.

@@ -255,3 +255,18 @@ def test_combined_flags_are_values_in_the_schema_as_well() -> None:
         "minimum": 0,
         "maximum": 3,
     }
+
+
+class Visit(BaseModel, frozen=True):
+    at: datetime
+    kilos: float | None = None
+
+
+@pytest.mark.parametrize("content_type", [JSON, MSGPACK])
+def test_a_set_of_models_travels(content_type: str) -> None:
+    codec = method_codec(content_type, NoFields, set[Visit])
+    at = datetime(2024, 2, 29, tzinfo=UTC)
+    visits = {Visit(at=at), Visit(at=at, kilos=1.5)}
+    assert codec.decode_result(bytes(codec.encode_result(visits))) == visits
+    with pytest.raises(ENCODE_ERRORS, match="JSON cannot carry nan"):
+        codec.encode_result({Visit(at=at, kilos=float("nan"))})
