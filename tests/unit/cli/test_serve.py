@@ -33,6 +33,13 @@ def test_seconds_that_no_clock_can_wait_are_refused(option: str, told: str) -> N
     assert told in found.output
 
 
+def test_a_name_that_amqp_does_not_take_is_refused() -> None:
+    runner = CliRunner(env={"COLUMNS": "200"})
+    found = runner.invoke(app, ["serve", "shop:Shop", "--name", "n" * 256])
+    assert found.exit_code == 2
+    assert "--name is longer than the 255 bytes of AMQP" in found.output
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,8 @@ __all__ = ["CODES", "serve"]
 
 CODES: Final = (0, 2, 8, 9, 10, 11, 12, 13, 14, 70, 130)
 """The exit codes that it can have."""
+_LONGEST_NAME: Final = 255
+"""Bytes of AMQP's short strings."""
 _FOREVER: Final = 1e9
 """Seconds, 30 years: workers are told their options as JSON, which has no infinity."""
 
@@ -195,6 +198,8 @@ def serve(
     refuse_empty("--url", "LEVERET_URL", url)
     refuse_empty("--once", "LEVERET_ONCE", once)
     refuse_embedded(url)
+    if len(os.fsencode(name or "")) > _LONGEST_NAME:
+        raise typer.BadParameter(f"--name is longer than the {_LONGEST_NAME} bytes of AMQP")
     if (workers > 1 or reload) and sys.platform == "win32":
         raise typer.BadParameter("Windows has no signals to stop workers with; start it more often")
     request = ServeRequest(
