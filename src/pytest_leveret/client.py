@@ -40,6 +40,13 @@ def _fixture_for(request: pytest.FixtureRequest) -> str:
                 " anyio_backend that returns 'asyncio'",
                 pytrace=False,
             )
+        if request.config.pluginmanager.hasplugin("asyncio") and _asyncio_runs(request.node):
+            pytest.fail(
+                "pytest-asyncio runs this test, as its asyncio_mode is auto, and anyio its"
+                " fixtures, in another event loop: set asyncio_mode = strict, or remove"
+                " pytest.mark.anyio and anyio_backend from this test",
+                pytrace=False,
+            )
         return "_leveret_client_with_anyio"
     if not request.config.pluginmanager.hasplugin("asyncio"):
         pytest.fail(
@@ -55,3 +62,9 @@ def _fixture_for(request: pytest.FixtureRequest) -> str:
         "asyncio_default_test_loop_scope"
     )
     return f"_leveret_client_in_{scope}"
+
+
+def _asyncio_runs(item: pytest.Item) -> bool:
+    import pytest_asyncio  # noqa: PLC0415 - it may not be installed
+
+    return bool(pytest_asyncio.is_async_test(item))

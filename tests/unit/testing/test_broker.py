@@ -235,6 +235,13 @@ async def test_in_{scope}(rabbit_of_{scope}, leveret_client):
         assert await leveret_client.remote(Echo).echo("x") == "x"
 """
 
+MARKED_FOR_ANYIO = """
+@pytest.mark.anyio
+async def test_it(leveret_client):
+    async with leveret_client.serving(Echo()):
+        assert await leveret_client.remote(Echo).echo("x") == "x"
+"""
+
 USES_NOTHING = """
 import sys
 
@@ -299,6 +306,13 @@ def test_fixtures_work_in_every_loop_scope_with_pytest_asyncio_and_with_anyio(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "11 passed, 1 xfailed" in done.stdout
+
+
+def test_a_test_of_anyio_that_pytest_asyncio_runs_is_told_so(tmp_path: Path) -> None:
+    source = "".join((WITH_ANYIO.partition("class")[0], MARKED_FOR_ANYIO))
+    done = run_pytest(tmp_path, source, "-o", "asyncio_mode=auto", services=SERVICES)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "set asyncio_mode = strict, or remove pytest.mark.anyio" in done.stdout
 
 
 def test_anyio_alone_will_do(tmp_path: Path) -> None:
