@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -299,3 +299,22 @@ def test_faults_that_make_no_sense_are_refused() -> None:
         proxy.corrupt("to_broker", replace=256)
     with pytest.raises(ValueError, match="Corrupt needs direction"):
         proxy.apply(Corrupt())
+
+
+@pytest.mark.parametrize(
+    "misspelt",
+    [
+        lambda proxy: proxy.refuse("hangup"),
+        lambda proxy: proxy.half_open("server"),
+        lambda proxy: proxy.stall("to_server"),
+        lambda proxy: proxy.resume("to_server"),
+        lambda proxy: proxy.delay(1, direction="to_server"),
+        lambda proxy: proxy.throttle(1, direction="to_server"),
+        lambda proxy: proxy.corrupt("both"),
+    ],
+)
+async def test_a_misspelt_fault_is_refused_at_once(
+    misspelt: Callable[[FaultProxy], None], ends: Ends
+) -> None:
+    with pytest.raises(ValueError, match=r"is one of '.*, not '"):
+        misspelt(ends.proxy)

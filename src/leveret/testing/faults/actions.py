@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from leveret.testing.faults.moments import Direction
 
@@ -39,6 +40,12 @@ Door: TypeAlias = Literal["open", "refuse", "hang_up", "silence"]
 """How a new connection is received."""
 
 BOTH: Final[tuple[Direction, ...]] = ("to_broker", "to_client")
+
+
+def _check(name: str, given: object, words: Sequence[object]) -> None:
+    """Refuse any other word: a fault that is misspelt may not happen, and test nothing."""
+    if given not in words:
+        raise ValueError(f"{name} is one of {', '.join(map(repr, words))}, not {given!r}")
 
 
 class Ending(Enum):
@@ -105,6 +112,9 @@ class HalfOpen(Fault):
 
     gone: Gone = "broker"
 
+    def __post_init__(self) -> None:
+        _check("gone", self.gone, get_args(Gone))
+
     def strike(self, struck: Faulty, direction: Direction | None) -> None:
         struck.end(Ending[f"{self.gone.upper()}_GONE"])
 
@@ -123,6 +133,7 @@ class Corrupt(Fault):
     direction: Direction | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        _check("direction", self.direction, (*BOTH, None))
         if self.offset < 0:
             raise ValueError(f"offset must be 0 bytes or more, not {self.offset}")
         if self.replace is not None and self.replace not in range(256):
@@ -143,6 +154,9 @@ class Refuse(Fault):
     """
 
     how: Literal["refuse", "hang_up", "silence"] = "refuse"
+
+    def __post_init__(self) -> None:
+        _check("how", self.how, ("refuse", "hang_up", "silence"))
 
     def strike(self, struck: Faulty, direction: Direction | None) -> None:
         struck.set_door(self.how)
@@ -178,6 +192,9 @@ class Stall(LineFault):
 
     direction: Directions = "both"
 
+    def __post_init__(self) -> None:
+        _check("direction", self.direction, get_args(Directions))
+
     def changed(self, conditions: Conditions) -> Conditions:
         return replace(conditions, stalled=True)
 
@@ -187,6 +204,9 @@ class Resume(LineFault):
     """End a `Stall`: the bytes that waited pass, and all later ones."""
 
     direction: Directions = "both"
+
+    def __post_init__(self) -> None:
+        _check("direction", self.direction, get_args(Directions))
 
     def changed(self, conditions: Conditions) -> Conditions:
         return replace(conditions, stalled=False)
@@ -205,6 +225,7 @@ class Delay(LineFault):
     direction: Directions = field(default="both", kw_only=True)
 
     def __post_init__(self) -> None:
+        _check("direction", self.direction, get_args(Directions))
         if not (self.seconds >= 0 and self.jitter >= 0):
             raise ValueError("a delay and its jitter are 0 seconds or more")
 
@@ -223,6 +244,7 @@ class Throttle(LineFault):
     direction: Directions = field(default="both", kw_only=True)
 
     def __post_init__(self) -> None:
+        _check("direction", self.direction, get_args(Directions))
         if self.bytes_per_second is not None and not self.bytes_per_second > 0:
             raise ValueError("throttle to more than 0 bytes per second; to stop all, stall")
 

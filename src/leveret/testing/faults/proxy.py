@@ -10,7 +10,15 @@ from types import TracebackType
 from typing import Literal, Self
 
 from leveret.async_only import AsyncOnly
-from leveret.testing.faults.actions import BOTH, Conditions, Door, Ending, Faulty, LineFault
+from leveret.testing.faults.actions import (
+    BOTH,
+    Conditions,
+    Door,
+    Ending,
+    Faulty,
+    LineFault,
+    Refuse,
+)
 from leveret.testing.faults.address import BrokerAddress
 from leveret.testing.faults.connection import FaultConnection
 from leveret.testing.faults.line import Passed
@@ -185,7 +193,7 @@ class FaultProxy(Faulty, AsyncOnly):
 
     def refuse(self, how: Literal["refuse", "hang_up", "silence"] = "refuse") -> None:
         """Refuse new connections until `accept`; open connections stay. See `Refuse`."""
-        self.set_door(how)
+        self.apply(Refuse(how))
 
     def accept(self) -> None:
         """Accept new connections again, on the same port.
