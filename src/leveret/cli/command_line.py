@@ -23,15 +23,15 @@ _NOBODY_READS: Final = suppress(SystemExit)
 
 
 class _Command(TyperCommand):
-    def format_help(self, *given: Any) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         with writing_output(), _NOBODY_READS:
-            super().format_help(*given)
+            super().format_help(ctx, formatter)
 
 
 class _Group(TyperGroup):
-    def format_help(self, *given: Any) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         with writing_output(), _NOBODY_READS:
-            super().format_help(*given)
+            super().format_help(ctx, formatter)
 
 
 class CommandLine(typer.Typer):
