@@ -106,11 +106,22 @@ class EmbeddedBroker(AsyncOnly):
 
     @property
     def url(self) -> str:
-        """The AMQP URL of its first vhost, with its first user."""
-        return self._url(self._vhosts[0])
+        """The AMQP URL of its first vhost, with its first user.
+
+        :raises RuntimeError: if it has no vhosts, or no users.
+        """
+        return self._url(self._first_vhost())
+
+    def _first_vhost(self) -> str:
+        for vhost in self._vhosts or (self._broker.node.vhosts if self._broker else ()):
+            return vhost
+        raise RuntimeError("this broker has no vhosts: call add_vhost")
 
     def _url(self, vhost: str, name: str | None = None) -> str:
-        name = name or next(iter(self._users))
+        if name is None:
+            if not self._users:
+                raise RuntimeError("this broker has no users: call add_user")
+            name = next(iter(self._users))
         host = f"[{self._host}]" if ":" in self._host else self._host
         path = "" if vhost == "/" else quote(vhost, safe="")
         credentials = f"{quote(name, safe='')}:{quote(self._users[name].password, safe='')}"
@@ -131,9 +142,13 @@ class EmbeddedBroker(AsyncOnly):
         return self._broker
 
     def add_vhost(self, name: str) -> str:
-        """Make a vhost, and return its URL. Users without permissions of their own may use it."""
+        """Make a vhost, and return its URL. Users without permissions of their own may use it.
+
+        :raises RuntimeError: if the broker has no users, whom a URL names.
+        """
+        url = self._url(name)
         self.node.add_vhost(name)
-        return self._url(name)
+        return url
 
     def add_user(
         self, name: str, password: str, permissions: Mapping[str, Permissions] | None = None
@@ -143,12 +158,14 @@ class EmbeddedBroker(AsyncOnly):
         Connections that are open keep the rights that they had.
 
         :param permissions: by vhost, for the vhosts that it may open; None for all rights in all.
+        :raises RuntimeError: if the broker has no vhosts, and none is named here.
         """
+        vhost = next(iter(permissions)) if permissions else self._first_vhost()
         user = User(password=password, permissions=permissions)
         self._users[name] = user
         if self._broker is not None:
             self._broker.node.users[name] = user
-        return self._url(next(iter(permissions or ()), self._vhosts[0]), name)
+        return self._url(vhost, name)
 
     def delete_vhost(self, name: str) -> None:
         """Delete a vhost and its queues. Connections to it are closed."""

@@ -70,7 +70,10 @@ class Broker(Startable):
 
     @property
     def url(self) -> str:
-        """The AMQP URL of its first vhost, with its first user."""
+        """The AMQP URL of its first vhost, with its first user.
+
+        :raises RuntimeError: if it has no vhosts, or no users.
+        """
         return self._broker.url
 
     @property

@@ -271,3 +271,27 @@ async def test_messages_expire_by_the_clock_of_the_loop() -> None:
         async with asyncio.timeout(10):
             await letters.get()
         await connection.close()
+
+
+async def test_a_broker_without_users_has_a_url_once_one_is_added() -> None:
+    async with EmbeddedBroker(users={}) as broker:
+        with pytest.raises(RuntimeError, match="this broker has no users: call add_user"):
+            _ = broker.url
+        with pytest.raises(RuntimeError, match="this broker has no users: call add_user"):
+            broker.add_vhost("own")
+        assert "own" not in broker.node.vhosts
+        broker.add_user("bob", "p")
+        await (await connected(broker.url)).close()
+        await (await connected(broker.add_vhost("own"))).close()
+
+
+async def test_a_broker_without_vhosts_has_a_url_once_one_is_added() -> None:
+    async with EmbeddedBroker(vhosts=()) as broker:
+        with pytest.raises(RuntimeError, match="this broker has no vhosts: call add_vhost"):
+            _ = broker.url
+        with pytest.raises(RuntimeError, match="this broker has no vhosts: call add_vhost"):
+            broker.add_user("bob", "p")
+        assert "bob" not in broker.node.users
+        assert broker.add_vhost("own") == broker.url
+        await (await connected(broker.url)).close()
+        await (await connected(broker.add_user("bob", "p"))).close()
