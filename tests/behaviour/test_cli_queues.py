@@ -39,6 +39,12 @@ async def test_queues_show_what_waits_and_who_serves(commands: Commands) -> None
                 ["leveret.post.deliver", "0", "1"],
                 ["leveret.post.weigh", "0", "1"],
             ]
+            misspelt = await commands.run("queues", "post.delivr", "psot.weigh", "--json")
+            assert misspelt.process.returncode == 0
+            assert [queue["note"] for queue in misspelt.json["queues"] if queue["note"]] == [
+                "there is no such queue. Did you mean 'post.deliver'?",
+                "there is no such queue. Did you mean 'post.weigh'?",
+            ]
         await rabbit.send(rabbit.remote(Post).deliver)("a")  # its queue is there, its server gone
         waiting = await commands.run("queues", "post.deliver", "--json")
         assert waiting.json["queues"] == [

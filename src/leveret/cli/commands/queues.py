@@ -6,11 +6,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 import typer
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
@@ -35,6 +36,7 @@ CODES: Final = (0, 2, 3, 7, 9, 10, 13, 70, 130)
 """The exit codes that it can have."""
 _COUNTED_WITHIN: Final = 5.0
 """Seconds that the broker has to count a queue; one without a leader says nothing."""
+_NO_QUEUE: Final = "there is no such queue"
 _HEADS: Final = ("QUEUE", ">READY", ">CONSUMERS", "")
 
 
@@ -122,7 +124,8 @@ def queues(
                 password=address.password,
             )
             return survey, orphans_of(listed, live)
-        return survey, await _counted(rabbit, sorted({*live, *named}))
+        found = await _counted(rabbit, sorted({*live, *named}))
+        return survey, [_with_suggestion(queue, live.values()) for queue in found]
 
     survey, found = ask(url, question, as_json=json)
     removable = [queue for queue in found if not queue.note]
@@ -186,6 +189,20 @@ def _is_of_requests(queue: ListedQueue) -> bool:
     )
 
 
+def _with_suggestion(queue: Queue, methods: Iterable[str]) -> Queue:
+    """The queue, and which method was meant where there is no such queue."""
+    if queue.note != _NO_QUEUE:
+        return queue
+    wanted = queue.name.removeprefix(QUEUE_PREFIX)
+    service = wanted.partition(".")[0] + "."
+    known = sorted(set(methods))
+    # Within a service the names alone are compared: with its own, all of them are similar.
+    same = service if any(method.startswith(service) for method in known) else ""
+    names = [method.removeprefix(same) for method in known if method.startswith(same)]
+    near = get_close_matches(wanted.removeprefix(same), names, 1)
+    return replace(queue, note=f"{_NO_QUEUE}. Did you mean {same + near[0]!r}?") if near else queue
+
+
 async def _counted(rabbit: Rabbit, names: Sequence[str]) -> list[Queue]:
     found = []
     channel = await rabbit.calls.connection.open_channel()
@@ -198,7 +215,7 @@ async def _counted(rabbit: Rabbit, names: Sequence[str]) -> list[Queue]:
         except ChannelClosed as error:
             if error.reply_code != ReplyCode.NOT_FOUND:
                 raise
-            found.append(Queue(name=name, note="there is no such queue"))
+            found.append(Queue(name=name, note=_NO_QUEUE))
         else:
             consumers = counted.consumer_count
             found.append(
