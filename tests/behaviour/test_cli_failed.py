@@ -104,6 +104,10 @@ async def test_what_is_not_there_is_an_error_with_a_code(commands: Commands) -> 
         unknown = await commands.run("failed", "show", "post.deliver", "nothing")
         assert unknown.process.returncode == 3
         assert "no failed request with the id 'nothing'" in unknown.lines[0]
+        for what in ("retry", "drop"):
+            unknown = await commands.run("failed", what, "post.deliver", "nothing")
+            assert unknown.process.returncode == 3
+            assert unknown.lines[0].endswith("no failed request with the id 'nothing'")
         none = await commands.run("failed", "ls", "post.weigh")
         assert none.process.returncode == 4
         assert "nothing keeps failed requests of this method" in none.lines[0]

@@ -206,7 +206,9 @@ def _for_each(
             raise InvalidArgument(f"{target} has no failed request with the id {wanted!r}")
     except LeveretError as error:
         log.debug("it failed", exc_info=True)
-        print_error(error, as_json=as_json, of_call=bool(did))
+        # A handler may have run only where a request was perhaps sent again.
+        in_doubt = getattr(error, "executed", "no") == "maybe"
+        print_error(error, as_json=as_json, of_call=bool(did) and in_doubt)
         raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
         print_error(Cancelled("interrupted", executed="maybe"), as_json=as_json)
