@@ -504,6 +504,9 @@ async def test_it_is_mounted_into_another_app(client: Rabbit, host: Rabbit) -> N
         await shows(visitor, "/ops/rpc/", 'href="/ops/rpc/service/shop"')
         assert (await visitor.get("/ops/rpc/service/shop")).status_code == 200
         assert (await visitor.get("/ops/rpc/static/console.css")).status_code == 200
+        nowhere = await visitor.get("/ops/rpc/static/nothing.css")
+        assert nowhere.status_code == 404
+        assert 'data-base="/ops/rpc"' in nowhere.text
 
 
 async def test_a_broker_that_is_away_is_shown_as_that_and_what_was_known_stays(

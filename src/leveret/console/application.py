@@ -86,6 +86,8 @@ def app(
 
     async def not_found(request: Request, _error: Exception) -> Response:
         """No such page."""
+        if isinstance(request.scope.get("endpoint"), StaticFiles):  # its mount is no base of pages
+            request.scope["root_path"] = request.scope["root_path"].removesuffix("/static")
         return pages.missing(request, "There is no such page.")
 
     made = Starlette(

@@ -22,6 +22,10 @@ async def test_a_broker_that_was_never_there_is_shown_as_away() -> None:
         assert "The broker is away" in page.text
         assert "Nothing is known" in page.text
         assert (await visitor.get("/method/a.b")).status_code == 404
+        nowhere = await visitor.get("/static/nothing.css")
+        assert nowhere.status_code == 404
+        assert 'href="/methods"' in nowhere.text
+        assert "/static/static" not in nowhere.text
         for path in ("/methods", "/failures", "/queues", "/map"):
             assert (await visitor.get(path)).status_code == 200, path
         failed = await visitor.post("/call/a.b", json={"timeout": 0.01})
