@@ -32,6 +32,15 @@ async def with_anyio(leveret_broker: Broker) -> AsyncIterator[Rabbit]:
 
 def _fixture_for(request: pytest.FixtureRequest) -> str:
     """The fixture that connects in the loop of this test."""
+    from unittest import IsolatedAsyncioTestCase  # noqa: PLC0415 - it imports asyncio
+
+    if request.cls is not None and issubclass(request.cls, IsolatedAsyncioTestCase):
+        pytest.fail(
+            "an IsolatedAsyncioTestCase has an event loop of its own, which no fixture runs in:"
+            " connect in its asyncSetUp, by"
+            " self.rabbit = await self.enterAsyncContext(leveret.connect('embedded://'))",
+            pytrace=False,
+        )
     if "anyio_backend" in request.fixturenames:  # as anyio itself finds its tests
         backend = request.getfixturevalue("anyio_backend")
         if (backend if isinstance(backend, str) else backend[0]) != "asyncio":

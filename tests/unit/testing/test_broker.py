@@ -260,6 +260,30 @@ filterwarnings =
 USES_CLIENT = "def test_it(leveret_client): pass"
 
 
+IN_A_TEST_CASE = """
+import unittest
+import leveret, pytest
+from services import Echo
+
+class WithTheFixture(unittest.IsolatedAsyncioTestCase):
+    @pytest.fixture(autouse=True)
+    def connected(self, leveret_client):
+        self.rabbit = leveret_client
+
+    async def test_it(self):
+        async with self.rabbit.serving(Echo()):
+            pass
+
+class ConnectsItself(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.rabbit = await self.enterAsyncContext(leveret.connect('embedded://'))
+
+    async def test_it(self):
+        async with self.rabbit.serving(Echo()):
+            assert await self.rabbit.remote(Echo).echo("a") == "a"
+"""
+
+
 def run_pytest(
     folder: Path, source: str, *args: str, **others: str
 ) -> subprocess.CompletedProcess[str]:
@@ -313,6 +337,13 @@ def test_a_test_of_anyio_that_pytest_asyncio_runs_is_told_so(tmp_path: Path) -> 
     done = run_pytest(tmp_path, source, "-o", "asyncio_mode=auto", services=SERVICES)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "set asyncio_mode = strict, or remove pytest.mark.anyio" in done.stdout
+
+
+def test_a_test_case_with_a_loop_of_its_own_is_told_to_connect_in_it(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, IN_A_TEST_CASE, services=SERVICES)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "await self.enterAsyncContext(leveret.connect('embedded://'))" in done.stdout
+    assert "1 passed, 1 error" in done.stdout
 
 
 def test_anyio_alone_will_do(tmp_path: Path) -> None:
