@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
-from tests.behaviour.patience import PATIENCE
+from tests.behaviour.patience import PATIENCE, until
 
 _ENTER = b"\x1b[?1049h\x1b[?25l"
 _LEAVE = b"\x1b[?25h\x1b[?1049l"
@@ -38,6 +39,7 @@ async def test_it_leaves_the_screen_when_it_is_stopped_or_told_to_end(rabbitmq_u
             await draws(b"0 servers, 0 methods")
             process.send_signal(signal.SIGTSTP)
             await draws(_LEAVE)
+            await until(lambda: _is_stopped(process.pid), "it has stopped")
             process.send_signal(signal.SIGCONT)
             await draws(_ENTER)
             process.terminate()
@@ -50,3 +52,7 @@ async def test_it_leaves_the_screen_when_it_is_stopped_or_told_to_end(rabbitmq_u
         loop.remove_reader(ours)
         os.close(ours)
         os.close(theirs)
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

@@ -74,9 +74,11 @@ def test_what_was_taken_is_requeued_by_a_recover(channel: Channel) -> None:
 
 
 def test_a_prefetch_is_for_the_channel_or_for_each_later_consumer(channel: Channel) -> None:
-    ask(channel, Basic.Qos(prefetch_size=0, prefetch_count=3, global_=True))
     ask(channel, Basic.Qos(prefetch_size=0, prefetch_count=2, global_=False))
+    ask(channel, Basic.Qos(prefetch_size=0, prefetch_count=3, global_=True))
     assert (channel.prefetch, channel.consumer_prefetch) == (3, 2)
+    ask(channel, Basic.Qos(prefetch_size=0, prefetch_count=1, global_=False))
+    assert (channel.prefetch, channel.consumer_prefetch) == (0, 1)
     with pytest.raises(Refused, match=r"prefetch_size!=0 \(1\)"):
         dispatch(channel, Basic.Qos(prefetch_size=1, prefetch_count=0, global_=False))
 
