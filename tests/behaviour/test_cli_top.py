@@ -14,7 +14,7 @@ _ENTER = b"\x1b[?1049h\x1b[?25l"
 _LEAVE = b"\x1b[?25h\x1b[?1049l"
 
 
-async def test_it_leaves_the_screen_when_it_is_stopped_or_told_to_end(rabbitmq_url: str) -> None:
+async def test_it_leaves_the_screen_when_it_is_stopped_or_told_to_end(broker_url: str) -> None:
     ours, theirs = os.openpty()  # it says that it has 0 columns, as a serial console does
     drawn = bytearray()
     changed = asyncio.Event()
@@ -32,7 +32,7 @@ async def test_it_leaves_the_screen_when_it_is_stopped_or_told_to_end(rabbitmq_u
     loop = asyncio.get_running_loop()
     loop.add_reader(ours, read)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "leveret", "top", "--url", rabbitmq_url), stdout=theirs
+        *(sys.executable, "-m", "leveret", "top", "--url", broker_url), stdout=theirs
     )
     try:
         async with asyncio.timeout(3 * PATIENCE):  # processes of CI start slowly

@@ -40,9 +40,9 @@ _LATEST: Final = 1.0
 _LOOK: Final = 0.1
 """Seconds between two looks at what must hold at any time."""
 _SETTLED: Final = 65.0
-"""Seconds in which nothing is left. Requests whose callers are dead expire in 25 s; servers give up
-a stream whose caller says nothing 30 s after its last item; and the key of a started call whose
-server died is free after 60 s."""
+"""Seconds in which nothing is left. Requests whose callers are dead expire in 50 s at most; servers
+give up a stream whose caller says nothing 30 s after its last item; and the key of a started call
+whose server died is free after 60 s."""
 _AFTERMATH_EVERY: Final = 4
 """One of so many runs ends with the aftermath, which takes as long as some hundred calls. Of runs
 with many calls, it is one of twice as many."""

@@ -19,36 +19,30 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def unread(*words: str) -> tuple[int, bytes]:
+    """The exit code and the errors of a command whose output nobody reads."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "leveret", *words],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    return done.returncode, done.stderr
+
+
 def test_a_command_whose_output_nobody_reads_ends_as_it_would_otherwise(tmp_path: Path) -> None:
     contract = tmp_path / "contract.json"
     contract.write_text('{"service": "shop", "methods": {}}')
-    read, write = os.pipe()
-    os.close(read)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "leveret", "diff", str(contract), str(contract)],
-            stdout=write,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-    finally:
-        os.close(write)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert unread("diff", str(contract), str(contract)) == (0, b"")
 
 
 def test_a_help_that_nobody_reads_is_given_as_any_other() -> None:
-    read, write = os.pipe()
-    os.close(read)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "leveret", "--help"],
-            stdout=write,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-    finally:
-        os.close(write)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert unread("--help") == (0, b"")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["call", "--help"], ["failed", "ls", "-h"]])
