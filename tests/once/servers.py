@@ -75,21 +75,22 @@ class _Server:
         _wait_until(self._answers, self._why_not)
 
     def kill(self) -> None:
-        """SIGKILL to all, the parent last: it would clean up behind its children."""
+        """SIGKILL to all; they are stopped before, as the parent would clean up behind the rest."""
         process, self._process = self._process, None
         if process is None:
             return
-        self._signal(process.pid, signal.SIGSTOP)
-        self._signal(process.pid, signal.SIGKILL)
+        for pid in _stopped(process.pid):
+            _signal(pid, signal.SIGKILL)
         process.wait()
 
     def freeze(self) -> None:
         assert self._process is not None
-        self._signal(self._process.pid, signal.SIGSTOP)
+        _stopped(self._process.pid)
 
     def thaw(self) -> None:
         assert self._process is not None
-        self._signal(self._process.pid, signal.SIGCONT)
+        for pid in (*_children(self._process.pid), self._process.pid):
+            _signal(pid, signal.SIGCONT)
 
     def close(self) -> None:
         """In good order, so that PostgreSQL waits for its children: not every init does."""
@@ -127,13 +128,6 @@ class _Server:
         if self._process is None or self._process.poll() is None:
             return None
         return (self.folder / "log").read_text(errors="replace")[-2000:] or "it wrote nothing"
-
-    @staticmethod
-    def _signal(pid: int, number: signal.Signals) -> None:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for each in (*map(int, children), pid):
-            with suppress(ProcessLookupError):  # a child that ended by itself meanwhile
-                os.kill(each, number)
 
 
 class RedisServer(_Server):
@@ -219,6 +213,40 @@ class PostgresServer(_Server):
         user = pwd.getpwnam(self._user)
         who = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
         return [SETPRIV.find_or_install(), *who]
+
+
+def _stopped(pid: int) -> list[int]:
+    """Stop a process and its children, and return them, the parent last.
+
+    The parent stops first: until then it makes children for connections that come in.
+    """
+    _stop(pid)
+    children = _children(pid)
+    for child in children:
+        _stop(child)
+    return [*children, pid]
+
+
+def _stop(pid: int) -> None:
+    _signal(pid, signal.SIGSTOP)
+    _wait_until(lambda: _has_stopped(pid), lambda: None)
+
+
+def _has_stopped(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # it has ended by itself meanwhile
+    return state in "TtZX"
+
+
+def _children(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has ended by itself meanwhile
+        os.kill(pid, number)
 
 
 def _dying_with_us() -> list[str]:

@@ -2,7 +2,8 @@
 
 Nobody keeps a list of servers. But the broker counts the consumers of a queue, and each server
 names a queue for each of its services. So once the answers become rare, the client probes these
-queues. It waits as long as a queue has more consumers than servers have answered.
+queues. It waits as long as a queue has more consumers than servers have answered, and asks again
+where the broker counts more of them than before: who has just started did not get the question.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -20,7 +22,7 @@ from leveret.client.calls.inquiries import Inquiry
 from leveret.client.totals import MethodTotals, totals
 from leveret.contract import Service, usable_spec_of
 from leveret.contract.limits import check_service_name
-from leveret.errors import ContractError, InvalidArgument, PermissionDenied
+from leveret.errors import CallError, ContractError, InvalidArgument, PermissionDenied
 from leveret.wire.control import CALLS, DRAIN, PING, STATS, STOP
 from leveret.wire.stats import (
     ServerCalls,
@@ -47,8 +49,8 @@ log = logging.getLogger("leveret.client")
 
 ALL: Final = "all"
 """The routing key of every server."""
-_MOST: Final = 2_000
-"""How many answers are read at most."""
+_MOST: Final = 5_000
+"""How many answers are read at most. A server answers each time that it is asked."""
 _SETTLED: Final = 0.15
 """Seconds without another answer after which the client probes the queues."""
 _COUNTED_WITHIN: Final = 1.0
@@ -265,12 +267,17 @@ class _Asked(Generic[I]):
         self._inquiry = client.inquiry(word, key, most=_MOST)
         self._by_instance: dict[str, tuple[I, float]] = {}
         self._read_before = 0
+        self._began = 0.0  # when they were first asked, on the event loop's clock
+        # By service, how many servers the broker counted last, and how many when they were asked.
+        self._counted: dict[str, int] = {}
+        self._asked: dict[str, int] = {}
 
     async def run(self, timeout: float) -> None:
         """Ask until all have answered or this number of seconds is over."""
         loop = asyncio.get_running_loop()
         with self._inquiry as inquiry:
             end = loop.time() + await inquiry.ask(timeout)
+            self._began = inquiry.asked_at
             first = True
             while (left := end - loop.time()) > 0:
                 is_news = await inquiry.news(left if first else min(left, _SETTLED))
@@ -284,15 +291,25 @@ class _Asked(Generic[I]):
                 await self._look(within)
                 if not self.missing and (not self.uncounted or within == _COUNTED_WITHIN):
                     return
+                await self._ask_again(end - loop.time())
             self._read()
             await self._look(_COUNTED_WITHIN)
+
+    async def _ask_again(self, left: float) -> None:
+        """Ask those who were not there when the servers were last asked, if there are any."""
+        if left > 0 and any(
+            self._counted[name] > self._asked.get(name, 0) for name in self.missing
+        ):
+            self._asked = self._counted
+            with suppress(CallError):  # it cannot be asked in time; what is known is told
+                await self._inquiry.ask(left)
 
     def _read(self) -> None:
         inquiry, begin = self._inquiry, self._read_before
         self._read_before = len(inquiry.answers)
         for body, at in zip(inquiry.answers[begin:], inquiry.answered_at[begin:], strict=True):
             for answer in _readable(self._kind, [body]):
-                seconds = at - inquiry.asked_at
+                seconds = at - self._began
                 self._by_instance.setdefault(answer.instance, (answer, seconds))
 
     async def _look(self, seconds: float) -> None:
@@ -314,10 +331,13 @@ class _Asked(Generic[I]):
         self.uncounted = tuple(
             sorted(name for name, count in zip(names, counts, strict=True) if count is None)
         )
+        self._counted = {
+            name: count for name, count in zip(names, counts, strict=True) if count is not None
+        }
         self.missing = {
             name: count - answered[name]
-            for name, count in zip(names, counts, strict=True)
-            if count is not None and count > answered[name]
+            for name, count in self._counted.items()
+            if count > answered[name]
         }
 
     def heard(self) -> list[tuple[I, float]]:

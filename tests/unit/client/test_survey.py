@@ -9,18 +9,24 @@ from leveret.client.calls.inquiries import Inquiries, Inquiry
 from leveret.client.survey import ask_ping, ask_servers, ask_stats
 from leveret.wire.stats import ServerIdentity
 
-_ANSWER = msgspec.json.encode(
-    ServerIdentity(instance="0a1b2c3d", services=["shop"], queues={"shop": "leveret.shop.order"})
-)
+
+def _answer(instance: str) -> bytes:
+    queues = {"shop": "leveret.shop.order"}
+    return msgspec.json.encode(ServerIdentity(instance=instance, services=["shop"], queues=queues))
 
 
 class _Client:
-    """Its one server answers at once; its broker counts if it is given long enough."""
+    """Its first server answers at once; its broker counts if it is given long enough.
 
-    def __init__(self, counts: int, *, takes: float) -> None:
+    :param starting: servers that the broker counts, and that did not get the first question.
+    """
+
+    def __init__(self, counts: int, *, takes: float, starting: tuple[str, ...] = ()) -> None:
         self.looks: list[float] = []
+        self.asked = 0
         self._counts = counts
         self._takes = takes
+        self._starting = starting
         self._inquiries = Inquiries(ask=self._ask, ready=self._ready)
 
     def inquiry(
@@ -44,7 +50,9 @@ class _Client:
         return self._counts if seconds >= self._takes else None
 
     def _ask(self, _word: str, _key: str, name: str, _seconds: float, _body: bytes) -> None:
-        self._inquiries.answered(name, _ANSWER)
+        self.asked += 1
+        for instance in ("0a1b2c3d", *(self._starting if self.asked > 1 else ())):
+            self._inquiries.answered(name, _answer(instance))
 
     async def _ready(self, _inquiry: Inquiry, timeout: float) -> float:
         return timeout
@@ -56,6 +64,21 @@ async def test_a_server_that_does_not_answer_is_missed_where_the_broker_counts_l
     assert [server.instance for server in seen.servers] == ["0a1b2c3d"]
     assert seen.missing == {"shop": 1}
     assert client.looks[-1] >= 0.9
+
+
+async def test_servers_that_start_meanwhile_are_asked_again() -> None:
+    client = _Client(3, takes=0.0, starting=("1a1b2c3d", "2a1b2c3d"))
+    pings = await ask_ping(client, "shop", 20.0)
+    assert [pong.server.instance for pong in pings.servers] == ["0a1b2c3d", "1a1b2c3d", "2a1b2c3d"]
+    assert pings.is_complete
+    assert all(pong.seconds >= 0 for pong in pings.servers)
+    assert client.asked == 2
+
+
+async def test_a_server_that_does_not_answer_is_asked_twice_and_no_more() -> None:
+    client = _Client(2, takes=0.0)
+    assert (await ask_servers(client, "shop", 1.0)).missing == {"shop": 1}
+    assert client.asked == 2
 
 
 @pytest.mark.parametrize(("counts", "takes"), [(1, 0.0), (2, 9.0)])
