@@ -396,10 +396,10 @@ async def test_what_is_no_remote_method_no_key_and_no_time_is_refused(client: Ra
         client.start(write, key="k")
     with pytest.raises(InvalidArgument, match="idempotency_key must be text"):
         client.start(remote.write, key="")
-    for keep in (0, float("nan"), float("inf"), "60", None, True):
+    for keep in (0, float("nan"), float("inf"), "60", None, True, 10**400):
         with pytest.raises(InvalidArgument, match="keep is a number of seconds"):
             client.start(remote.write, key="k", keep=keep)  # type: ignore[arg-type]
-    for timeout in (float("nan"), "5"):
+    for timeout in (float("nan"), "5", True, 10**400):
         with pytest.raises(InvalidArgument, match="timeout must be a number of seconds, or None"):
             await client.attach(remote.write, "k").result(timeout)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument, match="Expected `int`, got `str`"):

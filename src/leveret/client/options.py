@@ -11,8 +11,10 @@ import msgspec
 from msgspec import structs
 
 from leveret.client.calls.listener import OnProgress
+from leveret.codec import normal_content_type
 from leveret.contract import Hedge, Retry, as_hedge, as_retry
-from leveret.errors import InvalidArgument
+from leveret.errors import ContractError, InvalidArgument
+from leveret.given_numbers import is_number, is_whole
 
 MAX_KEY: Final = 255
 MAX_TIMEOUT = 4_294_967.0
@@ -125,7 +127,7 @@ def check_timeout(timeout: object, name: str = "timeout") -> float:
     :param name: the name of the option.
     :raises InvalidArgument: if it is not a number above 0, or longer than RabbitMQ takes.
     """
-    if isinstance(timeout, (int, float)) and 0 < timeout <= MAX_TIMEOUT:
+    if is_number(timeout) and 0 < timeout <= MAX_TIMEOUT:
         return timeout
     raise InvalidArgument(
         f"{name} must be a number of seconds above 0, up to {MAX_TIMEOUT:.0f}; got {timeout!r}"
@@ -133,9 +135,8 @@ def check_timeout(timeout: object, name: str = "timeout") -> float:
 
 
 def _check_expires_in(seconds: object) -> float:
-    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if is_number and 0.001 <= seconds <= MAX_TIMEOUT:  # type: ignore[operator]
-        return float(seconds)  # type: ignore[arg-type]
+    if is_number(seconds) and 0.001 <= seconds <= MAX_TIMEOUT:
+        return float(seconds)
     raise InvalidArgument(
         f"expires_in must be a number of seconds, 0.001 to {MAX_TIMEOUT:.0f}; got {seconds!r}"
     )
@@ -168,7 +169,7 @@ def _check_if_busy(if_busy: object) -> object:
 
 
 def _check_priority(priority: object) -> int:
-    if not (isinstance(priority, int) and 0 <= priority <= 255):
+    if not (is_whole(priority) and 0 <= priority <= 255):
         raise InvalidArgument(f"priority must be a whole number from 0 to 255; got {priority!r}")
     return priority
 
@@ -201,12 +202,30 @@ def _utf8(text: str) -> bytes:
         return b""
 
 
-def _unchecked(value: object) -> object:
+def check_flag(value: object, name: str) -> bool:
+    """Check an option that is on or off, and return it.
+
+    :param name: the name of the option.
+    :raises InvalidArgument: if it is no bool.
+    """
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{name} must be True or False; got {value!r}")
     return value
 
 
+def _check_content_type(content_type: object) -> str:
+    if not (isinstance(content_type, str) and content_type):
+        raise InvalidArgument(
+            f'content_type must be text, as in "application/json"; got {content_type!r}'
+        )
+    try:
+        normal_content_type(content_type)
+    except ContractError as error:
+        raise InvalidArgument(str(error)) from error
+    return content_type
+
+
 _CHECKS: Final[dict[str, Callable[[Any], object]]] = {
-    **dict.fromkeys(CallOptions.__struct_fields__, _unchecked),
     "timeout": check_timeout,
     "idle_timeout": partial(check_timeout, name="idle_timeout"),
     "total_timeout": partial(check_timeout, name="total_timeout"),
@@ -214,7 +233,10 @@ _CHECKS: Final[dict[str, Callable[[Any], object]]] = {
     "reply_metadata": _check_reply_metadata,
     "priority": _check_priority,
     "if_busy": _check_if_busy,
+    "wait_for_server": partial(check_flag, name="wait_for_server"),
+    "wait_for_connection": partial(check_flag, name="wait_for_connection"),
     "idempotency_key": check_key,
+    "content_type": _check_content_type,
     "expires_in": _check_expires_in,
     "retry": as_retry,
     "hedge": as_hedge,

@@ -5,12 +5,12 @@ Contracts have them (`@method(retry=...)`), and callers may give others. The cli
 
 from __future__ import annotations
 
-from math import isfinite
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, Literal
 
 import msgspec
 
 from leveret.errors import ContractError, InvalidArgument
+from leveret.given_numbers import is_finite, is_number
 
 __all__ = ["Hedge", "Retry", "as_hedge", "as_retry", "hedge_option", "retry_option"]
 
@@ -64,7 +64,7 @@ class Hedge(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         percentile: object = self.percentile
-        if not _is_number(percentile) or not 0 < percentile < 100:
+        if not is_number(percentile) or not 0 < percentile < 100:
             raise InvalidArgument(
                 f"Hedge: percentile is {percentile!r}; it is above 0 and below 100"
             )
@@ -91,7 +91,7 @@ def as_hedge(value: object) -> Hedge | Literal[False]:
     """
     if value is False or isinstance(value, Hedge):
         return value
-    if _is_number(value):
+    if is_number(value):
         return Hedge(after=value)
     raise InvalidArgument(
         f"hedge must be a number of seconds, a leveret.Hedge(...), or False for none; got {value!r}"
@@ -126,10 +126,8 @@ def hedge_option(value: object, *, idempotent: bool, where: str) -> Hedge | Lite
     return hedge
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _check_amount(policy: str, name: str, value: Any) -> None:
-    if not _is_number(value) or value < 0 or not isfinite(value):
-        raise InvalidArgument(f"{policy}: {name} is {value!r}; it is a number, 0 or above")
+    if not is_finite(value) or value < 0:
+        raise InvalidArgument(
+            f"{policy}: {name} is {value!r}; it is a number, 0 or above, and finite as a float"
+        )

@@ -5,12 +5,12 @@ Contracts have it (`@method(concurrency=Adaptive())`), and the server applies it
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Any, Final
 
 import msgspec
 
 from leveret.errors import ContractError
+from leveret.given_numbers import is_finite
 
 __all__ = ["Adaptive", "concurrency_option"]
 
@@ -47,13 +47,11 @@ class Adaptive(msgspec.Struct, frozen=True, kw_only=True):
                 f"Adaptive: least is {self.least} and most is {self.most}; exchange them"
             )
         tolerance: object = self.tolerance
-        if (
-            not isinstance(tolerance, int | float)
-            or isinstance(tolerance, bool)
-            or not isfinite(tolerance)
-            or tolerance <= 1
-        ):
-            raise ContractError(f"Adaptive: tolerance is {tolerance!r}; it is a number above 1")
+        if not is_finite(tolerance) or tolerance <= 1:
+            raise ContractError(
+                f"Adaptive: tolerance is {tolerance!r}; it is a number above 1, and finite as a"
+                " float"
+            )
 
 
 def concurrency_option(value: object, where: str) -> tuple[int, Adaptive | None]:

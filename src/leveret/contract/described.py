@@ -21,6 +21,7 @@ from leveret.contract.limits import MAX_SECONDS
 from leveret.contract.signature import format_annotation
 from leveret.contract.specification import MethodSpec, QueueOptions, ServiceSpec, Upload
 from leveret.errors import ContractError, DeclaredError
+from leveret.given_numbers import is_number
 
 __all__ = ["described_service"]
 
@@ -249,5 +250,4 @@ def _members(annotations: Mapping[str, Any]) -> str:
 
 def _number(value: object, default: float, most: float) -> float:
     """A number in a description, if it is valid."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and 0 < value <= most else default  # type: ignore[operator,return-value]
+    return value if is_number(value) and 0 < value <= most else default

@@ -14,6 +14,7 @@ from leveret.codec import buffered_in, check_type, normal_content_type
 from leveret.contract.hooks import check_hooks_in
 from leveret.contract.specification import QueueOptions
 from leveret.errors import ContractError, DeclaredError, hold_in
+from leveret.given_numbers import is_number, is_whole
 
 __all__ = [
     "check_attribute",
@@ -129,11 +130,11 @@ def timeout(value: object, where: str) -> float:
 
     :raises ContractError: when it is not above 0 and at most 4,294,967 s.
     """
-    if not _is_number(value) or not 0 < value <= MAX_SECONDS:  # type: ignore[operator]
+    if not is_number(value) or not 0 < value <= MAX_SECONDS:
         raise ContractError(
             f"{where}: timeout is {value!r}; it is in seconds, above 0 and at most {MAX_SECONDS}"
         )
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def flag(name: str, value: object, where: str) -> bool:
@@ -208,7 +209,7 @@ def queue_options(options: Mapping[str, Any], where: str) -> QueueOptions:
         )
     if length is not None:
         length = _integer("max_length", length, 1, 2**63 - 1, where)
-    if expires is not None and not (_is_number(expires) and 0.001 <= expires <= MAX_SECONDS):
+    if expires is not None and not (is_number(expires) and 0.001 <= expires <= MAX_SECONDS):
         raise ContractError(
             f"{where}: expires is {expires!r}; it is in seconds, 0.001 to {MAX_SECONDS}, or None"
         )
@@ -270,11 +271,7 @@ def _check_fields(error: type[DeclaredError], hooks: Collection[Hook[Any]], wher
             )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _integer(option: str, value: object, least: int, most: int, where: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+    if not is_whole(value) or not least <= value <= most:
         raise ContractError(f"{where}: {option} is {value!r}; it is {least} to {most}")
     return value

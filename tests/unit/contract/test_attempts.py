@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
 from leveret.contract import Hedge, Retry, Service, method, spec_of
-from leveret.errors import ContractError
+from leveret.errors import ContractError, InvalidArgument
 
 
 class Shop(Service):
@@ -67,3 +68,21 @@ def test_a_policy_that_cannot_be_is_refused(options: dict[str, Any], message: st
             @method(**options)
             async def run(self) -> int:
                 return 1
+
+
+@pytest.mark.parametrize("wrong", [-1, math.nan, math.inf, 10**400, True, "1", None])
+@pytest.mark.parametrize(
+    ("policy", "name"),
+    [
+        (Retry, "backoff"),
+        (Retry, "most"),
+        (Retry, "budget"),
+        (Hedge, "at_least"),
+        (Hedge, "budget"),
+    ],
+)
+def test_an_amount_that_makes_no_sense_is_refused(
+    policy: type[Retry | Hedge], name: str, wrong: Any
+) -> None:
+    with pytest.raises(InvalidArgument, match=rf"{policy.__name__}: {name} is .*; it is a number"):
+        policy(**{name: wrong})

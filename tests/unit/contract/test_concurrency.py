@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 
 from leveret import Adaptive, ContractError, Service, method
@@ -40,3 +43,9 @@ def test_what_is_neither_is_refused_with_what_to_write() -> None:
         class Odd(Service):
             @method(concurrency="many")  # type: ignore[call-overload, untyped-decorator]
             async def odd(self) -> None: ...
+
+
+@pytest.mark.parametrize("wrong", [1, -1, math.nan, math.inf, 10**400, True, "2"])
+def test_a_tolerance_that_makes_no_sense_is_refused(wrong: Any) -> None:
+    with pytest.raises(ContractError, match="Adaptive: tolerance is .*; it is a number above 1"):
+        Adaptive(tolerance=wrong)

@@ -7,13 +7,14 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from leveret.client.invocations import MakeCodec
 from leveret.client.invokes import MakesCalls
-from leveret.client.options import MAX_TIMEOUT, CallOptions, GivenOptions
+from leveret.client.options import MAX_TIMEOUT, CallOptions, GivenOptions, check_flag
 from leveret.client.remote_method import RemoteMethod
 from leveret.client.verbs.answers import Answers
 from leveret.client.verbs.asking import Asker, AskingServers, check_options
 from leveret.client.verbs.remote_methods import remote_method_of
 from leveret.contract import MethodSpec
 from leveret.errors import InvalidArgument
+from leveret.given_numbers import is_number
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,6 +40,7 @@ def ask_all(
     """
     remote = remote_method_of(method, "ask_all").changed(options)
     _check_stall(stall)
+    check_flag(allow_effects, "allow_effects")
 
     def made(
         spec: MethodSpec, options: CallOptions, make_codec: MakeCodec, like: MakesCalls
@@ -52,8 +54,10 @@ def ask_all(
 
 def _check_stall(stall: object) -> None:
     """:raises InvalidArgument: if it is not a number of seconds."""
-    if not (isinstance(stall, (int, float)) and 0 < stall <= MAX_TIMEOUT):
-        raise InvalidArgument(f"stall must be a number of seconds above 0; got {stall!r}")
+    if not (is_number(stall) and 0 < stall <= MAX_TIMEOUT):
+        raise InvalidArgument(
+            f"stall must be a number of seconds above 0, up to {MAX_TIMEOUT:.0f}; got {stall!r}"
+        )
 
 
 def _check(spec: MethodSpec, options: CallOptions, *, allow_effects: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from math import inf, isnan
+from math import inf
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from msgspec import Struct
 from leveret.client.verbs.started_servers import StartedServers
 from leveret.contract import Progress
 from leveret.errors import Busy, CallError, DeadlineExceeded, InvalidArgument, NoServer
+from leveret.given_numbers import is_finite
 from leveret.wire.started import Standing, StartedQuestion
 
 __all__ = ["CallHandle", "CallStatus"]
@@ -183,8 +184,8 @@ def _telling_nothing_of_the_call() -> Iterator[None]:
 
 def _seconds(timeout: object) -> float:
     """:raises InvalidArgument: if it is neither a number of seconds nor None."""
-    if timeout is None:
+    if timeout is None or timeout == inf:
         return inf
-    if isinstance(timeout, (int, float)) and not isnan(timeout):
+    if is_finite(timeout):
         return float(timeout)
     raise InvalidArgument(f"timeout must be a number of seconds, or None; got {timeout!r}")

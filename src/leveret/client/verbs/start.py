@@ -22,6 +22,7 @@ from leveret.client.verbs.pipe_handle import PipeHandle, StageOfHandle
 from leveret.client.verbs.remote_methods import startable
 from leveret.client.verbs.started_servers import Inquirer, StartedServers
 from leveret.errors import CallError, InvalidArgument
+from leveret.given_numbers import is_number
 from leveret.wire.context import find_current_call, within_current_call
 from leveret.wire.started import StartedQuestion
 
@@ -139,11 +140,7 @@ class Starting:
 
 def _check_keep(keep: object) -> None:
     """:raises InvalidArgument: if it is not a number of seconds that a message can live."""
-    if not (
-        isinstance(keep, (int, float))
-        and not isinstance(keep, bool)
-        and 0.001 <= keep <= LONGEST_KEPT
-    ):
+    if not (is_number(keep) and 0.001 <= keep <= LONGEST_KEPT):
         raise InvalidArgument(
             f"keep is a number of seconds, up to {LONGEST_KEPT:.0f}; got {keep!r}"
         )

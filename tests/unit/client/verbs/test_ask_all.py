@@ -91,9 +91,11 @@ async def test_it_takes_methods_that_may_run_everywhere() -> None:
     with pytest.raises(InvalidArgument, match="allow_effects=True"):
         asking(client, remote(client).count)
     asking(client, remote(client).count, allow_effects=True)
-    for stall in (0, -1, float("inf"), "1"):
+    for stall in (0, -1, float("inf"), "1", True, 10**400):
         with pytest.raises(InvalidArgument, match="stall"):
             asking(client, remote(client).drop, stall=stall)
+    with pytest.raises(InvalidArgument, match="allow_effects must be True or False; got 'no'"):
+        asking(client, remote(client).count, allow_effects="no")
     for name, value in (("idempotency_key", "k"), ("if_busy", "fail")):
         with pytest.raises(InvalidArgument, match=f"does not take {name}"):
             asking(client, remote(client, **{name: value}).drop)
