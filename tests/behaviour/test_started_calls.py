@@ -425,6 +425,32 @@ async def test_calls_are_started_by_name_and_from_a_handler_with_the_middleware_
     assert seen == ["reports.write"]
 
 
+async def test_middleware_sees_the_time_of_a_start_and_may_change_it(
+    rabbitmq_url: str, reports: Reports
+) -> None:
+    seen: list[float] = []
+    given: list[Any] = []
+
+    async def changes(call: leveret.OutgoingCall, call_next: leveret.ClientCallNext) -> object:
+        seen.append(call.timeout)
+        if given:
+            call.timeout = given.pop()
+        return await call_next(call)
+
+    async with leveret.connect(rabbitmq_url, middleware=[changes]) as client:
+        remote = client.remote(Reports)
+        await client.start(remote.write, key="k")(1)
+        await client.with_options(timeout=7).start(remote.write, key="k")(1)
+        assert seen == [10, 7]  # of a start, not the 30 s of the handler
+        given.append("3")
+        with pytest.raises(InvalidArgument, match="timeout must be a number .*; got '3'"):
+            await client.start(remote.write, key="other")(2)
+        given.append(0.2)
+        nowhere = client.with_options(timeout=3600).start(client.remote(Narrow).work, key="k")
+        with pytest.raises(NoServer):
+            await asyncio.wait_for(nowhere(1), PATIENCE)
+
+
 async def test_a_call_that_no_server_may_run_tells_whoever_asks_why(
     host: Rabbit, client: Rabbit, store: str
 ) -> None:

@@ -113,7 +113,7 @@ class RemoteMethod(OfOneProcess):
         elif self._chain is None:
             call = self._invocation.call(args, kwargs, self._terms)
         else:
-            call = self._through_middleware(self._chain, args, kwargs)
+            call = self._through_middleware(self._chain, args, kwargs, self._terms.timeout)
         # For "coroutine 'orders.quote' was never awaited"; each coroutine has it.
         call.__qualname__ = self._name  # type: ignore[attr-defined]
         return call
@@ -163,20 +163,23 @@ class RemoteMethod(OfOneProcess):
 
     def through_middleware(
         self,
-        send: Callable[[Mapping[str, Any], dict[str, str]], Awaitable[Any]],
+        send: Callable[[Mapping[str, Any], dict[str, str], float], Awaitable[Any]],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        timeout: float,
     ) -> Coroutine[Any, Any, Any]:
         """Run the middleware around something other than a call.
 
-        :param send: is given the arguments by name, and the metadata, as the middleware left them.
+        :param send: is given the arguments by name, the metadata and the timeout, as the middleware
+            left them.
+        :param timeout: seconds that it may take, as the middleware gets them.
         """
 
         def innermost(call: OutgoingCall) -> Awaitable[Any]:
-            return send(call.arguments, call.metadata)
+            return send(call.arguments, call.metadata, check_timeout(call.timeout))
 
         chain = compose(self._middleware, innermost)
-        return self._through_middleware(chain, args, kwargs)
+        return self._through_middleware(chain, args, kwargs, timeout)
 
     def changed(self, options: GivenOptions) -> RemoteMethod:
         """The same method with some options changed.
@@ -283,7 +286,8 @@ class RemoteMethod(OfOneProcess):
         """Make one traced call, with the middleware inside its span."""
         with tracing.call(self._name) as traced:
             if self._chain is not None:
-                return await self._through_middleware(self._chain, args, kwargs, traced)
+                seconds = self._terms.timeout
+                return await self._through_middleware(self._chain, args, kwargs, seconds, traced)
             metadata = {**(self._metadata or {}), **traced.carrier}
             terms = self._traced_terms(self._terms.timeout, metadata, traced)
             return await self._shown(traced, self._invocation.call(args, kwargs, terms))
@@ -314,6 +318,7 @@ class RemoteMethod(OfOneProcess):
         chain: CallNext,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        timeout: float,
         traced: TracedCall | None = None,
     ) -> Any:
         try:
@@ -324,7 +329,7 @@ class RemoteMethod(OfOneProcess):
             self._name,
             arguments if isinstance(arguments, dict) else given_arguments(arguments),
             self._metadata.copy() if self._metadata else {},
-            self._terms.timeout,
+            timeout,
             self._invocation.new_id(),
         )
         if traced is not None:

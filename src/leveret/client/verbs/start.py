@@ -69,8 +69,9 @@ class Starting:
             starting = remote.started(key, keep)
         called = _keys_of(remote, key)
 
-        async def send(arguments: Mapping[str, Any], metadata: dict[str, str]) -> CallHandle[R]:
-            timeout = remote.given_timeout or _STARTED_WITHIN
+        async def send(
+            arguments: Mapping[str, Any], metadata: dict[str, str], timeout: float
+        ) -> CallHandle[R]:
             if find_current_call() is not None:
                 timeout = within_current_call(timeout, remote.spec.key)
             loop = asyncio.get_running_loop()
@@ -98,7 +99,8 @@ class Starting:
             return self._handle(remote, key, call_id)
 
         def start(*args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, CallHandle[R]]:
-            return remote.through_middleware(send, args, kwargs)
+            timeout = remote.given_timeout or _STARTED_WITHIN
+            return remote.through_middleware(send, args, kwargs, timeout)
 
         return start
 
