@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import Any
 
 import msgspec
@@ -85,6 +86,19 @@ async def test_a_server_that_is_asked_before_its_methods_can_be_called_answers_o
     assert await client.remote(Echo).echo("x") == "x"
     over.set()
     await serving
+
+
+async def test_a_server_counts_from_the_start_of_the_last_other_one_even_if_that_has_gone(
+    host: Rabbit, other_host: Rabbit, raw: RawPeer
+) -> None:
+    await raw.listen()
+    async with host.serving(Echo()):
+        before = time.monotonic()
+        async with other_host.serving(Echo()):
+            pass
+        raw.control("echo", "since", b"leveret.echo.echo")
+        told = await answer(raw)
+        assert told["seconds"] <= time.monotonic() - before
 
 
 async def test_info_tells_the_schemas(host: Rabbit, raw: RawPeer) -> None:

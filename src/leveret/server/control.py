@@ -30,8 +30,10 @@ from leveret.transport.connection import Connection
 from leveret.transport.states import ChannelState
 from leveret.wire.channel_errors import size_at_fault
 from leveret.wire.control import (
+    BEGIN,
     AboutStarted,
     Answer,
+    Begins,
     CallForAll,
     Calls,
     Cancel,
@@ -102,6 +104,8 @@ class ControlHandlers:
     """A client asks about a started call."""
     consumes: Callable[[str], Consumes | None]
     """For how long it has consumed a queue; None if it does not serve that."""
+    begins: Callable[[str, str], None]
+    """A server, the second, is about to consume the queues of a service, the first."""
     answered: Callable[[bytes], None]
     """Another server answers a question of this one (`Control.ask`)."""
 
@@ -191,20 +195,31 @@ class Control:
         :param word: "ping", "info", "stats" or "contracts".
         :raises LeveretError: if it cannot be sent now.
         """
+        properties = Properties(
+            type=word,
+            correlation_id=word,
+            reply_to=self._queue,
+            expiration=str(int(_ASKED_FOR * 1000)),
+        )
+        await self._publish_apart(key, properties, b"")
+
+    async def say_begin(self, service: str, instance: str) -> None:
+        """Tell the servers of a service that one begins to consume its queues.
+
+        :raises LeveretError: if they cannot be told now.
+        """
+        await self._publish_apart(service, Properties(type=BEGIN), instance.encode())
+
+    async def _publish_apart(self, key: str, properties: Properties, body: bytes) -> None:
+        """Publish on a channel of its own, unless the broker takes nothing now."""
         channel = self._channel
         if channel is None or channel.closed is not None or channel.connection.blocked:
             return
-        asking = await channel.connection.open_channel()
+        apart = await channel.connection.open_channel()
         try:
-            properties = Properties(
-                type=word,
-                correlation_id=word,
-                reply_to=self._queue,
-                expiration=str(int(_ASKED_FOR * 1000)),
-            )
-            asking.publish(CONTROL_EXCHANGE, key, properties, b"")
+            apart.publish(CONTROL_EXCHANGE, key, properties, body)
         finally:
-            await asking.close()
+            await apart.close()
 
     def reply(self, frames: bytes) -> None:
         """Send a reply for a queue that is out of reach, unless the socket is full.
@@ -273,7 +288,7 @@ class Control:
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def _on_message(self, delivery: Delivery) -> None:  # noqa: C901 - a word, a case
+    def _on_message(self, delivery: Delivery) -> None:  # noqa: C901, PLR0912 - a word, a case
         try:
             message = read(delivery)
         except ValueError as error:
@@ -300,6 +315,8 @@ class Control:
                 self._inquired(message)
             case SinceWhen(queue=queue, reply_to=reply_to, correlation_id=name):
                 self._say(reply_to, name, self._handlers.consumes(queue))
+            case Begins(service=service, instance=instance):
+                self._handlers.begins(service, instance)
             case StopCalls() | DrainServers():
                 self._ordered(message)
 

@@ -161,12 +161,9 @@ class Queues:
                 counters=queue.counters,
             )
 
-    def consumed_for(self, name: str) -> float | None:
-        """Seconds for which a queue has been consumed without a break; None if it is another's."""
-        for queue in self.subscriptions:
-            if queue.queue == name:
-                return queue.consumed_for()
-        return None
+    def find(self, name: str) -> Subscription | None:
+        """The queue of this name; None if it is another's."""
+        return next((queue for queue in self.subscriptions if queue.queue == name), None)
 
     def without_consumer(self) -> list[str]:
         """The sorted names of the queues that the server does not consume now."""

@@ -35,6 +35,7 @@ from leveret.server.handlers.execution import Executor
 from leveret.server.lifespans import Lifespans
 from leveret.server.method.shared import Shared
 from leveret.server.method_server import MethodServer
+from leveret.server.newcomers import Newcomers
 from leveret.server.options import GRACE, ServeOptions
 from leveret.server.queues import Queues
 from leveret.server.servable import check_plain, read_services
@@ -71,7 +72,7 @@ class Server:
         begun to drain.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 - a part of the server, a line
         self,
         link: Link,
         services: tuple[Service, ...],
@@ -144,6 +145,9 @@ class Server:
             self.calls,
             clock,
             starts=lambda: self._started_calls.are_taken,
+        )
+        self._newcomers = Newcomers(
+            self.instance, [spec.name for spec in self._services], self._say_begin, clock
         )
         self.control_handlers = self._made_handlers(status)
         """The handlers of control messages."""
@@ -278,6 +282,7 @@ class Server:
             keeps_failed=method.spec.keep_failed and remembers,
             publish_confirmed=self._confirmed_messages,
             ready=self._control.listening.wait,
+            announce=self._newcomers.announce,
             restore=self._queues.channel_ended,
             deleted=self._queues.deleted,
         )
@@ -380,13 +385,22 @@ class Server:
             drain=commands.drain,
             started=self._started_calls.asked,
             consumes=self._consumes,
+            begins=self._newcomers.began,
             answered=self._answered,
         )
 
+    async def _say_begin(self, service: str) -> None:
+        """Tell the servers of a service that this one begins."""
+        await self._control.say_begin(service, self.instance)
+
     def _consumes(self, queue: str) -> Consumes | None:
         """A client asks for how long this server has consumed a queue."""
-        seconds = self._queues.consumed_for(queue)
-        return None if seconds is None else Consumes(instance=self.instance, seconds=seconds)
+        subscription = self._queues.find(queue)
+        if subscription is None:
+            return None
+        service = subscription.spec.key.partition(".")[0]
+        seconds = min(subscription.consumed_for(), self._newcomers.none_for(service))
+        return Consumes(instance=self.instance, seconds=seconds)
 
     def _unknown_stream(self, key: CallKey) -> None:
         """The caller of a stream that is not here gives it credit."""

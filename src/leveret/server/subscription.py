@@ -74,6 +74,7 @@ class Subscription:
     :param keeps_failed: whether one-way requests that failed are kept in a queue of their own.
     :param publish_confirmed: publishes a request again that nobody waits for.
     :param ready: waits until callers can be asked about old requests.
+    :param announce: tells the other servers that this one begins to take requests.
     :param restore: has the link attach this again.
     :param deleted: is told that the queue was deleted, or its node went down.
     """
@@ -89,6 +90,7 @@ class Subscription:
         keeps_failed: bool = False,
         publish_confirmed: PublishConfirmed,
         ready: Callable[[], Awaitable[object]],
+        announce: Callable[[], Awaitable[None]],
         restore: Callable[[Subscription], None],
         deleted: Callable[[Subscription], None],
     ) -> None:
@@ -110,6 +112,7 @@ class Subscription:
         self._keeps_failed = keeps_failed
         self._publish_confirmed = publish_confirmed
         self._ready = ready
+        self._announce = announce
         self._restore = restore
         self._deleted = deleted
         self._read = dialect.read
@@ -247,6 +250,7 @@ class Subscription:
         self._backlog = _ALL
         self._tag = ""
         self._since = inf
+        await self._announce()
         await self.consume(self._takes.prefetch())
         self._since = time.monotonic()
         await self._count_backlog(waiting, loop.time() - began)

@@ -31,6 +31,8 @@ INFO: Final = "info"
 """A client asks servers what they serve."""
 SINCE: Final = "since"
 """A client asks servers for how long they have consumed a queue; the body is the queue's name."""
+BEGIN: Final = "begin"
+"""A server is about to consume the queues of a service; the body is its instance."""
 PING: Final = "ping"
 """A client asks servers who they are."""
 STATS: Final = "stats"
@@ -122,6 +124,15 @@ class SinceWhen(Struct, frozen=True, kw_only=True):
     """The client's name for its question."""
 
 
+class Begins(Struct, frozen=True, kw_only=True):
+    """A server is about to consume the queues of a service."""
+
+    service: str
+    """The service."""
+    instance: str
+    """The server."""
+
+
 class StopCalls(Struct, frozen=True, kw_only=True):
     """Somebody who has looked at the calls of servers wants some of them cancelled."""
 
@@ -177,6 +188,7 @@ Control: TypeAlias = (
     | Rebind
     | Inquiry
     | SinceWhen
+    | Begins
     | StopCalls
     | DrainServers
     | Answer
@@ -219,6 +231,9 @@ def read(delivery: Delivery) -> Control | None:  # noqa: C901, PLR0911, PLR0912 
             return _about_started(delivery, reply_to, call_id)
         case "since":
             return _since_when(delivery, reply_to, call_id)
+        case "begin":
+            instance = (delivery.body or b"").decode("utf-8", "replace")
+            return Begins(service=delivery.routing_key.partition(".")[0], instance=instance)
         case "result":
             return Answer(body=delivery.body or b"")
         case "stop" | "drain" as word:

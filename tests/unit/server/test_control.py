@@ -68,6 +68,7 @@ class Scene:
                 drain=self._drained,
                 started=self.heard.append,
                 consumes=self._consumes,
+                begins=lambda service, server: self.heard.append(("begin", service, server)),
                 answered=lambda body: self.heard.append(("answered", body)),
             ),
             ("all", "desk"),
@@ -120,6 +121,12 @@ async def test_a_client_whose_requests_reach_no_queue_has_them_bound(
 ) -> None:
     raw.control("desk", "bind")
     await until(lambda: scene.heard == ["rebind"], "it is heard")
+
+
+async def test_a_server_says_that_it_begins(scene: Scene) -> None:
+    await scene.control.say_begin("desk", "0a1b2c3d")
+    await until(lambda: bool(scene.heard), "it is heard")
+    assert scene.heard == [("begin", "desk", "0a1b2c3d")]
 
 
 async def test_a_server_asks_others_and_hears_their_answers(scene: Scene) -> None:

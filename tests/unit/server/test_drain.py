@@ -100,6 +100,7 @@ class Scene:
             remembers=True,
             publish_confirmed=lambda *_: None,
             ready=_at_once,
+            announce=_at_once,
             restore=link.restore,
             deleted=link.restore,
         )

@@ -49,6 +49,7 @@ class Scene:
             remembers=True,
             publish_confirmed=lambda *_: None,
             ready=_at_once,
+            announce=_at_once,
             restore=self.queues.channel_ended,
             deleted=self.queues.deleted,
         )
@@ -60,7 +61,7 @@ class Scene:
 
 
 async def _at_once() -> None:
-    """Callers can be asked."""
+    """Callers can be asked, and other servers told."""
 
 
 @pytest.fixture

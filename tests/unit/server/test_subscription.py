@@ -65,6 +65,7 @@ class Scene:
         self.can_ask.set()
         self.restored = 0
         self.deleted = 0
+        self.announced: list[bool] = []
         self.queue = Subscription(
             SPEC,
             NativeServer(),
@@ -72,9 +73,13 @@ class Scene:
             remembers=True,
             publish_confirmed=lambda *_: None,
             ready=self.can_ask.wait,
+            announce=self._announce,
             restore=self._restore,
             deleted=self._deleted,
         )
+
+    async def _announce(self) -> None:
+        self.announced.append(self.queue.consumes)
 
     def _restore(self, queue: Subscription) -> None:
         self.restored += 1
@@ -130,6 +135,17 @@ async def test_what_waited_before_the_server_came_is_old(scene: Scene, raw: RawP
     scene.answer(scene.method.requests[1])
     await until(lambda: len(scene.method.taken) == 4, "all are taken")
     assert scene.method.taken == [("0", True), ("1", True), ("2", True), ("new", False)]
+
+
+async def test_other_servers_are_told_before_it_takes_anything(scene: Scene) -> None:
+    await scene.queue.attach(scene.link.connection)
+    assert scene.announced == [False]
+    assert scene.queue.consumes
+    await scene.queue.change_prefetch(2)
+    assert scene.announced == [False]
+    scene.link.abort("the test cuts it")
+    await until(lambda: len(scene.method.sources) == 2, "it is attached again")
+    assert scene.announced == [False, False]
 
 
 async def test_it_takes_nothing_until_callers_can_be_asked(scene: Scene, raw: RawPeer) -> None:

@@ -14,6 +14,7 @@ from leveret.wire.control import (
     QUERY,
     REBIND,
     Answer,
+    Begins,
     CallForAll,
     Cancel,
     Confirmed,
@@ -134,6 +135,13 @@ def test_who_asks_for_how_long_a_queue_is_consumed_names_it_and_waits_for_an_ans
     for body in (b"", b"[]", b'{"seconds":1}', b"[" * 100_000):
         with pytest.raises(ValueError):
             read_consumes(body)
+
+
+def test_a_server_that_begins_names_itself() -> None:
+    begins = control.read(delivery(b"0a1b2c3d", type="begin"))
+    assert begins == Begins(service="words", instance="0a1b2c3d")
+    odd = control.read(delivery(b"\xff", type="begin"))
+    assert odd == Begins(service="words", instance="\N{REPLACEMENT CHARACTER}")
 
 
 def test_answers_are_the_json_of_protocol_1() -> None:
