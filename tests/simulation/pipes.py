@@ -18,9 +18,9 @@ _Ran: TypeAlias = tuple[str, str, Entry]
 """A stage, the way that its argument came and itself, and what its handler did."""
 
 _METHODS: Final = ("again", "more", "once", "keyed")
-_PATIENT: Final = 2 * PATIENT
-"""Seconds to the deadline of pipes that must have a result. Faults go on for most of `PATIENT`, and
-each may begin a pipe anew, which takes up to 6 s without any."""
+_PATIENT: Final = PATIENT + 15
+"""Seconds to the deadline of pipes that must have a result: a fault may begin a pipe anew, which
+takes up to 6 s without any."""
 _SECONDS: Final = (0.0, 0.0, 0.0, 0.0, 0.05, 0.05, 1.5, 1.5)
 """How long a handler takes, by chance: a server asks whether a caller waits for a second."""
 

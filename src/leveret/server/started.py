@@ -237,20 +237,28 @@ class _Call:
                 return self.standing("running", runs_at=found.owner.partition(".")[0])
             case Abandoned() if not self._spec.idempotent:
                 return self._done(_recorded(MaybeExecuted(_ABANDONED)))
-        return await self._look_before(begun=found is not None)
+        return await self._look_before(found)
 
-    async def _look_before(self, *, begun: bool) -> Standing:
+    async def _look_before(self, begun: Abandoned | None) -> Standing:
         """The state of a call that no server has.
 
-        :param begun: whether a server had it, and died.
+        :param begun: the claim of a server that had it, and died.
         """
         expected = await self._store.look(self._expected)
         if not isinstance(expected, Taken):
-            return self.standing("waiting" if begun else "unknown")
-        refused = await self._refused(expected.owner)
-        if refused is None or refused.kind == SAME:
+            return self.standing("unknown" if begun is None else "waiting")
+        other = await self._other_expected()
+        of = expected.owner
+        if begun is not None and not was_begun_by(begun.owner, of):
+            if other is None or not was_begun_by(begun.owner, other.owner):
+                return self.standing("waiting")
+            of = other.owner  # it had the key, and the first one was refused for that
+        noted = await self._refused(of)
+        if noted is None or noted.kind == SAME:
             return self.standing("waiting")
-        return self._done(refused)
+        if begun is None and other is not None and await self._refused(other.owner) is None:
+            return self.standing("waiting")
+        return self._done(noted)
 
     async def end(self, seconds: float) -> Standing:
         """The state of the call once it has ended, or after this number of seconds."""

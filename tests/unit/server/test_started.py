@@ -94,8 +94,10 @@ class Scene:
         name = name_in_store(method, "guest", "k")
         await self.store.begin(name, owner=owner, lease=lease, keep=60)
 
-    async def record(self, owner: str, *about: str, reply: Recorded = REPLY) -> None:
-        name = name_in_store("desk.write", "guest", "k", *about)
+    async def record(
+        self, owner: str, *about: str, reply: Recorded = REPLY, method: str = "desk.write"
+    ) -> None:
+        name = name_in_store(method, "guest", "k", *about)
         await self.store.begin(name, owner=owner, lease=60, keep=60)
         await self.store.finish(name, owner=owner, recorded=reply, keep=60)
 
@@ -179,6 +181,59 @@ async def test_a_refusal_is_told_to_all_until_the_call_is_started_anew(scene: Sc
     assert (await scene.look()).kind == "error"
     await scene.expect("two")
     assert (await scene.look()).state == "waiting"
+
+
+@pytest.mark.parametrize("is_released", [False, True], ids=["its server died", "it drained"])
+async def test_the_refusal_of_one_start_is_not_told_to_who_waits_for_the_other_that_runs_again(
+    scene: Scene, is_released: bool
+) -> None:
+    await scene.expect("one", "desk.read")
+    await scene.expect("two", "desk.read")  # its request is the first to reach a server
+    owner = f"there.0.{mark_of('two')}.{HASH}"
+    await scene.claim(owner, lease=1e-6, method="desk.read")
+    refusal = Recorded(kind="error", content_type="application/json", body=b"{}")
+    await scene.record("there.1", "refused", "one", reply=refusal, method="desk.read")
+    if is_released:
+        name = name_in_store("desk.read", "guest", "k")
+        await scene.store.release(name, owner=owner)
+    assert (await scene.look(method="desk.read")).state == "waiting"
+    assert (await scene.look("two", method="desk.read")).state == "waiting"
+    assert (await scene.look("one", method="desk.read")).kind == "error"
+
+
+@pytest.mark.parametrize("start", ["one", "two"])
+async def test_a_start_that_is_cancelled_after_its_server_died_has_ended(
+    scene: Scene, start: str
+) -> None:
+    await scene.expect("one", "desk.read")
+    await scene.expect("two", "desk.read")
+    owner = f"there.0.{mark_of(start)}.{HASH}"
+    await scene.claim(owner, lease=1e-6, method="desk.read")
+    refusal = Recorded(kind="error", content_type="application/json", body=b"{}")
+    await scene.record("there.1", "refused", start, reply=refusal, method="desk.read")
+    assert (await scene.look(method="desk.read")).kind == "error"
+
+
+async def test_a_start_that_is_cancelled_while_no_server_has_it_ends_its_repetition(
+    scene: Scene,
+) -> None:
+    await scene.expect("one")
+    await scene.expect("two")
+    same = Recorded(kind=SAME, content_type="", body=b"")
+    await scene.record("there.1", "refused", "two", reply=same)
+    assert (await scene.look()).state == "waiting"
+    refusal = Recorded(kind="error", content_type="application/json", body=b"{}")
+    await scene.record("there.2", "refused", "one", reply=refusal)
+    assert (await scene.look()).kind == "error"
+
+
+async def test_where_both_starts_are_refused_that_is_told(scene: Scene) -> None:
+    await scene.expect("one")
+    await scene.expect("two")
+    refusal = Recorded(kind="error", content_type="application/json", body=b"{}")
+    for start in ("one", "two"):
+        await scene.record(f"there.{start}", "refused", start, reply=refusal)
+    assert (await scene.look()).kind == "error"
 
 
 async def test_a_call_that_is_withdrawn_is_unknown_and_can_be_expected_anew(scene: Scene) -> None:
