@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from leveret.client.calls.inquiries import MOST_ANSWERS, Inquiry
 from leveret.contract import ServiceSpec, described_service, differences, fingerprint
@@ -48,8 +48,7 @@ class Inquirer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveServer:
+class LiveServer(Struct, frozen=True, kw_only=True):
     """A server that answered."""
 
     instance: str
@@ -58,8 +57,7 @@ class LiveServer:
     """What people call it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveService:
+class LiveService(Struct, frozen=True, kw_only=True):
     """A service as its servers describe it."""
 
     description: dict[str, Any]
@@ -250,6 +248,8 @@ async def _who_is_there(client: Inquirer, service: str) -> str:
     names = {name for answer in _readable(inquiry.answers) for name in answer.services}
     if names:
         shown = ", ".join(sorted(names)[:_MOST_NAMED])
+        from difflib import get_close_matches  # noqa: PLC0415 - only whoever misspells needs it
+
         near = get_close_matches(service, names, 1)
         question = f"Did you mean {near[0]!r}?" if near else "Is the name right?"
         return (

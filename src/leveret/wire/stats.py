@@ -8,6 +8,7 @@ out.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final, TypeVar
 
 import msgspec
@@ -200,10 +201,7 @@ class ServerDraining(ServerIdentity, frozen=True, kw_only=True):
 
 A = TypeVar("A", bound=ServerIdentity)
 
-_DECODERS: Final = {
-    kind: msgspec.json.Decoder(kind)
-    for kind in (ServerIdentity, ServerStats, ServerCalls, ServerStopped, ServerDraining)
-}
+_decoder: Final = cache(msgspec.json.Decoder)
 
 
 def read_as(kind: type[A], body: bytes) -> A:
@@ -212,7 +210,7 @@ def read_as(kind: type[A], body: bytes) -> A:
     :raises ValueError: if it cannot be read.
     """
     try:
-        answer = _DECODERS[kind].decode(body)
+        answer = _decoder(kind).decode(body)
     except RecursionError as error:
         raise ValueError("an answer with too much inside of each other") from error
     assert isinstance(answer, kind)

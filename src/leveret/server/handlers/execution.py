@@ -20,7 +20,6 @@ from leveret.server.handlers.streaming import (
     stream_on_loop,
 )
 from leveret.server.handlers.threads import ThreadPool
-from leveret.server.handlers.worker_streams import Mark
 from leveret.wire.context import CurrentCall
 
 CallNext = Callable[[CurrentCall], Awaitable[Any]]
@@ -55,6 +54,10 @@ Invoke = Callable[[Struct, CurrentCall, Invoked], Awaitable[Any]]
 
 class Processes(Protocol):
     """A `ProcessPool`. Its module is imported only if a method needs one, as that is slow."""
+
+    @property
+    def upload_mark(self) -> object:
+        """Stands for the upload among the arguments."""
 
     async def run(
         self,
@@ -157,7 +160,7 @@ class Executor:
     ) -> None:
         upload = UploadedOffTheLoop(invoked, asyncio.get_running_loop())
         if self._processes is not None:
-            args, kwargs = self._given(arguments, Mark.UPLOAD)
+            args, kwargs = self._given(arguments, self._processes.upload_mark)
             await self._processes.stream(context, args, kwargs, invoked.enter, upload, invoked.send)
             return
         assert self._threads is not None
@@ -198,7 +201,7 @@ class Executor:
         if self.spec.upload is not None:
             upload = UploadedOffTheLoop(invoked, asyncio.get_running_loop())
         if self._processes is not None:
-            args, kwargs = self._given(arguments, Mark.UPLOAD)
+            args, kwargs = self._given(arguments, self._processes.upload_mark)
             return await self._processes.run(context, args, kwargs, invoked.enter, upload)
         args, kwargs = self._given(arguments, upload)
         assert self._threads is not None

@@ -44,6 +44,7 @@ class ProcessPool:
     def __init__(self, service: Service, spec: MethodSpec, size: int) -> None:
         if multiprocessing.current_process().name == NAME:
             raise SystemExit(NO_GUARD)  # in silence: the server that started us tells why
+        self.upload_mark = Mark.UPLOAD
         name = spec.key
         try:
             self._service = pickle.dumps((service, spec.attribute))
@@ -74,7 +75,7 @@ class ProcessPool:
         A handler with an upload has a moment to end by itself.
 
         :param begins: called when there is a process for it, before the handler begins.
-        :param upload: what `Mark.UPLOAD` stands for among the arguments, read in a thread.
+        :param upload: what `upload_mark` stands for among the arguments, read in a thread.
         :raises ContractError: if there is none, as a new one dies at its start.
         """
         async with self._borrowed() as worker:

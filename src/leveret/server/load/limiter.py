@@ -17,7 +17,6 @@ The ideas are those of TCP Vegas, which limiters of concurrency have taken up.
 from __future__ import annotations
 
 from math import sqrt
-from statistics import median
 from typing import Final
 
 from leveret.contract import Adaptive
@@ -84,7 +83,7 @@ class Limiter:
         fewest = min(max(_SAMPLES[0], 2 * self.limit), _SAMPLES[1])
         if now - self._since >= _SPAN and len(self._latencies) >= fewest:
             before = self.limit
-            self._judge(median(self._latencies))
+            self._judge(sorted(self._latencies)[len(self._latencies) // 2])
             if self.limit != before:
                 self._changed = now
             self._latencies.clear()
