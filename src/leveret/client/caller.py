@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from typing import Any, Final, ParamSpec, Protocol, TypeVar, Unpack, cast
+
+from msgspec.structs import replace
 
 from leveret.client.discovered import DiscoveredService
 from leveret.client.discovery import discover, is_one_way

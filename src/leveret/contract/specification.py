@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -19,8 +18,7 @@ Executor = Literal["loop", "thread", "process"]
 """Where a handler runs: on the event loop, in a thread, or in a process of its own."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueOptions:
+class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the broker keeps one method's requests (https://www.rabbitmq.com/docs/queues)."""
 
     type: Literal["classic", "quorum"] = "classic"
@@ -33,8 +31,7 @@ class QueueOptions:
     """The highest priority a call can have, 0 to 255. 0: no priorities."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Upload:
+class Upload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """The parameter of a method that its caller uploads item by item while the method runs."""
 
     name: str
@@ -45,8 +42,7 @@ class Upload:
     """Its position among all parameters, from 0; None if it must be given by keyword."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MethodSpec:
+class MethodSpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One remote method of a service."""
 
     service: str
@@ -117,8 +113,7 @@ class MethodSpec:
         return f"{self.queue_name}.failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ServiceSpec:
+class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One service: its name and its remote methods."""
 
     name: str
@@ -138,5 +133,5 @@ class ServiceSpec:
     them."""
     version: str = ""
     """Its version, as its author numbers it; "" if the class has none."""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Metadata of the class, for those who look at its servers."""

@@ -7,8 +7,9 @@ for another's lock must not reckon with the time when it began to wait.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}(\.[a-z_][a-z0-9_]{0,40})?")
 
@@ -32,8 +33,7 @@ CREATE INDEX IF NOT EXISTS "{index}_forget_at" ON {name} (forget_at);
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statements:
+class Statements(Struct, frozen=True, kw_only=True):
     """All statements of `PostgresOnce`. The same owner may repeat each without changing more."""
 
     name: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from inspect import iscoroutinefunction
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from leveret.amqp.properties import short_string
 from leveret.errors import InvalidArgument
@@ -24,8 +26,7 @@ MAX_MESSAGE_SIZE: Final = 16 * 1024 * 1024
 """The default of `max_message_size`, in bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionOptions:
+class ConnectionOptions(Struct, frozen=True, kw_only=True):
     """How a connection is opened, restored and used; `connect` says more of each.
 
     :raises InvalidArgument: if a value cannot be used.

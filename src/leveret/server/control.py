@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
@@ -69,8 +68,7 @@ _UNANSWERED: Final = 1_000
 """How many inquiries may wait for a full socket; further ones are not answered."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ControlHandlers:
+class ControlHandlers(Struct, frozen=True, kw_only=True):
     """The handlers of control messages."""
 
     cancel: Callable[[CallKey, float], None]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from threading import TIMEOUT_MAX
 from typing import Any, Final, TypedDict, Unpack
+
+from msgspec import Struct, field
 
 from leveret.errors import ContractError
 from leveret.once import OnceStore, store_of
@@ -35,8 +36,7 @@ class GivenServeOptions(TypedDict, total=False):
     blocked_after: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeOptions:
+class ServeOptions(Struct, frozen=True, kw_only=True):
     """The options as a server reads them: checked, and with defaults."""
 
     plain: Mapping[str, PlainQueue] = field(default_factory=dict)

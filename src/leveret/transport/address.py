@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from leveret.transport.credentials import Credentials
 from leveret.transport.tls import TLS
@@ -17,15 +18,14 @@ Dial = Callable[[asyncio.Protocol], Awaitable[None]]
 """Connects a protocol to the broker without TCP; calls its `connection_made`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(Struct, frozen=True, kw_only=True):
     """Where a broker is, and how to connect to it. `str()` is a URL without the password."""
 
     hosts: tuple[tuple[str, int], ...]
     """Host and port of each node, in the order in which to try them. IPv6 has no brackets here."""
     username: str = "guest"
     """The user that logs in; at most 255 bytes."""
-    password: str = field(default="guest", repr=False)
+    password: str = "guest"  # noqa: S105 - everybody knows it
     """Never shown. Without a user in the URL it is "guest", with a user alone it is ""."""
     vhost: str = "/"
     """The virtual host; at most 255 bytes."""
@@ -39,12 +39,15 @@ class Address:
     """Seconds until a connection must be open."""
     auth: Literal["plain", "external"] = "plain"
     """The SASL mechanism: PLAIN sends user and password, EXTERNAL relies on the certificate."""
-    credentials: Credentials | None = field(default=None, repr=False, compare=False)
+    credentials: Credentials | None = None
     """Returns user and password instead, for each connection."""
     user_id: str | None = None
     """The broker's name for this user, "" if it has none; None for the name that logs in."""
-    dial: Dial | None = field(default=None, repr=False, compare=False)
+    dial: Dial | None = None
     """Connects to the broker in place of a socket; None: a socket connects to host and port."""
+
+    def __repr__(self) -> str:
+        return f"Address({str(self)!r})"
 
     def __str__(self) -> str:
         hosts = ",".join(f"{_shown_host(host)}:{port}" for host, port in self.hosts)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from leveret.errors import InvalidURL, Unauthenticated
 
@@ -28,12 +29,14 @@ PASSWORD: Final = "LEVERET_PASSWORD"  # noqa: S105 - the name of a variable
 PASSWORD_FILE: Final = "LEVERET_PASSWORD_FILE"  # noqa: S105 - likewise
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Struct, frozen=True):
     """A user with its password, which is never shown."""
 
     username: str
-    password: str = field(repr=False)
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Login({self.username!r})"
 
 
 async def look_up(credentials: Credentials) -> Login:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain, zip_longest
 from typing import Any, Final, Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from leveret.transport.network_errors import NETWORK_ERRORS
 
@@ -29,8 +30,7 @@ HANDSHAKE: Final = 2.0
 tried."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True):
     """One address of a host, as a socket takes it."""
 
     family: int

@@ -9,8 +9,9 @@ distinguishes a refused login and a forbidden virtual host from a lost connectio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from leveret.amqp import methods
 from leveret.amqp.codes import FRAME_MIN_SIZE, ReplyCode
@@ -32,8 +33,7 @@ CHANNEL_MAX: Final = 2047
 """The most channels that this side opens on a connection."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreed:
+class Agreed(Struct, frozen=True, kw_only=True):
     """What both sides of a connection agreed on."""
 
     frame_max: int

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from leveret.errors import InvalidURL
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["TLS", "ssl_context"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TLS:
+class TLS(Struct, frozen=True, kw_only=True):
     """How a connection is encrypted. Only an `amqps` URL has it."""
 
     cafile: str | None = None

@@ -50,7 +50,6 @@ all calls end without one, so it is made only when it is needed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
@@ -198,8 +197,7 @@ class Act(Enum):
     FAIL_TOO_LONG = "its stream was not over in time"
 
 
-@dataclass(slots=True, kw_only=True)
-class Trouble:
+class Trouble(Struct, kw_only=True):
     """What the client remembers of a call that did not simply get its reply."""
 
     doubtful: bool = False

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from math import inf
 from typing import Any, Final
+
+from msgspec import Struct
 
 from leveret.amqp import methods
 from leveret.amqp.codes import ReplyCode
@@ -229,8 +230,7 @@ class QueueProbe:
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(Struct, frozen=True):
     """A probe that was sent."""
 
     channel: Channel

@@ -7,10 +7,11 @@ methods are the only ways to change it. All times are on the event loop's clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from math import inf
 from typing import Final
+
+from msgspec import Struct
 
 
 class QueueState(Enum):
@@ -26,8 +27,7 @@ class QueueState(Enum):
     """The queue exists on a node of the broker that is down, so its counts are unknown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """The answer to one probe."""
 
     state: QueueState

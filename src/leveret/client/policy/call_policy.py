@@ -12,8 +12,9 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from leveret.client.options import CallOptions
 from leveret.client.policy.breaker import Breaker, Circuit
@@ -37,8 +38,7 @@ _KEPT: Final = 10_000
 """The latencies of this many methods and the circuits of this many services are kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
+class Clock(Struct, frozen=True, kw_only=True):
     """The clock, the random numbers and the sleep, which tests replace."""
 
     time: Callable[[], float] = field(default_factory=lambda: time.monotonic)
@@ -49,8 +49,7 @@ class Clock:
     """Waits for a number of seconds, when it is awaited."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Failed:
+class _Failed(Struct, frozen=True, kw_only=True):
     """A call whose attempt has failed, as the log names it."""
 
     id: str

@@ -6,7 +6,6 @@ on among themselves; see `wire/native/stages.py`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -240,7 +239,7 @@ def _spec_of_all(specs: tuple[MethodSpec, ...]) -> MethodSpec:
     """The specification of a pipe, as if it were one method."""
     service, _, name = "|".join(spec.key for spec in specs).rpartition(".")
     idempotent = all(spec.idempotent for spec in specs)
-    return replace(
+    return structs.replace(
         specs[0],
         service=service,
         name=name,
