@@ -521,6 +521,20 @@ async def test_a_stream_that_resumes_goes_on_after_its_last_cursor(
     assert caught.value.received == 4
 
 
+async def test_a_stream_that_no_other_server_takes_has_run_all_the_same(
+    client: Rabbit, server: ScriptedServer
+) -> None:
+    """The last request ran nowhere, but the first one did."""
+    taking = collected(client.remote(ResumingFeed).watch(1))
+    request = await server.request()
+    server.items(request, 1, cursor="c")
+    server.end(request, 1, moved=True)
+    server.fail(await server.request(), 0, "PERMISSION_DENIED", "no")
+    with pytest.raises(leveret.PermissionDenied) as caught:
+        await taking
+    assert (caught.value.executed, caught.value.received) == ("maybe", 1)
+
+
 async def test_a_stream_that_waited_is_not_sent_again_once_a_server_had_it(
     client: Rabbit, rabbitmq_url: str
 ) -> None:
@@ -561,3 +575,16 @@ async def test_a_stream_waits_on_though_it_may_have_run_where_a_second_run_does_
         server.items(request, 1)
         server.end(request, 1)
         assert await taking == [10]
+
+
+async def test_a_stream_that_may_have_run_before_its_queue_was_gone_says_so_to_the_end(
+    client: Rabbit,
+) -> None:
+    remote = client.remote(RepeatableFeed).with_options(wait_for_server=True, timeout=2)
+    taking = collected(remote.watch(1))
+    while not client.calls.sent:  # noqa: ASYNC110 - no pass of the loop may go by after it
+        await asyncio.sleep(0)
+    crash(client)  # a copy of its request is sent, and comes back
+    with pytest.raises(leveret.DeadlineExceeded, match="no server came up in time") as caught:
+        await taking
+    assert (caught.value.where, caught.value.executed) == ("queue", "maybe")

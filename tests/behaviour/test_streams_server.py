@@ -309,6 +309,19 @@ async def test_a_caller_with_other_streams_in_its_contract_is_refused_and_nothin
             assert service.ran == 1
 
 
+async def test_a_call_by_name_of_a_method_with_an_upload_is_told_how_to_upload(
+    host: Rabbit, client: Rabbit
+) -> None:
+    """Whether it gives the items as an argument, or nothing at all."""
+    service = OneUpload()
+    async with host.serving(service):
+        for arguments in ({"n": 1, "items": [2, 3]}, {"n": 1}, {}):
+            with pytest.raises(InvalidArgument, match=r"'items' item by item.*discover") as caught:
+                await client.call("versions.ask", **arguments)
+            assert caught.value.executed == "no"
+    assert service.ran == 0
+
+
 async def test_what_is_for_calls_with_one_result_is_refused_before_anything_is_sent(
     client: Rabbit,
 ) -> None:

@@ -20,6 +20,7 @@ from leveret import (
 )
 from leveret.backoff import Backoff
 from leveret.client.calls import monitor
+from tests.behaviour.crashing import crash
 from tests.behaviour.patience import at_once, until, until_found
 from tests.behaviour.raw import RawPeer
 from tests.behaviour.services import Echo, Gate
@@ -157,6 +158,19 @@ async def test_waiting_for_a_server_that_never_comes_ends_in_the_end(client: Rab
         with pytest.raises(DeadlineExceeded, match="no server came up in time") as caught:
             await client.remote(Echo).with_options(wait_for_server=True, timeout=0.3).echo("x")
     assert (caught.value.where, caught.value.executed) == ("queue", "no")
+
+
+async def test_a_call_that_may_have_run_before_its_queue_was_gone_says_so_to_the_end(
+    client: Rabbit,
+) -> None:
+    remote = client.remote(Echo).with_options(wait_for_server=True, timeout=2)
+    call = asyncio.create_task(remote.echo("x"))
+    while not client.calls.sent:  # noqa: ASYNC110 - no pass of the loop may go by after it
+        await asyncio.sleep(0)
+    crash(client)  # a copy of its request is sent, and comes back
+    with pytest.raises(DeadlineExceeded, match="no server came up in time") as caught:
+        await call
+    assert (caught.value.where, caught.value.executed) == ("queue", "maybe")
 
 
 @pytest.mark.usefixtures("patient_clients")

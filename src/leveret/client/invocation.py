@@ -204,7 +204,7 @@ class Invocation:
                 request, headers = self._request, terms.headers
             waits = request.wait_for_server
             end = loop.time() + timeout if waits else 0.0
-            tries = 0
+            tries, may_have_run = 0, False
             while True:  # more than once only while a method's first server is awaited
                 if sender.held or request.looks_first:
                     ready = sender.ready(request, timeout)
@@ -215,6 +215,8 @@ class Invocation:
                     call.listener = Listener(terms.on_progress, loop, self._method)
                 if not waits:
                     body = b""  # it is not to be kept while the call waits
+                elif may_have_run:
+                    call.doubt()
                 try:
                     reply = await sink
                     break
@@ -222,6 +224,7 @@ class Invocation:
                     if not waits or (request.needs_key and error.executed != "no"):
                         raise  # another request would have another key, and run again
                     tries += 1
+                    may_have_run = error.executed != "no"
                     if ids is None:
                         ids = RequestIds(call.id, sent=1)
                     timeout = await self._pause(error, tries, end)
@@ -356,7 +359,10 @@ class Invocation:
             if left > 0:
                 return left
         late = DeadlineExceeded(
-            f"no server came up in time: {error.message}", where="queue", method=self._method
+            f"no server came up in time: {error.message}",
+            where="queue",
+            executed=error.executed,
+            method=self._method,
         )
         late.call_id = error.call_id
         raise late from error

@@ -336,9 +336,11 @@ class MethodServer:
             self._places.check_time_left(request, seconds, now)
         if self._early.until and self._early.take(call.key):
             raise Cancelled("the caller cancelled before a server took it", executed="no")
+        if not self._has_streams and request.stream is None:
+            return self._replies.arguments(request)
+        self._beginning_streams.check(request)
         arguments = self._replies.arguments(request)
-        if self._has_streams or request.stream is not None:
-            call.stream = self._beginning_streams.stream_of(call, now)
+        call.stream = self._beginning_streams.stream_of(call, now)
         return arguments
 
     def _start(self, call: ServerCall) -> None:

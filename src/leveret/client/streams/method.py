@@ -250,10 +250,12 @@ class RemoteUploadMethod(RemoteStreamMethod):
         body = opener.encode(args, kwargs)
         until, left = opener.until(terms), terms.timeout
         give_up = loop.time() + left
-        tries = 0
+        tries, may_have_run = 0, False
         while True:  # more than once only while the method's first server is awaited
             tries += 1
             opened = await opener.open(body, terms, ids, until=until, source=source, timeout=left)
+            if may_have_run:
+                opened.call.doubt()
             try:
                 await opened.stream.wait()
             finally:
@@ -265,6 +267,7 @@ class RemoteUploadMethod(RemoteStreamMethod):
             missing = opener.waits(opened)
             if missing is None:
                 break
+            may_have_run = missing.executed != "no"
             left = min(give_up, until) - loop.time()
             pause = PAUSES.pause_within(tries, left)
             if pause is None:

@@ -260,12 +260,17 @@ class StreamOpener:
         may_run_again = request.repeatable and not request.needs_key
         if opened.stream.server or (may_run and not may_run_again):
             return None
+        if may_run:
+            failure.executed = "maybe"
         return failure
 
     def came_too_late(self, failure: Unimplemented) -> DeadlineExceeded:
         """The error of a call that has waited in vain for the first server of its method."""
         late = DeadlineExceeded(
-            f"no server came up in time: {failure.message}", where="queue", method=self.method
+            f"no server came up in time: {failure.message}",
+            where="queue",
+            executed=failure.executed,
+            method=self.method,
         )
         late.call_id = failure.call_id
         late.__cause__ = failure

@@ -56,6 +56,7 @@ class RemoteStream(Generic[T_co]):
         self._received = 0
         self._cursor: str | None = None
         self._going_on = GoingOn()
+        self._may_have_run = False  # an earlier request, in whose place another one was sent
         self._is_busy = False  # a consumer waits
         self._opening: asyncio.Timeout | None = None  # while it waits to send its request
         self._is_over = False
@@ -337,6 +338,7 @@ class RemoteStream(Generic[T_co]):
                 if isinstance(failure, Unimplemented) and not going_on.resumes:
                     failure = self._opener.came_too_late(failure)
                 await self._fail(failure)
+            self._may_have_run |= getattr(failure, "executed", "no") != "no"
             pause, left = attempt
             if pause:
                 end = loop.time() + pause + left
@@ -386,6 +388,8 @@ class RemoteStream(Generic[T_co]):
         if isinstance(error, CallError):
             error.received = self._received
             error.method = error.method or self._method
+            if self._may_have_run and error.executed == "no":
+                error.executed = "maybe"  # it is true of the last request
         await self._finish(error)
         raise StopAsyncIteration  # the middleware took the error
 

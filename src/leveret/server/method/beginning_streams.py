@@ -16,7 +16,7 @@ from leveret.server.streams.registry import Streams
 from leveret.server.streams.stream import ServerStream
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.context import CurrentCall
-from leveret.wire.message import StreamRequest
+from leveret.wire.message import Incoming, StreamRequest
 
 _NO_STREAMS: Final = StreamRequest()
 """What a request says that names no streams."""
@@ -50,12 +50,11 @@ class BeginningStreams:
         self._clock = clock
 
     def stream_of(self, call: ServerCall, now: float) -> ServerStream | None:
-        """The streams of a call that is about to run; None if it has none.
+        """The streams of a call that is about to run, which `check` allows; None if it has none.
 
-        :raises InvalidArgument: if its caller takes or sends others than its method has.
+        :raises InvalidArgument: if its request cannot have any.
         """
         spec, request = self._spec, call.incoming.stream
-        self._check(request or _NO_STREAMS)
         if request is None or not (spec.streams or spec.upload is not None):
             return None
         if not call.name:
@@ -71,8 +70,12 @@ class BeginningStreams:
             now=now,
         )
 
-    def _check(self, request: StreamRequest) -> None:
-        """:raises InvalidArgument: if a caller's contract has other streams than the method."""
+    def check(self, incoming: Incoming) -> None:
+        """Comes before the arguments are read, among which an upload would be an unknown one.
+
+        :raises InvalidArgument: if a caller's contract has other streams than the method.
+        """
+        request = incoming.stream or _NO_STREAMS
         key, streams, upload = self._spec.key, self._spec.streams, self._spec.upload
         if streams and not request.items:
             raise InvalidArgument(
@@ -86,8 +89,8 @@ class BeginningStreams:
             )
         if upload is not None and not request.uploads:
             raise InvalidArgument(
-                f"{key} is given {upload.name!r} item by item, and this caller sends"
-                " none; call it by a client that knows streams"
+                f"{key} is given {upload.name!r} item by item, and this caller sends none; call it"
+                " by a remote, of its class or of `rabbit.discover`"
             )
         if request.uploads and upload is None:
             raise InvalidArgument(
