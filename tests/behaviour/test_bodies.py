@@ -196,6 +196,18 @@ async def test_arguments_above_the_callers_limit_are_not_sent(rabbitmq_url: str)
         assert caught.value.executed == "no"
 
 
+async def test_servers_are_not_asked_with_arguments_above_the_callers_limit(
+    rabbitmq_url: str,
+) -> None:
+    async with leveret.connect(rabbitmq_url, max_message_size=1000) as rabbit:
+        echo = rabbit.remote(Echo).echo
+        one, every = rabbit.ask_one(echo, "b47af560"), rabbit.ask_all(echo, allow_effects=True)
+        for asked in (one, every):
+            with pytest.raises(Busy, match="1011 bytes, more than the 1000 of max_me") as caught:
+                await asked("x" * 1000)
+            assert (caught.value.executed, caught.value.retry_after) == ("no", -1)
+
+
 async def test_arguments_above_the_servers_limit_are_refused(
     client: Rabbit, rabbitmq_url: str
 ) -> None:

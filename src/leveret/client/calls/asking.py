@@ -23,6 +23,7 @@ from leveret.client.calls.listener import Listener
 from leveret.client.calls.route import QueueState, Route
 from leveret.errors import (
     Busy,
+    CallError,
     ChannelClosed,
     ConnectionLost,
     DeadlineExceeded,
@@ -135,9 +136,8 @@ class Network(Protocol):
         """Whether there is a connection on which replies come."""
         ...
 
-    @property
-    def max_message_size(self) -> int:
-        """Bytes of the largest body that it sends."""
+    def too_large(self, route: Route, body: Body) -> CallError | None:
+        """Why a body is not sent, if it is larger than the client or the broker takes."""
         ...
 
 
@@ -251,12 +251,9 @@ class Asking:
 
     async def _ask(self, question: Question, timeout: float) -> Gathering:
         route = question.route
-        if len(question.body) > self._network.max_message_size:
-            raise Busy(
-                f"the arguments take {len(question.body)} bytes, more than may be sent",
-                retry_after=-1,
-                method=route.key,
-            )
+        too_large = self._network.too_large(route, question.body)
+        if too_large is not None:
+            raise too_large
         begun = self._time()
         timeout = await self._ready(question, timeout)
         end = self._time() + timeout

@@ -39,6 +39,7 @@ from leveret.client.calls.reply_queue import ReplyQueue
 from leveret.client.calls.request import Request
 from leveret.client.calls.resends import Resends
 from leveret.client.calls.returns import Returns
+from leveret.client.calls.route import Route
 from leveret.client.calls.routes import Routes
 from leveret.client.calls.same_servers import SameServers
 from leveret.client.calls.sinks import CONFIRMED, Sink
@@ -47,7 +48,7 @@ from leveret.client.calls.table import CallTable, Hook
 from leveret.client.calls.tasks import Tasks
 from leveret.client.calls.upload_channel import UploadChannel
 from leveret.client.calls.vacancy import Vacancy
-from leveret.errors import ConnectionLost, InvalidArgument, LeveretError
+from leveret.errors import CallError, ConnectionLost, InvalidArgument, LeveretError
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
@@ -420,6 +421,10 @@ class Client:
         for call, event in events(unconfirmed, error, reconnects=self.link.reconnects):
             self.table.fire(call, event, error)
         self.link.restore(self)
+
+    def too_large(self, route: Route, body: Body) -> CallError | None:
+        """Why a body is not sent, if it is larger than this client or the broker takes."""
+        return self._flow.too_large(route, body)
 
     def _note_broker_limit(self, size: int | None) -> None:
         """The broker takes no larger body than this; from now on the client refuses larger ones."""

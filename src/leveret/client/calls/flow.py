@@ -202,8 +202,8 @@ class Flow:
             return "the client's channel is being restored"
         return "the broker did not take what was sent before"
 
-    def refusal(self, route: Route, body: Body = b"") -> CallError:
-        """Why a request is not sent."""
+    def too_large(self, route: Route, body: Body) -> CallError | None:
+        """Why a body is not sent, if it is larger than the client or the broker takes."""
         if len(body) > self._max_message_size:
             return _not_sent(
                 Busy(
@@ -211,6 +211,7 @@ class Flow:
                     f" {self._max_message_size} of max_message_size; send less, or raise it at"
                     " connect(), here and at the server",
                     method=route.key,
+                    retry_after=-1,
                 )
             )
         if len(body) > self.max_size:
@@ -222,6 +223,13 @@ class Flow:
                     retry_after=-1,
                 )
             )
+        return None
+
+    def refusal(self, route: Route, body: Body = b"") -> CallError:
+        """Why a request is not sent."""
+        too_large = self.too_large(route, body)
+        if too_large is not None:
+            return too_large
         if self.is_open():
             return self._too_many(route)
         if self.ended is None and self._blocked():

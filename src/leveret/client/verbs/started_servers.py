@@ -139,7 +139,12 @@ class StartedServers:
                     await inquiry.news(min(left, _TRIED_EVERY))
             while await inquiry.news(_SETTLED):
                 pass
-        answers = [read_answer(body) for body in inquiry.answers]
+        try:
+            answers = [read_answer(body) for body in inquiry.answers]
+        except ValueError as error:
+            raise InvalidResult(
+                f"the answer of a server cannot be read: {error}", method=method, executed="no"
+            ) from error
         unable = [answer.name or answer.instance for answer in answers if not answer.starts]
         if unable:
             raise Unimplemented(

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from leveret.amqp.codes import ReplyCode
+from leveret.body_parts import Body
 from leveret.client.calls.asking import Asking, Network, Question
 from leveret.client.calls.listener import Listener
 from leveret.client.calls.route import Finding, QueueState, Route
@@ -80,7 +81,6 @@ class Scene:
             name="",
         )
         self.is_attached = True
-        self.max_message_size = 10
         loop = asyncio.get_running_loop()
         self.asking = Asking(
             cast("Network", self),
@@ -92,6 +92,9 @@ class Scene:
             query=self._query,
             cancel=lambda key, call_id, _seconds: self.sent.append(("cancel", key, call_id)),
         )
+
+    def too_large(self, route: Route, body: Body) -> CallError | None:
+        return Busy("it is too large", method=route.key) if len(body) > 10 else None
 
     def _query(self, route: Route, ids: list[str]) -> None:
         self.sent.append(("query", route.key, ids))
@@ -161,7 +164,7 @@ async def test_where_no_server_is_nothing_is_sent(
 
 async def test_what_keeps_it_from_being_sent_is_an_error() -> None:
     scene = Scene()
-    with pytest.raises(Busy, match="11 bytes"):
+    with pytest.raises(Busy, match="too large"):
         await scene.asking.ask(scene.question(body=b"x" * 11), 60)
     scene.answers_probes = False
     with pytest.raises(ConnectionLost) as lost:
@@ -184,7 +187,7 @@ async def test_no_more_are_open_at_a_time_than_the_client_allows() -> None:
     for each in open_ones:
         each.cancel()
     await asyncio.wait(open_ones)
-    with pytest.raises(Busy, match="more than may be sent"):  # not for that reason
+    with pytest.raises(Busy, match="too large"):  # not for that reason
         await scene.asking.ask(scene.question(id="4", body=b"large" * 100), 60)
 
 

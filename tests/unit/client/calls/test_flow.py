@@ -54,6 +54,15 @@ class There:
         self.opened += 1
 
 
+async def test_a_body_that_is_too_large_is_told_whose_limit_it_is() -> None:
+    there, request = There(), a_request()
+    assert there.flow.too_large(request.route, b"x" * 10) is None
+    assert "the 10 of max_message_size" in str(there.flow.too_large(request.route, b"x" * 11))
+    there.flow.broker_limit = 5
+    assert "the broker takes no message of 6" in str(there.flow.too_large(request.route, b"x" * 6))
+    assert there.flow.too_large(request.route, b"x" * 5) is None
+
+
 async def test_requests_are_held_until_there_is_a_channel() -> None:
     there = There()
     there.way.is_attached = False

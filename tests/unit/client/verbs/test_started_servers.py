@@ -77,6 +77,15 @@ async def test_the_servers_are_found_once_and_one_of_them_is_asked() -> None:
     assert there.asked == ["info desk", "started desk.one", "started desk.one"]
 
 
+@pytest.mark.parametrize("body", [b"", b"[", b"[" * 100_000], ids=["too large", "cut", "deep"])
+async def test_a_server_whose_answer_cannot_be_read_is_an_error_of_the_call(body: bytes) -> None:
+    there = Servers(info=[[info("one"), body]], started=[[standing()]])
+    with pytest.raises(InvalidResult, match="the answer of a server cannot be read") as caught:
+        await there.servers.ask(LOOK, 5)
+    assert (caught.value.executed, caught.value.method) == ("no", "desk.write")
+    assert there.asked == ["info desk"]
+
+
 async def test_a_cancel_goes_to_all_servers() -> None:
     there = Servers(info=[[info("one")]], started=[[standing()]])
     await there.servers.ask(StartedQuestion(ask="cancel", method="desk.write", key="k"), 5)
