@@ -6,9 +6,10 @@ Python has True for an `int`, but whoever writes `timeout=True` means no second.
 from __future__ import annotations
 
 import sys
+from math import inf
 from typing import TypeGuard
 
-__all__ = ["is_finite", "is_number", "is_whole"]
+__all__ = ["is_duration", "is_finite", "is_number", "is_whole"]
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -24,3 +25,8 @@ def is_whole(value: object) -> TypeGuard[int]:
 def is_finite(value: object) -> TypeGuard[float]:
     """Whether it is a number that a `float` can hold: neither NaN nor infinite, nor 10**400."""
     return is_number(value) and abs(value) <= sys.float_info.max
+
+
+def is_duration(value: object) -> TypeGuard[float]:
+    """Whether it is a number of seconds, 0 or more. `inf` is one, NaN and 10**400 are not."""
+    return is_number(value) and (0 <= value <= sys.float_info.max or value == inf)

@@ -189,12 +189,16 @@ def test_an_empty_url_is_an_error_and_not_the_default(
 
 
 async def test_options_that_cannot_be_are_refused_at_once(rabbitmq_url: str) -> None:
-    with pytest.raises(InvalidArgument, match="max_in_flight and max_message_size"):
+    with pytest.raises(InvalidArgument, match="max_in_flight must be a whole number"):
         leveret.connect(rabbitmq_url, max_in_flight=0)
     with pytest.raises(InvalidArgument, match="timeout must be"):
         leveret.connect(rabbitmq_url, timeout=-1)
     wrong: Any = {
         "reconnect": 3,
+        "max_message_size": "3",
+        "name": 0,
+        "user_id": 7,
+        "middleware": 5,
         "on_connection": 5,
         "credentials": ("guest", "guest"),
         "wait_for_broker": -1,

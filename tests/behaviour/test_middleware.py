@@ -277,6 +277,30 @@ async def test_client_middleware_can_try_again(rabbitmq_url: str, host: Rabbit) 
     assert tries >= 2  # a busy machine may be too slow for one more
 
 
+async def test_client_middleware_that_breaks_the_chain_is_told_how(rabbitmq_url: str) -> None:
+    async def gives_nothing(_call: OutgoingCall, call_next: NextCall) -> Any:
+        return await call_next(None)  # type: ignore[arg-type]
+
+    def returns_nothing(_call: OutgoingCall, _call_next: NextCall) -> Any:
+        return None
+
+    async def goes_on(call: OutgoingCall, call_next: NextCall) -> Any:
+        return await call_next(call)
+
+    gives, returns = "middleware gives call_next the call; it gave None", "must return an awaitable"
+    for chain, message in (
+        ([gives_nothing], gives),
+        ([gives_nothing, goes_on], gives),
+        ([returns_nothing], returns),
+        ([goes_on, returns_nothing], returns),
+    ):
+        async with leveret.connect(rabbitmq_url, middleware=chain) as rabbit:
+            for call in (rabbit.remote(Echo).echo, rabbit.plain("leveret.echo.echo").call):
+                with pytest.raises(InvalidArgument, match=message) as caught:
+                    await call("x")
+                assert caught.value.executed == "no"
+
+
 async def test_middleware_runs_around_handlers_in_threads_too(client: Rabbit, host: Rabbit) -> None:
     log: list[str] = []
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import Any
 
 import msgspec
+
+from leveret.errors import InvalidArgument
 
 
 class OutgoingCall(msgspec.Struct):
@@ -37,7 +40,12 @@ It runs around the whole call: retries and hedging happen inside `call_next`."""
 
 def compose(middleware: tuple[Middleware, ...], innermost: CallNext) -> CallNext:
     """Compose all into one function; the first middleware is the outermost."""
-    call_next = innermost
+
+    def inner(outgoing: OutgoingCall) -> Awaitable[Any]:
+        _check_call(outgoing)
+        return innermost(outgoing)
+
+    call_next: CallNext = inner
     for outer in reversed(middleware):
         call_next = _around(outer, call_next)
     return call_next
@@ -45,6 +53,19 @@ def compose(middleware: tuple[Middleware, ...], innermost: CallNext) -> CallNext
 
 def _around(outer: Middleware, call_next: CallNext) -> CallNext:
     def call(outgoing: OutgoingCall) -> Awaitable[Any]:
-        return outer(outgoing, call_next)
+        _check_call(outgoing)
+        made = outer(outgoing, call_next)
+        if not isawaitable(made):
+            raise InvalidArgument(
+                f"the middleware {outer!r} must return an awaitable, as an `async def` does; it"
+                f" returned {made!r:.80}",
+                method=outgoing.method,
+            )
+        return made
 
     return call
+
+
+def _check_call(given: object) -> None:
+    if not isinstance(given, OutgoingCall):
+        raise InvalidArgument(f"middleware gives call_next the call; it gave {given!r:.80}")

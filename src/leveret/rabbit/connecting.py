@@ -12,6 +12,7 @@ from leveret.client.policy.breaker import Breaker
 from leveret.client.policy.call_policy import Policies
 from leveret.contract import Hedge, Retry
 from leveret.errors import InvalidArgument, InvalidURL
+from leveret.given_middleware import read_middleware
 from leveret.rabbit.connection import BrokerConnection
 from leveret.rabbit.options import (
     MAX_IN_FLIGHT,
@@ -95,7 +96,7 @@ def connect(
     :raises PermissionDenied: when entered or awaited, if the user may not use the vhost.
     """
     options = ConnectionOptions(
-        name=name or "",
+        name="" if name is None else name,
         max_in_flight=max_in_flight,
         max_message_size=max_message_size,
         reconnect=as_reconnect(reconnect),
@@ -107,9 +108,16 @@ def connect(
     return Rabbit(
         BrokerConnection(address, options),
         options=CallOptions().merged({"timeout": timeout}),
-        middleware=tuple(middleware),
+        middleware=_middleware(middleware),
         policies=Policies(retry=retry, hedge=hedge, breaker=breaker),
     )
+
+
+def _middleware(given: Iterable[Middleware]) -> tuple[Middleware, ...]:
+    try:
+        return read_middleware(given)
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from error
 
 
 def _url(given: str | None) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from leveret.backoff import Backoff
 from leveret.errors import InvalidArgument
+from leveret.given_numbers import is_duration, is_finite, is_whole
 
 __all__ = ["NEVER", "Reconnect", "as_reconnect"]
 
@@ -29,12 +30,15 @@ class Reconnect(msgspec.Struct, frozen=True, kw_only=True):
     breaks within 5 s has failed, too."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.first <= self.most:
+        first, most, attempts = self.first, self.most, self.attempts
+        if not (is_finite(first) and is_duration(most) and 0 < first <= most):
             raise InvalidArgument(
-                f"Reconnect needs 0 < first <= most, in seconds; got {self.first} and {self.most}"
+                f"Reconnect needs 0 < first <= most, in seconds; got {first!r} and {most!r}"
             )
-        if self.attempts is not None and self.attempts < 0:
-            raise InvalidArgument(f"attempts must be 0 or more, or None; got {self.attempts}")
+        if attempts is not None and not (is_whole(attempts) and attempts >= 0):
+            raise InvalidArgument(
+                f"Reconnect: attempts is {attempts!r}; it is a whole number, 0 or more, or None"
+            )
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait before an attempt, the first of which is number 1."""

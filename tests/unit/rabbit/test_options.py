@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -28,13 +30,14 @@ def options(**changes: Any) -> ConnectionOptions:
     return ConnectionOptions(**(given | changes))
 
 
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, inf, nan, True, "3", None, [], 10**400])
 @pytest.mark.parametrize("limit", ["max_in_flight", "max_message_size"])
-def test_a_limit_of_nothing_is_refused(limit: str) -> None:
-    with pytest.raises(InvalidArgument, match="must be at least 1"):
-        options(**{limit: 0})
+def test_a_limit_that_makes_no_sense_is_refused(limit: str, wrong: object) -> None:
+    with pytest.raises(InvalidArgument, match=f"^{limit} must be a whole number from 1 to .*; got"):
+        options(**{limit: wrong})
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan"), True, "5"])
+@pytest.mark.parametrize("seconds", [-1, nan, True, "5", None, 10**400])
 def test_a_wait_that_is_no_number_of_seconds_is_refused(seconds: object) -> None:
     with pytest.raises(InvalidArgument, match="wait_for_broker must be a number of seconds"):
         options(wait_for_broker=seconds)
@@ -55,8 +58,52 @@ def test_lazy_is_a_yes_or_a_no_and_waits_for_no_broker() -> None:
 
 
 def test_a_name_that_amqp_cannot_carry_is_refused() -> None:
-    with pytest.raises(ValueError, match="255"):
+    with pytest.raises(ValueError, match="^name is too long: .*255 bytes"):
         options(name="x" * 300)
+    with pytest.raises(ValueError, match="^user_id is too long: .*255 bytes"):
+        read_address("amqp://localhost/", None, "x" * 300)
+
+
+@pytest.mark.parametrize("wrong", [0, 5, b"", b"shop", [], "\udcff"])
+def test_a_name_that_is_no_text_is_refused(wrong: Any) -> None:
+    with pytest.raises(InvalidArgument, match="^name must be text.*; got"):
+        connect("embedded://", name=wrong)
+    with pytest.raises(InvalidArgument, match="^user_id must be text.*; got"):
+        connect("amqp://localhost/", user_id=wrong)
+
+
+async def middleware(call: Any, call_next: Any) -> Any: ...
+
+
+class Counts:
+    async def __call__(self, call: Any, call_next: Any) -> Any: ...
+
+
+async def takes_nothing() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (None, "got None"),
+        (5, "got 5"),
+        (middleware, "got <function middleware .*, which is no list: put it into one"),
+        ([middleware, None], "got None in it"),
+        ("ab", "got 'a' in it"),
+        ([Counts], "got the class Counts in it, not an instance of it"),
+        ([takes_nothing], r"got <function takes_nothing .* which takes \(\) -> "),
+    ],
+)
+def test_what_is_no_middleware_is_refused(wrong: Any, message: str) -> None:
+    says = r"^middleware must be a list of functions, each `async def \(call, call_next\)`; "
+    with pytest.raises(InvalidArgument, match=says + message):
+        connect("embedded://", middleware=wrong)
+
+
+def test_middleware_may_be_whatever_two_arguments_can_be_given_to() -> None:
+    connect("embedded://", middleware=[middleware, Counts(), Mock(), lambda call, then: then(call)])
+    connect("embedded://", middleware=iter([middleware]))
+    connect("embedded://", middleware=())
 
 
 def test_what_stands_in_place_of_credentials_is_not_repeated() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -19,11 +20,22 @@ def test_pauses_are_random_below_a_limit_that_doubles() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"first": 0}, {"first": -1}, {"first": 5, "most": 3}, {"attempts": -1}]
+    "wrong",
+    [
+        *({"first": value} for value in (0, -1, nan, inf, True, "1", None, 10**400)),
+        *({"most": value} for value in (0, nan, True, "1", None, 10**400)),
+        *({"attempts": value} for value in (-1, 2.5, nan, inf, True, "3")),
+        {"first": 5, "most": 3},
+    ],
+    ids=lambda wrong: f"{wrong!r:.40}",
 )
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidArgument):
+    with pytest.raises(InvalidArgument, match=next(iter(wrong))):
         Reconnect(**wrong)
+
+
+def test_a_pause_may_grow_without_end() -> None:
+    assert Reconnect(most=inf, attempts=None).pause(3) <= 0.4
 
 
 def test_true_and_false_stand_for_the_default_and_for_never() -> None:

@@ -37,6 +37,7 @@ from leveret.errors import (
     NoServer,
     Unimplemented,
 )
+from leveret.given_numbers import is_duration, is_whole
 from leveret.sliding_window import RecentCounts
 
 log = logging.getLogger("leveret.client")
@@ -73,8 +74,15 @@ class Breaker(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         values: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__}
         for name, value in values.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise InvalidArgument(f"Breaker: {name} is {value!r}; it is a number above 0")
+            if name == "volume":
+                if not (is_whole(value) and value > 0):
+                    raise InvalidArgument(
+                        f"Breaker: volume is {value!r}; it is a whole number above 0"
+                    )
+            elif not (is_duration(value) and value > 0):
+                raise InvalidArgument(
+                    f"Breaker: {name} is {value!r}; it is a number above 0 that a float can hold"
+                )
         if self.ratio > 1:
             raise InvalidArgument(f"Breaker: ratio is {self.ratio!r}; it is at most 1")
 

@@ -187,6 +187,10 @@ def test_calls_from_before_do_not_decide_about_an_open_circuit(rig: Rig) -> None
     ("values", "message"),
     [
         ({"ratio": 0}, "Breaker: ratio is 0; it is a number above 0"),
+        ({"within": 10**400}, "Breaker: within is 1000"),
+        ({"reset": True}, "Breaker: reset is True; it is a number above 0"),
+        ({"most": None}, "Breaker: most is None; it is a number above 0"),
+        ({"volume": 2.5}, "Breaker: volume is 2.5; it is a whole number above 0"),
         ({"ratio": 1.5}, "ratio is 1.5; it is at most 1"),
         ({"volume": 0}, "volume is 0"),
         ({"within": float("nan")}, "within is nan"),
