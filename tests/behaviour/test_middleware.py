@@ -287,7 +287,7 @@ async def test_client_middleware_that_breaks_the_chain_is_told_how(rabbitmq_url:
     async def goes_on(call: OutgoingCall, call_next: NextCall) -> Any:
         return await call_next(call)
 
-    gives, returns = "middleware gives call_next the call; it gave None", "must return an awaitable"
+    gives, returns = "`call_next` takes the call; got None", "must return an awaitable"
     for chain, message in (
         ([gives_nothing], gives),
         ([gives_nothing, goes_on], gives),
@@ -296,9 +296,8 @@ async def test_client_middleware_that_breaks_the_chain_is_told_how(rabbitmq_url:
     ):
         async with leveret.connect(rabbitmq_url, middleware=chain) as rabbit:
             for call in (rabbit.remote(Echo).echo, rabbit.plain("leveret.echo.echo").call):
-                with pytest.raises(InvalidArgument, match=message) as caught:
+                with pytest.raises(TypeError, match=message):
                     await call("x")
-                assert caught.value.executed == "no"
 
 
 async def test_middleware_runs_around_handlers_in_threads_too(client: Rabbit, host: Rabbit) -> None:

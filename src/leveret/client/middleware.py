@@ -8,8 +8,6 @@ from typing import Any
 
 import msgspec
 
-from leveret.errors import InvalidArgument
-
 
 class OutgoingCall(msgspec.Struct):
     """One call as client middleware sees it. The middleware's changes to it are sent."""
@@ -39,7 +37,10 @@ It runs around the whole call: retries and hedging happen inside `call_next`."""
 
 
 def compose(middleware: tuple[Middleware, ...], innermost: CallNext) -> CallNext:
-    """Compose all into one function; the first middleware is the outermost."""
+    """Compose all into one function; the first middleware is the outermost.
+
+    It raises `TypeError` if a middleware gives `call_next` no call, or returns nothing to await.
+    """
 
     def inner(outgoing: OutgoingCall) -> Awaitable[Any]:
         _check_call(outgoing)
@@ -56,10 +57,9 @@ def _around(outer: Middleware, call_next: CallNext) -> CallNext:
         _check_call(outgoing)
         made = outer(outgoing, call_next)
         if not isawaitable(made):
-            raise InvalidArgument(
+            raise TypeError(
                 f"the middleware {outer!r} must return an awaitable, as an `async def` does; it"
-                f" returned {made!r:.80}",
-                method=outgoing.method,
+                f" returned {made!r:.80}"
             )
         return made
 
@@ -68,4 +68,4 @@ def _around(outer: Middleware, call_next: CallNext) -> CallNext:
 
 def _check_call(given: object) -> None:
     if not isinstance(given, OutgoingCall):
-        raise InvalidArgument(f"middleware gives call_next the call; it gave {given!r:.80}")
+        raise TypeError(f"`call_next` takes the call; got {given!r:.80}")

@@ -37,7 +37,7 @@ class Reconnect(msgspec.Struct, frozen=True, kw_only=True):
             )
         if attempts is not None and not (is_whole(attempts) and attempts >= 0):
             raise InvalidArgument(
-                f"Reconnect: attempts is {attempts!r}; it is a whole number, 0 or more, or None"
+                f"Reconnect: attempts must be 0 or more, a whole number, or None; got {attempts!r}"
             )
 
     def pause(self, attempt: int) -> float:
