@@ -290,6 +290,19 @@ async def test_who_waits_for_so_many_seconds_does_not_wait_longer_without_a_serv
     assert isinstance(caught.value.__cause__, NoServer)
 
 
+async def test_a_start_whose_servers_have_gone_says_that_there_is_none(
+    host: Rabbit, client: Rabbit, store: str
+) -> None:
+    """They did not answer, as they had gone; nothing says that their store is at fault."""
+    served, remote = Reports(), client.remote(Reports)
+    served.opened.set()
+    async with host.serving(served, once=store):
+        assert await (await client.start(remote.read, key="k1")(1)) == 1
+    with pytest.raises(NoServer, match="there is no server that could take the call") as caught:
+        await client.with_options(timeout=3).start(remote.read, key="k2")(2)
+    assert caught.value.executed == "no"
+
+
 async def test_a_started_call_waits_for_a_server_and_can_be_cancelled_before_it_begins(
     host: Rabbit, client: Rabbit, other_host: Rabbit, store: str
 ) -> None:

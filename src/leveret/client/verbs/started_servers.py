@@ -70,16 +70,11 @@ class StartedServers:
         give_up = loop.time() + timeout
         service = question.method.partition(".")[0]
         body = msgspec.json.encode(question)
-        silent = 0
+        silent: NoServer | None = None
         while True:
             instances = self._instances.get(service)
             if instances is None:
-                try:
-                    instances = await self._found(service, question.method, give_up)
-                except NoServer as error:
-                    if silent:
-                        raise _silent(silent, timeout, question.method) from error
-                    raise
+                instances = await self._found(service, question.method, give_up, silent)
             key = service
             if question.ask != "cancel":  # any server may have the call that is to end
                 key = f"{service}.{random.choice(instances)}"
@@ -88,9 +83,9 @@ class StartedServers:
             if answer is not None:
                 return _standing(answer, question.method)
             self._instances.pop(service, None)
-            silent = len(instances)
+            silent = _silent(len(instances), timeout, question.method)
             if loop.time() >= give_up:
-                raise _silent(silent, timeout, question.method)
+                raise silent
 
     async def withdraw(self, question: StartedQuestion, timeout: float) -> None:
         """Tell a server that the request which it was to expect does not come, if it hears that.
@@ -125,13 +120,20 @@ class StartedServers:
             await inquiry.news(min(left, patience))
         return inquiry.answers[0] if inquiry.answers else None
 
-    async def _found(self, service: str, method: str, give_up: float) -> list[str]:
-        """The instances of a service, all of which take started calls."""
+    async def _found(
+        self, service: str, method: str, give_up: float, silent: NoServer | None
+    ) -> list[str]:
+        """The instances of a service, all of which take started calls.
+
+        :param silent: what to raise if servers are there and none answers.
+        """
         loop = asyncio.get_running_loop()
         with self._client_here().inquiry(INFO, service) as inquiry:
             while not inquiry.answers:
                 left = give_up - loop.time()
                 if left <= 0:
+                    if silent is not None and not inquiry.is_unbound:
+                        raise silent
                     raise NoServer("there is no server that could take the call", method=method)
                 left = await inquiry.ask(left)
                 await inquiry.news(min(left, _ASKED_EVERY))
