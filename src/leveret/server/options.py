@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from threading import TIMEOUT_MAX
-from typing import Any, Final, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 from msgspec import Struct, field
 
+from leveret.contract.limits import MAX_NAME_BYTES
 from leveret.errors import ContractError
+from leveret.given_middleware import read_middleware
+from leveret.given_numbers import is_duration, is_number
 from leveret.once import OnceStore, store_of
 from leveret.server.access import Allow
 from leveret.server.handlers.execution import Middleware
@@ -69,7 +72,7 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
     def of(cls, **given: Unpack[GivenServeOptions]) -> ServeOptions:
         """Read what a user wrote.
 
-        :raises ContractError: if `concurrency` or `once` cannot be used.
+        :raises ContractError: if an option has a value that cannot be used.
         :raises InvalidURL: if `once` is text, and not the URL of a store.
         :raises TypeError: if there is no such option.
         """
@@ -79,32 +82,80 @@ class ServeOptions(Struct, frozen=True, kw_only=True):
         concurrency = given.get("concurrency")
         check_concurrency(concurrency)
         return cls(
-            plain={
-                queue: method if isinstance(method, PlainQueue) else PlainQueue(method=method)
-                for queue, method in (given.get("plain") or {}).items()
-            },
-            grace=given.get("grace", GRACE),
-            middleware=tuple(given.get("middleware", ())),
+            plain=_plain(given.get("plain")),
+            grace=check_grace(given.get("grace", GRACE)),
+            middleware=_middleware(given.get("middleware", ())),
             concurrency=concurrency,
-            send_tracebacks=given.get("send_tracebacks", False),
+            send_tracebacks=_flag("send_tracebacks", given.get("send_tracebacks", False)),
             once=_store(given.get("once")),
             allow=given.get("allow"),
             trusted_servers=given.get("trusted_servers", ()),
             operators=given.get("operators", ()),
-            access_log=given.get("access_log", False),
+            access_log=_flag("access_log", given.get("access_log", False)),
             blocked_after=_seconds(given.get("blocked_after", BLOCKED_AFTER)),
         )
 
 
-def _seconds(blocked_after: Any) -> float | None:
+def check_grace(grace: object) -> float:
+    """Check the grace of a drain in seconds, and return it. It may be endless.
+
+    :raises ContractError: if it is no number of seconds.
+    """
+    if is_duration(grace):
+        return grace
+    raise ContractError(f"grace must be a number of seconds, 0 or more; got {grace!r}")
+
+
+def _flag(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ContractError(f"{name} must be True or False; got {value!r}")
+
+
+def _middleware(given: Iterable[Middleware]) -> tuple[Middleware, ...]:
+    try:
+        return read_middleware(given)
+    except ValueError as error:
+        raise ContractError(str(error)) from error
+
+
+def _plain(given: object) -> dict[str, PlainQueue]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ContractError(
+            f'plain must be a mapping of queue names to "service.method"; got {given!r}'
+        )
+    return {_queue(name): _plain_queue(name, method) for name, method in given.items()}
+
+
+def _queue(name: object) -> str:
+    if isinstance(name, str) and 0 < len(name.encode(errors="replace")) <= MAX_NAME_BYTES:
+        return name
+    raise ContractError(
+        f"the name of a queue of plain must be text of 1 to {MAX_NAME_BYTES} bytes; got {name!r}"
+    )
+
+
+def _plain_queue(name: str, method: object) -> PlainQueue:
+    if isinstance(method, PlainQueue):
+        return method
+    if isinstance(method, str):
+        return PlainQueue(method=method)
+    raise ContractError(
+        f'plain={{{name!r}: ...}} must be "service.method" or a leveret.PlainQueue(...); got'
+        f" {method!r}"
+    )
+
+
+def _seconds(blocked_after: object) -> float | None:
     if blocked_after is None:
         return None
-    is_number = isinstance(blocked_after, int | float) and not isinstance(blocked_after, bool)
-    if is_number and 0 < blocked_after <= TIMEOUT_MAX:
+    if is_number(blocked_after) and 0 < blocked_after <= TIMEOUT_MAX:
         return float(blocked_after)
     raise ContractError(
-        "blocked_after must be a number of seconds above 0, or None for no watchdog; got"
-        f" {blocked_after!r}"
+        f"blocked_after must be a number of seconds above 0, up to {TIMEOUT_MAX:.0f}, or None for"
+        f" no watchdog; got {blocked_after!r}"
     )
 
 

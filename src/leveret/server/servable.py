@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from leveret.contract import Service, ServiceSpec, usable_spec_of
 from leveret.errors import ContractError
+from leveret.given_numbers import is_whole
 from leveret.wire.plain_queue import PlainQueue
 
 
@@ -32,7 +33,7 @@ def read_services(services: tuple[Service, ...]) -> list[ServiceSpec]:
 
 def check_concurrency(concurrency: object) -> None:
     """:raises ContractError: if it is neither None nor a number that AMQP takes as a prefetch."""
-    if concurrency is None or (isinstance(concurrency, int) and 1 <= concurrency <= 65_535):
+    if concurrency is None or (is_whole(concurrency) and 1 <= concurrency <= 65_535):
         return
     raise ContractError(f"concurrency is {concurrency!r}; it must be 1 to 65535")
 

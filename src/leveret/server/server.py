@@ -36,7 +36,7 @@ from leveret.server.lifespans import Lifespans
 from leveret.server.method.shared import Shared
 from leveret.server.method_server import MethodServer
 from leveret.server.newcomers import Newcomers
-from leveret.server.options import GRACE, ServeOptions
+from leveret.server.options import GRACE, ServeOptions, check_grace
 from leveret.server.queues import Queues
 from leveret.server.servable import check_plain, read_services
 from leveret.server.started import StartedCalls
@@ -467,8 +467,9 @@ class Server:
 
         :param grace: seconds that running handlers get; after them they are cancelled. A call of
             an idempotent method is handed to another server then.
+        :raises ContractError: if the grace is no number of seconds.
         """
-        await asyncio.shield(self._begin_drain(grace))
+        await asyncio.shield(self._begin_drain(check_grace(grace)))
 
     def _begin_drain(self, grace: float) -> asyncio.Task[None]:
         if self._drained is None:

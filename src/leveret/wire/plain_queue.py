@@ -32,7 +32,7 @@ class PlainQueue:
 
     A queue that is there already is taken as it is, whatever is said of it here; the log tells.
 
-    :raises ContractError: for a `failed` that is none of the three.
+    :raises ContractError: for a value that is none of what its field says.
     """
 
     method: str
@@ -49,6 +49,15 @@ class PlainQueue:
     The type of the first two is `error`, which the tutorial's own clients do not look at."""
 
     def __post_init__(self) -> None:
+        given: dict[str, object] = {"durable": self.durable, "auto_delete": self.auto_delete}
+        for name, value in given.items():
+            if not (isinstance(value, bool) or (name == "durable" and value is None)):
+                raise ContractError(f"PlainQueue: {name} is {value!r}; it is True or False")
+        arguments: object = self.arguments
+        if not (arguments is None or isinstance(arguments, Mapping)):
+            raise ContractError(
+                f"PlainQueue: arguments is {arguments!r}; it is a mapping, or None for none"
+            )
         if self.failed not in _FAILED:
             raise ContractError(
                 f"PlainQueue: failed is {self.failed!r}; it is one of {', '.join(_FAILED)}"
