@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Generic, Literal, TypeVar, Unpack
 
 import msgspec
@@ -56,10 +57,10 @@ class PlainRemote(OfOneProcess, Generic[R]):
         self, invocations: Invocations, queue: str, result: type[R], options: CallOptions
     ) -> None:
         _check_options(options)
+        _check_queue(queue)
         try:
-            short_string(queue)
             codec = method_codec(TEXT, _Body, result)
-        except (ValueError, ContractError) as error:
+        except (ValueError, TypeError) as error:
             raise InvalidArgument(str(error)) from error
         self._name = f"queue {queue}"
         self._again = (invocations, queue, result, options)
@@ -153,9 +154,21 @@ _NOTHING_FOR: Final = {
     "if_busy": "if_busy='fail' needs a queue that sends requests back, and a plain queue drops"
     " what it cannot deliver",
     "on_progress": "servers of the tutorial's protocol report no progress",
+    "expires_in": "expires_in is for one-way requests, and a plain call waits for its answer",
+    "idle_timeout": "idle_timeout is for streams, and a plain call has one answer",
+    "total_timeout": "total_timeout is for streams, and a plain call has one answer",
     "content_type": "bodies of the tutorial's protocol are text/plain",
 }
 """Why an option is refused."""
+
+
+def _check_queue(name: object) -> None:
+    """:raises InvalidArgument: for what cannot name a queue."""
+    if isinstance(name, str) and name:
+        with suppress(ValueError):
+            short_string(name)
+            return
+    raise InvalidArgument(f"queue must be text of 1 to 255 bytes; got {name!r}")
 
 
 def _check_options(options: CallOptions) -> None:
@@ -166,6 +179,9 @@ def _check_options(options: CallOptions) -> None:
         "hedge": bool(options.hedge),
         "if_busy": options.if_busy == "fail",
         "on_progress": options.on_progress is not None,
+        "expires_in": options.expires_in is not None,
+        "idle_timeout": options.idle_timeout is not None,
+        "total_timeout": options.total_timeout is not None,
         "content_type": options.content_type is not None and not _is_text(options.content_type),
     }
     for name, is_given in given.items():

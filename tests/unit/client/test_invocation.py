@@ -528,6 +528,9 @@ async def test_an_answer_that_is_not_of_the_type_asked_for_is_shown() -> None:
         ({"idempotency_key": "a"}, "no idempotency_key"),
         ({"hedge": 0.1}, "nobody knows whether"),
         ({"if_busy": "fail"}, "drops what it cannot deliver"),
+        ({"expires_in": 5}, "expires_in is for one-way requests"),
+        ({"idle_timeout": 5}, "idle_timeout is for streams"),
+        ({"total_timeout": 5}, "total_timeout is for streams"),
         ({"content_type": "application/json"}, "text/plain"),
         ({"content_type": "what?"}, "text/plain"),
         ({"timeout": 0}, "timeout"),
@@ -539,6 +542,19 @@ async def test_a_plain_remote_refuses_what_its_protocol_has_nothing_for(
     there = plain(invocations(Ledger()), content_type="text/plain; charset=utf-8")
     with pytest.raises(InvalidArgument, match=words):
         there.with_options(**options)
+
+
+@pytest.mark.parametrize("queue", [5, None, b"rpc_queue", "", "q" * 256])
+async def test_what_cannot_name_a_queue_is_refused(queue: Any) -> None:
+    with pytest.raises(InvalidArgument, match="queue must be text of 1 to 255 bytes; got"):
+        PlainRemote(invocations(Ledger()), queue, str, CallOptions())
+
+
+async def test_what_is_no_type_of_an_answer_is_refused() -> None:
+    for result in (5, list[int]):
+        wrong: Any = result
+        with pytest.raises(InvalidArgument):
+            PlainRemote(invocations(Ledger()), "rpc_queue", wrong, CallOptions())
 
 
 async def test_a_plain_remote_has_the_other_options() -> None:
