@@ -89,7 +89,8 @@ def of_calls(server: Server) -> Iterator[str]:
     """What does not hold of the calls of one server, in words."""
     calls = server.calls()
     for call in calls:
-        if call.state is State.ENDED:
+        # A started call that is refused stays until the store has noted why.
+        if call.state is State.ENDED and call.incoming.started is None:
             yield f"{call.method} (call {call.id}) is kept though it has ended"
         stream = call.stream
         if isinstance(stream, ServerStream) and stream.results.kept > WINDOW_ITEMS + 1:

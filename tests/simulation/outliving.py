@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
-from leveret import Cancelled, DeadlineExceeded, InvalidArgument, MaybeExecuted, Rabbit
+from leveret import CallHandle, Cancelled, DeadlineExceeded, InvalidArgument, MaybeExecuted, Rabbit
 from leveret.errors import CallError
 from tests.faults.diary import Entry
 from tests.simulation.deeds import Broken, Counted, Deed, Here
@@ -117,6 +117,10 @@ class Started(_Outliving):
         """Whether the first one to begin may have been the start with other arguments."""
         self.being_started = 0
         """How many starts neither succeeded nor failed: their client was killed meanwhile."""
+        self.other_handle: CallHandle[str] | None = None
+        """What the start with other arguments has given its client."""
+        self.other_last: object = None
+        """Its outcome once all faults are over, if its client still lives."""
         self.last: object = None  # never asked for, where the run ended early
         """Its outcome once all faults are over."""
 
@@ -146,6 +150,8 @@ class Started(_Outliving):
             raise
         self.being_started -= 1
         self.sent = True
+        if padding:
+            self.other_handle = handle
         if self.waits is None:
             return
         try:
@@ -172,6 +178,13 @@ class Started(_Outliving):
         except CallError as error:
             self.last = error
 
+    async def fetch_other(self, handle: CallHandle[str]) -> None:
+        """Get the outcome of the start with other arguments, where it was made."""
+        try:
+            self.other_last = await handle.result(timeout=_PATIENT)
+        except CallError as error:
+            self.other_last = error
+
     def judged(self) -> Iterator[tuple[Broken, str]]:
         entry = self.entry
         if not self.idempotent and len(entry.began) > 1:
@@ -195,6 +208,8 @@ class Started(_Outliving):
 
     def _ended_wrongly(self, entry: Entry) -> Iterator[tuple[Broken, str]]:
         last = self.last
+        if isinstance(self.other_last, DeadlineExceeded):
+            yield "started_lost", f"who gave other arguments is not told its end: {entry}"
         if isinstance(last, str):
             return
         if self.cancels is not None and isinstance(last, Cancelled):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import leveret
-from leveret import CallError, LeveretError, Rabbit, Reconnect, Service
+from leveret import CallError, CallHandle, LeveretError, Rabbit, Reconnect, Service
 from leveret.amqp import methods
 from leveret.broker.embedded import EmbeddedBroker
 from leveret.broker.node import Node
@@ -237,6 +237,11 @@ class ClientProgram:
         await self._connected.wait()
         assert self.rabbit is not None
         await call.fetch(self.rabbit)
+
+    async def fetch_other(self, call: Started, handle: CallHandle[str]) -> None:
+        """Get the outcome of its start with other arguments, which was made here."""
+        await self._connected.wait()
+        await call.fetch_other(handle)
 
     def _remote(self, how: PlannedCall) -> Work:
         """Kept, as users keep theirs."""

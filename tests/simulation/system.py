@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from leveret import CallError, Service
 from tests.faults.judgement import BROKEN, Call, Judge, Verdict
@@ -306,8 +306,10 @@ class System:
         self.world.trace.note(self.world.now, "deed", str(deed))
 
     def fetch(self, deeds: Iterable[Deed]) -> None:
-        """Have the outcomes of started calls told to a client, now that all is mended."""
-        client = self.clients[0]
+        """Have the outcomes of started calls told to a client, now that all is mended.
+
+        Those who started some of them with other arguments, and live, are told theirs.
+        """
         waiting = [deed for deed in deeds if isinstance(deed, Started)]
         left = len(waiting)
 
@@ -315,11 +317,18 @@ class System:
             nonlocal left
             left -= 1
 
-        def begin() -> None:
-            for call in waiting:
-                client.process.loop.create_task(client.fetch(call)).add_done_callback(ended)
+        def begin(client: ClientProgram, fetching: Coroutine[Any, Any, None]) -> None:
+            client.process.loop.create_task(fetching).add_done_callback(ended)
 
-        client.process.call(begin)
+        living = {client.name: client for client in self.clients}
+        for call in waiting:
+            client = self.clients[0]
+            client.process.call(begin, client, client.fetch(call))
+            starter = living.get(call.client)
+            if starter is not None and call.other_handle is not None:
+                left += 1
+                fetching = starter.fetch_other(call, call.other_handle)
+                starter.process.call(begin, starter, fetching)
         self.world.run(lambda: not left)
 
     def was_dropped(self, key: str, since: float) -> bool:

@@ -63,6 +63,9 @@ arguments."""
 _STORE_AWAY: Final = 1.0
 """Seconds for which a server keeps a call that nobody waits for, and that it can neither claim nor
 refuse, as the store fails."""
+_NOTE: Final = "note"
+"""The owner of what is noted of a start. Servers may refuse copies of its request at the same time,
+for the same reason: none of them waits for another one, which may die."""
 _HASH: Final = 64
 """The length of a hash of arguments."""
 _MARK: Final = 16
@@ -190,22 +193,26 @@ class OnceCalls:
         """Note why a started call is not run: its caller can ask for that by its call id.
 
         :param reply: the frames of its reply; b"" if it is answered by the record of its key.
-        :returns: False if its request must go back to the broker, as the store fails.
+        :returns: False if its request must go back to the broker, as the store fails, or a server
+            of an older version is about to note it.
         """
         key, keep = call.incoming.idempotency_key or "", call.incoming.started or KEEP
         name = name_in_store(self._spec.key, call.user, key, "refused", call.incoming.call_id)
-        owner = f"{self._instance}.{next(self._attempts)}"
-        recorded = _record(reply) if reply else Recorded(kind=SAME, content_type="", body=b"")
+        note = _record(reply) if reply else Recorded(kind=SAME, content_type="", body=b"")
         try:
             async with asyncio.timeout(_SPARE):
-                await self._store.begin(name, owner=owner, lease=_SPARE, keep=keep, takeover=True)
-                await self._store.finish(name, owner=owner, recorded=recorded, keep=keep)
+                found = await self._store.begin(
+                    name, owner=_NOTE, lease=_SPARE, keep=keep, takeover=True
+                )
+                is_noted = isinstance(found, Recorded) or await self._store.finish(
+                    name, owner=_NOTE, recorded=note, keep=keep
+                )
         except Exception as error:  # noqa: BLE001 - `_tell` logs it
             _tell(call, "why it is not run", error)
-            if not isinstance(error, ValueError):  # which says that it cannot have such a name
-                await self.wait_while_away()
-                return False
-        return True
+            is_noted = isinstance(error, ValueError)  # which says that it cannot have such a name
+        if not is_noted:
+            await self.wait_while_away()
+        return is_noted
 
     async def wait_while_away(self) -> None:
         """Wait before a request goes back as the store fails, as it would come again at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,27 @@ async def test_a_start_after_a_cancelled_one_runs_when_the_claim_of_that_ends(
     """The request of the cancelled one is gone, so no server will run it."""
     found = await begun_while_another_has_the_key(tmp_path / "keys", "second")
     assert isinstance(found, Claim)
+
+
+async def test_a_copy_is_noted_though_another_server_began_to_note_it_and_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = call("second")
+    second.incoming = structs.replace(second.incoming, started=60.0, idempotency_key="k")
+    async with SqliteOnce(tmp_path / "keys") as store:
+        finish = store.finish
+
+        async def die(*_: object, **__: object) -> bool:
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(store, "finish", die)
+        with pytest.raises(asyncio.CancelledError):
+            await OnceCalls(store, SPECS["again"], "dying", lambda: 0.0).refuse(second, b"")
+        monkeypatch.setattr(store, "finish", finish)
+        assert await OnceCalls(store, SPECS["again"], "here", lambda: 0.0).refuse(second, b"")
+        noted = await store.look(name_in_store("desk.again", "", "k", "refused", "second"))
+        assert isinstance(noted, Recorded)
+        assert noted.kind == SAME
 
 
 @pytest.mark.parametrize(
