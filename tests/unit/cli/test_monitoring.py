@@ -87,6 +87,22 @@ async def test_a_port_that_is_taken_is_an_error_that_says_so() -> None:
             await second.__aenter__()
 
 
+@pytest.mark.parametrize(
+    ("metrics", "health"), [("localhost", "127.0.0.1"), ("127.0.0.1", "localhost")]
+)
+async def test_a_port_that_it_takes_itself_under_another_host_is_told_from_anothers(
+    metrics: str, health: str
+) -> None:
+    async with Monitoring(MonitorOptions(metrics=ANY), AProcess()) as free:
+        (port,) = ports(free)
+    options = MonitorOptions(
+        metrics=Endpoint(host=metrics, port=port), health=Endpoint(host=health, port=port)
+    )
+    said = f"cannot listen at {health}:{port}: .*; {metrics}:{port} of --metrics takes this port as"
+    with pytest.raises(CannotListen, match=said):
+        await Monitoring(options, AProcess()).__aenter__()
+
+
 async def test_nothing_is_listened_at_where_nothing_is_wanted() -> None:
     async with Monitoring(MonitorOptions(), AProcess()) as monitoring:
         assert ports(monitoring) == []

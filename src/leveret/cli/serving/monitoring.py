@@ -7,6 +7,7 @@ restarted. Whether it is ready is one of its connection and its consumers as wel
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from http import HTTPStatus
 from typing import Protocol, Self
@@ -90,12 +91,24 @@ class Monitoring:
                 await self._listen(endpoint, answers)
             except OSError as error:
                 await self.__aexit__()
-                raise CannotListen(f"cannot listen at {endpoint}: {error}") from error
+                raise CannotListen(f"cannot listen at {endpoint}: {self._why(error)}") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for server in self._servers:
             await server.close()
+
+    def _why(self, error: OSError) -> str:
+        """Why it cannot listen: it may itself be who has the address, under another host."""
+        metrics, health = self._options.metrics, self._options.health
+        if error.errno != errno.EADDRINUSE or not self._servers or metrics is None:
+            return str(error)
+        if health is None or health.port != metrics.port:
+            return str(error)
+        return (
+            f"{error}; {metrics} of --metrics takes this port as well: to have both there, write"
+            " the same host for both"
+        )
 
     async def _listen(self, endpoint: Endpoint, answers: dict[str, Answer]) -> None:
         server = await HttpServer.start(endpoint.host, endpoint.port, answers)
