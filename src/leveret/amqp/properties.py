@@ -28,6 +28,7 @@ _MORE_FLAGS: Final = 0x0003
 _U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I").unpack_from
 _U64 = struct.Struct(">Q")
+_I64 = struct.Struct(">q").unpack_from
 
 _CACHED: Final = 2048
 """How many strings and header tables a `PropertiesParser` remembers."""
@@ -160,11 +161,11 @@ class PropertiesParser:
         known = self._blocks.get(whole)
         if known is not None:
             head, before = known
-            return head, {**before, "deadline": int.from_bytes(data[stop - 8 : stop], signed=True)}
+            return head, {**before, "deadline": _I64(data, stop - 8)[0]}
         end = stop - 18
         if not data.startswith(_DEADLINE, end) or end < table:
             return self._head_of(data, start, table, flags), decode_table(data, table, stop)
-        deadline = int.from_bytes(data[stop - 8 : stop], signed=True)
+        deadline = _I64(data, stop - 8)[0]
         at = data.find(_METADATA, table, end)
         # Only if what stands before is a whole table are these the names of entries.
         try:
@@ -215,7 +216,7 @@ class PropertiesParser:
             if end - pos == 15 and data[pos + 4 : pos + 7] == _NUMBER:  # an item of a stream
                 around = data[start:pos], data[end:stop]
                 item = self._items.get(around) or self._item(around, flags)
-                number = int.from_bytes(data[end - 8 : end], signed=True)
+                number = _I64(data, end - 8)[0]
                 return Properties(item[0], item[1], {"n": number}, *item[2])
             head, headers = self._with_headers(data, start, pos + 4, end, flags)
             pos = end
