@@ -248,15 +248,12 @@ class _Call:
         if not isinstance(expected, Taken):
             return self.standing("unknown" if begun is None else "waiting")
         other = await self._other_expected()
-        of = expected.owner
-        if begun is not None and not was_begun_by(begun.owner, of):
-            if other is None or not was_begun_by(begun.owner, other.owner):
-                return self.standing("waiting")
-            of = other.owner  # it had the key, and the first one was refused for that
-        noted = await self._refused(of)
+        if other is not None and begun is not None and _is_of(other, begun, before=expected):
+            expected, other = other, None  # it had the key; the first was refused for that
+        noted = await self._refused(expected.owner)
         if noted is None or noted.kind == SAME:
             return self.standing("waiting")
-        if begun is None and other is not None and await self._refused(other.owner) is None:
+        if other is not None and await self._refused(other.owner) is None:
             return self.standing("waiting")
         return self._done(noted)
 
@@ -303,6 +300,11 @@ class _Call:
             body=recorded.body,
             metadata=recorded.metadata,
         )
+
+
+def _is_of(start: Taken, claim: Abandoned, *, before: Taken) -> bool:
+    """Whether a claim is of the second of two starts with one key."""
+    return not was_begun_by(claim.owner, before.owner) and was_begun_by(claim.owner, start.owner)
 
 
 def _recorded(error: CallError) -> Recorded:

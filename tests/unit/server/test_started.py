@@ -209,8 +209,24 @@ async def test_a_start_that_is_cancelled_after_its_server_died_has_ended(
     await scene.expect("two", "desk.read")
     owner = f"there.0.{mark_of(start)}.{HASH}"
     await scene.claim(owner, lease=1e-6, method="desk.read")
+    same = Recorded(kind=SAME, content_type="", body=b"")
+    other = "two" if start == "one" else "one"
+    await scene.record("there.1", "refused", other, reply=same, method="desk.read")
+    assert (await scene.look(method="desk.read")).state == "waiting"
     refusal = Recorded(kind="error", content_type="application/json", body=b"{}")
-    await scene.record("there.1", "refused", start, reply=refusal, method="desk.read")
+    await scene.record("there.2", "refused", start, reply=refusal, method="desk.read")
+    assert (await scene.look(method="desk.read")).kind == "error"
+
+
+async def test_a_refusal_is_told_where_the_start_that_has_the_key_was_cancelled_before(
+    scene: Scene,
+) -> None:
+    await scene.expect("two", "desk.read")
+    owner = f"there.0.{mark_of('one')}.{HASH}"  # its server died, and then it was cancelled
+    await scene.claim(owner, lease=1e-6, method="desk.read")
+    assert (await scene.look(method="desk.read")).state == "waiting"
+    refusal = Recorded(kind="error", content_type="application/json", body=b"{}")
+    await scene.record("there.1", "refused", "two", reply=refusal, method="desk.read")
     assert (await scene.look(method="desk.read")).kind == "error"
 
 
