@@ -54,6 +54,6 @@ def test_the_snippets_run(capsys: pytest.CaptureFixture[str]) -> None:
         assert (names["first"], names["second"]) == (55, 6765)
         assert names["future"].result(10) == 832040
         assert names["rabbit"].run(names["feed"].total(range(3))) == 3
-    assert capsys.readouterr().out == "0\n1\n2\n"
+    assert capsys.readouterr().out == "0\n1\n2\n" * 2
     exec(test, names)
     assert capsys.readouterr().out == "832040\n"
