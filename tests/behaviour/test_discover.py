@@ -164,6 +164,42 @@ async def test_a_service_without_its_class_is_called_like_one_with_it(
     )
 
 
+class Nights(Service):
+    """What was seen, in dicts with keys of all kinds."""
+
+    @method
+    async def at(self, seen: dict[datetime, int]) -> list[datetime]:
+        return list(seen)
+
+    @method
+    async def of(self, seen: dict[bytes, int]) -> list[bytes]:
+        return list(seen)
+
+    @method(content_type="application/msgpack")
+    async def packed(
+        self, seen: dict[datetime, int], of: dict[bytes, int]
+    ) -> tuple[dict[datetime, int], dict[bytes, int]]:
+        return seen, of
+
+    @method
+    async def dated(self, seen: dict[date, int]) -> dict[date, int]:
+        return seen
+
+
+async def test_keys_of_dicts_are_what_a_remote_of_the_class_takes(
+    client: Rabbit, host: Rabbit
+) -> None:
+    async with host.serving(Nights()):
+        nights = await client.discover("nights", timeout=PATIENCE)
+        assert await nights.at({MORNING: 1}) == [MORNING]
+        assert await nights.of({IMAGE: 1}) == [IMAGE]
+        assert await nights.packed({MORNING: 1}, {IMAGE: 2}) == ({MORNING: 1}, {IMAGE: 2})
+        assert await nights.dated({date(2024, 2, 29): 1}) == {"2024-02-29": 1}
+        with pytest.raises(InvalidArgument) as caught:
+            await nights.at({"soon": 1})
+        assert caught.value.executed == "no"
+
+
 WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("develop", (), {}),
     ("develop", (1, 2, 3), {}),

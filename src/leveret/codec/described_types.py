@@ -31,8 +31,6 @@ __all__ = ["DescribedTypes", "is_argument", "is_name"]
 
 Schema: TypeAlias = Mapping[str, Any]
 
-_KEY: Final = str | int | float
-"""The keys of a dict: text in JSON, and what they are in MessagePack."""
 _FORMATS: Final[Mapping[str, type]] = {
     "date-time": datetime,
     "date": date,
@@ -207,7 +205,7 @@ class DescribedTypes:
         values: Any = self.of(schema.get("additionalProperties"))
         if isinstance(schema.get("properties"), Mapping):
             values = Any  # beside members of which each has a type of its own
-        return _bounded(GenericAlias(dict, (_KEY, values)), schema, bounds, list)
+        return _bounded(GenericAlias(dict, (Any, values)), schema, bounds, list)
 
     def _object(self, schema: Schema, register: Callable[[Any], object] = lambda _: None) -> Any:
         """Make the struct of an object; it may refer to itself once it is registered."""
