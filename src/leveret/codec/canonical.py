@@ -16,7 +16,7 @@ import math
 import struct
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
+from datetime import MINYEAR, UTC, datetime
 from enum import Enum
 from hashlib import sha256
 from typing import Any
@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:  # noqa: C901, PLR0911 - a kind, a case
         case bytes() | bytearray() | memoryview():
             return base64.b64encode(value).decode()
         case datetime() if value.tzinfo is not None:
-            return msgspec.to_builtins(value.astimezone(UTC))
+            return _moment(value)
         case Mapping():
             return {_name(name): _plain(one) for name, one in value.items()}
         case AbstractSet():
@@ -120,6 +120,22 @@ def _plain(value: Any) -> Any:  # noqa: C901, PLR0911 - a kind, a case
     if hasattr(value, "__attrs_attrs__"):
         return _fields_of(value, _attrs_fields(value))
     return msgspec.to_builtins(value)
+
+
+_CYCLE = 400
+"""Years after which the calendar repeats, to the weekdays and leap years."""
+
+
+def _moment(value: datetime) -> str:
+    """A time with a zone, in UTC, where it may be of the year 0 or 10000."""
+    years = 0
+    try:
+        found = value.astimezone(UTC)
+    except OverflowError:  # Python has no such years
+        years = _CYCLE if value.year == MINYEAR else -_CYCLE
+        found = value.replace(year=value.year + years).astimezone(UTC)
+    text: str = msgspec.to_builtins(found)
+    return f"{found.year - years:04}{text[4:]}" if years else text
 
 
 def _name(key: Any) -> str:

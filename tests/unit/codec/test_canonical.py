@@ -88,6 +88,11 @@ class Area:
         (Decimal("1.10"), '"1.10"'),
         (UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
         (datetime(2026, 1, 1, 1, tzinfo=timezone(timedelta(hours=1))), '"2026-01-01T00:00:00Z"'),
+        (datetime(1, 1, 1, 1, tzinfo=timezone(timedelta(hours=2))), '"0000-12-31T23:00:00Z"'),
+        (
+            datetime(9999, 12, 31, 23, 0, 0, 5, tzinfo=timezone(-timedelta(hours=2))),
+            '"10000-01-01T01:00:00.000005Z"',
+        ),
         (time(1, 2), '"01:02:00"'),
         ({"b": 1, "a": (1, 2)}, '{"a":[1,2],"b":1}'),
         ({2: "b", 1: "a"}, '{"1":"a","2":"b"}'),
