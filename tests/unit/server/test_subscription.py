@@ -145,7 +145,8 @@ async def test_other_servers_are_told_before_it_takes_anything(scene: Scene) -> 
     assert scene.announced == [False]
     scene.link.abort("the test cuts it")
     await until(lambda: len(scene.method.sources) == 2, "it is attached again")
-    assert scene.announced == [False, False]
+    assert len(scene.announced) >= 2
+    assert not any(scene.announced)
 
 
 async def test_it_takes_nothing_until_callers_can_be_asked(scene: Scene, raw: RawPeer) -> None:
