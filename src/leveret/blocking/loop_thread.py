@@ -97,7 +97,7 @@ class _Call(Generic[T]):
             self._coroutine.close()
             self._done.release()
 
-    def wait(self, seconds: float = -1) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Wait until it has ended; False if it has not after so many seconds."""
         return self._done.acquire(timeout=seconds)
 

@@ -11,7 +11,7 @@ import http.client
 import urllib.error
 import urllib.request
 from typing import IO, TYPE_CHECKING, Final
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -94,11 +94,7 @@ async def list_queues(
 def _endpoint(url: str, username: str, password: str) -> tuple[str, str]:
     """The address without its user, and what says who asks."""
     parts = urlsplit(url.strip())
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
+    if not _is_complete(parts):
         # Without the text, which may have a password.
         raise InvalidURL(
             "the URL of the management API has the form http://user:password@host:15672"
@@ -109,6 +105,15 @@ def _endpoint(url: str, username: str, password: str) -> tuple[str, str]:
     token = base64.b64encode(f"{username}:{password}".encode()).decode()
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}", f"Basic {token}"
+
+
+def _is_complete(parts: SplitResult) -> bool:
+    """Whether it has a scheme of HTTP and a host; and a number as its port, if it has one."""
+    try:
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _get(address: str, authorization: str) -> _Page:

@@ -8,7 +8,7 @@ from leveret.observe.callers import OTHERS, CallerCounts, Callers
 from leveret.observe.client_counters import OTHER, ClientCounters, ClientMethods
 from leveret.observe.histogram import BOUNDS, Exemplar, Histogram
 from leveret.observe.process import PROCESS, ConnectionCounters, ServedQueues
-from leveret.observe.server_counters import OK, UNTIMED, LastError, ServerCounters
+from leveret.observe.server_counters import OK, LastError, ServerCounters
 from leveret.observe.snapshot import Called, Served, Snapshot, total
 from leveret.observe.uncounted import BATCH
 
@@ -19,7 +19,6 @@ __all__ = [
     "OTHER",
     "OTHERS",
     "PROCESS",
-    "UNTIMED",
     "Called",
     "CallerCounts",
     "Callers",

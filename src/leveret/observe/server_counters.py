@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from typing import Final, TypeAlias
 
@@ -31,11 +30,8 @@ class LastError(Struct, frozen=True, kw_only=True):
     """The trace of the call, 32 hexadecimal digits; "" if its caller named none."""
 
 
-UNTIMED: Final = -1.0
-"""In a record, in place of the seconds for which a call had a place: they are not to count."""
-
-Record: TypeAlias = tuple[str, str, float, float, float, int, int]
-"""A call that ended: what `ended` is told, in its order, with `UNTIMED` for None."""
+Record: TypeAlias = tuple[str, str, float, float, float | None, int, int]
+"""A call that ended: what `ended` is told, in its order."""
 
 
 class ServerCounters:
@@ -108,8 +104,7 @@ class ServerCounters:
         :param size_in: bytes of its arguments.
         :param size_out: bytes of its reply and items.
         """
-        took = UNTIMED if ran is None else ran
-        self.records.append((code, caller, now, queued, took, size_in, size_out))
+        self.records.append((code, caller, now, queued, ran, size_in, size_out))
         if len(self.records) >= BATCH:
             self.count_some()
 
@@ -167,10 +162,7 @@ class ServerCounters:
     def _count(self, records: list[Record]) -> None:
         codes, names, moments, queued, ran, sizes_in, sizes_out = zip(*records, strict=True)
         self._queue.record_all(sorted(queued))
-        ordered = sorted(ran)
-        if ordered[0] < 0.0:
-            ordered = ordered[bisect_left(ordered, 0.0) :]
-        self._handler.record_all(ordered)
+        self._handler.record_all(sorted(seconds for seconds in ran if seconds is not None))
         self._bytes_in += sum(sizes_in)
         self._bytes_out += sum(sizes_out)
         name, code, number = names[0], codes[0], len(records)

@@ -137,7 +137,7 @@ class Server:
             loop,
             largest=lambda: self._control.largest,
         )
-        self._status = status = Status(
+        status = Status(
             self.instance,
             name,
             self._services,

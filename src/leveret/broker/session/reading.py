@@ -78,7 +78,7 @@ class BrokerParser:
         """What is wrong with the bytes, once something is. Nothing after that is read."""
         self.tail = b""
         """The last bytes after that, which may be the client's connection.close-ok."""
-        self._max_body = max_body
+        self._max_body: int | None = max_body
         self._rest = b""
         self._properties = PropertiesParser()
         self._routes: dict[bytes, Route] = {}
@@ -216,7 +216,7 @@ class BrokerParser:
         partial.packed = data[start + _HEADER_SIZE : stop]
         partial.properties = self._properties.parse(partial.packed, 0, len(partial.packed))
         partial.size = partial.missing = size
-        partial.keep = size <= self._max_body
+        partial.keep = self._max_body is not None and size <= self._max_body
         if not size:
             del self._partial[channel]
             events.append(partial.event(channel))
@@ -250,7 +250,7 @@ class BrokerParser:
 
     def discard(self) -> None:
         """Keep no more bodies, as the connection ends."""
-        self._max_body = -1
+        self._max_body = None
         for partial in self._partial.values():
             partial.keep = False
             partial.body = bytearray()

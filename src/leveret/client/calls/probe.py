@@ -44,7 +44,7 @@ class BrokerLiveness:
     def __init__(self) -> None:
         self._tickets = count()
         self._owed: dict[int, float] = {}  # when each was asked, the oldest first
-        self._reads = -1
+        self._reads: int | None = None
         self._heard_at = -inf
 
     def expect_answer(self, now: float) -> int:

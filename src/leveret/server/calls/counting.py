@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from leveret.observe import BATCH, UNTIMED
+from leveret.observe import BATCH
 from leveret.server.calls.life import Holding, ServerCall, goes_elsewhere
 from leveret.server.calls.tracing import ServerTracing
 
@@ -55,7 +55,7 @@ class Counting:
                 incoming.caller,
                 now,
                 call.queued + (started or now) - call.arrived,
-                now - started if started and stream is None else UNTIMED,
+                now - started if started and stream is None else None,
                 incoming.body_size,
                 size_out,
             )

@@ -97,7 +97,7 @@ class ResultPacker:
         self._publish = publish_prefix(channel, reply_to.exchange, reply_to.key)
         self._head = _U16(CONTENT_TYPE | CORRELATION_ID | TYPE) + short_string(content_type)
         self._after = short_string(RESULT) + b"\xce"
-        self._id_size = -1
+        self._id_size: int | None = None  # nothing is laid out yet
 
     def pack(self, call_id: bytes, body: Body) -> bytes:
         """The frames of one result."""

@@ -115,7 +115,10 @@ class RequestPacker:
             raise ValueError(
                 f"a request to {key!r} does not fit into a frame of {channel.frame_max} bytes"
             )
-        self._expiration = self._id_size = self._headers_size = -1
+        # Of the last request; the first one has to be laid out.
+        self._expiration: int | None = None
+        self._id_size: int | None = None
+        self._headers_size: int | None = None
 
     def pack(
         self, call_id: bytes, deadline: int, expiration: int, body: Body, headers: bytes = b"", /
