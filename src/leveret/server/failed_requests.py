@@ -17,7 +17,8 @@ from leveret.amqp.properties import Properties
 from leveret.backoff import Backoff
 from leveret.contract import MethodSpec
 from leveret.errors import CallError, LeveretError
-from leveret.server.calls.life import Answers, ServerCall, Settle
+from leveret.server.calls.life import ServerCall
+from leveret.server.calls.way_back import Settle, WayBack
 from leveret.transport.channel import Channel
 from leveret.transport.confirmed import ConfirmedPublisher, Outcome
 from leveret.wire.log_fields import fields_of, shown
@@ -109,7 +110,7 @@ class FailedRequests:
         self,
         spec: MethodSpec,
         call: ServerCall,
-        answers: Answers,
+        answers: WayBack[ServerCall],
         tag: int,
         properties: Properties,
         body: bytes,

@@ -20,7 +20,8 @@ from leveret.amqp.frames import Frames, on_channel
 from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, LeveretError, NoServer, Unimplemented
 from leveret.observe import ServerCounters
-from leveret.server.calls.life import ServerCall, Settle, Source
+from leveret.server.calls.life import ServerCall, Source
+from leveret.server.calls.way_back import Settle
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.wire.control import CallForAll
@@ -113,7 +114,7 @@ class WayBack:
 
 
 class AnswersForAll:
-    """The way back of one method's calls (`Answers` of `calls/life.py`)."""
+    """The way back of one method's calls (`calls/way_back.py`)."""
 
     number = _NUMBER
     remembers = True

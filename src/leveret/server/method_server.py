@@ -32,8 +32,8 @@ from leveret.server.calls.life import (
     Source,
     State,
     Stop,
-    name_of_one_way,
 )
+from leveret.server.calls.names import name_of_one_way
 from leveret.server.calls.once_calls import OnceCalls
 from leveret.server.calls.outcome import stopped
 from leveret.server.calls.passing import Passing

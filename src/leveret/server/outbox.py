@@ -30,7 +30,8 @@ from leveret.amqp.frames import FrameParts, Frames, ack, nack, on_channel
 from leveret.amqp.methods import Basic
 from leveret.amqp.properties import Properties
 from leveret.errors import LeveretError
-from leveret.server.calls.life import ServerCall, Settle
+from leveret.server.calls.life import ServerCall
+from leveret.server.calls.way_back import Settle
 from leveret.server.confirmed_messages import PublishConfirmed
 from leveret.wire.context import CurrentCall
 from leveret.wire.dialect import ReplyPacker
@@ -108,7 +109,7 @@ class Unsent(Struct, kw_only=True):
 
 
 class Outbox:
-    """The sending half of one channel (`Answers` of `calls/life.py`).
+    """The sending half of one channel (`calls/way_back.py`).
 
     :param number: the channel's number.
     :param packer: packs what is sent on it.

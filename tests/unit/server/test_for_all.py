@@ -17,7 +17,8 @@ from leveret.contract import MethodSpec
 from leveret.errors import Busy, CallError, ConnectionLost
 from leveret.observe import ServerCounters
 from leveret.server import for_all
-from leveret.server.calls.life import ServerCall, Settle, Source
+from leveret.server.calls.life import ServerCall, Source
+from leveret.server.calls.way_back import Settle
 from leveret.server.for_all import CallsForAll
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection

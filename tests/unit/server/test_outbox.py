@@ -14,7 +14,8 @@ from leveret.amqp.events import Content
 from leveret.amqp.frames import FrameParts
 from leveret.errors import ConnectionLost
 from leveret.server import outbox
-from leveret.server.calls.life import ServerCall, Settle, Source
+from leveret.server.calls.life import ServerCall, Source
+from leveret.server.calls.way_back import Settle
 from leveret.server.outbox import Outbox
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.reply import ReplyPacker

@@ -48,17 +48,17 @@ time of day, as it comes from another computer.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from msgspec import Struct, field
 
-from leveret.amqp.frames import Frames
-from leveret.errors import CallError, InvalidResult
+from leveret.errors import CallError
 from leveret.observe import OK, ServerCounters
+from leveret.server.calls.call_stream import CallStream
+from leveret.server.calls.way_back import WayBack
 from leveret.wire.context import CurrentCall
-from leveret.wire.dialect import ReplyPacker
 from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import CallKey, Incoming, NoticeKind
 
@@ -317,176 +317,12 @@ a drain hands its request back, and then its caller must believe that the queue 
 _STOPS: Final = {Stop.DEADLINE: E.DEADLINE, Stop.CALLER: E.CALLER_LEFT, Stop.DRAIN: E.DRAIN}
 
 
-class Settle(Enum):
-    """How a delivery is given up without a reply."""
-
-    ACK = "ack"
-    """The broker forgets it."""
-    REQUEUE = "requeue"
-    """Another server gets it, marked as redelivered."""
-    REJECT = "reject"
-    """The broker dead-letters it."""
-
-
-class CallStream(Protocol):
-    """The streams of a call."""
-
-    @property
-    def count(self) -> int:
-        """How many items of its results were sent."""
-        ...
-
-    @property
-    def taken(self) -> int:
-        """How many items of its upload the handler took."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Bytes of the items of its results that were sent."""
-        ...
-
-    @property
-    def has_results(self) -> bool:
-        """Whether its results stream."""
-        ...
-
-    @property
-    def failure(self) -> InvalidResult | None:
-        """Why it ends, where that is not for the handler to say; None if nothing is wrong."""
-        ...
-
-    def begin(self, now: float, on_first: Callable[[], None]) -> None:
-        """Its handler begins, at this time on the server's clock.
-
-        :param on_first: is called once, with the first message to the caller.
-        """
-
-    def send(self, item: object) -> Awaitable[None] | None:
-        """Send an item of the results; return what to await before the next one, if anything.
-
-        :raises InvalidResult: if it does not fit.
-        """
-        ...
-
-    async def next_uploaded(self, now: Callable[[], float]) -> object:
-        """The next item of the upload.
-
-        :raises StopAsyncIteration: after the last one.
-        :raises CallError: if it cannot go on.
-        """
-
-    def pack_end(self, metadata: Mapping[str, str] | None, *, moved: bool = False) -> bytes:
-        """The frames of the end of the results.
-
-        :param moved: whether the handler had not ended.
-        :raises TypeError, ValueError: if the metadata cannot be sent.
-        """
-        ...
-
-    def pack_error(self, error: CallError, metadata: Mapping[str, str] | None) -> bytes:
-        """The frames of an error in place of the end.
-
-        :raises TypeError, ValueError: if the metadata cannot be sent.
-        """
-        ...
-
-    def finish(self, frames: bytes, now: float) -> None:
-        """The handler has ended: send these frames as the end, and keep them until they arrive."""
-
-    def stop(self) -> None:
-        """The call is stopped: wake those who wait for its caller."""
-
-
-class Answers(Protocol):
-    """The way back of one delivery: sends on the channel that delivered it.
-
-    Its methods do not wait. What the socket does not take is kept in order, and sent later.
-    """
-
-    packer: ReplyPacker
-    """Packs what is sent there."""
-    number: int
-    """The channel's number, for which replies are packed."""
-    own_user: str
-    """The broker's user that this server has there, "" if it is unknown."""
-    remembers: bool
-    """Whether call ids are unique, so that a reply may be sent again to whoever asks for its id."""
-
-    @property
-    def confirms(self) -> bool:
-        """Whether the broker confirms what is sent from now on."""
-        ...
-
-    @property
-    def paused(self) -> bool:
-        """Whether the socket takes nothing, or something waits for it."""
-        ...
-
-    async def writable(self) -> None:
-        """Wait until the socket takes more.
-
-        :raises LeveretError: if the connection ends.
-        """
-
-    @property
-    def is_open(self) -> bool:
-        """Whether anything can be sent: the channel is open."""
-        ...
-
-    def reply(self, frames: bytes) -> None:
-        """Send a reply, or a question that must arrive."""
-
-    def send_item(self, frames: Frames) -> bool:
-        """Send items of a stream; returns whether the socket takes the next one."""
-        ...
-
-    def defer(self, callback: Callable[[], None]) -> None:
-        """Call back just before the next write, at the end of this pass of the event loop."""
-
-    def notice(self, frames: bytes) -> bool:
-        """Send a notice if the socket takes it; returns whether it did."""
-        ...
-
-    def repeat(self, name: str, frames: bytes) -> None:
-        """Send the reply to a call once more, which was packed for any channel."""
-
-    def finish(self, call: ServerCall, frames: bytes) -> bool:
-        """Send a call's reply and acknowledge its request.
-
-        :returns: False if they wait for the socket; the owner is told when they have been sent.
-        """
-        ...
-
-    def reject(self, call: ServerCall, frames: bytes) -> None:
-        """Send a call's reply and have the broker dead-letter its request."""
-
-    def settle(self, tag: int, how: Settle) -> None:
-        """Settle a delivery without a reply."""
-
-    def hand_back(
-        self,
-        call: Incoming,
-        seconds: float,
-        user: str,
-        attempts: int | None,
-        placed: Callable[[bool], None] | None = None,
-    ) -> bool:
-        """Publish a request again in place of this delivery; see `ReplyPacker.copy`.
-
-        :param placed: told whether the copy has a place: at once, or where nobody waits for the
-            call once the broker has said so. Without that place it sees to the request.
-        :returns: False, and nothing is done, if it cannot be packed.
-        """
-        ...
-
-
 class Source(Struct, eq=False, kw_only=True):
     """One queue that calls come from."""
 
     queue: str
     """Its name."""
-    answers: Answers
+    answers: WayBack[ServerCall]
     """The current way back, or that of the last channel."""
     dead_letters: bool = False
     """Whether its failed requests go to the dead-letter exchange instead of being answered."""
@@ -500,30 +336,6 @@ class Source(Struct, eq=False, kw_only=True):
     """Counts its requests."""
 
 
-def name_of(key: CallKey, stage: int = 0) -> str:
-    """A key as text, which is hashed once and not at each look-up; "" if it names no call.
-
-    The stages of a pipe share the key of their caller, so the name of each has its number, next to
-    the exchange. Only a dialect chooses the exchange, and it is usually the default one.
-
-    Names of AMQP may contain a zero byte, but a stranger cannot forge the name of another call: a
-    name whose parts have no zero byte has exactly two, and can be read in one way only.
-    """
-    reply_to, call_id = key
-    if reply_to is None or not call_id:
-        return ""
-    return f"{call_id}\0{reply_to.exchange}{stage or ''}\0{reply_to.key}"
-
-
-def name_of_one_way(call_id: str, user: str, body: bytes | None) -> str:
-    """The name that identifies a request without a reply address; "" if it has no id.
-
-    Its id should be unique, but clients are not forced to that. So its user and its body are part
-    of the name, which is valid in this process only.
-    """
-    return f"{call_id}\0\0\0{user}\0{hash(body)}" if call_id else ""
-
-
 class ServerCall(Struct, eq=False, kw_only=True):
     """One call, from its delivery to its end."""
 
@@ -534,7 +346,7 @@ class ServerCall(Struct, eq=False, kw_only=True):
     source: Source
     """The queue that it came by."""
     name: str = ""
-    """Its name towards its caller, as `name_of` makes it; "" if it has none."""
+    """Its name towards its caller, as `names.name_of` makes it; "" if it has none."""
     user: str = ""
     """The broker's user whose request it is, "" if it is unknown."""
     arguments: Struct | None = None

@@ -27,7 +27,8 @@ from leveret.errors import (
 )
 from leveret.observe import LastError
 from leveret.once import LARGE, UNANSWERED, Recorded
-from leveret.server.calls.life import Answer, CallStream, ServerCall
+from leveret.server.calls.call_stream import CallStream
+from leveret.server.calls.life import Answer, ServerCall
 from leveret.server.calls.outcome import executed, may_run_elsewhere
 from leveret.wire.context import CurrentCall
 from leveret.wire.error_texts import safe_str, shortened

@@ -15,10 +15,11 @@ from msgspec import Struct
 from leveret.contract import MethodSpec, Progress
 from leveret.errors import CallError, RemoteError
 from leveret.server.calls.claiming import Claiming
-from leveret.server.calls.life import Answers, Event, Life, ServerCall, State, Stop
+from leveret.server.calls.life import Event, Life, ServerCall, State, Stop
 from leveret.server.calls.once_calls import Claim, OnceCalls
 from leveret.server.calls.outcome import raised, stopped
 from leveret.server.calls.replies import Replies
+from leveret.server.calls.way_back import WayBack
 from leveret.wire.context import CurrentCall, set_current_call
 
 
@@ -27,7 +28,7 @@ class Ended(Struct, frozen=True, kw_only=True):
 
     reply: bytes
     """The frames of its reply, b"" where its caller wants none."""
-    packed_for: Answers
+    packed_for: WayBack[ServerCall]
     """The way back that they were packed for; its channel may have ended since."""
     back: bool
     """Whether another server must run it."""

@@ -12,20 +12,20 @@ from typing import Final
 
 from leveret.amqp.frames import body_size
 from leveret.contract import MethodSpec
+from leveret.server.calls.call_stream import CallStream
 from leveret.server.calls.intake import may_be_copied, times_delivered
 from leveret.server.calls.kept_replies import RecordStore, doubted
 from leveret.server.calls.life import (
     Answer,
-    CallStream,
     Ending,
     Holding,
     HoldingEvent,
     Life,
     ServerCall,
-    Settle,
     Source,
     ending,
 )
+from leveret.server.calls.way_back import Settle
 from leveret.wire.message import Incoming
 
 # What each call comes by: Python 3.11 takes five times as long to find a member of an Enum.

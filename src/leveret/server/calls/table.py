@@ -11,7 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Final
 
-from leveret.server.calls.life import Holding, ServerCall, name_of
+from leveret.server.calls.life import Holding, ServerCall
+from leveret.server.calls.names import name_of
 from leveret.wire.message import MAX_STAGES, CallKey
 
 EARLY_CANCELS: Final = 10_000

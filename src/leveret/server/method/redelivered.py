@@ -14,17 +14,10 @@ from msgspec import structs
 
 from leveret.contract import MethodSpec
 from leveret.server.calls.intake import Decision, decide, gave_up, times_delivered
-from leveret.server.calls.life import (
-    Act,
-    Event,
-    HoldingEvent,
-    ServerCall,
-    Settle,
-    Source,
-    name_of,
-    name_of_one_way,
-)
+from leveret.server.calls.life import Act, Event, HoldingEvent, ServerCall, Source
+from leveret.server.calls.names import name_of, name_of_one_way
 from leveret.server.calls.settling import Settling
+from leveret.server.calls.way_back import Settle
 from leveret.server.method.ends import Ends
 from leveret.server.method.shared import Shared
 from leveret.wire.log_fields import fields_of, shown

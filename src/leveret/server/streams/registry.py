@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from leveret.server.calls.life import ServerCall, Source, name_of
+from leveret.server.calls.life import ServerCall, Source
+from leveret.server.calls.names import name_of
 from leveret.server.streams.stream import ServerStream
 from leveret.streaming import Credit, Due
 from leveret.wire.message import CallKey, UploadMessage

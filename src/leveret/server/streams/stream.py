@@ -19,7 +19,8 @@ from leveret.amqp.frames import Frames, on_channel
 from leveret.body_parts import Body
 from leveret.contract import CursoredItem
 from leveret.errors import CallError, InvalidArgument, InvalidResult, LeveretError
-from leveret.server.calls.life import Answers, ServerCall, Stop
+from leveret.server.calls.life import ServerCall, Stop
+from leveret.server.calls.way_back import WayBack
 from leveret.streaming import Credit, Due, Liveness, ReceivingHalf, SendingHalf, SendingState
 from leveret.streaming.credit import WINDOW_BYTES, WINDOW_ITEMS
 from leveret.streaming.receiving import Act
@@ -88,7 +89,7 @@ class ServerStream:
         self._told = 0
         """How many items had been sent at the last tick."""
         self._packer: StreamPacker | None = None
-        self._packed_for: Answers | None = None
+        self._packed_for: WayBack[ServerCall] | None = None
         self._waker: asyncio.Future[None] | None = None
         self._inbox: deque[tuple[Any, int]] = deque()
         self._upload_error: CallError | None = None
@@ -207,7 +208,7 @@ class ServerStream:
             await more
 
     @staticmethod
-    async def _writable(answers: Answers) -> None:
+    async def _writable(answers: WayBack[ServerCall]) -> None:
         while answers.paused and answers.is_open:
             try:
                 await answers.writable()

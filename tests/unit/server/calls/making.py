@@ -10,8 +10,10 @@ from leveret.amqp.events import Delivery
 from leveret.amqp.frames import Frames
 from leveret.amqp.properties import Properties
 from leveret.contract import spec_of
-from leveret.server.calls.life import ServerCall, Settle, Source, name_of
+from leveret.server.calls.life import ServerCall, Source
+from leveret.server.calls.names import name_of
 from leveret.server.calls.next_requests import Fate
+from leveret.server.calls.way_back import Settle
 from leveret.wire.dialect import ReplyPacker
 from leveret.wire.message import CallKey, Incoming, Next, ReplyAddress
 from leveret.wire.native.reply import ReplyPacker as NativePacker

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from leveret.server.calls.call_stream import CallStream
 from leveret.server.calls.life import (
     ENDINGS,
     HOLDINGS,
@@ -17,7 +18,6 @@ from leveret.server.calls.life import (
     WITH_TASK,
     Act,
     Answer,
-    CallStream,
     Ending,
     Event,
     Holding,
@@ -27,7 +27,6 @@ from leveret.server.calls.life import (
     State,
     Stop,
     ending,
-    name_of_one_way,
 )
 from leveret.wire.message import NoticeKind
 from tests.unit.server.calls.making import call, key
@@ -301,16 +300,3 @@ def test_the_hook_sees_every_transition(life: Life) -> None:
         ("x", State.ARRIVED, Event.NO_PLACE, State.WAITING, 7.0),
         ("x", State.WAITING, Event.CALLER_LEFT, State.ENDED, 7.0),
     ]
-
-
-def test_a_one_way_request_is_known_by_its_id_its_user_and_its_body() -> None:
-    names = {
-        name_of_one_way("1", "ann", b"{}"),
-        name_of_one_way("2", "ann", b"{}"),
-        name_of_one_way("1", "bob", b"{}"),
-        name_of_one_way("1", "ann", b"[]"),
-        name_of_one_way("1", "ann", None),
-    }
-    assert len(names) == 5
-    assert name_of_one_way("1", "ann", b"{}") in names
-    assert name_of_one_way("", "ann", b"{}") == ""

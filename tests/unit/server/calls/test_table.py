@@ -8,7 +8,8 @@ from types import FrameType
 
 from msgspec import structs
 
-from leveret.server.calls.life import Holding, ServerCall, name_of
+from leveret.server.calls.life import Holding, ServerCall
+from leveret.server.calls.names import name_of
 from leveret.server.calls.table import EARLY_CANCELS, CallTable, EarlyCancels
 from leveret.wire.message import MAX_STAGES
 from tests.unit.server.calls.making import METHOD, call, key
