@@ -111,12 +111,25 @@ def _schema(annotation: Any) -> dict[str, Any]:
     if definitions:
         found["$defs"] = definitions
     # What stands in a Meta for people may be of any class.
-    plain: dict[str, Any] = msgspec.to_builtins(found, str_keys=True, enc_hook=str)
+    plain: dict[str, Any]
+    try:
+        plain = msgspec.to_builtins(found, str_keys=True, enc_hook=str)
+    except TypeError:  # a dict in it has keys that JSON has no text for, as tuples
+        plain = msgspec.to_builtins(_with_plain_keys(found), str_keys=True, enc_hook=str)
     try:
         msgspec.json.encode(plain)
     except UnicodeEncodeError:  # a default, or what is for people, has lone surrogates
         plain = json.loads(json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace"))
     return plain
+
+
+def _with_plain_keys(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {
+            key if isinstance(key, str | int | float) else str(key): _with_plain_keys(branch)
+            for key, branch in tree.items()
+        }
+    return [*map(_with_plain_keys, tree)] if isinstance(tree, list | tuple) else tree
 
 
 def _refers_to(tree: Any, reference: str) -> bool:

@@ -131,7 +131,10 @@ class Money:
 class Till(Service, types=[Hook(Money, str, encode=str, decode=lambda _: Money())]):
     @method
     async def take(
-        self, money: Annotated[Money, Meta(examples=[Money(), b"a", date(2026, 1, 2)])]
+        self,
+        money: Annotated[
+            Money, Meta(examples=[Money(), b"a", date(2026, 1, 2), {(1, 2): [{None: Money()}]}])
+        ],
     ) -> None: ...
 
 
@@ -139,7 +142,12 @@ def test_examples_are_told_in_json_whatever_they_are() -> None:
     described = service_schema(Till)
     assert json.loads(msgspec.json.encode(described)) == described
     take = described["methods"]["take"]
-    assert take["arguments"]["properties"]["money"]["examples"] == ["1 EUR", "YQ==", "2026-01-02"]
+    assert take["arguments"]["properties"]["money"]["examples"] == [
+        "1 EUR",
+        "YQ==",
+        "2026-01-02",
+        {"(1, 2)": [{"None": "1 EUR"}]},
+    ]
     assert fingerprint(take)
 
 
