@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from leveret import Adaptive, CallEnd, CurrentCall, Service, method
 from leveret.contract import spec_of
@@ -25,13 +26,14 @@ from leveret.server.calls.life import (
     State,
     Stop,
 )
+from leveret.server.calls.next_requests import Fate
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.handlers.execution import Executor
 from leveret.server.method.shared import Shared
 from leveret.server.method_server import MethodServer
 from leveret.server.outbox import Unsent
 from leveret.server.streams.registry import Streams
-from leveret.wire.message import Incoming
+from leveret.wire.message import Incoming, Next, Stage
 from leveret.wire.native.reply import ReplyPacker
 from tests.behaviour.patience import until
 from tests.unit.server.calls.making import NOBODY, Answers, key, name, request
@@ -466,6 +468,33 @@ async def test_a_handler_that_refuses_to_end_is_given_up(name: str, answered: in
     scene.desk.go.set()
     await task
     assert len(scene.sent("finish")) == answered
+    scene.server.close()
+
+
+async def test_a_stage_that_cannot_be_passed_on_is_given_up_and_not_tried_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = asyncio.Event()
+
+    async def publish(_notice: bytes, _request: Next) -> Fate:
+        tried.set()
+        await asyncio.Event().wait()
+        return Fate.UNKNOWN
+
+    monkeypatch.setattr(NOBODY, "publish", publish)
+    scene = Scene()
+    stamp = Stage(method="ink.stamp", argument="n", content_type="application/json")
+    scene.server.take(
+        structs.replace(scene.request(), stage=1, then=(stamp,)), scene.source, old=False
+    )
+    scene.desk.go.set()
+    await tried.wait()
+    (call,) = scene.server.calls
+    scene.server.abandon(call)
+    assert not scene.server.calls
+    assert call.task is not None
+    await asyncio.wait({call.task})
+    assert call.task.cancelled()
     scene.server.close()
 
 

@@ -106,6 +106,8 @@ class Stopping:
         self.stop(call, Stop.DRAIN)  # if it came while all others were stopped
         if call.state is State.ENDED:
             return
+        if call.state is State.PASSING and call.task is not None:
+            call.task.cancel()  # it has no handler that may refuse to end
         error = stopped(call, call.state, in_thread=self._in_thread)
         self._life.fire(call, Event.ABANDON)
         if call.streams and isinstance(call.stream, ServerStream) and call.stream.has_results:
