@@ -20,7 +20,8 @@ from leveret.contract import ServiceSpec, described_service, differences, finger
 from leveret.contract.limits import check_service_name
 from leveret.errors import CallError, ContractError, InvalidArgument, NoServer
 from leveret.wire.context import find_current_call, within_current_call
-from leveret.wire.control import INFO, PING, ServerAnswer, ServiceDescription, read_answer
+from leveret.wire.control import INFO, PING
+from leveret.wire.server_answers import ServerAnswer, ServiceDescription, read_answer
 
 __all__ = ["Inquirer", "LiveServer", "LiveService", "discover", "is_one_way", "survey"]
 

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from leveret.client.calls.inquiries import Inquiry
 from leveret.contract import differences
-from leveret.wire.control import INFO, read_answer
+from leveret.wire.control import INFO
+from leveret.wire.server_answers import read_answer
 from leveret.wire.stats import ServerStats
 
 __all__ = ["Contract", "Contracts", "differing"]

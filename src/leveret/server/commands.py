@@ -10,8 +10,8 @@ from leveret.server.calls.life import ServerCall, State, Stop
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.streams.registry import Streams
 from leveret.streaming import Credit
-from leveret.wire.control import Calls, Draining, Stopped
 from leveret.wire.message import CallKey, ReplyAddress
+from leveret.wire.server_answers import Calls, Draining, Stopped
 
 __all__ = ["Commands"]
 

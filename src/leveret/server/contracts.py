@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from leveret.contract import differences
 from leveret.errors import LeveretError
-from leveret.wire.control import Contracts, ServerAnswer, read_answer
+from leveret.wire.server_answers import Contracts, ServerAnswer, read_answer
 
 log = logging.getLogger("leveret.server")
 

@@ -34,29 +34,31 @@ from leveret.wire.control import (
     Answer,
     Begins,
     CallForAll,
-    Calls,
     Cancel,
     Confirmed,
-    Consumes,
-    Contracts,
-    Draining,
     DrainServers,
     GivesCredit,
-    Info,
     Inquiry,
-    Ping,
     Query,
     Rebind,
     SinceWhen,
-    Stats,
     StopCalls,
-    Stopped,
     read,
 )
 from leveret.wire.failures import ERROR_CONTENT_TYPE, encode_failure
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.names import CONTROL_EXCHANGE, ERROR, RESULT
 from leveret.wire.native.topology import bind_control_queue
+from leveret.wire.server_answers import (
+    Calls,
+    Consumes,
+    Contracts,
+    Draining,
+    Info,
+    Ping,
+    Stats,
+    Stopped,
+)
 
 log = logging.getLogger("leveret.server")
 

@@ -50,12 +50,12 @@ from leveret.transport.connection import Connection
 from leveret.transport.link import Link, Member
 from leveret.transport.link import State as LinkState
 from leveret.wire.channel_errors import explained, forbidden
-from leveret.wire.control import Consumes
 from leveret.wire.dialect import ServerDialect
 from leveret.wire.message import CallKey, ReplyAddress
 from leveret.wire.native.dialect import NativeServer
 from leveret.wire.native.stages import pack_next
 from leveret.wire.native.topology import restore_exchanges
+from leveret.wire.server_answers import Consumes
 from leveret.wire.tutorial import TutorialServer
 
 log = logging.getLogger("leveret.server")

@@ -20,7 +20,7 @@ from leveret.contract import ServiceSpec, fingerprint, service_schema
 from leveret.observe import BOUNDS, Histogram, ServerCounters
 from leveret.server.calls.life import ServerCall
 from leveret.version import __version__
-from leveret.wire.control import Calls, Contracts, Draining, Info, Ping, Stats, Stopped
+from leveret.wire.server_answers import Calls, Contracts, Draining, Info, Ping, Stats, Stopped
 from leveret.wire.stats import (
     MOST_CALLS,
     NO_TIMES,

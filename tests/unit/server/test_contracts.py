@@ -11,7 +11,7 @@ from leveret.contract import fingerprint
 from leveret.errors import ConnectionLost
 from leveret.server import contracts
 from leveret.server.contracts import ContractCheck
-from leveret.wire.control import Contracts, Info
+from leveret.wire.server_answers import Contracts, Info
 from tests.behaviour.patience import until
 
 MINE = {"key": "shop.find", "arguments": {"type": "object"}, "idempotent": False}

@@ -15,7 +15,9 @@ from leveret.server.control import Control, ControlHandlers
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
 from leveret.transport.link import Link
-from leveret.wire.control import (
+from leveret.wire.message import ReplyAddress
+from leveret.wire.native.reply import pack_reply
+from leveret.wire.server_answers import (
     Calls,
     Consumes,
     Contracts,
@@ -26,8 +28,6 @@ from leveret.wire.control import (
     Stopped,
     read_consumes,
 )
-from leveret.wire.message import ReplyAddress
-from leveret.wire.native.reply import pack_reply
 from tests.behaviour.patience import PATIENCE, until
 from tests.behaviour.raw import RawPeer
 from tests.unit.server.calls.making import request

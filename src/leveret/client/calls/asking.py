@@ -34,11 +34,12 @@ from leveret.errors import (
 )
 from leveret.transport.channel import Channel
 from leveret.transport.connection import Connection
-from leveret.wire.control import PING, read_answer
+from leveret.wire.control import PING
 from leveret.wire.dialect import ClientChannel, ClientDialect
 from leveret.wire.message import Notice, Reply
 from leveret.wire.native.headers import DEADLINE, METHOD, instance_of
 from leveret.wire.native.names import CALL, CONTROL_EXCHANGE
+from leveret.wire.server_answers import read_answer
 from leveret.wire.timing import REPLY_GRACE
 
 _PING: Final = "?"

@@ -16,7 +16,8 @@ from typing import Final, Protocol
 from leveret.client.calls.inquiries import Inquiry
 from leveret.client.calls.route import Route
 from leveret.errors import CallError
-from leveret.wire.control import SINCE, read_consumes
+from leveret.wire.control import SINCE
+from leveret.wire.server_answers import read_consumes
 
 log = logging.getLogger("leveret.client")
 

@@ -12,7 +12,8 @@ import msgspec
 
 from leveret.client.calls.inquiries import Inquiry
 from leveret.errors import Busy, CallError, InvalidResult, NoServer, Unimplemented
-from leveret.wire.control import INFO, read_answer
+from leveret.wire.control import INFO
+from leveret.wire.server_answers import read_answer
 from leveret.wire.started import STARTED, Standing, StartedQuestion, read_standing
 
 _SILENT: Final = 2.0
