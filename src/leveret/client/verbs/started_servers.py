@@ -152,8 +152,8 @@ class StartedServers:
         if unable:
             raise Unimplemented(
                 f"not all of its servers can remember started calls ({', '.join(unable[:3])}):"
-                " serve with a store that outlives them, as once='sqlite:///path', Redis or"
-                " PostgreSQL",
+                " serve with a store that outlives them, as once='sqlite:///path' (`leveret serve"
+                " --once sqlite:///path`), Redis or PostgreSQL",
                 method=method,
                 executed="no",
             )
