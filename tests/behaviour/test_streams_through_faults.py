@@ -149,6 +149,24 @@ async def test_a_stream_goes_on_at_another_server_when_its_own_drains(
         await host_again.close()
 
 
+async def test_a_stream_without_the_class_goes_on_elsewhere_only_if_it_was_discovered(
+    client: Rabbit, host: Rabbit, other_host: Rabbit
+) -> None:
+    first = await host.serving(Tail())
+    tail = (await client.discover("cut_tail")).follow()
+    by_name = client.stream("cut_tail.follow")
+    got = [await anext(tail) for _ in range(3)]
+    assert await anext(by_name) == 0
+    async with other_host.serving(Tail()):
+        await first.close()
+        while got[-1] < 1000:
+            got.append(await anext(tail))
+        await tail.aclose()
+        with pytest.raises(leveret.StreamBroken):
+            await take_all(by_name, [])
+    assert got == list(range(1001))
+
+
 async def test_a_stream_that_cannot_go_on_elsewhere_says_how_many_items_came(
     client: Rabbit, host: Rabbit
 ) -> None:
