@@ -104,6 +104,7 @@ def _become(request: dict[str, object], fds: list[int]) -> list[str]:
     sys.path[0] = folder  # as with `python -m`
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may be run by `nohup`
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     return [str(argument) for argument in arguments]
 

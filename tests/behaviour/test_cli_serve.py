@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 import leveret
 from leveret import Busy, PermissionDenied, RemoteError
 from leveret.testing import FaultProxy, RabbitMQ
-from tests.behaviour.cli_commands import Commands, is_alive
+from tests.behaviour.cli_commands import Command, Commands, is_alive
 from tests.behaviour.cli_service import Desk
 from tests.behaviour.patience import until
 from tests.behaviour.raw import RawPeer
@@ -197,16 +198,13 @@ async def test_a_log_level_above_info_says_nothing_of_a_clean_run(commands: Comm
 # -- how it stops ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stop", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("stop", [Command.terminate, Command.interrupt, Command.hang_up])
 async def test_a_signal_lets_the_running_call_end_and_then_the_server(
-    commands: Commands, stop: str
+    commands: Commands, stop: Callable[[Command], None]
 ) -> None:
     server = await commands.serve(SERVED)
     meeting = await commands.meeting()
-    if stop == "SIGTERM":
-        server.terminate()
-    else:
-        server.interrupt()
+    stop(server)
     await server.says("draining: 1 calls?")
     meeting.may_end()
     assert await meeting.call.ends() == 0
@@ -214,12 +212,50 @@ async def test_a_signal_lets_the_running_call_end_and_then_the_server(
     assert await server.ends() == 0
 
 
-async def test_a_second_signal_cancels_the_running_call(commands: Commands) -> None:
+@pytest.mark.parametrize("stop", [Command.terminate, Command.hang_up])
+async def test_an_echo_of_the_signal_cuts_no_drain_short(
+    commands: Commands, stop: Callable[[Command], None]
+) -> None:
+    """`timeout 60 leveret serve` tells the server, and then the group that it belongs to."""
+    server = await commands.serve(commands.with_late_echoes(SERVED))
+    meeting = await commands.meeting()
+    stop(server)
+    await server.says("draining: 1 calls?")
+    server.terminate()
+    meeting.may_end()
+    assert await meeting.call.ends() == 0
+    assert await server.ends() == 0
+    assert not any("second signal" in line for line in server.lines)
+
+
+@pytest.mark.embedded_only
+async def test_what_outlives_its_terminal_does_not_hear_it_close(commands: Commands) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        server = await commands.start_anew("serve", SERVED)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    await server.says("serving .* as instance")
+    server.hang_up()
+    meeting = await commands.meeting()
+    server.hang_up()
+    server.terminate()
+    await server.says("draining: 1 calls?")
+    server.hang_up()
+    meeting.may_end()
+    assert await meeting.call.ends() == 0
+    assert await server.ends() == 0
+
+
+@pytest.mark.parametrize("first", [Command.terminate, Command.interrupt, Command.hang_up])
+async def test_a_second_signal_cancels_the_running_call(
+    commands: Commands, first: Callable[[Command], None]
+) -> None:
     server = await commands.serve(SERVED)
     meeting = await commands.meeting()
-    server.terminate()
+    first(server)
     await server.says("draining")
-    server.terminate()
+    server.interrupt()
     await server.says(r"a second signal: cancelling desk\.meet \(call ")
     assert await meeting.call.ends() == 8
     assert "Cancelled" in meeting.call.error

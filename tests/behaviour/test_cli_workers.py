@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -101,16 +102,13 @@ async def test_workers_come_back_with_their_broker(tmp_path: Path, own_rabbitmq:
         assert await server.ends() == 0
 
 
-@pytest.mark.parametrize("stop", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("stop", [Command.terminate, Command.interrupt, Command.hang_up])
 async def test_a_signal_drains_all_workers_and_the_running_call_gets_its_answer(
-    commands: Commands, stop: str
+    commands: Commands, stop: Callable[[Command], None]
 ) -> None:
     server, pids = await commands.serve_with_workers(SERVED)
     meeting = await commands.meeting()
-    if stop == "SIGTERM":
-        server.terminate()
-    else:
-        server.interrupt()
+    stop(server)
     await server.says("draining: 0 calls?")
     await server.says("draining: 1 calls?")
     meeting.may_end()
@@ -120,12 +118,42 @@ async def test_a_signal_drains_all_workers_and_the_running_call_gets_its_answer(
     assert not any(is_alive(pid) for pid in pids)
 
 
-async def test_a_second_signal_hurries_all_workers(commands: Commands) -> None:
-    server, pids = await commands.serve_with_workers(SERVED)
+async def test_who_tells_the_workers_too_cuts_no_drain_short(commands: Commands) -> None:
+    """As systemd does without `KillMode=mixed`; the supervisor tells the workers as well."""
+    server, pids = await commands.serve_with_workers(commands.with_late_echoes(SERVED))
     meeting = await commands.meeting()
     server.terminate()
     await server.says("draining: 1 calls?")
-    server.terminate()
+    for pid in pids:
+        with suppress(ProcessLookupError):  # one has no call, and may have ended
+            os.kill(pid, signal.SIGTERM)
+    meeting.may_end()
+    assert await meeting.call.ends() == 0
+    assert meeting.call.text == "met\n"
+    assert await server.ends() == 0
+
+
+async def test_two_interrupts_hurry_workers_that_take_later_signals_for_echoes(
+    commands: Commands,
+) -> None:
+    server, _ = await commands.serve_with_workers(commands.with_late_echoes(SERVED))
+    meeting = await commands.meeting()
+    server.interrupt()
+    await server.says("draining: 1 calls?")
+    server.interrupt()
+    assert await meeting.call.ends() == 8
+    assert await server.ends() == 8
+
+
+@pytest.mark.parametrize("first", [Command.terminate, Command.interrupt])
+async def test_a_second_signal_hurries_all_workers(
+    commands: Commands, first: Callable[[Command], None]
+) -> None:
+    server, pids = await commands.serve_with_workers(SERVED)
+    meeting = await commands.meeting()
+    first(server)
+    await server.says("draining: 1 calls?")
+    server.interrupt()
     assert await meeting.call.ends() == 8
     assert await server.ends() == 8
     assert not any(is_alive(pid) for pid in pids)
@@ -157,7 +185,7 @@ async def test_a_frozen_worker_is_killed_after_a_second_signal(commands: Command
     await until((commands.folder / "runs").exists, "its worker is frozen")
     server.terminate()
     await server.says("draining 2 workers")
-    server.terminate()
+    server.interrupt()
     await server.says("does not end; killing it")
     assert await server.ends() == 8
     assert not any(is_alive(pid) for pid in pids)

@@ -14,6 +14,7 @@ import asyncio
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
@@ -22,13 +23,42 @@ from typing import Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
+_ECHO_WITHIN: Final = 1.0
+"""Seconds."""
+
 _Handler = Callable[[int, FrameType | None], object] | int | None
 """What `signal.getsignal` returns."""
 
-_listeners: Final[list[Callable[[], object]]] = []
-"""All servers that wait for a signal; each of them gets every signal."""
+_listeners: Final[list[Callable[[int], object]]] = []
+"""All servers that wait for a signal; each of them gets the number of every signal."""
 _hosts: Final[dict[int, _Handler]] = {}
 """The handlers that were there before, by signal."""
+
+
+class Echoes:
+    """Tells a second signal from the echo of the first one.
+
+    What stops a program may send its signal twice within a moment. `timeout 60 leveret serve ...`
+    sends SIGTERM to the program, and then to its group, to which the program belongs. systemd tells
+    all processes of a unit without `KillMode=mixed`, and then a supervisor tells its workers. When
+    a session ends, SIGTERM and SIGHUP may come together. SIGINT comes from a keyboard: a second
+    one counts, however soon it comes.
+
+    :param clock: seconds that go on steadily.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first: tuple[int, float] | None = None
+
+    def is_echo(self, number: int) -> bool:
+        """Whether a signal that has come now is an echo. Call it once for each."""
+        now = self._clock()
+        if self._first is None:
+            self._first = number, now
+            return False
+        first, at = self._first
+        return signal.SIGINT not in (first, number) and now - at <= _ECHO_WITHIN
 
 
 @contextmanager
@@ -37,7 +67,8 @@ def stop_signals(
 ) -> Generator[asyncio.Future[None]]:
     """A future that is done with the first SIGINT or SIGTERM; each further one calls `on_repeat`.
 
-    Outside the main thread, and on Windows, the future is never done.
+    An echo of the first one does not, see `Echoes`. Outside the main thread, and on Windows, the
+    future is never done.
 
     :param listen: False for a future that is never done.
     """
@@ -57,7 +88,12 @@ def stop_signals(
     ):
         yield stopped
         return
-    told = partial(loop.call_soon_threadsafe, stop)
+    echoes = Echoes()
+
+    def told(number: int) -> None:
+        if not echoes.is_echo(number):
+            loop.call_soon_threadsafe(stop)
+
     if not _listeners:
         _install()
     _listeners.append(told)
@@ -84,7 +120,7 @@ def _restore() -> None:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     for tell in tuple(_listeners):
-        tell()
+        tell(number)
     handler = _hosts.get(number)
     if callable(handler) and not _is_pythons(handler):
         handler(number, frame)

@@ -9,7 +9,7 @@ from types import FrameType
 
 import pytest
 
-from leveret.server.signals import stop_signals
+from leveret.server.signals import Echoes, stop_signals
 from tests.unit.transport.conftest import pytest_asyncio_loop_factories as _loops
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
@@ -76,10 +76,37 @@ async def test_each_server_hears_the_first_signal_and_each_further_one(host: Hos
     ):
         signal.raise_signal(signal.SIGTERM)
         await asyncio.wait_for(asyncio.gather(one, two, three), 10)
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # an echo
+        signal.raise_signal(signal.SIGINT)
         await asyncio.wait_for(told.wait(), 10)
     assert again == ["one", "two", "three"]
-    assert host.heard == [signal.SIGTERM, signal.SIGTERM]
+    assert host.heard == [signal.SIGTERM, signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "seconds", "is_echo"),
+    [
+        (signal.SIGTERM, signal.SIGTERM, 0.0, True),
+        (signal.SIGTERM, signal.SIGTERM, 1.0, True),
+        (signal.SIGTERM, signal.SIGTERM, 1.1, False),
+        (signal.SIGHUP, signal.SIGHUP, 0.5, True),
+        (signal.SIGTERM, signal.SIGHUP, 0.5, True),
+        (signal.SIGINT, signal.SIGINT, 0.0, False),
+        (signal.SIGTERM, signal.SIGINT, 0.0, False),
+        (signal.SIGINT, signal.SIGTERM, 0.0, False),
+    ],
+    ids=str,
+)
+def test_an_echo_comes_soon_and_from_no_keyboard(
+    first: int, second: int, seconds: float, is_echo: bool
+) -> None:
+    now = 100.0
+    echoes = Echoes(lambda: now)
+    assert not echoes.is_echo(first)
+    now += seconds
+    assert echoes.is_echo(second) == is_echo
+    now += 1.1
+    assert not echoes.is_echo(second)
 
 
 async def test_a_host_that_listens_by_the_event_loop_hears_it_too() -> None:

@@ -78,7 +78,7 @@ def serve(
             min=0,
             max=4_294_967,
             callback=refuse_nan,
-            help="Seconds that running calls get to end at SIGINT or SIGTERM.",
+            help="Seconds that running calls get to end at SIGINT, SIGTERM or SIGHUP.",
         ),
     ] = 30.0,
     plain: Annotated[
@@ -191,7 +191,7 @@ def serve(
         ),
     ] = None,
 ) -> None:
-    """Serve services until SIGINT or SIGTERM; then let running calls end. A second signal hurries.
+    """Serve until SIGINT, SIGTERM or SIGHUP; then let running calls end. A second signal hurries.
 
     Example: leveret serve fibonacci:Fibonacci --workers 2
     """

@@ -169,17 +169,19 @@ class Crew:
     def cut_short(self) -> None:
         """Have all workers cut their drain short."""
         log.warning("a second signal: %d workers cut their drain short", len(self._workers))
-        self._terminate(2 * STOP_MARGIN)
+        for worker in self._workers:
+            worker.hurry()
+        self._kill_after(2 * STOP_MARGIN)
 
     def _stop(self) -> None:
         self._stopping.set()
-        self._terminate(self._request.grace + 2 * STOP_MARGIN)
-
-    def _terminate(self, patience: float) -> None:
-        """Send SIGTERM to all, and SIGKILL after `patience` seconds to those that still run."""
         for worker in self._workers:
             worker.terminate()
-        asyncio.get_running_loop().call_later(patience, self._kill)
+        self._kill_after(self._request.grace + 2 * STOP_MARGIN)
+
+    def _kill_after(self, seconds: float) -> None:
+        """Send SIGKILL to those that still run then."""
+        asyncio.get_running_loop().call_later(seconds, self._kill)
 
     def _kill(self) -> None:
         for worker in self._workers:

@@ -2,10 +2,10 @@
 
 `leveret serve` runs one `ServerProcess` in its own process; with `--workers`, each worker runs one.
 
-The process handles SIGINT and SIGTERM from before it opens the connection, so that it always leaves
-a service that it has entered. Once it was told to stop, it ends: a thread that cannot be cancelled,
-a blocked event loop or a service that hangs in its `__aexit__` delay the end by `STOP_MARGIN`
-seconds after the grace, and no longer.
+The process handles SIGINT, SIGTERM and SIGHUP from before it opens the connection, so that it
+always leaves a service that it has entered. Once it was told to stop, it ends: a thread that cannot
+be cancelled, a blocked event loop or a service that hangs in its `__aexit__` delay the end by
+`STOP_MARGIN` seconds after the grace, and no longer.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _PERMANENT: Final = (
 
 
 class ServerProcess:
-    """Serves in this process until SIGINT or SIGTERM; a second signal cuts the drain short.
+    """Serves in this process until SIGINT, SIGTERM or SIGHUP; a second signal cuts the drain short.
 
     :param on_ready: called once, when it serves.
     :param monitor: where it answers those who monitor it.

@@ -37,7 +37,7 @@ _UNMENDABLE: Final = frozenset({2, UNREACHABLE, 10})
 def serve_reloading(
     request: ServeRequest, workers: int, monitor: MonitorOptions, manager: SystemManager
 ) -> int:
-    """Serve until SIGINT or SIGTERM, with new workers after each change; returns the exit code.
+    """Serve until a signal to stop, with new workers after each change; returns the exit code.
 
     :param manager: who started it, and wants to know how it stands: ready, once any code serves.
     :raises CannotListen: if it cannot listen where it is to be monitored.

@@ -16,18 +16,29 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
 
-__all__ = ["end_process_after", "enforce_stop"]
+from leveret.server.signals import Echoes
 
-_NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
+__all__ = ["end_process_after", "enforce_stop", "stop_numbers"]
+
+
+def stop_numbers() -> tuple[signal.Signals, ...]:
+    """The signals that stop this process.
+
+    SIGHUP is one, which comes when the terminal closes, unless the process was started to outlive
+    that, as `nohup` does.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        return (*numbers, signal.SIGHUP)
+    return numbers
 
 
 @contextmanager
 def enforce_stop(
     on_signal: Callable[[], None], *, limit: Callable[[], tuple[float, int]], margin: float
 ) -> Generator[None]:
-    """Call `on_signal` in the running loop at each SIGINT and SIGTERM.
+    """Call `on_signal` in the running loop at each signal that stops the process, save for echoes.
 
     On Windows there are no such signals, and this does nothing.
 
@@ -43,9 +54,12 @@ def enforce_stop(
     os.set_blocking(sender, False)  # a signal handler must not wait
     signals = 0
     seconds, code = 0.0, 0
+    echoes = Echoes()
 
-    def on_number(_number: int, _frame: FrameType | None) -> None:
+    def on_number(number: int, _frame: FrameType | None) -> None:
         nonlocal signals, seconds, code
+        if echoes.is_echo(number):
+            return
         signals += 1
         if signals == 1:
             seconds, code = limit()
@@ -62,15 +76,23 @@ def enforce_stop(
             select.select((), (), (), margin)
         _end(code)
 
-    before = {number: signal.signal(number, on_number) for number in _NUMBERS}
     threading.Thread(target=count_down, name="leveret stop", daemon=True).start()
+    try:
+        with _handled_by(on_number):
+            yield
+    finally:
+        if not signals:
+            os.close(sender)
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Generator[None]:
+    before = {number: signal.signal(number, handler) for number in stop_numbers()}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if not signals:
-            os.close(sender)
+        for number, earlier in before.items():
+            signal.signal(number, signal.SIG_DFL if earlier is None else earlier)
 
 
 def end_process_after(seconds: float, code: int) -> None:

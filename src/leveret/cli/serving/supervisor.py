@@ -1,4 +1,4 @@
-"""Keeps N workers running until SIGINT or SIGTERM, then drains all of them together.
+"""Keeps N workers running until a signal to stop, then drains all of them together.
 
 The supervisor imports none of the services and opens no connection, so little in it can fail.
 """
@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from leveret.cli.serving.crew import Crew
 from leveret.cli.serving.monitoring import Monitoring, MonitorOptions
 from leveret.cli.serving.request import ServeRequest
+from leveret.cli.serving.stopping import stop_numbers
 from leveret.cli.serving.systemd import SystemManager
 from leveret.cli.serving.worker_reports import WorkerReports
+from leveret.server.signals import Echoes
 
 __all__ = ["handle_signals", "supervise"]
 
@@ -25,7 +26,7 @@ log = logging.getLogger("leveret.cli")
 def supervise(
     request: ServeRequest, workers: int, monitor: MonitorOptions, manager: SystemManager
 ) -> int:
-    """Run the workers until SIGINT or SIGTERM; returns the exit code.
+    """Run the workers until a signal to stop; returns the exit code.
 
     It is 0 if all workers that served drained within the grace, else the first other exit code.
 
@@ -67,15 +68,17 @@ async def _tell_ready(crew: Crew, manager: SystemManager) -> None:
 
 @contextmanager
 def handle_signals(first: Callable[[], None], further: Callable[[], None]) -> Generator[None]:
-    """Call `first` at the first SIGINT or SIGTERM, `further` at each one after it."""
+    """Call `first` at the first signal to stop, `further` at each one after it, save for echoes."""
     loop = asyncio.get_running_loop()
     received: list[int] = []
+    echoes = Echoes()
 
     def on_signal(number: int) -> None:
-        received.append(number)
-        (first if len(received) == 1 else further)()
+        if not echoes.is_echo(number):
+            received.append(number)
+            (first if len(received) == 1 else further)()
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = stop_numbers()
     for number in numbers:
         loop.add_signal_handler(number, on_signal, number)
     try:

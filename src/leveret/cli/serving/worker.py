@@ -44,6 +44,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
 def main() -> int:
     """Run the worker; returns its exit code."""
+    # The supervisor sends it to hurry a drain; none may be going on (yet, or any more).
+    signal.signal(signal.SIGINT, lambda _number, _frame: None)
     supervisor = socket.socket(fileno=int(sys.argv[1]))
     supervisor.set_inheritable(False)  # processes that handlers start must not inherit it
     orders = _orders(supervisor)

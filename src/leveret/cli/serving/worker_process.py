@@ -132,8 +132,12 @@ class WorkerProcess:
         return asked.done()
 
     def terminate(self) -> None:
-        """Send SIGTERM: it drains. After a second one it cuts its drain short."""
+        """Send SIGTERM: it drains."""
         self._send(signal.SIGTERM)
+
+    def hurry(self) -> None:
+        """Send SIGINT: it cuts its drain short. A second SIGTERM might be taken for an echo."""
+        self._send(signal.SIGINT)
 
     def kill(self) -> None:
         """Send SIGKILL."""

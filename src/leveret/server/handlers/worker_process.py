@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -181,6 +182,8 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
     # Ctrl-C reaches the whole group: the server decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as does systemd's stop
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as does a terminal that closes
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     service, attribute = pickle.loads(pickled)  # noqa: S301 - from our own parent
     spec = spec_of(service).methods[attribute]
