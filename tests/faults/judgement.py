@@ -123,6 +123,7 @@ class Verdict:
         self.items_lost += streams.lost
         self.items_doubled += streams.doubled
         self.hung += streams.hung
+        self.wrong_executed += streams.wrong_executed
         self.complaints += streams.complaints[:20]
 
     def add_started(self, judge: StartedJudge) -> None:

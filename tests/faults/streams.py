@@ -88,6 +88,8 @@ class StreamVerdict:
     lost: int = 0
     doubled: int = 0
     hung: int = 0
+    wrong_executed: int = 0
+    """How many were told that their handlers did not run, though items of them had come."""
     complaints: list[str] = field(default_factory=list)
 
     def complain(self, what: str, kind: str, why: str, count: int = 1) -> None:
@@ -195,6 +197,8 @@ class StreamJudge:
             if tally is not None and error.received != tally.received:
                 told = f"{tally.received} items came, and {error.received} were told of: {error!r}"
                 verdict.complain(what, "lost", told)
+            if tally is not None and tally.received and error.executed == "no":
+                verdict.complain(what, "wrong_executed", f"{tally.received} items came: {error!r}")
         except TimeoutError:
             verdict.complain(what, "hung", f"it has not ended after {HUNG:g} s")
         if tally is not None:
