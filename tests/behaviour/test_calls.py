@@ -241,3 +241,20 @@ async def test_an_option_that_cannot_be_is_refused(
 async def test_a_name_that_is_no_service_and_method_is_refused(client: Rabbit, name: str) -> None:
     with pytest.raises(InvalidArgument, match=r"service\.method"):
         await client.call(name)
+
+
+async def test_what_is_no_name_is_refused(client: Rabbit) -> None:
+    for wrong in (5, None, b"echo.echo", client.remote(Echo).echo):
+        name: Any = wrong
+        with pytest.raises(InvalidArgument, match=r'a method is named "service\.method"; got '):
+            await client.call(name)
+        with pytest.raises(InvalidArgument, match=r'a method is named "service\.method"; got '):
+            client.stream(name)
+    for call_ids in ("WZLaAqI2fkY", b"WZLaAqI2fkY", 5, None, [5]):
+        ids: Any = call_ids
+        with pytest.raises(InvalidArgument, match="call_ids must be a list of call ids; got "):
+            await client.stop_calls(ids)
+    for instance in (5, None, b"b47af560"):
+        of_a_server: Any = instance
+        with pytest.raises(InvalidArgument, match="the instance of a server is text, .*; got "):
+            await client.drain_server(of_a_server)

@@ -35,6 +35,9 @@ def named_spec(key: str) -> MethodSpec:
 
     :raises InvalidArgument: if `key` is not a name of this form.
     """
+    given: object = key
+    if not isinstance(given, str):
+        raise InvalidArgument(f'a method is named "service.method"; got {given!r:.80}')
     service, _, name = key.partition(".")
     if not (service.isidentifier() and name.isidentifier()):
         raise InvalidArgument(f'a method is named "service.method"; got {key!r}')

@@ -197,7 +197,7 @@ async def ask_stop(
     client: Surveyor, call_ids: Iterable[str], service: type[Service] | str | None, timeout: float
 ) -> list[str]:
     """Have servers cancel calls; return the ids of the calls that were there."""
-    wanted = {str(call_id) for call_id in call_ids}
+    wanted = _checked_ids(call_ids)
     body = msgspec.json.encode(sorted(wanted))
     stopped: set[str] = set()
     is_refused = False
@@ -218,8 +218,22 @@ async def ask_stop(
     return sorted(stopped)
 
 
+def _checked_ids(given: object) -> set[str]:
+    """:raises InvalidArgument: for anything but texts; one text is no list of its letters."""
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes)):
+        ids = list(given)
+        if all(isinstance(call_id, str) for call_id in ids):
+            return set(ids)
+    raise InvalidArgument(f"call_ids must be a list of call ids; got {given!r:.80}")
+
+
 async def ask_drain(client: Surveyor, instance: str, timeout: float) -> bool:
     """Have a server drain; return whether it said that it does."""
+    given: object = instance
+    if not isinstance(given, str):
+        raise InvalidArgument(
+            f'the instance of a server is text, as in "b47af560"; got {given!r:.80}'
+        )
     body = msgspec.json.encode([instance])
     with client.inquiry(DRAIN, ALL, body=body, most=1) as inquiry:
         left = await inquiry.ask(timeout)
