@@ -29,9 +29,12 @@ from leveret.server.calls.life import (
     ending,
 )
 from leveret.wire.message import NoticeKind
+from tests.unit.server.calls.cells import all_cells
 from tests.unit.server.calls.making import call, key
 
 S, E, A = State, Event, Act
+
+ALL_CELLS = all_cells()
 
 STOPS = {Stop.DEADLINE: E.DEADLINE, Stop.CALLER: E.CALLER_LEFT, Stop.DRAIN: E.DRAIN}
 
@@ -90,10 +93,10 @@ def at(state: State) -> ServerCall:
     return made
 
 
-@pytest.mark.parametrize(("state", "event"), TRANSITIONS, ids=lambda it: it.value)
-def test_every_row_leads_where_it_says(life: Life, state: State, event: Event) -> None:
+@pytest.mark.parametrize(("state", "event"), ALL_CELLS, ids=lambda it: it.value)
+def test_every_cell_leads_where_it_says(life: Life, state: State, event: Event) -> None:
     moved = at(state)
-    after, act = TRANSITIONS[state, event]
+    after, act = ALL_CELLS[state, event]
     assert life.fire(moved, event) is act
     assert moved.state is after
     assert moved.entered is (after is State.RUNNING)
@@ -101,7 +104,7 @@ def test_every_row_leads_where_it_says(life: Life, state: State, event: Event) -
 
 @pytest.mark.parametrize(
     ("state", "event"),
-    [pair for pair in product(State, Event) if pair not in TRANSITIONS],
+    [pair for pair in product(State, Event) if pair not in ALL_CELLS],
     ids=lambda it: it.value,
 )
 def test_a_pair_without_a_row_is_logged_with_the_calls_id_and_does_nothing(
