@@ -147,12 +147,13 @@ def check_metadata(metadata: object) -> dict[str, str]:
 
     :raises InvalidArgument: if it does not map text to text.
     """
-    if isinstance(metadata, dict):
-        for name, value in metadata.items():
+    if isinstance(metadata, Mapping):
+        given = metadata if isinstance(metadata, dict) else dict(metadata)
+        for name, value in given.items():
             if not (isinstance(name, str) and isinstance(value, str)):
                 break
         else:
-            return metadata
+            return given
     raise InvalidArgument(f"metadata must map text to text; got {metadata!r}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from types import MappingProxyType
 from typing import get_type_hints
 
 import pytest
@@ -25,6 +26,16 @@ def test_on_progress_is_a_plain_function() -> None:
     for wrong in (waits, "print"):
         with pytest.raises(InvalidArgument, match="takes a plain function"):
             CallOptions().merged({"on_progress": wrong})
+
+
+def test_metadata_is_any_mapping_of_text_to_text() -> None:
+    given = MappingProxyType({"a": "b"})
+    for changes in ({"metadata": given}, {"metadata": given, "timeout": 3}):
+        metadata = CallOptions().merged(changes).metadata
+        assert (metadata, type(metadata)) == ({"a": "b"}, dict)
+    for wrong in (MappingProxyType({"a": 1}), [("a", "b")], "ab"):
+        with pytest.raises(InvalidArgument, match="metadata must map text to text; got "):
+            CallOptions().merged({"metadata": wrong})
 
 
 def test_the_options_of_a_service_have_none_for_as_before() -> None:
