@@ -158,16 +158,6 @@ class Commands:
         ready = await command.says(r"worker \d+ \(pid (\d+)\) is ready", workers)
         return command, [int(match[1]) for match in ready]
 
-    def with_late_echoes(self, served: str) -> str:
-        """A target like this one, in whose process a second SIGTERM is an echo even in an hour."""
-        module, _, name = served.partition(":")
-        (self.folder / "late_echoes.py").write_text(
-            "import leveret.server.signals\n"
-            f"from {module} import {name} as {name}\n"
-            "leveret.server.signals._ECHO_WITHIN = 3600\n"
-        )
-        return f"late_echoes:{name}"
-
     async def meeting(self, method: str = "desk.meet") -> Meeting:
         """Start a call of one of the methods that wait, and wait until its handler runs."""
         meeting = Meeting(self.folder)

@@ -199,6 +199,6 @@ async def test_a_second_signal_hurries_it(commands: Commands) -> None:
     meeting = await commands.meeting()
     server.terminate()
     await server.says("draining: 1 calls?")
-    server.interrupt()
+    server.terminate()
     assert await meeting.call.ends() == 8
     assert await server.ends() == 8

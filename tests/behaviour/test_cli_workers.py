@@ -120,7 +120,7 @@ async def test_a_signal_drains_all_workers_and_the_running_call_gets_its_answer(
 
 async def test_who_tells_the_workers_too_cuts_no_drain_short(commands: Commands) -> None:
     """As systemd does without `KillMode=mixed`; the supervisor tells the workers as well."""
-    server, pids = await commands.serve_with_workers(commands.with_late_echoes(SERVED))
+    server, pids = await commands.serve_with_workers(SERVED)
     meeting = await commands.meeting()
     server.terminate()
     await server.says("draining: 1 calls?")
@@ -133,27 +133,15 @@ async def test_who_tells_the_workers_too_cuts_no_drain_short(commands: Commands)
     assert await server.ends() == 0
 
 
-async def test_two_interrupts_hurry_workers_that_take_later_signals_for_echoes(
-    commands: Commands,
-) -> None:
-    server, _ = await commands.serve_with_workers(commands.with_late_echoes(SERVED))
-    meeting = await commands.meeting()
-    server.interrupt()
-    await server.says("draining: 1 calls?")
-    server.interrupt()
-    assert await meeting.call.ends() == 8
-    assert await server.ends() == 8
-
-
-@pytest.mark.parametrize("first", [Command.terminate, Command.interrupt])
+@pytest.mark.parametrize("signals", [Command.terminate, Command.interrupt])
 async def test_a_second_signal_hurries_all_workers(
-    commands: Commands, first: Callable[[Command], None]
+    commands: Commands, signals: Callable[[Command], None]
 ) -> None:
     server, pids = await commands.serve_with_workers(SERVED)
     meeting = await commands.meeting()
-    first(server)
+    signals(server)
     await server.says("draining: 1 calls?")
-    server.interrupt()
+    signals(server)
     assert await meeting.call.ends() == 8
     assert await server.ends() == 8
     assert not any(is_alive(pid) for pid in pids)
@@ -185,7 +173,7 @@ async def test_a_frozen_worker_is_killed_after_a_second_signal(commands: Command
     await until((commands.folder / "runs").exists, "its worker is frozen")
     server.terminate()
     await server.says("draining 2 workers")
-    server.interrupt()
+    server.terminate()
     await server.says("does not end; killing it")
     assert await server.ends() == 8
     assert not any(is_alive(pid) for pid in pids)

@@ -130,7 +130,7 @@ async def test_a_second_signal_cuts_the_drain_short(
     await until((tmp_path / "began").exists, "the call runs")
     program.send_signal(signal.SIGTERM)
     await until_found(lambda: raw.consumers(QUEUE), 0, "the server drains")
-    program.send_signal(signal.SIGINT)
+    program.send_signal(signal.SIGTERM)
     with pytest.raises(Cancelled):
         await call
     assert (tmp_path / "cancelled").exists()

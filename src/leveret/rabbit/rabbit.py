@@ -446,7 +446,7 @@ class Rabbit(AsyncOnly, OfOneProcess):
     ) -> None:
         """Serve until SIGINT or SIGTERM, then drain. A second signal cuts the drain short.
 
-        A second SIGTERM within a second is taken for an echo of the first, as `timeout` sends it.
+        A second SIGTERM before the drain has begun is an echo of the first, as `timeout` sends it.
         A signal while a service is being left cancels its `__aexit__`. A signal during the start
         ends the start, and leaves the services that were entered.
 

@@ -23,8 +23,10 @@ from typing import Final
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
+_PASSES: Final = 4
+"""Passes of the event loop after which a drain has begun, of which a signal told it."""
 _ECHO_WITHIN: Final = 1.0
-"""Seconds."""
+"""Seconds after which a signal is no echo, though the event loop stands still."""
 
 _Handler = Callable[[int, FrameType | None], object] | int | None
 """What `signal.getsignal` returns."""
@@ -38,27 +40,33 @@ _hosts: Final[dict[int, _Handler]] = {}
 class Echoes:
     """Tells a second signal from the echo of the first one.
 
-    What stops a program may send its signal twice within a moment. `timeout 60 leveret serve ...`
-    sends SIGTERM to the program, and then to its group, to which the program belongs. systemd tells
-    all processes of a unit without `KillMode=mixed`, and then a supervisor tells its workers. When
-    a session ends, SIGTERM and SIGHUP may come together. SIGINT comes from a keyboard: a second
-    one counts, however soon it comes.
+    What stops a program may send its signal twice at once. `timeout 60 leveret serve ...` sends
+    SIGTERM to the program, and then to its group, to which the program belongs. When a session
+    ends, SIGTERM and SIGHUP may come together. So a signal is an echo until the program has begun
+    to stop. SIGINT comes from a keyboard: a second one counts, however soon it comes.
 
     :param clock: seconds that go on steadily.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._first: tuple[int, float] | None = None
+        self._first: int | None = None
+        self._ends_at = 0.0
 
     def is_echo(self, number: int) -> bool:
         """Whether a signal that has come now is an echo. Call it once for each."""
-        now = self._clock()
         if self._first is None:
-            self._first = number, now
+            self._first = number
+            self._ends_at = self._clock() + _ECHO_WITHIN
             return False
-        first, at = self._first
-        return signal.SIGINT not in (first, number) and now - at <= _ECHO_WITHIN
+        return signal.SIGINT not in (self._first, number) and self._clock() < self._ends_at
+
+    def end(self, loop: asyncio.AbstractEventLoop, passes: int = _PASSES) -> None:
+        """The event loop has heard the first signal: soon the program begins to stop."""
+        if passes:
+            loop.call_soon(self.end, loop, passes - 1)
+        else:
+            self._ends_at = 0.0
 
 
 @contextmanager
@@ -74,12 +82,14 @@ def stop_signals(
     """
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[None] = loop.create_future()
+    echoes = Echoes()
 
     def stop() -> None:
         if stopped.done():
             on_repeat()
         else:
             stopped.set_result(None)
+            echoes.end(loop)
 
     if (
         not listen
@@ -88,7 +98,6 @@ def stop_signals(
     ):
         yield stopped
         return
-    echoes = Echoes()
 
     def told(number: int) -> None:
         if not echoes.is_echo(number):

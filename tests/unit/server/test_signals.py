@@ -75,8 +75,8 @@ async def test_each_server_hears_the_first_signal_and_each_further_one(host: Hos
         stop_signals(third) as three,
     ):
         signal.raise_signal(signal.SIGTERM)
-        await asyncio.wait_for(asyncio.gather(one, two, three), 10)
         signal.raise_signal(signal.SIGTERM)  # an echo
+        await asyncio.wait_for(asyncio.gather(one, two, three), 10)
         signal.raise_signal(signal.SIGINT)
         await asyncio.wait_for(told.wait(), 10)
     assert again == ["one", "two", "three"]
@@ -87,7 +87,7 @@ async def test_each_server_hears_the_first_signal_and_each_further_one(host: Hos
     ("first", "second", "seconds", "is_echo"),
     [
         (signal.SIGTERM, signal.SIGTERM, 0.0, True),
-        (signal.SIGTERM, signal.SIGTERM, 1.0, True),
+        (signal.SIGTERM, signal.SIGTERM, 0.9, True),
         (signal.SIGTERM, signal.SIGTERM, 1.1, False),
         (signal.SIGHUP, signal.SIGHUP, 0.5, True),
         (signal.SIGTERM, signal.SIGHUP, 0.5, True),
@@ -107,6 +107,15 @@ def test_an_echo_comes_soon_and_from_no_keyboard(
     assert echoes.is_echo(second) == is_echo
     now += 1.1
     assert not echoes.is_echo(second)
+
+
+async def test_there_is_no_echo_once_the_program_has_begun_to_stop() -> None:
+    echoes = Echoes()
+    assert not echoes.is_echo(signal.SIGTERM)
+    echoes.end(asyncio.get_running_loop(), passes=1)
+    assert echoes.is_echo(signal.SIGTERM)
+    await asyncio.sleep(0)
+    assert not echoes.is_echo(signal.SIGTERM)
 
 
 async def test_a_host_that_listens_by_the_event_loop_hears_it_too() -> None:

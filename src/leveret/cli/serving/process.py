@@ -76,6 +76,7 @@ class ServerProcess:
     :param on_ready: called once, when it serves.
     :param monitor: where it answers those who monitor it.
     :param manager: who started it, and wants to know how it stands; a worker's is its supervisor's.
+    :param supervised: whether it is a worker.
     """
 
     def __init__(
@@ -85,10 +86,12 @@ class ServerProcess:
         *,
         monitor: MonitorOptions | None = None,
         manager: SystemManager | None = None,
+        supervised: bool = False,
     ) -> None:
         self._request = request
         self._monitor = monitor or MonitorOptions()
         self._manager = manager or SystemManager({})
+        self._supervised = supervised
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_ready = on_ready
         self._server: Server | None = None
@@ -135,7 +138,12 @@ class ServerProcess:
         self, services: Sequence[Service], loaded: GivenServeOptions
     ) -> None:
         self._serving = asyncio.create_task(self._serve(services, loaded))
-        with enforce_stop(self._on_signal, limit=self._limit, margin=STOP_MARGIN):
+        with enforce_stop(
+            self._on_signal,
+            limit=self._limit,
+            margin=STOP_MARGIN,
+            supervised=self._supervised,
+        ):
             try:
                 await self._serving
             except asyncio.CancelledError:

@@ -36,7 +36,11 @@ def stop_numbers() -> tuple[signal.Signals, ...]:
 
 @contextmanager
 def enforce_stop(
-    on_signal: Callable[[], None], *, limit: Callable[[], tuple[float, int]], margin: float
+    on_signal: Callable[[], None],
+    *,
+    limit: Callable[[], tuple[float, int]],
+    margin: float,
+    supervised: bool,
 ) -> Generator[None]:
     """Call `on_signal` in the running loop at each signal that stops the process, save for echoes.
 
@@ -45,6 +49,8 @@ def enforce_stop(
     :param limit: asked at the first signal: seconds until the process is ended, and the exit code
         in that case.
     :param margin: seconds after the second signal until the process is ended.
+    :param supervised: whether a supervisor tells it, by SIGTERM to stop, and by SIGINT to hurry.
+        systemd may tell it to stop as well, so a second SIGTERM does not count.
     """
     if sys.platform == "win32":
         yield
@@ -58,11 +64,13 @@ def enforce_stop(
 
     def on_number(number: int, _frame: FrameType | None) -> None:
         nonlocal signals, seconds, code
-        if echoes.is_echo(number):
+        is_told_again = signals > 0 and supervised and number != signal.SIGINT
+        if is_told_again or echoes.is_echo(number):
             return
         signals += 1
         if signals == 1:
             seconds, code = limit()
+            loop.call_soon_threadsafe(echoes.end, loop)
         if signals <= 2:
             os.write(sender, b"\0")
         loop.call_soon_threadsafe(on_signal)

@@ -74,9 +74,14 @@ def handle_signals(first: Callable[[], None], further: Callable[[], None]) -> Ge
     echoes = Echoes()
 
     def on_signal(number: int) -> None:
-        if not echoes.is_echo(number):
-            received.append(number)
-            (first if len(received) == 1 else further)()
+        if echoes.is_echo(number):
+            return
+        received.append(number)
+        if len(received) == 1:
+            first()
+            echoes.end(loop)
+        else:
+            further()
 
     numbers = stop_numbers()
     for number in numbers:

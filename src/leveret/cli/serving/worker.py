@@ -52,7 +52,7 @@ def main() -> int:
     request = orders.request
     request.configure_logging(f"worker {orders.worker}")
     to_supervisor = _Lines(supervisor)
-    process = ServerProcess(request, on_ready=lambda: to_supervisor.send(READY))
+    process = ServerProcess(request, on_ready=lambda: to_supervisor.send(READY), supervised=True)
     threading.Thread(
         target=_listen,
         args=(supervisor, lambda: process.ask_unready(to_supervisor.report_soon), request.grace),

@@ -136,7 +136,7 @@ class WorkerProcess:
         self._send(signal.SIGTERM)
 
     def hurry(self) -> None:
-        """Send SIGINT: it cuts its drain short. A second SIGTERM might be taken for an echo."""
+        """Send SIGINT: it cuts its drain short."""
         self._send(signal.SIGINT)
 
     def kill(self) -> None:
