@@ -8,6 +8,15 @@ from leveret.streaming import SendingHalf
 from leveret.streaming.credit import Credit
 from leveret.streaming.sending import MOST_KEPT, MOST_SIZE, TRANSITIONS, Event, State
 
+S, E = State, Event
+
+CELLS = {
+    S.OPEN: {E.ITEM: S.OPEN, E.SOME: S.OPEN, E.END: S.ENDED, E.BACK: S.OPEN, E.LEFT: S.DONE},
+    S.ENDED: {E.SOME: S.ENDED, E.ALL: S.DONE, E.BACK: S.OPEN, E.LEFT: S.DONE},
+    S.DONE: dict.fromkeys((E.SOME, E.ALL, E.BACK, E.LEFT), S.DONE),
+}
+"""By state and event: the state after it. What is missing is a mistake of the caller."""
+
 
 def credit(got: int, upto: int = 100, size: int = 10_000, *, again: bool = False) -> Credit:
     return Credit(got=got, upto=upto, size=size, again=again)
@@ -42,15 +51,18 @@ def do(half: SendingHalf[bytes], event: Event) -> None:
             half.leave()
 
 
+def test_the_table_has_these_cells_also_those_that_nobody_looks_up() -> None:
+    cells = {(state, event): cell for state, row in CELLS.items() for event, cell in row.items()}
+    assert cells == TRANSITIONS
+
+
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("event", Event)
-def test_each_pair_of_the_table_is_what_the_half_does(state: State, event: Event) -> None:
+def test_each_event_makes_of_each_state_what_its_cell_says(state: State, event: Event) -> None:
     half = half_in(state)
-    if (state, event) in TRANSITIONS:
+    if event in CELLS[state]:
         do(half, event)
-        if (state, event) == (State.DONE, Event.SOME):
-            return  # an older credit than the one that ended it
-        assert half.state is TRANSITIONS[state, event]
+        assert half.state is CELLS[state][event]
     else:
         with pytest.raises((KeyError, ValueError)):
             do(half, event)
