@@ -65,7 +65,7 @@ def _check(spec: MethodSpec, options: CallOptions, *, allow_effects: bool) -> No
     if not (spec.idempotent or allow_effects):
         raise InvalidArgument(
             "it is not idempotent, and ask_all has every server run it; say so if that is what you"
-            " want: ask_all(method, allow_effects=True)",
+            " want: ask_all(method, allow_effects=True), or `leveret call --all --allow-effects`",
             method=spec.key,
         )
     check_options("ask_all", spec, options)

@@ -58,7 +58,7 @@ class BeginningStreams:
         if request is None or not (spec.streams or spec.upload is not None):
             return None
         if not call.name:
-            raise InvalidArgument(f"{spec.key} streams: a call needs an id and a reply address")
+            raise InvalidArgument("it streams: a call needs an id and a reply address")
         replies = self._replies
         replies.codec(call.incoming.content_type)
         return ServerStream(
@@ -76,26 +76,26 @@ class BeginningStreams:
         :raises InvalidArgument: if a caller's contract has other streams than the method.
         """
         request = incoming.stream or _NO_STREAMS
-        key, streams, upload = self._spec.key, self._spec.streams, self._spec.upload
+        streams, upload = self._spec.streams, self._spec.upload
         if streams and not request.items:
             raise InvalidArgument(
-                f"{key} streams its results, and this caller takes one result only; take"
-                " its items with `async for`, or by `leveret call --stream`"
+                "it streams its results, and this caller takes one result only; take its items with"
+                " `async for`, or by `leveret call --stream`"
             )
         if request.items and not streams:
             raise InvalidArgument(
-                f"{key} gives one result, and this caller takes a stream; `await` it as a call, by"
-                " the contract that its servers have"
+                "it gives one result, and this caller takes a stream; `await` it as a call, by the"
+                " contract that its servers have"
             )
         if upload is not None and not request.uploads:
             raise InvalidArgument(
-                f"{key} is given {upload.name!r} item by item, and this caller sends none; call it"
-                " by a remote, of its class or of `rabbit.discover`"
+                f"it is given {upload.name!r} item by item, and this caller sends none; call it by"
+                " a remote, of its class or of `rabbit.discover`"
             )
         if request.uploads and upload is None:
             raise InvalidArgument(
-                f"{key} takes no upload, and this caller sends one, which nobody would read; call"
-                " it by the contract that its servers have"
+                "it takes no upload, and this caller sends one, which nobody would read; call it by"
+                " the contract that its servers have"
             )
 
     def begin(self, call: ServerCall, context: CurrentCall) -> None:
