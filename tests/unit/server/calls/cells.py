@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from leveret.server.calls.life import Act, Event, State
+from leveret.server.calls.life import Act, Answer, Ending, Event, Holding, HoldingEvent, State
+from leveret.wire.message import NoticeKind
 
 S, E, A = State, Event, Act
 
@@ -62,6 +63,32 @@ CELLS: Final[dict[Event, list[tuple[tuple[State, ...], State | None, Act]]]] = {
     ],
 }
 """By event: from which states, to which state, and the act. None: the call stays where it is."""
+
+HOLDING_CELLS: Final = {
+    (Holding.HELD, HoldingEvent.CHANNEL_LOST): Holding.DETACHED,
+    (Holding.DETACHED, HoldingEvent.REDELIVERED): Holding.HELD,
+    (Holding.HELD, HoldingEvent.SETTLED): Holding.SETTLED,
+}
+"""What becomes of who has the request."""
+
+ENDING_CELLS: Final = {
+    (Holding.HELD, False, Answer.OWED): Ending.ANSWER,
+    (Holding.HELD, False, Answer.GIVEN): Ending.ANSWER,
+    (Holding.HELD, True, Answer.OWED): Ending.HAND_BACK,
+    (Holding.HELD, True, Answer.GIVEN): Ending.ANSWER,
+    (Holding.DETACHED, False, Answer.OWED): Ending.KEEP,
+    (Holding.DETACHED, False, Answer.GIVEN): Ending.DROP,
+    (Holding.DETACHED, True, Answer.OWED): Ending.DROP,
+    (Holding.DETACHED, True, Answer.GIVEN): Ending.DROP,
+}
+"""What becomes of the request at the end: who has it, whether it goes back, and the answer."""
+
+TOLD: Final = {
+    None: {S.ARRIVED, S.ASKED, S.WAITING, S.ENDED},
+    NoticeKind.WAITS: {S.STARTED, S.CLAIMING, S.BEGUN},
+    NoticeKind.RUNS: {S.RUNNING, S.RECORDING, S.PASSING},
+}
+"""What the caller is told of a call, and in which states."""
 
 
 def all_cells() -> dict[tuple[State, Event], tuple[State, Act]]:

@@ -29,7 +29,7 @@ from leveret.server.calls.life import (
     ending,
 )
 from leveret.wire.message import NoticeKind
-from tests.unit.server.calls.cells import all_cells
+from tests.unit.server.calls.cells import ENDING_CELLS, HOLDING_CELLS, TOLD, all_cells
 from tests.unit.server.calls.making import call, key
 
 S, E, A = State, Event, Act
@@ -212,6 +212,12 @@ def test_a_call_is_named_by_its_reply_queue_and_its_id() -> None:
 
 
 # -- the small machines ----------------------------------------------------------------------------
+
+
+def test_the_tables_of_the_small_machines_have_these_cells() -> None:
+    assert HOLDINGS == HOLDING_CELLS
+    assert ENDINGS == ENDING_CELLS
+    assert {state: told for told, states in TOLD.items() for state in states} == TELLS
 
 
 @pytest.mark.parametrize(("holding", "what"), HOLDINGS)
