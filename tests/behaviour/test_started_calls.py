@@ -462,6 +462,7 @@ async def test_middleware_sees_the_time_of_a_start_and_may_change_it(
         nowhere = client.with_options(timeout=3600).start(client.remote(Narrow).work, key="k")
         with pytest.raises(NoServer):
             await asyncio.wait_for(nowhere(1), PATIENCE)
+    reports.opened.set()
 
 
 async def test_a_call_that_no_server_may_run_tells_whoever_asks_why(

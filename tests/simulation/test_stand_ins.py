@@ -44,9 +44,16 @@ def test_any_other_error_of_a_finalizer_is_told(error: Exception) -> None:
 
 
 def test_a_call_that_is_kept_though_it_has_ended_is_found_at_once() -> None:
-    calls: list[Any] = [
-        SimpleNamespace(method="work.once", id="a", state=State.RUNNING, stream=None),
-        SimpleNamespace(method="work.once", id="b", state=State.ENDED, stream=None),
+    def call(name: str, state: State, started: float | None = None) -> Any:
+        incoming = SimpleNamespace(started=started)
+        return SimpleNamespace(
+            method="work.once", id=name, state=state, stream=None, incoming=incoming
+        )
+
+    calls = [
+        call("a", State.RUNNING),
+        call("b", State.ENDED),
+        call("c", State.ENDED, started=60.0),  # the store has yet to note why it is refused
     ]
     server = cast(Server, SimpleNamespace(calls=lambda: calls))
     assert list(of_calls(server)) == ["work.once (call b) is kept though it has ended"]
