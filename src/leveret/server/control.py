@@ -201,23 +201,26 @@ class Control:
             reply_to=self._queue,
             expiration=str(int(_ASKED_FOR * 1000)),
         )
-        await self._publish_apart(key, properties, b"")
+        await self._publish_apart([key], properties, b"")
 
-    async def say_begin(self, service: str, instance: str) -> None:
-        """Tell the servers of a service that one begins to consume its queues.
+    async def say_begin(self, services: Iterable[str], instance: str) -> None:
+        """Tell the servers of some services that one begins to consume their queues.
 
         :raises LeveretError: if they cannot be told now.
         """
-        await self._publish_apart(service, Properties(type=BEGIN), instance.encode())
+        await self._publish_apart(services, Properties(type=BEGIN), instance.encode())
 
-    async def _publish_apart(self, key: str, properties: Properties, body: bytes) -> None:
-        """Publish on a channel of its own, unless the broker takes nothing now."""
+    async def _publish_apart(
+        self, keys: Iterable[str], properties: Properties, body: bytes
+    ) -> None:
+        """Publish to all of these keys on one channel apart, unless the broker is blocked."""
         channel = self._channel
         if channel is None or channel.closed is not None or channel.connection.blocked:
             return
         apart = await channel.connection.open_channel()
         try:
-            apart.publish(CONTROL_EXCHANGE, key, properties, body)
+            for key in keys:
+                apart.publish(CONTROL_EXCHANGE, key, properties, body)
         finally:
             await apart.close()
 

@@ -29,7 +29,7 @@ class Newcomers:
 
     :param instance: the server's name for itself.
     :param services: those that it serves.
-    :param announce: tells all servers of a service; returns once the broker has it.
+    :param announce: tells all servers of these services; returns once the broker has it.
     :param clock: seconds.
     """
 
@@ -37,7 +37,7 @@ class Newcomers:
         self,
         instance: str,
         services: Iterable[str],
-        announce: Callable[[str], Awaitable[None]],
+        announce: Callable[[Iterable[str]], Awaitable[None]],
         clock: Callable[[], float],
     ) -> None:
         self._instance = instance
@@ -55,8 +55,7 @@ class Newcomers:
             if now - self._announced_at < _FRESH:
                 return
             try:
-                for service in self._services:
-                    await self._announce(service)
+                await self._announce(self._services)
             except LeveretError as error:
                 log.debug("other servers cannot be told that this one begins: %s", error)
                 return

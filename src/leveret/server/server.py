@@ -389,9 +389,9 @@ class Server:
             answered=self._answered,
         )
 
-    async def _say_begin(self, service: str) -> None:
-        """Tell the servers of a service that this one begins."""
-        await self._control.say_begin(service, self.instance)
+    async def _say_begin(self, services: Iterable[str]) -> None:
+        """Tell the servers of these services that this one begins."""
+        await self._control.say_begin(services, self.instance)
 
     def _consumes(self, queue: str) -> Consumes | None:
         """A client asks for how long this server has consumed a queue."""

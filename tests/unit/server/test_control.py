@@ -124,9 +124,9 @@ async def test_a_client_whose_requests_reach_no_queue_has_them_bound(
 
 
 async def test_a_server_says_that_it_begins(scene: Scene) -> None:
-    await scene.control.say_begin("desk", "0a1b2c3d")
-    await until(lambda: bool(scene.heard), "it is heard")
-    assert scene.heard == [("begin", "desk", "0a1b2c3d")]
+    await scene.control.say_begin(["desk", "all"], "0a1b2c3d")
+    await until(lambda: len(scene.heard) == 2, "it is heard")
+    assert scene.heard == [("begin", "desk", "0a1b2c3d"), ("begin", "all", "0a1b2c3d")]
 
 
 async def test_a_server_asks_others_and_hears_their_answers(scene: Scene) -> None:

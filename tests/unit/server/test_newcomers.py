@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from math import inf
 
 from leveret.errors import ConnectionLost
@@ -18,11 +19,11 @@ class Scene:
         self.broken = False
         self.newcomers = Newcomers("a", ["desk", "shop"], self._tell, lambda: self.now)
 
-    async def _tell(self, service: str) -> None:
+    async def _tell(self, services: Iterable[str]) -> None:
         await asyncio.sleep(0)
         if self.broken:
             raise ConnectionLost("no")
-        self.told.append(service)
+        self.told.extend(services)
 
 
 async def test_queues_that_begin_at_one_time_are_announced_once_and_later_ones_again() -> None:
