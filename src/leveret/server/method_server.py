@@ -397,8 +397,8 @@ class MethodServer:
             self._table.detached(call)
             # Its request is the broker's, so it does not wait here; it may come again.
             self.slots.discard(call)
-            if call.incoming.started is not None and call.state is State.WAITING:
-                # Its key tells then whether it ran; here it could be known for as long as a day.
+            if call.state is State.WAITING and not call.incoming.is_awaited:
+                # It has not begun, and here it could be known for as long as a day.
                 self.stop(call, Stop.DRAIN)
         for item in unsent:
             if item.call is not None:

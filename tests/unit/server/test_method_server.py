@@ -639,6 +639,19 @@ async def test_a_one_way_request_that_may_have_run_is_kept_and_one_that_expired_
     assert scene.answers.sent == [("finish", b"")]
 
 
+async def test_a_one_way_call_that_waits_is_forgotten_if_its_channel_ends() -> None:
+    """Another server gets it. Here it would be known until it expires, perhaps for ever."""
+    scene = Scene()
+    scene.server.slots.resize(1)
+    scene.take("1")
+    waits = request("2", headers={}, now=time.time(), reply_to=None, expiration=None)
+    scene.server.take(waits, scene.source, old=False)
+    assert len(scene.server.calls) == 2
+    scene.lose_the_channel()
+    assert [call.id for call in scene.server.calls] == ["1"]
+    await over(scene)
+
+
 async def test_the_time_of_a_one_way_call_begins_with_its_handler() -> None:
     scene = Scene()
     scene.server.slots.resize(1)
