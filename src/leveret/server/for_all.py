@@ -165,6 +165,10 @@ class AnswersForAll:
         """Send the reply to a call once more."""
         self._way.send(frames)
 
+    def repeat_for(self, tag: int, frames: bytes) -> None:
+        """Send the reply to a call once more. There is nothing to acknowledge."""
+        self._way.send(frames)
+
     def finish(self, call: ServerCall, frames: bytes) -> bool:
         """Send a call's reply. There is nothing to acknowledge."""
         self._way.send(frames)

@@ -104,8 +104,9 @@ class Unsent(Struct, kw_only=True):
     """The call that has ended, whose request is then settled; None if there is none."""
     how: Settle = Settle.ACK
     """How its request is settled."""
-    handed_back: int = 0
-    """The delivery tag of the request that the frames are a copy of; 0 for a reply."""
+    acknowledges: int = 0
+    """The tag of the delivery that is acknowledged behind the frames, which are a copy of its
+    request, or the reply to it once more; 0 for none."""
 
 
 class Outbox:
@@ -226,6 +227,20 @@ class Outbox:
         else:
             self._publish(on_channel(frames, self.number), _REPLY)
 
+    def repeat_for(self, tag: int, frames: bytes) -> None:
+        """Send a reply once more, packed for any channel, and acknowledge this delivery behind it.
+
+        :param frames: b"" if nobody waits for a reply.
+        """
+        if not frames or self._closed:
+            self.settle(tag, Settle.ACK)
+            return
+        frames = on_channel(frames, self.number)
+        if self._must_wait():
+            self._wait(Unsent(frames=frames, acknowledges=tag))
+        else:
+            self._publish(frames, tag)
+
     def finish(self, call: ServerCall, frames: bytes) -> bool:
         """Send a call's reply and acknowledge its request.
 
@@ -301,7 +316,7 @@ class Outbox:
         if self._confirms is not None:
             self._copies[_name(call.delivery.properties)] = tag
         if self._must_wait():
-            self._wait(Unsent(frames=frames, handed_back=tag))
+            self._wait(Unsent(frames=frames, acknowledges=tag))
         else:
             self._publish(frames, tag)
         if placed is not None:
@@ -327,12 +342,12 @@ class Outbox:
         else:
             self._send(frames)
 
-    def _publish(self, frames: Frames, handed_back: int) -> None:
+    def _publish(self, frames: Frames, acknowledges: int) -> None:
         self._send_frames(frames)
         if self._confirms is not None:
-            self._confirms.add(handed_back)
-        elif handed_back:
-            self._acknowledge(handed_back)  # the broker takes both in this order
+            self._confirms.add(acknowledges)
+        elif acknowledges:
+            self._acknowledge(acknowledges)  # the broker takes both in this order
 
     # -- what is settled ---------------------------------------------------------------------------
 
@@ -396,7 +411,7 @@ class Outbox:
 
     def _send_one(self, unsent: Unsent) -> None:
         if unsent.frames:
-            self._publish(unsent.frames, unsent.handed_back)
+            self._publish(unsent.frames, unsent.acknowledges)
         if unsent.call is not None:
             self.settle(unsent.call.tag, unsent.how)
             self._on_sent(unsent.call)

@@ -253,6 +253,31 @@ async def test_a_repeated_reply_is_moved_to_this_channel(scene: Scene) -> None:
     assert scene.port.sent == [frames.ack(7, 1)]
 
 
+async def test_a_request_that_comes_again_is_acknowledged_behind_its_repeated_reply(
+    scene: Scene,
+) -> None:
+    scene.outbox.repeat_for(4, frames.ack(3, 1))
+    scene.outbox.repeat_for(5, b"")  # nobody waited for it
+    scene.port.fill()
+    scene.outbox.repeat_for(6, frames.ack(3, 1))
+    await settled()
+    assert scene.port.sent[0] == frames.ack(7, 1)
+    assert scene.acks() == [(1, False), (5, True)]
+    scene.port.drain()
+    await settled()
+    assert scene.acks() == [(1, False), (5, True), (1, False), (6, False)]
+
+
+async def test_a_repeated_reply_that_a_drain_must_know_of_is_acknowledged_for_once_confirmed(
+    scene: Scene,
+) -> None:
+    await scene.outbox.select_confirms(settled)
+    scene.outbox.repeat_for(4, frames.ack(3, 9))
+    assert (4, False) not in scene.acks()
+    scene.outbox.on_confirm(1, multiple=False, ok=True)
+    assert (4, False) in scene.acks()
+
+
 # -- a socket that takes nothing -------------------------------------------------------------------
 
 

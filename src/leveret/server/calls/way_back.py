@@ -78,6 +78,12 @@ class WayBack(Protocol[C_contra]):
     def repeat(self, name: str, frames: bytes) -> None:
         """Send the reply to a call once more, which was packed for any channel."""
 
+    def repeat_for(self, tag: int, frames: bytes) -> None:
+        """Send a reply once more, packed for any channel, and acknowledge this delivery behind it.
+
+        :param frames: b"" if nobody waits for a reply.
+        """
+
     def finish(self, call: C_contra, frames: bytes) -> bool:
         """Send a call's reply and acknowledge its request.
 

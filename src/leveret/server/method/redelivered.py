@@ -97,8 +97,7 @@ class Redelivered:
         elif decision is Decision.GO_ON and call is not None:
             self._go_on(call, request, source)
         elif decision is Decision.REPEAT and kept is not None:
-            answers.repeat(name, kept[1])
-            answers.settle(tag, Settle.ACK)
+            answers.repeat_for(tag, kept[1])
             source.finished += 1
         else:
             self._count_or_give_up(decision, request, source, seconds)

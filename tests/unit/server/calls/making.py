@@ -93,6 +93,9 @@ class Answers:
     def repeat(self, name: str, frames: bytes) -> None:
         self.sent.append(("repeat", frames))
 
+    def repeat_for(self, tag: int, frames: bytes) -> None:
+        self.sent.extend((("repeat", frames), ("ack", tag)))
+
     def finish(self, call: ServerCall, frames: bytes) -> bool:
         self.sent.append(("finish", frames))
         return not self.full
