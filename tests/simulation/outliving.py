@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from leveret import CallHandle, Cancelled, DeadlineExceeded, InvalidArgument, MaybeExecuted, Rabbit
 from leveret.errors import CallError
 from tests.faults.diary import Entry
-from tests.simulation.deeds import Broken, Counted, Deed, Here
+from tests.simulation.deeds import GIVEN_UP, Broken, Counted, Deed, Here
 from tests.simulation.plan import PlannedDeed
 from tests.simulation.work import Work, answer_to
 
@@ -220,7 +220,8 @@ class Started(_Outliving):
             return  # one was cancelled, and the servers expect the next one, which was never sent
         # A broker that goes away while its server drains cuts the grace short.
         is_maybe = isinstance(last, MaybeExecuted | Cancelled) and last.executed == "maybe"
-        if is_maybe and not self.idempotent and not self.planned.calm:
+        may_fail = not self.idempotent or GIVEN_UP.search(str(last))
+        if is_maybe and may_fail and not self.planned.calm:
             return
         shown = f"{last!r}, executed={getattr(last, 'executed', None)!r}"
         yield "started_lost", f"its end is {shown}: {entry}"
