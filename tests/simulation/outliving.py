@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Final
 from leveret import CallHandle, Cancelled, DeadlineExceeded, InvalidArgument, MaybeExecuted, Rabbit
 from leveret.errors import CallError
 from tests.faults.diary import Entry
-from tests.simulation.deeds import GIVEN_UP, Broken, Counted, Deed, Here
+from tests.faults.judgement import GIVEN_UP
+from tests.simulation.deeds import Broken, Counted, Deed, Here
 from tests.simulation.plan import PlannedDeed
 from tests.simulation.work import Work, answer_to
 

@@ -27,6 +27,7 @@ from leveret.server.calls.life import (
     Stop,
 )
 from leveret.server.calls.next_requests import Fate
+from leveret.server.calls.once_calls import OnceCalls
 from leveret.server.calls.table import CallTable, EarlyCancels
 from leveret.server.handlers.execution import Executor
 from leveret.server.method.shared import Shared
@@ -649,6 +650,49 @@ async def test_a_one_way_call_that_waits_is_forgotten_if_its_channel_ends() -> N
     assert len(scene.server.calls) == 2
     scene.lose_the_channel()
     assert [call.id for call in scene.server.calls] == ["1"]
+    await over(scene)
+
+
+@pytest.mark.parametrize("noted", [False, True])
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_start_that_is_refused_settles_no_delivery_of_another_channel(
+    monkeypatch: pytest.MonkeyPatch, noted: bool, again: bool
+) -> None:
+    may_note = asyncio.Event()
+
+    async def refuse(*_: object) -> bool:
+        await may_note.wait()
+        return noted
+
+    monkeypatch.setattr(OnceCalls, "lasts", True)
+    monkeypatch.setattr(OnceCalls, "refuse", refuse)
+    scene = Scene()
+    started = structs.replace(scene.request(body=b"[]"), started=60.0, idempotency_key="k")
+    scene.server.take(started, scene.source, old=False)
+    (refusing,) = scene.server._ends.refusals
+    scene.lose_the_channel()
+    if again:
+        scene.attach_again()  # on which the same tag is another request's
+    may_note.set()
+    await asyncio.wait({refusing})
+    assert scene.answers.sent == []
+    assert not scene.server.calls
+    await over(scene)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_start_that_is_left_to_others_settles_no_delivery_of_another_channel(
+    monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    monkeypatch.setattr("leveret.server.method.unawaited._LEFT_AFTER", 0.0)
+    scene = Scene()  # its store does not outlive it
+    started = structs.replace(scene.request(), started=60.0, idempotency_key="k")
+    scene.server.take(started, scene.source, old=False)
+    if ends:
+        scene.lose_the_channel()
+        scene.attach_again()
+    await until(lambda: scene.source.counters.handed_back == 1, "it is left to them")
+    assert scene.sent("hand back") == ([] if ends else [None])
     await over(scene)
 
 

@@ -112,15 +112,19 @@ class Ends:
     def _refuse(self, call: ServerCall, reply: bytes, then: Callable[[], object]) -> None:
         """Note why a started call is not run, and only then settle its request.
 
-        It goes back where that cannot be noted: nobody could tell its caller.
+        It goes back where that cannot be noted: nobody could tell its caller. Where its channel has
+        ended meanwhile, the broker has it already, and its tag may be that of another request.
         """
+        answers, delivery = call.source.answers, call.incoming.delivery
 
         async def refuse() -> None:
             is_noted = False
             try:
                 is_noted = await self._once.refuse(call, reply)
             finally:
-                if is_noted:
+                if call.incoming.delivery is delivery and not answers.is_open:
+                    self.forget(call)
+                elif is_noted:
                     then()
                 else:
                     self.finish(call, b"", back=True)

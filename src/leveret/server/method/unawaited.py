@@ -97,9 +97,11 @@ class Unawaited:
             self._spec.key,
         )
 
+        answers = source.answers  # on another channel its tag is another request's
+
         def hand_back() -> None:
             source.counters.handed_back += 1
-            if source.answers.is_open:
+            if answers.is_open:
                 self._hand_back(request, source, request.deadline - time.time())
 
         self._loop.call_later(_LEFT_AFTER, hand_back)
