@@ -69,9 +69,10 @@ async def test_nothing_hangs_at_its_end_while_the_broker_takes_no_publishes(
 
 
 async def test_a_drain_that_brings_the_alarm_itself_ends_within_its_grace(
-    own_rabbitmq: RabbitMQ,
+    own_rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RabbitMQ blocks who publishes: it is the drain's own word to the callers of what runs."""
+    monkeypatch.setattr("leveret.server.announcer.ANNOUNCE_AFTER", 3600.0)  # not told before
     gate = Gate()
     async with (
         leveret.connect(own_rabbitmq.url) as client,
