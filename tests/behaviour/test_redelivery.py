@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pika
@@ -11,17 +12,22 @@ import pytest
 import leveret
 from leveret import (
     Busy,
+    CallEnd,
+    Cancelled,
     Code,
+    CurrentCall,
     DeadlineExceeded,
     MaybeExecuted,
     NoServer,
     Rabbit,
+    ServerCallNext,
     Service,
     current_call,
     method,
 )
 from leveret.amqp.properties import Properties
 from leveret.server.method import asking
+from leveret.testing import FaultProxy
 from tests.behaviour.crashing import crash
 from tests.behaviour.patience import PATIENCE, at_once, until
 from tests.behaviour.raw import RawPeer
@@ -45,6 +51,20 @@ class Twice(Service):
         return current_call().redelivered
 
 
+class Failures:
+    """The codes of the calls that failed."""
+
+    def __init__(self) -> None:
+        self.codes: asyncio.Queue[str] = asyncio.Queue()
+
+    async def __call__(self, call: CurrentCall, call_next: ServerCallNext) -> Any:
+        return await call_next(call)
+
+    def call_ended(self, call: CurrentCall, end: CallEnd) -> None:
+        if end.error is not None:
+            self.codes.put_nowait(end.error.code)
+
+
 async def test_an_idempotent_call_is_run_again_when_its_server_vanished(
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:
@@ -65,7 +85,7 @@ async def test_a_request_is_not_run_again_whose_caller_was_told_that_it_was_refu
     client: Rabbit, host: Rabbit, raw: RawPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its server refused it, and vanished before it had acknowledged it."""
-    monkeypatch.setattr(asking, "CONFIRM_WITHIN_WAITS", PATIENCE)  # on a busy machine too
+    monkeypatch.setattr(asking, "CONFIRM_WITHIN", PATIENCE)  # on a busy machine too
     twice = Twice()
     async with host.serving(Twice()):
         pass
@@ -83,10 +103,10 @@ async def test_a_request_is_not_run_again_whose_caller_was_told_that_it_was_refu
         assert await client.remote(Twice).again() is False
 
 
-async def test_a_request_is_run_again_though_its_caller_does_not_say_that_it_waits(
+async def test_a_request_is_not_run_again_whose_caller_does_not_say_that_it_waits(
     host: Rabbit, rabbitmq_url: str, raw: RawPeer
 ) -> None:
-    """It may be cut off, and get its reply later."""
+    """It may have been told that nobody ran it. If it was only cut off, it sends it again."""
     twice = Twice()
     async with host.serving(Twice()):
         pass
@@ -97,10 +117,88 @@ async def test_a_request_is_run_again_though_its_caller_does_not_say_that_it_wai
     await taken.get()
     async with host.serving(twice):
         mortal.crash()
-        kinds = {(await raw.reply()).properties.type}
-        while "result" not in kinds:
-            kinds.add((await raw.reply()).properties.type)
-    assert "claim" in kinds
+        questions = [(await raw.reply()).properties.type for _ in range(2)]
+        failure = await raw.failure()
+    assert questions == ["claim", "claim"]
+    assert (failure["code"], failure["type"]) == ("CANCELLED", "Unconfirmed")
+    assert "executed" not in failure  # maybe: the server that had it may have run it
+    assert twice.ran == 0
+
+
+UNCONFIRMED = {
+    "code": "CANCELLED",
+    "message": "its caller says nothing",
+    "executed": "maybe",
+    "type": "Unconfirmed",
+}
+"""What a server answers that asked a caller in vain."""
+
+
+async def test_a_call_whose_client_was_not_heard_goes_out_again(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    async with host.serving(Twice()):
+        pass
+    taken = await raw.take("leveret.twice.again")
+    call = asyncio.create_task(client.remote(Twice).again())
+    first = await taken.get()
+    raw.answer(first, msgspec.json.encode(UNCONFIRMED), type="error")
+    second = await taken.get()
+    assert second.properties.correlation_id == first.properties.correlation_id
+    raw.answer(second, b"true", type="result")
+    assert await call is True
+
+
+async def test_what_a_server_says_of_one_copy_of_a_call_that_was_not_heard_is_in_doubt(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    """The broker may have the first copy back, and another server may run it."""
+    async with host.serving(Twice()):
+        pass
+    taken = await raw.take("leveret.twice.again")
+    call = asyncio.create_task(client.remote(Twice).again())
+    raw.answer(await taken.get(), msgspec.json.encode(UNCONFIRMED), type="error")
+    refusal = {"code": "RESOURCE_EXHAUSTED", "message": "no place", "executed": "no"}
+    raw.answer(await taken.get(), msgspec.json.encode(refusal), type="error")
+    with pytest.raises(Busy) as caught:
+        await call
+    assert caught.value.executed == "maybe"
+
+
+async def test_another_call_whose_client_was_not_heard_is_not_sent_again(
+    client: Rabbit, host: Rabbit, raw: RawPeer
+) -> None:
+    """The server that had it before may have run it."""
+    async with host.serving(Twice()):
+        pass
+    taken = await raw.take("leveret.twice.once")
+    call = asyncio.create_task(client.remote(Twice).once())
+    raw.answer(await taken.get(), msgspec.json.encode(UNCONFIRMED), type="error")
+    with pytest.raises(Cancelled, match="says nothing") as caught:
+        await call
+    assert caught.value.executed == "maybe"
+    assert taken.empty()
+
+
+async def test_a_call_whose_client_hears_the_question_too_late_is_run_all_the_same(
+    rabbitmq_url: str, host: Rabbit, raw: RawPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "CONFIRM_WITHIN", 0.2)
+    twice = Twice()
+    async with host.serving(Twice()):
+        pass
+    taken = await raw.take("leveret.twice.again")
+    failures = Failures()
+    async with FaultProxy(rabbitmq_url) as proxy, leveret.connect(proxy.url) as far:
+        call = asyncio.create_task(far.remote(Twice).with_options(wait_for_server=True).again())
+        await taken.get()
+        async with host.serving(twice, middleware=[failures]):
+            proxy.stall("to_client")
+            raw.crash()
+            async with asyncio.timeout(PATIENCE):
+                assert await failures.codes.get() == "CANCELLED"
+            proxy.resume()
+            assert await call is False  # a new request, which no server had before
     assert twice.ran == 1
 
 
@@ -238,7 +336,8 @@ async def test_a_count_that_its_sender_made_up_is_not_believed(
     async with host.serving(Twice()):
         mortal.crash()
         while (reply := await raw.reply()).properties.type != "result":
-            assert reply.properties.type == "claim"  # not answered: its caller may be cut off
+            assert reply.properties.type == "claim"
+            raw.control(reply.properties.reply_to or "", "go", correlation_id="raw-1")
     assert reply.body == b"true"
 
 

@@ -364,6 +364,22 @@ async def the_server_had_to_stop(on: Stage) -> object:
         return await packing
 
 
+@ends_with("Cancelled")
+async def the_caller_was_not_heard(on: Stage) -> object:
+    async with on.host.serving(on.shop):
+        pass
+    async with FaultProxy(on.url) as proxy, leveret.connect(proxy.url) as client:
+        remote = client.remote(Shop).with_options(wait_for_server=True)
+        packing = asyncio.create_task(remote.pack(1))
+        await on.waits("leveret.shop.pack")
+        proxy.stall("to_client")
+        async with on.host.serving(on.shop) as server:
+            await until(lambda: bool(server.calls()), "the server asks")
+            await until(lambda: not server.calls(), "it has asked in vain")
+            proxy.resume()
+            return await packing
+
+
 @ends_with("MaybeExecuted")
 async def the_server_died(on: Stage) -> object:
     async with on.host.serving(on.shop):

@@ -298,9 +298,8 @@ class MethodServer:
             call.tick = self.deadlines.add(call.ends, call)
             self._admit(call)
             return
-        if (old or request.redelivered or request.attempts or request.old) and self._asking.ask(
-            call, old=old or request.old
-        ):
+        may_be_told = old or request.redelivered or request.attempts or request.old
+        if may_be_told and self._asking.ask(call):
             return
         if request.only_if_free and self.slots.is_free and self._telling_first.tell(call):
             return

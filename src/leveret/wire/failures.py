@@ -74,6 +74,23 @@ _BY_CODE: Final[dict[str, type[CallError]]] = {
 }
 
 
+class Unconfirmed(Cancelled):
+    """A server asked in vain whether the caller still waits, so it did not run the call.
+
+    Its name travels as the type of a `Cancelled`. A client that still waits sends the request again
+    if it may, and otherwise raises `Cancelled`.
+    """
+
+
+def is_unconfirmed(body: bytes | None) -> bool:
+    """Whether the body of an error is that of an `Unconfirmed`."""
+    try:
+        failure = _decode(body or b"")
+    except DECODE_ERRORS:
+        return False
+    return failure.code == Cancelled.code and failure.type == Unconfirmed.__name__
+
+
 def encode_failure(error: CallError) -> bytes:
     """The body that tells a caller of `error`."""
     failure = _Failure(

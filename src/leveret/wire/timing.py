@@ -51,11 +51,7 @@ NO_SERVER_EARLIEST: Final = 0.05
 a server that has listened for less need not ask the callers of what came meanwhile."""
 
 CONFIRM_WITHIN: Final = 2.0
-"""A caller has this long to confirm that it still waits, before its old request is dropped."""
-
-CONFIRM_WITHIN_WAITS: Final = 1.0
-"""The same where the method is idempotent, and the caller waits for a server until its deadline, or
-another server had the request: then it is run, as that does no harm."""
+"""A caller has this long to confirm that it still waits, before its request is refused."""
 
 # -- what is restored --------------------------------------------------------------------------
 

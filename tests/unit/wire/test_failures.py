@@ -5,8 +5,15 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from leveret import DeclaredError, RemoteError
-from leveret.wire.failures import as_declared, decode_failure, encode_failure, misfit
+from leveret import Cancelled, DeclaredError, RemoteError
+from leveret.wire.failures import (
+    Unconfirmed,
+    as_declared,
+    decode_failure,
+    encode_failure,
+    is_unconfirmed,
+    misfit,
+)
 
 
 class Even(msgspec.Struct):
@@ -60,6 +67,21 @@ def test_args_are_the_values_of_the_fields_wherever_the_error_comes_from() -> No
     assert known is not None
     assert known.args == ("carrot", 0.0)
     assert decode_failure(encode_failure(known), {"GONE": Gone}, "shop.buy").args == known.args
+
+
+def test_an_unconfirmed_call_is_a_cancelled_one_to_its_caller() -> None:
+    body = encode_failure(Unconfirmed("its caller says nothing", executed="no"))
+    assert is_unconfirmed(body)
+    arrived = decode_failure(body, {}, "shop.buy")
+    assert (type(arrived), arrived.message) == (Cancelled, "its caller says nothing")
+    assert arrived.executed == "no"
+
+
+@pytest.mark.parametrize(
+    "body", [None, b"", b"{", b"[]", b"\xff", encode_failure(Cancelled("by its caller"))]
+)
+def test_what_does_not_say_so_is_not_unconfirmed(body: bytes | None) -> None:
+    assert not is_unconfirmed(body)
 
 
 def test_a_message_that_is_cut_says_so() -> None:

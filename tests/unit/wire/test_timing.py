@@ -19,10 +19,6 @@ def test_a_call_ends_within_the_promised_time_after_its_deadline() -> None:
     assert timing.LATEST_END + TICK < timing.PROMISED_END
 
 
-def test_an_old_idempotent_request_runs_sooner_than_others_are_dropped() -> None:
-    assert timing.CONFIRM_WITHIN_WAITS < timing.CONFIRM_WITHIN
-
-
 def test_no_call_of_a_tenth_of_a_second_is_probed_before_the_earliest_no_server() -> None:
     assert min(timing.PROBE_AFTER, 0.1 / 2) >= timing.NO_SERVER_EARLIEST
 

@@ -18,6 +18,7 @@ from leveret.client.calls.route import HEARD_EVERY
 from leveret.client.calls.stages import judged
 from leveret.errors import LeveretError
 from leveret.wire.dialect import ClientDialect
+from leveret.wire.failures import is_unconfirmed
 from leveret.wire.message import Bounce, Notice, NoticeKind, Reply, StageReply
 from leveret.wire.stream_messages import Closing, Credited, End, Item, Sign, StreamMessage
 
@@ -92,7 +93,8 @@ class Inbox:
             route = request.route
             if now - route.server_seen_at > HEARD_EVERY:
                 route.heard(now)
-            self._replied(call, message)
+            if not (message.is_error and self._is_unheard(call, message)):
+                self._replied(call, message)
         elif type(message) is Item:
             self._streamed(call, message)
         elif isinstance(message, StageReply):
@@ -115,6 +117,16 @@ class Inbox:
         elif message.progress is not None and call.listener is not None:
             call.listener.heard(message.progress)
 
+    def _is_unheard(self, call: Pending, error: Reply) -> bool:
+        """Whether a server refused a call as it did not hear that its caller waits.
+
+        Its client was cut off, or slow. The request goes out again, if that does no harm.
+        """
+        if not call.request.repeatable or not is_unconfirmed(error.body):
+            return False
+        self._fire(call, Event.UNHEARD)
+        return True
+
     def _is_past(self, call: Pending, stage: int) -> bool:
         """Whether a call is past a stage of its pipe. A call that has not reached it has now."""
         at = call.request.stage
@@ -130,6 +142,8 @@ class Inbox:
             return
         request = call.request
         request.route.heard(self._time())
+        if reply.stage <= 1 and reply.is_error and self._is_unheard(call, reply):
+            return
         last, method = len(request.stages), request.route.key
         self._replied(call, judged(reply, stage=request.stage, last=last, method=method))
 

@@ -108,6 +108,7 @@ class Event(Enum):
     RUNS = "its handler runs"
     CONFIRM = "a server asks whether the caller still waits"
     PASSED = "it is at a later stage of its pipe"
+    UNHEARD = "a server did not hear whether its caller waits, and did not run it"
     BEGINS = "a server sent the first message of its stream"
     SERVER_GONE = "the server of its stream is gone"
     # From the broker: the request came back, or was not taken.
@@ -332,6 +333,7 @@ REPEATABLE_ONLY: Final = frozenset(
         Event.QUEUE_GONE,
         Event.STILL_MISSING,
         Event.RESEND_DOUBTFUL,
+        Event.UNHEARD,
         Event.CHANNEL_GONE,
         Event.CONNECTED_AGAIN,
         Event.REPLY_QUEUE_GONE,
@@ -374,6 +376,9 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     # The request of the next stage of a pipe is on its way, unless this one goes out again.
     **{(s, _E.PASSED): (s, _A.NOTHING) for s in LIVE},
     **{(s, _E.PASSED): (_S.QUIET, _A.NOTHING) for s in OUT},
+    # Another server may have another copy, or had this one: it counts as sent again.
+    **{(s, _E.UNHEARD): (_S.DELAYED, _A.PUBLISH_LATER_DOUBTFUL) for s in WAITING},
+    **{(s, _E.UNHEARD): (s, _A.NOTHING) for s in (_S.EXPIRED, _S.DELAYED, _S.UNSENT)},
     # A server that sends has the call, even if its request came back, or is about to go out again.
     **{(s, _E.BEGINS): (_S.STREAMING, _A.NOTHING) for s in LIVE},
     (_S.STREAMING, _E.SERVER_GONE): (_S.ENDED, _A.FAIL_BROKEN),
@@ -384,7 +389,7 @@ TRANSITIONS: Final[dict[tuple[State, Event], tuple[State, Act]]] = {
     # Nor does it matter what becomes of another copy of a request whose stream has begun.
     **{
         (_S.STREAMING, e): (_S.STREAMING, _A.NOTHING)
-        for e in (_E.NO_ROUTE, *_OF_COPIES, _E.CHANNEL_GONE, _E.CHANNEL_LOST)
+        for e in (_E.NO_ROUTE, _E.UNHEARD, *_OF_COPIES, _E.CHANNEL_GONE, _E.CHANNEL_LOST)
     },
     **{(s, _E.QUEUE_RETURNS): (s, _A.NOTHING) for s in LIVE},  # it went on meanwhile
     (_S.UNROUTED, _E.QUEUE_RETURNS): (_S.DELAYED, _A.PUBLISH_LATER),

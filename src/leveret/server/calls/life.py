@@ -103,8 +103,7 @@ class Event(Enum):
     ASK = "ask"
     """It was in the queue before this server, or expires at once if this server dies."""
     CONFIRMED = "confirmed"
-    """Its caller still waits, or says nothing and running the call does no harm; or the broker has
-    the notice to it."""
+    """Its caller still waits, or the broker has the notice to it; or nobody else can run it."""
     UNCONFIRMED = "unconfirmed"
     """Its caller says nothing, or cannot be told."""
     PLACE = "place"
@@ -375,8 +374,6 @@ class ServerCall(Struct, eq=False, kw_only=True):
     """Whether its handler has begun, in whatever state the call is now."""
     one_way: bool = False
     """Whether nobody waits for a reply."""
-    old: bool = False
-    """Whether its caller is asked because the request was in the queue before this server."""
     asked_twice: bool = False
     """Whether its caller was asked a second time, as it had not answered."""
     dead_letter: bool = False

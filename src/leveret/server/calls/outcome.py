@@ -21,7 +21,7 @@ from leveret.errors import (
 from leveret.server.calls.intake import may_have_run
 from leveret.server.calls.life import Holding, ServerCall, State, Stop
 from leveret.wire.error_texts import is_long, safe_repr, safe_str, shortened_traceback
-from leveret.wire.failures import as_declared, misfit
+from leveret.wire.failures import Unconfirmed, as_declared, misfit
 from leveret.wire.log_fields import fields_of, shown
 
 log = logging.getLogger("leveret.server")
@@ -46,6 +46,11 @@ def may_run_elsewhere(call: ServerCall) -> bool:
     """
     request = call.incoming
     return may_have_run(request) or request.is_copy or call.holding is Holding.DETACHED
+
+
+def unconfirmed() -> CallError:
+    """The error of a call whose caller did not say that it still waits."""
+    return Unconfirmed("its caller did not say in time that it still waits", executed="no")
 
 
 def stopped(call: ServerCall, state: State, *, in_thread: bool) -> CallError:

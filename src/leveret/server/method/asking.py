@@ -6,7 +6,10 @@ its acknowledgement was read. Usually the answer was a refusal, which says that 
 run.
 
 A caller that does not answer is asked a second time: a question or an answer is lost with the
-connection that breaks under it, and the client is back by then.
+connection that breaks under it, and the client is back by then. If it says nothing again, the call
+does not run: nobody knows what its caller was told. It is refused as unconfirmed. A client that was
+only cut off finds the refusal, and sends the request again if the method is idempotent or the call
+has a key.
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ from collections.abc import Callable
 
 from leveret.errors import CallError
 from leveret.server.calls.life import Event, Holding, Life, ServerCall, State
-from leveret.server.calls.outcome import stopped
+from leveret.server.calls.outcome import unconfirmed
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.message import Notice, NoticeKind
-from leveret.wire.timing import CONFIRM_WITHIN, CONFIRM_WITHIN_WAITS
+from leveret.wire.timing import CONFIRM_WITHIN
 
 
 class Asking:
@@ -51,12 +54,8 @@ class Asking:
         self._fail = fail
         self._forget = forget
 
-    def ask(self, call: ServerCall, *, old: bool) -> bool:
-        """Ask the caller whether it still waits; False if its dialect does not know this question.
-
-        :param old: whether its request was in the queue before this server.
-        """
-        call.old = old
+    def ask(self, call: ServerCall) -> bool:
+        """Ask the caller whether it still waits; False if its dialect has no such question."""
         question = self._question(call)
         if not question:
             return False
@@ -89,28 +88,16 @@ class Asking:
         elif call.holding is Holding.DETACHED:
             self._life.fire(call, Event.UNCONFIRMED)
             self._forget(call)  # whoever gets its request next asks its caller
-        elif self._still_waits(call) and call.ends > now:
+        elif self._idempotent and call.incoming.stage > 1 and call.ends > now:
+            # Its client cannot send it again, and says of no later stage that it has not run.
             self.confirmed(call)
         else:
-            error = stopped(call, call.state, in_thread=False)
             self._life.fire(call, Event.UNCONFIRMED)
-            self._fail(call, error)
-
-    def _still_waits(self, call: ServerCall) -> bool:
-        """Whether to assume that the caller still waits, though it does not answer.
-
-        The caller may be cut off, and running the request does no harm. But a caller that does not
-        wait for a server may have been told that there was none, and that its handler did not run.
-        The caller of a request that another server had was hardly told so. It could have been only
-        if that server had lost the request before it had asked. Such a request runs as well, unless
-        its method is not idempotent: what runs for nobody must then have no effect.
-        """
-        return self._idempotent and (not call.old or call.incoming.waits)
+            self._fail(call, unconfirmed())
 
     def _patience(self, call: ServerCall) -> float:
         """Seconds in which its caller must answer."""
-        within = CONFIRM_WITHIN_WAITS if self._still_waits(call) else CONFIRM_WITHIN
-        return min(within, call.ends - call.arrived)
+        return min(CONFIRM_WITHIN, call.ends - call.arrived)
 
     def _question(self, call: ServerCall) -> bytes:
         notice = Notice(kind=NoticeKind.CONFIRM, answer_to=self._answer_to)

@@ -38,6 +38,10 @@ CELLS: Final[dict[Event, list[tuple[tuple[State, ...], State | None, Act]]]] = {
         ((S.AT_SERVER, S.RUNNING, S.SOUGHT), S.QUIET, A.NOTHING),
         (REST, None, A.NOTHING),
     ],
+    E.UNHEARD: [
+        ((S.EXPIRED, S.DELAYED, S.UNSENT, S.STREAMING), None, A.NOTHING),
+        (REST, S.DELAYED, A.PUBLISH_LATER_DOUBTFUL),
+    ],
     E.BEGINS: [
         ((S.STREAMING,), None, A.NOTHING),
         (REST, S.STREAMING, A.NOTHING),

@@ -13,7 +13,8 @@ from leveret.client.calls.life import Act, Event, Pending
 from leveret.client.calls.listener import Listener
 from leveret.client.calls.route import HEARD_EVERY
 from leveret.contract import Progress
-from leveret.errors import LeveretError
+from leveret.errors import Cancelled, LeveretError
+from leveret.wire.failures import Unconfirmed, encode_failure
 from leveret.wire.message import Reply, StageReply
 from leveret.wire.native.dialect import NativeClient
 from tests.unit.client.calls.making import a_call, a_pipe
@@ -141,6 +142,42 @@ async def test_a_server_that_asks_is_told_whether_the_caller_waits() -> None:
     there.inbox.on_delivery(message("gone", "claim", reply_to="gate.1"))
     assert there.events == [Event.CONFIRM]
     assert there.confirmed == [("gate.1", call.id, True), ("gate.1", "gone", False)]
+
+
+UNCONFIRMED = encode_failure(Unconfirmed("its caller says nothing"))
+CANCELLED = encode_failure(Cancelled("the server stopped while the handler ran"))
+
+
+@pytest.mark.parametrize("options", [{"idempotent": True}, {"keyed": True}])
+async def test_a_call_that_no_server_runs_as_its_client_was_not_heard_has_not_ended(
+    options: dict[str, bool],
+) -> None:
+    there = There()
+    call = there.call(**options)
+    there.inbox.on_delivery(message(call.id, "error", UNCONFIRMED))
+    assert (there.events, there.replies) == ([Event.UNHEARD], [])
+    there.inbox.on_delivery(message(call.id, "error", CANCELLED))
+    assert there.events == [Event.UNHEARD]
+    assert [reply.body for _, reply in there.replies] == [CANCELLED]
+
+
+async def test_another_call_ends_if_its_client_was_not_heard() -> None:
+    there = There()
+    call = there.call()
+    there.inbox.on_delivery(message(call.id, "error", UNCONFIRMED))
+    assert not there.events
+    assert [reply.body for _, reply in there.replies] == [UNCONFIRMED]
+
+
+async def test_a_pipe_begins_again_if_its_client_was_not_heard_at_the_first_stage() -> None:
+    there = There()
+    call = a_pipe(idempotent=True)
+    there.calls[call.id] = call
+    there.inbox.on_delivery(message(call.id, "error", UNCONFIRMED, headers={"stage": 1}))
+    assert (there.events, there.replies) == ([Event.UNHEARD], [])
+    there.inbox.on_delivery(message(call.id, "error", UNCONFIRMED, headers={"stage": 2}))
+    assert there.events == [Event.UNHEARD]
+    assert [reply.body for _, reply in there.replies] == [UNCONFIRMED]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ AT_ANY_TIME: Final = (
     Event.CONFIRM,
     Event.TAKEN,
     Event.PASSED,
+    Event.UNHEARD,
     Event.BEGINS,
     Event.NO_ROUTE,
     Event.EXPIRY,
