@@ -520,6 +520,33 @@ def test_the_end_of_the_connection_ends_what_it_serves(broker_url: str) -> None:
     assert shelf.entered == ["entered", "left"]
 
 
+def test_a_signals_handler_that_calls_as_it_interrupts_a_close_is_told_so(broker_url: str) -> None:
+    told: SimpleQueue[BaseException] = SimpleQueue()
+    rabbit = leveret.blocking.connect(broker_url)
+
+    class Leaves(Shelf):
+        async def __aexit__(self, *error: object) -> None:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            self.entered.append(str(await asyncio.to_thread(told.get, timeout=PATIENCE)))
+
+    def calls(*_: object) -> None:
+        try:
+            rabbit.call("leaves.triple", n=1)
+        except RuntimeError as error:
+            told.put(error)
+
+    before = signal.signal(signal.SIGUSR1, calls)
+    try:
+        shelf = Leaves(rabbit)
+        rabbit.serving(shelf)
+        rabbit.close()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert "opened or closed" in shelf.entered[1]
+    rabbit.open()  # it is of use again
+    rabbit.close()
+
+
 def test_where_no_broker_is_the_error_says_so_and_the_next_use_tries_again() -> None:
     rabbit = leveret.blocking.connect("amqp://guest:guest@127.0.0.1:1/")
     for _ in range(2):
@@ -594,7 +621,7 @@ PROGRAM = """
 
 
 def program(url: str, body: str, first: str = "", **how: Any) -> subprocess.Popen[str]:
-    text = textwrap.dedent(PROGRAM).format(first=first, body=body)
+    text = textwrap.dedent(PROGRAM).format(first=textwrap.dedent(first), body=body)
     return subprocess.Popen(
         [sys.executable, "-c", text, url],
         stdout=subprocess.PIPE,
@@ -620,6 +647,40 @@ def test_a_script_ends_in_the_middle_of_a_call_and_of_a_stream(
     )
     out, err = child.communicate(timeout=3 * PATIENCE)
     assert (out, err, child.returncode) == ("0\n", "", 0)
+
+
+@pytest.mark.parametrize("use", ["call('desk.double', n=1)", "close()", "submit(nothing())"])
+@pytest.mark.parametrize("opened", ["never", "as the program ran", "once it was closed at its end"])
+def test_what_is_collected_after_the_end_of_a_script_is_told_that_threads_have_ended(
+    rabbitmq_url: str, desk: Desk, use: str, opened: str
+) -> None:
+    first = f"""
+import atexit
+
+async def nothing():
+    pass
+
+class Late:
+    def __init__(self, rabbit):
+        self.rabbit, self.nothing = rabbit, nothing
+
+    def __del__(self, nothing=nothing):
+        try:
+            self.rabbit.{use}
+        except RuntimeError as error:
+            print(error)
+        print("collected")
+"""
+    if opened == "once it was closed at its end":
+        first += "\natexit.register(lambda: rabbit.call('desk.double', n=3))"
+    body = "global late; late = Late(rabbit)"
+    if opened == "as the program ran":
+        body += "; rabbit.open()"
+    child = program(rabbitmq_url, body, first)
+    out, err = child.communicate(timeout=3 * PATIENCE)
+    assert out.splitlines()[-1] == "collected"
+    assert ("the interpreter ends" in out) == (use != "close()")
+    assert (err, child.returncode) == ("", 0)
 
 
 def test_ctrl_c_cancels_the_call_at_its_server(rabbitmq_url: str, desk: Desk) -> None:

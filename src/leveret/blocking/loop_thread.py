@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakSet
 
@@ -134,6 +136,7 @@ class LoopThread:
         self._name = name
         self._on_fork = on_fork
         self._lock = threading.Lock()
+        self._at_lock: set[int] = set()
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -141,8 +144,8 @@ class LoopThread:
 
     @property
     def runs(self) -> bool:
-        """Whether its thread runs in this process."""
-        return self._loop is not None and self._pid == os.getpid()
+        """Whether its thread runs in this process. None does once the interpreter ends."""
+        return self._loop is not None and self._pid == os.getpid() and not sys.is_finalizing()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine, and wait for what it gives. An exception meanwhile, as by Ctrl-C,
@@ -175,7 +178,11 @@ class LoopThread:
 
         :param over: is called when it is over, or is not to begin, before its future is done.
         """
-        loop = self._loop_for(coroutine, waits=False)
+        try:
+            loop = self._loop_for(coroutine, waits=False)
+        except BaseException:
+            over()
+            raise
 
         def cut_off() -> ConnectionLost | None:
             return None if self.is_loop_of_now(loop) else closed_meanwhile()
@@ -200,6 +207,11 @@ class LoopThread:
                         " another thread, as that of a handler that is a plain def"
                     )
                 check_surroundings()
+            if sys.is_finalizing():
+                raise RuntimeError(
+                    "the interpreter ends, and threads with it: nobody would make this call. What"
+                    " __del__ is to send at the end of a program, have `atexit` or a `with` send"
+                )
             loop = self._loop
             if loop is not None and self._pid == os.getpid():
                 return loop
@@ -208,8 +220,31 @@ class LoopThread:
             coroutine.close()
             raise
 
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Nobody else starts or stops it meanwhile.
+
+        A signal's handler or a finalizer may interrupt the thread that does so, and can only wait
+        for it in vain.
+
+        :raises RuntimeError: there.
+        """
+        me = threading.get_ident()
+        if me in self._at_lock:
+            raise RuntimeError(
+                "the connection is being opened or closed by this very thread, which a signal's"
+                " handler or __del__ has interrupted: it would wait for itself. Have the handler"
+                " tell the program, as by an Event, what to do"
+            )
+        try:
+            self._at_lock.add(me)
+            with self._lock:
+                yield
+        finally:
+            self._at_lock.discard(me)
+
     def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
+        with self._locked():
             if self._pid != os.getpid():
                 _of_parents.append((self._loop, self._thread, self._on_fork()))
                 self._loop = self._thread = None
@@ -238,7 +273,7 @@ class LoopThread:
 
         Whoever uses it meanwhile waits for that.
         """
-        with self._lock:
+        with self._locked():
             loop, thread = self._loop, self._thread
             if loop is None or thread is None or self._pid != os.getpid():
                 return
@@ -274,6 +309,7 @@ class LoopThread:
     def forked(self) -> None:
         """This process was forked just now; the lock may be held by a thread of the parent."""
         self._lock = threading.Lock()
+        self._at_lock = set()
 
 
 async def _last_of_all(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
