@@ -52,6 +52,8 @@ _LONG: Final = 4400
 """Items of a long stream: more than a server ever keeps for a client that does not acknowledge."""
 _MOVED: Final = 0.4
 """Seconds after which a stream has given some of its items."""
+_STOOD_STILL: Final = 0.6
+"""Seconds for which a server does nothing; its client waits for longer."""
 _STORE_BACK: Final = 4.0
 """Seconds in which what waited for the store has run."""
 _GO_ON: Final = ("one_way", "started", "pipe", "nested", "kept")
@@ -250,6 +252,7 @@ class Aftermath:
         if "ask" in self._system.plan.verbs:
             yield from self._lost_answers(self._system.clients[0].process)
             yield from self._lost_answers(self._system.servers[0].process)
+            yield from self._late_answers()
         if Keyed in self._kinds:
             self._system.store.away = True
             sent = [self._calm.deed("one_way", Keyed) for _ in range(2)]
@@ -308,6 +311,16 @@ class Aftermath:
             deed.whom, deed.seconds, deed.steps = "all", 0.3, 3
         self._calm.wait(0.15)  # the servers have the requests
         self._cut_off(process)
+        yield from self._calm.well(asked)
+        yield from self._not_all(asked)
+
+    def _late_answers(self) -> Iterator[str]:
+        """One of the servers stands still while all are asked: its client waits for it."""
+        self._system.servers[0].process.pause(_STOOD_STILL, suspended=False)
+        asked = [self._calm.deed("ask") for _ in self._system.clients]
+        for deed in asked:
+            assert isinstance(deed, Asked)
+            deed.whom, deed.seconds, deed.steps = "all", 0.0, 1
         yield from self._calm.well(asked)
         yield from self._not_all(asked)
 

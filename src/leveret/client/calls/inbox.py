@@ -103,6 +103,12 @@ class Inbox:
             if not self._is_past(call, message.stage):
                 self._goes_on(call, message)
         elif not isinstance(message, Reply):
+            self._of_a_stream(call, message)
+
+    def _of_a_stream(self, call: Pending, message: StreamMessage) -> None:
+        """Take a message of a stream that is no item."""
+        error = message.reply if isinstance(message, Closing) else None
+        if error is None or not (error.is_error and self._is_unheard(call, error)):
             self._streamed(call, message)
 
     def _goes_on(self, call: Pending, message: Notice | Bounce) -> None:

@@ -17,6 +17,7 @@ from leveret.errors import Cancelled, LeveretError
 from leveret.wire.failures import Unconfirmed, encode_failure
 from leveret.wire.message import Reply, StageReply
 from leveret.wire.native.dialect import NativeClient
+from leveret.wire.stream_messages import Closing, StreamMessage
 from tests.unit.client.calls.making import a_call, a_pipe
 
 RETURNED = methods.Basic.Return(
@@ -30,6 +31,7 @@ class There:
     def __init__(self) -> None:
         self.now = 1000.0
         self.replies: list[tuple[Pending, Reply]] = []
+        self.streamed: list[StreamMessage] = []
         self.events: list[Event] = []
         self.causes: list[LeveretError | None] = []
         self.confirmed: list[tuple[str, str, bool]] = []
@@ -40,7 +42,7 @@ class There:
         self.inbox = Inbox(
             get=self.calls.get,
             replied=lambda call, reply: self.replies.append((call, reply)),
-            streamed=lambda call, message: None,
+            streamed=lambda _call, message: self.streamed.append(message),
             fire=self._fire,
             time=lambda: self.now,
             gathered=self._gathered,
@@ -159,6 +161,17 @@ async def test_a_call_that_no_server_runs_as_its_client_was_not_heard_has_not_en
     there.inbox.on_delivery(message(call.id, "error", CANCELLED))
     assert there.events == [Event.UNHEARD]
     assert [reply.body for _, reply in there.replies] == [CANCELLED]
+
+
+async def test_a_stream_that_no_server_runs_as_its_client_was_not_heard_has_not_ended() -> None:
+    there = There()
+    call = there.call(idempotent=True, streams=True)
+    there.inbox.on_delivery(message(call.id, "error", UNCONFIRMED))
+    assert (there.events, there.streamed) == ([Event.UNHEARD], [])
+    there.inbox.on_delivery(message(call.id, "error", CANCELLED))
+    (closing,) = there.streamed
+    assert isinstance(closing, Closing)
+    assert closing.reply.body == CANCELLED
 
 
 async def test_another_call_ends_if_its_client_was_not_heard() -> None:
