@@ -46,7 +46,7 @@ class Guard:
         if not access.is_host_known(headers):
             return PlainTextResponse("The console does not answer to this host name.", 421)
         if not access.may_write(scope["method"], headers):
-            return PlainTextResponse("Only pages of the console itself may do that.", 403)
+            return PlainTextResponse(_of_another(headers), 403)
         root = scope.get("root_path", "")
         path = scope["path"].removeprefix(root) if root else scope["path"]
         if (
@@ -57,8 +57,24 @@ class Guard:
             return None
         if not access.token:
             return PlainTextResponse("Nobody is logged in.", 401)
-        if scope["method"] != "GET" or "text/html" not in headers.get("accept", ""):
-            return PlainTextResponse("Log in first.", 401)
-        query = scope.get("query_string", b"").decode("latin-1")
-        there = path + (f"?{query}" if query else "")
-        return RedirectResponse(f"{root}/login?{urlencode({'next': there})}", 303)
+        return _to_log_in(scope, root, path)
+
+
+def _to_log_in(scope: Scope, root: str, path: str) -> Response:
+    """What a browser is sent to before it sees this path, and others are told."""
+    accepts = Headers(scope=scope).get("accept", "")
+    if scope["method"] != "GET" or "text/html" not in accepts:
+        return PlainTextResponse("Log in first.", 401)
+    if root and path == f"{root}/login":  # or it would be led there for ever
+        return PlainTextResponse(f"--root-path: the proxy is to take {root} off the path.", 404)
+    query = scope.get("query_string", b"").decode("latin-1")
+    there = path + (f"?{query}" if query else "")
+    return RedirectResponse(f"{root}/login?{urlencode({'next': there})}", 303)
+
+
+def _of_another(headers: Headers) -> str:
+    """Why a request may not write."""
+    why = "Only pages of the console itself may do that."
+    if headers.get("origin"):
+        why += " This one has another origin; a proxy is to hand on Host as the browser sent it."
+    return why

@@ -78,7 +78,7 @@ def serve(
     Without log-in it answers to the names of this machine only: else any web site could have its
     own name lead here, and read along.
 
-    :param on_listening: told its URL, once it serves.
+    :param on_listening: told its URL, and where a proxy has it, once it serves.
     :raises InvalidURL: if the broker's URL cannot be read, or that of traces is none.
     :raises CannotListen: if it cannot listen there.
     """
@@ -112,7 +112,9 @@ def serve(
         listener.close()
         raise CannotListen(f"the console cannot listen at {host}:{port}: {error}") from error
     shown = f"[{host}]" if ":" in host else host
-    where = f"http://{shown}:{listener.getsockname()[1]}{root_path}/"
+    where = f"http://{shown}:{listener.getsockname()[1]}/"
+    if root_path:
+        where += f", for a proxy that has it at {root_path}/"
 
     def started() -> None:
         log.info("the console listens at %s", where)

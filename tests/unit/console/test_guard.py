@@ -44,6 +44,14 @@ async def test_who_has_no_cookie_is_led_to_the_log_in_and_back() -> None:
         assert seen.text == "seen"
 
 
+async def test_a_proxy_that_leaves_the_path_on_is_told_so_and_not_led_in_a_circle() -> None:
+    async with visitor(Access(token="secret"), root_path="/ops") as stranger:
+        # A server puts its root path before what the proxy sent: that was /ops/login.
+        led = await stranger.get("/ops/ops/login?next=%2Fops%2F", headers={"accept": "text/html"})
+        assert led.status_code == 404
+        assert "the proxy is to take /ops off the path" in led.text
+
+
 async def test_behind_a_proxy_nobody_gets_in_without_a_name() -> None:
     async with visitor(Access(user_header="X-User")) as visitor_:
         assert (await visitor_.get("/", headers={"x-user": "ann"})).text == "seen"
@@ -57,7 +65,9 @@ async def test_behind_a_proxy_nobody_gets_in_without_a_name() -> None:
 async def test_a_write_must_come_from_its_own_page(origin: str | None, status: int) -> None:
     async with visitor(Access()) as other:
         headers = {} if origin is None else {"origin": origin}
-        assert (await other.post("/calls/stop", headers=headers)).status_code == status
+        answer = await other.post("/calls/stop", headers=headers)
+        assert answer.status_code == status
+        assert ("Host" in answer.text) == (origin == "http://evil.example")
 
 
 async def test_what_is_no_request_is_handed_on() -> None:

@@ -46,7 +46,12 @@ def console(
         ),
     ] = "",
     root_path: Annotated[
-        str, typer.Option(metavar="PATH", show_default="none", help="Where a proxy has it.")
+        str,
+        typer.Option(
+            metavar="PATH",
+            show_default="none",
+            help="Where a proxy has it, which takes this off the path.",
+        ),
     ] = "",
     show_arguments: Annotated[
         bool, typer.Option("--show-arguments", help="Show the arguments of failed requests.")
