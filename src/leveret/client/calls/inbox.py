@@ -9,6 +9,7 @@ The id comes first: a bounce of one dialect can look like a reply of another.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -19,8 +20,11 @@ from leveret.client.calls.stages import judged
 from leveret.errors import LeveretError
 from leveret.wire.dialect import ClientDialect
 from leveret.wire.failures import is_unconfirmed
+from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Bounce, Notice, NoticeKind, Reply, StageReply
 from leveret.wire.stream_messages import Closing, Credited, End, Item, Sign, StreamMessage
+
+log = logging.getLogger("leveret.client")
 
 _NOTICES: Final = {
     NoticeKind.WAITS: Event.WAITS,
@@ -130,6 +134,11 @@ class Inbox:
         """
         if not call.request.repeatable or not is_unconfirmed(error.body):
             return False
+        log.info(
+            "%s: a server did not hear whether its caller waits; sending the request again",
+            shown(call),
+            extra=fields_of(call),
+        )
         self._fire(call, Event.UNHEARD)
         return True
 
