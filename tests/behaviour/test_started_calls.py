@@ -65,6 +65,14 @@ class Reports(Service):
         return number
 
 
+class Older(Service, name="reports"):
+    """An older version, which has only one of the methods."""
+
+    @method(timeout=30)
+    async def write(self, number: int) -> str:
+        return f"report {number}"
+
+
 class Narrow(Service):
     """Has a short queue."""
 
@@ -321,6 +329,29 @@ async def test_a_started_call_waits_for_a_server_and_can_be_cancelled_before_it_
         started.opened.set()
         assert await handles[2] == 2
     assert started.begun == [0, 2]
+
+
+async def test_a_new_method_is_started_at_once_where_most_servers_have_an_older_version(
+    host: Rabbit, other_host: Rabbit, client: Rabbit, store: str
+) -> None:
+    newer = Reports()
+    newer.opened.set()
+    remote = client.remote(Reports)
+    async with other_host.serving(Older(), once=store), other_host.serving(Older()):
+        async with host.serving(newer, once=store):
+            for number in range(6):  # an older server that is asked would be waited for
+                handle = await client.with_options(timeout=1.5).start(remote.read, key=f"{number}")(
+                    number
+                )
+                assert await handle == number
+                assert (await handle.peek()).state == "done"
+        with pytest.raises(NoServer, match=r"of 'reports' that are there \(2\) has this") as caught:
+            await client.with_options(timeout=0.1).start(remote.hurry, key="k")(1)
+        assert (caught.value.executed, caught.value.method) == ("no", "reports.hurry")
+        with pytest.raises(DeadlineExceeded, match="nobody told") as late:
+            await client.attach(remote.hurry, "k").result(timeout=0.1)
+        assert isinstance(late.value.__cause__, NoServer)
+    assert newer.begun == list(range(6))
 
 
 async def test_servers_without_a_store_that_outlives_them_refuse_before_anything_is_sent(

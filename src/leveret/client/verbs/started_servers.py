@@ -13,7 +13,7 @@ import msgspec
 from leveret.client.calls.inquiries import Inquiry
 from leveret.errors import Busy, CallError, InvalidResult, NoServer, Unimplemented
 from leveret.wire.control import INFO
-from leveret.wire.server_answers import read_answer
+from leveret.wire.server_answers import ServerAnswer, read_answer
 from leveret.wire.started import STARTED, Standing, StartedQuestion, read_standing
 
 _SILENT: Final = 2.0
@@ -27,7 +27,7 @@ _ASKED_EVERY: Final = 1.0
 _TRIED_EVERY: Final = 0.25
 """Seconds between two questions while there is no server."""
 _KEPT: Final = 1_000
-"""The number of services whose servers are remembered."""
+"""The number of methods whose servers are remembered."""
 
 
 class Inquirer(Protocol):
@@ -49,7 +49,7 @@ class StartedServers:
     def __init__(self, client_here: Callable[[], Inquirer]) -> None:
         self._client_here = client_here
         self._instances: dict[str, list[str]] = {}
-        """For each service, the servers that answered last."""
+        """For each method, the servers that have it, of those that answered last."""
 
     async def ask(self, question: StartedQuestion, timeout: float) -> Standing:
         """A server's answer about a call.
@@ -73,7 +73,7 @@ class StartedServers:
         body = msgspec.json.encode(question)
         silent: NoServer | None = None
         while True:
-            instances = self._instances.get(service)
+            instances = self._instances.get(question.method)
             if instances is None:
                 instances = await self._found(service, question.method, give_up, silent)
             key = service
@@ -83,7 +83,7 @@ class StartedServers:
             answer = await self._answer(key, body, left, question.wait + _SILENT)
             if answer is not None:
                 return _standing(answer, question.method)
-            self._instances.pop(service, None)
+            self._instances.pop(question.method, None)
             silent = _silent(len(instances), timeout, question.method)
             if loop.time() >= give_up:
                 raise silent
@@ -94,7 +94,7 @@ class StartedServers:
         :param timeout: seconds that this may take; it never takes long.
         """
         service = question.method.partition(".")[0]
-        instances = self._instances.get(service)
+        instances = self._instances.get(question.method)
         if instances:
             key = f"{service}.{random.choice(instances)}"
             seconds = min(timeout, _WITHDRAWN)
@@ -124,10 +124,42 @@ class StartedServers:
     async def _found(
         self, service: str, method: str, give_up: float, silent: NoServer | None
     ) -> list[str]:
-        """The instances of a service, all of which take started calls.
+        """The instances that have a method, all of which take started calls.
+
+        Others of the service, as of an older version, would leave a question unanswered.
 
         :param silent: what to raise if servers are there and none answers.
         """
+        loop = asyncio.get_running_loop()
+        while True:
+            answers = await self._answers(service, method, give_up, silent)
+            having = [answer for answer in answers if _has(answer, service, method)]
+            if having:
+                break
+            silent = _without(len({answer.instance for answer in answers}), method)
+            left = give_up - loop.time()
+            if left <= 0:
+                raise silent
+            await asyncio.sleep(min(left, _ASKED_EVERY))
+        unable = [answer.name or answer.instance for answer in having if not answer.starts]
+        if unable:
+            raise Unimplemented(
+                f"not all of its servers can remember started calls ({', '.join(unable[:3])}):"
+                " serve with a store that outlives them, as once='sqlite:///path' (`leveret serve"
+                " --once sqlite:///path`), Redis or PostgreSQL",
+                method=method,
+                executed="no",
+            )
+        instances = list({answer.instance for answer in having})
+        if len(self._instances) >= _KEPT:
+            self._instances.clear()
+        self._instances[method] = instances
+        return instances
+
+    async def _answers(
+        self, service: str, method: str, give_up: float, silent: NoServer | None
+    ) -> list[ServerAnswer]:
+        """What the servers of a service say of themselves; there is at least one."""
         loop = asyncio.get_running_loop()
         with self._client_here().inquiry(INFO, service) as inquiry:
             while not inquiry.answers:
@@ -143,25 +175,26 @@ class StartedServers:
             while await inquiry.news(_SETTLED):
                 pass
         try:
-            answers = [read_answer(body) for body in inquiry.answers]
+            return [read_answer(body) for body in inquiry.answers]
         except ValueError as error:
             raise InvalidResult(
                 f"the answer of a server cannot be read: {error}", method=method, executed="no"
             ) from error
-        unable = [answer.name or answer.instance for answer in answers if not answer.starts]
-        if unable:
-            raise Unimplemented(
-                f"not all of its servers can remember started calls ({', '.join(unable[:3])}):"
-                " serve with a store that outlives them, as once='sqlite:///path' (`leveret serve"
-                " --once sqlite:///path`), Redis or PostgreSQL",
-                method=method,
-                executed="no",
-            )
-        instances = list({answer.instance for answer in answers})
-        if len(self._instances) >= _KEPT:
-            self._instances.clear()
-        self._instances[service] = instances
-        return instances
+
+
+def _has(answer: ServerAnswer, service: str, method: str) -> bool:
+    """Whether a server has a method; so it is taken, if it does not tell its methods."""
+    told = answer.schemas.get(service)
+    return told is None or method.partition(".")[2] in told["methods"]
+
+
+def _without(servers: int, method: str) -> NoServer:
+    service = method.partition(".")[0]
+    return NoServer(
+        f"none of the servers of {service!r} that are there ({servers}) has this method: do they"
+        " run another version?",
+        method=method,
+    )
 
 
 def _silent(servers: int, seconds: float, method: str) -> NoServer:

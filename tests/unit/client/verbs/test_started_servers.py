@@ -27,8 +27,11 @@ from leveret.wire.started import Standing, StartedQuestion
 LOOK = StartedQuestion(ask="look", method="desk.write", key="k")
 
 
-def info(instance: str, *, starts: bool = True) -> bytes:
-    return msgspec.json.encode({"instance": instance, "name": instance, "starts": starts})
+def info(instance: str, *, starts: bool = True, methods: tuple[str, ...] = ()) -> bytes:
+    told: dict[str, object] = {"instance": instance, "name": instance, "starts": starts}
+    if methods:
+        told["schemas"] = {"desk": {"methods": {key: {} for key in methods}}}
+    return msgspec.json.encode(told)
 
 
 def standing(state: str = "waiting", **fields: object) -> bytes:
@@ -105,6 +108,33 @@ async def test_if_one_server_cannot_remember_nothing_is_asked() -> None:
     with pytest.raises(Unimplemented, match=r"desk.write: not all .* \(old\)"):
         await there.servers.ask(LOOK, 5)
     assert there.asked == ["info desk"]
+
+
+async def test_only_servers_that_have_the_method_are_asked_and_must_remember() -> None:
+    older = [info(f"old {n}", starts=False, methods=("read",)) for n in range(9)]
+    there = Servers(info=[[*older, info("new", methods=("read", "write"))]], started=[[standing()]])
+    assert (await there.servers.ask(LOOK, 5)).state == "waiting"
+    assert there.asked == ["info desk", "started desk.new"]
+
+
+async def test_servers_of_one_method_are_not_those_of_another() -> None:
+    there = Servers(
+        info=[[info("one", methods=("read",))], [info("two", methods=("write",))]],
+        started=[[standing()]],
+    )
+    await there.servers.ask(StartedQuestion(ask="look", method="desk.read", key="k"), 5)
+    await there.servers.ask(LOOK, 5)
+    assert there.asked == ["info desk", "started desk.one", "info desk", "started desk.two"]
+
+
+async def test_a_server_that_has_the_method_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(started_servers, "_ASKED_EVERY", 0.001)
+    old, new = info("old", methods=("read",)), info("new", methods=("write",))
+    there = Servers(info=[[old], [old, new]], started=[[standing()]])
+    assert (await there.servers.ask(LOOK, 5)).state == "waiting"
+    assert there.asked == ["info desk", "info desk", "started desk.new"]
+    with pytest.raises(NoServer, match=r"none of the servers of 'desk' that are there \(1\) has"):
+        await Servers(info=[[old]]).servers.ask(LOOK, 0.01)
 
 
 async def test_nobody_there_is_an_error_in_time() -> None:
