@@ -150,6 +150,8 @@ interface Line {
 
 /** How long a call waits for the broker's or the server's word on it after its deadline. */
 const SPARE = 80;
+/** What a timer can wait for, 24 days; of more it thinks that it is over. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 /** When the queue of a call that waits is looked at, after it was sent; and how often from then on. */
 const FIRST_PROBE = 250;
 const PROBES = 1000;
@@ -297,7 +299,8 @@ export class Leveret {
   // -- calls ----------------------------------------------------------------------------------
 
   #call(key: string, args: object = {}, facts: MethodFacts, options: CallOptions = {}): Promise<unknown> {
-    const timeout = Math.max((options.timeout ?? facts.timeout) * 1000, 1);
+    const wanted = (options.timeout ?? facts.timeout) * 1000;
+    const timeout = Math.min(Math.max(wanted, 1), LONGEST_TIMER - SPARE);
     return new Promise((resolve, reject) => {
       const call: Pending = {
         id: randomBytes(12).toString("base64url"),
