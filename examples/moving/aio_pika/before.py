@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import uuid
@@ -10,6 +11,7 @@ import uuid
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
+log = logging.getLogger(__name__)
 URL = os.environ.get("RABBITMQ_URL", "amqp://guest:guest@localhost/")
 
 
@@ -28,12 +30,15 @@ async def serve() -> None:
         async with queue.iterator() as requests:
             print("serving", flush=True)
             async for request in requests:
-                async with request.process(requeue=False):
-                    answer = aio_pika.Message(
-                        str(fib(int(request.body))).encode(),
-                        correlation_id=request.correlation_id,
-                    )
-                    await channel.default_exchange.publish(answer, str(request.reply_to))
+                try:
+                    async with request.process(requeue=False):
+                        answer = aio_pika.Message(
+                            str(fib(int(request.body))).encode(),
+                            correlation_id=request.correlation_id,
+                        )
+                        await channel.default_exchange.publish(answer, str(request.reply_to))
+                except Exception:
+                    log.exception("a request failed")
 
 
 class FibonacciClient:
