@@ -253,9 +253,14 @@ async def test_a_forged_header_does_not_survive_being_handed_back(
     calls = await held_drain.pass_on(host, forge())
     await asyncio.gather(*calls)
     async with other_host.serving(Door()):
-        # Two claims of each first, which it ignores.
-        replies = [await forger.reply() for _ in range(6)]
-    answers = {reply.body for reply in replies if reply.properties.type == "result"}
+        answers: set[bytes | None] = set()
+        while len(answers) < 2:
+            reply = await forger.reply()
+            if reply.properties.type == "claim":  # it is asked first whether it still waits
+                forger.control(str(reply.properties.reply_to), "go", correlation_id="raw-1")
+            else:
+                assert reply.properties.type == "result"
+                answers.add(reply.body)
     assert answers == {f'["{mallory}",""]'.encode(), b'["",""]'}
     await forger.close()
 
