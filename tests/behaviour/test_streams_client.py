@@ -353,6 +353,31 @@ async def test_middleware_sees_a_stream_once_and_its_end(
         assert seen[5] is None
 
 
+async def test_a_client_that_is_closed_cancels_its_streams_at_their_servers(
+    rabbitmq_url: str, server: ScriptedServer
+) -> None:
+    async with leveret.connect(rabbitmq_url) as leaving:
+        stream = leaving.remote(Feed).watch(1)
+        taking = asyncio.ensure_future(anext(stream))
+        begun = await server.request()
+        server.items(begun, 1)
+        assert await taking == 10
+        waiting = collected(leaving.remote(Feed).watch(2))
+        not_begun = await server.request()
+    cancels = {
+        (told.properties.correlation_id, told.routing_key)
+        for told in [await server.control("cancel"), await server.control("cancel")]
+    }
+    assert cancels == {
+        (begun.properties.correlation_id, server.name),
+        (not_begun.properties.correlation_id, "feed"),
+    }
+    with pytest.raises(leveret.CallError, match="the client was closed"):
+        await waiting
+    with pytest.raises(leveret.StreamBroken, match="the client was closed"):
+        await anext(stream)
+
+
 @pytest.mark.usefixtures("server")
 async def test_a_stream_that_is_closed_before_its_request_is_sent_is_never_sent(
     client: Rabbit,

@@ -43,6 +43,7 @@ from leveret.client.calls.route import Route
 from leveret.client.calls.routes import Routes
 from leveret.client.calls.same_servers import SameServers
 from leveret.client.calls.sinks import CONFIRMED, Sink
+from leveret.client.calls.stream import Stream
 from leveret.client.calls.streams import Streams
 from leveret.client.calls.table import CallTable, Hook
 from leveret.client.calls.tasks import Tasks
@@ -328,8 +329,15 @@ class Client:
                 return
 
     async def close(self) -> None:
-        """End all calls and delete the reply queue."""
+        """End all calls and delete the reply queue.
+
+        Servers are told of streams, whose handlers might not notice for seconds that nobody takes
+        their items, or uploads more. Handlers of other calls run to their ends.
+        """
         self.takes_from = None
+        for call in list(self._calls.values()):
+            if isinstance(call.sink, Stream):
+                self._cancel(call)
         self.end(ConnectionLost("the client was closed"))
         self.table.close()
         self._monitor.close()
