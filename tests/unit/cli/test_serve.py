@@ -20,6 +20,20 @@ def test_metrics_without_their_extra_are_refused_with_what_to_install(
 
 
 @pytest.mark.parametrize(
+    ("store", "extra"),
+    [("redis://box", "redis"), ("UNIX:///run/redis", "redis"), ("postgresql://box/x", "postgres")],
+)
+def test_a_store_without_its_client_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, store: str, extra: str
+) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    runner = CliRunner(env={"COLUMNS": "200"})
+    found = runner.invoke(app, ["serve", "shop:Shop", "--once", store])
+    assert found.exit_code == 2
+    assert f"pip install 'leveret[{extra}]'" in found.output
+
+
+@pytest.mark.parametrize(
     ("option", "told"),
     [
         ("--grace=nan", "nan is no number of seconds"),

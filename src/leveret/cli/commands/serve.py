@@ -34,6 +34,11 @@ CODES: Final = (0, 2, 8, 9, 10, 11, 12, 13, 14, 70, 130)
 """The exit codes that it can have."""
 _LONGEST_NAME: Final = 255
 """Bytes of AMQP's short strings."""
+_CLIENTS: Final = {
+    **dict.fromkeys(("redis", "rediss", "unix"), ("redis", "redis")),
+    **dict.fromkeys(("postgres", "postgresql"), ("asyncpg", "postgres")),
+}
+"""The package that a store's URL needs, by its scheme, and the extra that brings it."""
 _FOREVER: Final = 1e9
 """Seconds, 30 years: workers are told their options as JSON, which has no infinity."""
 
@@ -223,14 +228,20 @@ def serve(
     monitor = MonitorOptions(
         metrics=read_endpoint(metrics, "--metrics"), health=read_endpoint(health, "--health")
     )
-    if metrics is not None and not find_spec("prometheus_client"):
-        raise typer.BadParameter(
-            "--metrics needs prometheus_client: pip install 'leveret[metrics]'"
-        )
+    if metrics is not None:
+        _need("--metrics", "prometheus_client", "metrics")
+    if once is not None and (needed := _CLIENTS.get(once.partition("://")[0].lower())):
+        _need("--once", *needed)
     ending = _run(request, workers, monitor, reload=reload)
     if ending.error:
         tell_end(ending.error, log_format)
     raise typer.Exit(ending.code)
+
+
+def _need(option: str, package: str, extra: str) -> None:
+    """:raises typer.BadParameter: if an option needs what is not installed."""
+    if not find_spec(package):
+        raise typer.BadParameter(f"{option} needs {package}: pip install 'leveret[{extra}]'")
 
 
 def _run(request: ServeRequest, workers: int, monitor: MonitorOptions, *, reload: bool) -> Ending:
