@@ -169,9 +169,9 @@ class QueueProbe:
         asking = self._begin(channel.ask_for_queue(route.queue))
         asking.add_done_callback(_see_error)
         now = self._time()
-        route.probe_sent(now)
+        beside = route.probe_sent(now)
         self._under_way += 1
-        return _Question(channel, asking, self._liveness.expect_answer(now))
+        return _Question(channel, asking, self._liveness.expect_answer(now), beside)
 
     def _channel(self, connection: Connection) -> Channel:
         while self._idle:
@@ -212,10 +212,12 @@ class QueueProbe:
             question.channel.abandon()
         else:
             self._idle.append(question.channel)
+        now = self._time()
         return Finding(
             state=QueueState.THERE,
             asked_at=asked_at,
-            found_at=self._time(),
+            found_at=now,
+            covers_since=min(question.beside, now),
             consumers=declared.consumer_count or 0,
             messages=declared.message_count or 0,
         )
@@ -237,6 +239,8 @@ class _Question(Struct, frozen=True):
     asking: asyncio.Task[methods.Queue.DeclareOk]
     number: int
     """What `BrokerLiveness` knows it by."""
+    beside: float
+    """When the first of the calls was sent that it went along with; infinity if there are none."""
 
 
 def _see_error(asking: asyncio.Task[Any]) -> None:

@@ -40,6 +40,9 @@ class Finding(Struct, frozen=True, kw_only=True):
     """How many servers listen; 0 unless the queue is THERE."""
     messages: int = 0
     """How many requests wait; 0 unless the queue is THERE."""
+    covers_since: float = inf
+    """It counts each server that can have taken a call that was sent after this time: the answer's
+    time, or that of the call with which the probe was sent. Infinity if it counts none."""
 
     @property
     def in_words(self) -> str:
@@ -66,6 +69,9 @@ HEARD_EVERY: Final = 0.05
 BESIDE: Final = 0.05
 """Seconds after sending a call within which a probe still tells which servers were there."""
 
+_COUNTS_KEPT: Final = 64
+"""How many findings are kept for their counts of servers. Beyond that every second one goes."""
+
 NOTHING_FOUND: Final = Finding(state=QueueState.UNKNOWN, asked_at=-inf, found_at=-inf)
 
 
@@ -77,6 +83,7 @@ class Route:
         "backlog",
         "change",
         "control_key",
+        "counts",
         "finding",
         "is_probed",
         "key",
@@ -86,6 +93,7 @@ class Route:
         "refused_at",
         "refuses",
         "same_as_of",
+        "same_servers",
         "same_since",
         "server_seen_at",
         "unprobed_since",
@@ -125,6 +133,10 @@ class Route:
         """Since when all servers had been there, by their own word."""
         self.same_as_of = -inf
         """When they were asked for that word."""
+        self.same_servers = 0
+        """How many they were."""
+        self.counts: list[Finding] = []
+        """Earlier findings of how many servers there were, the oldest first."""
         self.unsaid_at = -inf
         """When they were last asked for it and did not all give it in time."""
         self.refused_at = -inf
@@ -141,11 +153,17 @@ class Route:
         self.is_probed = True
         self.asked_at = now
 
-    def probe_sent(self, now: float) -> None:
-        """A probe was sent: the earlier ones were answered, or hang."""
-        if now - self.unprobed_since > BESIDE:
+    def probe_sent(self, now: float) -> float:
+        """A probe was sent: the earlier ones were answered, or hang.
+
+        :returns: when the first of the calls was sent that it goes along with; infinity if it goes
+            along with none.
+        """
+        beside, self.unprobed_since = self.unprobed_since, inf
+        if now - beside > BESIDE:
             self.unwatched_until = now
-        self.unprobed_since = inf
+            return inf
+        return beside
 
     def not_answered(self, now: float) -> None:
         """A probe was not answered, and told nothing of the servers."""
@@ -168,6 +186,9 @@ class Route:
         before, self.finding = self.finding, finding
         if finding.state is not QueueState.THERE:
             return
+        self.counts.append(finding)
+        if len(self.counts) > _COUNTS_KEPT:
+            del self.counts[-2::-2]
         if before.messages and before.consumers == finding.consumers:
             self.backlog = before
         if before.state is not QueueState.UNKNOWN and before.consumers != finding.consumers:
@@ -178,13 +199,26 @@ class Route:
         if finding.consumers:
             self.server_seen_at = finding.found_at
 
-    def found_same(self, since: float, as_of: float) -> None:
+    def found_same(self, since: float, as_of: float, servers: int) -> None:
         """All servers have said for how long they have been there.
 
         :param since: since when the one has that came last.
         :param as_of: when they were asked.
+        :param servers: how many they are.
         """
-        self.same_since, self.same_as_of = since, as_of
+        self.same_since, self.same_as_of, self.same_servers = since, as_of, servers
+
+    def are_those_of(self, sent_at: float) -> bool:
+        """Whether the servers that have said so are all that were there when a call was sent.
+
+        There were as many when they were last counted before that, and all of them had been there
+        since before then.
+        """
+        for counted in reversed(self.counts):
+            if counted.covers_since <= sent_at:
+                by_then = min(counted.asked_at, sent_at)
+                return counted.consumers == self.same_servers and self.same_since <= by_then
+        return False
 
     def not_said(self, now: float) -> None:
         """Not all servers have said for how long they have been there."""

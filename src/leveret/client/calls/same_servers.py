@@ -3,7 +3,7 @@
 A request that expires in its queue may have been at a server that lost its connection, so that the
 request went back. The broker says how many servers consume the queue, not which: another may have
 come meanwhile. So the client asks them for how long they have consumed it. If all have since before
-the call was sent, and there are as many as then, none of them went.
+they were last counted before the call was sent, and there are as many as then, none of them went.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class SameServers:
             log.debug("%s: its servers do not say for how long they have it: %s", route.key, error)
             since = []
         if since and len(since) == servers:
-            route.found_same(max(since), asked_at)
+            route.found_same(max(since), asked_at, servers)
         else:
             route.not_said(asked_at)
 

@@ -137,8 +137,9 @@ def _executed(call: Pending) -> Executed:
 
     Such a request goes back into its queue, and expires there like one that nobody took. So "no"
     needs evidence: no server was there; or a probe during the wait found waiting requests, the next
-    probe found as many servers, and these say that they have been there since before the call; or
-    the request came back as fast as it does if no server is free. Whatever breaks the client's
+    probe found as many servers, there were as many before the call, and these say that they have
+    been there since before that; or the request came back as fast as it does if no server is
+    free. Whatever breaks the client's
     connection may break those of servers, which are back as soon as it is: then their number tells
     nothing.
     """
@@ -147,7 +148,8 @@ def _executed(call: Pending) -> Executed:
         return executed
     route = call.route
     back_at = call.started if call.trouble is None else call.trouble.back_at
-    return "no" if route.same_as_of >= back_at and route.same_since <= call.started else "maybe"
+    is_known = route.same_as_of >= back_at and route.are_those_of(call.started)
+    return "no" if is_known else "maybe"
 
 
 def _by_what_is_known(call: Pending) -> Executed | None:

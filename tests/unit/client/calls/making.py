@@ -85,7 +85,14 @@ def found(
     state: QueueState = QueueState.THERE,
 ) -> Finding:
     """What a probe found that was sent and answered at one time."""
-    return Finding(state=state, asked_at=at, found_at=at, consumers=consumers, messages=messages)
+    return Finding(
+        state=state,
+        asked_at=at,
+        found_at=at,
+        consumers=consumers,
+        messages=messages,
+        covers_since=at,
+    )
 
 
 _NUMBERS: Iterator[int] = count(1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from math import inf
 
 import pytest
+from msgspec import structs
 
 from leveret.client.calls.route import BESIDE, Finding, QueueState, Route
 from tests.unit.client.calls.making import found
@@ -57,16 +58,55 @@ def test_a_server_may_have_been_there_unseen_beside_whose_calls_no_probe_was_ask
     route = a_route()
     route.sent_unseen(1.0)
     route.sent_unseen(1.02)
-    route.probe_sent(1.0 + BESIDE / 2)
+    assert route.probe_sent(1.0 + BESIDE / 2) == 1.0
     assert route.unwatched_until == -inf
     route.sent_unseen(2.0)
     route.sent_unseen(2.0 + BESIDE)
-    route.probe_sent(2.1 + BESIDE)  # it is the first of them that counts
+    assert route.probe_sent(2.1 + BESIDE) == inf  # it is the first of them that counts
     assert route.unwatched_until == 2.1 + BESIDE
-    route.probe_sent(9.0)  # beside no call
+    assert route.probe_sent(9.0) == inf  # beside no call
     assert route.unwatched_until == 2.1 + BESIDE
     route.not_answered(10.0)
     assert route.unwatched_until == 10.0
+
+
+def test_servers_are_those_of_a_call_if_there_were_as_many_when_they_were_last_counted() -> None:
+    route = a_route()
+    route.found_same(1.0, 9.0, 2)
+    assert not route.are_those_of(5.0)  # nobody has counted them
+    route.probed(found(2, at=2.0))
+    assert route.are_those_of(5.0)
+    assert not route.are_those_of(1.5)
+    route.probed(found(3, at=4.0))
+    assert route.are_those_of(3.9)
+    assert not route.are_those_of(5.0)  # one of the three has gone since
+    route.probed(found(2, at=6.0))
+    assert route.are_those_of(6.0)
+    route.found_same(6.1, 9.0, 2)
+    assert not route.are_those_of(7.0)  # one came after they were counted, and one may have gone
+
+
+def test_a_probe_beside_a_call_counts_the_servers_that_can_have_taken_it() -> None:
+    route = a_route()
+    route.probed(found(1, at=1.0))
+    beside = structs.replace(found(2, at=2.001), covers_since=2.0)
+    route.probed(beside)
+    route.found_same(2.0, 9.0, 2)
+    assert route.are_those_of(2.0)
+    route.found_same(2.0005, 9.0, 2)  # it came after the call
+    assert not route.are_those_of(2.0)
+    assert not route.are_those_of(1.9)
+
+
+def test_of_many_counts_every_second_one_goes_and_the_last_ones_stay() -> None:
+    route = a_route()
+    for n in range(1000):
+        route.probed(found(1, at=float(n)))
+    route.found_same(0.0, 2000.0, 1)
+    assert len(route.counts) <= 64
+    assert route.counts[-1].asked_at == 999.0
+    assert route.counts[0].asked_at < 100.0
+    assert route.are_those_of(500.0)
 
 
 def test_a_reply_and_a_probe_that_finds_a_consumer_tell_of_a_server() -> None:

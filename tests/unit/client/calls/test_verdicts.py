@@ -217,10 +217,11 @@ def test_a_server_that_came_and_went_between_two_probes_may_have_taken_it() -> N
 
 def test_a_backlog_before_and_as_many_servers_after_tell_that_it_was_not_executed() -> None:
     call = came_back(a_call())
+    call.route.probed(found(1, at=call.started - 0.5))
     call.route.probed(found(1, 5, at=call.started + 1))
     assert deadline(Act.FAIL_EXPIRED, call)[1] == "maybe"
     call.route.probed(found(1, 4, at=call.started + 2))
-    call.route.found_same(call.started - 1, call.started + 10)
+    call.route.found_same(call.started - 1, call.started + 10, 1)
     assert deadline(Act.FAIL_EXPIRED, call)[1] == "no"
     call.route.probed(found(2, 4, at=call.started + 3))  # one may have died, two come
     _, executed, message = deadline(Act.FAIL_EXPIRED, call)
@@ -229,17 +230,23 @@ def test_a_backlog_before_and_as_many_servers_after_tell_that_it_was_not_execute
 
 
 @pytest.mark.parametrize(
-    ("since", "as_of", "executed"),
-    [(0.0, 10.0, "no"), (0.1, 10.0, "maybe"), (-1.0, 9.9, "maybe")],
+    ("since", "as_of", "servers", "executed"),
+    [
+        (-0.5, 10.0, 1, "no"),
+        (-0.4, 10.0, 1, "maybe"),  # it came after they were counted, and another may have gone
+        (-1.0, 9.9, 1, "maybe"),
+        (-1.0, 10.0, 2, "maybe"),
+    ],
 )
-def test_as_many_servers_as_before_are_the_same_if_they_have_been_there_since_before_the_call(
-    since: float, as_of: float, executed: Executed
+def test_as_many_servers_as_before_are_the_same_if_they_have_been_there_since_they_were_counted(
+    since: float, as_of: float, servers: int, executed: Executed
 ) -> None:
     call = came_back(a_call(), 10.0)
+    call.route.probed(found(1, at=call.started - 0.5))
     call.route.probed(found(1, 5, at=call.started + 1))
     call.route.probed(found(1, 4, at=call.started + 2))
     assert hangs_on_the_servers(call)
-    call.route.found_same(call.started + since, call.started + as_of)
+    call.route.found_same(call.started + since, call.started + as_of, servers)
     assert deadline(Act.FAIL_EXPIRED, call)[1] == executed
 
 
@@ -252,11 +259,12 @@ def test_servers_need_not_be_asked_where_it_is_known_that_one_had_the_request() 
 
 def test_as_many_servers_as_before_tell_nothing_where_the_client_was_cut_off() -> None:
     call = noted(a_call(idempotent=True), Event.CONNECTED_AGAIN, at=102.0)
+    call.route.probed(found(1, at=call.started))
     call.route.probed(found(1, 5, at=call.started + 2.5))
     call.route.probed(found(1, 4, at=call.started + 3))
     assert deadline(Act.FAIL_EXPIRED, came_back(call))[1] == "maybe"
     remember(call, Event.NO_ROUTE, Act.PUBLISH, 103.0)  # a new request, on this connection
-    call.route.found_same(call.started, call.started + 10)
+    call.route.found_same(call.started, call.started + 10, 1)
     assert deadline(Act.FAIL_EXPIRED, came_back(call))[1] == "no"
 
 
