@@ -7,6 +7,7 @@ JSON, and by the exit code.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, NoReturn, TypeVar
@@ -83,21 +84,38 @@ def split_target(target: str | None) -> tuple[str | None, str]:
 
 
 async def found(rabbit: Rabbit, service: str | None, survey: S) -> S:
-    """What servers of a service said.
+    """What servers of a service said, and those who are there and said nothing as missing.
 
     :param service: None for all that there are.
-    :raises NoServer: if nobody said anything, and nobody is missing; it says who else is there.
+    :raises NoServer: if no server of the service is there; it says who else is.
     """
-    if service is not None and not survey.servers and survey.is_complete:
-        raise await _nobody(rabbit, service)
+    if survey.servers or not survey.is_complete:
+        return survey
+    servers = await _servers(rabbit)
+    silent = Counter(
+        name for server in servers for name in server.services if _is_asked(server, name, service)
+    )
+    if silent:  # they do not know the question, as their version is older, or are too busy
+        return msgspec.structs.replace(survey, missing=dict(silent))
+    if service is not None:
+        raise _nobody(service, servers)
     return survey
 
 
-async def _nobody(rabbit: Rabbit, service: str) -> NoServer:
+async def _servers(rabbit: Rabbit) -> list[ServerIdentity]:
+    """All servers that say who they are."""
     try:
-        servers = (await rabbit.servers(timeout=_OTHERS)).servers
+        return (await rabbit.servers(timeout=_OTHERS)).servers
     except CallError:
-        servers = []
+        return []
+
+
+def _is_asked(server: ServerIdentity, name: str, asked: str | None) -> bool:
+    """Whether a question for `SERVICE[.INSTANCE]` is for a server, which has the service `name`."""
+    return asked in (None, name, f"{name}.{server.instance}")
+
+
+def _nobody(service: str, servers: list[ServerIdentity]) -> NoServer:
     names = sorted({name for server in servers for name in server.services})
     name = service.partition(".")[0]
     if name != service and name in names:

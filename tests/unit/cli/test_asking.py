@@ -61,20 +61,34 @@ def test_a_target_is_a_service_or_a_method() -> None:
 
 
 class Others:
-    """A connection, to others than those who are asked for."""
+    """A connection, to servers that say who they are, and nothing else."""
+
+    def __init__(self, *servers: ServerIdentity) -> None:
+        self._servers = list(servers)
 
     async def servers(self, **_: float) -> Survey[ServerIdentity]:
-        return Survey(servers=[ServerIdentity(services=["shop"])], missing={})
+        return Survey(servers=self._servers, missing={})
+
+
+NOBODY: Survey[ServerIdentity] = Survey(servers=[], missing={})
 
 
 async def test_nobody_is_an_error_only_where_nobody_is_missing() -> None:
-    rabbit = cast("Any", Others())
-    nobody: Survey[ServerIdentity] = Survey(servers=[], missing={})
+    shop = cast("Any", Others(ServerIdentity(instance="b47af560", services=["shop"])))
     silent: Survey[ServerIdentity] = Survey(servers=[], missing={"shop": 1})
-    assert await found(rabbit, None, nobody) is nobody
-    assert await found(rabbit, "shop", silent) is silent
+    assert await found(cast("Any", Others()), None, NOBODY) is NOBODY
+    assert await found(shop, "shop", silent) is silent
     with pytest.raises(NoServer, match="Did you mean 'shop'"):
-        await found(rabbit, "shp", nobody)
+        await found(shop, "shp", NOBODY)
+    with pytest.raises(NoServer, match="`leveret ping shop` shows those that do"):
+        await found(shop, "shop.00000000", NOBODY)
+
+
+@pytest.mark.parametrize("asked", [None, "shop", "shop.b47af560"])
+async def test_who_is_there_and_says_nothing_is_missing(asked: str | None) -> None:
+    one = ServerIdentity(instance="b47af560", services=["shop"])
+    seen = await found(cast("Any", Others(one)), asked, NOBODY)
+    assert (seen.servers, seen.missing) == ([], {"shop": 1})
 
 
 @pytest.mark.parametrize(

@@ -131,13 +131,9 @@ class AskingServers:
             try:
                 results[instance] = self._result(reply)
             except CallError as error:
-                errors[instance] = error
+                errors[instance] = self._too_old() if self._is_misread(error) else error
         for instance in sorted(gathering.unable):
-            errors[instance] = Unimplemented(
-                "its version of Leveret does not know these calls",
-                executed="no",
-                method=self._spec.key,
-            )
+            errors[instance] = self._too_old()
         for failure in errors.values():
             failure.call_id = call_id
         return Answers(
@@ -145,6 +141,18 @@ class AskingServers:
             errors=errors,
             missing=gathering.missing,
             missing_instances=gathering.missing_instances,
+        )
+
+    def _is_misread(self, error: CallError) -> bool:
+        """Whether a server of 0.2.0 took the key for one server for the name of a service."""
+        named = f"{self._spec.key.partition('.')[0]}.{self._instance}.{self._spec.name}"
+        return isinstance(error, Unimplemented) and error.message.endswith(named)
+
+    def _too_old(self) -> Unimplemented:
+        return Unimplemented(
+            "its version of Leveret does not know these calls",
+            executed="no",
+            method=self._spec.key,
         )
 
     def _result(self, reply: Reply) -> Any:

@@ -141,15 +141,9 @@ class StartedServers:
             if left <= 0:
                 raise silent
             await asyncio.sleep(min(left, _ASKED_EVERY))
-        unable = [answer.name or answer.instance for answer in having if not answer.starts]
+        unable = [answer for answer in having if not answer.starts]
         if unable:
-            raise Unimplemented(
-                f"not all of its servers can remember started calls ({', '.join(unable[:3])}):"
-                " serve with a store that outlives them, as once='sqlite:///path' (`leveret serve"
-                " --once sqlite:///path`), Redis or PostgreSQL",
-                method=method,
-                executed="no",
-            )
+            raise _unable(unable, method)
         instances = list({answer.instance for answer in having})
         if len(self._instances) >= _KEPT:
             self._instances.clear()
@@ -194,6 +188,21 @@ def _without(servers: int, method: str) -> NoServer:
         f"none of the servers of {service!r} that are there ({servers}) has this method: do they"
         " run another version?",
         method=method,
+    )
+
+
+def _unable(servers: list[ServerAnswer], method: str) -> Unimplemented:
+    names = ", ".join(server.name or server.instance for server in servers[:3])
+    # Those of before 0.2.0, which may not know started calls, do not know calls for all either.
+    version = (
+        "" if all(server.calls_for_all for server in servers) else ", by Leveret 0.2.0 or newer"
+    )
+    return Unimplemented(
+        f"not all of its servers can remember started calls ({names}): serve with a store that"
+        " outlives them, as once='sqlite:///path' (`leveret serve --once sqlite:///path`), Redis or"
+        f" PostgreSQL{version}",
+        method=method,
+        executed="no",
     )
 
 
