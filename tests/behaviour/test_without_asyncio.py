@@ -435,6 +435,9 @@ def test_what_is_no_call_and_no_stream_is_refused_in_words(
         wrong.run(remote.double(1), remote.double)
     with pytest.raises(TypeError, match=r"; of several calls write rabbit\.run\(\*calls\)"):
         wrong.run([remote.double(1), remote.double(2)])
+    for nothing in ((None,), (remote.double(1), None)):  # as of a function that forgot to return it
+        with pytest.raises(TypeError, match="run takes a call, as in .*; got None"):
+            wrong.run(*nothing)
     with pytest.raises(TypeError, match="submit takes a call"):
         wrong.submit(3)
     with pytest.raises(TypeError, match="each takes a stream"):

@@ -53,6 +53,8 @@ C = TypeVar("C")
 D = TypeVar("D")
 
 _END: Final = object()
+_NO_CALL: Final[Any] = object()
+"""Not None, which a caller may give by mistake."""
 
 
 class Rabbit(OfOneProcess):
@@ -94,7 +96,7 @@ class Rabbit(OfOneProcess):
         :raises PermissionDenied: if the user may not use the vhost.
         :raises RuntimeError: where an event loop runs in this thread; under gevent or eventlet.
         """
-        self._thread.run(self._opened(None))
+        self._thread.run(self._opened())
 
     def close(self) -> None:
         """End pending calls, close the connection, end the thread. Twice is fine.
@@ -179,20 +181,20 @@ class Rabbit(OfOneProcess):
                     self._thread.submit(close())
 
     async def _next(self, items: AsyncIterator[T]) -> T | object:
-        await self._opened(None)
+        await self._opened()
         try:
             return await anext(items)
         except StopAsyncIteration:
             return _END
 
-    async def _opened(self, call: Awaitable[Any] | None) -> Any:
+    async def _opened(self, call: Awaitable[Any] = _NO_CALL) -> Any:
         """What a call gives, over a connection that is open or is opened now."""
         if not self._thread.is_loop_of_now(asyncio.get_running_loop()):
             _drop(call)
             raise closed_before()  # not to connect again in a loop that ends
         if self._rabbit.is_unopened:
             await self._rabbit
-        return None if call is None else await call
+        return None if call is _NO_CALL else await call
 
     async def _all(self, calls: tuple[Awaitable[Any], ...]) -> tuple[Any, ...]:
         tasks = [asyncio.ensure_future(self._opened(call)) for call in calls]
@@ -320,7 +322,7 @@ class Rabbit(OfOneProcess):
         return Serving(close)
 
     async def _served(self, services: tuple[Service, ...], options: GivenServeOptions) -> Server:
-        await self._opened(None)
+        await self._opened()
         return await self._rabbit.serving(*services, **options)
 
     # -- looking at servers ----------------------------------------------------------------------
