@@ -23,6 +23,7 @@ from leveret import (
     Reconnect,
 )
 from leveret.client.calls.life import State
+from leveret.rabbit import opened
 from leveret.server.calls.life import Holding
 from leveret.server.method_server import MethodServer
 from leveret.testing import Cut, FaultProxy, Stall, after_frame
@@ -302,6 +303,19 @@ async def test_the_state_and_its_changes_are_told(proxy: FaultProxy) -> None:
     assert told[0].broker == f"127.0.0.1:{proxy.port}"
     assert "connection lost" in told[1].reason
     assert told[2].attempts >= 1
+
+
+async def test_a_close_that_the_broker_does_not_answer_connects_no_more(
+    proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(opened, "CLOSE_TIMEOUT", 0.2)
+    told: list[ConnectionEvent] = []
+    async with leveret.connect(proxy.url, on_connection=told.append):
+        proxy.stall()
+    assert [str(event.state) for event in told] == ["connected", "closed"]
+    assert "the broker answers no goodbye" in told[-1].reason
+    assert "connecting again" not in caplog.text
+    assert "no goodbye" in caplog.text
 
 
 async def test_a_hook_that_fails_harms_nothing(

@@ -189,9 +189,7 @@ class Opened:
         if self._is_closed:
             return
         self._is_closed = True
-        timer = self.loop.call_later(
-            CLOSE_TIMEOUT, self.link.abort, "the broker answers no goodbye"
-        )
+        timer = self.loop.call_later(CLOSE_TIMEOUT, self._leave)
         try:
             await self.client.close()
         finally:
@@ -201,6 +199,13 @@ class Opened:
                 timer.cancel()
                 if self._leave_embedded is not None:
                     await self._leave_embedded()
+
+    def _leave(self) -> None:
+        """End without the broker, which does not answer, and open no other connection."""
+        why = "the broker answers no goodbye"
+        log.warning("%s: %s; the connection is dropped", self.link, why)
+        self.link.fail(ConnectionLost(why))
+        self.link.abort(why)
 
 
 async def _closed(servers: Iterable[Closable]) -> None:
