@@ -483,6 +483,12 @@ export class Leveret {
       return this.#fail(call, "INTERNAL", "maybe", "an error that cannot be read");
     }
     const { code = "INTERNAL", executed = "maybe", message = "" } = body;
+    if (code === "CANCELLED" && body.type === "Unconfirmed" && call.facts.idempotent) {
+      // A server asked whether the call still waits, and heard nothing in time. It does wait.
+      call.twice = true;
+      call.accepted = false;
+      return this.#send(call);
+    }
     this.#fail(call, code, executed, message, call.facts.errors?.[code], body);
   }
 

@@ -191,6 +191,25 @@ async def test_replies_to_no_call_are_dropped(
     await raw.close()
 
 
+async def test_a_call_is_sent_again_if_its_server_did_not_hear_that_it_waits(
+    node_folder: Path, broker_url: str, host: Rabbit
+) -> None:
+    async with host.serving(Shop()):
+        pass  # which leaves the queues
+    raw = await RawPeer.open(broker_url)
+    unheard = b'{"code":"CANCELLED","type":"Unconfirmed","executed":"no","message":"not heard"}'
+    async with driving(node_folder, broker_url) as node:
+        counts, reserves = [await raw.take(f"leveret.shop.{it}") for it in ("count", "reserve")]
+        again = node.typed("count", {"sku": "hay"}, timeout=60)
+        once = node.typed("reserve", {"lines": []}, timeout=60)
+        raw.answer(await counts.get(), unheard, type="error")
+        raw.answer(await reserves.get(), unheard, type="error")
+        assert await once.failure("error", "executed") == ["Cancelled", "no"]
+        raw.answer(await counts.get(), b"7")
+        assert await again.result() == 7
+    await raw.close()
+
+
 async def test_after_a_broken_connection_idempotent_calls_go_on_and_others_may_have_run(
     node_folder: Path, broker_url: str, host: Rabbit
 ) -> None:
