@@ -447,6 +447,22 @@ def test_what_is_no_call_and_no_stream_is_refused_in_words(
     gc.collect()  # it is then that a coroutine that nobody awaited is told of
 
 
+def test_a_call_is_for_its_own_connection_to_wait_for(
+    rabbit: leveret.blocking.Rabbit, rabbitmq_url: str
+) -> None:
+    with leveret.blocking.connect(rabbitmq_url) as other:
+        rabbit.open()
+        with pytest.raises(RuntimeError, match=r"leveret\.blocking is for `run` of its own"):
+            other.run(rabbit.remote(Desk).double(1))
+        with pytest.raises(RuntimeError, match=r"leveret\.blocking is for `run` of its own"):
+            asyncio.run(rabbit.with_options(timeout=1).call("desk.double", n=1))
+
+        async def twice(n: int) -> int:
+            return await other.remote(Desk).double(await other.remote(Desk).double(n))
+
+        assert other.run(twice(1)) == 4
+
+
 def test_in_its_own_thread_it_says_what_to_do(rabbit: leveret.blocking.Rabbit) -> None:
     remote = rabbit.remote(Desk)
     told: list[str] = []

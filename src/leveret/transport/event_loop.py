@@ -24,5 +24,6 @@ def check_loop(loop: asyncio.AbstractEventLoop) -> None:
     raise RuntimeError(
         "this connection belongs to another event loop: each loop needs a connection of its own,"
         " from a leveret.connect() in the loop that makes the calls. In pytest, give a test and its"
-        " fixtures the same loop scope"
+        " fixtures the same loop scope. A call of leveret.blocking is for `run` of its own"
+        " connection"
     )
