@@ -188,12 +188,13 @@ def _work(pipe: Pipe, pickled: bytes, parent: int) -> None:
     service, attribute = pickle.loads(pickled)  # noqa: S301 - from our own parent
     spec = spec_of(service).methods[attribute]
     function = handler_of(service, spec)
-    pipe.send_bytes(_READY)
+    with suppress(ConnectionError):  # the server was killed, as the next read says
+        pipe.send_bytes(_READY)
     out = WorkerPipe(pipe)
     while True:
         try:
             call, args, kwargs = pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):  # a reset: a killed server has left something unread
             return
         call.listen(out.begin())
         set_current_call(call)
