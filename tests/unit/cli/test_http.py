@@ -57,6 +57,14 @@ def test_what_is_no_request_is_none(head: bytes) -> None:
     assert read_head(head) is None
 
 
+async def gone(reader: asyncio.StreamReader) -> bool:
+    """Whether the server ends a connection without a word."""
+    try:
+        return await reader.read() == b""
+    except ConnectionResetError:
+        return True
+
+
 async def test_a_path_is_answered(server: HttpServer) -> None:
     found = await ask(server, b"GET /echo HTTP/1.1\r\nAccept: text/plain\r\n\r\n")
     head, _, body = found.partition(b"\r\n\r\n")
@@ -112,21 +120,41 @@ async def test_who_reads_too_slowly_is_dropped(monkeypatch: pytest.MonkeyPatch) 
     await server.close()
 
 
-async def test_too_many_clients_are_dropped_and_those_who_are_there_are_served(
+async def test_who_asks_nothing_makes_room_for_others(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(http, "_MOST_CLIENTS", 2)
+    silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(5)]
+    assert b"200 OK" in await ask(server, b"GET /echo HTTP/1.1\r\n\r\n")
+    assert b"200 OK" in await ask(server, b"GET /echo HTTP/1.1\r\n\r\n")
+    await until(lambda: len(server._clients) <= 2, "those who asked nothing are dropped")
+    assert await gone(silent[0][0])
+    for _, writer in silent:
+        writer.transport.abort()
+
+
+async def test_too_many_clients_are_dropped_and_those_who_are_there_are_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(http, "_MOST_CLIENTS", 1)
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: Request) -> Response:
+        asked.set()
+        await may_answer.wait()
+        return Response(body=b"here")
+
+    server = await HttpServer.start("127.0.0.1", 0, {"/slow": slow})
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    await until(lambda: len(server._clients) == 1, "the first one is there")
-    further, gone = await asyncio.open_connection("127.0.0.1", server.port)
-    try:
-        assert await further.read() == b""
-    except ConnectionResetError:
-        pass
-    writer.write(b"GET /echo HTTP/1.1\r\n\r\n")
-    assert b"200 OK" in await reader.read()
-    for one in (writer, gone):
+    writer.write(b"GET /slow HTTP/1.1\r\n\r\n")
+    await asked.wait()
+    further, other = await asyncio.open_connection("127.0.0.1", server.port)
+    assert await gone(further)
+    may_answer.set()
+    assert (await reader.read()).endswith(b"here")
+    for one in (writer, other):
         one.transport.abort()
+    await server.close()
 
 
 async def test_clients_are_dropped_when_it_closes() -> None:

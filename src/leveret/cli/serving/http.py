@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from msgspec import Struct
 
@@ -21,7 +21,10 @@ __all__ = ["Answer", "HttpServer", "Request", "Response", "read_head"]
 log = logging.getLogger("leveret.cli")
 
 _MOST_CLIENTS: Final = 64
-"""How many connections there may be. Further ones are dropped."""
+"""How many connections there may be. A further one takes the place of the one that has asked
+nothing for longest, so those that stay silent keep no probe out. Where all have asked, the further
+one is dropped.
+"""
 _LARGEST_HEAD: Final = 16 * 1024
 """Bytes of a request."""
 _HEAD_WITHIN: Final = 5.0
@@ -99,6 +102,7 @@ class HttpServer:
         self._answers = dict(answers)
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
+        self._silent: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # the oldest first
 
     @classmethod
     async def start(cls, host: str, port: int, answers: Mapping[str, Answer]) -> Self:
@@ -123,18 +127,34 @@ class HttpServer:
         """Listen no more, and drop those who are there."""
         if self._server is not None:
             self._server.close()
+        for silent in self._silent.values():
+            silent.transport.abort()
         for client in self._clients:
             client.cancel()
         if self._clients:
             await asyncio.wait(self._clients)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= _MOST_CLIENTS:
+        if len(self._clients) >= _MOST_CLIENTS and not self._has_made_room():
             writer.transport.abort()
             return
         client = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._clients.add(client)
-        client.add_done_callback(self._clients.discard)
+        self._silent[client] = writer
+        client.add_done_callback(self._left)
+
+    def _has_made_room(self) -> bool:
+        """Drop the client that has asked nothing for longest; False if all have asked."""
+        client = next(iter(self._silent), None)
+        if client is None:
+            return False
+        self._silent.pop(client).transport.abort()  # a task that is cancelled early never begins
+        client.cancel()
+        return True
+
+    def _left(self, client: asyncio.Task[None]) -> None:
+        self._clients.discard(client)
+        self._silent.pop(client, None)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request, whatever it is."""
@@ -160,6 +180,7 @@ class HttpServer:
         try:
             async with asyncio.timeout(_HEAD_WITHIN):
                 head = await reader.readuntil(_END)
+            self._silent.pop(cast("asyncio.Task[None]", asyncio.current_task()), None)
         except asyncio.LimitOverrunError:
             return None, _refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         request = read_head(head.removesuffix(_END))
