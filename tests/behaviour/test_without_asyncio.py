@@ -447,6 +447,15 @@ def test_what_is_no_call_and_no_stream_is_refused_in_words(
     gc.collect()  # it is then that a coroutine that nobody awaited is told of
 
 
+def test_who_calls_a_stream_by_name_or_streams_a_call_is_told_how_to(
+    rabbit: leveret.blocking.Rabbit,
+) -> None:
+    with pytest.raises(leveret.InvalidArgument, match=r"by `rabbit\.stream`"):
+        rabbit.call("desk.count", to=3)
+    with pytest.raises(leveret.InvalidArgument, match=r"by `rabbit\.call`"):
+        list(rabbit.stream("desk.double", n=1))
+
+
 def test_a_call_is_for_its_own_connection_to_wait_for(
     rabbit: leveret.blocking.Rabbit, rabbitmq_url: str
 ) -> None:

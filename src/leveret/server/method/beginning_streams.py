@@ -79,13 +79,13 @@ class BeginningStreams:
         streams, upload = self._spec.streams, self._spec.upload
         if streams and not request.items:
             raise InvalidArgument(
-                "it streams its results, and this caller takes one result only; take its items with"
-                " `async for`, or by `leveret call --stream`"
+                "it streams its results, and this caller takes one result only; take its items by"
+                " `rabbit.stream`, by a remote of its class, or by `leveret call --stream`"
             )
         if request.items and not streams:
             raise InvalidArgument(
-                "it gives one result, and this caller takes a stream; `await` it as a call, by the"
-                " contract that its servers have"
+                "it gives one result, and this caller takes a stream; call it by `rabbit.call`, or"
+                " by the contract that its servers have"
             )
         if upload is not None and not request.uploads:
             raise InvalidArgument(
