@@ -82,13 +82,15 @@ class Unconfirmed(Cancelled):
     """
 
 
-def is_unconfirmed(body: bytes | None) -> bool:
-    """Whether the body of an error is that of an `Unconfirmed`."""
+def executed_if_unconfirmed(body: bytes | None) -> Executed | None:
+    """What the body of an `Unconfirmed` says of its call; None if it is that of another error."""
     try:
         failure = _decode(body or b"")
     except DECODE_ERRORS:
-        return False
-    return failure.code == Cancelled.code and failure.type == Unconfirmed.__name__
+        return None
+    if failure.code != Cancelled.code or failure.type != Unconfirmed.__name__:
+        return None
+    return failure.executed
 
 
 def encode_failure(error: CallError) -> bytes:

@@ -11,7 +11,7 @@ from leveret.wire.failures import (
     as_declared,
     decode_failure,
     encode_failure,
-    is_unconfirmed,
+    executed_if_unconfirmed,
     misfit,
 )
 
@@ -71,7 +71,7 @@ def test_args_are_the_values_of_the_fields_wherever_the_error_comes_from() -> No
 
 def test_an_unconfirmed_call_is_a_cancelled_one_to_its_caller() -> None:
     body = encode_failure(Unconfirmed("its caller says nothing", executed="no"))
-    assert is_unconfirmed(body)
+    assert executed_if_unconfirmed(body) == "no"
     arrived = decode_failure(body, {}, "shop.buy")
     assert (type(arrived), arrived.message) == (Cancelled, "its caller says nothing")
     assert arrived.executed == "no"
@@ -81,7 +81,7 @@ def test_an_unconfirmed_call_is_a_cancelled_one_to_its_caller() -> None:
     "body", [None, b"", b"{", b"[]", b"\xff", encode_failure(Cancelled("by its caller"))]
 )
 def test_what_does_not_say_so_is_not_unconfirmed(body: bytes | None) -> None:
-    assert not is_unconfirmed(body)
+    assert executed_if_unconfirmed(body) is None
 
 
 def test_a_message_that_is_cut_says_so() -> None:

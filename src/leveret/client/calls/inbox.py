@@ -19,7 +19,7 @@ from leveret.client.calls.route import HEARD_EVERY
 from leveret.client.calls.stages import judged
 from leveret.errors import LeveretError
 from leveret.wire.dialect import ClientDialect
-from leveret.wire.failures import is_unconfirmed
+from leveret.wire.failures import executed_if_unconfirmed
 from leveret.wire.log_fields import fields_of, shown
 from leveret.wire.message import Bounce, Notice, NoticeKind, Reply, StageReply
 from leveret.wire.stream_messages import Closing, Credited, End, Item, Sign, StreamMessage
@@ -130,9 +130,13 @@ class Inbox:
     def _is_unheard(self, call: Pending, error: Reply) -> bool:
         """Whether a server refused a call as it did not hear that its caller waits.
 
-        Its client was cut off, or slow. The request goes out again, if that does no harm.
+        Its client was cut off, or slow. The request goes out again, if that does no harm. Where
+        only its key makes that so, a server that does not share its store would refuse the second
+        one in doubt. So a call with a key that nobody has run ends with the refusal.
         """
-        if not call.request.repeatable or not is_unconfirmed(error.body):
+        request = call.request
+        executed = executed_if_unconfirmed(error.body) if request.repeatable else None
+        if executed is None or (request.needs_key and executed == "no"):
             return False
         log.info(
             "%s: a server did not hear whether its caller waits; sending the request again",

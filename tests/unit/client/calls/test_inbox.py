@@ -147,6 +147,7 @@ async def test_a_server_that_asks_is_told_whether_the_caller_waits() -> None:
 
 
 UNCONFIRMED = encode_failure(Unconfirmed("its caller says nothing"))
+NOT_RUN = encode_failure(Unconfirmed("its caller says nothing", executed="no"))
 CANCELLED = encode_failure(Cancelled("the server stopped while the handler ran"))
 
 
@@ -161,6 +162,15 @@ async def test_a_call_that_no_server_runs_as_its_client_was_not_heard_has_not_en
     there.inbox.on_delivery(message(call.id, "error", CANCELLED))
     assert there.events == [Event.UNHEARD]
     assert [reply.body for _, reply in there.replies] == [CANCELLED]
+
+
+async def test_a_call_that_nobody_ran_goes_out_again_unless_only_its_key_allows_that() -> None:
+    there = There()
+    there.inbox.on_delivery(message(there.call(idempotent=True).id, "error", NOT_RUN))
+    assert (there.events, there.replies) == ([Event.UNHEARD], [])
+    keyed = there.call(keyed=True)
+    there.inbox.on_delivery(message(keyed.id, "error", NOT_RUN))
+    assert [(call, reply.body) for call, reply in there.replies] == [(keyed, NOT_RUN)]
 
 
 async def test_a_stream_that_no_server_runs_as_its_client_was_not_heard_has_not_ended() -> None:
