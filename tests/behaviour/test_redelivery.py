@@ -119,10 +119,24 @@ async def test_a_request_is_not_run_again_whose_caller_does_not_say_that_it_wait
         mortal.crash()
         questions = [(await raw.reply()).properties.type for _ in range(2)]
         failure = await raw.failure()
+        await raw_is_told_no_more_of_it(raw)
     assert questions == ["claim", "claim"]
     assert (failure["code"], failure["type"]) == ("CANCELLED", "Unconfirmed")
     assert "executed" not in failure  # maybe: the server that had it may have run it
-    assert twice.ran == 0
+    assert twice.ran == 1
+
+
+async def raw_is_told_no_more_of_it(raw: RawPeer) -> None:
+    """The refusal is not repeated to a client that asks what became of its calls.
+
+    A client that has sent its request again would send it once more.
+    """
+    raw.request("twice.again", b"{}", correlation_id="raw-2")
+    assert (await raw.reply()).properties.type == "result"
+    raw.ask("twice", "raw-1")
+    raw.ask("twice", "raw-2")
+    assert (await raw.reply()).properties.correlation_id == "raw-2"
+    assert raw.nothing_came()
 
 
 UNCONFIRMED = {

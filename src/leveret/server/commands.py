@@ -92,15 +92,15 @@ class Commands:
 
     def cancel(self, key: CallKey, seconds: float) -> None:
         """A caller waits no more; its request may still come within this number of seconds."""
-        calls = self._table.find(key)
+        calls = self._table.find_all(key)
         if all(call.state is State.PASSING for call in calls):  # or none is here
             self._early_cancels.add(key, seconds)
         for call in calls:
             self._methods[call.method].stop(call, Stop.CALLER)
 
     def confirmed(self, key: CallKey) -> None:
-        """A caller that was asked about its call still waits."""
-        for call in self._table.find(key):
+        """A caller that was asked about its call still waits, for each request of it."""
+        for call in self._table.find_all(key):
             self._methods[call.method].confirmed(call)
 
     def credited(self, key: CallKey, credit: Credit) -> None:

@@ -161,9 +161,11 @@ class MethodServer:
             self.deadlines,
             answer_to=answer_to,
             idempotent=spec.idempotent,
+            keyed=spec.once,
             admit=self._admit,
             fail=ends.fail,
             forget=ends.forget,
+            remove=shared.table.remove,
         )
         self._telling_first = TellingFirst(
             shared.life,

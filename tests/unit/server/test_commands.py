@@ -86,6 +86,15 @@ async def test_who_still_waits_is_told_to_the_method() -> None:
     assert scene.method.told == [("confirmed", "1")]
 
 
+async def test_what_a_caller_says_holds_for_each_request_of_its_call() -> None:
+    scene = Scene()
+    scene.table.add(call("1"))
+    scene.commands.confirmed(key("1"))
+    scene.commands.cancel(key("1"), 5.0)
+    stop = ("stop", ("1", Stop.CALLER))
+    assert scene.method.told == [("confirmed", "1"), ("confirmed", "1"), stop, stop]
+
+
 async def test_credit_for_a_stream_that_is_not_here_is_answered_so() -> None:
     scene = Scene()
     credit = Credit(got=0, upto=1, size=1)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leveret.amqp.events import Content, Delivery
-from leveret.client.calls.life import Act, Event, Fire, Pending
+from leveret.client.calls.life import MOST_RESENDS, Act, Event, Fire, Pending
 from leveret.client.calls.route import HEARD_EVERY
 from leveret.client.calls.stages import judged
 from leveret.errors import LeveretError
@@ -138,12 +138,14 @@ class Inbox:
         executed = executed_if_unconfirmed(error.body) if request.repeatable else None
         if executed is None or (request.needs_key and executed == "no"):
             return False
-        log.info(
-            "%s: a server did not hear whether its caller waits; sending the request again",
-            shown(call),
-            extra=fields_of(call),
-        )
-        self._fire(call, Event.UNHEARD)
+        if call.resends >= MOST_RESENDS:
+            return False
+        if self._fire(call, Event.UNHEARD) is Act.PUBLISH_LATER_DOUBTFUL:
+            log.info(
+                "%s: a server did not hear whether its caller waits; sending the request again",
+                shown(call),
+                extra=fields_of(call),
+            )
         return True
 
     def _is_past(self, call: Pending, stage: int) -> bool:

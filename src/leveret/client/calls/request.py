@@ -110,7 +110,7 @@ class Request:
         self.looks_first = if_busy_fail or not waits_first
         """Whether the client looks at the queue before it sends a request: the call must not wait,
         or its request could stay for a later server, which would not ask whether anybody waits."""
-        # A server that gets no answer to its question runs only what nobody can have given up.
+        # Servers of 0.2.0 ask whether the caller waits, and without an answer run only such calls.
         waits = idempotent and wait_for_server and bool(route.control_key)
         self.is_resent = resent
         self.headers = dialect.headers(resent=resent, waits=waits)

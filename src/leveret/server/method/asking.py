@@ -9,7 +9,8 @@ A caller that does not answer is asked a second time: a question or an answer is
 connection that breaks under it, and the client is back by then. If it says nothing again, the call
 does not run: nobody knows what its caller was told. It is refused as unconfirmed. A client that was
 only cut off finds the refusal, and sends the request again if the method is idempotent or the call
-has a key.
+has a key. Such a refusal is not kept to be sent once more: the client would take it for that of the
+request which it has sent again. If it is lost, the client finds out that nobody has the call.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ class Asking:
 
     :param answer_to: the routing key of the control exchange by which answers come in.
     :param idempotent: whether running a call twice does no harm.
+    :param keyed: whether each call has a key.
     :param admit: finds a place for a call.
     :param fail: answers a call that ends without a task.
+    :param remove: takes a call out of the table.
     :param forget: drops a call that another server will get.
     """
 
@@ -41,31 +44,38 @@ class Asking:
         *,
         answer_to: str,
         idempotent: bool,
+        keyed: bool,
         admit: Callable[[ServerCall], None],
         fail: Callable[[ServerCall, CallError], None],
         forget: Callable[[ServerCall], None],
+        remove: Callable[[ServerCall], None],
     ) -> None:
         self._life = life
         self._clock = life.clock
         self._deadlines = deadlines
         self._answer_to = answer_to
         self._idempotent = idempotent
+        self._keyed = keyed
         self._admit = admit
         self._fail = fail
         self._forget = forget
+        self._remove = remove
 
     def ask(self, call: ServerCall) -> bool:
         """Ask the caller whether it still waits; False if its dialect has no such question."""
         question = self._question(call)
         if not question:
             return False
-        call.tick = self._deadlines.add(call.arrived + self._patience(call) / 2, call)
+        self._wait(call, call.arrived)
         self._life.fire(call, Event.ASK)
         call.source.answers.reply(question)
         return True
 
     def ask_again(self, call: ServerCall) -> None:
-        """The request of a call that is asked about came again: ask again."""
+        """The request of a call that is asked about came again: ask again, on this channel."""
+        self._deadlines.discard(call.tick, call)
+        call.asked_twice = False
+        self._wait(call, self._clock())
         call.source.answers.reply(self._question(call))
 
     def confirmed(self, call: ServerCall) -> None:
@@ -83,8 +93,8 @@ class Asking:
         if not call.asked_twice and now < call.ends:
             call.asked_twice = True
             if call.holding is not Holding.DETACHED:
-                self.ask_again(call)
-            call.tick = self._deadlines.add(min(now + self._patience(call) / 2, call.ends), call)
+                call.source.answers.reply(self._question(call))
+            self._wait(call, now)
         elif call.holding is Holding.DETACHED:
             self._life.fire(call, Event.UNCONFIRMED)
             self._forget(call)  # whoever gets its request next asks its caller
@@ -93,11 +103,19 @@ class Asking:
             self.confirmed(call)
         else:
             self._life.fire(call, Event.UNCONFIRMED)
+            if self._idempotent or self._keyed or call.incoming.idempotency_key is not None:
+                self._remove(call)
+                call.name = ""
             self._fail(call, unconfirmed())
 
-    def _patience(self, call: ServerCall) -> float:
-        """Seconds in which its caller must answer."""
-        return min(CONFIRM_WITHIN, call.ends - call.arrived)
+    def _wait(self, call: ServerCall, now: float) -> None:
+        """Wait for the answer to one of two questions.
+
+        A client that was not heard must have the time to send its request again, if it may.
+        """
+        left = call.ends - call.arrived
+        patience = min(CONFIRM_WITHIN, left / 2 if self._idempotent else left)
+        call.tick = self._deadlines.add(min(now + patience / 2, call.ends), call)
 
     def _question(self, call: ServerCall) -> bytes:
         notice = Notice(kind=NoticeKind.CONFIRM, answer_to=self._answer_to)

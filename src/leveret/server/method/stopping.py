@@ -85,7 +85,7 @@ class Stopping:
 
     def _hand_back(self, call: ServerCall, before: State) -> None:
         request = call.incoming
-        if before is State.ASKED:  # nobody has said that its caller waits
+        if before is State.ASKED and call.told is None:  # nobody has said that its caller waits
             request = structs.replace(request, old=True)
         self._settling.hand_back(request, call.source, call.ends - self._clock())
 

@@ -9,7 +9,7 @@ from leveret.amqp import methods
 from leveret.amqp.events import Content, Delivery
 from leveret.amqp.properties import Properties
 from leveret.client.calls.inbox import Inbox
-from leveret.client.calls.life import Act, Event, Pending
+from leveret.client.calls.life import MOST_RESENDS, Act, Event, Pending
 from leveret.client.calls.listener import Listener
 from leveret.client.calls.route import HEARD_EVERY
 from leveret.contract import Progress
@@ -171,6 +171,15 @@ async def test_a_call_that_nobody_ran_goes_out_again_unless_only_its_key_allows_
     keyed = there.call(keyed=True)
     there.inbox.on_delivery(message(keyed.id, "error", NOT_RUN))
     assert [(call, reply.body) for call, reply in there.replies] == [(keyed, NOT_RUN)]
+
+
+async def test_a_call_is_not_sent_again_for_ever_if_its_client_is_never_heard() -> None:
+    there = There()
+    call = there.call(idempotent=True)
+    call.ensure_trouble().resends = MOST_RESENDS
+    there.inbox.on_delivery(message(call.id, "error", UNCONFIRMED))
+    assert not there.events
+    assert [reply.body for _, reply in there.replies] == [UNCONFIRMED]
 
 
 async def test_a_stream_that_no_server_runs_as_its_client_was_not_heard_has_not_ended() -> None:
