@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 import leveret
 from leveret import Service, method
 from leveret.client.totals import totals
-from tests.behaviour.cli_commands import Commands
+from tests.behaviour.cli_commands import Command, Commands
 from tests.behaviour.cli_service import Desk
 
 SERVED = "cli_service:Desk"
@@ -266,10 +266,13 @@ async def test_exit_code_10_the_login_is_wrong(commands: Commands) -> None:
     assert "wrong" not in call.error
 
 
-async def test_exit_code_130_ctrl_c_cancels_the_call_and_its_handler(served: Commands) -> None:
+@pytest.mark.parametrize(("stop", "code"), [(Command.interrupt, 130), (Command.terminate, 143)])
+async def test_a_signal_cancels_the_call_and_its_handler(
+    served: Commands, stop: Callable[[Command], None], code: int
+) -> None:
     meeting = await served.meeting()
-    meeting.call.interrupt()
-    assert await meeting.call.ends() == 130
+    stop(meeting.call)
+    assert await meeting.call.ends() == code
     assert "interrupted" in meeting.call.error
     (served.folder / "runs").unlink()
     # Its place is free again: desk.meet runs one call at a time.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from tests.behaviour.cli_commands import Commands
+from tests.behaviour.cli_commands import Command, Commands
 from tests.behaviour.scripted_streams import ScriptedServer, scripted_server
 
 CALL = ("call", "--stream", "feed.watch", "a=1")
@@ -46,13 +46,16 @@ async def test_an_error_comes_after_the_items(commands: Commands, server: Script
     assert (error["type"], error["received"], error["executed"]) == ("StreamBroken", 1, "maybe")
 
 
-async def test_ctrl_c_cancels_the_handler(commands: Commands, server: ScriptedServer) -> None:
+@pytest.mark.parametrize(("stop", "code"), [(Command.interrupt, 130), (Command.terminate, 143)])
+async def test_a_signal_cancels_the_handler(
+    commands: Commands, server: ScriptedServer, stop: Callable[[Command], None], code: int
+) -> None:
     call = await commands.start(*CALL)
     request = await server.request()
     server.items(request, 1)
     await server.credit()  # it has taken the item, and listens
-    call.interrupt()
+    stop(call)
     cancel = await server.control("cancel")
     assert cancel.properties.correlation_id == request.properties.correlation_id
-    assert await call.ends() == 130
+    assert await call.ends() == code
     assert "Cancelled" in call.error

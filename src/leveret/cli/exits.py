@@ -42,6 +42,8 @@ UNEXPECTED: Final = 70
 """EX_SOFTWARE of sysexits(3)."""
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells have it."""
+TERMINATED: Final = 143
+"""128 + SIGTERM."""
 
 EXIT_CODES: Final[dict[int, str]] = {
     DONE: "done (a server: drained within its grace)",
@@ -63,6 +65,7 @@ EXIT_CODES: Final[dict[int, str]] = {
     UNEXPECTED: "unexpected: a service's start raised, or did not end when told to; the output"
     " cannot be written, as on a full disk; or a bug",
     INTERRUPTED: "Ctrl-C",
+    TERMINATED: "SIGTERM (a server drains)",
 }
 """The meaning of each code."""
 

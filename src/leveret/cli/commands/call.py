@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 from leveret.cli.arguments import BadArgument, arguments_of
-from leveret.cli.exits import DONE, INCOMPLETE, INTERRUPTED, UNEXPECTED, exit_code
+from leveret.cli.exits import DONE, INCOMPLETE, INTERRUPTED, TERMINATED, UNEXPECTED, exit_code
 from leveret.cli.logs import LogLevel, configure_logging
 from leveret.cli.made_calls import (
     Request,
@@ -34,7 +35,7 @@ __all__ = ["CODES", "call"]
 
 log = logging.getLogger("leveret.cli")
 
-CODES: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 70, 130)
+CODES: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 70, 130, 143)
 """The exit codes that it can have."""
 
 
@@ -239,6 +240,15 @@ def _maker(
 
 def _make_call(request: Request, make: Make, *, as_json: bool) -> int:
     """Make a call, print its result or its error, and return the exit code."""
+    is_terminated = False
+
+    def terminate(_number: int, _frame: object) -> None:
+        """Cancel the call, as Ctrl-C does."""
+        nonlocal is_terminated
+        is_terminated = True
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         # Not on uvloop: loading it takes longer than it saves in one call.
         with ProgressBar() as bar:
@@ -256,7 +266,7 @@ def _make_call(request: Request, make: Make, *, as_json: bool) -> int:
     except KeyboardInterrupt:
         stopped = Cancelled("interrupted, and cancelled at its server", method=request.method)
         print_error(stopped, as_json=as_json)
-        return INTERRUPTED
+        return TERMINATED if is_terminated else INTERRUPTED
     except Exception as error:
         log.debug("unexpected", exc_info=True)
         print_error(error, as_json=as_json)
