@@ -410,6 +410,8 @@ class Aftermath:
         calls: list[Call] = []
         deeds: list[Deed] = []
         verbs = [verb for verb in system.plan.verbs if verb in _GO_ON]
+        if set(self._kinds) == {Narrow}:
+            verbs = []  # so much at a time does not fit into its queues
 
         def load() -> None:
             deeds.extend(self._calm.deed(verb) for verb in verbs)
