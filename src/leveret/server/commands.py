@@ -93,7 +93,7 @@ class Commands:
     def cancel(self, key: CallKey, seconds: float) -> None:
         """A caller waits no more; its request may still come within this number of seconds."""
         calls = self._table.find_all(key)
-        if all(call.state is State.PASSING for call in calls):  # or none is here
+        if not calls or any(call.state is State.PASSING for call in calls):
             self._early_cancels.add(key, seconds)
         for call in calls:
             self._methods[call.method].stop(call, Stop.CALLER)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leveret.amqp.events import Content, Delivery
-from leveret.client.calls.life import MOST_RESENDS, Act, Event, Fire, Pending
+from leveret.client.calls.life import MOST_RESENDS, OUT, Act, Event, Fire, Pending, State
 from leveret.client.calls.route import HEARD_EVERY
 from leveret.client.calls.stages import judged
 from leveret.errors import LeveretError
@@ -138,8 +138,8 @@ class Inbox:
         executed = executed_if_unconfirmed(error.body) if request.repeatable else None
         if executed is None or (request.needs_key and executed == "no"):
             return False
-        if call.resends >= MOST_RESENDS:
-            return False
+        if call.resends >= MOST_RESENDS and call.state in OUT:
+            return call.state is State.RUNNING  # by another request, whose server will answer
         if self._fire(call, Event.UNHEARD) is Act.PUBLISH_LATER_DOUBTFUL:
             log.info(
                 "%s: a server did not hear whether its caller waits; sending the request again",

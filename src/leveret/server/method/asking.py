@@ -8,9 +8,10 @@ run.
 A caller that does not answer is asked a second time: a question or an answer is lost with the
 connection that breaks under it, and the client is back by then. If it says nothing again, the call
 does not run: nobody knows what its caller was told. It is refused as unconfirmed. A client that was
-only cut off finds the refusal, and sends the request again if the method is idempotent or the call
-has a key. Such a refusal is not kept to be sent once more: the client would take it for that of the
-request which it has sent again. If it is lost, the client finds out that nobody has the call.
+only cut off finds the refusal, and sends the request again if the method is idempotent, or if the
+call has a key and another server may have run it. Such a refusal is not kept to be sent once more:
+the client would take it for that of the request which it has sent again. If it is lost, the client
+finds out that nobody has the call.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable
 
 from leveret.errors import CallError
 from leveret.server.calls.life import Event, Holding, Life, ServerCall, State
-from leveret.server.calls.outcome import unconfirmed
+from leveret.server.calls.outcome import may_run_elsewhere, unconfirmed
 from leveret.transport.deadlines import Deadlines
 from leveret.wire.message import Notice, NoticeKind
 from leveret.wire.timing import CONFIRM_WITHIN
@@ -80,7 +81,7 @@ class Asking:
 
     def confirmed(self, call: ServerCall) -> None:
         """The caller of a call still waits: run it."""
-        if call.state is not State.ASKED:
+        if call.state is not State.ASKED or call.told is not None:
             return
         self._life.fire(call, Event.CONFIRMED)
         self._deadlines.discard(call.tick, call)
@@ -103,7 +104,7 @@ class Asking:
             self.confirmed(call)
         else:
             self._life.fire(call, Event.UNCONFIRMED)
-            if self._idempotent or self._keyed or call.incoming.idempotency_key is not None:
+            if self._idempotent or (self._has_key(call) and may_run_elsewhere(call)):
                 self._remove(call)
                 call.name = ""
             self._fail(call, unconfirmed())
@@ -113,9 +114,13 @@ class Asking:
 
         A client that was not heard must have the time to send its request again, if it may.
         """
-        left = call.ends - call.arrived
-        patience = min(CONFIRM_WITHIN, left / 2 if self._idempotent else left)
-        call.tick = self._deadlines.add(min(now + patience / 2, call.ends), call)
+        left = call.ends - now
+        if self._idempotent or self._has_key(call):
+            left /= 2
+        call.tick = self._deadlines.add(now + min(CONFIRM_WITHIN, left) / 2, call)
+
+    def _has_key(self, call: ServerCall) -> bool:
+        return self._keyed or call.incoming.idempotency_key is not None
 
     def _question(self, call: ServerCall) -> bytes:
         notice = Notice(kind=NoticeKind.CONFIRM, answer_to=self._answer_to)

@@ -137,7 +137,7 @@ class Redelivered:
         act = self._life.fire(call, Event.REDELIVERED)
         if call.streams:
             self._settling.acknowledge(call)
-        if act is Act.ASK:
+        if act is Act.ASK and call.told is None:
             self._ask(call)
         elif act is Act.ADMIT:
             self._admit(call)
