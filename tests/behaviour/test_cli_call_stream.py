@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -59,3 +60,20 @@ async def test_a_signal_cancels_the_handler(
     assert cancel.properties.correlation_id == request.properties.correlation_id
     assert await call.ends() == code
     assert "Cancelled" in call.error
+
+
+async def test_sigterm_cancels_the_handler_where_ctrl_c_is_ignored(
+    commands: Commands, server: ScriptedServer
+) -> None:
+    """As for a job that a script has put into the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        call = await commands.start_anew(*CALL)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    request = await server.request()
+    server.items(request, 1)
+    await server.credit()
+    call.terminate()
+    await server.control("cancel")
+    assert await call.ends() == 143

@@ -25,6 +25,7 @@ from leveret import (
     current_call,
     method,
 )
+from leveret.amqp.events import Delivery
 from leveret.amqp.properties import Properties
 from leveret.server.method import asking
 from leveret.testing import FaultProxy
@@ -65,13 +66,18 @@ class Failures:
             self.codes.put_nowait(end.error.code)
 
 
+async def taken_from(host: Rabbit, raw: RawPeer, name: str) -> asyncio.Queue[Delivery]:
+    """What a server takes of a method's requests that is about to vanish."""
+    async with host.serving(Twice()):
+        pass
+    return await raw.take(f"leveret.twice.{name}")
+
+
 async def test_an_idempotent_call_is_run_again_when_its_server_vanished(
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:
     twice = Twice()
-    async with host.serving(Twice()):
-        pass
-    taken = await raw.take("leveret.twice.again")
+    taken = await taken_from(host, raw, "again")
     call = asyncio.create_task(client.remote(Twice).with_options(wait_for_server=True).again())
     await taken.get()
     async with host.serving(twice):
@@ -87,9 +93,7 @@ async def test_a_request_is_not_run_again_whose_caller_was_told_that_it_was_refu
     """Its server refused it, and vanished before it had acknowledged it."""
     monkeypatch.setattr(asking, "CONFIRM_WITHIN", PATIENCE)  # on a busy machine too
     twice = Twice()
-    async with host.serving(Twice()):
-        pass
-    taken = await raw.take("leveret.twice.again")
+    taken = await taken_from(host, raw, "again")
     call = asyncio.create_task(client.remote(Twice).with_options(wait_for_server=True).again())
     refusal = {"code": "RESOURCE_EXHAUSTED", "message": "no place", "executed": "no"}
     raw.answer(await taken.get(), msgspec.json.encode(refusal), type="error")
@@ -151,9 +155,7 @@ UNCONFIRMED = {
 async def test_a_call_whose_client_was_not_heard_goes_out_again(
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:
-    async with host.serving(Twice()):
-        pass
-    taken = await raw.take("leveret.twice.again")
+    taken = await taken_from(host, raw, "again")
     call = asyncio.create_task(client.remote(Twice).again())
     first = await taken.get()
     raw.answer(first, msgspec.json.encode(UNCONFIRMED), type="error")
@@ -167,9 +169,7 @@ async def test_what_a_server_says_of_one_copy_of_a_call_that_was_not_heard_is_in
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:
     """The broker may have the first copy back, and another server may run it."""
-    async with host.serving(Twice()):
-        pass
-    taken = await raw.take("leveret.twice.again")
+    taken = await taken_from(host, raw, "again")
     call = asyncio.create_task(client.remote(Twice).again())
     raw.answer(await taken.get(), msgspec.json.encode(UNCONFIRMED), type="error")
     refusal = {"code": "RESOURCE_EXHAUSTED", "message": "no place", "executed": "no"}
@@ -183,9 +183,7 @@ async def test_another_call_whose_client_was_not_heard_is_not_sent_again(
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:
     """The server that had it before may have run it."""
-    async with host.serving(Twice()):
-        pass
-    taken = await raw.take("leveret.twice.once")
+    taken = await taken_from(host, raw, "once")
     call = asyncio.create_task(client.remote(Twice).once())
     raw.answer(await taken.get(), msgspec.json.encode(UNCONFIRMED), type="error")
     with pytest.raises(Cancelled, match="says nothing") as caught:
@@ -199,9 +197,7 @@ async def test_a_call_whose_client_hears_the_question_too_late_is_run_all_the_sa
 ) -> None:
     monkeypatch.setattr(asking, "CONFIRM_WITHIN", 0.2)
     twice = Twice()
-    async with host.serving(Twice()):
-        pass
-    taken = await raw.take("leveret.twice.again")
+    taken = await taken_from(host, raw, "again")
     failures = Failures()
     async with FaultProxy(rabbitmq_url) as proxy, leveret.connect(proxy.url) as far:
         call = asyncio.create_task(far.remote(Twice).with_options(wait_for_server=True).again())
@@ -220,9 +216,7 @@ async def test_another_call_is_not_run_again_when_its_server_vanished(
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:
     twice = Twice()
-    async with host.serving(Twice()):
-        pass
-    taken = await raw.take("leveret.twice.once")
+    taken = await taken_from(host, raw, "once")
     call = asyncio.create_task(client.remote(Twice).with_options(wait_for_server=True).once())
     await taken.get()
     async with host.serving(twice), at_once():
@@ -274,9 +268,7 @@ async def test_a_running_call_whose_server_vanishes_is_never_said_not_to_have_ru
 async def test_a_request_that_a_server_rejects_may_have_been_executed(
     client: Rabbit, host: Rabbit, raw: RawPeer
 ) -> None:
-    async with host.serving(Twice()):
-        pass
-    taken = await raw.take("leveret.twice.once")
+    taken = await taken_from(host, raw, "once")
     call = asyncio.create_task(client.remote(Twice).once())
     raw.reject(await taken.get())
     async with at_once():

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Any, Final, TypeAlias
@@ -240,20 +241,11 @@ def _maker(
 
 def _make_call(request: Request, make: Make, *, as_json: bool) -> int:
     """Make a call, print its result or its error, and return the exit code."""
-    is_terminated = False
-
-    def terminate(_number: int, _frame: object) -> None:
-        """Cancel the call, as Ctrl-C does."""
-        nonlocal is_terminated
-        is_terminated = True
-        signal.raise_signal(signal.SIGINT)
-
-    signal.signal(signal.SIGTERM, terminate)
     try:
         # Not on uvloop: loading it takes longer than it saves in one call.
         with ProgressBar() as bar:
             shown = bar.show if is_terminal() and not as_json else None
-            result = asyncio.run(make(shown))
+            result = asyncio.run(_until_sigterm(make(shown)))
     except BrokenPipeError:  # as of `leveret call --stream ... | head`
         return DONE
     except LeveretError as error:
@@ -263,15 +255,32 @@ def _make_call(request: Request, make: Make, *, as_json: bool) -> int:
                 log.debug("in the handler: %s", line)
         print_error(error, as_json=as_json)
         return exit_code(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
         stopped = Cancelled("interrupted, and cancelled at its server", method=request.method)
         print_error(stopped, as_json=as_json)
-        return TERMINATED if is_terminated else INTERRUPTED
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else TERMINATED
     except Exception as error:
         log.debug("unexpected", exc_info=True)
         print_error(error, as_json=as_json)
         return UNEXPECTED
     return DONE if request.stream else _tell(result, as_json=as_json)
+
+
+async def _until_sigterm(call: Coroutine[Any, Any, Any]) -> Any:
+    """What a call gives. The first SIGTERM cancels it; a second one ends the process at once.
+
+    It does not go by SIGINT, which jobs in the background of a script ignore.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def stop() -> None:
+        loop.remove_signal_handler(signal.SIGTERM)
+        task.cancel()
+
+    with suppress(NotImplementedError):  # on Windows, where it ends the process
+        loop.add_signal_handler(signal.SIGTERM, stop)
+    return await call
 
 
 def _tell(result: Any, *, as_json: bool) -> int:

@@ -138,10 +138,9 @@ def _executed(call: Pending) -> Executed:
     Such a request goes back into its queue, and expires there like one that nobody took. So "no"
     needs evidence: no server was there; or a probe during the wait found waiting requests, the next
     probe found as many servers, there were as many before the call, and these say that they have
-    been there since before that; or the request came back as fast as it does if no server is
-    free. Whatever breaks the client's
-    connection may break those of servers, which are back as soon as it is: then their number tells
-    nothing.
+    been there since before that; or the request came back as fast as it does if no server is free.
+    Whatever breaks the client's connection may break those of servers, which are back as soon as it
+    is: then their number tells nothing.
     """
     executed = _by_what_is_known(call)
     if executed is not None:
