@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +213,10 @@ async def test_a_store_is_named_by_its_url(tmp_path: Path, monkeypatch: pytest.M
     for bad in ("sqlite://host/x", "sqlite://", "sqlite:///", "sqlite:///:memory:"):
         with pytest.raises(InvalidURL, match="sqlite:///"):
             store_of(bad)
+
+
+async def test_servers_that_start_at_once_make_one_new_file(tmp_path: Path) -> None:
+    for n in range(40):
+        stores = [SqliteOnce(tmp_path / f"{n}.db") for _ in range(8)]
+        async with AsyncExitStack() as stack:
+            await asyncio.gather(*map(stack.enter_async_context, stores))

@@ -48,6 +48,8 @@ _BATCH: Final = 256
 """How much work one transaction does at most."""
 _LOCKED: Final = 0.8
 """The part of the time-out that a lock of another process may take."""
+_TRIED_EVERY: Final = 0.01
+"""Seconds between two attempts to turn a new file's log on."""
 _PURGE_EVERY: Final = 500
 """Changes after which rows are deleted whose time is over."""
 _PURGE_SECONDS: Final = 60.0
@@ -285,7 +287,7 @@ class SqliteOnce:
             check_same_thread=False,
         )
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
+            _log_writes(connection, self._timeout * _LOCKED)
             connection.execute("PRAGMA synchronous=FULL")
             for statement in _CREATE:
                 connection.execute(statement)
@@ -378,6 +380,27 @@ def _transacted(connection: sqlite3.Connection, batch: list[_Asked]) -> list[_Ou
             connection.rollback()
         raise
     return outcomes
+
+
+def _log_writes(connection: sqlite3.Connection, seconds: float) -> None:
+    """Have a file keep its writes in a log, beside which others can read.
+
+    Servers that start at once may all do that to a new file. SQLite's own timeout does not hold for
+    it: whoever comes second is told at once that the file is locked.
+
+    :raises sqlite3.Error: if that cannot be done within this number of seconds.
+    """
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            is_locked = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_locked or time.monotonic() >= give_up:
+                raise
+            time.sleep(_TRIED_EVERY)
+        else:
+            return
 
 
 def _found(connection: sqlite3.Connection, key: bytes, now: float) -> Found:
